@@ -1,0 +1,82 @@
+"""Segment Anything in napari, in scripts and on the command line.
+
+Importing the package is cheap: torch and napari are loaded on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_sam.api import segment, segment_volume
+    from napari_sam.cache import EmbeddingCache
+    from napari_sam.loading import load_model
+    from napari_sam.models import ModelSpec, list_models
+    from napari_sam.nets.config import (
+        SamConfig,
+        SamMaskDecoderConfig,
+        SamPromptEncoderConfig,
+        SamVisionConfig,
+    )
+    from napari_sam.nets.sam import SamModel
+    from napari_sam.predictor import Embedding, Prediction, Predictor
+    from napari_sam.prompts import Prompt
+    from napari_sam.volume import PropagationOptions, VolumeResult
+    from napari_sam.weights import WeightsError
+
+_HOMES = {
+    "Embedding": "predictor",
+    "EmbeddingCache": "cache",
+    "ModelSpec": "models",
+    "Prediction": "predictor",
+    "Predictor": "predictor",
+    "Prompt": "prompts",
+    "PropagationOptions": "volume",
+    "SamConfig": "nets.config",
+    "SamMaskDecoderConfig": "nets.config",
+    "SamModel": "nets.sam",
+    "SamPromptEncoderConfig": "nets.config",
+    "SamVisionConfig": "nets.config",
+    "VolumeResult": "volume",
+    "WeightsError": "weights",
+    "list_models": "models",
+    "load_model": "loading",
+    "segment": "api",
+    "segment_volume": "api",
+}
+
+__all__ = [
+    "Embedding",
+    "EmbeddingCache",
+    "ModelSpec",
+    "Prediction",
+    "Predictor",
+    "Prompt",
+    "PropagationOptions",
+    "SamConfig",
+    "SamMaskDecoderConfig",
+    "SamModel",
+    "SamPromptEncoderConfig",
+    "SamVisionConfig",
+    "VolumeResult",
+    "WeightsError",
+    "list_models",
+    "load_model",
+    "segment",
+    "segment_volume",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("napari-sam")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,191 @@
+"""Arrays in, label arrays out: the whole job in one call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam.loading import load_model
+from napari_sam.masks import labels_from_logits
+from napari_sam.models import DEFAULT_MODEL
+from napari_sam.predictor import Predictor
+from napari_sam.prompts import Prompt
+from napari_sam.volume import (
+    PropagationOptions,
+    Stack,
+    VolumeResult,
+    assemble,
+    propagate,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_sam.predictor import Embedding, Prediction
+
+
+def segment(
+    plane: ArrayLike,
+    points: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    boxes: ArrayLike | None = None,
+    model: str | Path | Predictor = DEFAULT_MODEL,
+    *,
+    contrast_limits: tuple[float, float] | None = None,
+) -> NDArray[np.int32]:
+    """Segment objects on one plane.
+
+    Parameters
+    ----------
+    plane : array-like
+        (H, W) or (H, W, 3), any real dtype.
+    points : array-like, optional
+        (row, col) of clicks. (N, 2) without `labels`: every point is an object
+        of its own. (N, 2) with `labels`, or with one box: all points describe
+        one object. (K, N, 2): N points for each of K objects.
+    labels : array-like, optional
+        (N,) or (K, N): 1 for a point on the object, 0 for the background.
+    boxes : array-like, optional
+        (K, 4) as (row_min, col_min, row_max, col_max), an object each; (4,) is
+        one object. Together with points of K objects each box gets its points.
+    model : str, Path or Predictor
+        See `load_model`; pass a loaded predictor to segment many planes.
+    contrast_limits : tuple of float, optional
+        Values shown to the model as black and white; from the data when None.
+
+    Returns
+    -------
+    ndarray
+        (H, W) int32, object i painted as i + 1; where objects overlap, the
+        model's larger logit decides.
+
+    Raises
+    ------
+    ValueError
+        When image or prompts cannot be used; the sentence names which.
+    """
+    prompts = make_prompts(points, labels, boxes)
+    predictor = as_predictor(model)
+    embedding = predictor.embed(plane, contrast_limits)
+    answers = predictor.predict_batch(embedding, prompts)
+    return paint(predictor, embedding, answers)
+
+
+def segment_volume(
+    volume: Any,
+    prompts: Mapping[int, Prompt] | Mapping[int, Mapping[int, Prompt]],
+    model: str | Path | Predictor = DEFAULT_MODEL,
+    axis: int = 0,
+    *,
+    contrast_limits: tuple[float, float] | None = None,
+    options: PropagationOptions | None = None,
+) -> VolumeResult:
+    """Segment objects through a stack, from prompts on some of its slices.
+
+    Parameters
+    ----------
+    volume : array-like
+        Three axes of any real dtype, or four with colour last; numpy, dask or
+        zarr, read one plane at a time.
+    prompts : mapping
+        {slice: Prompt} for one object, or {object id: {slice: Prompt}}. Slices
+        and prompt coordinates are those of the planes across `axis`.
+    model : str, Path or Predictor
+        See `load_model`.
+    axis : int
+        The axis that is walked along.
+    contrast_limits : tuple of float, optional
+        Of the whole volume; a sample of it decides when None.
+    options : PropagationOptions, optional
+        When an object ends.
+
+    Returns
+    -------
+    VolumeResult
+        Labels of the volume's shape, and a score for each object and slice.
+
+    Raises
+    ------
+    ValueError
+        When volume or prompts cannot be used; the sentence names which.
+    """
+    shape = np.shape(volume) if not hasattr(volume, "shape") else volume.shape
+    stack = Stack(
+        volume if hasattr(volume, "shape") else np.asarray(volume),
+        axis,
+        rgb=len(shape) == 4 and shape[-1] in (3, 4),
+    )
+    results = propagate(
+        stack,
+        by_object(prompts),
+        as_predictor(model),
+        contrast_limits=contrast_limits,
+        options=options,
+    )
+    return assemble(stack, results)
+
+
+def by_object(prompts: Mapping[int, Any]) -> dict[int, Mapping[int, Prompt]]:
+    """Bring both forms of volume prompts to {object id: {slice: Prompt}}."""
+    single = {k: v for k, v in prompts.items() if isinstance(v, Prompt)}
+    if not single:
+        return dict(prompts)
+    if len(single) != len(prompts):
+        raise ValueError(
+            "The prompts mix {slice: Prompt} and {object: {slice: Prompt}}: use one."
+        )
+    return {1: single}
+
+
+def make_prompts(
+    points: ArrayLike | None, labels: ArrayLike | None, boxes: ArrayLike | None
+) -> list[Prompt]:
+    """Sort points, labels and boxes into one prompt an object; see `segment`."""
+    clicks = None if points is None or not np.size(points) else _floats(points)
+    signs = None if labels is None or not np.size(labels) else np.asarray(labels)
+    frames: list[Any] = [None]
+    if boxes is not None and np.size(boxes):
+        frames = list(np.atleast_2d(_floats(boxes)))
+    elif clicks is None:
+        raise ValueError("There are no prompts: give points, boxes or both.")
+    if clicks is None:
+        return [Prompt(box=box) for box in frames]
+    if clicks.ndim == 2:
+        one_each = signs is None and frames == [None]
+        clicks = clicks[:, None] if one_each else clicks[None]
+    signs = None if signs is None else np.atleast_2d(signs)
+    if frames == [None]:
+        frames = [None] * len(clicks)
+    if len(frames) != len(clicks) or (signs is not None and len(signs) != len(clicks)):
+        raise ValueError(
+            f"There are points for {len(clicks)} objects and {len(frames)} boxes"
+            f"{'' if signs is None else f' and {len(signs)} rows of labels'}: "
+            "give points as (objects, points, 2) with one box and one row of labels "
+            "an object."
+        )
+    rows: Sequence[Any] = [None] * len(clicks) if signs is None else list(signs)
+    return [
+        Prompt(points=p, labels=s, box=b)
+        for p, s, b in zip(clicks, rows, frames, strict=True)
+    ]
+
+
+def paint(
+    predictor: Predictor, embedding: Embedding, answers: Sequence[Prediction]
+) -> NDArray[np.int32]:
+    """Label image of several predictions on one plane, (H, W) int32."""
+    logits = (predictor.plane_logits(embedding, answer) for answer in answers)
+    return labels_from_logits(logits, embedding.shape)
+
+
+def as_predictor(model: str | Path | Predictor) -> Predictor:
+    """Load a model unless it is loaded already."""
+    return model if isinstance(model, Predictor) else load_model(model)
+
+
+def _floats(values: ArrayLike) -> NDArray[np.float64]:
+    return np.asarray(values, dtype=float)

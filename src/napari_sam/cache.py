@@ -1,0 +1,73 @@
+"""Embeddings in memory, the least recently used dropped first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from napari_sam.image import to_uint8
+from napari_sam.predictor import plane_key
+
+if TYPE_CHECKING:
+    from napari_sam.predictor import Embedding, Predictor
+
+DEFAULT_MAX_BYTES = 2**29
+
+
+class EmbeddingCache:
+    """Embeddings by the content of their plane and the model that made them.
+
+    Content as the key makes stale entries impossible: an edited image, another
+    contrast or another model asks for another key. One cache may serve several
+    models, images and threads.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Limit of the memory held; the latest embedding is kept in any case.
+    """
+
+    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self._entries: OrderedDict[tuple[str, str], Embedding] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        with self._lock:
+            return sum(entry.nbytes for entry in self._entries.values())
+
+    def embed(
+        self,
+        predictor: Predictor,
+        plane: Any,
+        contrast_limits: tuple[float, float] | None = None,
+    ) -> Embedding:
+        """Return `Predictor.embed` of the plane, from memory where it is known."""
+        pixels = to_uint8(plane, contrast_limits)
+        key = (predictor.key, plane_key(pixels))
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+                return entry
+        entry = predictor.embed(pixels)
+        with self._lock:
+            self._entries[key] = entry
+            self._shrink()
+        return entry
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._entries.clear()
+
+    def _shrink(self) -> None:
+        held = sum(entry.nbytes for entry in self._entries.values())
+        while held > self.max_bytes and len(self._entries) > 1:
+            held -= self._entries.popitem(last=False)[1].nbytes

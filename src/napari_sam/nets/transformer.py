@@ -1,0 +1,138 @@
+"""The two-way transformer inside the mask decoder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from napari_sam.nets.config import SamMaskDecoderConfig
+
+
+class TwoWayTransformer(nn.Module):
+    """Prompt tokens and image tokens attend to each other.
+
+    Source: Kirillov et al. 2023, appendix A, figure 14.
+    """
+
+    def __init__(self, config: SamMaskDecoderConfig) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            TwoWayBlock(config, first=i == 0) for i in range(config.num_hidden_layers)
+        )
+        self.final_attn_token_to_image = Attention(
+            config, config.attention_downsample_rate
+        )
+        # 1e-5 here in every published implementation, whatever the config says.
+        self.norm_final_attn = nn.LayerNorm(config.hidden_size, 1e-5)
+
+    def forward(
+        self, tokens: Tensor, image: Tensor, positions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Transform tokens and image.
+
+        Parameters
+        ----------
+        tokens : Tensor
+            (B, T, C) output tokens followed by prompt tokens.
+        image : Tensor
+            (B, N, C) image tokens.
+        positions : Tensor
+            (1, N, C) positional encoding of the image tokens.
+
+        Returns
+        -------
+        tokens, image : Tensor
+            Of the same shapes.
+        """
+        queries = tokens
+        for layer in self.layers:
+            queries, image = layer(queries, image, tokens, positions)
+        attended = self.final_attn_token_to_image(
+            queries + tokens, image + positions, image
+        )
+        return self.norm_final_attn(queries + attended), image
+
+
+class TwoWayBlock(nn.Module):
+    """Self-attention, token to image, MLP, image to token."""
+
+    def __init__(self, config: SamMaskDecoderConfig, *, first: bool) -> None:
+        super().__init__()
+        width, eps = config.hidden_size, config.layer_norm_eps
+        rate = config.attention_downsample_rate
+        self.first = first
+        self.self_attn = Attention(config, 1)
+        self.norm1 = nn.LayerNorm(width, eps)
+        self.cross_attn_token_to_image = Attention(config, rate)
+        self.norm2 = nn.LayerNorm(width, eps)
+        self.mlp = Mlp(width, config.mlp_dim)
+        self.norm3 = nn.LayerNorm(width, eps)
+        self.norm4 = nn.LayerNorm(width, eps)
+        self.cross_attn_image_to_token = Attention(config, rate)
+
+    def forward(
+        self, queries: Tensor, image: Tensor, tokens: Tensor, positions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One block; `tokens` serve the queries as their positional encoding."""
+        queries = self.update_self(queries, tokens)
+        attended = self.cross_attn_token_to_image(
+            queries + tokens, image + positions, image
+        )
+        queries = self.update_mlp(queries, attended)
+        attended = self.cross_attn_image_to_token(
+            image + positions, queries + tokens, queries
+        )
+        return queries, self.norm4(image + attended)
+
+    def update_self(self, queries: Tensor, tokens: Tensor) -> Tensor:
+        """Self-attention of the tokens; the first block has no positions yet."""
+        if self.first:
+            return self.norm1(self.self_attn(queries, queries, queries))
+        q = queries + tokens
+        return self.norm1(queries + self.self_attn(q, q, queries))
+
+    def update_mlp(self, queries: Tensor, attended: Tensor) -> Tensor:
+        """Add what the tokens saw in the image, then the MLP."""
+        queries = self.norm2(queries + attended)
+        return self.norm3(queries + self.mlp(queries))
+
+
+class Mlp(nn.Module):
+    """Two linear layers with ReLU."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.lin1 = nn.Linear(width, hidden)
+        self.lin2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., C) to (..., C)."""
+        return self.lin2(F.relu(self.lin1(x)))
+
+
+class Attention(nn.Module):
+    """Multi-head attention that may work in a narrower space."""
+
+    def __init__(self, config: SamMaskDecoderConfig, downsample: int) -> None:
+        super().__init__()
+        width, self.heads = config.hidden_size, config.num_attention_heads
+        inner = width // downsample
+        self.q_proj = nn.Linear(width, inner)
+        self.k_proj = nn.Linear(width, inner)
+        self.v_proj = nn.Linear(width, inner)
+        self.out_proj = nn.Linear(inner, width)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend (B, T, C) queries to (B, N, C) keys and values."""
+        out = F.scaled_dot_product_attention(
+            self._heads(self.q_proj(q)),
+            self._heads(self.k_proj(k)),
+            self._heads(self.v_proj(v)),
+        )
+        return self.out_proj(out.transpose(1, 2).flatten(2))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)

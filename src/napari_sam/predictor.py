@@ -1,0 +1,380 @@
+"""Embed a plane, predict masks for prompts: the model with numpy around it.
+
+This is the only place where napari's (row, col) becomes the models' (x, y).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_sam.box_search import search_boxes
+from napari_sam.image import to_uint8
+from napari_sam.masks import mask_to_box, stability
+from napari_sam.models import PREPROCESSING
+from napari_sam.nets.fast_decoder import FastMaskDecoder, ImageTerms
+from napari_sam.preprocessing import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_sam.models import Family
+    from napari_sam.nets.sam import SamModel
+    from napari_sam.prompts import Prompt
+
+Method = Literal["prompt", "box search", "box of the mask"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """What a model knows of one plane; made by `Predictor.embed`.
+
+    Parameters
+    ----------
+    terms : ImageTerms
+        Image embedding and all else the decoder needs of the image.
+    frame : Frame
+        How the plane lies in the model's input.
+    model_key : str
+        The weights and the family it was made with.
+    plane_key : str
+        Hash of the 8-bit plane that was encoded.
+    """
+
+    terms: ImageTerms
+    frame: Frame
+    model_key: str
+    plane_key: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of the plane."""
+        return self.frame.plane_shape
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return self.terms.tokens.nbytes
+
+    @property
+    def image_embedding(self) -> Tensor:
+        """The encoder's output, (1, C, S, S)."""
+        tokens = self.terms.tokens
+        size = int(tokens.shape[0] ** 0.5)
+        return tokens.T.reshape(1, -1, size, size)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """One object as the model sees it.
+
+    Parameters
+    ----------
+    mask : ndarray
+        (H, W) bool.
+    score : float
+        The model's own estimate of the mask's IoU with the truth; for MedSAM,
+        whose estimate is not trained, the stability of the mask.
+    logits : ndarray
+        (h, w) float32, the model's low-resolution logits, in the frame of its
+        input; can be fed back as `Prompt.mask`.
+    candidates : tuple of Prediction
+        The model's alternatives, best first, this one included.
+    method : str
+        "prompt" when the model was asked directly, "box search" when points
+        were answered by searching boxes, "box of the mask" when a mask prompt
+        was replaced by its box, for models that know boxes only.
+    """
+
+    mask: NDArray[np.bool_]
+    score: float
+    logits: NDArray[np.float32]
+    candidates: tuple[Prediction, ...] = ()
+    method: Method = "prompt"
+
+
+class Predictor:
+    """A loaded model, ready to embed planes and answer prompts.
+
+    Parameters
+    ----------
+    model : SamModel
+        In evaluation mode, on the device to be used.
+    name : str
+        What the user calls the model.
+    family : {"sam", "medsam", "lite_medsam"}
+        Preprocessing, postprocessing and score.
+    prompts : frozenset of str
+        The kinds of prompt the weights were trained on.
+    key : str
+        Identifies the weights, for instance by their hash.
+    """
+
+    def __init__(
+        self,
+        model: SamModel,
+        *,
+        name: str,
+        family: Family,
+        prompts: frozenset[str],
+        key: str,
+    ) -> None:
+        self.model = model
+        self.name = name
+        self.family: Family = family
+        self.prompts = prompts
+        self.key = f"{family}:{key}"
+        encoder = model.prompt_encoder
+        with torch.inference_mode():
+            self._decoder = FastMaskDecoder(
+                model.mask_decoder, encoder.image_positions(), encoder.dense(None)
+            )
+
+    def __repr__(self) -> str:
+        return f"Predictor({self.name!r}, family={self.family!r}, {self.device})"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return next(self.model.parameters()).device
+
+    @torch.inference_mode()
+    def embed(
+        self, plane: Any, contrast_limits: tuple[float, float] | None = None
+    ) -> Embedding:
+        """Encode one plane; the slow step, done once for any number of prompts.
+
+        Parameters
+        ----------
+        plane : array-like
+            (H, W) or (H, W, 3), any real dtype.
+        contrast_limits : tuple of float, optional
+            Values shown to the model as black and white; taken from the data
+            when None, see `napari_sam.image.to_uint8`.
+
+        Raises
+        ------
+        ValueError
+            When the plane is no image plane; the sentence says why.
+        """
+        pixels = to_uint8(plane, contrast_limits)
+        shape = (pixels.shape[0], pixels.shape[1])
+        encoder = self.model.prompt_encoder
+        frame = Frame.fit(shape, encoder.image_size, encoder.mask_size, self.family)
+        values = frame.pixel_values(pixels).to(self.device)
+        embedding = self.model.get_image_embeddings(values)
+        return Embedding(
+            terms=self._decoder.prepare(embedding),
+            frame=frame,
+            model_key=self.key,
+            plane_key=plane_key(pixels),
+        )
+
+    def predict(
+        self,
+        embedding: Embedding,
+        prompt: Prompt,
+        *,
+        multimask_output: bool | None = None,
+    ) -> Prediction:
+        """Predict the mask of one object; see `predict_batch`."""
+        return self.predict_batch(
+            embedding, [prompt], multimask_output=multimask_output
+        )[0]
+
+    def predict_batch(
+        self,
+        embedding: Embedding,
+        prompts: Sequence[Prompt],
+        *,
+        multimask_output: bool | None = None,
+    ) -> list[Prediction]:
+        """Predict one mask for each prompt, on one plane.
+
+        Parameters
+        ----------
+        embedding : Embedding
+            From this predictor's `embed`.
+        prompts : sequence of Prompt
+            One object each. Points on a model that knows boxes only are
+            answered by a search over boxes, see `napari_sam.box_search`.
+        multimask_output : bool, optional
+            Ask for the three alternatives of an ambiguous prompt or for one
+            mask. When None, a single positive point alone is ambiguous and
+            everything else is not. Models without alternatives ignore it.
+
+        Raises
+        ------
+        ValueError
+            When the embedding belongs to another model or a prompt does not fit
+            the plane.
+        """
+        if embedding.model_key != self.key:
+            raise ValueError(
+                f"The embedding was made by {embedding.model_key}, not by {self.key}: "
+                "embed the plane with this model."
+            )
+        answers: list[Prediction | None] = [None] * len(prompts)
+        groups: dict[Any, list[int]] = defaultdict(list)
+        questions = []
+        for index, prompt in enumerate(prompts):
+            checked = prompt.within(embedding.shape)
+            question = self._simplify(embedding, checked)
+            questions.append(question)
+            if question is None:
+                answers[index] = self._search(embedding, checked)
+            else:
+                groups[_signature(question[0], multimask_output)].append(index)
+        # Prompts with different token counts are never padded to one batch:
+        # padded tokens take part in attention and change the masks.
+        for (_, _, _, several), members in groups.items():
+            batch = [q for i in members if (q := questions[i]) is not None]
+            masks, scores = self._decode(embedding, [p for p, _ in batch], several)
+            for i, (_, method), mask, score in zip(
+                members, batch, masks, scores, strict=True
+            ):
+                answers[i] = self._prediction(embedding.frame, mask, score, method)
+        return [answer for answer in answers if answer is not None]
+
+    def plane_logits(
+        self, embedding: Embedding, prediction: Prediction
+    ) -> NDArray[np.float32]:
+        """Logits of a prediction at the size of the plane, (H, W) float32.
+
+        Positive exactly where the prediction's mask is set.
+        """
+        return embedding.frame.plane_logits(torch.from_numpy(prediction.logits))
+
+    def _simplify(
+        self, embedding: Embedding, prompt: Prompt
+    ) -> tuple[Prompt, Method] | None:
+        """Reduce a prompt to what the model was trained on; None: search boxes."""
+        if prompt.kinds <= self.prompts:
+            return prompt, "prompt"
+        method: Method = "prompt"
+        if "mask" in prompt.kinds - self.prompts:
+            box = prompt.box
+            if box is None:
+                box, method = self._box_of_mask(embedding, prompt), "box of the mask"
+            prompt = replace(prompt, box=box, mask=None)
+        if "point" in prompt.kinds - self.prompts:
+            return None
+        return prompt, method
+
+    def _box_of_mask(self, embedding: Embedding, prompt: Prompt) -> NDArray[np.float64]:
+        mask = prompt.mask
+        if mask.dtype != bool:
+            frame = embedding.frame
+            mask = frame.plane_logits(self._mask_input(frame, prompt)[0]) > 0
+        box = mask_to_box(mask)
+        if box is None:
+            raise ValueError("The mask prompt is empty: mark at least one pixel.")
+        return box
+
+    def _decode(
+        self, embedding: Embedding, prompts: Sequence[Prompt], multimask_output: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (K, M, m, m) and scores (K, M) for prompts of one signature."""
+        frame, first = embedding.frame, prompts[0]
+        points = labels = boxes = dense = None
+        if first.points is not None:
+            points = self._to_xy(np.stack([p.points for p in prompts]) * frame.scale)
+            labels = torch.from_numpy(np.stack([p.labels for p in prompts]))
+            labels = labels.to(self.device)
+        if first.box is not None:
+            corners = np.stack([p.box.reshape(2, 2) for p in prompts]) * frame.scale
+            boxes = self._to_xy(corners).flatten(1)
+        with torch.inference_mode():
+            if first.mask is not None:
+                inputs = [self._mask_input(frame, p) for p in prompts]
+                dense = self.model.prompt_encoder.dense(torch.stack(inputs))
+            tokens = self.model.prompt_encoder.tokens(points, labels, boxes)
+            tokens = tokens.expand(len(prompts), -1, -1)
+            several = multimask_output and PREPROCESSING[self.family].multimask_output
+            return self._decoder.decode(embedding.terms, tokens, dense, several)
+
+    def _to_xy(self, rc: NDArray[np.float64]) -> Tensor:
+        """(..., 2) rows and columns to float32 x and y on the device."""
+        xy = np.ascontiguousarray(rc[..., ::-1], dtype=np.float32)
+        return torch.from_numpy(xy).to(self.device)
+
+    def _mask_input(self, frame: Frame, prompt: Prompt) -> Tensor:
+        """Low-resolution logits (1, m, m) of a prompt's mask."""
+        logits = prompt.mask
+        if logits.dtype == bool:
+            logits = frame.mask_logits(logits)
+        if logits.shape != (frame.mask_size, frame.mask_size):
+            raise ValueError(
+                f"The mask prompt has shape {logits.shape}: this model takes its own "
+                f"logits of {frame.mask_size} x {frame.mask_size}, or a boolean mask "
+                "of the plane."
+            )
+        return torch.from_numpy(logits)[None].to(self.device)
+
+    def _prediction(
+        self, frame: Frame, logits: Tensor, scores: Tensor, method: Method
+    ) -> Prediction:
+        """Bring the (M, m, m) answers to one prompt back to the plane."""
+        if self.family == "medsam":
+            scores = torch.as_tensor(stability(logits.cpu().numpy()))
+        order = torch.argsort(scores, descending=True, stable=True).tolist()
+        candidates = tuple(
+            Prediction(
+                mask=frame.plane_logits(logits[i]) > 0,
+                score=float(scores[i]),
+                logits=logits[i].cpu().numpy(),
+                method=method,
+            )
+            for i in order
+        )
+        return replace(candidates[0], candidates=candidates)
+
+    def _search(self, embedding: Embedding, prompt: Prompt) -> Prediction:
+        """Answer points by boxes; coordinates of the search are mask pixels."""
+        frame = embedding.frame
+        step = frame.input_size / frame.mask_size
+        prompt = prompt.scaled(frame.scale / step)
+
+        def decode(
+            boxes: NDArray[np.float64],
+        ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            corners = self._to_xy(boxes.reshape(-1, 2, 2) * step).flatten(1)
+            with torch.inference_mode():
+                tokens = self.model.prompt_encoder.tokens(boxes=corners)
+                logits, scores = self._decoder.decode(
+                    embedding.terms, tokens, None, False
+                )
+            return logits[:, 0].cpu().numpy(), scores[:, 0].cpu().numpy()
+
+        found = search_boxes(decode, prompt, frame.mask_shape)
+        return self._prediction(
+            frame,
+            torch.from_numpy(np.stack([f.logits for f in found])),
+            torch.tensor([f.score for f in found]),
+            "box search",
+        )
+
+
+def _signature(
+    prompt: Prompt, multimask_output: bool | None
+) -> tuple[int, bool, bool, bool]:
+    """What prompts of one batch must share: token counts and number of masks."""
+    points = 0 if prompt.points is None else len(prompt.points)
+    ambiguous = points == 1 and prompt.kinds == {"point"}
+    several = ambiguous if multimask_output is None else multimask_output
+    return points, prompt.box is not None, prompt.mask is not None, several
+
+
+def plane_key(pixels: NDArray[np.uint8]) -> str:
+    """Hash an 8-bit plane, its shape included."""
+    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()

@@ -1,0 +1,211 @@
+"""What a user says about one object on one plane: points, a box, a mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+POSITIVE = 1
+NEGATIVE = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """Points, a box and a mask that describe one object.
+
+    Parameters
+    ----------
+    points : array-like, optional
+        (N, 2) as (row, col) in pixels of the plane; pixel centres are integers.
+    labels : array-like, optional
+        (N,), 1 for a point on the object, 0 for a point on the background; all
+        on the object when None.
+    box : array-like, optional
+        (4,) as (row_min, col_min, row_max, col_max), in the same coordinates.
+    mask : array-like, optional
+        Either a boolean mask of the plane, (H, W), or the float logits of an
+        earlier `Prediction` of the same model, (h, w), to be refined.
+
+    Raises
+    ------
+    ValueError
+        When a shape or a value is not of this form.
+    """
+
+    points: Any = None
+    labels: Any = None
+    box: Any = None
+    mask: Any = None
+
+    def __post_init__(self) -> None:
+        points, labels = _check_points(self.points, self.labels)
+        object.__setattr__(self, "points", points)
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "box", _check_box(self.box))
+        object.__setattr__(self, "mask", _check_mask(self.mask))
+
+    @property
+    def positives(self) -> NDArray[np.float64]:
+        """The points on the object, (P, 2)."""
+        return self._points_with(POSITIVE)
+
+    @property
+    def negatives(self) -> NDArray[np.float64]:
+        """The points on the background, (Q, 2)."""
+        return self._points_with(NEGATIVE)
+
+    def _points_with(self, label: int) -> NDArray[np.float64]:
+        if self.points is None:
+            return np.empty((0, 2))
+        chosen: NDArray[np.float64] = self.points[self.labels == label]
+        return chosen
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Which of "point", "box" and "mask" are given."""
+        given = {"point": self.points, "box": self.box, "mask": self.mask}
+        return frozenset(kind for kind, value in given.items() if value is not None)
+
+    def within(self, shape: tuple[int, int]) -> Self:
+        """Check the prompt against a plane and cut the box to it.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (H, W) of the plane.
+
+        Raises
+        ------
+        ValueError
+            When nothing is given, only negative points are, or a prompt does
+            not lie on the plane.
+        """
+        if not self.kinds:
+            raise ValueError("The prompt is empty: give a point, a box or a mask.")
+        if self.kinds == {"point"} and not len(self.positives):
+            raise ValueError(
+                "The prompt has only negative points: add a point on the object "
+                "or a box around it."
+            )
+        if self.points is not None:
+            self._check_points_within(shape)
+        if self.mask is not None and self.mask.dtype == bool:
+            self._check_mask_within(shape)
+        if self.box is None:
+            return self
+        return replace(self, box=_cut_box(self.box, shape))
+
+    def _check_points_within(self, shape: tuple[int, int]) -> None:
+        pixels = np.floor(self.points + 0.5)
+        outside = ((pixels < 0) | (pixels >= shape)).any(axis=1)
+        if outside.any():
+            row, col = self.points[outside][0]
+            raise ValueError(
+                f"The point ({row:.4g}, {col:.4g}) lies outside the plane of "
+                f"{shape[0]} x {shape[1]} pixels: move or delete it."
+            )
+
+    def _check_mask_within(self, shape: tuple[int, int]) -> None:
+        if self.mask.shape != shape:
+            raise ValueError(
+                f"The mask prompt has shape {self.mask.shape}, the plane {shape}: "
+                "give a boolean mask of the whole plane."
+            )
+        if not self.mask.any():
+            raise ValueError("The mask prompt is empty: mark at least one pixel.")
+
+    def shifted(self, offset: ArrayLike) -> Self:
+        """Move points and box by (rows, cols); the mask is left out."""
+        return self._mapped(lambda rc: rc + np.asarray(offset, float))
+
+    def scaled(self, factor: ArrayLike) -> Self:
+        """Multiply points and box by (row factor, col factor); the mask is left out."""
+        return self._mapped(lambda rc: rc * np.asarray(factor, float))
+
+    def _mapped(self, function: Any) -> Self:
+        return replace(
+            self,
+            points=None if self.points is None else function(self.points),
+            box=None if self.box is None else function(self.box.reshape(2, 2)).ravel(),
+            mask=None,
+        )
+
+
+def _check_points(
+    points: Any, labels: Any
+) -> tuple[NDArray[np.float64] | None, NDArray[np.int64] | None]:
+    if points is None or np.size(points) == 0:
+        if labels is not None and np.size(labels):
+            raise ValueError("Point labels are given without points: give both.")
+        return None, None
+    points = np.asarray(points, dtype=float)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(
+            f"Points have shape {points.shape}: give (N, 2) rows and columns."
+        )
+    if not np.isfinite(points).all():
+        raise ValueError("A point is not finite: give rows and columns in pixels.")
+    labels = np.ones(len(points)) if labels is None else np.asarray(labels)
+    if labels.shape != (len(points),):
+        raise ValueError(
+            f"There are {len(points)} points and labels of shape {labels.shape}: "
+            "give one label a point."
+        )
+    if not np.isin(labels, (NEGATIVE, POSITIVE)).all():
+        raise ValueError("Point labels are 1 (object) or 0 (background), nothing else.")
+    return points, labels.astype(np.int64)
+
+
+def _check_box(value: Any) -> NDArray[np.float64] | None:
+    if value is None:
+        return None
+    box: NDArray[np.float64] = np.asarray(value, dtype=float)
+    if box.shape != (4,):
+        raise ValueError(
+            f"The box has shape {box.shape}: give (row_min, col_min, row_max, col_max)."
+        )
+    if not np.isfinite(box).all():
+        raise ValueError("The box is not finite: give rows and columns in pixels.")
+    if box[2] < box[0] or box[3] < box[1]:
+        raise ValueError(
+            f"The box {_words(box)} is reversed: give (row_min, col_min, row_max, "
+            "col_max) with the larger row and column last."
+        )
+    return box
+
+
+def _check_mask(value: Any) -> NDArray[Any] | None:
+    if value is None:
+        return None
+    mask: NDArray[Any] = np.asarray(value)
+    if mask.ndim != 2:
+        raise ValueError(f"The mask prompt has shape {mask.shape}: give two axes.")
+    if mask.dtype == bool:
+        return mask
+    if not np.issubdtype(mask.dtype, np.floating):
+        raise ValueError(
+            f"The mask prompt has type {mask.dtype}: give a boolean mask, or the "
+            "float logits of an earlier prediction."
+        )
+    return mask.astype(np.float32)
+
+
+def _cut_box(box: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+    rows, cols = shape
+    low = np.maximum(box[:2], -0.5)
+    high = np.minimum(box[2:], (rows - 0.5, cols - 0.5))
+    if (high <= low).any():
+        raise ValueError(
+            f"The box {_words(box)} lies outside the plane of {rows} x {cols} pixels: "
+            "move or delete it."
+        )
+    return np.concatenate([low, high])
+
+
+def _words(box: NDArray[np.float64]) -> str:
+    return "(" + ", ".join(f"{value:.4g}" for value in box) + ")"
