@@ -81,6 +81,8 @@ def data_limits(data: NDArray[Any]) -> tuple[float, float]:
         low, high = float(sample.min()), float(sample.max())
         if low >= 0 and high <= 1:
             return 0.0, 1.0
+    # Half precision overflows in numpy's interpolation.
+    sample = sample.astype(np.float64 if sample.dtype.itemsize > 2 else np.float32)
     low, high = (float(v) for v in np.percentile(sample, PERCENTILES))
     if low == high:  # a few bright pixels on a constant ground
         low, high = float(sample.min()), float(sample.max())

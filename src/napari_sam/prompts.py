@@ -101,8 +101,8 @@ class Prompt:
         return replace(self, box=_cut_box(self.box, shape))
 
     def _check_points_within(self, shape: tuple[int, int]) -> None:
-        pixels = np.floor(self.points + 0.5)
-        outside = ((pixels < 0) | (pixels >= shape)).any(axis=1)
+        end = np.array(shape) - 0.5
+        outside = ((self.points < -0.5) | (self.points >= end)).any(axis=1)
         if outside.any():
             row, col = self.points[outside][0]
             raise ValueError(
@@ -143,7 +143,7 @@ def _check_points(
         if labels is not None and np.size(labels):
             raise ValueError("Point labels are given without points: give both.")
         return None, None
-    points = np.asarray(points, dtype=float)
+    points = np.array(points, dtype=float)
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(
             f"Points have shape {points.shape}: give (N, 2) rows and columns."
@@ -164,7 +164,7 @@ def _check_points(
 def _check_box(value: Any) -> NDArray[np.float64] | None:
     if value is None:
         return None
-    box: NDArray[np.float64] = np.asarray(value, dtype=float)
+    box: NDArray[np.float64] = np.array(value, dtype=float)
     if box.shape != (4,):
         raise ValueError(
             f"The box has shape {box.shape}: give (row_min, col_min, row_max, col_max)."
@@ -182,7 +182,7 @@ def _check_box(value: Any) -> NDArray[np.float64] | None:
 def _check_mask(value: Any) -> NDArray[Any] | None:
     if value is None:
         return None
-    mask: NDArray[Any] = np.asarray(value)
+    mask: NDArray[Any] = np.array(value)
     if mask.ndim != 2:
         raise ValueError(f"The mask prompt has shape {mask.shape}: give two axes.")
     if mask.dtype == bool:
@@ -192,14 +192,15 @@ def _check_mask(value: Any) -> NDArray[Any] | None:
             f"The mask prompt has type {mask.dtype}: give a boolean mask, or the "
             "float logits of an earlier prediction."
         )
-    return mask.astype(np.float32)
+    return mask.astype(np.float32, copy=False)
 
 
 def _cut_box(box: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
     rows, cols = shape
     low = np.maximum(box[:2], -0.5)
     high = np.minimum(box[2:], (rows - 0.5, cols - 0.5))
-    if (high <= low).any():
+    # A line or a dot has no area, but its place.
+    if ((high < low) | ((high == low) & (box[2:] > box[:2]))).any():
         raise ValueError(
             f"The box {_words(box)} lies outside the plane of {rows} x {cols} pixels: "
             "move or delete it."

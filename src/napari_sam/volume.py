@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -117,50 +117,56 @@ class Stack:
     Parameters
     ----------
     data : array-like
-        (..., H, W), or (..., H, W, 3) with `rgb`; numpy, dask, zarr or anything
-        that is indexed like them. Three axes besides colour.
+        numpy, dask, zarr or anything that is indexed like them; colour last.
     axis : int
         The axis that is walked along.
     rgb : bool
         The last axis is colour.
+    fixed : mapping
+        {axis: index} of further axes (time, channel) that stay where they are.
+        Two axes must remain: the rows and columns of the planes.
     """
 
     data: Any
     axis: int = 0
     rgb: bool = False
+    fixed: Mapping[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        spatial = len(self.data.shape) - self.rgb
-        if spatial != 3:
+        ndim = len(self.data.shape) - self.rgb
+        if ndim - len(self.fixed) != 3:
             raise ValueError(
                 f"The volume has shape {tuple(self.data.shape)}: give three axes "
                 "(and a last one of 3 or 4 for colour); pick a time point or channel "
                 "first."
             )
-        if not -3 <= self.axis < 3:
-            raise ValueError(f"axis={self.axis} is not an axis of a volume: 0, 1 or 2.")
-        object.__setattr__(self, "axis", self.axis % 3)
+        if not -ndim <= self.axis < ndim or self.axis % ndim in self.fixed:
+            raise ValueError(
+                f"axis={self.axis} is not an axis of a volume of shape {self.shape} "
+                "that can be walked along."
+            )
+        object.__setattr__(self, "axis", self.axis % ndim)
 
     def __len__(self) -> int:
-        return int(self.data.shape[self.axis])
+        return self.shape[self.axis]
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Shape of the labels."""
-        a, b, c = self.data.shape[:3]
-        return a, b, c
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the data and of its labels, without colour."""
+        shape = tuple(int(size) for size in self.data.shape)
+        return shape[:-1] if self.rgb else shape
 
     @property
     def plane_shape(self) -> tuple[int, int]:
         """(H, W) of a plane."""
-        rows, cols = (s for i, s in enumerate(self.shape) if i != self.axis)
+        apart = {self.axis, *self.fixed}
+        rows, cols = (s for i, s in enumerate(self.shape) if i not in apart)
         return rows, cols
 
     def at(self, index: int) -> tuple[slice | int, ...]:
         """Index of one plane in the volume and in its labels."""
-        full: list[slice | int] = [slice(None)] * 3
-        full[self.axis] = index
-        return tuple(full)
+        chosen = {**self.fixed, self.axis: index}
+        return tuple(chosen.get(i, slice(None)) for i in range(len(self.shape)))
 
     def plane(self, index: int) -> NDArray[Any]:
         """Read one plane, (H, W) or (H, W, C)."""

@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -34,6 +35,19 @@ _WRAPPERS = ("model_state", "model", "state_dict")
 _PREFIXES = ("module.", "sam.")
 _UNUSED = re.compile(
     r"image_encoder\.(norm_head|head)\.|\.attention_bias_idxs$|\.num_batches_tracked$"
+)
+
+# What torch raises on files that are cut off, scrambled or of another kind.
+_DAMAGE = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
 )
 
 _POSITIONS = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
@@ -111,11 +125,16 @@ def read_folder_config(folder: Path) -> SamConfig:
             f"The folder {folder} has no config.json: give a folder in Hugging Face "
             "layout (config.json and model.safetensors) or a checkpoint file."
         )
-    values = json.loads(file.read_text(encoding="utf-8"))
-    if values.get("model_type") != "sam":
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ValueError(
-            f"{file} describes a {values.get('model_type')!r} model: only 'sam' "
-            "models can be used."
+            f"{file} is not valid JSON ({error}): get it again."
+        ) from error
+    kind = values.get("model_type") if isinstance(values, dict) else None
+    if kind != "sam":
+        raise ValueError(
+            f"{file} describes a {kind!r} model: only 'sam' models can be used."
         )
     return SamConfig.from_dict(values)
 
@@ -129,7 +148,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise FileNotFoundError(f"There is no checkpoint file at {path}.")
     try:
         state = _read_tensors(path)
-    except (RuntimeError, EOFError, ValueError, zipfile.BadZipFile, KeyError) as error:
+    except _DAMAGE as error:
         raise ValueError(
             f"{path} cannot be read as a checkpoint ({_first_line(error)}): it is "
             "damaged, incomplete or another kind of file; get it again."
@@ -143,7 +162,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
             state = state[wrapper]
     if not isinstance(state, Mapping) or not all(
-        isinstance(v, Tensor) for v in state.values()
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
     ):
         raise ValueError(f"{path} is not a state dict: give a file of SAM weights.")
     tensors = {_strip_prefixes(key): value for key, value in state.items()}

@@ -1,0 +1,1 @@
+"""Everything that knows napari: layers, session, worker, widget, sample data."""

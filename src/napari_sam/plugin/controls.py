@@ -1,0 +1,119 @@
+"""Pieces of the widget: layer choices, rows of buttons, sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox, Container
+from psygnal import Signal
+
+from napari_sam.weights import is_cached
+
+if TYPE_CHECKING:
+    from magicgui.widgets.bases import Widget
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_sam.models import ModelSpec
+    from napari_sam.plugin.session import SamSession
+
+_MEGABYTE = 1e6
+
+
+class LayerChoice:
+    """A combo box of the viewer's layers of one type.
+
+    It holds layers, not names, and follows layers that are added, removed,
+    renamed and moved.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose layers are offered.
+    kind : type
+        Of the layers.
+    label, nothing : str
+        Beside the box, and the entry for no layer.
+    """
+
+    changed = Signal(object)
+
+    def __init__(
+        self, viewer: ViewerModel, kind: type[Layer], label: str, nothing: str
+    ) -> None:
+        self._viewer, self._kind, self._nothing = viewer, kind, nothing
+        self.combo = ComboBox(label=label, choices=self._choices)
+        self.combo.changed.connect(self._emit)
+        self._last: Layer | None = None
+        self._events = viewer.layers.events
+        for event in ("inserted", "removed", "reordered", "renamed"):
+            getattr(self._events, event).connect(self._update)
+
+    @property
+    def layer(self) -> Layer | None:
+        """The chosen layer."""
+        return self.combo.value
+
+    def select(self, layer: Layer | None) -> None:
+        """Choose a layer of the viewer."""
+        self.combo.reset_choices()
+        self.combo.value = layer
+
+    def disconnect_viewer(self) -> None:
+        """Stop following the viewer."""
+        self._events.disconnect(self._update)
+
+    def _choices(self, _: Any = None) -> list[tuple[str, Layer | None]]:
+        layers = [la for la in self._viewer.layers if isinstance(la, self._kind)]
+        return [(self._nothing, None), *((la.name, la) for la in layers)]
+
+    def _update(self, _: Any = None) -> None:
+        self.combo.reset_choices()
+
+    def _emit(self, layer: Layer | None) -> None:
+        if layer is not self._last:
+            self._last = layer
+            self.changed.emit(layer)
+
+
+def button_row(*widgets: Widget) -> Container[Any]:
+    """Widgets side by side, without labels."""
+    row = Container(widgets=list(widgets), layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    return row
+
+
+def describe_model(spec: ModelSpec) -> str:
+    """Size, licence and what it is for, in two lines."""
+    size = "size unknown"
+    if spec.size_bytes:
+        size = f"{spec.size_bytes / _MEGABYTE:.0f} MB"
+    state = "ready" if is_cached(spec) else f"{size}, downloaded at first use"
+    kinds = "boxes (points: a search over boxes)"
+    if "point" in spec.prompts:
+        kinds = "points, boxes"
+    return f"{spec.title}; {kinds}; {state}; licence {spec.licence}"
+
+
+def state_sentence(session: SamSession) -> str:
+    """Where the user is, and what to do next, in one line."""
+    if session.image_layer is None:
+        return "Open an image, or a sample: File > Open Sample > napari-sam."
+    result = session.result
+    if result is not None:
+        found = len({piece.number for piece in result.pieces})
+        if not found:
+            return "Nothing was found: change the prompts and segment again."
+        what = "1 object" if found == 1 else f"{found} objects"
+        score = min(result.scores)
+        return (
+            f"{what} in the preview, score {score:.2f}. Accept, or change the prompts "
+            "and segment again."
+        )
+    if session.last_written is not None:
+        ids = session.last_written.label_ids
+        which = f"label {ids[0]}" if len(ids) == 1 else f"labels {ids[0]} to {ids[-1]}"
+        return f"Wrote {which} (undo: Ctrl+Z on the labels layer). Draw the next one."
+    if session.points_layer is None and session.shapes_layer is None:
+        return "Press 'New prompt layers' to draw on the image."
+    return "Draw a box or click on an object, then press 'Segment slice'."

@@ -1,0 +1,473 @@
+"""What the user is doing now: model, image, prompts, current object. No Qt."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from napari_sam.cache import EmbeddingCache
+from napari_sam.models import DEFAULT_MODEL
+from napari_sam.plugin.labels_writer import Written, check_target, write_objects
+from napari_sam.plugin.layers import (
+    NEGATIVE_NAME,
+    POLARITY,
+    POSITIVE_NAME,
+    LayerPrompt,
+    collect_prompts,
+    display_limits,
+    displayed_plane,
+    displayed_stack,
+    full_data,
+    join_prompts,
+    placement,
+    separate_prompts,
+    spatial_shape,
+)
+from napari_sam.plugin.jobs import Result, SliceRequest, StackRequest
+from napari_sam.volume import PropagationOptions, check_prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Points, Shapes
+
+    from napari_sam.models import Family
+    from napari_sam.predictor import Prediction, Predictor
+    from napari_sam.prompts import Prompt
+    from napari_sam.volume import SliceResult, VolumeResult
+
+    Loader = Callable[[Callable[[int, int | None], None] | None], Predictor]
+
+OWN_PROMPTS = "napari_sam_prompts"
+_COLOURS = {POSITIVE_NAME: "#009E73", NEGATIVE_NAME: "#D55E00"}
+_SYMBOLS = {POSITIVE_NAME: "disc", NEGATIVE_NAME: "x"}
+_BOX_COLOUR = "#F0E442"
+_POINT_SHARE, _LINE_SHARE = 1 / 60, 1 / 250
+
+
+class SamSession:
+    """A segmentation session on a viewer, for scripts and under the widget.
+
+    Prompts are ordinary Points and Shapes layers, results go to a Labels layer.
+    `preview` or `propagate` compute the current object, `commit` writes it.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+        No display is needed.
+    model : str, Path or Predictor
+        See `napari_sam.load_model`; loaded when it is first needed.
+
+    Attributes
+    ----------
+    points_layer, shapes_layer : Points, Shapes or None
+        Where prompts are read; any layers of the viewer.
+    family : str or None
+        How a model file was trained; needed for files that are not registered.
+    labels_layer : Labels or None
+        Where results go; made at the first commit when None.
+    each_prompt_an_object : bool
+        Every box and positive point is an object of its own, instead of all
+        prompts together describing one.
+    propagation : PropagationOptions
+        When an object ends on its way through a stack.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self, viewer: ViewerModel, model: str | Path | Predictor = DEFAULT_MODEL
+    ) -> None:
+        self.viewer = viewer
+        self.cache = EmbeddingCache()
+        self.points_layer: Points | None = None
+        self.shapes_layer: Shapes | None = None
+        self.labels_layer: Labels | None = None
+        self.each_prompt_an_object = False
+        self.propagation = PropagationOptions()
+        self.last_written: Written | None = None
+        self.family: Family | None = None
+        self._image_layer: Image | None = None
+        self._predictor: Predictor | None = None
+        self._model: Any = model
+        self._result: Result | None = None
+        self._result_image: Image | None = None
+        self._used: set[tuple[Any, ...]] = set()
+        self._asked: list[LayerPrompt] = []
+        self.model = model
+
+    # -- model and layers ------------------------------------------------------
+
+    @property
+    def model(self) -> Any:
+        """Name, path or predictor that answers."""
+        return self._model
+
+    @model.setter
+    def model(self, model: str | Path | Predictor) -> None:
+        from napari_sam.predictor import Predictor
+
+        self._model = model
+        self._predictor = model if isinstance(model, Predictor) else None
+
+    @property
+    def loaded(self) -> Predictor | None:
+        """The predictor, when it is loaded."""
+        return self._predictor
+
+    def load(
+        self, progress: Callable[[int, int | None], None] | None = None
+    ) -> Predictor:
+        """Load the model unless it is loaded; brings its weights where needed."""
+        if self._predictor is None:
+            self._predictor = self.loader()(progress)
+        return self._predictor
+
+    def loader(self) -> Loader:
+        """A function that loads the chosen model, for any thread."""
+        model, family = self._model, self.family
+
+        def load(
+            progress: Callable[[int, int | None], None] | None = None,
+        ) -> Predictor:
+            from napari_sam.loading import load_model
+
+            return load_model(model, family=family, progress=progress)
+
+        return load
+
+    def keep(self, predictor: Predictor) -> None:
+        """Keep a predictor that was loaded elsewhere, if it is still the chosen one."""
+        if self._predictor is None and predictor.name == Path(str(self._model)).name:
+            self._predictor = predictor
+
+    @property
+    def image_layer(self) -> Image | None:
+        """The image that is segmented: the chosen, the active or the topmost one."""
+        from napari.layers import Image
+
+        if self._image_layer is not None and self._image_layer in self.viewer.layers:
+            return self._image_layer
+        active = self.viewer.layers.selection.active
+        if isinstance(active, Image):
+            return active
+        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+        return images[-1] if images else None
+
+    @image_layer.setter
+    def image_layer(self, layer: Image | None) -> None:
+        if layer is not self._image_layer:
+            self._forget()
+        self._image_layer = layer
+        self.changed.emit()
+
+    def new_prompt_layers(self) -> tuple[Points, Shapes]:
+        """Add a Points and a Shapes layer that lie over the image, and use them.
+
+        Raises
+        ------
+        ValueError
+            When the viewer has no image.
+        """
+        image = self._require_image()
+        shape = spatial_shape(image)
+        # Sizes that show on any image: a share of its shorter displayed side.
+        side = min(sorted(shape)[-2:])
+        place, meta = placement(image), {OWN_PROMPTS: True}
+        self.shapes_layer = self.viewer.add_shapes(
+            ndim=image.ndim,
+            name="SAM boxes",
+            edge_color=_BOX_COLOUR,
+            face_color="transparent",
+            edge_width=max(side * _LINE_SHARE, 0.5),
+            metadata=dict(meta),
+            **place,
+        )
+        self.points_layer = self.viewer.add_points(
+            ndim=image.ndim,
+            name="SAM points",
+            features={POLARITY: np.array([], dtype=object)},
+            feature_defaults={POLARITY: POSITIVE_NAME},
+            face_color=POLARITY,
+            face_color_cycle=dict(_COLOURS),
+            border_color="white",
+            size=max(side * _POINT_SHARE, 2.0),
+            metadata=dict(meta),
+            **place,
+        )
+        self.points_layer.feature_defaults = {POLARITY: POSITIVE_NAME}
+        self.changed.emit()
+        return self.points_layer, self.shapes_layer
+
+    def set_polarity(self, positive: bool) -> None:
+        """Make the next and the selected points lie on the object, or off it."""
+        layer = self._present(self.points_layer)
+        if layer is None:
+            raise ValueError("There is no points layer: press 'New prompt layers'.")
+        name = POSITIVE_NAME if positive else NEGATIVE_NAME
+        if POLARITY not in layer.features:
+            layer.features = {POLARITY: [POSITIVE_NAME] * len(layer.data)}
+        features = layer.features.copy()
+        features.loc[sorted(layer.selected_data), POLARITY] = name
+        layer.features = features
+        layer.feature_defaults = {POLARITY: name}
+        if layer.metadata.get(OWN_PROMPTS):
+            layer.refresh_colors()
+            self.show_symbols(layer)
+            layer.current_face_color = _COLOURS[name]
+
+    @staticmethod
+    def show_symbols(layer: Points) -> None:
+        """Give our own points the symbol of their polarity; colour is not enough."""
+        wanted = [_SYMBOLS[name] for name in layer.features[POLARITY]]
+        if [str(symbol) for symbol in layer.symbol] != wanted:
+            layer.symbol = wanted
+
+    # -- questions: read layers on the main thread -----------------------------
+
+    def slice_request(self) -> SliceRequest:
+        """Gather what is needed to segment the displayed plane.
+
+        Raises
+        ------
+        ValueError
+            When image, prompts or target cannot be used; the sentence says why.
+        """
+        image, plane, prompts = self._gather()
+        here = [p for p in prompts if p.slices == plane.index]
+        if not here:
+            raise ValueError(
+                f"All {len(prompts)} prompts lie on other slices: go to one of those."
+                if prompts
+                else "There are no new prompts: click a point or draw a box on an "
+                "object."
+            )
+        objects = tuple(p.within(plane.shape) for p in self._objects(here))
+        self._asked, self._result_image = here, image
+        return SliceRequest(full_data(image), plane, display_limits(image), objects)
+
+    def stack_request(self) -> StackRequest:
+        """Gather what is needed to follow the objects through the stack.
+
+        Raises
+        ------
+        ValueError
+            When image, prompts or target cannot be used; the sentence says why.
+        """
+        image, plane, prompts = self._gather()
+        stack = displayed_stack(image, plane)
+        here = [
+            p
+            for p in prompts
+            if all(p.slices[axis] == at for axis, at in stack.fixed.items())
+        ]
+        if not here:
+            raise ValueError(
+                "There are no new prompts on this stack: draw a box on one of its "
+                "slices."
+            )
+        by_slice: dict[int, list[LayerPrompt]] = defaultdict(list)
+        for prompt in here:
+            by_slice[prompt.slices[stack.axis]].append(prompt)
+        plan: dict[int, dict[int, Prompt]] = defaultdict(dict)
+        for index, members in by_slice.items():
+            for question in self._objects(members):
+                number = len(plan) + 1 if self.each_prompt_an_object else 1
+                plan[number][index] = question
+        self._asked, self._result_image = here, image
+        return StackRequest(
+            stack, display_limits(image), check_prompts(plan, stack), self.propagation
+        )
+
+    def _gather(self) -> tuple[Image, Any, list[LayerPrompt]]:
+        image = self._require_image()
+        plane = displayed_plane(image, self.viewer.dims)
+        target = self._present(self.labels_layer)
+        if target is not None:
+            check_target(target, image)
+        layers = (self._present(self.points_layer), self._present(self.shapes_layer))
+        prompts = collect_prompts(layers, image, plane, self.viewer.dims)
+        return image, plane, [p for p in prompts if _identity(p) not in self._used]
+
+    def _objects(self, prompts: list[LayerPrompt]) -> list[Prompt]:
+        given = [p.prompt for p in prompts]
+        return (
+            separate_prompts(given)
+            if self.each_prompt_an_object
+            else [join_prompts(given)]
+        )
+
+    # -- answers ---------------------------------------------------------------
+
+    @property
+    def result(self) -> Result | None:
+        """Objects that wait to be accepted."""
+        return self._result
+
+    @property
+    def result_image(self) -> Image | None:
+        """The image that the waiting objects belong to."""
+        return self._result_image if self._result is not None else None
+
+    def adopt(self, result: Result) -> None:
+        """Take an answer as the current object.
+
+        Raises
+        ------
+        ValueError
+            When its image has been removed meanwhile; the answer is dropped.
+        """
+        if self._present(self._result_image) is None:
+            self._forget()
+            raise ValueError("The image was removed: its result was dropped.")
+        self._result = result
+        self.changed.emit()
+
+    def preview(self) -> Prediction | None:
+        """Segment the displayed plane from the prompts that lie on it.
+
+        Returns
+        -------
+        Prediction or None
+            Of the current object (the first one when each prompt is an object);
+            None when the plane has no prompts. Nothing is written.
+
+        Raises
+        ------
+        ValueError
+            When image, prompts or target cannot be used.
+        """
+        _, plane, prompts = self._gather()
+        if not any(p.slices == plane.index for p in prompts):
+            self._forget()
+            self.changed.emit()
+            return None
+        self.adopt(_finish(self.slice_request().run(self.load(), self.cache)))
+        assert self._result is not None
+        return self._result.predictions[0]
+
+    def iter_propagate(self) -> Iterator[SliceResult]:
+        """Follow the objects through the stack; yields slice results.
+
+        Stop iterating to cancel: what was yielded until then can be committed.
+        """
+        request = self.stack_request()
+        results = []
+        try:
+            for result in request.results(self.load(), self.cache):
+                results.append(result)
+                yield result
+        finally:
+            if results:
+                self.adopt(request.finish(results))
+
+    def propagate(self) -> VolumeResult:
+        """Follow the objects through the axis of the slider, from all prompts."""
+        for _ in self.iter_propagate():
+            pass
+        assert self._result is not None
+        assert self._result.volume is not None
+        return self._result.volume
+
+    def commit(self) -> int:
+        """Write the current object into the labels layer, as one undo step.
+
+        Pixels of other objects are kept. Prompts of layers made by
+        `new_prompt_layers` are removed, those of other layers stay and are not
+        used again.
+
+        Returns
+        -------
+        int
+            Its label id; of several objects the last one's.
+
+        Raises
+        ------
+        ValueError
+            When there is nothing to write, or the labels layer cannot take it.
+        """
+        image = self._present(self._result_image)
+        if self._result is None or image is None:
+            raise ValueError("There is nothing to accept: segment an object first.")
+        if not self._result.pieces:
+            raise ValueError("The mask is empty: change the prompts and try again.")
+        labels = self._present(self.labels_layer)
+        if labels is None:
+            labels = self._new_labels(image)
+        check_target(labels, image)
+        self.last_written = write_objects(labels, self._result.pieces)
+        self._release_prompts()
+        self._forget()
+        self.changed.emit()
+        return self.last_written.label_ids[-1]
+
+    def discard(self) -> None:
+        """Forget the current object and its prompts; all layers stay."""
+        if self._result is not None:
+            self._release_prompts()
+        self._forget()
+        self.changed.emit()
+
+    def _new_labels(self, image: Image) -> Labels:
+        active = self.viewer.layers.selection.active
+        self.labels_layer = self.viewer.add_labels(
+            np.zeros(spatial_shape(image), np.int32),
+            name="SAM labels",
+            **placement(image),
+        )
+        # The user goes on drawing prompts where they were.
+        if active is not None:
+            self.viewer.layers.selection.active = active
+        return self.labels_layer
+
+    def _release_prompts(self) -> None:
+        """Remove the prompts of the last question, or mark them used."""
+        numbers: dict[Any, set[int]] = defaultdict(set)
+        for prompt in self._asked:
+            layer, number = prompt.source
+            if self._present(layer) is None:
+                continue
+            if layer.metadata.get(OWN_PROMPTS):
+                numbers[layer].add(number)
+            else:
+                self._used.add(_identity(prompt))
+        for layer, chosen in numbers.items():
+            layer.selected_data = chosen & set(range(len(layer.data)))
+            layer.remove_selected()
+
+    def _forget(self) -> None:
+        self._result, self._result_image, self._asked = None, None, []
+
+    def _require_image(self) -> Image:
+        image = self.image_layer
+        if image is None:
+            raise ValueError("There is no image: open one, or choose its layer.")
+        return image
+
+    def _present(self, layer: Any) -> Any:
+        """The layer, as long as it is in the viewer."""
+        return layer if layer is not None and layer in self.viewer.layers else None
+
+
+def _identity(prompt: LayerPrompt) -> tuple[Any, ...]:
+    """What makes a prompt the same: its layer and where it lies."""
+    given = prompt.prompt
+    values = given.points if given.box is None else given.box
+    where = tuple(np.round(np.ravel(values), 3))
+    labels = () if given.labels is None else tuple(given.labels)
+    return id(prompt.source[0]), tuple(sorted(prompt.slices.items())), where, labels
+
+
+def _finish(steps: Generator[Any, None, Result]) -> Result:
+    """Run a request to its end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result

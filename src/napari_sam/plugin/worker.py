@@ -1,0 +1,152 @@
+"""One background thread for all model work: the latest job wins, all can stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any
+
+from qtpy.QtCore import QObject, Qt, Signal
+
+Job = Callable[[Callable[[], None]], Generator[Any, None, Any]]
+
+
+class Cancelled(Exception):
+    """Raised inside a job that is to stop."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """A job and what the main thread does with its results.
+
+    Parameters
+    ----------
+    job : callable
+        Called on the worker thread with a function that raises `Cancelled` when
+        the job is to stop; returns a generator of partial results whose return
+        value is the result. It must not touch layers or widgets.
+    on_progress, on_result, on_error, on_end : callable
+        Called on the main thread; `on_end` always, and last.
+    stop : threading.Event
+        Set to cancel.
+    """
+
+    job: Job
+    on_progress: Callable[[Any], None]
+    on_result: Callable[[Any], None]
+    on_error: Callable[[Exception], None]
+    on_end: Callable[[], None]
+    stop: threading.Event
+
+    def check(self) -> None:
+        """Raise `Cancelled` once the task is to stop."""
+        if self.stop.is_set():
+            raise Cancelled
+
+
+class Worker(QObject):
+    """Runs one task at a time on a thread of its own.
+
+    A new task cancels the one under way, whose results are dropped.
+    """
+
+    _event = Signal(object, object, object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._queue: SimpleQueue[Task | None] = SimpleQueue()
+        self._current: Task | None = None
+        self._thread: threading.Thread | None = None
+        # Queued even if a signal came from the main thread: always one order.
+        self._event.connect(self._dispatch, Qt.ConnectionType.QueuedConnection)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a task is under way that was not cancelled."""
+        return self._current is not None
+
+    def submit(
+        self,
+        job: Job,
+        *,
+        on_progress: Callable[[Any], None],
+        on_result: Callable[[Any], None],
+        on_error: Callable[[Exception], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        """Start a task as soon as the one under way has stopped."""
+        self.cancel()
+        if self._thread is None:
+            # A daemon: closing napari does not wait for a running network.
+            self._thread = threading.Thread(
+                target=_work, args=(self._queue, self._emit), daemon=True
+            )
+            self._thread.start()
+        self._current = Task(
+            job, on_progress, on_result, on_error, on_end, threading.Event()
+        )
+        self._queue.put(self._current)
+
+    def cancel(self) -> None:
+        """Stop the task under way; nothing of it is delivered any more but its end."""
+        if self._current is not None:
+            task, self._current = self._current, None
+            task.stop.set()
+            task.on_end()
+
+    def close(self, timeout: float | None = 0) -> None:
+        """Cancel and end the thread, waiting for it up to `timeout` seconds."""
+        self.cancel()
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(timeout)
+            self._thread = None
+
+    def _emit(self, task: Task, kind: str, value: Any) -> None:
+        try:
+            self._event.emit(task, kind, value)
+        except RuntimeError:
+            # The Qt object is gone because the window was closed: nobody asks.
+            task.stop.set()
+
+    def _dispatch(self, task: Task, kind: str, value: Any) -> None:
+        if task is not self._current:
+            return
+        if kind == "progress":
+            task.on_progress(value)
+            return
+        self._current = None
+        try:
+            if kind == "result":
+                task.on_result(value)
+            elif kind == "error":
+                task.on_error(value)
+        finally:
+            task.on_end()
+
+
+def _work(
+    queue: SimpleQueue[Task | None], emit: Callable[[Task, str, Any], None]
+) -> None:
+    while (task := queue.get()) is not None:
+        _run(task, emit)
+
+
+def _run(task: Task, emit: Callable[[Task, str, Any], None]) -> None:
+    try:
+        task.check()
+        steps = task.job(task.check)
+        while True:
+            try:
+                value = next(steps)
+            except StopIteration as stop:
+                emit(task, "result", stop.value)
+                return
+            task.check()
+            emit(task, "progress", value)
+    except Cancelled:
+        return
+    except Exception as error:  # noqa: BLE001 - shown to the user by on_error
+        emit(task, "error", error)

@@ -1,0 +1,183 @@
+"""Images from TIFF files with their axes, labels into TIFF files with the same."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SPATIAL = "ZYX"
+_COLOUR = "S"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TiffImage:
+    """An image with named axes.
+
+    Parameters
+    ----------
+    data : ndarray
+        The pixels.
+    axes : str
+        One letter an axis, as tifffile names them: T, C, Z, Y, X and S (colour).
+    scale : tuple of float, optional
+        Size of a pixel along Z, Y and X in `unit`, where the file says so.
+    unit : str, optional
+        Of the scale, for instance "µm".
+    """
+
+    data: NDArray[Any]
+    axes: str
+    scale: tuple[float, float, float] | None = None
+    unit: str | None = None
+
+    @property
+    def rgb(self) -> bool:
+        """Whether the last axis is colour."""
+        return self.axes.endswith(_COLOUR)
+
+    def select(self, **indices: int) -> Self:
+        """Take one index of the named axes (T=0, C=1, ...) and drop axes of length 1.
+
+        Raises
+        ------
+        ValueError
+            When there is no such axis or index.
+        """
+        data, axes = self.data, self.axes
+        for name, index in indices.items():
+            at = axes.find(name)
+            if at < 0:
+                raise ValueError(f"The image has axes {axes}: there is no axis {name}.")
+            if not 0 <= index < data.shape[at]:
+                raise ValueError(
+                    f"Axis {name} has indices 0 to {data.shape[at] - 1}, not {index}."
+                )
+            data, axes = np.take(data, index, at), axes[:at] + axes[at + 1 :]
+        for at in reversed(range(len(axes))):
+            if data.shape[at] == 1 and axes[at] not in "YX":
+                data, axes = np.take(data, 0, at), axes[:at] + axes[at + 1 :]
+        return type(self)(data, axes, self.scale, self.unit)
+
+    def plane(self) -> NDArray[Any]:
+        """The pixels as one plane, (H, W) or (H, W, 3)."""
+        if self.axes not in ("YX", "YXS"):
+            raise ValueError(
+                f"The image has axes {self.axes}, shape {self.data.shape}: choose one "
+                "plane with --index, for instance --index Z=4 or --index T=0,C=1."
+            )
+        return self.data
+
+    def volume(self) -> NDArray[Any]:
+        """The pixels as one stack, (Z, Y, X) or (Z, Y, X, 3); T may stand for Z."""
+        if len(self.axes.removesuffix(_COLOUR)) != 3:
+            raise ValueError(
+                f"The image has axes {self.axes}, shape {self.data.shape}: choose one "
+                "stack with --index, for instance --index T=0 or --index C=1."
+            )
+        return self.data
+
+
+def read_tiff(path: str | Path) -> TiffImage:
+    """Read the first series of a TIFF file.
+
+    Raises
+    ------
+    OSError
+        When the file does not exist.
+    ValueError
+        When it is no TIFF file.
+    """
+    import tifffile
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        with tifffile.TiffFile(path) as file:
+            series = file.series[0]
+            data = series.asarray()
+            scale, unit = _physical_size(file)
+            # tifffile calls axes that carry no name Q or I; stacks are meant.
+            axes = series.axes.replace("Q", "Z", 1).replace("I", "Z", 1)
+    except (tifffile.TiffFileError, IndexError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as TIFF ({error}).") from error
+    return TiffImage(data, axes, scale, unit)
+
+
+def write_labels(path: str | Path, labels: NDArray[Any], like: TiffImage) -> Path:
+    """Write labels as OME-TIFF with the axes and pixel size of an image.
+
+    The file appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path : str or Path
+        Should end in ``.tif``.
+    labels : ndarray
+        Integers, of the image's shape without its colour axis.
+    like : TiffImage
+        Gives axes and pixel size.
+    """
+    import tifffile
+
+    path = Path(path)
+    axes = like.axes.removesuffix(_COLOUR)
+    # 16 bits open in every viewer; few images hold more objects.
+    small = labels.size == 0 or labels.max() < 2**16
+    metadata: dict[str, Any] = {"axes": axes}
+    if like.scale is not None:
+        for name, size in zip(_SPATIAL, like.scale, strict=True):
+            if name in axes:
+                metadata[f"PhysicalSize{name}"] = size
+                metadata[f"PhysicalSize{name}Unit"] = like.unit or "µm"
+    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part.tif")
+    os.close(handle)
+    try:
+        tifffile.imwrite(
+            part,
+            labels.astype(np.uint16 if small else np.int32),
+            ome=True,
+            photometric="minisblack",
+            compression="zlib",
+            metadata=metadata,
+        )
+        os.chmod(part, 0o644)
+        os.replace(part, path)
+    finally:
+        Path(part).unlink(missing_ok=True)
+    return path
+
+
+def _physical_size(file: Any) -> tuple[tuple[float, float, float] | None, str | None]:
+    """Pixel size along Z, Y, X from OME or ImageJ metadata."""
+    if file.is_ome and file.ome_metadata:
+        import tifffile
+
+        image = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]
+        pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
+        sizes = [pixels.get(f"PhysicalSize{name}") for name in _SPATIAL]
+        if sizes[1] and sizes[2]:
+            z = float(sizes[0] or 1)
+            return (z, float(sizes[1]), float(sizes[2])), pixels.get(
+                "PhysicalSizeXUnit", "µm"
+            )
+    if file.is_imagej and file.imagej_metadata:
+        info, tags = file.imagej_metadata, file.pages[0].tags
+        if "XResolution" in tags and "YResolution" in tags and info.get("unit"):
+            x, y = (tags[f"{name}Resolution"].value for name in "XY")
+            if x[0] and y[0]:
+                spacing = float(info.get("spacing", 1))
+                return (spacing, y[1] / y[0], x[1] / x[0]), _unit(info["unit"])
+    return None, None
+
+
+def _unit(name: str) -> str:
+    return {"micron": "µm", "um": "µm", "\\u00B5m": "µm"}.get(name, name)
