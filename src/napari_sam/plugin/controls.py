@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import ComboBox, Container
 from psygnal import Signal
 
+from napari_sam.plugin.jobs import Progress
 from napari_sam.weights import is_cached
 
 if TYPE_CHECKING:
@@ -93,6 +94,16 @@ def describe_model(spec: ModelSpec) -> str:
     if "point" in spec.prompts:
         kinds = "points, boxes"
     return f"{spec.title}; {kinds}; {state}; licence {spec.licence}"
+
+
+def weights_step(done: int, total: int | None) -> Progress:
+    """Progress of a download, in whole megabytes."""
+    megabytes = int(done / _MEGABYTE)
+    if not total:
+        return Progress(f"Downloading weights, {megabytes} MB", 0, 0)
+    whole = int(total / _MEGABYTE)
+    what = f"Downloading weights, {megabytes} of {whole} MB"
+    return Progress(what, megabytes, whole)
 
 
 def state_sentence(session: SamSession) -> str:

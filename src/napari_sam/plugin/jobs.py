@@ -188,3 +188,13 @@ def _piece(
     row, col, last_row, last_col = (int(side) for side in box)
     crop = mask[row : last_row + 1, col : last_col + 1]
     return Piece(number, index, (row, col), crop)
+
+
+def run_to_end(steps: Generator[Progress, None, Result]) -> Result:
+    """Run a request without watching its progress."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result

@@ -240,72 +240,7 @@ def _shape_prompt(vertices: NDArray[np.float64], kind: str) -> Prompt:
     return Prompt(box=np.concatenate([vertices.min(axis=0), vertices.max(axis=0)]))
 
 
-def join_prompts(prompts: Sequence[Prompt]) -> Prompt:
-    """All prompts describe one object: points together, boxes by their union."""
-    points = [p.points for p in prompts if p.points is not None]
-    labels = [p.labels for p in prompts if p.points is not None]
-    boxes = [p.box for p in prompts if p.box is not None]
-    box = None
-    if boxes:
-        corners = np.stack(boxes)
-        box = np.concatenate([corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)])
-    return Prompt(
-        points=np.concatenate(points) if points else None,
-        labels=np.concatenate(labels) if labels else None,
-        box=box,
-    )
-
-
-def separate_prompts(prompts: Sequence[Prompt]) -> list[Prompt]:
-    """Each box, line and positive point is an object; negatives go to the nearest.
-
-    Points that lie in a box belong to the box (the smallest one that holds them).
-    """
-    boxes = [p for p in prompts if p.box is not None]
-    loose: list[Prompt] = []
-    joined: list[list[Prompt]] = [[box] for box in boxes]
-    negatives: list[Prompt] = []
-    for prompt in (p for p in prompts if p.box is None):
-        home = _smallest_box_around(prompt.points[0], boxes)
-        if home is not None:
-            joined[home].append(prompt)
-        elif len(prompt.positives):
-            loose.append(prompt)
-        else:
-            negatives.append(prompt)
-    joined += [[prompt] for prompt in loose]
-    for prompt in negatives:
-        if joined:
-            nearest = min(joined, key=lambda m: _distance(prompt.points[0], m[0]))
-            nearest.append(prompt)
-    return [join_prompts(members) for members in joined]
-
-
-def _smallest_box_around(
-    point: NDArray[np.float64], boxes: Sequence[Prompt]
-) -> int | None:
-    holding = [
-        (float(np.prod(p.box[2:] - p.box[:2])), number)
-        for number, p in enumerate(boxes)
-        if (point >= p.box[:2]).all() and (point <= p.box[2:]).all()
-    ]
-    return min(holding)[1] if holding else None
-
-
-def _distance(point: NDArray[np.float64], prompt: Prompt) -> float:
-    if prompt.box is not None:
-        nearest = np.clip(point, prompt.box[:2], prompt.box[2:])
-    else:
-        nearest = prompt.points[0]
-    return float(np.linalg.norm(point - nearest))
-
-
 def placement(layer: Layer) -> dict[str, Any]:
     """Keyword arguments that place a new layer exactly over another one."""
-    transforms = ("scale", "translate", "rotate", "shear", "affine")
-    return {name: getattr(layer, name) for name in transforms} | labelling(layer)
-
-
-def labelling(layer: Layer) -> dict[str, Any]:
-    """Units and names of the axes, which napari wants alike on all layers."""
-    return {"units": layer.units, "axis_labels": layer.axis_labels}
+    names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+    return {name: getattr(layer, name) for name in names}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.plugin.layers import labelling, layer_affine
+from napari_sam.plugin.layers import layer_affine, placement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,11 +55,13 @@ class Preview:
                 plane[row : row + height, col : col + width][piece.mask] = 1
         layer = self.layer
         if layer is None:
-            layer = self._add(image, _expand(plane, index))
+            layer = self._add(image, _expand(plane, index), index)
         # Hidden while place and data change: no frame shows one without the other.
         layer.visible = False
         layer.data = _expand(plane, index)
-        layer.affine = _affine_at(image, index)
+        for name, value in placement(image).items():
+            setattr(layer, name, value)
+        layer.translate = _translate_at(image, index)
         layer.visible = bool(plane.any())
 
     def clear(self) -> None:
@@ -68,7 +70,9 @@ class Preview:
         if layer is not None:
             self._viewer.layers.remove(layer)
 
-    def _add(self, image: Image, data: NDArray[np.uint8]) -> Labels:
+    def _add(
+        self, image: Image, data: NDArray[np.uint8], index: tuple[slice | int, ...]
+    ) -> Labels:
         from napari.layers import Labels
         from napari.utils.colormaps import DirectLabelColormap
 
@@ -80,7 +84,7 @@ class Preview:
             colormap=DirectLabelColormap(
                 color_dict={None: "transparent", 0: "transparent", 1: _COLOUR}
             ),
-            **labelling(image),
+            **{**placement(image), "translate": _translate_at(image, index)},
         )
         layer.editable = False
         self._viewer.add_layer(layer)
@@ -94,9 +98,15 @@ def _expand(plane: NDArray[Any], index: tuple[slice | int, ...]) -> NDArray[Any]
     return plane[tuple(entry if isinstance(entry, slice) else None for entry in index)]
 
 
-def _affine_at(image: Image, index: tuple[slice | int, ...]) -> NDArray[np.float64]:
-    """The image's transform, moved so that its origin is the plane's."""
-    matrix = layer_affine(image)
+def _translate_at(image: Image, index: tuple[slice | int, ...]) -> NDArray[np.float64]:
+    """The translation that puts the preview's origin on the plane's.
+
+    Scale, rotation, shear and affine are the image's own, so that the slider keeps
+    its steps; the affine is applied after the translation, hence its inverse.
+    """
     origin = [0 if isinstance(entry, slice) else entry for entry in index]
-    matrix[:-1, -1] += matrix[:-1, :-1] @ np.array(origin, float)
-    return matrix
+    shift = layer_affine(image)[:-1, :-1] @ np.array(origin, float)
+    moved: NDArray[np.float64] = np.asarray(image.translate) + np.linalg.solve(
+        np.asarray(image.affine.linear_matrix), shift
+    )
+    return moved

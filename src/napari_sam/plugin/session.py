@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,43 +10,34 @@ from psygnal import Signal
 
 from napari_sam.cache import EmbeddingCache
 from napari_sam.models import DEFAULT_MODEL
+from napari_sam.plugin.grouping import objects_in_stack, objects_on_plane
+from napari_sam.plugin.jobs import Result, SliceRequest, StackRequest, run_to_end
 from napari_sam.plugin.labels_writer import Written, check_target, write_objects
 from napari_sam.plugin.layers import (
-    NEGATIVE_NAME,
-    POLARITY,
-    POSITIVE_NAME,
     LayerPrompt,
     collect_prompts,
     display_limits,
     displayed_plane,
     displayed_stack,
     full_data,
-    join_prompts,
     placement,
-    separate_prompts,
     spatial_shape,
 )
-from napari_sam.plugin.jobs import Result, SliceRequest, StackRequest
+from napari_sam.plugin.prompt_layers import add_prompt_layers, is_own, set_polarity
 from napari_sam.volume import PropagationOptions, check_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Points, Shapes
 
     from napari_sam.models import Family
     from napari_sam.predictor import Prediction, Predictor
-    from napari_sam.prompts import Prompt
     from napari_sam.volume import SliceResult, VolumeResult
 
     Loader = Callable[[Callable[[int, int | None], None] | None], Predictor]
-
-OWN_PROMPTS = "napari_sam_prompts"
-_COLOURS = {POSITIVE_NAME: "#009E73", NEGATIVE_NAME: "#D55E00"}
-_SYMBOLS = {POSITIVE_NAME: "disc", NEGATIVE_NAME: "x"}
-_BOX_COLOUR = "#F0E442"
-_POINT_SHARE, _LINE_SHARE = 1 / 60, 1 / 250
 
 
 class SamSession:
@@ -141,9 +131,9 @@ class SamSession:
 
         return load
 
-    def keep(self, predictor: Predictor) -> None:
-        """Keep a predictor that was loaded elsewhere, if it is still the chosen one."""
-        if self._predictor is None and predictor.name == Path(str(self._model)).name:
+    def keep(self, predictor: Predictor, model: Any) -> None:
+        """Keep the predictor loaded from `model`, if that is still the chosen one."""
+        if model is self._model:
             self._predictor = predictor
 
     @property
@@ -174,59 +164,25 @@ class SamSession:
         ValueError
             When the viewer has no image.
         """
-        image = self._require_image()
-        shape = spatial_shape(image)
-        # Sizes that show on any image: a share of its shorter displayed side.
-        side = min(sorted(shape)[-2:])
-        place, meta = placement(image), {OWN_PROMPTS: True}
-        self.shapes_layer = self.viewer.add_shapes(
-            ndim=image.ndim,
-            name="SAM boxes",
-            edge_color=_BOX_COLOUR,
-            face_color="transparent",
-            edge_width=max(side * _LINE_SHARE, 0.5),
-            metadata=dict(meta),
-            **place,
-        )
-        self.points_layer = self.viewer.add_points(
-            ndim=image.ndim,
-            name="SAM points",
-            features={POLARITY: np.array([], dtype=object)},
-            feature_defaults={POLARITY: POSITIVE_NAME},
-            face_color=POLARITY,
-            face_color_cycle=dict(_COLOURS),
-            border_color="white",
-            size=max(side * _POINT_SHARE, 2.0),
-            metadata=dict(meta),
-            **place,
-        )
-        self.points_layer.feature_defaults = {POLARITY: POSITIVE_NAME}
+        layers = add_prompt_layers(self.viewer, self._require_image())
+        self.points_layer, self.shapes_layer = layers
         self.changed.emit()
-        return self.points_layer, self.shapes_layer
+        return layers
 
     def set_polarity(self, positive: bool) -> None:
-        """Make the next and the selected points lie on the object, or off it."""
+        """Make the next and the selected points lie on the object, or off it.
+
+        Raises
+        ------
+        ValueError
+            When no points layer is chosen.
+        """
         layer = self._present(self.points_layer)
         if layer is None:
-            raise ValueError("There is no points layer: press 'New prompt layers'.")
-        name = POSITIVE_NAME if positive else NEGATIVE_NAME
-        if POLARITY not in layer.features:
-            layer.features = {POLARITY: [POSITIVE_NAME] * len(layer.data)}
-        features = layer.features.copy()
-        features.loc[sorted(layer.selected_data), POLARITY] = name
-        layer.features = features
-        layer.feature_defaults = {POLARITY: name}
-        if layer.metadata.get(OWN_PROMPTS):
-            layer.refresh_colors()
-            self.show_symbols(layer)
-            layer.current_face_color = _COLOURS[name]
-
-    @staticmethod
-    def show_symbols(layer: Points) -> None:
-        """Give our own points the symbol of their polarity; colour is not enough."""
-        wanted = [_SYMBOLS[name] for name in layer.features[POLARITY]]
-        if [str(symbol) for symbol in layer.symbol] != wanted:
-            layer.symbol = wanted
+            raise ValueError(
+                "There is no points layer: press 'New prompt layers' or choose one."
+            )
+        set_polarity(layer, positive)
 
     # -- questions: read layers on the main thread -----------------------------
 
@@ -247,7 +203,8 @@ class SamSession:
                 else "There are no new prompts: click a point or draw a box on an "
                 "object."
             )
-        objects = tuple(p.within(plane.shape) for p in self._objects(here))
+        asked = objects_on_plane(here, self.each_prompt_an_object)
+        objects = tuple(prompt.within(plane.shape) for prompt in asked)
         self._asked, self._result_image = here, image
         return SliceRequest(full_data(image), plane, display_limits(image), objects)
 
@@ -271,14 +228,7 @@ class SamSession:
                 "There are no new prompts on this stack: draw a box on one of its "
                 "slices."
             )
-        by_slice: dict[int, list[LayerPrompt]] = defaultdict(list)
-        for prompt in here:
-            by_slice[prompt.slices[stack.axis]].append(prompt)
-        plan: dict[int, dict[int, Prompt]] = defaultdict(dict)
-        for index, members in by_slice.items():
-            for question in self._objects(members):
-                number = len(plan) + 1 if self.each_prompt_an_object else 1
-                plan[number][index] = question
+        plan = objects_in_stack(here, stack.axis, self.each_prompt_an_object)
         self._asked, self._result_image = here, image
         return StackRequest(
             stack, display_limits(image), check_prompts(plan, stack), self.propagation
@@ -293,14 +243,6 @@ class SamSession:
         layers = (self._present(self.points_layer), self._present(self.shapes_layer))
         prompts = collect_prompts(layers, image, plane, self.viewer.dims)
         return image, plane, [p for p in prompts if _identity(p) not in self._used]
-
-    def _objects(self, prompts: list[LayerPrompt]) -> list[Prompt]:
-        given = [p.prompt for p in prompts]
-        return (
-            separate_prompts(given)
-            if self.each_prompt_an_object
-            else [join_prompts(given)]
-        )
 
     # -- answers ---------------------------------------------------------------
 
@@ -347,7 +289,7 @@ class SamSession:
             self._forget()
             self.changed.emit()
             return None
-        self.adopt(_finish(self.slice_request().run(self.load(), self.cache)))
+        self.adopt(run_to_end(self.slice_request().run(self.load(), self.cache)))
         assert self._result is not None
         return self._result.predictions[0]
 
@@ -432,7 +374,7 @@ class SamSession:
             layer, number = prompt.source
             if self._present(layer) is None:
                 continue
-            if layer.metadata.get(OWN_PROMPTS):
+            if is_own(layer):
                 numbers[layer].add(number)
             else:
                 self._used.add(_identity(prompt))
@@ -461,13 +403,3 @@ def _identity(prompt: LayerPrompt) -> tuple[Any, ...]:
     where = tuple(np.round(np.ravel(values), 3))
     labels = () if given.labels is None else tuple(given.labels)
     return id(prompt.source[0]), tuple(sorted(prompt.slices.items())), where, labels
-
-
-def _finish(steps: Generator[Any, None, Result]) -> Result:
-    """Run a request to its end."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result

@@ -23,9 +23,10 @@ from napari_sam.plugin.controls import (
     button_row,
     describe_model,
     state_sentence,
+    weights_step,
 )
-from napari_sam.plugin.preview import Preview
 from napari_sam.plugin.jobs import Progress
+from napari_sam.plugin.preview import Preview
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.worker import Worker
 
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
     import napari
 
     from napari_sam.plugin.jobs import Result, SliceRequest, StackRequest
+    from napari_sam.plugin.worker import Report
     from napari_sam.predictor import Predictor
+
+    _Answer = tuple[Any, Predictor, Result]
 
 _OWN_FILE = "own file ..."
 
@@ -182,7 +186,6 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
         points, shapes = self.session.new_prompt_layers()
         self.points.select(points)
         self.shapes.select(shapes)
-        points.events.data.connect(lambda _: self.session.show_symbols(points))
         self._viewer.layers.selection.active = shapes
         shapes.mode = "add_rectangle"
         points.mode = "add"
@@ -190,20 +193,17 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
     # -- work ------------------------------------------------------------------
 
     def _run(self, request: SliceRequest | StackRequest) -> None:
-        session, loaded = self.session, self.session.loaded
-        load = None if loaded is not None else session.loader()
+        session = self.session
+        model, loaded, load = session.model, session.loaded, session.loader()
         cache = session.cache
 
-        def job(
-            check: Callable[[], None],
-        ) -> Generator[Progress, None, tuple[Predictor, Result]]:
+        def job(report: Report) -> Generator[Progress, None, _Answer]:
             predictor = loaded
-            if load is not None:
+            if predictor is None:
                 yield Progress("Loading the model", 0, 0)
-                predictor = load(lambda _done, _total: check())
-            assert predictor is not None
+                predictor = load(lambda done, total: report(weights_step(done, total)))
             result = yield from request.run(predictor, cache)
-            return predictor, result
+            return model, predictor, result
 
         self._started = perf_counter()
         self._worker.submit(
@@ -216,6 +216,7 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
         self._show_progress(Progress("Waiting", 0, 0))
 
     def _show_progress(self, progress: Progress) -> None:
+        self.progress.visible = True
         self.progress.max = progress.total
         self.progress.value = min(progress.done, progress.total)
         seconds = perf_counter() - self._started
@@ -226,9 +227,9 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
         self.status.value = f"{progress.what}{left} ..."
         self._enable()
 
-    def _take_result(self, answer: tuple[Predictor, Result]) -> None:
-        predictor, result = answer
-        self.session.keep(predictor)
+    def _take_result(self, answer: _Answer) -> None:
+        model, predictor, result = answer
+        self.session.keep(predictor, model)
         try:
             self.session.adopt(result)
         except ValueError as error:
@@ -252,7 +253,7 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
             else describe_model(get_model_spec(self.model.value))
         )
         if not self._worker.busy:
-            self.progress.max, self.progress.value = 1, 0
+            self.progress.visible = False
             self.status.value = state_sentence(self.session)
         self._enable()
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Qt, Signal
 
-Job = Callable[[Callable[[], None]], Generator[Any, None, Any]]
+Report = Callable[[Any], None]
+Job = Callable[[Report], Generator[Any, None, Any]]
 
 
 class Cancelled(Exception):
@@ -24,9 +25,10 @@ class Task:
     Parameters
     ----------
     job : callable
-        Called on the worker thread with a function that raises `Cancelled` when
-        the job is to stop; returns a generator of partial results whose return
-        value is the result. It must not touch layers or widgets.
+        Called on the worker thread; returns a generator of progress whose return
+        value is the result. It is given a function that reports progress from
+        inside a call, and raises `Cancelled` when the job is to stop. It must
+        not touch layers or widgets.
     on_progress, on_result, on_error, on_end : callable
         Called on the main thread; `on_end` always, and last.
     stop : threading.Event
@@ -97,8 +99,10 @@ class Worker(QObject):
             task.on_end()
 
     def close(self, timeout: float | None = 0) -> None:
-        """Cancel and end the thread, waiting for it up to `timeout` seconds."""
-        self.cancel()
+        """Stop silently and end the thread, waiting for it up to `timeout` seconds."""
+        if self._current is not None:
+            self._current.stop.set()
+            self._current = None
         if self._thread is not None:
             self._queue.put(None)
             self._thread.join(timeout)
@@ -135,17 +139,19 @@ def _work(
 
 
 def _run(task: Task, emit: Callable[[Task, str, Any], None]) -> None:
+    def report(value: Any) -> None:
+        task.check()
+        emit(task, "progress", value)
+
     try:
         task.check()
-        steps = task.job(task.check)
+        steps = task.job(report)
         while True:
             try:
-                value = next(steps)
+                report(next(steps))
             except StopIteration as stop:
                 emit(task, "result", stop.value)
                 return
-            task.check()
-            emit(task, "progress", value)
     except Cancelled:
         return
     except Exception as error:  # noqa: BLE001 - shown to the user by on_error

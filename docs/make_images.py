@@ -1,0 +1,96 @@
+"""Make the pictures of the README from the running program.
+
+Run under a display, for instance:
+xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_images.py
+"""
+
+from pathlib import Path
+
+import napari
+import numpy as np
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QEventLoop, QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_sam import samples
+
+FOLDER = Path(__file__).parent / "images"
+SIZE = (1440, 860)
+
+
+def rest(seconds: float) -> None:
+    loop = QEventLoop()
+    QTimer.singleShot(int(seconds * 1000), loop.quit)
+    loop.exec()
+
+
+def corners(box: np.ndarray) -> np.ndarray:
+    r0, c0, r1, c1 = box
+    return np.array([(r0, c0), (r0, c1), (r1, c1), (r1, c0)])
+
+
+def open_viewer(sample: str) -> tuple[napari.Viewer, object]:
+    viewer = napari.Viewer(show=True)
+    window = QApplication.activeWindow() or QApplication.topLevelWidgets()[0].window()
+    viewer.window.resize(*SIZE)
+    viewer.open_sample("napari-sam", sample)
+    _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
+    rest(1)
+    del window
+    return viewer, widget
+
+
+def wait(widget: object) -> None:
+    while not widget.segment_slice.enabled:
+        rest(0.1)
+    rest(0.5)
+
+
+def save(viewer: napari.Viewer, name: str) -> None:
+    viewer.screenshot(FOLDER / f"{name}.png", canvas_only=False, flash=False)
+    for notification in notification_manager.records:
+        print(name, notification.severity, notification.message)
+    notification_manager.records.clear()
+
+
+def coins() -> None:
+    viewer, widget = open_viewer("coins")
+    save(viewer, "start")
+    widget.new_prompts.changed.emit(True)
+    widget.each.value = True
+    boxes = samples.coin_boxes()
+    shapes, points = widget.session.shapes_layer, widget.session.points_layer
+    for box in boxes[:8]:
+        shapes.add_rectangles(corners(box))
+    widget.segment_slice.changed.emit(True)
+    wait(widget)
+    widget.accept.changed.emit(True)
+    for box in boxes[8:14]:
+        shapes.add_rectangles(corners(box))
+    points.add(samples.coin_centres()[14:17])
+    widget.segment_slice.changed.emit(True)
+    wait(widget)
+    shapes.selected_data = points.selected_data = set()
+    rest(0.5)
+    save(viewer, "coins")
+    viewer.close()
+
+
+def head() -> None:
+    viewer, widget = open_viewer("head")
+    widget.new_prompts.changed.emit(True)
+    layer = viewer.layers["head"]
+    for index, prompt in samples.head_prompts()[1].items():
+        box = np.insert(corners(prompt.box), 0, index, axis=1)
+        widget.session.shapes_layer.add_rectangles(box)
+        viewer.dims.set_point(0, index * layer.scale[0])
+    widget.segment_stack.changed.emit(True)
+    wait(widget)
+    save(viewer, "head")
+    viewer.close()
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    coins()
+    head()

@@ -1,0 +1,91 @@
+"""Points and Shapes layers made for prompting, and how they look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam.plugin.layers import (
+    NEGATIVE_NAME,
+    POLARITY,
+    POSITIVE_NAME,
+    placement,
+    spatial_shape,
+)
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer, Points, Shapes
+
+_MARK = "napari_sam_prompts"
+# Colours of Okabe and Ito's palette, and symbols for those who see no colours.
+_COLOURS = {POSITIVE_NAME: "#009E73", NEGATIVE_NAME: "#D55E00"}
+_SYMBOLS = {POSITIVE_NAME: "disc", NEGATIVE_NAME: "x"}
+_BOX_COLOUR = "#F0E442"
+
+# Sizes that show on any image: shares of its shorter side.
+_POINT_SHARE, _LINE_SHARE = 1 / 60, 1 / 250
+_SMALLEST_POINT, _THINNEST_LINE = 2.0, 0.5
+
+
+def is_own(layer: Layer) -> bool:
+    """Whether the layer was made here, so that its prompts may be cleared."""
+    return bool(layer.metadata.get(_MARK))
+
+
+def add_prompt_layers(viewer: ViewerModel, image: Image) -> tuple[Points, Shapes]:
+    """Add a Points and a Shapes layer that lie exactly over an image."""
+    side = min(spatial_shape(image)[-2:])
+    place = placement(image)
+    shapes = viewer.add_shapes(
+        ndim=image.ndim,
+        name="SAM boxes",
+        edge_color=_BOX_COLOUR,
+        face_color="transparent",
+        edge_width=max(side * _LINE_SHARE, _THINNEST_LINE),
+        metadata={_MARK: True},
+        **place,
+    )
+    points = viewer.add_points(
+        ndim=image.ndim,
+        name="SAM points",
+        features={POLARITY: np.array([], dtype=object)},
+        feature_defaults={POLARITY: POSITIVE_NAME},
+        face_color=POLARITY,
+        face_color_cycle=dict(_COLOURS),
+        border_color="white",
+        size=max(side * _POINT_SHARE, _SMALLEST_POINT),
+        metadata={_MARK: True},
+        **place,
+    )
+    points.events.data.connect(_show_symbols)
+    return points, shapes
+
+
+def set_polarity(layer: Points, positive: bool) -> None:
+    """Make the next points, and those picked with the select tool, lie on or off it."""
+    name = POSITIVE_NAME if positive else NEGATIVE_NAME
+    features = layer.features.copy()
+    if POLARITY not in features:
+        features[POLARITY] = POSITIVE_NAME
+    # While points are added the latest one is selected too: it keeps its meaning.
+    if layer.mode == "select":
+        features.loc[sorted(layer.selected_data), POLARITY] = name
+    layer.features = features
+    layer.feature_defaults = {POLARITY: name}
+    if is_own(layer):
+        layer.refresh_colors()
+        _set_symbols(layer)
+
+
+def _show_symbols(event: Any) -> None:
+    # Points change their data twice; only afterwards do features fit to it.
+    if event.action in ("added", "changed", "removed"):
+        _set_symbols(event.source)
+
+
+def _set_symbols(layer: Points) -> None:
+    wanted = [_SYMBOLS[name] for name in layer.features[POLARITY]]
+    if [symbol.value for symbol in layer.symbol] != wanted:
+        layer.symbol = wanted
