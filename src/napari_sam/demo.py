@@ -36,6 +36,7 @@ _PALETTE = np.array(
     np.uint8,
 )
 _OUTLINE_ZOOM = 2
+_SHEET_COLUMNS = 6
 
 
 def run_demo(predictor: Predictor, folder: Path) -> Iterator[str]:
@@ -100,20 +101,27 @@ def _demo_head(predictor: Predictor, folder: Path) -> Iterator[str]:
     seconds = perf_counter() - start
     slices = [s.index for s in out.slices if s.status != "stopped"]
     like = TiffImage(volume, "ZYX", spacing, "mm")
-    flat = np.concatenate(
-        to_uint8(volume.reshape(-1, volume.shape[2])).reshape(volume.shape)[
-            min(slices) : max(slices) + 1
-        ],
-        axis=1,
-    )
-    flat_labels = np.concatenate(out.labels[min(slices) : max(slices) + 1], axis=1)
+    shown = slice(min(slices), max(slices) + 1)
+    gray = to_uint8(volume.reshape(-1, volume.shape[2])).reshape(volume.shape)
     write_labels(folder / "head_ventricles_labels.tif", out.labels, like)
-    _write_overlay(folder / "head_ventricles_overlay.png", flat, flat_labels)
+    _write_overlay(
+        folder / "head_ventricles_overlay.png",
+        _sheet(gray[shown]),
+        _sheet(out.labels[shown]),
+    )
     millilitres = np.count_nonzero(out.labels) * np.prod(spacing) / 1000
     yield (
         f"head, two boxes: ventricles on slices {min(slices)} to {max(slices)} of "
         f"{len(volume)}, {millilitres:.1f} ml, in {seconds:.1f} s"
     )
+
+
+def _sheet(planes: NDArray[Any]) -> NDArray[Any]:
+    """Slices (N, H, W) side by side in rows, like a contact sheet."""
+    empty = np.zeros((-len(planes) % _SHEET_COLUMNS, *planes.shape[1:]), planes.dtype)
+    rows = np.concatenate([planes, empty])
+    rows = rows.reshape(-1, _SHEET_COLUMNS, *planes.shape[1:])
+    return np.concatenate(list(np.concatenate(rows.swapaxes(0, 1), axis=2)), axis=0)
 
 
 def _write(

@@ -341,7 +341,11 @@ class Predictor:
         """Answer points by boxes; coordinates of the search are mask pixels."""
         frame = embedding.frame
         step = frame.input_size / frame.mask_size
-        prompt = prompt.scaled(frame.scale / step)
+        factor = frame.scale / step
+        # Centres of pixels: the search looks points up in masks. Boxes are scaled
+        # as the published scripts do, like every box of a prompt.
+        points = (prompt.points + 0.5) * factor - 0.5
+        prompt = replace(prompt.scaled(factor), points=points)
 
         def decode(
             boxes: NDArray[np.float64],
@@ -352,7 +356,10 @@ class Predictor:
                 logits, scores = self._decoder.decode(
                     embedding.terms, tokens, None, False
                 )
-            return logits[:, 0].cpu().numpy(), scores[:, 0].cpu().numpy()
+            masks = logits[:, 0].cpu().numpy()
+            if self.family == "medsam":
+                return masks, np.asarray(stability(masks), np.float32)
+            return masks, scores[:, 0].cpu().numpy()
 
         found = search_boxes(decode, prompt, frame.mask_shape)
         return self._prediction(

@@ -1,0 +1,200 @@
+"""Fixtures: random small models to test mechanics, the real one for its results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from napari_sam.nets.config import (
+    SamConfig,
+    SamMaskDecoderConfig,
+    SamPromptEncoderConfig,
+    SamVisionConfig,
+    TinyViTConfig,
+)
+from napari_sam.nets.sam import SamModel
+from napari_sam.predictor import Predictor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+SEED = 20240
+THREADS = torch.get_num_threads()
+
+# The same examples in every run, and no failures of a busy machine's making;
+# `pytest --hypothesis-profile=explore` looks for new ones.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=1000)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def one_thread_for_small_models(request: pytest.FixtureRequest) -> None:
+    """Threads that wait for each other on a busy machine take most of the time."""
+    real = request.node.get_closest_marker("weights") is not None
+    torch.set_num_threads(THREADS if real else 1)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(SEED)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Reference arrays of the published implementations."""
+    return Path(__file__).parent / "data"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A plane with its reference labels."""
+
+    image: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+
+
+@pytest.fixture(scope="session")
+def coins() -> Scene:
+    """scikit-image's coins; labels from Otsu's threshold, whole coins only."""
+    from skimage import data, filters, measure, morphology, segmentation
+
+    image = data.coins()
+    objects = image > filters.threshold_otsu(image)
+    objects = morphology.closing(objects, morphology.footprint_rectangle((3, 3)))
+    labels = segmentation.clear_border(measure.label(objects))
+    for region in measure.regionprops(labels):
+        if region.area <= 100:
+            labels[labels == region.label] = 0
+    labels, _, _ = segmentation.relabel_sequential(labels)
+    return Scene(image, labels.astype(np.int32))
+
+
+@pytest.fixture(scope="session")
+def default_predictor() -> Predictor:
+    """The real default weights; tests that use them are marked `weights`."""
+    from napari_sam.loading import load_model
+
+    return load_model("lite_medsam", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def random_model() -> Callable[..., SamModel]:
+    """Make a model whose every parameter is random: mechanics, not quality."""
+
+    def make(config: SamConfig, seed: int = SEED) -> SamModel:
+        generator = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = SamModel(config)
+        with torch.no_grad():
+            # Biases, norms and position tables start as constants.
+            for parameter in model.parameters():
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter.add_(0.1 * noise)
+            for name, buffer in model.named_buffers():
+                if name.endswith("running_var"):
+                    buffer.add_(torch.rand(buffer.shape, generator=generator))
+        return model.eval().requires_grad_(False)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def vit_config() -> SamConfig:
+    """64 px input, 8 x 8 embedding, 32 x 32 masks; windows that need padding."""
+    return SamConfig(
+        vision_config=SamVisionConfig(
+            hidden_size=16,
+            output_channels=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=64,
+            patch_size=8,
+            window_size=3,
+            global_attn_indexes=(1,),
+        ),
+        prompt_encoder_config=SamPromptEncoderConfig(
+            hidden_size=16, image_size=64, patch_size=8, mask_input_channels=8
+        ),
+        mask_decoder_config=SamMaskDecoderConfig(
+            hidden_size=16, mlp_dim=24, num_attention_heads=2, iou_head_hidden_dim=12
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def lite_config() -> SamConfig:
+    """LiteMedSAM's layout: 64 px input, 16 x 16 embedding, masks as large as input."""
+    return SamConfig(
+        vision_config=TinyViTConfig(
+            image_size=64,
+            patch_kernel=1,
+            embed_dims=(8, 16, 24),
+            depths=(1, 1, 1),
+            num_heads=(1, 2, 3),
+            window_sizes=(7, 7, 5),
+            output_channels=16,
+        ),
+        prompt_encoder_config=SamPromptEncoderConfig(
+            hidden_size=16, image_size=64, patch_size=4, mask_input_channels=8
+        ),
+        mask_decoder_config=SamMaskDecoderConfig(
+            hidden_size=16, mlp_dim=24, num_attention_heads=2, iou_head_hidden_dim=12
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_sam(random_model: Callable[..., SamModel], vit_config: SamConfig) -> Predictor:
+    """A random model of SAM's family, which takes every kind of prompt."""
+    return Predictor(
+        random_model(vit_config),
+        name="tiny_sam",
+        family="sam",
+        prompts=frozenset({"point", "box", "mask"}),
+        key="tiny_sam",
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_medsam(
+    random_model: Callable[..., SamModel], vit_config: SamConfig
+) -> Predictor:
+    """A random model of MedSAM's family, which takes boxes only."""
+    return Predictor(
+        random_model(vit_config),
+        name="tiny_medsam",
+        family="medsam",
+        prompts=frozenset({"box"}),
+        key="tiny_medsam",
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_lite(
+    random_model: Callable[..., SamModel], lite_config: SamConfig
+) -> Predictor:
+    """A random model of LiteMedSAM's family, which takes boxes only."""
+    return Predictor(
+        random_model(lite_config),
+        name="tiny_lite",
+        family="lite_medsam",
+        prompts=frozenset({"box"}),
+        key="tiny_lite",
+    )
+
+
+@pytest.fixture(params=["tiny_sam", "tiny_medsam", "tiny_lite"])
+def tiny_predictor(request: pytest.FixtureRequest) -> Predictor:
+    """Each family in turn."""
+    predictor: Predictor = request.getfixturevalue(request.param)
+    return predictor

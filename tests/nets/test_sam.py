@@ -1,0 +1,175 @@
+"""The whole model: shapes, batches, gradients and refusals of its forward call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from napari_sam.nets.config import (
+    SamConfig,
+    SamMaskDecoderConfig,
+    SamPromptEncoderConfig,
+    SamVisionConfig,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from napari_sam.nets.sam import SamModel
+
+
+@pytest.fixture(scope="module")
+def model(random_model: Callable[..., SamModel], vit_config: SamConfig) -> SamModel:
+    return random_model(vit_config)
+
+
+def random(*shape: int, scale: float = 1.0) -> Tensor:
+    generator = torch.Generator().manual_seed(len(shape))
+    return torch.rand(*shape, generator=generator) * scale
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        {"input_points": random(2, 4, 3, 2, scale=64)},
+        {
+            "input_points": random(2, 4, 3, 2, scale=64),
+            "input_labels": torch.tensor([0, 1, 1]).expand(2, 4, 3),
+        },
+        {"input_boxes": torch.tensor([3.0, 4, 40, 50]).expand(2, 4, 4)},
+        {
+            "input_boxes": torch.tensor([3.0, 4, 40, 50]).expand(2, 4, 4),
+            "input_masks": random(2, 1, 32, 32),
+        },
+    ],
+    ids=["points", "labels", "boxes", "boxes and masks"],
+)
+def test_shapes(model: SamModel, prompts: dict[str, Tensor], several: bool) -> None:
+    output = model(random(2, 3, 64, 64), **prompts, multimask_output=several)
+    count = 3 if several else 1
+    assert output.pred_masks.shape == (2, 4, count, 32, 32)
+    assert output.iou_scores.shape == (2, 4, count)
+
+
+def test_images_and_objects_keep_their_places(model: SamModel) -> None:
+    pixels, boxes = random(2, 3, 64, 64), random(2, 3, 4, scale=20)
+    boxes[..., 2:] += 30
+    masks = random(2, 1, 32, 32, scale=8)
+    together = model(pixels, input_boxes=boxes, input_masks=masks)
+    for image in range(2):
+        for item in range(3):
+            alone = model(
+                pixels[image, None],
+                input_boxes=boxes[image, None, item, None],
+                input_masks=masks[image, None],
+            )
+            torch.testing.assert_close(
+                alone.pred_masks[0, 0], together.pred_masks[image, item]
+            )
+            torch.testing.assert_close(
+                alone.iou_scores[0, 0], together.iou_scores[image, item]
+            )
+
+
+def test_embeddings_stand_for_images(model: SamModel) -> None:
+    pixels, boxes = random(1, 3, 64, 64), torch.tensor([[[3.0, 4, 40, 50]]])
+    embeddings = model.get_image_embeddings(pixels)
+    assert embeddings.shape == (1, 16, 8, 8)
+    with torch.no_grad():
+        direct = model(pixels, input_boxes=boxes)
+        later = model(image_embeddings=embeddings, input_boxes=boxes)
+    torch.testing.assert_close(later.pred_masks, direct.pred_masks)
+
+
+def test_a_mask_alone_is_a_prompt(model: SamModel) -> None:
+    output = model(random(1, 3, 64, 64), input_masks=random(1, 1, 32, 32))
+    assert output.pred_masks.shape == (1, 1, 3, 32, 32)
+
+
+@pytest.mark.parametrize("config_name", ["vit_config", "lite_config"])
+def test_gradients_reach_every_part(
+    random_model: Callable[..., SamModel],
+    request: pytest.FixtureRequest,
+    config_name: str,
+) -> None:
+    model = random_model(request.getfixturevalue(config_name)).requires_grad_(True)
+    output = model(
+        random(1, 3, 64, 64),
+        input_points=random(1, 1, 2, 2, scale=64),
+        input_labels=torch.tensor([[[1, 0]]]),
+        input_boxes=torch.tensor([[[3.0, 4, 40, 50]]]),
+    )
+    (output.pred_masks.square().mean() + output.iou_scores.square().mean()).backward()
+    without = {
+        name.rsplit(".", 1)[0]
+        for name, parameter in model.named_parameters()
+        if parameter.grad is None
+    }
+    # Parameters of prompts that were not given, and of the single mask.
+    assert all(
+        name.startswith(
+            (
+                "prompt_encoder.mask_downscaling",
+                "prompt_encoder.not_a_point_embed",
+                "mask_decoder.output_hypernetworks_mlps.0.",
+            )
+        )
+        for name in without
+    ), without
+
+
+def test_image_or_embedding(model: SamModel) -> None:
+    with pytest.raises(ValueError, match="either pixel_values or image_embeddings"):
+        model(input_boxes=torch.zeros(1, 1, 4))
+    with pytest.raises(ValueError, match="either pixel_values or image_embeddings"):
+        model(random(1, 3, 64, 64), image_embeddings=random(1, 16, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("input_points", (1, 2, 2)),
+        ("input_points", (2, 1, 1, 2)),
+        ("input_labels", (1, 1)),
+        ("input_boxes", (1, 4)),
+        ("input_boxes", (3, 1, 4)),
+    ],
+)
+def test_wrong_prompt_shapes(
+    model: SamModel, name: str, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match=rf"{name} has shape .* for the 1 images"):
+        model(random(1, 3, 64, 64), **{name: torch.zeros(shape)})
+
+
+def test_objects_must_agree(model: SamModel) -> None:
+    with pytest.raises(ValueError, match=r"different numbers of objects \(\[2, 3\]\)"):
+        model(
+            random(1, 3, 64, 64),
+            input_points=torch.zeros(1, 2, 1, 2),
+            input_boxes=torch.zeros(1, 3, 4),
+        )
+
+
+def test_defaults_are_sam_vit_b() -> None:
+    vision, prompt = SamVisionConfig(), SamPromptEncoderConfig()
+    assert (vision.hidden_size, vision.num_hidden_layers, vision.mlp_dim) == (
+        768,
+        12,
+        3072,
+    )
+    assert vision.global_attn_indexes == (2, 5, 8, 11)
+    assert vision.embedding_size == prompt.image_embedding_size == 64
+    assert SamMaskDecoderConfig().num_multimask_outputs == 3
+
+
+def test_config_survives_a_dictionary(vit_config: SamConfig) -> None:
+    values = vit_config.to_dict()
+    assert SamConfig.from_dict(values) == vit_config
+    assert SamConfig.from_dict(values | {"architectures": ["SamModel"]}) == vit_config
+    assert SamConfig.from_dict({}) == SamConfig()

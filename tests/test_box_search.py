@@ -1,0 +1,268 @@
+"""Points answered by boxes: in worlds of discs, and with the real weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_sam.box_search import Found, search_boxes
+from napari_sam.masks import box_iou, mask_iou, mask_to_box
+from napari_sam.prompts import Prompt
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_sam.predictor import Predictor
+
+SIDE = 128
+MOST_DECODES = 32
+
+
+@dataclass
+class World:
+    """A model of boxes that sees discs, each where a box fits it.
+
+    A box that fits no disc is answered by a vague ellipse inside it, as real
+    models do, unless the world is `blind`: then by nothing at all.
+    """
+
+    discs: list[tuple[float, float, float]]
+    shape: tuple[int, int] = (SIDE, SIDE)
+    blind: bool = False
+    least_fit: float = 0.3
+    boxes: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rows, self.cols = np.mgrid[:SIDE, :SIDE]
+
+    def depth(self, disc: int) -> NDArray[np.float64]:
+        row, col, radius = self.discs[disc]
+        values: NDArray[np.float64] = radius - np.hypot(
+            self.rows - row, self.cols - col
+        )
+        return values
+
+    def mask(self, disc: int) -> NDArray[np.bool_]:
+        mask = self.depth(disc) > 0
+        mask[self.shape[0] :] = mask[:, self.shape[1] :] = False
+        return mask
+
+    def box(self, disc: int) -> NDArray[np.float64]:
+        box = mask_to_box(self.mask(disc))
+        assert box is not None
+        return box
+
+    def decode(
+        self, boxes: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        assert boxes.ndim == 2 and boxes.shape[1] == 4 and len(boxes)
+        assert (boxes[:, 2:] > boxes[:, :2]).all(), "boxes have area"
+        self.boxes.extend(boxes)
+        answers = [self._answer(box) for box in boxes]
+        logits = np.stack([a for a, _ in answers]).astype(np.float32)
+        return logits, np.array([iou for _, iou in answers], np.float32)
+
+    def _answer(self, box: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+        fits = [float(box_iou(box, self.box(i))) for i in range(len(self.discs))]
+        if fits and max(fits) > self.least_fit:
+            best = int(np.argmax(fits))
+            return np.clip(3 * self.depth(best), -12, 12), 0.6 + 0.4 * fits[best]
+        if self.blind:
+            return np.full((SIDE, SIDE), -5.0), 0.1
+        low, high = box[:2], box[2:]
+        centre, half = (low + high) / 2, (high - low) / 2 + 0.5
+        inside = np.hypot(
+            (self.rows - centre[0]) / half[0], (self.cols - centre[1]) / half[1]
+        )
+        return 2 * (0.8 - inside), 0.4
+
+    def search(self, **prompt: Any) -> list[Found]:
+        return search_boxes(self.decode, Prompt(**prompt), self.shape)
+
+
+def overlap(found: list[Found], world: World, disc: int) -> float:
+    return mask_iou(found[0].logits > 0, world.mask(disc))
+
+
+@pytest.mark.parametrize("radius", [3, 5, 9, 16, 28, 45])
+def test_a_click_finds_its_disc(radius: float) -> None:
+    world = World([(60, 64, radius)])
+    found = world.search(points=[(60, 64)])
+    assert overlap(found, world, 0) == 1
+    assert found[0].score > 0.7
+
+
+def test_a_click_off_the_centre_finds_its_disc() -> None:
+    world = World([(60, 64, 20)])
+    assert overlap(world.search(points=[(70, 54)]), world, 0) == 1
+
+
+def test_a_click_chooses_among_discs() -> None:
+    world = World([(30, 30, 14), (30, 66, 14), (90, 60, 22)])
+    for disc, (row, col, _) in enumerate(world.discs):
+        assert overlap(world.search(points=[(row, col)]), world, disc) == 1
+
+
+def test_other_parts_of_a_mask_are_left_out() -> None:
+    pair = World([(64, 30, 12), (64, 90, 12)])
+    both = np.maximum(pair.depth(0), pair.depth(1)).astype(np.float32)
+
+    def decode(boxes: NDArray[np.float64]) -> Any:
+        return np.stack([both] * len(boxes)), np.full(len(boxes), 0.9, np.float32)
+
+    found = search_boxes(decode, Prompt(points=[(64, 30)]), pair.shape)
+    assert overlap(found, pair, 0) == 1
+    assert (found[0].logits[pair.mask(1)] < 0).all()
+    assert len(found) == 1
+
+
+def test_the_answers_are_distinct_and_sorted() -> None:
+    nucleus_in_cell = World([(60, 60, 12), (60, 60, 40)])
+    found = nucleus_in_cell.search(points=[(60, 60)])
+    assert 2 <= len(found) <= 3
+    scores = [f.score for f in found]
+    assert scores == sorted(scores, reverse=True)
+    assert all(0 <= score <= 1 for score in scores)
+    masks = [f.logits > 0 for f in found]
+    for disc in (0, 1):
+        assert any(mask_iou(m, nucleus_in_cell.mask(disc)) == 1 for m in masks)
+    assert all(mask_iou(masks[0], other) < 0.8 for other in masks[1:])
+
+
+def test_a_negative_point_excludes_the_larger_object() -> None:
+    world = World([(60, 60, 12), (60, 60, 40)])
+    found = world.search(points=[(60, 60), (60, 90)], labels=[1, 0])
+    assert overlap(found, world, 0) == 1
+    assert not any((f.logits > 0)[60, 90] for f in found)
+
+
+def test_a_second_positive_point_asks_for_the_larger_object() -> None:
+    world = World([(60, 60, 12), (60, 60, 40)])
+    found = world.search(points=[(60, 60), (60, 90)])
+    assert overlap(found, world, 1) == 1
+
+
+def test_several_positives_span_a_disc() -> None:
+    world = World([(64, 64, 30)])
+    found = world.search(points=[(40, 64), (88, 64), (64, 42)])
+    assert overlap(found, world, 0) == 1
+
+
+@pytest.mark.parametrize(
+    ("disc", "point"),
+    [((0, 0, 20), (0, 0)), ((127, 127, 20), (127, 127)), ((64, 0, 15), (64, 0))],
+)
+def test_discs_cut_by_the_border(disc: Any, point: Any) -> None:
+    world = World([disc])
+    assert overlap(world.search(points=[point]), world, 0) == 1
+
+
+def test_nothing_outside_the_plane_is_found() -> None:
+    world = World([(20, 60, 30)], shape=(40, 128))
+    found = world.search(points=[(20, 60)])
+    assert overlap(found, world, 0) == 1
+    assert (found[0].logits[40:] <= 0).all()
+    assert all(box[2] <= 39 for box in world.boxes)
+
+
+@pytest.mark.parametrize("shape", [(1, SIDE), (SIDE, 1), (1, 1)])
+def test_planes_of_one_pixel_in_height(shape: tuple[int, int]) -> None:
+    found = World([], shape=shape).search(points=[(0, 0)])
+    assert found[0].logits.shape == (SIDE, SIDE)
+    assert np.isfinite(found[0].score)
+
+
+def test_points_that_no_mask_satisfies() -> None:
+    world = World([(60, 60, 20)])
+    agreed = world.search(points=[(60, 60)])
+    points = [(60, 60), (62, 62), (57, 57), (60, 61)]
+    found = world.search(points=points, labels=[1, 1, 1, 0])
+    assert overlap(found, world, 0) == 1
+    assert found[0].score < 0.6 * agreed[0].score
+
+
+def test_a_blind_model_gives_an_empty_mask() -> None:
+    (found,) = World([], blind=True).search(points=[(60, 60)])
+    assert not (found.logits > 0).any()
+    assert 0 <= found.score < 0.2
+
+
+def test_a_box_with_a_point() -> None:
+    world = World([(60, 60, 12), (60, 60, 40)])
+    box = world.box(1)
+    assert overlap(world.search(points=[(60, 60)], box=box), world, 1) == 1
+    np.testing.assert_array_equal(world.boxes[0], box)
+
+
+def test_a_negative_point_splits_a_box() -> None:
+    world = World([(64, 34, 18), (64, 74, 18)])
+    box = [46, 16, 82, 92]
+    found = world.search(points=[(64, 34), (64, 74)], labels=[1, 0], box=box)
+    assert overlap(found, world, 0) == 1
+
+
+def test_a_box_with_negative_points_only() -> None:
+    world = World([(60, 60, 20)])
+    found = world.search(points=[(60, 90)], labels=[0], box=world.box(0))
+    assert overlap(found, world, 0) == 1
+
+
+def test_an_empty_mask_never_beats_a_mask() -> None:
+    world = World([(60, 60, 20)], blind=True, least_fit=0.6)
+    found = world.search(points=[(60, 60)], labels=[0], box=[30, 30, 90, 90])
+    assert overlap(found, world, 0) == 1
+
+
+def test_the_prompt_is_left_alone_and_the_answer_repeats() -> None:
+    world = World([(30, 30, 14), (44, 60, 20)])
+    points, box = np.array([(35.0, 33.0)]), world.box(0)
+    first = world.search(points=points, box=box)
+    again = world.search(points=points, box=box)
+    assert [f.score for f in first] == [f.score for f in again]
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one.logits, other.logits)
+    np.testing.assert_array_equal(points, [(35.0, 33.0)])
+    np.testing.assert_array_equal(box, world.box(0))
+
+
+@given(data=st.data())
+def test_any_click_is_answered(data: st.DataObject) -> None:
+    shape = data.draw(st.tuples(*[st.integers(1, SIDE)] * 2), "shape")
+    pixel = st.tuples(*(st.floats(0, side - 1) for side in shape))
+    discs = data.draw(
+        st.lists(st.tuples(*[st.integers(0, SIDE)] * 2, st.integers(2, 40)), max_size=3)
+    )
+    # A disc outside the plane has no box.
+    discs = [d for d in discs if d[0] < shape[0] and d[1] < shape[1]]
+    world = World(discs, shape, blind=data.draw(st.booleans(), "blind"))
+    points = data.draw(st.lists(pixel, min_size=1, max_size=4), "points")
+    others = st.lists(st.integers(0, 1), min_size=len(points) - 1, max_size=3)
+    labels = [1, *data.draw(others, "labels")[: len(points) - 1]]
+    found = world.search(points=points, labels=labels)
+    assert 1 <= len(found) <= 3
+    assert len(world.boxes) <= MOST_DECODES
+    for answer in found:
+        assert answer.logits.shape == (SIDE, SIDE)
+        assert answer.logits.dtype == np.float32
+        assert 0 <= answer.score <= 1
+    scores = [f.score for f in found]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.weights
+def test_clicks_find_coins(default_predictor: Predictor, coins: Any) -> None:
+    embedding = default_predictor.embed(coins.image)
+    overlaps = []
+    for value in range(1, coins.labels.max() + 1):
+        coin = coins.labels == value
+        point = np.argwhere(coin).mean(axis=0)
+        found = default_predictor.predict(embedding, Prompt(points=[point]))
+        assert found.method == "box search"
+        overlaps.append(mask_iou(found.mask, coin))
+    assert len(overlaps) == 22
+    assert np.mean(overlaps) >= 0.92

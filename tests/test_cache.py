@@ -1,0 +1,154 @@
+"""The same plane is encoded once for each model, within a limit of memory."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from napari_sam.cache import EmbeddingCache
+from napari_sam.prompts import Prompt
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_sam.predictor import Predictor
+
+
+@pytest.fixture
+def planes(rng: np.random.Generator) -> list[NDArray[np.uint8]]:
+    return list(rng.integers(0, 256, (4, 20, 30), dtype=np.uint8))
+
+
+@pytest.fixture
+def one_entry(tiny_sam: Predictor, planes: list[NDArray[np.uint8]]) -> int:
+    """Bytes of one embedding."""
+    return tiny_sam.embed(planes[0]).nbytes
+
+
+def test_a_known_plane_is_not_encoded_again(
+    tiny_sam: Predictor, planes: list[NDArray[np.uint8]]
+) -> None:
+    cache = EmbeddingCache()
+    first = cache.embed(tiny_sam, planes[0])
+    assert cache.embed(tiny_sam, planes[0]) is first
+    assert cache.embed(tiny_sam, planes[0].copy()) is first
+    assert len(cache) == 1
+    assert cache.nbytes == first.nbytes
+
+
+def test_the_cache_answers_like_the_predictor(
+    tiny_sam: Predictor, rng: np.random.Generator
+) -> None:
+    plane = rng.random((20, 30, 3)).astype(np.float32)
+    cached, direct = EmbeddingCache().embed(tiny_sam, plane), tiny_sam.embed(plane)
+    assert cached.plane_key == direct.plane_key
+    assert cached.shape == direct.shape
+    prompt = Prompt(box=[2, 3, 15, 20])
+    found, expected = (tiny_sam.predict(e, prompt) for e in (cached, direct))
+    np.testing.assert_array_equal(found.logits, expected.logits)
+
+
+def test_another_content_is_another_entry(
+    tiny_sam: Predictor, planes: list[NDArray[np.uint8]]
+) -> None:
+    cache = EmbeddingCache()
+    first = cache.embed(tiny_sam, planes[0])
+    planes[0][5, 5] ^= 255  # painted over in place
+    assert cache.embed(tiny_sam, planes[0]) is not first
+    assert len(cache) == 2
+
+
+def test_another_contrast_is_another_entry(
+    tiny_sam: Predictor, planes: list[NDArray[np.uint8]]
+) -> None:
+    cache = EmbeddingCache()
+    first = cache.embed(tiny_sam, planes[0], (0, 255))
+    assert cache.embed(tiny_sam, planes[0], (0, 100)) is not first
+    # What the model would see counts, not how it was asked for.
+    assert cache.embed(tiny_sam, planes[0]) is first
+
+
+def test_another_model_is_another_entry(
+    tiny_sam: Predictor, tiny_medsam: Predictor, planes: list[NDArray[np.uint8]]
+) -> None:
+    cache = EmbeddingCache()
+    for predictor in (tiny_sam, tiny_medsam, tiny_sam):
+        entry = cache.embed(predictor, planes[0])
+        assert entry.model_key == predictor.key
+    assert len(cache) == 2
+
+
+def test_the_least_recently_used_goes_first(
+    tiny_sam: Predictor, planes: list[NDArray[np.uint8]], one_entry: int
+) -> None:
+    cache = EmbeddingCache(max_bytes=2 * one_entry)
+    first = cache.embed(tiny_sam, planes[0])
+    second = cache.embed(tiny_sam, planes[1])
+    assert cache.embed(tiny_sam, planes[0]) is first
+    cache.embed(tiny_sam, planes[2])  # drops the second
+    assert len(cache) == 2
+    assert cache.embed(tiny_sam, planes[0]) is first
+    assert cache.embed(tiny_sam, planes[1]) is not second
+
+
+@pytest.mark.parametrize("room", [1, 2, 3])
+def test_the_limit_is_kept(
+    tiny_sam: Predictor,
+    planes: list[NDArray[np.uint8]],
+    one_entry: int,
+    room: int,
+) -> None:
+    cache = EmbeddingCache(max_bytes=room * one_entry)
+    for plane in planes:
+        cache.embed(tiny_sam, plane)
+        assert cache.nbytes <= cache.max_bytes
+    assert len(cache) == room
+
+
+def test_the_latest_is_kept_in_any_case(
+    tiny_sam: Predictor, planes: list[NDArray[np.uint8]]
+) -> None:
+    cache = EmbeddingCache(max_bytes=0)
+    for plane in planes:
+        latest = cache.embed(tiny_sam, plane)
+    assert len(cache) == 1
+    assert cache.embed(tiny_sam, planes[-1]) is latest
+
+
+def test_clearing(tiny_sam: Predictor, planes: list[NDArray[np.uint8]]) -> None:
+    cache = EmbeddingCache()
+    first = cache.embed(tiny_sam, planes[0])
+    cache.clear()
+    assert len(cache) == 0
+    assert cache.nbytes == 0
+    assert cache.embed(tiny_sam, planes[0]) is not first
+
+
+def test_bad_planes_are_not_kept(tiny_sam: Predictor) -> None:
+    cache = EmbeddingCache()
+    with pytest.raises(ValueError, match="give one plane"):
+        cache.embed(tiny_sam, np.zeros((2, 3, 4, 5)))
+    assert len(cache) == 0
+
+
+def test_several_threads(
+    tiny_sam: Predictor,
+    tiny_medsam: Predictor,
+    planes: list[NDArray[np.uint8]],
+    one_entry: int,
+) -> None:
+    cache = EmbeddingCache(max_bytes=3 * one_entry)
+    tasks = [(p, plane) for p in (tiny_sam, tiny_medsam) for plane in planes] * 5
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda task: cache.embed(*task), tasks))
+    assert cache.nbytes <= cache.max_bytes
+    for entry, (predictor, plane) in zip(found, tasks, strict=True):
+        expected = predictor.embed(plane)
+        assert entry.model_key == predictor.key
+        assert entry.plane_key == expected.plane_key
+        np.testing.assert_allclose(
+            entry.image_embedding, expected.image_embedding, atol=1e-5
+        )

@@ -1,0 +1,267 @@
+"""Any plane of real numbers becomes 8 bits, predictably."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from napari_sam.image import data_limits, to_uint8
+
+INTEGERS = "int8 int16 uint16 int32 uint32 int64 uint64"
+FLOATS = "float16 float32 float64"
+DTYPES = ["bool", "uint8", *INTEGERS.split(), *FLOATS.split()]
+
+planes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=8)
+# Differences of larger numbers are no floats any more.
+magnitudes = {"float16": 6e4, "float32": 1e30, "float64": 1e100}
+
+
+def values_of(dtype: str) -> st.SearchStrategy[Any] | None:
+    if dtype not in magnitudes:
+        return None
+    most = float(np.array(magnitudes[dtype], dtype))
+    width = np.dtype(dtype).itemsize * 8
+    return st.floats(-most, most, width=width, allow_subnormal=False)
+
+
+any_plane = st.sampled_from(DTYPES).flatmap(
+    lambda dtype: hnp.arrays(dtype, planes, elements=values_of(dtype))
+)
+
+
+def ramp(dtype: str) -> np.ndarray:
+    """256 evenly spaced values over most of what the type holds, as 16 x 16."""
+    if dtype == "bool":
+        return np.arange(256).reshape(16, 16) > 127
+    if dtype in magnitudes:
+        return np.linspace(-5e4, 5e4, 256).astype(dtype).reshape(16, 16)
+    info = np.iinfo(dtype)
+    values = [info.min + (info.max - info.min) * i // 255 for i in range(256)]
+    return np.array(values, dtype).reshape(16, 16)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_real_dtype_spans_the_range(dtype: str) -> None:
+    plane = ramp(dtype)
+    found = to_uint8(plane)
+    assert found.dtype == np.uint8
+    assert found.shape == plane.shape
+    assert found.min() == 0
+    assert found.max() == 255
+    assert (np.diff(found.ravel().astype(int)) >= 0).all()
+    if dtype != "bool":
+        np.testing.assert_allclose(found.ravel(), np.arange(256), atol=2)
+
+
+@pytest.mark.parametrize("dtype", ["<u2", ">u2", "<f4", ">f4"])
+def test_byte_order_does_not_matter(dtype: str) -> None:
+    expected = to_uint8(np.arange(64.0).reshape(8, 8))
+    found = to_uint8(np.arange(64).reshape(8, 8).astype(dtype))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_8_bit_planes_stay_as_they_are(rng: np.random.Generator) -> None:
+    plane = rng.integers(50, 90, (5, 7), dtype=np.uint8)
+    np.testing.assert_array_equal(to_uint8(plane), plane)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((4, 5), (4, 5)),
+        ((4, 5, 1), (4, 5)),
+        ((4, 5, 3), (4, 5, 3)),
+        ((4, 5, 4), (4, 5, 3)),
+        ((1, 1), (1, 1)),
+        ((1, 9), (1, 9)),
+        ((9, 3), (9, 3)),
+    ],
+)
+def test_shapes(
+    rng: np.random.Generator,
+    dtype: str,
+    shape: tuple[int, ...],
+    expected: tuple[int, ...],
+) -> None:
+    plane = (rng.random(shape) * 100).astype(dtype)
+    assert to_uint8(plane).shape == expected
+
+
+def test_alpha_is_dropped(rng: np.random.Generator) -> None:
+    rgba = rng.integers(0, 256, (4, 5, 4), dtype=np.uint8)
+    np.testing.assert_array_equal(to_uint8(rgba), rgba[..., :3])
+
+
+def test_float_rgb_is_taken_as_such(rng: np.random.Generator) -> None:
+    rgb = rng.uniform(0.2, 0.6, (6, 7, 3))
+    np.testing.assert_array_equal(to_uint8(rgb), np.rint(rgb * 255))
+
+
+def test_float_rgb_beyond_1_is_mapped_by_its_data(rng: np.random.Generator) -> None:
+    found = to_uint8(rng.uniform(0, 4000, (20, 20, 3)))
+    assert found.min() == 0
+    assert found.max() == 255
+
+
+def test_lists_are_planes_too() -> None:
+    assert to_uint8([[0, 1], [2, 3]], (0, 3)).tolist() == [[0, 85], [170, 255]]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("limits", [None, (10.0, 20.0)])
+def test_not_finite_is_dark(
+    dtype: str, bad: float, limits: tuple[float, float] | None
+) -> None:
+    plane = np.linspace(10, 20, 100).reshape(10, 10).astype(dtype)
+    expected = to_uint8(plane, limits)
+    plane[5, 5] = bad
+    found = to_uint8(plane, limits)
+    assert found[5, 5] == 0
+    others = np.arange(100).reshape(10, 10) != 55
+    difference = found[others].astype(int) - expected[others]
+    assert np.abs(difference).max() <= 2
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nothing_finite_is_black(bad: float) -> None:
+    assert not to_uint8(np.full((3, 4), bad)).any()
+
+
+@pytest.mark.parametrize("dtype", [d for d in DTYPES if d not in ("bool", "uint8")])
+@pytest.mark.parametrize("value", [0, 7])
+def test_constant_planes_are_black(dtype: str, value: int) -> None:
+    assert not to_uint8(np.full((3, 4), value, dtype)).any()
+
+
+def test_a_few_bright_pixels_on_a_constant_ground_are_seen() -> None:
+    plane = np.zeros((100, 100), np.uint16)
+    plane[50, 50] = 1000
+    found = to_uint8(plane)
+    assert found[50, 50] == 255
+    assert np.count_nonzero(found) == 1
+
+
+def test_the_extremes_of_half_precision() -> None:
+    plane = np.array([[-65504, 65504]], np.float16)
+    assert to_uint8(plane).tolist() == [[0, 255]]
+
+
+def test_limits_become_black_and_white() -> None:
+    plane = np.array([[99, 100, 150, 200, 201]], np.uint16)
+    assert to_uint8(plane, (100, 200)).tolist() == [[0, 0, 128, 255, 255]]
+
+
+def test_limits_apply_to_8_bits_too() -> None:
+    plane = np.array([[0, 10, 20, 255]], np.uint8)
+    assert to_uint8(plane, (10, 20)).tolist() == [[0, 0, 255, 255]]
+
+
+def test_equal_limits_are_black() -> None:
+    assert not to_uint8(np.arange(6).reshape(2, 3), (3, 3)).any()
+
+
+def test_small_differences_of_large_counts_are_seen() -> None:
+    plane = np.array([[2**31, 2**31 + 1, 2**31 + 2]], np.uint32)
+    assert to_uint8(plane, (2**31, 2**31 + 2)).tolist() == [[0, 128, 255]]
+
+
+@given(plane=any_plane)
+def test_order_is_kept(plane: np.ndarray) -> None:
+    found = to_uint8(plane)
+    order = np.argsort(plane, axis=None, kind="stable")
+    assert (np.diff(found.ravel()[order].astype(int)) >= 0).all()
+
+
+@given(plane=any_plane)
+def test_the_input_is_not_changed(plane: np.ndarray) -> None:
+    plane.flags.writeable = False
+    before = plane.copy()
+    to_uint8(plane)
+    to_uint8(plane, (0, 1))
+    np.testing.assert_array_equal(plane, before)
+
+
+@given(plane=any_plane)
+def test_limits_of_the_data_are_limits(plane: np.ndarray) -> None:
+    low, high = data_limits(plane)
+    assert np.isfinite([low, high]).all()
+    assert low <= high
+    np.testing.assert_array_equal(to_uint8(plane, (low, high)), to_uint8(plane))
+
+
+@given(plane=any_plane)
+def test_mapping_twice_is_mapping_once(plane: np.ndarray) -> None:
+    once = to_uint8(plane)
+    np.testing.assert_array_equal(to_uint8(once), once)
+
+
+def test_limits_by_dtype() -> None:
+    ones = np.ones((4, 4))
+    assert data_limits(ones.astype(bool)) == (0, 1)
+    assert data_limits(ones.astype(np.uint8)) == (0, 255)
+    assert data_limits(ones * 5) == (5, 5)
+    assert data_limits(ones * np.nan) == (0, 0)
+
+
+def test_limits_are_percentiles(rng: np.random.Generator) -> None:
+    plane = rng.normal(1000, 50, (200, 200))
+    plane[0, :3] = 1e6  # hot pixels
+    low, high = data_limits(plane)
+    assert (low, high) == pytest.approx(np.percentile(plane, [0.5, 99.5]))
+    assert high < 1200
+
+
+def test_limits_of_a_volume_come_from_all_of_it() -> None:
+    volume = np.arange(100, dtype=np.uint16)[:, None, None] * np.ones((1, 200, 200))
+    low, high = data_limits(volume.astype(np.uint16))
+    assert low <= 2
+    assert high >= 97
+
+
+def test_limits_of_a_large_plane_are_close(rng: np.random.Generator) -> None:
+    plane = rng.gamma(2, 100, (2500, 2500)).astype(np.float32)
+    exact = np.percentile(plane, [0.5, 99.5])
+    assert data_limits(plane) == pytest.approx(exact, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "plane",
+    [
+        np.zeros((3, 3), complex),
+        np.zeros((3, 3), object),
+        np.array([["a", "b"]]),
+        np.zeros((3, 3), "datetime64[s]"),
+        np.zeros((3, 3), [("a", int)]),
+    ],
+    ids=["complex", "object", "str", "datetime", "structured"],
+)
+def test_other_types_are_refused(plane: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="only real numbers can be segmented"):
+        to_uint8(plane)
+
+
+@pytest.mark.parametrize(
+    "shape", [(), (5,), (5, 5, 2), (5, 5, 5), (2, 5, 5, 3), (3, 5, 5)]
+)
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"The image has shape .*: give one plane"):
+        to_uint8(np.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 5, 3)])
+def test_empty_planes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="it holds no pixels"):
+        to_uint8(np.zeros(shape))
+
+
+@pytest.mark.parametrize("limits", [(2, 1), (np.nan, 1), (0, np.inf)])
+def test_wrong_limits_are_refused(limits: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="are not two increasing numbers"):
+        to_uint8(np.zeros((3, 3)), limits)

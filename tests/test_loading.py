@@ -1,0 +1,136 @@
+"""Names, files and folders become predictors, or are refused in a sentence."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam.loading import best_device, load_model
+from napari_sam.models import MODELS, get_model_spec
+from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
+from napari_sam.prompts import Prompt
+from napari_sam.weights import fetch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_sam.models import Family
+    from napari_sam.predictor import Predictor
+
+SMALL = SamConfig(mask_decoder_config=SamMaskDecoderConfig(num_attention_heads=4))
+
+
+@pytest.fixture
+def file(data_folder: Path) -> Path:
+    return data_folder / "sam_small.pth"
+
+
+def box_mask_shape(predictor: Predictor) -> tuple[int, ...]:
+    plane = np.arange(600, dtype=np.uint16).reshape(20, 30)
+    found = predictor.predict(predictor.embed(plane), Prompt(box=[2, 3, 15, 20]))
+    return found.mask.shape
+
+
+@pytest.mark.parametrize(
+    ("family", "prompts"),
+    [
+        ("sam", {"point", "box", "mask"}),
+        ("medsam", {"box"}),
+        ("lite_medsam", {"box"}),
+    ],
+)
+def test_a_file_with_its_family(file: Path, family: Family, prompts: set[str]) -> None:
+    predictor = load_model(file, config=SMALL, family=family)
+    assert predictor.name == "sam_small.pth"
+    assert predictor.family == family
+    assert predictor.prompts == prompts
+    assert predictor.device == best_device()
+    assert repr(predictor).startswith(f"Predictor('sam_small.pth', family='{family}'")
+
+
+def test_a_path_may_be_a_string(file: Path) -> None:
+    predictor = load_model(str(file), config=SMALL, family="sam")
+    assert box_mask_shape(predictor) == (20, 30)
+
+
+def test_a_folder_in_hugging_face_layout(data_folder: Path) -> None:
+    predictor = load_model(data_folder / "hf_sam_small", family="sam")
+    assert predictor.name == "hf_sam_small"
+    assert box_mask_shape(predictor) == (20, 30)
+
+
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
+def test_the_device_is_chosen(file: Path, device: str | torch.device) -> None:
+    predictor = load_model(file, config=SMALL, family="sam", device=device)
+    assert predictor.device == torch.device("cpu")
+    assert {p.device.type for p in predictor.model.parameters()} == {"cpu"}
+
+
+def test_keys_tell_weights_and_families_apart(
+    file: Path, data_folder: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copy(file, tmp_path / "copy.pth")
+    key = load_model(file, config=SMALL, family="sam").key
+    assert load_model(copy, config=SMALL, family="sam").key == key
+    assert load_model(file, config=SMALL, family="medsam").key != key
+    assert load_model(data_folder / "hf_sam_small", family="sam").key != key
+
+
+@pytest.mark.parametrize("name", ["sam_vit_x", "", "no/such/file.pth"])
+def test_unknown_names_are_answered_with_the_known_ones(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"neither a known model|does not know") as e:
+        load_model(name)
+    if name:
+        assert all(known in str(e.value) for known in MODELS)
+
+
+@pytest.mark.parametrize("family", [None, "sam2"])
+@pytest.mark.parametrize("source", ["sam_small.pth", "hf_sam_small"])
+def test_the_family_of_unknown_weights_is_asked_for(
+    data_folder: Path, source: str, family: Family | None
+) -> None:
+    sentence = r"give family= one of sam, medsam, lite_medsam"
+    with pytest.raises(ValueError, match=sentence) as caught:
+        load_model(data_folder / source, config=SMALL, family=family)
+    assert source in str(caught.value)
+
+
+def test_a_file_that_is_no_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "page.pth"
+    path.write_text("<html></html>")
+    with pytest.raises(ValueError, match=r"page\.pth .*get it again"):
+        load_model(path, family="sam")
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"has no config\.json"):
+        load_model(tmp_path, family="sam")
+
+
+@pytest.mark.weights
+def test_a_name(default_predictor: Predictor) -> None:
+    spec = get_model_spec("lite_medsam")
+    assert default_predictor.name == "lite_medsam"
+    assert default_predictor.family == spec.family
+    assert default_predictor.prompts == spec.prompts
+    assert default_predictor.key == f"lite_medsam:{spec.hash}"
+
+
+@pytest.mark.weights
+def test_known_weights_are_recognised_under_another_name(
+    default_predictor: Predictor, tmp_path: Path
+) -> None:
+    path = tmp_path / "from_a_colleague.pth"
+    shutil.copy(fetch(get_model_spec("lite_medsam")), path)
+    predictor = load_model(path)
+    assert predictor.name == "lite_medsam"
+    assert predictor.family == "lite_medsam"
+    assert predictor.prompts == {"box"}
+    assert predictor.key == default_predictor.key

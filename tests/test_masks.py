@@ -1,0 +1,151 @@
+"""Boxes, overlaps and stability of masks; who owns a pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from napari_sam.masks import (
+    box_iou,
+    labels_from_logits,
+    mask_iou,
+    mask_to_box,
+    masks_to_boxes,
+    stability,
+)
+
+SIDE = 12
+
+masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=SIDE))
+stacks = hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, max_side=SIDE))
+logits = hnp.arrays(
+    np.float32, (6, 7), elements=st.floats(-10, 10, width=32, allow_subnormal=False)
+)
+
+
+@st.composite
+def pixel_boxes(draw: st.DrawFn) -> np.ndarray:
+    corners = draw(
+        hnp.arrays(np.int64, (2, 2), elements=st.integers(0, SIDE - 1)).map(
+            lambda c: np.sort(c, axis=0)
+        )
+    )
+    return corners.ravel().astype(float)
+
+
+def rasterised(box: np.ndarray) -> np.ndarray:
+    """Fill the pixels whose centres the box runs through or holds."""
+    mask = np.zeros((SIDE, SIDE), bool)
+    r0, c0, r1, c1 = box.astype(int)
+    mask[r0 : r1 + 1, c0 : c1 + 1] = True
+    return mask
+
+
+@given(box=pixel_boxes())
+def test_box_to_mask_and_back(box: np.ndarray) -> None:
+    np.testing.assert_array_equal(mask_to_box(rasterised(box)), box)
+
+
+@given(mask=masks)
+def test_the_box_is_tight(mask: np.ndarray) -> None:
+    box = mask_to_box(mask)
+    if box is None:
+        assert not mask.any()
+        return
+    pixels = np.argwhere(mask)
+    np.testing.assert_array_equal(box, [*pixels.min(0), *pixels.max(0)])
+    assert box.dtype == float
+
+
+@given(stack=stacks)
+def test_many_boxes_are_single_boxes(stack: np.ndarray) -> None:
+    boxes = masks_to_boxes(stack)
+    assert boxes.shape == (len(stack), 4)
+    for mask, box in zip(stack, boxes, strict=True):
+        single = mask_to_box(mask)
+        expected = np.full(4, np.nan) if single is None else single
+        np.testing.assert_array_equal(box, expected)
+
+
+@given(first=pixel_boxes(), second=pixel_boxes())
+def test_box_iou_is_that_of_the_pixels(first: np.ndarray, second: np.ndarray) -> None:
+    expected = mask_iou(rasterised(first), rasterised(second))
+    assert box_iou(first, second) == pytest.approx(expected)
+    assert box_iou(second, first) == pytest.approx(expected)
+
+
+@given(boxes=st.lists(pixel_boxes(), min_size=1, max_size=4), one=pixel_boxes())
+def test_box_iou_broadcasts(boxes: list[np.ndarray], one: np.ndarray) -> None:
+    expected = [box_iou(box, one) for box in boxes]
+    np.testing.assert_allclose(box_iou(np.stack(boxes), one), expected)
+    table = box_iou(np.stack(boxes)[:, None], np.stack(boxes)[None])
+    np.testing.assert_allclose(np.diag(table), 1)
+    np.testing.assert_allclose(table, table.T)
+
+
+@given(pair=hnp.arrays(bool, (2, 5, 6)))
+def test_mask_iou(pair: np.ndarray) -> None:
+    first, second = ({*map(tuple, np.argwhere(m).tolist())} for m in pair)
+    union = len(first | second)
+    expected = len(first & second) / union if union else 0
+    assert mask_iou(*pair) == pytest.approx(expected)
+
+
+@given(values=logits, offsets=st.tuples(st.floats(0, 12), st.floats(0, 12)))
+def test_stability_falls_with_the_offset(
+    values: np.ndarray, offsets: tuple[float, float]
+) -> None:
+    low, high = sorted(offsets)
+    assert 0 <= stability(values, high) <= stability(values, low) <= 1
+
+
+@given(values=logits, offset=st.floats(0, 12))
+def test_stability_is_an_overlap(values: np.ndarray, offset: float) -> None:
+    expected = mask_iou(values > offset, values > -offset)
+    assert stability(values, offset) == pytest.approx(expected)
+
+
+def test_stability_of_many_masks(rng: np.random.Generator) -> None:
+    values = rng.normal(0, 3, (2, 3, 8, 9)).astype(np.float32)
+    found = stability(values)
+    assert found.shape == (2, 3)
+    assert found[1, 2] == stability(values[1, 2])
+
+
+def test_stability_of_nothing() -> None:
+    assert stability(np.full((4, 4), -50.0)) == 0
+
+
+@given(layers=st.lists(logits, max_size=4), data=st.data())
+def test_the_order_of_objects_settles_nothing(
+    layers: list[np.ndarray], data: st.DataObject
+) -> None:
+    # Ties go to the first object, so there must be none.
+    layers = [layer + np.float32(1e-3 * i) for i, layer in enumerate(layers)]
+    stack = np.array(layers, np.float32).reshape(-1, 6, 7)
+    tied = (np.sort(stack, axis=0)[1:] == np.sort(stack, axis=0)[:-1]).any(axis=0)
+    order = data.draw(st.permutations(range(len(layers))))
+    labels = labels_from_logits(stack, (6, 7))
+    shuffled = labels_from_logits(stack[list(order)], (6, 7))
+    names = np.array([0, *(1 + i for i in order)])
+    np.testing.assert_array_equal(names[shuffled][~tied], labels[~tied])
+
+
+@given(layers=st.lists(logits, max_size=4))
+def test_the_most_certain_object_owns_the_pixel(layers: list[np.ndarray]) -> None:
+    labels = labels_from_logits(layers, (6, 7))
+    assert labels.dtype == np.int32
+    for at, label in np.ndenumerate(labels):
+        here = [layer[at] for layer in layers]
+        if label:
+            assert here[label - 1] == max(here) > 0
+        else:
+            assert all(value <= 0 for value in here)
+
+
+def test_no_objects_no_labels() -> None:
+    assert not labels_from_logits([], (3, 4)).any()
+    assert labels_from_logits([], (3, 4)).shape == (3, 4)

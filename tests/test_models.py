@@ -1,0 +1,139 @@
+"""The table of models is complete and agrees with itself."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import FrozenInstanceError, fields, replace
+from typing import get_args
+
+import pytest
+
+from napari_sam.models import (
+    DEFAULT_MODEL,
+    MODELS,
+    PREPROCESSING,
+    Family,
+    ModelSpec,
+    PromptKind,
+    UrlSource,
+    WheelSource,
+    get_model_spec,
+    list_models,
+)
+
+every_model = pytest.mark.parametrize("spec", list_models(), ids=lambda spec: spec.name)
+
+
+def test_every_published_checkpoint_is_there() -> None:
+    assert set(MODELS) == {
+        "lite_medsam",
+        "mobile_sam",
+        "sam_vit_b",
+        "sam_vit_l",
+        "sam_vit_h",
+        "medsam_vit_b",
+        "vit_b_lm",
+        "vit_l_lm",
+        "vit_t_lm",
+        "vit_b_em_organelles",
+        "vit_l_em_organelles",
+        "vit_t_em_organelles",
+    }
+
+
+def test_the_default_comes_first() -> None:
+    assert list_models()[0] is get_model_spec(DEFAULT_MODEL)
+
+
+def test_names_titles_files_and_hashes_are_unique() -> None:
+    for attribute in ("name", "title", "file_name", "hash"):
+        values = [getattr(spec, attribute) for spec in list_models()]
+        assert len(set(values)) == len(values), attribute
+
+
+@every_model
+def test_row_is_complete(spec: ModelSpec) -> None:
+    assert MODELS[spec.name] is spec
+    assert spec.title
+    assert spec.licence
+    assert spec.sources
+    assert spec.prompts
+    assert spec.prompts <= set(get_args(PromptKind))
+    assert spec.origin.startswith("https://")
+    assert spec.file_name == spec.file_name.strip("/. ")
+    assert spec.size_bytes is None or spec.size_bytes > 1_000_000
+    assert spec.architecture in {"tiny_vit", "vit_b", "vit_l", "vit_h"}
+
+
+@every_model
+def test_hash_is_in_the_notation_of_pooch(spec: ModelSpec) -> None:
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}|xxh128:[0-9a-f]{32}", spec.hash)
+
+
+@every_model
+def test_sources_are_https_or_pinned_wheels(spec: ModelSpec) -> None:
+    for source in spec.sources:
+        match source:
+            case UrlSource(url=url):
+                assert url.startswith("https://")
+            case WheelSource(version=version, member=member):
+                assert version
+                assert member.endswith(spec.file_name)
+
+
+@every_model
+def test_every_family_has_its_preprocessing(spec: ModelSpec) -> None:
+    assert spec.family in PREPROCESSING
+    assert str(spec.image_size) in PREPROCESSING[spec.family].description
+
+
+def test_preprocessing_covers_the_families() -> None:
+    assert set(PREPROCESSING) == set(get_args(Family))
+
+
+def test_only_the_sam_family_pads_after_standardising() -> None:
+    sam, medsam, lite = (PREPROCESSING[f] for f in ("sam", "medsam", "lite_medsam"))
+    assert (sam.resize, sam.intensity, sam.pad) == ("longest_side", "mean_std", True)
+    assert (medsam.resize, medsam.intensity, medsam.pad) == ("square", "min_max", False)
+    assert (lite.resize, lite.intensity, lite.pad) == ("longest_side", "min_max", True)
+    for family in (medsam, lite):
+        assert family.mean == (0, 0, 0)
+        assert family.std == (1, 1, 1)
+
+
+def test_box_models_are_known_as_such() -> None:
+    boxes_only = {spec.name for spec in list_models() if spec.prompts == {"box"}}
+    assert boxes_only == {"lite_medsam", "medsam_vit_b"}
+
+
+def test_sha256_goes_before_xxh128() -> None:
+    spec = replace(get_model_spec("vit_b_lm"), sha256="0" * 64)
+    assert spec.hash == "sha256:" + "0" * 64
+
+
+def test_a_row_without_a_hash_is_refused() -> None:
+    with pytest.raises(ValueError, match="'vit_b_lm' has neither sha256 nor xxh128"):
+        replace(get_model_spec("vit_b_lm"), xxh128=None)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="no model named 'vit_x'") as caught:
+        get_model_spec("vit_x")
+    for name in MODELS:
+        assert name in str(caught.value)
+
+
+def test_the_table_cannot_be_changed() -> None:
+    spec = get_model_spec(DEFAULT_MODEL)
+    with pytest.raises(TypeError):
+        MODELS["mine"] = spec  # type: ignore[index]
+    with pytest.raises(TypeError):
+        PREPROCESSING["sam"] = PREPROCESSING["medsam"]  # type: ignore[index]
+    for field in fields(spec):
+        with pytest.raises(FrozenInstanceError):
+            setattr(spec, field.name, None)
+
+
+def test_the_list_is_the_callers_own() -> None:
+    list_models().clear()
+    assert len(list_models()) == len(MODELS)

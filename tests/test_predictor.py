@@ -1,0 +1,441 @@
+"""Planes and prompts in, masks out: shapes, refusals and independence.
+
+The small models are random, so nothing here says how good a mask is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_sam.masks import mask_iou, mask_to_box
+from napari_sam.predictor import Predictor, plane_key
+from napari_sam.prompts import Prompt
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_sam.predictor import Embedding, Prediction
+
+SHAPE = (40, 60)
+BOX = Prompt(box=[5, 8, 30, 42])
+POINT = Prompt(points=[[12, 30]])
+
+
+@pytest.fixture(scope="module")
+def plane() -> NDArray[np.uint8]:
+    return np.random.default_rng(3).integers(0, 256, SHAPE, dtype=np.uint8)
+
+
+@pytest.fixture
+def embedding(tiny_predictor: Predictor, plane: NDArray[np.uint8]) -> Embedding:
+    return tiny_predictor.embed(plane)
+
+
+@pytest.fixture(scope="module")
+def sam_embedding(tiny_sam: Predictor, plane: NDArray[np.uint8]) -> Embedding:
+    return tiny_sam.embed(plane)
+
+
+@pytest.fixture(scope="module")
+def some_mask() -> NDArray[np.bool_]:
+    mask = np.zeros(SHAPE, bool)
+    mask[5:20, 10:35] = True
+    return mask
+
+
+def assert_same(found: Prediction, expected: Prediction, atol: float) -> None:
+    assert found.method == expected.method
+    assert len(found.candidates) == len(expected.candidates)
+    for one, other in zip(found.candidates, expected.candidates, strict=True):
+        np.testing.assert_allclose(one.logits, other.logits, rtol=0, atol=atol)
+        assert one.score == pytest.approx(other.score, abs=atol)
+
+
+# Embedding
+
+
+def test_an_embedding_knows_where_it_came_from(
+    tiny_predictor: Predictor, embedding: Embedding, plane: NDArray[np.uint8]
+) -> None:
+    assert embedding.shape == SHAPE
+    assert embedding.model_key == tiny_predictor.key
+    assert embedding.plane_key == plane_key(plane)
+    grid = tiny_predictor.model.prompt_encoder.embedding_size
+    assert embedding.image_embedding.shape == (1, 16, grid, grid)
+    assert embedding.nbytes >= embedding.image_embedding.nbytes
+
+
+def test_an_embedding_of_another_model_is_refused(
+    tiny_sam: Predictor, tiny_lite: Predictor, sam_embedding: Embedding
+) -> None:
+    with pytest.raises(ValueError, match=r"made by sam:tiny_sam, not by lite_medsam:"):
+        tiny_lite.predict(sam_embedding, BOX)
+
+
+def test_the_family_is_part_of_the_model(
+    tiny_sam: Predictor, tiny_medsam: Predictor
+) -> None:
+    """The same weights with another preprocessing give another embedding."""
+    other = Predictor(
+        tiny_sam.model,
+        name="other",
+        family="medsam",
+        prompts=frozenset({"box"}),
+        key="tiny_sam",
+    )
+    assert other.key != tiny_sam.key
+
+
+@pytest.mark.parametrize("kind", ["gray", "rgb", "rgba", "float", "bool"])
+def test_kinds_of_planes(
+    tiny_predictor: Predictor, rng: np.random.Generator, kind: str
+) -> None:
+    image: Any = rng.random((30, 20))
+    if kind.startswith("rgb"):
+        image = rng.integers(0, 256, (30, 20, len(kind)), dtype=np.uint8)
+    elif kind == "bool":
+        image = image > 0.5
+    elif kind == "gray":
+        image = (image * 4000).astype(np.uint16)
+    found = tiny_predictor.predict(
+        tiny_predictor.embed(image), Prompt(box=[2, 3, 20, 15])
+    )
+    assert found.mask.shape == (30, 20)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.full((1, 1), 5.0),
+        np.arange(30.0)[None],
+        np.arange(30.0)[:, None],
+        np.full((20, 30), 7.0),
+        np.full((20, 30), np.nan),
+    ],
+    ids=["1x1", "1xN", "Nx1", "constant", "NaN"],
+)
+def test_extreme_planes(tiny_predictor: Predictor, image: NDArray[Any]) -> None:
+    embedding = tiny_predictor.embed(image)
+    rows, cols = image.shape
+    whole = Prompt(box=[-0.5, -0.5, rows - 0.5, cols - 0.5])
+    for prompt in (
+        whole,
+        Prompt(points=[[0, 0]]),
+        Prompt(mask=np.ones((rows, cols), bool)),
+    ):
+        found = tiny_predictor.predict(embedding, prompt)
+        assert found.mask.shape == (rows, cols)
+        assert np.isfinite(found.logits).all()
+        assert np.isfinite(found.score)
+
+
+def test_contrast_limits_reach_the_model(
+    tiny_sam: Predictor, rng: np.random.Generator
+) -> None:
+    image = rng.random(SHAPE) * 100
+    default, other = tiny_sam.embed(image), tiny_sam.embed(image, (0, 50))
+    assert default.plane_key != other.plane_key
+    same = tiny_sam.embed(np.clip(image, 0, 50), (0, 50))
+    assert same.plane_key == other.plane_key
+
+
+def test_a_volume_is_no_plane(tiny_sam: Predictor) -> None:
+    with pytest.raises(ValueError, match=r"shape \(5, 40, 60\): give one plane"):
+        tiny_sam.embed(np.zeros((5, 40, 60)))
+
+
+# Predictions
+
+
+def test_a_prediction_agrees_with_itself(
+    tiny_predictor: Predictor, embedding: Embedding
+) -> None:
+    found = tiny_predictor.predict(embedding, BOX)
+    side = tiny_predictor.model.prompt_encoder.mask_size
+    assert found.mask.shape == SHAPE
+    assert found.mask.dtype == bool
+    assert isinstance(found.score, float)
+    assert found.logits.shape == (side, side)
+    assert found.logits.dtype == np.float32
+    assert found.method == "prompt"
+    for candidate in found.candidates:
+        full = tiny_predictor.plane_logits(embedding, candidate)
+        assert full.shape == SHAPE
+        np.testing.assert_array_equal(candidate.mask, full > 0)
+
+
+def test_a_click_is_ambiguous(tiny_sam: Predictor, sam_embedding: Embedding) -> None:
+    found = tiny_sam.predict(sam_embedding, POINT)
+    scores = [candidate.score for candidate in found.candidates]
+    assert len(scores) == 3
+    assert scores == sorted(scores, reverse=True)
+    best = found.candidates[0]
+    assert found.score == best.score
+    np.testing.assert_array_equal(found.mask, best.mask)
+    np.testing.assert_array_equal(found.logits, best.logits)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        BOX,
+        Prompt(points=[[12, 30], [3, 3]], labels=[1, 0]),
+        Prompt(points=[[12, 30]], box=BOX.box),
+        Prompt(points=[[12, 30]], mask=np.ones(SHAPE, bool)),
+    ],
+    ids=["box", "points", "point and box", "point and mask"],
+)
+def test_other_prompts_are_not(
+    tiny_sam: Predictor, sam_embedding: Embedding, prompt: Prompt
+) -> None:
+    assert len(tiny_sam.predict(sam_embedding, prompt).candidates) == 1
+    several = tiny_sam.predict(sam_embedding, prompt, multimask_output=True)
+    assert len(several.candidates) == 3
+
+
+def test_one_mask_of_a_click_on_demand(
+    tiny_sam: Predictor, sam_embedding: Embedding
+) -> None:
+    found = tiny_sam.predict(sam_embedding, POINT, multimask_output=False)
+    assert len(found.candidates) == 1
+
+
+@pytest.mark.parametrize("name", ["tiny_medsam", "tiny_lite"])
+def test_models_of_one_mask_give_one(
+    request: pytest.FixtureRequest, name: str, plane: NDArray[np.uint8]
+) -> None:
+    predictor = request.getfixturevalue(name)
+    found = predictor.predict(predictor.embed(plane), BOX, multimask_output=True)
+    assert len(found.candidates) == 1
+
+
+def test_rows_and_columns_keep_their_order(
+    tiny_sam: Predictor, sam_embedding: Embedding
+) -> None:
+    """The model is asked in (x, y) of its own input."""
+    from torch import tensor
+
+    scale = sam_embedding.frame.scale
+    output = tiny_sam.model(
+        image_embeddings=sam_embedding.image_embedding,
+        input_points=tensor([[[[30 * scale[1], 12 * scale[0]]]]]).float(),
+        input_boxes=tensor(
+            [[[8 * scale[1], 5 * scale[0], 42 * scale[1], 30 * scale[0]]]]
+        ).float(),
+        multimask_output=False,
+    )
+    asked = Prompt(points=POINT.points, box=BOX.box)
+    found = tiny_sam.predict(sam_embedding, asked)
+    np.testing.assert_allclose(found.logits, output.pred_masks[0, 0, 0], atol=1e-4)
+
+
+# Masks as prompts
+
+
+def test_logits_are_fed_back(tiny_sam: Predictor, sam_embedding: Embedding) -> None:
+    first = tiny_sam.predict(sam_embedding, BOX)
+    again = tiny_sam.predict(sam_embedding, Prompt(box=BOX.box, mask=first.logits))
+    assert again.mask.shape == SHAPE
+    assert not np.allclose(again.logits, first.logits)
+
+
+@pytest.mark.parametrize("box", [None, BOX.box])
+def test_masks_of_the_plane_are_prompts(
+    tiny_sam: Predictor,
+    sam_embedding: Embedding,
+    some_mask: NDArray[np.bool_],
+    box: NDArray[np.float64] | None,
+) -> None:
+    found = tiny_sam.predict(sam_embedding, Prompt(box=box, mask=some_mask))
+    logits = sam_embedding.frame.mask_logits(some_mask)
+    same = tiny_sam.predict(sam_embedding, Prompt(box=box, mask=logits))
+    assert found.method == "prompt"
+    assert_same(found, same, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tiny_medsam", "tiny_lite"])
+@pytest.mark.parametrize("as_logits", [False, True])
+def test_box_models_take_the_box_of_a_mask(
+    request: pytest.FixtureRequest,
+    name: str,
+    plane: NDArray[np.uint8],
+    some_mask: NDArray[np.bool_],
+    as_logits: bool,
+) -> None:
+    predictor = request.getfixturevalue(name)
+    embedding = predictor.embed(plane)
+    mask: NDArray[Any] = some_mask
+    if as_logits:
+        mask = embedding.frame.mask_logits(some_mask)
+        some_mask = embedding.frame.plane_logits(_tensor(mask)) > 0
+    found = predictor.predict(embedding, Prompt(mask=mask))
+    same = predictor.predict(embedding, Prompt(box=mask_to_box(some_mask)))
+    assert found.method == "box of the mask"
+    assert_same(replace(found, method="prompt"), _asked(same), atol=1e-5)
+
+
+def _tensor(array: NDArray[Any]) -> Any:
+    import torch
+
+    return torch.from_numpy(array)
+
+
+def _asked(prediction: Prediction) -> Prediction:
+    """Leave the method out of a comparison."""
+    return replace(prediction, method="prompt")
+
+
+@pytest.mark.parametrize("name", ["tiny_medsam", "tiny_lite"])
+def test_box_models_prefer_a_box_to_a_mask(
+    request: pytest.FixtureRequest,
+    name: str,
+    plane: NDArray[np.uint8],
+    some_mask: NDArray[np.bool_],
+) -> None:
+    predictor = request.getfixturevalue(name)
+    embedding = predictor.embed(plane)
+    found = predictor.predict(embedding, Prompt(box=BOX.box, mask=some_mask))
+    assert_same(found, predictor.predict(embedding, BOX), atol=1e-5)
+
+
+@pytest.mark.parametrize("pixels", [(slice(7, 8), slice(9, 10)), (7, slice(3, 50))])
+def test_masks_of_dots_and_lines(
+    tiny_predictor: Predictor, embedding: Embedding, pixels: Any
+) -> None:
+    mask = np.zeros(SHAPE, bool)
+    mask[pixels] = True
+    found = tiny_predictor.predict(embedding, Prompt(mask=mask))
+    assert np.isfinite(found.logits).all()
+
+
+@pytest.mark.parametrize("name", ["tiny_medsam", "tiny_lite"])
+def test_box_models_answer_clicks_by_a_search(
+    request: pytest.FixtureRequest, name: str, plane: NDArray[np.uint8]
+) -> None:
+    predictor = request.getfixturevalue(name)
+    found = predictor.predict(predictor.embed(plane), POINT)
+    assert found.method == "box search"
+    assert found.mask.shape == SHAPE
+    scores = [candidate.score for candidate in found.candidates]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_logits_of_another_model_are_refused(
+    tiny_sam: Predictor, sam_embedding: Embedding
+) -> None:
+    prompt = Prompt(mask=np.zeros((64, 64), np.float32))
+    with pytest.raises(ValueError, match=r"\(64, 64\): this model takes .* of 32 x 32"):
+        tiny_sam.predict(sam_embedding, prompt)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sentence"),
+    [
+        (Prompt(), "The prompt is empty"),
+        (Prompt(points=[[40, 3]]), r"The point \(40, 3\) lies outside"),
+        (Prompt(box=[50, 0, 60, 10]), "The box .* lies outside"),
+        (Prompt(mask=np.ones((60, 40), bool)), "give a boolean mask of the whole"),
+    ],
+    ids=["empty", "point", "box", "mask"],
+)
+def test_prompts_are_checked(
+    tiny_predictor: Predictor, embedding: Embedding, prompt: Prompt, sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        tiny_predictor.predict_batch(embedding, [BOX, prompt])
+
+
+# Batches
+
+rows, cols = st.floats(-0.5, SHAPE[0] - 0.51), st.floats(-0.5, SHAPE[1] - 0.51)
+
+
+@st.composite
+def any_prompts(draw: st.DrawFn) -> Prompt:
+    points = draw(st.lists(st.tuples(rows, cols), max_size=3))
+    labels = [1, *draw(st.permutations([0, 1]))][: len(points)]
+    box = mask = None
+    if draw(st.booleans()):
+        row, col = draw(st.floats(0, 25)), draw(st.floats(0, 40))
+        box = [row, col, row + 9, col + 14]
+    if draw(st.booleans()) or not (points or box):
+        mask = np.zeros(SHAPE, bool)
+        mask[draw(st.integers(0, 30)) :, draw(st.integers(0, 50)) :] = True
+    return Prompt(points, labels, box, mask)
+
+
+@settings(max_examples=20)
+@given(asked=st.lists(any_prompts(), max_size=7), several=st.none() | st.booleans())
+def test_an_answer_does_not_depend_on_the_batch(
+    tiny_sam: Predictor,
+    sam_embedding: Embedding,
+    asked: list[Prompt],
+    several: bool | None,
+) -> None:
+    together = tiny_sam.predict_batch(sam_embedding, asked, multimask_output=several)
+    assert len(together) == len(asked)
+    for found, prompt in zip(together, asked, strict=True):
+        alone = tiny_sam.predict(sam_embedding, prompt, multimask_output=several)
+        assert_same(found, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tiny_medsam", "tiny_lite"])
+def test_mixed_batches_on_box_models(
+    request: pytest.FixtureRequest,
+    name: str,
+    plane: NDArray[np.uint8],
+    some_mask: NDArray[np.bool_],
+) -> None:
+    predictor = request.getfixturevalue(name)
+    embedding = predictor.embed(plane)
+    asked = [POINT, BOX, Prompt(mask=some_mask), Prompt(box=[1, 1, 9, 9]), POINT]
+    together = predictor.predict_batch(embedding, asked)
+    methods = [found.method for found in together]
+    search, box = "box search", "box of the mask"
+    assert methods == [search, "prompt", box, "prompt", search]
+    for found, prompt in zip(together, asked, strict=True):
+        assert_same(found, predictor.predict(embedding, prompt), atol=1e-5)
+
+
+def test_an_empty_batch(tiny_predictor: Predictor, embedding: Embedding) -> None:
+    assert tiny_predictor.predict_batch(embedding, []) == []
+
+
+def test_predicting_leaves_the_embedding(
+    tiny_predictor: Predictor, embedding: Embedding
+) -> None:
+    first = tiny_predictor.predict(embedding, BOX)
+    tiny_predictor.predict_batch(embedding, [POINT, Prompt(box=[1, 1, 9, 9])])
+    assert_same(tiny_predictor.predict(embedding, BOX), first, atol=0)
+
+
+# Planes are told apart by what they show
+
+
+def test_plane_keys(rng: np.random.Generator) -> None:
+    pixels = rng.integers(0, 256, (6, 4), dtype=np.uint8)
+    changed = pixels.copy()
+    changed[3, 3] ^= 1
+    assert plane_key(pixels) == plane_key(pixels.copy(order="F"))
+    others = [changed, pixels.reshape(4, 6), pixels[..., None].repeat(3, -1)]
+    assert len({plane_key(one) for one in [pixels, *others]}) == 4
+
+
+@pytest.mark.weights
+def test_boxes_find_coins(default_predictor: Predictor, coins: Any) -> None:
+    embedding = default_predictor.embed(coins.image)
+    truths = [coins.labels == i for i in range(1, coins.labels.max() + 1)]
+    asked = [Prompt(box=mask_to_box(truth)) for truth in truths]
+    found = default_predictor.predict_batch(embedding, asked)
+    overlaps = [
+        mask_iou(one.mask, truth) for one, truth in zip(found, truths, strict=True)
+    ]
+    assert len(truths) == 22
+    assert np.mean(overlaps) > 0.9
+    assert min(overlaps) > 0.8

@@ -1,0 +1,193 @@
+"""Planes reach the model's input by each family's recipe, and masks come back."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage.transform import resize
+
+from napari_sam.masks import mask_iou
+from napari_sam.models import Family
+from napari_sam.preprocessing import Frame
+
+# family: (input size, mask size) of its published models
+SIZES = {"sam": (1024, 256), "medsam": (1024, 256), "lite_medsam": (256, 256)}
+FAMILIES = get_args(Family)
+SHAPES = [(1, 1), (1, 40), (40, 1), (64, 64), (100, 30), (303, 384), (1500, 700)]
+
+families = pytest.mark.parametrize("family", FAMILIES)
+sides = st.integers(1, 3000)
+
+
+def fit(shape: tuple[int, int], family: Family) -> Frame:
+    return Frame.fit(shape, *SIZES[family], family)
+
+
+def test_every_family_is_here() -> None:
+    assert set(SIZES) == set(FAMILIES)
+
+
+@families
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_input_shape(
+    rng: np.random.Generator,
+    family: Family,
+    shape: tuple[int, int],
+    channels: tuple[int, ...],
+) -> None:
+    # Small inputs: the recipe is the same and the test is quick.
+    frame = Frame.fit(shape, 64, 32, family)
+    plane = rng.integers(0, 256, shape + channels, dtype=np.uint8)
+    values = frame.pixel_values(plane)
+    assert values.shape == (1, 3, 64, 64)
+    assert values.dtype == torch.float32
+    assert torch.isfinite(values).all()
+    height, width = frame.resized_shape
+    assert not values[..., height:, :].any()
+    assert not values[..., width:].any()
+
+
+@families
+def test_the_plane_is_not_changed(rng: np.random.Generator, family: Family) -> None:
+    plane = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    before = plane.copy()
+    Frame.fit((20, 30), 64, 32, family).pixel_values(plane)
+    np.testing.assert_array_equal(plane, before)
+
+
+@families
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_constant_planes_are_finite(family: Family, value: int) -> None:
+    plane = np.full((20, 30), value, np.uint8)
+    assert torch.isfinite(fit((20, 30), family).pixel_values(plane)).all()
+
+
+@pytest.mark.parametrize("family", ["medsam", "lite_medsam"])
+def test_min_max_families_see_0_to_1(rng: np.random.Generator, family: Family) -> None:
+    values = fit((60, 90), family).pixel_values(
+        rng.integers(90, 120, (60, 90, 3), dtype=np.uint8)
+    )
+    assert values.min() == 0
+    assert values.max() == 1
+
+
+def test_sam_standardises_each_channel() -> None:
+    rgb = np.zeros((1024, 1024, 3), np.uint8) + np.array([10, 100, 200], np.uint8)
+    values = fit((1024, 1024), "sam").pixel_values(rgb)[0, :, 5, 5]
+    expected = [
+        (10 - 123.675) / 58.395,
+        (100 - 116.28) / 57.12,
+        (200 - 103.53) / 57.375,
+    ]
+    assert values.tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (200, 130)])
+@pytest.mark.parametrize("colour", [False, True])
+def test_medsam_follows_its_published_recipe(
+    rng: np.random.Generator, shape: tuple[int, int], colour: bool
+) -> None:
+    plane = rng.integers(0, 256, (*shape, 3) if colour else shape, dtype=np.uint8)
+    # MedSAM_Inference.py, with a smaller input.
+    img_3c = plane if colour else np.repeat(plane[:, :, None], 3, axis=-1)
+    img = resize(
+        img_3c, (128, 128), order=3, preserve_range=True, anti_aliasing=True
+    ).astype(np.uint8)
+    img = (img - img.min()) / np.clip(img.max() - img.min(), a_min=1e-8, a_max=None)
+    expected = torch.tensor(img).float().permute(2, 0, 1)[None]
+    found = Frame.fit(shape, 128, 32, "medsam").pixel_values(plane)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+@given(height=sides, width=sides)
+def test_the_longest_side_fills_the_input(height: int, width: int) -> None:
+    for family in ("sam", "lite_medsam"):
+        size, _ = SIZES[family]
+        frame = fit((height, width), family)
+        assert max(frame.resized_shape) == size
+        scale = size / max(height, width)
+        for new, old in zip(frame.resized_shape, (height, width), strict=True):
+            assert new == max(1, int(old * scale + 0.5))
+    assert fit((height, width), "medsam").resized_shape == (1024, 1024)
+
+
+@given(height=sides, width=sides)
+def test_corners_of_the_plane_stay_in_the_input(height: int, width: int) -> None:
+    for family in FAMILIES:
+        frame = fit((height, width), family)
+        far = np.array([height, width]) * frame.scale
+        assert (far <= frame.input_size + 1e-9).all()
+        # One factor for both axes may miss the rounded size by half a pixel;
+        # a plane thinner than a pixel of the input still gets a whole one.
+        assert (np.abs(far - frame.resized_shape) <= 1).all()
+        rows, cols = frame.mask_shape
+        assert 1 <= rows <= frame.mask_size
+        assert 1 <= cols <= frame.mask_size
+
+
+def test_scales() -> None:
+    assert fit((300, 600), "sam").scale.tolist() == [512 / 300, 1024 / 600]
+    assert fit((300, 600), "medsam").scale.tolist() == [1024 / 300, 1024 / 600]
+    assert fit((303, 600), "lite_medsam").scale.tolist() == [256 / 600] * 2
+
+
+def blob(shape: tuple[int, int]) -> np.ndarray:
+    """An ellipse off the centre of the plane."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    y, x = y / shape[0] - 0.4, x / shape[1] - 0.6
+    return (y / 0.25) ** 2 + (x / 0.2) ** 2 < 1
+
+
+@families
+@pytest.mark.parametrize("shape", [(64, 64), (100, 30), (303, 384), (1500, 700)])
+def test_a_mask_survives_the_way_there_and_back(
+    family: Family, shape: tuple[int, int]
+) -> None:
+    frame, mask = fit(shape, family), blob(shape)
+    logits = frame.mask_logits(mask)
+    assert logits.shape == (frame.mask_size, frame.mask_size)
+    assert logits.dtype == np.float32
+    assert np.isfinite(logits).all()
+    back = frame.plane_logits(torch.from_numpy(logits))
+    assert back.shape == shape
+    assert back.dtype == np.float32
+    assert mask_iou(back > 0, mask) > 0.9
+
+
+@families
+def test_padding_is_outside_a_mask_prompt(family: Family) -> None:
+    frame = fit((50, 200), family)
+    logits = frame.mask_logits(np.ones((50, 200), bool))
+    rows, cols = frame.mask_shape
+    assert (logits[:rows, :cols] > 0).all()
+    assert (logits[rows:] < 0).all()
+    assert (logits[:, cols:] < 0).all()
+
+
+@families
+@pytest.mark.parametrize("shape", SHAPES)
+def test_logits_reach_every_shape(family: Family, shape: tuple[int, int]) -> None:
+    frame = fit(shape, family)
+    for sign in (-1.0, 1.0):
+        logits = torch.full((frame.mask_size, frame.mask_size), 8 * sign)
+        found = frame.plane_logits(logits)
+        assert found.shape == shape
+        assert (np.sign(found) == sign).all()
+
+
+@families
+def test_a_step_in_the_logits_is_a_step_in_the_plane(family: Family) -> None:
+    frame = fit((400, 800), family)
+    logits = torch.full((frame.mask_size, frame.mask_size), -8.0)
+    rows, cols = frame.mask_shape
+    logits[: rows // 4, : cols // 2] = 8
+    mask = frame.plane_logits(logits) > 0
+    expected = np.zeros((400, 800), bool)
+    expected[:100, :400] = True
+    assert mask_iou(mask, expected) > 0.97
