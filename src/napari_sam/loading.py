@@ -60,6 +60,11 @@ def load_model(
     """
     if str(model) in MODELS:
         spec = get_model_spec(str(model))
+        if family not in (None, spec.family):
+            raise ValueError(
+                f"The model {spec.name!r} was trained as {spec.family!r}, not "
+                f"{family!r}: leave family out, or give the weights as a file."
+            )
         path = fetch(spec, progress=progress)
         return _predictor(path, spec, device, config)
     path = Path(model).expanduser()

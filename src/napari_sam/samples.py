@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,11 +45,14 @@ def head() -> tuple[NDArray[Any], tuple[float, float, float]]:
         Size of a voxel along these axes, in millimetres.
     """
     import nibabel
-    from nibabel.testing import data_path
 
-    image: Any = nibabel.load(f"{data_path}/example4d.nii.gz")
+    # nibabel.testing names this folder too, but needs pytest.
+    stored = files("nibabel") / "tests" / "data" / "example4d.nii.gz"
+    with as_file(stored) as path:
+        image: Any = nibabel.load(path)
+        first = np.asarray(image.dataobj[..., 0])
     x, y, z = (float(size) for size in image.header.get_zooms()[:3])
-    volume = np.asarray(image.dataobj[..., 0]).transpose(2, 1, 0)[:, ::-1]
+    volume = first.transpose(2, 1, 0)[:, ::-1]
     return np.ascontiguousarray(volume), (z, y, x)
 
 

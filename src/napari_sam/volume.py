@@ -300,13 +300,25 @@ def border_contrast(plane: NDArray[Any], mask: NDArray[np.bool_]) -> float:
     return float(gray[inside].mean() - gray[ring].mean())
 
 
-def next_prompt(mask: NDArray[np.bool_], options: PropagationOptions) -> Prompt:
-    """Box of a mask with a margin, the prompt for the neighbouring slice."""
+def next_prompt(
+    mask: NDArray[np.bool_], options: PropagationOptions, kinds: frozenset[str]
+) -> Prompt:
+    """Prompt for the neighbouring slice: the mask's box with a margin.
+
+    Models that were trained on points get the mask's innermost pixel as well.
+    """
+    from scipy.ndimage import distance_transform_edt
+
     box = mask_to_box(mask)
     assert box is not None
     sides = box[2:] - box[:2]
     grow = np.maximum(1.0, options.margin * sides)
-    return Prompt(box=np.concatenate([box[:2] - grow, box[2:] + grow]))
+    points = None
+    if "point" in kinds:
+        # Padded, so that the plane's border counts as outside.
+        depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        points = [np.unravel_index(np.argmax(depth), depth.shape)]
+    return Prompt(points=points, box=np.concatenate([box[:2] - grow, box[2:] + grow]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -378,7 +390,7 @@ class _Walk:
         indices = range(len(self.stack))[::step]
         for index in indices:
             active = {
-                object_id: next_prompt(seen.mask, self.options)
+                object_id: next_prompt(seen.mask, self.options, self.predictor.prompts)
                 for object_id, seen in previous.items()
                 if (index - goals[object_id]) * step <= 0
             }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,25 @@ if TYPE_CHECKING:
     from napari_sam.volume import SliceResult, VolumeResult
 
     Loader = Callable[[Callable[[int, int | None], None] | None], Predictor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """A request and what it was made from.
+
+    Parameters
+    ----------
+    request : SliceRequest or StackRequest
+        Knows no layer and may run on any thread.
+    image : Image
+        That is segmented.
+    prompts : tuple of LayerPrompt
+        That describe the objects.
+    """
+
+    request: SliceRequest | StackRequest
+    image: Image
+    prompts: tuple[LayerPrompt, ...]
 
 
 class SamSession:
@@ -86,9 +106,8 @@ class SamSession:
         self._predictor: Predictor | None = None
         self._model: Any = model
         self._result: Result | None = None
-        self._result_image: Image | None = None
+        self._question: Question | None = None
         self._used: set[tuple[Any, ...]] = set()
-        self._asked: list[LayerPrompt] = []
         self.model = model
 
     # -- model and layers ------------------------------------------------------
@@ -186,7 +205,7 @@ class SamSession:
 
     # -- questions: read layers on the main thread -----------------------------
 
-    def slice_request(self) -> SliceRequest:
+    def ask_slice(self) -> Question:
         """Gather what is needed to segment the displayed plane.
 
         Raises
@@ -205,10 +224,10 @@ class SamSession:
             )
         asked = objects_on_plane(here, self.each_prompt_an_object)
         objects = tuple(prompt.within(plane.shape) for prompt in asked)
-        self._asked, self._result_image = here, image
-        return SliceRequest(full_data(image), plane, display_limits(image), objects)
+        request = SliceRequest(full_data(image), plane, display_limits(image), objects)
+        return Question(request, image, tuple(here))
 
-    def stack_request(self) -> StackRequest:
+    def ask_stack(self) -> Question:
         """Gather what is needed to follow the objects through the stack.
 
         Raises
@@ -229,10 +248,10 @@ class SamSession:
                 "slices."
             )
         plan = objects_in_stack(here, stack.axis, self.each_prompt_an_object)
-        self._asked, self._result_image = here, image
-        return StackRequest(
+        request = StackRequest(
             stack, display_limits(image), check_prompts(plan, stack), self.propagation
         )
+        return Question(request, image, tuple(here))
 
     def _gather(self) -> tuple[Image, Any, list[LayerPrompt]]:
         image = self._require_image()
@@ -254,20 +273,19 @@ class SamSession:
     @property
     def result_image(self) -> Image | None:
         """The image that the waiting objects belong to."""
-        return self._result_image if self._result is not None else None
+        return None if self._question is None else self._question.image
 
-    def adopt(self, result: Result) -> None:
-        """Take an answer as the current object.
+    def adopt(self, question: Question, result: Result) -> None:
+        """Take the answer to a question as the current object.
 
         Raises
         ------
         ValueError
             When its image has been removed meanwhile; the answer is dropped.
         """
-        if self._present(self._result_image) is None:
-            self._forget()
+        if self._present(question.image) is None:
             raise ValueError("The image was removed: its result was dropped.")
-        self._result = result
+        self._question, self._result = question, result
         self.changed.emit()
 
     def preview(self) -> Prediction | None:
@@ -289,7 +307,8 @@ class SamSession:
             self._forget()
             self.changed.emit()
             return None
-        self.adopt(run_to_end(self.slice_request().run(self.load(), self.cache)))
+        question = self.ask_slice()
+        self.adopt(question, run_to_end(question.request.run(self.load(), self.cache)))
         assert self._result is not None
         return self._result.predictions[0]
 
@@ -298,7 +317,9 @@ class SamSession:
 
         Stop iterating to cancel: what was yielded until then can be committed.
         """
-        request = self.stack_request()
+        question = self.ask_stack()
+        request = question.request
+        assert isinstance(request, StackRequest)
         results = []
         try:
             for result in request.results(self.load(), self.cache):
@@ -306,7 +327,7 @@ class SamSession:
                 yield result
         finally:
             if results:
-                self.adopt(request.finish(results))
+                self.adopt(question, request.finish(results))
 
     def propagate(self) -> VolumeResult:
         """Follow the objects through the axis of the slider, from all prompts."""
@@ -333,7 +354,7 @@ class SamSession:
         ValueError
             When there is nothing to write, or the labels layer cannot take it.
         """
-        image = self._present(self._result_image)
+        image = self._present(self.result_image)
         if self._result is None or image is None:
             raise ValueError("There is nothing to accept: segment an object first.")
         if not self._result.pieces:
@@ -370,7 +391,7 @@ class SamSession:
     def _release_prompts(self) -> None:
         """Remove the prompts of the last question, or mark them used."""
         numbers: dict[Any, set[int]] = defaultdict(set)
-        for prompt in self._asked:
+        for prompt in () if self._question is None else self._question.prompts:
             layer, number = prompt.source
             if self._present(layer) is None:
                 continue
@@ -383,7 +404,7 @@ class SamSession:
             layer.remove_selected()
 
     def _forget(self) -> None:
-        self._result, self._result_image, self._asked = None, None, []
+        self._question = self._result = None
 
     def _require_image(self) -> Image:
         image = self.image_layer

@@ -35,11 +35,12 @@ if TYPE_CHECKING:
 
     import napari
 
-    from napari_sam.plugin.jobs import Result, SliceRequest, StackRequest
+    from napari_sam.plugin.jobs import Result
+    from napari_sam.plugin.session import Question
     from napari_sam.plugin.worker import Report
     from napari_sam.predictor import Predictor
 
-    _Answer = tuple[Any, Predictor, Result]
+    _Answer = tuple[Any, Predictor, Question, Result]
 
 _OWN_FILE = "own file ..."
 
@@ -140,8 +141,8 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
             (self.new_prompts, self._make_prompt_layers),
             (self.positive, lambda: session.set_polarity(True)),
             (self.negative, lambda: session.set_polarity(False)),
-            (self.segment_slice, lambda: self._run(session.slice_request())),
-            (self.segment_stack, lambda: self._run(session.stack_request())),
+            (self.segment_slice, lambda: self._run(session.ask_slice())),
+            (self.segment_stack, lambda: self._run(session.ask_stack())),
             (self.accept, self._accept),
             (self.discard, session.discard),
             (self.cancel, self._worker.cancel),
@@ -192,7 +193,7 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
 
     # -- work ------------------------------------------------------------------
 
-    def _run(self, request: SliceRequest | StackRequest) -> None:
+    def _run(self, question: Question) -> None:
         session = self.session
         model, loaded, load = session.model, session.loaded, session.loader()
         cache = session.cache
@@ -202,8 +203,8 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
             if predictor is None:
                 yield Progress("Loading the model", 0, 0)
                 predictor = load(lambda done, total: report(weights_step(done, total)))
-            result = yield from request.run(predictor, cache)
-            return model, predictor, result
+            result = yield from question.request.run(predictor, cache)
+            return model, predictor, question, result
 
         self._started = perf_counter()
         self._worker.submit(
@@ -228,10 +229,10 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
         self._enable()
 
     def _take_result(self, answer: _Answer) -> None:
-        model, predictor, result = answer
+        model, predictor, question, result = answer
         self.session.keep(predictor, model)
         try:
-            self.session.adopt(result)
+            self.session.adopt(question, result)
         except ValueError as error:
             show_info(str(error))
 
