@@ -56,6 +56,7 @@ def test_a_stack_is_one_step_and_stopping_keeps_what_was_done(
     volume = session.propagate()
     truth = stack > 127
     truth[:, :, 30:] = False
+    truth[[1, 7]] = False  # the caps overlap their neighbours by less than 40 %
     np.testing.assert_array_equal(volume.labels > 0, truth)
     session.commit()
     np.testing.assert_array_equal(data(session) > 0, truth)

@@ -11,6 +11,7 @@ from qtpy.QtCore import QThread
 
 import napari_sam as ns
 from napari_sam import samples
+from napari_sam.api import paint
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.plugin.worker import Cancelled, Worker
 from tests.plugin.conftest import FIRST, corners
@@ -65,7 +66,7 @@ def test_a_slice_in_the_viewer_equals_the_script(
     limits = tuple(image.contrast_limits)
     embedding = default_predictor.embed(samples.coins(), limits)
     answers = default_predictor.predict_batch(embedding, prompts)
-    expected = ns.api.paint(default_predictor, embedding, answers)
+    expected = paint(default_predictor, embedding, answers)
     np.testing.assert_array_equal(viewer.layers["SAM labels"].data, expected)
     boxed = ns.segment(
         samples.coins(), boxes=[box], model=default_predictor, contrast_limits=limits

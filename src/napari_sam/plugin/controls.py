@@ -69,7 +69,13 @@ class LayerChoice:
         return [(self._nothing, None), *((la.name, la) for la in layers)]
 
     def _update(self, _: Any = None) -> None:
-        self.combo.reset_choices()
+        # A combo box keeps names: without this a renamed layer would be unchosen.
+        chosen = self._last
+        with self.combo.changed.blocked():
+            self.combo.reset_choices()
+            if chosen is not None and chosen in self._viewer.layers:
+                self.combo.value = chosen
+        self._emit(self.combo.value)
 
     def _emit(self, layer: Layer | None) -> None:
         if layer is not self._last:
