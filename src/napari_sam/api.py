@@ -147,7 +147,7 @@ def make_prompts(
     """Sort points, labels and boxes into one prompt an object; see `segment`."""
     clicks = None if points is None or not np.size(points) else _floats(points)
     signs = None if labels is None or not np.size(labels) else np.asarray(labels)
-    frames: list[Any] = [None]
+    frames: list[Any] = []
     if boxes is not None and np.size(boxes):
         frames = list(np.atleast_2d(_floats(boxes)))
     elif clicks is None:
@@ -155,11 +155,10 @@ def make_prompts(
     if clicks is None:
         return [Prompt(box=box) for box in frames]
     if clicks.ndim == 2:
-        one_each = signs is None and frames == [None]
+        one_each = signs is None and not frames
         clicks = clicks[:, None] if one_each else clicks[None]
     signs = None if signs is None else np.atleast_2d(signs)
-    if frames == [None]:
-        frames = [None] * len(clicks)
+    frames = frames or [None] * len(clicks)
     if len(frames) != len(clicks) or (signs is not None and len(signs) != len(clicks)):
         raise ValueError(
             f"There are points for {len(clicks)} objects and {len(frames)} boxes"

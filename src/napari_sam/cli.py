@@ -180,6 +180,7 @@ def _segment(options: argparse.Namespace) -> None:
     from napari_sam.api import paint
     from napari_sam.tiff import read_tiff, write_labels
 
+    output = _output(options)
     image = read_tiff(options.image).select(**_index(options.index))
     prompts = [Prompt(points=[_numbers(text, 2)]) for text in options.point]
     prompts += [Prompt(box=_numbers(text, 4)) for text in options.box]
@@ -198,13 +199,14 @@ def _segment(options: argparse.Namespace) -> None:
         found = "" if answer.method == "prompt" else f", found by {answer.method}"
         size = int((labels == number).sum())
         print(f"object {number}: {size} pixels, score {answer.score:.2f}{found}")
-    print(f"wrote {write_labels(_output(options), labels, image)}")
+    print(f"wrote {write_labels(output, labels, image)}")
 
 
 def _volume(options: argparse.Namespace) -> None:
     from napari_sam.tiff import read_tiff, write_labels
     from napari_sam.volume import Stack, assemble, check_prompts, propagate
 
+    output = _output(options)
     image = read_tiff(options.image).select(**_index(options.index))
     stack = Stack(image.volume(), options.axis, rgb=image.rgb)
     prompts = check_prompts(_volume_prompts(options), stack)
@@ -217,7 +219,7 @@ def _volume(options: argparse.Namespace) -> None:
             f"score {result.score:.2f}"
         )
     volume = assemble(stack, results)
-    print(f"wrote {write_labels(_output(options), volume.labels, image)}")
+    print(f"wrote {write_labels(output, volume.labels, image)}")
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -246,9 +248,18 @@ def _show_bytes(done: int, total: int | None) -> None:
 
 
 def _output(options: argparse.Namespace) -> Path:
-    if options.output:
-        return Path(options.output)
     image = Path(options.image)
+    if options.output:
+        output = Path(options.output)
+        if output.exists() and image.exists() and output.samefile(image):
+            raise ValueError(
+                f"--output {output} is the image itself: name another file."
+            )
+        if not output.parent.is_dir():
+            raise ValueError(
+                f"The folder {output.parent} does not exist: make it first."
+            )
+        return output
     return image.with_name(image.name.split(".")[0] + "_labels.tif")
 
 
@@ -282,7 +293,7 @@ def _index(text: str) -> dict[str, int]:
 def _read_json(path: str, kind: type) -> Any:
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # of the encoding or of JSON
         raise ValueError(f"{path} is not JSON ({error}).") from error
     if not isinstance(content, kind):
         raise ValueError(f"{path} holds no {kind.__name__} of prompts; see --help.")
