@@ -323,7 +323,7 @@ class Predictor:
         self, frame: Frame, logits: Tensor, scores: Tensor, method: Method
     ) -> Prediction:
         """Bring the (M, m, m) answers to one prompt back to the plane."""
-        if self.family == "medsam" and method == "prompt":
+        if self.family == "medsam" and method != "box search":
             scores = torch.as_tensor(stability(logits.cpu().numpy()))
         order = torch.argsort(scores, descending=True, stable=True).tolist()
         candidates = tuple(
