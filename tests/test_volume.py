@@ -1,145 +1,453 @@
-from typing import Any
+"""Objects are followed through stacks, by a stand-in that sees what is bright.
+
+The stand-in, `World`, serves the tests of the API, the command line and the demo.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-import napari_sam as ns
-from napari_sam.api import by_object, make_prompts
 from napari_sam.cache import EmbeddingCache
-from napari_sam.volume import Stack, assemble, propagate
-from tests.plugin.conftest import BrightPredictor
+from napari_sam.image import to_uint8
+from napari_sam.predictor import Prediction, Predictor
+from napari_sam.prompts import Prompt
+from napari_sam.volume import (
+    PropagationOptions,
+    Stack,
+    VolumeResult,
+    assemble,
+    border_contrast,
+    propagate,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-@pytest.fixture
-def tube() -> np.ndarray:
-    """(8, 20, 24), bright in slices 2 to 6 only."""
-    volume = np.full((8, 20, 24), 10, np.uint8)
-    volume[2:7, 5:12, 6:15] = 200
-    return volume
+class World(Predictor):
+    """An object is what is bright inside its box, or around its first point.
+
+    `reach` is how far beyond the box it looks, as real models do.
+    """
+
+    def __init__(self, score: float = 0.9, gain: float = 1.0, reach: int = 0) -> None:
+        self.name, self.family, self.key = "world", "sam", "world"
+        self.prompts = frozenset({"point", "box", "mask"})
+        self.score, self.gain, self.reach = score, gain, reach
+        self.seen: list[np.ndarray] = []
+
+    @property
+    def device(self) -> Any:
+        return "paper"
+
+    def embed(self, plane: Any, contrast_limits: Any = None) -> Any:
+        pixels = to_uint8(plane, contrast_limits)
+        self.seen.append(pixels)
+        gray = pixels.max(axis=-1) if pixels.ndim == 3 else pixels
+        return SimpleNamespace(pixels=gray, shape=gray.shape, nbytes=1)
+
+    def predict_batch(
+        self, embedding: Any, prompts: Sequence[Prompt], **_: Any
+    ) -> list[Prediction]:
+        return [self._answer(embedding, p.within(embedding.shape)) for p in prompts]
+
+    def plane_logits(self, embedding: Any, prediction: Prediction) -> np.ndarray:
+        return prediction.logits
+
+    def _answer(self, embedding: Any, prompt: Prompt) -> Prediction:
+        box = prompt.box
+        if box is None:
+            box = np.concatenate([prompt.positives[0] - 6, prompt.positives[0] + 6])
+        rows, cols = np.indices(embedding.shape)
+        low, high = box[:2] - self.reach, box[2:] + self.reach
+        inside = (rows >= low[0]) & (cols >= low[1])
+        inside &= (rows <= high[0]) & (cols <= high[1])
+        brightness = (embedding.pixels - 127.5) * self.gain
+        logits = np.where(inside, brightness, -abs(brightness)).astype(np.float32)
+        one = Prediction(logits > 0, self.score, logits)
+        return Prediction(one.mask, one.score, logits, (one,))
 
 
-def follow(volume: Any, prompts: Any, **stack: Any) -> ns.VolumeResult:
+DARK, BRIGHT = 20, 200
+
+
+def ellipsoid(
+    shape: Sequence[int], centre: Sequence[float], radii: Sequence[float]
+) -> np.ndarray:
+    """Boolean, axes (z, y, x)."""
+    grid = np.indices(shape).T
+    inside: np.ndarray = (((grid - centre) / radii) ** 2).sum(-1).T < 1
+    return inside
+
+
+def lit(mask: np.ndarray) -> np.ndarray:
+    return np.where(mask, BRIGHT, DARK).astype(np.uint8)
+
+
+def box_on(mask: np.ndarray, index: int) -> Prompt:
+    """A tight box around one slice of a mask."""
+    rows, cols = np.nonzero(mask[index])
+    return Prompt(box=(rows.min(), cols.min(), rows.max(), cols.max()))
+
+
+SHAPE = (14, 40, 44)
+BALL = ellipsoid(SHAPE, (6, 15, 18), (5, 11, 13))  # on slices 2 to 10
+SMALL = ellipsoid(SHAPE, (8, 33, 36), (4, 5, 6))  # on slices 5 to 11
+
+
+def follow(
+    volume: Any,
+    prompts: Any,
+    predictor: Predictor | None = None,
+    options: PropagationOptions | None = None,
+    limits: tuple[float, float] | None = None,
+    **stack: Any,
+) -> VolumeResult:
     whole = Stack(volume, **stack)
-    return assemble(whole, propagate(whole, prompts, BrightPredictor()))
+    results = propagate(
+        whole, prompts, predictor or World(), contrast_limits=limits, options=options
+    )
+    return assemble(whole, results)
 
 
-BOX = ns.Prompt(box=(4, 5, 12, 15))
+def statuses(out: VolumeResult, object_id: int = 1) -> dict[int, str]:
+    return {s.index: s.status for s in out.slices if s.object_id == object_id}
 
 
-def test_an_object_is_followed_to_both_of_its_ends(tube: np.ndarray) -> None:
-    out = follow(tube, {1: {4: BOX}})
-    assert_array_equal(out.labels, (tube > 127).astype(int))
-    status = {s.index: s.status for s in out.slices}
-    assert status[4] == "prompted"
-    assert [i for i, s in status.items() if s == "propagated"] == [2, 3, 5, 6]
-    assert [i for i, s in status.items() if s == "stopped"] == [1, 7]
+@pytest.mark.parametrize("start", [2, 3, 6, 9, 10])
+def test_an_ellipsoid_is_followed_to_both_of_its_ends(start: int) -> None:
+    out = follow(lit(BALL), {1: {start: box_on(BALL, start)}}, World(reach=3))
+    assert out.labels.dtype == np.int32
+    assert_array_equal(out.labels, BALL.astype(int))
+    expected = dict.fromkeys(range(2, 11), "propagated")
+    expected |= {start: "prompted", 1: "stopped", 11: "stopped"}
+    assert statuses(out) == expected
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2, -1])
-def test_every_axis_gives_the_same_object(tube: np.ndarray, axis: int) -> None:
-    turned = np.moveaxis(tube, 0, axis)
-    out = follow(turned, {1: {4: BOX}}, axis=axis)
-    assert_array_equal(np.moveaxis(out.labels, axis, 0) > 0, tube > 127)
+def test_an_object_may_fill_the_whole_stack() -> None:
+    column = np.zeros((5, 20, 20), bool)
+    column[:, 5:12, 6:15] = True
+    out = follow(lit(column), {7: {2: box_on(column, 2)}})
+    assert_array_equal(out.labels, np.where(column, 7, 0))
+    assert set(statuses(out, 7).values()) == {"prompted", "propagated"}
 
 
-def test_time_points_and_colour_stay_apart(tube: np.ndarray) -> None:
-    series = np.stack([np.zeros_like(tube), tube])
-    out = follow(series, {1: {4: BOX}}, axis=1, fixed={0: 1})
-    assert not out.labels[0].any()
-    assert_array_equal(out.labels[1] > 0, tube > 127)
-    assert Stack(np.zeros((4, 5, 6, 3)), rgb=True).shape == (4, 5, 6)
+def test_a_stack_of_one_slice() -> None:
+    out = follow(lit(BALL[6:7]), {1: {0: box_on(BALL, 6)}})
+    assert statuses(out) == {0: "prompted"}
+    assert_array_equal(out.labels[0] > 0, BALL[6])
 
 
-def test_planes_are_encoded_once_for_all_objects(tube: np.ndarray) -> None:
-    tube[2:7, 14:18, 16:22] = 200
-    predictor, count = BrightPredictor(), []
-    embed = predictor.embed
-    predictor.embed = lambda *a: count.append(1) or embed(*a)  # type: ignore[method-assign]
-    prompts = {1: {4: BOX}, 2: {3: ns.Prompt(box=(13, 15, 18, 22))}}
-    cache = EmbeddingCache()
-    stack = Stack(tube)
-    out = assemble(stack, propagate(stack, prompts, predictor, cache=cache))
-    assert len(count) <= len(tube)
-    assert set(np.unique(out.labels)) == {0, 1, 2}
+def test_stopped_slices_are_empty_and_results_are_sorted() -> None:
+    prompts = {2: {7: box_on(SMALL, 7)}, 1: {6: box_on(BALL, 6)}}
+    out = follow(lit(BALL | SMALL), prompts)
+    keys = [(s.object_id, s.index) for s in out.slices]
+    assert keys == sorted(keys)
+    for piece in out.slices:
+        assert piece.mask.any() == (piece.status != "stopped")
+        assert piece.score == pytest.approx(0.9)
 
 
-def test_stopping_keeps_what_was_done_and_order_does_not_matter(
-    tube: np.ndarray,
+def test_several_objects_share_each_encoded_plane(rng: np.random.Generator) -> None:
+    volume = lit(BALL | SMALL)
+    volume += rng.integers(0, 9, volume.shape, np.uint8)  # no two planes alike
+    world = World()
+    prompts = {1: {6: box_on(BALL, 6)}, 5: {8: box_on(SMALL, 8)}}
+    out = follow(volume, prompts, world)
+    assert_array_equal(out.labels, BALL * 1 + SMALL * 5)
+    encoded = [pixels.tobytes() for pixels in world.seen]
+    assert len(encoded) == len(set(encoded))
+    assert len(encoded) == 12  # slices 1 to 12: the objects and where they ended
+
+
+def test_two_anchors_meet_half_way() -> None:
+    columns = np.zeros((10, 30, 30), bool)
+    columns[:, 4:10, 4:10] = columns[:, 18:26, 18:26] = True
+    low, high = Prompt(box=(3, 3, 10, 10)), Prompt(box=(17, 17, 26, 26))
+    out = follow(lit(columns), {1: {1: low, 6: high}})
+    assert out.labels[:4, 4:10, 4:10].all()
+    assert out.labels[4:, 18:26, 18:26].all()
+    assert np.count_nonzero(out.labels) == 4 * 36 + 6 * 64
+    assert len(out.slices) == 10  # no slice twice
+
+
+def test_neighbouring_anchors_leave_nothing_to_do_between() -> None:
+    prompts = {i: box_on(BALL, i) for i in (5, 6)}
+    out = follow(lit(BALL), {1: prompts})
+    assert_array_equal(out.labels > 0, BALL)
+    assert [i for i, s in statuses(out).items() if s == "prompted"] == [5, 6]
+
+
+@settings(max_examples=20)
+@given(
+    centre=st.tuples(st.integers(3, 6), st.integers(8, 14), st.integers(8, 16)),
+    radii=st.tuples(st.integers(3, 5), st.integers(6, 9), st.integers(6, 9)),
+    axis=st.sampled_from([0, 1, 2, -1, -2, -3]),
+)
+def test_every_axis_gives_the_same_object(
+    centre: tuple[int, ...], radii: tuple[int, ...], axis: int
 ) -> None:
-    stack = Stack(tube)
-    results = list(propagate(stack, {1: {4: BOX}}, BrightPredictor()))
-    forward, backward = assemble(stack, results), assemble(stack, results[::-1])
-    assert_array_equal(forward.labels, backward.labels)
-    some = assemble(stack, results[:2])
-    assert 0 < np.count_nonzero(some.labels) < np.count_nonzero(forward.labels)
+    mask = ellipsoid((10, 24, 26), centre, radii)
+    prompts = {1: {centre[0]: box_on(mask, centre[0])}}
+    straight = follow(lit(mask), prompts)
+    turned = follow(np.moveaxis(lit(mask), 0, axis), prompts, axis=axis)
+    assert_array_equal(np.moveaxis(turned.labels, axis, 0), straight.labels)
+    assert statuses(turned) == statuses(straight)
 
 
-def test_only_planes_are_read(tube: np.ndarray) -> None:
-    class Lazy:
-        shape, dtype = tube.shape, tube.dtype
+@pytest.mark.parametrize("axis", [0, -1])
+def test_colour_stacks(axis: int) -> None:
+    gray = np.moveaxis(lit(BALL), 0, axis)
+    colour = np.stack([gray, gray // 2, gray // 3], axis=-1)
+    out = follow(colour, {1: {6: box_on(BALL, 6)}}, rgb=True, axis=axis)
+    assert_array_equal(np.moveaxis(out.labels, axis, 0) > 0, BALL)
 
-        def __getitem__(self, index: Any) -> np.ndarray:
-            assert isinstance(index[0], int)
-            return tube[index]
 
-        def __array__(self, *_: Any) -> np.ndarray:
-            raise AssertionError("the whole volume was read")
+@pytest.mark.parametrize("fixed", [{0: 1}, {-4: -2}])
+def test_time_points_stay_apart(fixed: dict[int, int]) -> None:
+    series = np.stack([np.zeros(SHAPE, np.uint8), lit(BALL), lit(SMALL)])
+    out = follow(series, {1: {6: box_on(BALL, 6)}}, axis=1, fixed=fixed)
+    assert out.labels.shape == series.shape
+    assert_array_equal(out.labels[1] > 0, BALL)
+    assert not out.labels[[0, 2]].any()
 
-    assert_array_equal(follow(Lazy(), {1: {4: BOX}}).labels > 0, tube > 127)
+
+class Lazy:
+    """Like dask or zarr, and reading all of it is an error."""
+
+    def __init__(self, data: np.ndarray) -> None:
+        self.data, self.shape, self.dtype = data, data.shape, data.dtype
+        self.read: list[int] = []
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        self.read.append(index[0])
+        plane = self.data[index]
+        assert plane.ndim == 2
+        return plane
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise AssertionError("the whole volume was read")
+
+
+def test_only_the_planes_that_are_needed_are_read() -> None:
+    lazy = Lazy(lit(BALL))
+    out = follow(lazy, {1: {6: box_on(BALL, 6)}}, limits=(0, 255))
+    assert_array_equal(out.labels > 0, BALL)
+    assert set(lazy.read) == set(range(1, 12))
+
+
+def test_contrast_limits_of_a_lazy_volume_come_from_single_planes() -> None:
+    out = follow(Lazy(lit(BALL).astype(np.int16)), {1: {6: box_on(BALL, 6)}})
+    assert_array_equal(out.labels > 0, BALL)
+
+
+def test_stopping_early_keeps_what_was_done_and_does_no_more() -> None:
+    world, stack = World(), Stack(lit(BALL))
+    walk = propagate(stack, {1: {6: box_on(BALL, 6)}}, world)
+    some = list(islice(walk, 3))
+    assert len(world.seen) == 3
+    out = assemble(stack, some)
+    done = np.isin(np.arange(len(BALL)), [6, 7, 8])[:, None, None]
+    assert_array_equal(out.labels > 0, BALL & done)
+    assert_array_equal(assemble(stack, []).labels, np.zeros(SHAPE))
+
+
+OVERLAPPING = np.zeros((3, 20, 20), np.uint8)
+OVERLAPPING[:] = np.linspace(130, 250, 400).reshape(20, 20)
+PIECES = list(
+    propagate(
+        Stack(OVERLAPPING),
+        {i: {1: Prompt(box=(i, i, i + 9, i + 9))} for i in (1, 4, 7)},
+        World(),
+    )
+)
+
+
+@given(st.permutations(range(len(PIECES))))
+def test_the_order_of_results_does_not_matter(order: list[int]) -> None:
+    stack = Stack(OVERLAPPING)
+    ahead, mixed = assemble(stack, PIECES), assemble(stack, [PIECES[i] for i in order])
+    assert_array_equal(mixed.labels, ahead.labels)
+    assert mixed.slices == ahead.slices
+    assert set(np.unique(ahead.labels)) == {0, 1, 4, 7}
+
+
+@pytest.mark.parametrize("gain", [1e-12, 1e-6, 1.0, 1e6])
+def test_masks_survive_half_precision(gain: float) -> None:
+    out = follow(lit(BALL), {1: {6: box_on(BALL, 6)}}, World(gain=gain))
+    assert_array_equal(out.labels > 0, BALL)
+    for piece in out.slices:
+        assert piece.logits.dtype == np.float16
+        assert np.isfinite(piece.logits).all()
+        whole = np.zeros(SHAPE[1:], bool)
+        whole[piece.region] = piece.mask
+        expected = BALL[piece.index] & (piece.status != "stopped")
+        assert_array_equal(whole, expected)
+
+
+def test_a_cache_of_the_caller_is_filled_and_used() -> None:
+    cache, stack = EmbeddingCache(), Stack(lit(BALL))
+    prompts = {1: {6: box_on(BALL, 6)}}
+    list(propagate(stack, prompts, World(), cache=cache))
+    assert len(cache) > 0
+    again = World()
+    out = assemble(stack, propagate(stack, prompts, again, cache=cache))
+    assert_array_equal(out.labels > 0, BALL)
+    assert again.seen == []
+
+
+def test_contrast_is_the_same_on_all_planes() -> None:
+    # Each slice has its own brightest value; equal values must look equal.
+    ramp = np.linspace(100, 1000, 10)[:, None, None]
+    volume = np.where(np.arange(24) < 12, 100.0, np.broadcast_to(ramp, (10, 24, 24)))
+    world = World()
+    list(propagate(Stack(volume), {1: {9: Prompt(box=(0, 12, 23, 23))}}, world))
+    list(propagate(Stack(volume), {1: {4: Prompt(box=(0, 12, 23, 23))}}, world))
+    bright = [pixels.max() for pixels in world.seen]
+    assert {pixels.min() for pixels in world.seen} == {0}
+    assert max(bright) == 255
+    assert min(bright) < 128
+
+
+def test_given_contrast_limits_are_obeyed() -> None:
+    world = World()
+    volume = lit(BALL).astype(np.int16) * 100
+    follow(volume, {1: {6: box_on(BALL, 6)}}, world, limits=(0, 2e4))
+    assert {int(v) for v in np.unique(world.seen[0])} == {round(255 * 0.1), 255}
+
+
+def test_missing_values_are_background_and_end_nothing() -> None:
+    volume = lit(BALL).astype(float)
+    volume[:, 0, :5] = np.nan
+    volume[:, 15, 18] = np.nan  # inside the object
+    expected = BALL & ~np.isnan(volume)
+    out = follow(volume, {1: {6: box_on(BALL, 6)}})
+    assert_array_equal(out.labels > 0, expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0, 7.0])
+def test_volumes_that_show_nothing_give_no_labels(value: float) -> None:
+    out = follow(np.full(SHAPE, value), {1: {6: Prompt(box=(3, 3, 9, 9))}})
+    assert not out.labels.any()
+    assert statuses(out) == {6: "prompted"}
+
+
+def test_an_object_ends_where_the_score_falls() -> None:
+    prompts = {1: {6: box_on(BALL, 6)}}
+    out = follow(lit(BALL), prompts, World(score=0.3))
+    assert statuses(out) == {5: "stopped", 6: "prompted", 7: "stopped"}
+    patient = PropagationOptions(min_score=0.2)
+    out = follow(lit(BALL), prompts, World(score=0.3), options=patient)
+    assert_array_equal(out.labels > 0, BALL)
+
+
+def test_an_object_ends_where_the_overlap_is_lost() -> None:
+    mask = np.zeros((4, 30, 30), bool)
+    mask[:2, 5:25, 5:25] = True
+    mask[2:, 6:10, 6:10] = True  # what is left is another thing
+    prompts = {1: {0: box_on(mask, 0)}}
+    assert statuses(follow(lit(mask), prompts))[2] == "stopped"
+    patient = PropagationOptions(min_overlap=0.01)
+    assert_array_equal(follow(lit(mask), prompts, options=patient).labels > 0, mask)
+
+
+def test_an_object_ends_where_it_no_longer_stands_out() -> None:
+    volume = np.full((4, 30, 30), 120, np.uint8)
+    volume[:2, 8:20, 8:20] = 250
+    volume[2:, 8:20, 8:20] = 140  # "bright" still, and nearly as its surroundings
+    prompts = {1: {0: Prompt(box=(8, 8, 19, 19))}}
+    assert statuses(follow(volume, prompts))[2] == "stopped"
+    patient = PropagationOptions(min_contrast=0)
+    assert set(statuses(follow(volume, prompts, options=patient)).values()) == {
+        "prompted",
+        "propagated",
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64, bool])
+def test_border_contrast_has_the_sign_of_the_object(dtype: Any) -> None:
+    disc = BALL[6]
+    bright = disc.astype(dtype)
+    dark = (~disc).astype(dtype)
+    assert border_contrast(bright, disc) == pytest.approx(1)
+    assert border_contrast(dark, disc) == pytest.approx(-1)
+    colour = np.stack([bright] * 3, axis=-1)
+    assert border_contrast(colour, disc) == pytest.approx(1)
+
+
+def test_border_contrast_of_masks_without_a_border() -> None:
+    plane = BALL[6] * 9.0
+    assert border_contrast(plane, np.zeros_like(BALL[6])) == 0
+    assert border_contrast(plane, np.ones_like(BALL[6])) == 0
+
+
+def test_border_contrast_leaves_out_what_is_not_finite() -> None:
+    plane = np.where(BALL[6], 5.0, 2.0)
+    plane[15, 18], plane[0, 0] = np.nan, np.inf
+    assert border_contrast(plane, BALL[6]) == pytest.approx(3)
+    assert border_contrast(np.full_like(plane, np.nan), BALL[6]) == 0
+
+
+BOX = Prompt(box=(4, 5, 12, 15))
 
 
 @pytest.mark.parametrize(
     ("prompts", "sentence"),
     [
-        ({}, "no prompts"),
-        ({1: {}}, "no prompts"),
-        ({1: {8: BOX}}, "slice 8"),
-        ({1: {-1: BOX}}, "slice -1"),
-        ({0: {4: BOX}}, "Object id 0"),
-        ({1: {4: ns.Prompt(points=[(99, 0)])}}, "outside the plane"),
+        ({}, "There are no prompts"),
+        ({1: {}}, "There are no prompts"),
+        ({1: {14: BOX}}, "slice 14, the stack has slices 0 to 13"),
+        ({1: {-1: BOX}}, "slice -1, the stack has slices 0 to 13"),
+        ({1: {4.5: BOX}}, r"4\.5 is no slice"),
+        ({0: {4: BOX}}, "Object id 0 is not a label"),
+        ({-3: {4: BOX}}, "Object id -3 is not a label"),
+        ({1: {4: Prompt()}}, "The prompt is empty"),
+        ({1: {4: (4, 5, 12, 15)}}, "Slice 4 of object 1 holds a tuple"),
+        ({1: {4: Prompt(points=[(99, 0)])}}, "point .* lies outside the plane"),
+        ({1: {4: Prompt(box=(50, 50, 60, 60))}}, "box .* lies outside the plane"),
+        ({1: {4: BOX}, 2: {5: Prompt(points=[(1, 1)], labels=[0])}}, "only negative"),
     ],
 )
-def test_prompts_that_do_not_fit(tube: np.ndarray, prompts: Any, sentence: str) -> None:
+def test_prompts_that_do_not_fit_are_refused_before_any_work(
+    prompts: Any, sentence: str
+) -> None:
+    world = World()
     with pytest.raises(ValueError, match=sentence):
-        follow(tube, prompts)
+        follow(lit(BALL), prompts, world)
+    assert world.seen == []
 
 
-@pytest.mark.parametrize("shape", [(4, 5), (2, 3, 4, 5), (1, 2, 3, 4, 5)])
+@pytest.mark.parametrize("shape", [(4,), (4, 5), (2, 3, 4, 5), (1, 2, 3, 4, 5)])
 def test_volumes_of_other_dimensions_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="three axes"):
+    with pytest.raises(ValueError, match=r"give three axes .* pick a time point"):
         Stack(np.zeros(shape))
 
 
-def test_forms_of_points_and_boxes() -> None:
-    points = [(1, 2), (3, 4)]
-    assert len(make_prompts(points, None, None)) == 2
-    (one,) = make_prompts(points, [1, 0], None)
-    assert list(one.labels) == [1, 0]
-    assert len(make_prompts(None, None, [(0, 0, 5, 5), (1, 1, 6, 6)])) == 2
-    (both,) = make_prompts(points, None, (0, 0, 5, 5))
-    assert both.kinds == {"point", "box"}
-    nested = make_prompts([points, points], [[1, 0], [1, 1]], [(0, 0, 5, 5)] * 2)
-    assert [list(p.labels) for p in nested] == [[1, 0], [1, 1]]
-    with pytest.raises(ValueError, match="no prompts"):
-        make_prompts(None, None, None)
-    with pytest.raises(ValueError, match="1 objects and 2 boxes"):
-        make_prompts(points, None, [(0, 0, 5, 5)] * 2)
-    assert by_object({4: BOX}) == {1: {4: BOX}}
-    with pytest.raises(ValueError, match="mix"):
-        by_object({4: BOX, 5: {4: BOX}})
-
-
 @pytest.mark.parametrize(
-    ("plane", "sentence"),
+    ("arguments", "sentence"),
     [
-        (np.zeros((4, 4), complex), "complex"),
-        (np.zeros((4, 4), object), "object"),
-        (np.zeros((1, 2, 3, 4, 5)), "one plane"),
+        ({"axis": 4}, "axis=4 is not an axis"),
+        ({"axis": -5}, "axis=-5 is not an axis"),
+        ({"axis": 0}, "axis=0 is not an axis"),
+        ({"axis": 1, "fixed": {0: 2}}, "Axis 0 of the volume has indices 0 to 1"),
+        ({"axis": 1, "fixed": {4: 0}}, "does not name different axes"),
+        ({"axis": 1, "fixed": {}}, "give three axes"),
     ],
 )
-def test_planes_that_cannot_be_segmented(
-    tiny_predictor: Any, plane: np.ndarray, sentence: str
-) -> None:
+def test_axes_that_are_not_there(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        ns.segment(plane, points=[(0, 0)], model=tiny_predictor)
+        Stack(np.zeros((2, 3, 4, 5)), **{"fixed": {0: 0}, **arguments})
+
+
+@pytest.mark.parametrize("dtype", [complex, object])
+def test_values_that_are_no_image_are_refused(dtype: type) -> None:
+    with pytest.raises(ValueError, match="only real numbers can be segmented"):
+        follow(lit(BALL).astype(dtype), {1: {6: BOX}})

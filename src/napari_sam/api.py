@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from napari_sam.volume import (
     Stack,
     VolumeResult,
     assemble,
+    check_prompts,
     propagate,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
@@ -119,9 +121,11 @@ def segment_volume(
         axis,
         rgb=len(shape) == 4 and shape[-1] in (3, 4),
     )
+    # Before a model is loaded, perhaps downloaded, for nothing.
+    checked = check_prompts(by_object(prompts), stack)
     results = propagate(
         stack,
-        by_object(prompts),
+        checked,
         as_predictor(model),
         contrast_limits=contrast_limits,
         options=options,
@@ -131,6 +135,12 @@ def segment_volume(
 
 def by_object(prompts: Mapping[int, Any]) -> dict[int, Mapping[int, Prompt]]:
     """Bring both forms of volume prompts to {object id: {slice: Prompt}}."""
+    for key, value in prompts.items():
+        if not isinstance(value, Prompt | Mapping):
+            raise ValueError(
+                f"The prompt of {key} is a {type(value).__name__}: give {{slice: "
+                "Prompt} or {object: {slice: Prompt}}."
+            )
     single = {k: v for k, v in prompts.items() if isinstance(v, Prompt)}
     if not single:
         return dict(prompts)
@@ -146,7 +156,11 @@ def make_prompts(
 ) -> list[Prompt]:
     """Sort points, labels and boxes into one prompt an object; see `segment`."""
     clicks = None if points is None or not np.size(points) else _floats(points)
-    signs = None if labels is None or not np.size(labels) else np.asarray(labels)
+    signs = None if labels is None else np.asarray(labels)
+    if signs is not None and clicks is None:
+        if signs.size:
+            raise ValueError("Point labels are given without points: give both.")
+        signs = None
     frames: list[Any] = []
     if boxes is not None and np.size(boxes):
         frames = list(np.atleast_2d(_floats(boxes)))

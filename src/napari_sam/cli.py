@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"napari-sam: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("napari-sam: stopped; nothing was written.", file=sys.stderr)
+        print("napari-sam: stopped before the end.", file=sys.stderr)
         return 130
     return 0
 
@@ -47,6 +49,21 @@ def _parser() -> argparse.ArgumentParser:
         f"napari-sam download {DEFAULT_MODEL}",
     )
     download.add_argument("name", help="a name listed by: napari-sam models")
+    _add_segment(verbs)
+    _add_volume(verbs)
+    demo = _add(
+        verbs,
+        "demo",
+        _demo,
+        "segment real sample images and write labels and pictures",
+        "napari-sam demo --output napari-sam-demo",
+    )
+    demo.add_argument("--output", default="napari-sam-demo", help="folder to write to")
+    demo.add_argument("--model", default=DEFAULT_MODEL, help="name, file or folder")
+    return parser
+
+
+def _add_segment(verbs: Any) -> None:
     segment = _add(
         verbs,
         "segment",
@@ -74,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help='JSON list of objects: [{"points": [[r, c]], "labels": [1], "box": [..]}]',
     )
+
+
+def _add_volume(verbs: Any) -> None:
     volume = _add(
         verbs,
         "volume",
@@ -104,16 +124,6 @@ def _parser() -> argparse.ArgumentParser:
     volume.add_argument(
         "--axis", type=int, default=0, help="axis to walk along (default: 0)"
     )
-    demo = _add(
-        verbs,
-        "demo",
-        _demo,
-        "segment real sample images and write labels and pictures",
-        "napari-sam demo --output napari-sam-demo",
-    )
-    demo.add_argument("--output", default="napari-sam-demo", help="folder to write to")
-    demo.add_argument("--model", default=DEFAULT_MODEL, help="name, file or folder")
-    return parser
 
 
 def _add(
@@ -186,13 +196,14 @@ def _segment(options: argparse.Namespace) -> None:
     prompts += [Prompt(box=_numbers(text, 4)) for text in options.box]
     if options.prompts:
         prompts += [_prompt(entry) for entry in _read_json(options.prompts, list)]
+    limits = _contrast(options)
     if not prompts:
         raise ValueError("There are no prompts: give --point, --box or --prompts.")
     plane = image.plane()
     for prompt in prompts:
         prompt.within((plane.shape[0], plane.shape[1]))
     predictor = _load(options)
-    embedding = predictor.embed(plane, _contrast(options))
+    embedding = predictor.embed(plane, limits)
     answers = predictor.predict_batch(embedding, prompts)
     labels = paint(predictor, embedding, answers)
     for number, answer in enumerate(answers, start=1):
@@ -210,9 +221,9 @@ def _volume(options: argparse.Namespace) -> None:
     image = read_tiff(options.image).select(**_index(options.index))
     stack = Stack(image.volume(), options.axis, rgb=image.rgb)
     prompts = check_prompts(_volume_prompts(options), stack)
-    walk = propagate(stack, prompts, _load(options), contrast_limits=_contrast(options))
+    limits = _contrast(options)
     results = []
-    for result in walk:
+    for result in propagate(stack, prompts, _load(options), contrast_limits=limits):
         results.append(result)
         print(
             f"object {result.object_id}, slice {result.index}: {result.status}, "
@@ -248,19 +259,32 @@ def _show_bytes(done: int, total: int | None) -> None:
 
 
 def _output(options: argparse.Namespace) -> Path:
+    """Where to write, checked before the work rather than after it."""
     image = Path(options.image)
-    if options.output:
-        output = Path(options.output)
-        if output.exists() and image.exists() and output.samefile(image):
+    # Of the name only the ending goes: cells.t1.tif and cells.t2.tif stay apart.
+    stem = re.sub(r"(\.ome)?\.tiff?$", "", image.name, flags=re.IGNORECASE)
+    default = image.with_name(f"{stem}_labels.tif")
+    output = Path(options.output) if options.output else default
+    inputs = {
+        "image": image,
+        "file of prompts": options.prompts,
+        "model": options.model,
+    }
+    for role, given in inputs.items():
+        exist = given and output.exists() and Path(given).exists()
+        if exist and output.samefile(given):
             raise ValueError(
-                f"--output {output} is the image itself: name another file."
+                f"--output {output} is the {role} itself: name another file."
             )
-        if not output.parent.is_dir():
-            raise ValueError(
-                f"The folder {output.parent} does not exist: make it first."
-            )
-        return output
-    return image.with_name(image.name.split(".")[0] + "_labels.tif")
+    if output.is_dir():
+        raise ValueError(f"--output {output} is a folder: name a file in it.")
+    if output.suffix.lower() not in ("", ".tif", ".tiff"):
+        raise ValueError(f"--output {output}: labels are TIFF, name it .tif.")
+    if not output.parent.is_dir():
+        raise ValueError(f"The folder {output.parent} does not exist: make it first.")
+    if not os.access(output.parent, os.W_OK):
+        raise ValueError(f"The folder {output.parent} cannot be written to.")
+    return output
 
 
 def _numbers(text: str, count: int) -> list[float]:
@@ -284,7 +308,7 @@ def _index(text: str) -> dict[str, int]:
     indices = {}
     for part in filter(None, text.split(",")):
         name, _, number = part.partition("=")
-        if not (name and number.isdigit()):
+        if not (name and number.isdecimal()):
             raise ValueError(f"--index {text!r} is not of the form T=0,C=1.")
         indices[name.strip().upper()] = int(number)
     return indices
@@ -306,28 +330,36 @@ def _prompt(entry: Any) -> Prompt:
         raise ValueError(
             f"{entry!r} is no prompt: give an object with points, labels and box."
         )
-    return Prompt(**entry)
+    try:
+        return Prompt(**entry)
+    except TypeError as error:  # something nested where a number should be
+        raise ValueError(f"{entry!r} is no prompt: give numbers.") from error
 
 
 def _volume_prompts(options: argparse.Namespace) -> dict[int, dict[int, Prompt]]:
     prompts: dict[int, dict[int, Prompt]] = {}
     if options.prompts:
         for object_id, slices in _read_json(options.prompts, dict).items():
+            if not isinstance(slices, dict):
+                raise ValueError(
+                    f"{options.prompts}: object {object_id} has no slices; see --help."
+                )
             prompts[_whole(object_id)] = {
                 _whole(index): _prompt(entry) for index, entry in slices.items()
             }
-    for text in (*options.point, *options.box):
-        index, _, numbers = text.partition(":")
-        if text in options.point:
-            prompt = Prompt(points=[_numbers(numbers, 2)])
-        else:
-            prompt = Prompt(box=_numbers(numbers, 4))
+    clicks = [(text, 2) for text in options.point]
+    for text, count in (*clicks, *((text, 4) for text in options.box)):
+        index, colon, rest = text.partition(":")
+        if not colon:
+            raise ValueError(f"{text!r} names no slice: write 12:{text} for slice 12.")
+        numbers = _numbers(rest, count)
+        prompt = Prompt(points=[numbers]) if count == 2 else Prompt(box=numbers)
         prompts[max(prompts, default=0) + 1] = {_whole(index): prompt}
     return prompts
 
 
 def _whole(text: str) -> int:
-    if not text.strip().isdigit():
+    if not text.strip().isdecimal():
         raise ValueError(f"{text!r} is not a slice or object number.")
     return int(text)
 

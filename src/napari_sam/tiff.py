@@ -77,6 +77,11 @@ class TiffImage:
 
     def volume(self) -> NDArray[Any]:
         """The pixels as one stack, (Z, Y, X) or (Z, Y, X, 3); T may stand for Z."""
+        if self.axes in ("YX", "YXS"):
+            raise ValueError(
+                f"The image is one plane of shape {self.data.shape}, not a stack: "
+                "segment it as a plane."
+            )
         if len(self.axes.removesuffix(_COLOUR)) != 3:
             raise ValueError(
                 f"The image has axes {self.axes}, shape {self.data.shape}: choose one "
@@ -103,12 +108,16 @@ def read_tiff(path: str | Path) -> TiffImage:
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
-            data = series.asarray()
+            data, axes = series.asarray(), _named(series.axes)
             scale, unit = _physical_size(file)
-            # tifffile calls axes that carry no name Q or I; stacks are meant.
-            axes = series.axes.replace("Q", "Z", 1).replace("I", "Z", 1)
-    except (tifffile.TiffFileError, IndexError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as TIFF ({error}).") from error
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file fails anywhere in the decoders
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{path} cannot be read as TIFF ({reason}).") from error
+    if _COLOUR in axes:  # stored channel by channel
+        at = axes.index(_COLOUR)
+        data, axes = np.moveaxis(data, at, -1), axes.replace(_COLOUR, "") + _COLOUR
     return TiffImage(data, axes, scale, unit)
 
 
@@ -131,7 +140,7 @@ def write_labels(path: str | Path, labels: NDArray[Any], like: TiffImage) -> Pat
     path = Path(path)
     axes = like.axes.removesuffix(_COLOUR)
     # 16 bits open in every viewer; few images hold more objects.
-    small = labels.size == 0 or labels.max() < 2**16
+    small = not labels.size or (labels.min() >= 0 and labels.max() < 2**16)
     metadata: dict[str, Any] = {"axes": axes}
     if like.scale is not None:
         for name, size in zip(_SPATIAL, like.scale, strict=True):
@@ -156,6 +165,16 @@ def write_labels(path: str | Path, labels: NDArray[Any], like: TiffImage) -> Pat
     return path
 
 
+def _named(axes: str) -> str:
+    """Name axes that carry no name, which tifffile calls Q or I: Z, then T, then C."""
+    named = list(axes)
+    free = [name for name in "ZTC" if name not in axes]
+    for at in reversed(range(len(named))):
+        if named[at] in "QI" and free:
+            named[at] = free.pop(0)
+    return "".join(named)
+
+
 def _physical_size(file: Any) -> tuple[tuple[float, float, float] | None, str | None]:
     """Pixel size along Z, Y, X from OME or ImageJ metadata."""
     if file.is_ome and file.ome_metadata:
@@ -174,7 +193,8 @@ def _physical_size(file: Any) -> tuple[tuple[float, float, float] | None, str | 
         if "XResolution" in tags and "YResolution" in tags and info.get("unit"):
             x, y = (tags[f"{name}Resolution"].value for name in "XY")
             if x[0] and y[0]:
-                spacing = float(info.get("spacing", 1))
+                # ImageJ notes stacks that run downwards with a negative spacing.
+                spacing = abs(float(info.get("spacing", 1)))
                 return (spacing, y[1] / y[0], x[1] / x[0]), _unit(info["unit"])
     return None, None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_sam.cache import EmbeddingCache
-from napari_sam.image import data_limits
+from napari_sam.image import data_limits, to_uint8
 from napari_sam.masks import mask_iou, mask_to_box
 from napari_sam.prompts import Prompt
 
@@ -123,8 +123,9 @@ class Stack:
     rgb : bool
         The last axis is colour.
     fixed : mapping
-        {axis: index} of further axes (time, channel) that stay where they are.
-        Two axes must remain: the rows and columns of the planes.
+        {axis: index} of further axes (time, channel) that stay where they are;
+        both may count from the end. Two axes must remain: the rows and columns
+        of the planes.
     """
 
     data: Any
@@ -140,12 +141,27 @@ class Stack:
                 "(and a last one of 3 or 4 for colour); pick a time point or channel "
                 "first."
             )
-        if not -ndim <= self.axis < ndim or self.axis % ndim in self.fixed:
+        fixed = {}
+        for axis, index in self.fixed.items():
+            if not (-ndim <= axis < ndim) or axis % ndim in fixed:
+                raise ValueError(
+                    f"fixed={dict(self.fixed)} does not name different axes of a "
+                    f"volume of shape {self.shape}."
+                )
+            size = self.shape[axis]
+            if not -size <= index < size:
+                raise ValueError(
+                    f"Axis {axis} of the volume has indices 0 to {size - 1}, not "
+                    f"{index}: choose one of them."
+                )
+            fixed[axis % ndim] = index % size
+        if not -ndim <= self.axis < ndim or self.axis % ndim in fixed:
             raise ValueError(
                 f"axis={self.axis} is not an axis of a volume of shape {self.shape} "
                 "that can be walked along."
             )
         object.__setattr__(self, "axis", self.axis % ndim)
+        object.__setattr__(self, "fixed", fixed)
 
     def __len__(self) -> int:
         return self.shape[self.axis]
@@ -176,7 +192,9 @@ class Stack:
         """Limits for all planes alike, from a sample of the whole volume."""
         count = min(len(self), _SAMPLED_PLANES)
         chosen = np.unique(np.linspace(0, len(self) - 1, count).round().astype(int))
-        return data_limits(np.stack([self.plane(int(i)) for i in chosen]))
+        planes = [self.plane(int(i)) for i in chosen]
+        to_uint8(planes[0])  # refuses what is no image, before its limits are taken
+        return data_limits(np.stack(planes))
 
 
 def propagate(
@@ -229,7 +247,8 @@ def propagate(
         predictor,
         contrast_limits,
         options or PropagationOptions(),
-        cache or EmbeddingCache(),
+        # An empty cache is false, and yet the one to fill.
+        EmbeddingCache() if cache is None else cache,
     )
     anchors: dict[tuple[int, int], _Seen] = {}
     for index, members in sorted(_by_slice(plan).items()):
@@ -243,7 +262,7 @@ def propagate(
 def check_prompts(
     prompts: Mapping[int, Mapping[int, Prompt]], stack: Stack
 ) -> ObjectPrompts:
-    """Check all prompts before any work starts; negative indices count from the end."""
+    """Check all prompts before any work starts; the boxes are cut to the plane."""
     if not any(prompts.values()):
         raise ValueError("There are no prompts: give a prompt on at least one slice.")
     plan: ObjectPrompts = {}
@@ -252,6 +271,13 @@ def check_prompts(
             raise ValueError(f"Object id {object_id} is not a label: use 1 or more.")
         plan[object_id] = {}
         for index, prompt in slices.items():
+            if not isinstance(prompt, Prompt):
+                raise ValueError(
+                    f"Slice {index} of object {object_id} holds a "
+                    f"{type(prompt).__name__}: give a Prompt."
+                )
+            if not float(index).is_integer():
+                raise ValueError(f"{index} is no slice: slices are whole numbers.")
             if not 0 <= index < len(stack):
                 raise ValueError(
                     f"There is a prompt on slice {index}, the stack has slices 0 to "
@@ -281,7 +307,8 @@ def assemble(stack: Stack, results: Iterable[SliceResult]) -> VolumeResult:
 def border_contrast(plane: NDArray[Any], mask: NDArray[np.bool_]) -> float:
     """Mean brightness inside a mask less that of a ring of equal area around it.
 
-    In units of the plane; RGB is averaged. 0 for empty or full masks.
+    In units of the plane; RGB is averaged, NaN and infinities do not count. 0 for
+    empty or full masks.
     """
     from scipy.ndimage import distance_transform_edt
 
@@ -293,10 +320,12 @@ def border_contrast(plane: NDArray[Any], mask: NDArray[np.bool_]) -> float:
     cols = slice(max(int(box[1]) - reach, 0), int(box[3]) + reach + 1)
     inside = mask[rows, cols]
     ring = ~inside & (distance_transform_edt(~inside) <= reach)
-    if not ring.any():
-        return 0.0
     gray = plane[rows, cols].astype(np.float32)
     gray = gray.mean(-1) if gray.ndim == 3 else gray
+    finite = np.isfinite(gray)
+    inside, ring = inside & finite, ring & finite
+    if not (inside.any() and ring.any()):
+        return 0.0
     return float(gray[inside].mean() - gray[ring].mean())
 
 

@@ -1,55 +1,63 @@
+"""A model that finds what is bright, scenes with balls, and hands that draw."""
+
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
 from napari_sam.image import to_uint8
-from napari_sam.predictor import Prediction
+from napari_sam.plugin.session import SamSession
+from napari_sam.predictor import Prediction, Predictor
 from napari_sam.prompts import Prompt
 
 
-class BrightPredictor:
+class BrightPredictor(Predictor):
     """Stands for a model in logic tests: an object is what is bright in its box."""
 
-    name, family, key = "bright", "sam", "bright"
-    prompts = frozenset({"point", "box", "mask"})
+    def __init__(self, key: str = "bright", threshold: int = 127) -> None:
+        self.name, self.family, self.key = key, "sam", key
+        self.prompts = frozenset({"point", "box", "mask"})
+        self.threshold = threshold
+
+    def __repr__(self) -> str:
+        return f"BrightPredictor({self.key!r})"
 
     def embed(self, plane: Any, contrast_limits: Any = None) -> Any:
         pixels = to_uint8(plane, contrast_limits)
-        return SimpleNamespace(pixels=pixels, shape=pixels.shape[:2], nbytes=1)
+        gray = pixels.max(axis=-1) if pixels.ndim == 3 else pixels
+        return SimpleNamespace(pixels=gray, shape=gray.shape, nbytes=1)
 
     def predict_batch(
-        self, embedding: Any, prompts: Sequence[Prompt]
+        self, embedding: Any, prompts: Sequence[Prompt], **_: Any
     ) -> list[Prediction]:
-        return [self._predict(embedding.pixels, prompt) for prompt in prompts]
+        checked = [prompt.within(embedding.shape) for prompt in prompts]
+        return [self._answer(embedding.pixels, prompt) for prompt in checked]
 
     def plane_logits(self, embedding: Any, prediction: Prediction) -> np.ndarray:
         return np.where(prediction.mask, 1, -1).astype(np.float32)
 
-    def _predict(self, pixels: np.ndarray, prompt: Prompt) -> Prediction:
+    def _answer(self, pixels: np.ndarray, prompt: Prompt) -> Prediction:
         box = prompt.box
         if box is None:
-            centre = prompt.positives[0]
-            box = np.concatenate([centre - 6, centre + 6])
-        rows, cols = np.indices(pixels.shape[:2])
+            first = prompt.positives[0]
+            box = np.concatenate([first - 6, first + 6])
+        rows, cols = np.indices(pixels.shape)
         inside = (rows >= box[0]) & (cols >= box[1])
         inside &= (rows <= box[2]) & (cols <= box[3])
-        mask = inside & (pixels > 127)
+        for row, col in prompt.negatives:
+            inside &= (abs(rows - row) > 2) | (abs(cols - col) > 2)
+        mask = inside & (pixels > self.threshold)
         logits = np.where(mask, 1, -1).astype(np.float32)
         one = Prediction(mask, 0.9, logits)
         return Prediction(mask, 0.9, logits, (one,))
 
 
 @pytest.fixture
-def bright(monkeypatch: pytest.MonkeyPatch) -> BrightPredictor:
-    import napari_sam.predictor
-
-    predictor = BrightPredictor()
-    # SamSession tells predictors from names by their type.
-    monkeypatch.setattr(napari_sam.predictor, "Predictor", BrightPredictor)
-    return predictor
+def bright() -> BrightPredictor:
+    return BrightPredictor()
 
 
 @pytest.fixture
@@ -61,6 +69,17 @@ def stack() -> np.ndarray:
     return np.where(first | second, 200, 20).astype(np.uint8)
 
 
+@pytest.fixture
+def session(bright: BrightPredictor, stack: np.ndarray) -> SamSession:
+    """On the middle slice of the balls, with prompt layers of its own."""
+    viewer = ViewerModel()
+    viewer.add_image(stack, name="balls", scale=(2, 1, 1), contrast_limits=(0, 255))
+    viewer.dims.set_current_step(0, 4)
+    session = SamSession(viewer, bright)
+    session.new_prompt_layers()
+    return session
+
+
 FIRST, SECOND = (7, 12, 23, 28), (22, 32, 34, 44)
 
 
@@ -69,3 +88,16 @@ def corners(box: Sequence[float], *index: float) -> np.ndarray:
     return np.array(
         [(*index, r, c) for r, c in ((r0, c0), (r0, c1), (r1, c1), (r1, c0))]
     )
+
+
+def draw(session: SamSession, box: Sequence[float], *index: float) -> None:
+    """Add a rectangle to the session's boxes; on slice 4 unless told."""
+    assert session.shapes_layer is not None
+    session.shapes_layer.add_rectangles(corners(box, *(index or (4,))))
+
+
+def written(session: SamSession) -> np.ndarray:
+    """The labels that the session wrote."""
+    assert session.labels_layer is not None
+    data: np.ndarray = session.labels_layer.data
+    return data

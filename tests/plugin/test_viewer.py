@@ -7,36 +7,96 @@ from typing import Any
 import numpy as np
 import pytest
 from npe2 import PluginManifest
-from qtpy.QtCore import QThread
 
 import napari_sam as ns
 from napari_sam import samples
-from napari_sam.api import paint
 from napari_sam.plugin.widget import SamWidget
-from napari_sam.plugin.worker import Cancelled, Worker
-from tests.plugin.conftest import FIRST, corners
+from tests.plugin.conftest import corners
 
 ROOT = Path(__file__).parents[2]
+SCREEN_HEIGHT = 900
 
 
 @pytest.fixture
 def wait(qtbot: Any) -> Callable[[SamWidget], None]:
     def until_idle(widget: SamWidget) -> None:
-        qtbot.waitUntil(lambda: not widget._worker.busy, timeout=120_000)
+        qtbot.waitUntil(lambda: not widget.cancel.enabled, timeout=120_000)
 
     return until_idle
 
 
 def press(button: Any) -> None:
-    button.changed.emit(True)
+    assert button.enabled
+    button.native.click()
+
+
+def open_widget(viewer: Any, predictor: Any) -> SamWidget:
+    """As the menu does; with a model that is loaded already."""
+    _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
+    assert isinstance(widget, SamWidget)
+    widget.session.model = predictor
+    return widget
+
+
+def blue_pixels(viewer: Any) -> int:
+    """Pixels of the canvas in the preview's colour, which nothing else has."""
+    picture = viewer.screenshot(canvas_only=True, flash=False)
+    red, green, blue = (picture[..., i].astype(int) for i in range(3))
+    return int(np.count_nonzero((blue > green + 15) & (green > red + 15)))
 
 
 def test_the_manifest_is_valid_and_linked() -> None:
-    manifest = PluginManifest.from_distribution("napari-sam")
-    manifest.validate_imports()
-    assert (ROOT / "napari.yaml").read_text() == (
-        ROOT / "src" / "napari_sam" / "napari.yaml"
-    ).read_text()
+    inside = ROOT / "src" / "napari_sam" / "napari.yaml"
+    for manifest in (
+        PluginManifest.from_distribution("napari-sam"),
+        PluginManifest.from_file(inside),
+    ):
+        manifest.validate_imports()
+        assert manifest.name == "napari-sam"
+    assert (ROOT / "napari.yaml").resolve() == inside.resolve()
+
+
+def test_the_samples_open_offline_as_layers(make_napari_viewer: Any) -> None:
+    viewer = make_napari_viewer()
+    viewer.open_sample("napari-sam", "coins")
+    viewer.open_sample("napari-sam", "head")
+    np.testing.assert_array_equal(viewer.layers["coins"].data, samples.coins())
+    volume, spacing = samples.head()
+    np.testing.assert_array_equal(viewer.layers["head"].data, volume)
+    np.testing.assert_allclose(viewer.layers["head"].scale, spacing)
+
+
+@pytest.mark.canvas
+def test_the_widget_fits_a_small_screen(make_napari_viewer: Any, bright: Any) -> None:
+    viewer = make_napari_viewer(show=True)
+    widget = open_widget(viewer, bright)
+    widget.model.value = "own file ..."  # with every control
+    widget.progress.visible = True
+    assert widget.native.minimumSizeHint().height() < SCREEN_HEIGHT - 150
+    widget.disconnect_viewer()
+
+
+@pytest.mark.canvas
+def test_every_sentence_is_seen_whole(
+    make_napari_viewer: Any, bright: Any, wait: Any, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    widget = open_widget(viewer, bright)
+    status = widget.status.native
+
+    def seen() -> bool:
+        return status.height() >= status.heightForWidth(status.width())
+
+    qtbot.waitUntil(seen, timeout=5000)
+    viewer.open_sample("napari-sam", "coins")
+    press(widget.new_prompts)
+    viewer.layers["SAM boxes"].add_rectangles(corners(samples.coin_boxes()[3]))
+    qtbot.waitUntil(seen, timeout=5000)
+    for button in (widget.segment_slice, widget.accept):
+        press(button)
+        wait(widget)
+        qtbot.waitUntil(seen, timeout=5000)
+    widget.disconnect_viewer()
 
 
 @pytest.mark.weights
@@ -47,31 +107,63 @@ def test_a_slice_in_the_viewer_equals_the_script(
     viewer = make_napari_viewer(show=True)
     viewer.open_sample("napari-sam", "coins")
     image = viewer.layers["coins"]
-    widget = SamWidget(viewer)
-    viewer.window.add_dock_widget(widget)
-    widget.session.model = default_predictor
+    limits = tuple(image.contrast_limits)
+    widget = open_widget(viewer, default_predictor)
     press(widget.new_prompts)
-    box = samples.coin_boxes()[3]
-    centre = samples.coin_centres()[5]
-    widget.session.shapes_layer.add_rectangles(corners(box))
-    widget.session.points_layer.add([centre])
-    widget.each.value = True
+    shapes, points = viewer.layers["SAM boxes"], viewer.layers["SAM points"]
+    boxes, centres = samples.coin_boxes(), samples.coin_centres()
+
+    # One object from a box and points, off and on it.
+    box, on, off = boxes[3], centres[3], boxes[3][:2] + 1
+    shapes.add_rectangles(corners(box))
+    points.add([on])
+    press(widget.negative)
+    points.add([off])
+    assert blue_pixels(viewer) == 0
     press(widget.segment_slice)
     wait(widget)
-    assert "2 objects in the preview" in widget.status.value
+    assert "1 object in the preview" in widget.status.value
     picture = viewer.screenshot(canvas_only=True, flash=False)
     assert picture[..., :3].std() > 10
+    assert blue_pixels(viewer) > 100
     press(widget.accept)
-    prompts = [ns.Prompt(box=box), ns.Prompt(points=[centre])]
-    limits = tuple(image.contrast_limits)
-    embedding = default_predictor.embed(samples.coins(), limits)
-    answers = default_predictor.predict_batch(embedding, prompts)
-    expected = paint(default_predictor, embedding, answers)
-    np.testing.assert_array_equal(viewer.layers["SAM labels"].data, expected)
-    boxed = ns.segment(
-        samples.coins(), boxes=[box], model=default_predictor, contrast_limits=limits
+    labels = viewer.layers["SAM labels"].data
+    one = ns.segment(
+        image.data,
+        [on, off],
+        [1, 0],
+        boxes=[box],
+        model=default_predictor,
+        contrast_limits=limits,
     )
-    np.testing.assert_array_equal(expected == 1, boxed == 1)
+    assert one.any()
+    np.testing.assert_array_equal(labels, one)
+
+    # Every box an object, two of them side by side.
+    widget.each.value = True
+    shapes.add_rectangles([corners(b) for b in boxes[6:9]])
+    press(widget.segment_slice)
+    wait(widget)
+    assert "3 objects in the preview" in widget.status.value
+    press(widget.accept)
+    three = ns.segment(
+        image.data, boxes=boxes[6:9], model=default_predictor, contrast_limits=limits
+    )
+    expected = np.where((one == 0) & (three > 0), three + 1, one)
+    np.testing.assert_array_equal(labels, expected)
+    assert set(np.unique(labels)) == {0, 1, 2, 3, 4}
+
+    # A click alone.
+    press(widget.positive)
+    points.add([centres[12]])
+    press(widget.segment_slice)
+    wait(widget)
+    press(widget.accept)
+    clicked = ns.segment(
+        image.data, [centres[12]], model=default_predictor, contrast_limits=limits
+    )
+    np.testing.assert_array_equal(labels == 5, (clicked > 0) & (expected == 0))
+    assert (labels == 5).any()
     widget.disconnect_viewer()
 
 
@@ -84,151 +176,28 @@ def test_a_stack_in_the_viewer_equals_the_script(
     viewer.open_sample("napari-sam", "head")
     sample = viewer.layers["head"]
     few = slice(17, 21)
-    limits = tuple(sample.contrast_limits)
+    low, high = sample.contrast_limits
+    limits = (low, low + 0.8 * (high - low))
     image = viewer.add_image(
         sample.data[few], scale=sample.scale, units=sample.units, contrast_limits=limits
     )
-    widget = SamWidget(viewer)
-    viewer.window.add_dock_widget(widget)
-    widget.session.model = default_predictor
+    steps = viewer.dims.nsteps
+    widget = open_widget(viewer, default_predictor)
     widget.image.select(image)
     press(widget.new_prompts)
     prompt = samples.head_prompts()[1][18]
-    widget.session.shapes_layer.add_rectangles(corners(prompt.box, 1))
+    viewer.layers["SAM boxes"].add_rectangles(corners(prompt.box, 1))
     viewer.dims.set_current_step(0, 1)
     press(widget.segment_stack)
     wait(widget)
-    assert viewer.dims.nsteps[0] == len(sample.data)  # the preview adds no steps
+    assert viewer.dims.nsteps == steps  # the preview adds none
     press(widget.accept)
+    labels = viewer.layers["SAM labels"]
     script = ns.segment_volume(
         image.data, {1: prompt}, model=default_predictor, contrast_limits=limits
     )
-    np.testing.assert_array_equal(viewer.layers["SAM labels"].data, script.labels)
+    np.testing.assert_array_equal(labels.data, script.labels)
     assert script.labels.any(axis=(1, 2)).sum() >= 3
+    labels.undo()
+    assert not labels.data.any()
     widget.disconnect_viewer()
-
-
-def test_refusals_are_notifications_and_change_nothing(
-    make_napari_viewer: Any, wait: Any, bright: Any, stack: np.ndarray
-) -> None:
-    from napari.utils.notifications import notification_manager
-
-    viewer = make_napari_viewer()
-    widget = SamWidget(viewer)
-    widget.session.model = bright
-    assert not widget.segment_slice.enabled
-    image = viewer.add_image(stack, contrast_limits=(0, 255))
-    assert widget.segment_slice.enabled
-    notification_manager.records.clear()
-    press(widget.segment_slice)
-    assert "no new prompts" in notification_manager.records[-1].message
-    press(widget.new_prompts)
-    widget.session.shapes_layer.add_rectangles(corners(FIRST, 4))
-    viewer.dims.set_current_step(0, 4)
-    press(widget.segment_slice)
-    viewer.layers.remove(image)  # while it is under way
-    wait(widget)
-    assert "image was removed" in notification_manager.records[-1].message
-    assert widget.session.result is None
-    widget.disconnect_viewer()
-
-
-def test_a_damaged_model_file_is_a_sentence(
-    make_napari_viewer: Any, wait: Any, stack: np.ndarray, tmp_path: Path
-) -> None:
-    from napari.utils.notifications import notification_manager
-
-    broken = tmp_path / "broken.pth"
-    broken.write_bytes(b"PK not really")
-    viewer = make_napari_viewer()
-    viewer.add_image(stack)
-    widget = SamWidget(viewer)
-    widget.model.value = "own file ..."
-    widget.model_file.value = broken
-    press(widget.new_prompts)
-    widget.session.shapes_layer.add_rectangles(corners(FIRST, 4))
-    viewer.dims.set_current_step(0, 4)
-    notification_manager.records.clear()
-    press(widget.segment_slice)
-    wait(widget)
-    assert "broken.pth" in notification_manager.records[-1].message
-    assert widget.segment_slice.enabled
-    widget.disconnect_viewer()
-
-
-def test_choices_follow_the_layers(make_napari_viewer: Any, stack: np.ndarray) -> None:
-    viewer = make_napari_viewer()
-    widget = SamWidget(viewer)
-    layer = viewer.add_image(stack, name="before")
-    widget.image.select(layer)
-    layer.name = "after"
-    assert "after" in widget.image.combo.current_choice
-    assert widget.session.image_layer is layer
-    viewer.layers.remove(layer)
-    assert widget.session.image_layer is None
-    widget.disconnect_viewer()
-
-
-def test_the_worker_delivers_on_the_main_thread_and_the_latest_wins(qtbot: Any) -> None:
-    worker, log = Worker(), []
-    main = QThread.currentThread()
-
-    def job(name: str) -> Any:
-        def steps(report: Any) -> Any:
-            assert QThread.currentThread() is not main
-            yield from range(3)
-            report("inside")
-            return name
-
-        return steps
-
-    def submit(task: Any, name: str) -> None:
-        worker.submit(
-            task,
-            on_progress=lambda v: log.append(("progress", v)),
-            on_result=lambda v: log.append((v, QThread.currentThread() is main)),
-            on_error=lambda e: log.append(("error", str(e))),
-            on_end=lambda: log.append(("end", name)),
-        )
-
-    submit(job("first"), "first")
-    submit(job("second"), "second")
-    qtbot.waitUntil(lambda: ("end", "second") in log, timeout=5000)
-    assert ("second", True) in log
-    assert all(entry[0] != "first" for entry in log)
-    assert [v for k, v in log if k == "progress"] == [0, 1, 2, "inside"]
-
-    def failing(report: Any) -> Any:
-        yield 1
-        raise ValueError("a sentence")
-
-    submit(failing, "third")
-    qtbot.waitUntil(lambda: ("end", "third") in log, timeout=5000)
-    assert ("error", "a sentence") in log
-    worker.close(5)
-
-
-def test_cancel_reaches_into_a_long_call(qtbot: Any) -> None:
-    worker, seen = Worker(), []
-
-    def endless(report: Any) -> Any:
-        yield "started"
-        try:
-            while True:
-                report("still")
-        except Cancelled:
-            seen.append("cancelled")
-            raise
-
-    results: list[Any] = []
-    worker.submit(
-        endless,
-        on_progress=lambda _: worker.cancel(),
-        on_result=results.append,
-        on_error=results.append,
-        on_end=lambda: seen.append("end"),
-    )
-    qtbot.waitUntil(lambda: "cancelled" in seen and "end" in seen, timeout=5000)
-    assert not results
-    assert not worker.busy
-    worker.close(5)

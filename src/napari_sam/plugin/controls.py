@@ -8,6 +8,7 @@ from magicgui.widgets import ComboBox, Container
 from psygnal import Signal
 
 from napari_sam.plugin.jobs import Progress
+from napari_sam.plugin.preview import is_preview
 from napari_sam.weights import is_cached
 
 if TYPE_CHECKING:
@@ -65,7 +66,11 @@ class LayerChoice:
         self._events.disconnect(self._update)
 
     def _choices(self, _: Any = None) -> list[tuple[str, Layer | None]]:
-        layers = [la for la in self._viewer.layers if isinstance(la, self._kind)]
+        layers = [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, self._kind) and not is_preview(layer)
+        ]
         return [(self._nothing, None), *((la.name, la) for la in layers)]
 
     def _update(self, _: Any = None) -> None:
@@ -128,6 +133,8 @@ def state_sentence(session: SamSession) -> str:
             "and segment again."
         )
     if session.last_written is not None:
+        if not session.last_written.pixels:
+            return "Nothing was written: every pixel belongs to other objects."
         ids = session.last_written.label_ids
         which = f"label {ids[0]}" if len(ids) == 1 else f"labels {ids[0]} to {ids[-1]}"
         return f"Wrote {which} (undo: Ctrl+Z on the labels layer). Draw the next one."

@@ -89,6 +89,8 @@ def separate_prompts(prompts: Sequence[Prompt]) -> list[Prompt]:
         if joined:
             nearest = min(joined, key=lambda m: _distance(prompt.points[0], m[0]))
             nearest.append(prompt)
+    if negatives and not joined:
+        joined = [negatives]  # no object, as whoever checks the prompt will say
     return [join_prompts(members) for members in joined]
 
 

@@ -160,22 +160,19 @@ class StackRequest:
     def finish(self, results: Iterable[SliceResult]) -> Result:
         """Settle overlaps and cut the objects out."""
         volume = assemble(self.stack, results)
-        numbers = sorted(self.prompts)
         pieces = []
         for entry in volume.slices:
             if entry.mask.any():
                 at = self.stack.at(entry.index)
                 won = volume.labels[at][entry.region] == entry.object_id
                 pieces.append(Piece(entry.object_id, at, entry.origin, won))
-        scores = [
-            min(
-                s.score
-                for s in volume.slices
-                if s.object_id == number and s.status != "stopped"
-            )
-            for number in numbers
-        ]
-        return Result(tuple(pieces), tuple(scores), volume=volume)
+        # Of the objects that were reached before the work was stopped.
+        lowest: dict[int, float] = {}
+        for entry in volume.slices:
+            if entry.status != "stopped":
+                so_far = lowest.get(entry.object_id, entry.score)
+                lowest[entry.object_id] = min(so_far, entry.score)
+        return Result(tuple(pieces), tuple(lowest.values()), volume=volume)
 
 
 def _piece(

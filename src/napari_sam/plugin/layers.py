@@ -182,15 +182,18 @@ class LayerPrompt:
 
     Parameters
     ----------
-    source : tuple
-        (layer, number of the point or shape in it).
+    layer : Points or Shapes
+        Where it was drawn.
+    drawn : ndarray
+        (N, n) in the data coordinates of that layer.
     slices : dict
         {axis: index} where it lies, for the axes that are not displayed.
     prompt : Prompt
         On the plane, in (row, col).
     """
 
-    source: tuple[Any, int]
+    layer: Points | Shapes
+    drawn: NDArray[np.float64]
     slices: dict[int, int]
     prompt: Prompt
 
@@ -209,24 +212,44 @@ def collect_prompts(
         kinds = getattr(layer, "shape_type", None)
         vertices = [np.atleast_2d(np.asarray(item, float)) for item in layer.data]
         for number, coordinates in enumerate(vertices):
+            if not _is_shown(coordinates, layer, image, dims):
+                continue
             data = to_image_data(coordinates, layer, image, dims)
             if kinds is None:
                 prompt = Prompt(
-                    points=data[:, plane.axes], labels=[_point_label(layer, number)]
+                    points=data[:, plane.axes], labels=[point_label(layer, number)]
                 )
             else:
                 prompt = _shape_prompt(data[:, plane.axes], kinds[number])
             slices = {a: int(np.floor(data[0, a] + 0.5)) for a in plane.index}
-            found.append(LayerPrompt((layer, number), slices, prompt))
+            found.append(LayerPrompt(layer, coordinates, slices, prompt))
     return found
 
 
-def _point_label(layer: Points, number: int) -> int:
+def _is_shown(
+    coordinates: NDArray[Any], layer: Layer, image: Image, dims: Dims
+) -> bool:
+    """Whether it lies at the slider, along axes that the image does not have."""
+    extra = layer.ndim - image.ndim
+    if extra <= 0:
+        return True
+    first = np.asarray(layer.data_to_world(coordinates[0]))[:extra]
+    shift = dims.ndim - layer.ndim
+    away = np.abs(first - np.asarray(dims.point)[shift : shift + extra])
+    steps = [dims.range[shift + axis].step for axis in range(extra)]
+    return bool((away <= np.array(steps) / 2).all())
+
+
+def point_label(layer: Points, number: int) -> int:
     """1 unless the point's features call it negative."""
     for column in (POLARITY, "label"):
         if column in layer.features:
             value = layer.features[column].iloc[number]
-            return NEGATIVE if str(value) in (NEGATIVE_NAME, "0", "-1") else POSITIVE
+            try:
+                negative = float(value) <= 0  # 0, -1, False, "0"; not NaN
+            except (TypeError, ValueError):
+                negative = value == NEGATIVE_NAME
+            return NEGATIVE if negative else POSITIVE
     return POSITIVE
 
 

@@ -12,14 +12,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels
+    from napari.layers import Image, Labels, Layer
     from numpy.typing import NDArray
 
     from napari_sam.plugin.labels_writer import Piece
 
 _NAME = "SAM preview"
+_MARK = "napari_sam_preview"
 # Sky blue, a colour of none of our prompts.
 _COLOUR = "#56B4E9"
+
+
+def is_preview(layer: Layer) -> bool:
+    """Whether the layer only shows what waits; nothing is to be written into it."""
+    return bool(layer.metadata.get(_MARK))
 
 
 class Preview:
@@ -81,6 +87,7 @@ class Preview:
             data,
             name=_NAME,
             opacity=0.6,
+            metadata={_MARK: True},
             colormap=DirectLabelColormap(
                 color_dict={None: "transparent", 0: "transparent", 1: _COLOUR}
             ),

@@ -11,6 +11,7 @@ from napari_sam.plugin.layers import (
     POLARITY,
     POSITIVE_NAME,
     placement,
+    point_label,
     spatial_shape,
 )
 
@@ -68,12 +69,18 @@ def set_polarity(layer: Points, positive: bool) -> None:
     name = POSITIVE_NAME if positive else NEGATIVE_NAME
     features = layer.features.copy()
     if POLARITY not in features:
-        features[POLARITY] = POSITIVE_NAME
+        labels = [point_label(layer, number) for number in range(len(layer.data))]
+        features[POLARITY] = np.where(labels, POSITIVE_NAME, NEGATIVE_NAME)
+        features[POLARITY] = features[POLARITY].astype(object)
     # While points are added the latest one is selected too: it keeps its meaning.
     if layer.mode == "select":
         features.loc[sorted(layer.selected_data), POLARITY] = name
     layer.features = features
-    layer.feature_defaults = {POLARITY: name}
+    defaults = layer.feature_defaults
+    layer.feature_defaults = {
+        **{c: defaults[c].iloc[0] for c in defaults},
+        POLARITY: name,
+    }
     if is_own(layer):
         layer.refresh_colors()
         _set_symbols(layer)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +22,8 @@ from napari_sam.plugin.layers import (
     placement,
     spatial_shape,
 )
-from napari_sam.plugin.prompt_layers import add_prompt_layers, is_own, set_polarity
+from napari_sam.plugin.prompt_layers import add_prompt_layers, set_polarity
+from napari_sam.plugin.questions import Question, UsedPrompts
 from napari_sam.volume import PropagationOptions, check_prompts
 
 if TYPE_CHECKING:
@@ -39,25 +38,6 @@ if TYPE_CHECKING:
     from napari_sam.volume import SliceResult, VolumeResult
 
     Loader = Callable[[Callable[[int, int | None], None] | None], Predictor]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Question:
-    """A request and what it was made from.
-
-    Parameters
-    ----------
-    request : SliceRequest or StackRequest
-        Knows no layer and may run on any thread.
-    image : Image
-        That is segmented.
-    prompts : tuple of LayerPrompt
-        That describe the objects.
-    """
-
-    request: SliceRequest | StackRequest
-    image: Image
-    prompts: tuple[LayerPrompt, ...]
 
 
 class SamSession:
@@ -103,11 +83,12 @@ class SamSession:
         self.last_written: Written | None = None
         self.family: Family | None = None
         self._image_layer: Image | None = None
+        self._prompted: Image | None = None
         self._predictor: Predictor | None = None
         self._model: Any = model
         self._result: Result | None = None
         self._question: Question | None = None
-        self._used: set[tuple[Any, ...]] = set()
+        self._used = UsedPrompts(viewer)
         self.model = model
 
     # -- model and layers ------------------------------------------------------
@@ -157,7 +138,10 @@ class SamSession:
 
     @property
     def image_layer(self) -> Image | None:
-        """The image that is segmented: the chosen, the active or the topmost one."""
+        """The image that is segmented.
+
+        The chosen, the active, the one under the new prompt layers or the topmost.
+        """
         from napari.layers import Image
 
         if self._image_layer is not None and self._image_layer in self.viewer.layers:
@@ -165,6 +149,8 @@ class SamSession:
         active = self.viewer.layers.selection.active
         if isinstance(active, Image):
             return active
+        if self._present(self._prompted) is not None:
+            return self._prompted
         images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
         return images[-1] if images else None
 
@@ -183,7 +169,8 @@ class SamSession:
         ValueError
             When the viewer has no image.
         """
-        layers = add_prompt_layers(self.viewer, self._require_image())
+        self._prompted = self._require_image()
+        layers = add_prompt_layers(self.viewer, self._prompted)
         self.points_layer, self.shapes_layer = layers
         self.changed.emit()
         return layers
@@ -261,14 +248,14 @@ class SamSession:
             check_target(target, image)
         layers = (self._present(self.points_layer), self._present(self.shapes_layer))
         prompts = collect_prompts(layers, image, plane, self.viewer.dims)
-        return image, plane, [p for p in prompts if _identity(p) not in self._used]
+        return image, plane, [p for p in prompts if p not in self._used]
 
     # -- answers ---------------------------------------------------------------
 
     @property
     def result(self) -> Result | None:
-        """Objects that wait to be accepted."""
-        return self._result
+        """Objects that wait to be accepted, as long as their image is there."""
+        return None if self._present(self.result_image) is None else self._result
 
     @property
     def result_image(self) -> Image | None:
@@ -389,19 +376,9 @@ class SamSession:
         return self.labels_layer
 
     def _release_prompts(self) -> None:
-        """Remove the prompts of the last question, or mark them used."""
-        numbers: dict[Any, set[int]] = defaultdict(set)
-        for prompt in () if self._question is None else self._question.prompts:
-            layer, number = prompt.source
-            if self._present(layer) is None:
-                continue
-            if is_own(layer):
-                numbers[layer].add(number)
-            else:
-                self._used.add(_identity(prompt))
-        for layer, chosen in numbers.items():
-            layer.selected_data = chosen & set(range(len(layer.data)))
-            layer.remove_selected()
+        """Do not ask the prompts of the last question again."""
+        if self._question is not None:
+            self._used.release(self._question.prompts)
 
     def _forget(self) -> None:
         self._question = self._result = None
@@ -415,12 +392,3 @@ class SamSession:
     def _present(self, layer: Any) -> Any:
         """The layer, as long as it is in the viewer."""
         return layer if layer is not None and layer in self.viewer.layers else None
-
-
-def _identity(prompt: LayerPrompt) -> tuple[Any, ...]:
-    """What makes a prompt the same: its layer and where it lies."""
-    given = prompt.prompt
-    values = given.points if given.box is None else given.box
-    where = tuple(np.round(np.ravel(values), 3))
-    labels = () if given.labels is None else tuple(given.labels)
-    return id(prompt.source[0]), tuple(sorted(prompt.slices.items())), where, labels

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_sam.plugin.jobs import Result
-    from napari_sam.plugin.session import Question
+    from napari_sam.plugin.questions import Question
     from napari_sam.plugin.worker import Report
     from napari_sam.predictor import Predictor
 
@@ -152,22 +152,23 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
         session.changed.connect(self._show_preview)
         self._viewer.dims.events.current_step.connect(self._show_preview)
         self._viewer.dims.events.order.connect(self._show_preview)
-        self._viewer.dims.events.ndisplay.connect(self._refresh)
+        self._viewer.dims.events.ndisplay.connect(self._show_preview)
         self._viewer.layers.events.inserted.connect(self._refresh)
-        self._viewer.layers.events.removed.connect(self._refresh)
+        self._viewer.layers.events.removed.connect(self._layer_removed)
         self.native.destroyed.connect(self.disconnect_viewer)
         self._viewer.layers.selection.events.active.connect(self._refresh)
 
     def disconnect_viewer(self, _: Any = None) -> None:
-        """Stop work and let go of the viewer; the layers stay."""
+        """Stop work and let go of the viewer; all layers but the preview stay."""
         self._worker.close()
         layers = self._viewer.layers
         events = self._viewer.dims.events, layers.events, layers.selection.events
-        for callback in (self._show_preview, self._refresh):
+        for callback in (self._show_preview, self._refresh, self._layer_removed):
             for group in events:
                 group.disconnect(callback)
         for choice in (self.image, self.points, self.shapes, self.labels_layer):
             choice.disconnect_viewer()
+        self._preview.clear()
 
     # -- choices ---------------------------------------------------------------
 
@@ -182,6 +183,7 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
 
     def _choose_points(self, layer: Points | None) -> None:
         self.session.points_layer = layer
+        self._enable()
 
     def _make_prompt_layers(self) -> None:
         points, shapes = self.session.new_prompt_layers()
@@ -267,6 +269,12 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
         self.cancel.enabled = busy
         has_points = self.session.points_layer is not None
         self.positive.enabled = self.negative.enabled = has_points
+
+    def _layer_removed(self, _: Any = None) -> None:
+        # A preview that the user removed stays away until there is news.
+        if self.session.result is None:
+            self._preview.clear()
+        self._refresh()
 
     def _show_preview(self, _: Any = None) -> None:
         from napari_sam.plugin.layers import displayed_plane

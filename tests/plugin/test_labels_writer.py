@@ -1,0 +1,211 @@
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels
+
+from napari_sam.plugin.labels_writer import Piece, check_target, write_objects
+
+FULL = slice(None)
+
+
+def piece(number: int = 1, row: int = 2, col: int = 3, side: int = 4) -> Piece:
+    return Piece(number, (FULL, FULL), (row, col), np.ones((side, side), bool))
+
+
+def labels_of(dtype: Any = np.int32, shape: tuple[int, ...] = (20, 30)) -> Labels:
+    return ViewerModel().add_labels(np.zeros(shape, dtype))
+
+
+def test_an_object_is_painted_where_its_mask_is() -> None:
+    labels = labels_of()
+    mask = np.array([[1, 0], [1, 1]], bool)
+    done = write_objects(labels, [Piece(1, (FULL, FULL), (5, 7), mask)])
+    expected = np.zeros((20, 30), int)
+    expected[[5, 6, 6], [7, 7, 8]] = 1
+    np.testing.assert_array_equal(labels.data, expected)
+    assert (done.label_ids, done.pixels, done.kept) == ((1,), 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("index", "where"),
+    [
+        ((2, FULL, FULL), np.s_[2, 5:7, 7:9]),
+        ((FULL, 2, FULL), np.s_[5:7, 2, 7:9]),
+        ((FULL, FULL, 2), np.s_[5:7, 7:9, 2]),
+    ],
+    ids=str,
+)
+def test_planes_across_any_axis(index: Any, where: Any) -> None:
+    labels = labels_of(shape=(10, 10, 10))
+    write_objects(labels, [Piece(1, index, (5, 7), np.ones((2, 2), bool))])
+    expected = np.zeros((10, 10, 10), int)
+    expected[where] = 1
+    np.testing.assert_array_equal(labels.data, expected)
+
+
+def test_other_objects_are_kept_and_counted() -> None:
+    labels = labels_of()
+    labels.data[4, :] = 7
+    done = write_objects(labels, [piece()])
+    assert (labels.data[4] == 7).all()
+    assert (done.label_ids, done.pixels, done.kept) == ((8,), 12, 4)
+    assert np.count_nonzero(labels.data == 8) == 12
+
+
+def test_objects_get_the_next_free_ids() -> None:
+    labels = labels_of()
+    labels.data[0, 0] = 5
+    done = write_objects(labels, [piece(1), piece(3, row=10), piece(2, col=20)])
+    assert done.label_ids == (6, 7, 8)
+    assert [labels.data[2, 3], labels.data[2, 20], labels.data[10, 3]] == [6, 7, 8]
+
+
+def test_the_parts_of_an_object_share_its_id() -> None:
+    labels = labels_of(shape=(4, 20, 30))
+    parts = [Piece(1, (z, FULL, FULL), (2, 3), np.ones((2, 2), bool)) for z in (1, 2)]
+    assert write_objects(labels, parts).label_ids == (1,)
+    assert np.unique(np.nonzero(labels.data)[0]).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16])
+def test_ids_that_the_type_cannot_hold_are_refused_before_anything_changes(
+    dtype: Any,
+) -> None:
+    labels = labels_of(dtype)
+    last = np.iinfo(dtype).max
+    labels.data[0, 0] = last - 1
+    before = labels.data.copy()
+    with pytest.raises(ValueError, match=f"{np.dtype(dtype)}.* label {last + 1}"):
+        write_objects(labels, [piece(1), piece(2, row=10)])
+    np.testing.assert_array_equal(labels.data, before)
+    labels.undo()
+    np.testing.assert_array_equal(labels.data, before)
+    assert write_objects(labels, [piece(1)]).label_ids == (last,)
+
+
+def test_a_bool_mask_takes_objects() -> None:
+    labels = ViewerModel().add_labels(np.zeros((20, 30), bool))
+    assert write_objects(labels, [piece(1), piece(2, row=10)]).label_ids == (1, 2)
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (6, 20, 30)], ids=["2D", "3D"])
+def test_undo_and_redo_are_exact_with_painting_in_between(
+    shape: tuple[int, ...],
+) -> None:
+    viewer = ViewerModel()
+    labels = viewer.add_labels(np.zeros(shape, np.int32))
+    around = (FULL, FULL)
+    planes = [around] if len(shape) == 2 else [(z, *around) for z in range(1, 5)]
+    mask = np.ones((6, 6), bool)
+
+    states = [labels.data.copy()]
+    write_objects(labels, [Piece(1, at, (2, 3), mask) for at in planes])
+    states.append(labels.data.copy())
+    labels.selected_label, labels.brush_size = 9, 3
+    labels.paint((0,) * (len(shape) - 2) + (4, 8), 9)
+    states.append(labels.data.copy())
+    viewer.dims.set_current_step(0, 2)
+    write_objects(labels, [Piece(1, at, (5, 6), mask) for at in planes])
+    states.append(labels.data.copy())
+
+    for state in states[-2::-1]:
+        labels.undo()
+        np.testing.assert_array_equal(labels.data, state)
+    for state in states[1:]:
+        labels.redo()
+        np.testing.assert_array_equal(labels.data, state)
+
+
+def test_only_pixels_that_change_are_written() -> None:
+    labels = labels_of()
+    labels.data[2:4, 3:7] = 4
+    written = []
+    labels.events.labels_update.connect(lambda event: written.append(event))
+    array = labels.data
+    done = write_objects(labels, [piece()])
+    assert labels.data is array
+    assert done.pixels == 8
+    assert len(written) == 1
+
+
+def test_nothing_is_written_when_no_pixel_is_free() -> None:
+    labels = labels_of()
+    labels.data[:] = 3
+    done = write_objects(labels, [piece()])
+    assert (done.pixels, done.kept) == (0, 16)
+    assert (labels.data == 3).all()
+
+
+@pytest.mark.parametrize("ndisplay", [2, 3])
+def test_a_hidden_layer_is_written_and_shown(ndisplay: int) -> None:
+    viewer = ViewerModel()
+    labels = viewer.add_labels(np.zeros((6, 20, 30), np.int32))
+    labels.visible = False
+    viewer.dims.set_current_step(0, 5)
+    viewer.dims.ndisplay = ndisplay
+    write_objects(labels, [Piece(1, (2, FULL, FULL), (2, 3), np.ones((2, 2), bool))])
+    assert np.count_nonzero(labels.data) == 4
+    assert labels.visible
+    labels.undo()
+    assert not labels.data.any()
+
+
+# -- targets -------------------------------------------------------------------
+
+
+def image(**place: Any) -> Image:
+    return Image(np.zeros((20, 30)), contrast_limits=(0, 1), name="cells", **place)
+
+
+def read_only() -> np.ndarray:
+    data = np.zeros((20, 30), int)
+    data.flags.writeable = False
+    return data
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (lambda: Labels(read_only(), name="mine"), "'mine' are read-only"),
+        (
+            lambda: Labels(
+                [np.zeros((20, 30), int), np.zeros((10, 15), int)], name="mine"
+            ),
+            "'mine' are multiscale",
+        ),
+        (lambda: Labels(da.zeros((20, 30), dtype=int), name="mine"), "not in memory"),
+        (lambda: Labels(np.zeros((20, 31), int), name="mine"), "pixel by pixel"),
+        (lambda: Labels(np.zeros((1, 20, 30), int), name="mine"), "pixel by pixel"),
+        (
+            lambda: Labels(np.zeros((20, 30), int), name="mine", translate=(0, 1)),
+            "'mine' do not lie over the image 'cells' pixel by pixel",
+        ),
+        (
+            lambda: Labels(np.zeros((20, 30), int), name="mine", scale=(2, 1)),
+            "pixel by pixel",
+        ),
+        (
+            lambda: Labels(np.zeros((20, 30), int), name="mine", rotate=5),
+            "pixel by pixel",
+        ),
+    ],
+    ids=[
+        *("read-only", "multiscale", "dask", "wrong shape", "more axes"),
+        *("shifted", "scaled", "turned"),
+    ],
+)
+def test_labels_that_cannot_take_the_result_are_refused(
+    labels: Any, sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        check_target(labels(), image())
+
+
+def test_labels_over_the_image_are_accepted() -> None:
+    place = {"scale": (0.5, 2), "translate": (3, 4), "rotate": 30}
+    check_target(Labels(np.zeros((20, 30), int), **place), image(**place))
+    half = Labels(np.zeros((20, 30), int), affine=np.diag([0.5, 0.5, 1]))
+    check_target(half, image(scale=(0.5, 0.5)))  # the same place, said otherwise

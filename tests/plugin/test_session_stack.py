@@ -1,0 +1,234 @@
+"""Stacks: objects followed along the slider, without Qt."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+import napari_sam as ns
+from napari_sam.plugin.session import SamSession
+from tests.plugin.conftest import (
+    FIRST,
+    SECOND,
+    BrightPredictor,
+    corners,
+    draw,
+    written,
+)
+
+
+def first_ball(stack: np.ndarray) -> np.ndarray:
+    """What can be followed: the caps overlap their neighbours by less than 40 %."""
+    truth: np.ndarray = stack > 127
+    truth[:, :, 30:] = False
+    truth[[1, 7]] = False
+    return truth
+
+
+def test_propagate_equals_the_script(
+    session: SamSession, stack: np.ndarray, bright: BrightPredictor
+) -> None:
+    draw(session, FIRST)
+    volume = session.propagate()
+    script = ns.segment_volume(
+        stack, {4: ns.Prompt(box=FIRST)}, model=bright, contrast_limits=(0, 255)
+    )
+    np.testing.assert_array_equal(volume.labels, script.labels)
+    truth = first_ball(stack)
+    np.testing.assert_array_equal(volume.labels > 0, truth)
+    session.commit()
+    np.testing.assert_array_equal(written(session), script.labels)
+
+
+def test_a_stack_is_one_undo_step(session: SamSession) -> None:
+    draw(session, FIRST)
+    session.propagate()
+    session.commit()
+    after = written(session).copy()
+    assert len(np.unique(np.nonzero(after)[0])) > 3
+    assert session.labels_layer is not None
+    session.labels_layer.undo()
+    assert not written(session).any()
+    session.labels_layer.redo()
+    np.testing.assert_array_equal(written(session), after)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_stopping_early_keeps_what_was_done(session: SamSession, count: int) -> None:
+    draw(session, FIRST)
+    steps = session.iter_propagate()
+    done = [next(steps).index for _ in range(count)]
+    steps.close()
+    session.commit()
+    assert np.unique(np.nonzero(written(session))[0]).tolist() == sorted(done)
+    assert session.labels_layer is not None
+    session.labels_layer.undo()
+    assert not written(session).any()
+
+
+def test_stopping_before_every_object_was_reached(session: SamSession) -> None:
+    session.each_prompt_an_object = True
+    draw(session, FIRST, 3)
+    draw(session, SECOND, 4)
+    steps = session.iter_propagate()
+    assert next(steps).object_id == 1
+    steps.close()
+    assert session.commit() == 1
+    assert written(session)[3, 15, 20] == 1
+    assert not written(session)[4].any()
+
+
+def test_several_objects_equal_the_script(
+    session: SamSession, stack: np.ndarray, bright: BrightPredictor
+) -> None:
+    session.each_prompt_an_object = True
+    draw(session, FIRST, 4)
+    draw(session, SECOND, 4)
+    session.propagate()
+    assert session.commit() == 2
+    prompts = {1: {4: ns.Prompt(box=FIRST)}, 2: {4: ns.Prompt(box=SECOND)}}
+    script = ns.segment_volume(stack, prompts, model=bright, contrast_limits=(0, 255))
+    np.testing.assert_array_equal(written(session), script.labels)
+    assert set(np.unique(script.labels)) == {0, 1, 2}
+
+
+def test_prompts_on_several_slices_are_one_object(session: SamSession) -> None:
+    draw(session, FIRST, 3)
+    draw(session, FIRST, 5)
+    volume = session.propagate()
+    assert {s.index for s in volume.slices if s.status == "prompted"} == {3, 5}
+    assert session.commit() == 1
+    assert session.shapes_layer is not None
+    assert len(session.shapes_layer.data) == 0
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 0, 1), (2, 1, 0)], ids=str)
+def test_it_walks_along_the_slider_of_the_view(
+    session: SamSession, order: tuple[int, ...], stack: np.ndarray
+) -> None:
+    session.viewer.dims.order = order
+    walk = order[0]
+    session.viewer.dims.set_current_step(walk, (4, 15, 20)[walk])
+    centre = np.array((4, 15, 20), float)
+    reach = np.array((4, 8, 8), float)
+    reach[walk] = 0
+    low, high = centre - reach, centre + reach
+    other, last = sorted(order[1:])
+    box = np.tile(low, (4, 1))
+    box[[2, 3], other] = high[other]
+    box[[1, 2], last] = high[last]
+    assert session.shapes_layer is not None
+    session.shapes_layer.add_rectangles(box)
+    session.propagate()
+    session.commit()
+    found = written(session) > 0
+    truth = stack > 127
+    truth[:, :, 30:] = False
+    assert not (found & ~truth).any()
+    assert np.count_nonzero(found) > 0.8 * np.count_nonzero(truth)
+
+
+def test_a_time_series_of_stacks(bright: BrightPredictor, stack: np.ndarray) -> None:
+    viewer = ViewerModel()
+    image = np.stack([stack, np.zeros_like(stack), stack])
+    viewer.add_image(image, contrast_limits=(0, 255))
+    session = SamSession(viewer, bright)
+    session.new_prompt_layers()
+    assert session.shapes_layer is not None
+    for time in (0, 2):
+        session.shapes_layer.add_rectangles(corners(FIRST, time, 4))
+    viewer.dims.set_current_step(0, 2)
+    viewer.dims.set_current_step(1, 4)
+    session.propagate()
+    session.commit()
+    assert not written(session)[:2].any()
+    assert written(session)[2].any(axis=(1, 2)).sum() > 3
+    assert len(session.shapes_layer.data) == 1  # the other time point's prompt stays
+
+
+def test_a_colour_stack(bright: BrightPredictor, stack: np.ndarray) -> None:
+    viewer = ViewerModel()
+    viewer.add_image(np.stack([stack] * 3, axis=-1), rgb=True)
+    viewer.dims.set_current_step(0, 4)
+    session = SamSession(viewer, bright)
+    session.new_prompt_layers()
+    draw(session, FIRST)
+    session.propagate()
+    session.commit()
+    assert written(session).shape == stack.shape
+    assert written(session).any(axis=(1, 2)).sum() > 3
+
+
+def test_a_multiscale_and_lazy_stack(
+    bright: BrightPredictor, stack: np.ndarray
+) -> None:
+    import dask.array as da
+
+    viewer = ViewerModel()
+    levels = [da.from_array(stack), da.from_array(stack[:, ::2, ::2])]
+    viewer.add_image(levels, multiscale=True, contrast_limits=(0, 255))
+    viewer.dims.set_current_step(0, 4)
+    session = SamSession(viewer, bright)
+    session.new_prompt_layers()
+    draw(session, FIRST)
+    session.propagate()
+    session.commit()
+    truth = first_ball(stack)
+    np.testing.assert_array_equal(written(session) > 0, truth)
+
+
+def test_an_image_removed_while_iterating(session: SamSession) -> None:
+    draw(session, FIRST)
+    steps = session.iter_propagate()
+    next(steps)
+    session.viewer.layers.remove("balls")
+    with pytest.raises(ValueError, match="image was removed"):
+        steps.close()
+    assert session.result is None
+    assert session.labels_layer is None
+
+
+def test_a_model_that_fails_on_the_way_leaves_what_was_done(
+    session: SamSession, bright: BrightPredictor
+) -> None:
+    answer, calls = bright.predict_batch, []
+
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        if len(calls) > 2:
+            raise MemoryError("no memory left")
+        return answer(*args, **kwargs)
+
+    bright.predict_batch = failing  # type: ignore[method-assign]
+    draw(session, FIRST)
+    with pytest.raises(MemoryError):
+        session.propagate()
+    assert session.result is not None
+    session.commit()
+    assert len(np.unique(np.nonzero(written(session))[0])) == 2
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_only_negative_points_on_a_slice(session: SamSession, each: bool) -> None:
+    session.each_prompt_an_object = each
+    session.set_polarity(False)
+    assert session.points_layer is not None
+    session.points_layer.add([3, 15, 20])
+    with pytest.raises(ValueError, match="only negative points"):
+        session.propagate()
+
+
+def test_a_prompt_beyond_the_stack(session: SamSession) -> None:
+    draw(session, FIRST, 40)
+    with pytest.raises(ValueError, match="slice 40, the stack has slices 0 to 8"):
+        session.propagate()
+
+
+def test_a_single_plane_is_no_stack(bright: BrightPredictor, stack: np.ndarray) -> None:
+    viewer = ViewerModel()
+    viewer.add_image(stack[4], name="plane")
+    session = SamSession(viewer, bright)
+    session.shapes_layer = viewer.add_shapes([corners(FIRST)])
+    with pytest.raises(ValueError, match="'plane' is a single plane"):
+        session.propagate()

@@ -1,0 +1,505 @@
+"""The widget on viewers without a window; a model that finds what is bright."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.utils.notifications import notification_manager
+
+from napari_sam.plugin.widget import SamWidget
+from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners
+
+LONG = 20_000
+
+
+def press(button: Any) -> None:
+    """Press it as a user does: a button that is off does nothing."""
+    assert button.enabled
+    button.native.click()
+
+
+def sentences() -> list[str]:
+    return [record.message for record in notification_manager.records]
+
+
+@pytest.fixture(autouse=True)
+def no_old_notifications() -> None:
+    notification_manager.records.clear()
+
+
+@pytest.fixture
+def make_widget(qtbot: Any) -> Iterator[Callable[..., SamWidget]]:
+    made: list[SamWidget] = []
+
+    def make(viewer: Any = None, model: Any = None) -> SamWidget:
+        widget = SamWidget(ViewerModel() if viewer is None else viewer)
+        if model is not None:
+            widget.session.model = model
+        made.append(widget)
+        return widget
+
+    yield make
+    for widget in made:
+        widget.disconnect_viewer()
+
+
+@pytest.fixture
+def widget(make_widget: Any, bright: Any, stack: np.ndarray) -> SamWidget:
+    """On the middle slice of the balls, a box drawn around the first."""
+    return with_a_box(make_widget(ViewerModel(), bright), stack)
+
+
+def with_a_box(widget: SamWidget, stack: np.ndarray) -> SamWidget:
+    viewer = widget._viewer
+    viewer.add_image(stack, name="balls", contrast_limits=(0, 255))
+    viewer.dims.set_current_step(0, 4)
+    press(widget.new_prompts)
+    assert widget.session.shapes_layer is not None
+    widget.session.shapes_layer.add_rectangles(corners(FIRST, 4))
+    return widget
+
+
+@pytest.fixture
+def wait(qtbot: Any) -> Callable[[SamWidget], None]:
+    def until_idle(widget: SamWidget) -> None:
+        qtbot.waitUntil(lambda: not widget.cancel.enabled, timeout=LONG)
+
+    return until_idle
+
+
+class SlowPredictor(BrightPredictor):
+    """Answers when it is allowed to."""
+
+    def __init__(self) -> None:
+        super().__init__("slow")
+        self.asked, self.go = threading.Event(), threading.Event()
+
+    def embed(self, plane: Any, contrast_limits: Any = None) -> Any:
+        self.asked.set()
+        self.go.wait(20)
+        return super().embed(plane, contrast_limits)
+
+
+@pytest.fixture
+def slow() -> Iterator[SlowPredictor]:
+    predictor = SlowPredictor()
+    yield predictor
+    predictor.go.set()
+
+
+def names(choice: Any) -> list[str]:
+    combo = choice.combo.native
+    return [combo.itemText(number) for number in range(combo.count())]
+
+
+# -- choices -------------------------------------------------------------------
+
+
+def test_choices_follow_layers_that_come_go_and_are_renamed(
+    make_widget: Any, stack: np.ndarray
+) -> None:
+    viewer = ViewerModel()
+    widget = make_widget(viewer)
+    assert names(widget.image) == ["(active or topmost image)"]
+    layer = viewer.add_image(stack, name="before")
+    viewer.add_image(stack, name="other")
+    assert names(widget.image)[1:] == ["before", "other"]
+    widget.image.select(layer)
+    layer.name = "after"
+    assert set(names(widget.image)[1:]) == {"after", "other"}
+    assert widget.session.image_layer is layer
+    viewer.layers.move(0, 2)
+    assert widget.session.image_layer is layer
+    viewer.layers.remove(layer)
+    assert names(widget.image)[1:] == ["other"]
+    assert widget.session.image_layer.name == "other"
+
+
+def test_each_choice_offers_its_own_kind(make_widget: Any, stack: np.ndarray) -> None:
+    viewer = ViewerModel()
+    widget = make_widget(viewer)
+    viewer.add_image(stack, name="image")
+    viewer.add_labels(stack.astype(int), name="labels")
+    viewer.add_points(ndim=3, name="points")
+    viewer.add_shapes(ndim=3, name="shapes")
+    assert names(widget.image)[1:] == ["image"]
+    assert names(widget.labels_layer)[1:] == ["labels"]
+    assert names(widget.points)[1:] == ["points"]
+    assert names(widget.shapes)[1:] == ["shapes"]
+
+
+def test_chosen_layers_are_those_of_the_session(
+    make_widget: Any, stack: np.ndarray
+) -> None:
+    viewer = ViewerModel()
+    viewer.add_image(stack)
+    points, shapes = viewer.add_points(ndim=3), viewer.add_shapes(ndim=3)
+    labels = viewer.add_labels(stack.astype(int))
+    widget = make_widget(viewer)
+    widget.points.select(points)
+    widget.shapes.select(shapes)
+    widget.labels_layer.select(labels)
+    session = widget.session
+    assert session.points_layer is points
+    assert session.shapes_layer is shapes
+    assert session.labels_layer is labels
+    viewer.layers.remove(points)
+    assert session.points_layer is None
+
+
+def test_the_preview_is_no_target(widget: SamWidget, wait: Any) -> None:
+    press(widget.segment_slice)
+    wait(widget)
+    assert any(la.name.startswith("SAM preview") for la in widget._viewer.layers)
+    assert names(widget.labels_layer) == ["(new layer)"]
+
+
+# -- buttons -------------------------------------------------------------------
+
+
+def enabled(widget: SamWidget) -> set[str]:
+    buttons = (
+        *("new_prompts", "positive", "negative", "segment_slice", "segment_stack"),
+        *("accept", "discard", "cancel"),
+    )
+    return {name for name in buttons if getattr(widget, name).enabled}
+
+
+def test_buttons_are_on_when_they_can_be_used(
+    make_widget: Any,
+    slow: SlowPredictor,
+    stack: np.ndarray,
+    wait: Any,
+) -> None:
+    viewer = ViewerModel()
+    widget = make_widget(viewer, slow)
+    assert enabled(widget) == set()
+    viewer.add_image(stack, contrast_limits=(0, 255))
+    viewer.dims.set_current_step(0, 4)
+    segment = {"new_prompts", "segment_slice", "segment_stack"}
+    polarity = {"positive", "negative"}
+    assert enabled(widget) == segment
+    press(widget.new_prompts)
+    assert enabled(widget) == segment | polarity
+    widget.session.shapes_layer.add_rectangles(corners(FIRST, 4))
+    press(widget.segment_slice)
+    assert enabled(widget) == polarity | {"cancel"}
+    slow.go.set()
+    wait(widget)
+    assert enabled(widget) == segment | polarity | {"accept", "discard"}
+    press(widget.accept)
+    assert enabled(widget) == segment | polarity
+
+
+def test_polarity_buttons_follow_the_chosen_points(
+    make_widget: Any, stack: np.ndarray
+) -> None:
+    viewer = ViewerModel()
+    viewer.add_image(stack)
+    points = viewer.add_points(ndim=3)
+    widget = make_widget(viewer)
+    assert "positive" not in enabled(widget)
+    widget.points.select(points)
+    assert {"positive", "negative"} <= enabled(widget)
+    viewer.layers.remove(points)
+    assert not {"positive", "negative"} & enabled(widget)
+
+
+def test_new_prompt_layers_are_ready_to_draw(widget: SamWidget) -> None:
+    session = widget.session
+    assert widget._viewer.layers.selection.active is session.shapes_layer
+    assert session.shapes_layer is not None
+    assert session.points_layer is not None
+    assert session.shapes_layer.mode == "add_rectangle"
+    assert session.points_layer.mode == "add"
+    assert widget.points.layer is session.points_layer
+    assert widget.shapes.layer is session.shapes_layer
+
+
+# -- the main job --------------------------------------------------------------
+
+
+def test_segment_look_accept(widget: SamWidget, wait: Any, stack: np.ndarray) -> None:
+    viewer = widget._viewer
+    press(widget.segment_slice)
+    wait(widget)
+    assert "1 object in the preview" in widget.status.value
+    preview = viewer.layers["SAM preview"]
+    assert np.count_nonzero(preview.data) == np.count_nonzero(stack[4, :, :30] > 127)
+    press(widget.accept)
+    assert "SAM preview" not in viewer.layers
+    labels = viewer.layers["SAM labels"]
+    truth = np.zeros(stack.shape, bool)
+    truth[4, :, :30] = stack[4, :, :30] > 127
+    np.testing.assert_array_equal(labels.data == 1, truth)
+    assert "label 1" in widget.status.value
+    assert widget.labels_layer.layer is labels
+    assert not sentences()
+
+
+def test_the_next_object_goes_into_the_same_labels(
+    widget: SamWidget, wait: Any
+) -> None:
+    for box in (None, SECOND):
+        if box is not None:
+            widget.session.shapes_layer.add_rectangles(corners(box, 4))
+        press(widget.segment_slice)
+        wait(widget)
+        press(widget.accept)
+    layers = [la for la in widget._viewer.layers if la.name.startswith("SAM labels")]
+    assert len(layers) == 1
+    assert set(np.unique(layers[0].data)) == {0, 1, 2}
+
+
+def test_the_preview_follows_the_slider(widget: SamWidget, wait: Any) -> None:
+    viewer = widget._viewer
+    press(widget.segment_stack)
+    wait(widget)
+    shown = {}
+    for step in (0, 3, 4):
+        viewer.dims.set_current_step(0, step)
+        shown[step] = viewer.layers["SAM preview"].visible
+    assert shown == {0: False, 3: True, 4: True}
+    viewer.dims.ndisplay = 3
+    assert "SAM preview" not in viewer.layers
+    viewer.dims.ndisplay = 2
+    assert viewer.layers["SAM preview"].visible
+
+
+def test_discard_takes_the_preview_away(widget: SamWidget, wait: Any) -> None:
+    press(widget.segment_slice)
+    wait(widget)
+    press(widget.discard)
+    assert "SAM preview" not in widget._viewer.layers
+    assert "SAM labels" not in widget._viewer.layers
+
+
+def test_nothing_left_to_write_is_said(widget: SamWidget, wait: Any) -> None:
+    for _ in range(2):
+        widget.session.shapes_layer.data = [corners(FIRST, 4)]
+        press(widget.segment_slice)
+        wait(widget)
+        press(widget.accept)
+    assert "pixels were kept for other objects" in sentences()[-1]
+    assert "Wrote label" not in widget.status.value
+    assert widget._viewer.layers["SAM labels"].data.max() == 1
+
+
+def test_two_widgets_on_two_viewers(
+    make_widget: Any, bright: Any, stack: np.ndarray, wait: Any
+) -> None:
+    widgets = []
+    for box in (FIRST, SECOND):
+        viewer = ViewerModel()
+        viewer.add_image(stack[4], contrast_limits=(0, 255))
+        widget = make_widget(viewer, bright)
+        press(widget.new_prompts)
+        widget.session.shapes_layer.add_rectangles(corners(box))
+        widgets.append(widget)
+    for widget in widgets:
+        press(widget.segment_slice)
+    for widget in widgets:
+        wait(widget)
+        press(widget.accept)
+    first, second = (w._viewer.layers["SAM labels"].data for w in widgets)
+    assert (first[15, 20], first[28, 38]) == (1, 0)
+    assert (second[15, 20], second[28, 38]) == (0, 1)
+
+
+# -- refusals and accidents ----------------------------------------------------
+
+
+def test_a_refusal_is_a_notification_and_changes_nothing(widget: SamWidget) -> None:
+    widget._viewer.dims.set_current_step(0, 1)
+    layers = list(widget._viewer.layers)
+    press(widget.segment_slice)
+    assert "on other slices" in sentences()[-1]
+    assert list(widget._viewer.layers) == layers
+    assert widget.segment_slice.enabled
+    assert not widget.cancel.enabled
+
+
+def test_an_error_in_the_model_is_a_notification(
+    widget: SamWidget, wait: Any, bright: BrightPredictor
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("the device is out of memory")
+
+    bright.predict_batch = fail  # type: ignore[method-assign]
+    press(widget.segment_slice)
+    wait(widget)
+    assert sentences() == ["the device is out of memory"]
+    assert widget.session.result is None
+    assert widget.segment_slice.enabled
+
+
+def test_cancel_writes_nothing_and_leaves_the_widget_idle(
+    widget: SamWidget, slow: SlowPredictor, qtbot: Any, wait: Any
+) -> None:
+    widget.session.model = slow
+    layers = list(widget._viewer.layers)
+    for button in (widget.segment_slice, widget.segment_stack):
+        slow.asked.clear()
+        slow.go.clear()
+        press(button)
+        assert slow.asked.wait(10)
+        press(widget.cancel)
+        assert not widget.cancel.enabled
+        assert not widget.progress.visible
+        assert widget.segment_slice.enabled
+        slow.go.set()
+        qtbot.wait(100)
+        assert widget.session.result is None
+        assert list(widget._viewer.layers) == layers
+    press(widget.segment_slice)
+    wait(widget)
+    assert widget.session.result is not None
+    assert not sentences()
+
+
+def test_an_image_deleted_while_a_job_runs(
+    widget: SamWidget, slow: SlowPredictor, wait: Any
+) -> None:
+    widget.session.model = slow
+    press(widget.segment_slice)
+    assert slow.asked.wait(10)
+    widget._viewer.layers.remove("balls")
+    slow.go.set()
+    wait(widget)
+    assert "image was removed" in sentences()[-1]
+    assert widget.session.result is None
+    assert enabled(widget) <= {"positive", "negative"}
+
+
+def test_an_image_deleted_under_its_preview(widget: SamWidget, wait: Any) -> None:
+    press(widget.segment_slice)
+    wait(widget)
+    widget._viewer.layers.remove("balls")
+    assert "SAM preview" not in widget._viewer.layers
+    assert not widget.accept.enabled
+
+
+def test_the_preview_can_be_removed_and_the_object_accepted(
+    widget: SamWidget, wait: Any
+) -> None:
+    press(widget.segment_slice)
+    wait(widget)
+    widget._viewer.layers.remove("SAM preview")
+    assert "SAM preview" not in widget._viewer.layers
+    press(widget.accept)
+    assert widget._viewer.layers["SAM labels"].data.any()
+
+
+def test_all_layers_deleted_under_a_waiting_object(
+    widget: SamWidget, wait: Any
+) -> None:
+    press(widget.segment_slice)
+    wait(widget)
+    widget._viewer.layers.clear()
+    assert enabled(widget) == set()
+    assert not sentences()
+
+
+@pytest.mark.parametrize("content", [b"PK not really", b"", None])
+def test_a_damaged_model_file_is_a_sentence(
+    widget: SamWidget, wait: Any, tmp_path: Path, content: bytes | None
+) -> None:
+    broken = tmp_path / "broken.pth"
+    if content is not None:
+        broken.write_bytes(content)
+    widget.model.value = "own file ..."
+    assert widget.session.model != "lite_medsam"
+    widget.model_file.value = broken
+    press(widget.segment_slice)
+    wait(widget)
+    assert len(sentences()) == 1
+    assert "broken.pth" in sentences()[0]
+    assert "Traceback" not in sentences()[0]
+    assert widget.segment_slice.enabled
+    assert widget.session.result is None
+
+
+def test_own_file_without_a_file_is_a_sentence(widget: SamWidget, wait: Any) -> None:
+    widget.model.value = "own file ..."
+    press(widget.segment_slice)
+    wait(widget)
+    assert len(sentences()) == 1
+    assert widget.segment_slice.enabled
+
+
+def test_the_model_is_kept_after_its_first_use(
+    widget: SamWidget, wait: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads: list[Any] = []
+
+    def load(model: Any, **_: Any) -> BrightPredictor:
+        loads.append(model)
+        return BrightPredictor(str(model))
+
+    monkeypatch.setattr("napari_sam.loading.load_model", load)
+    widget.model.value = "mobile_sam"
+    for _ in range(2):
+        press(widget.segment_slice)
+        wait(widget)
+    assert loads == ["mobile_sam"]
+    widget.model.value = "lite_medsam"
+    press(widget.segment_slice)
+    wait(widget)
+    assert loads == ["mobile_sam", "lite_medsam"]
+
+
+# -- windows -------------------------------------------------------------------
+
+
+def test_a_widget_closed_while_a_job_runs(
+    make_napari_viewer: Any, slow: SlowPredictor, stack: np.ndarray, qtbot: Any
+) -> None:
+    viewer = make_napari_viewer()
+    widget = with_a_box(SamWidget(viewer), stack)
+    dock = viewer.window.add_dock_widget(widget, name="closing")
+    widget.session.model = slow
+    press(widget.segment_slice)
+    assert slow.asked.wait(10)
+    with qtbot.capture_exceptions() as exceptions:
+        viewer.window.remove_dock_widget(dock)
+        widget.native.deleteLater()
+        qtbot.wait(50)
+        slow.go.set()
+        qtbot.wait(100)
+        viewer.dims.set_current_step(0, 2)
+        viewer.add_image(np.zeros((4, 4)))
+        viewer.layers.clear()
+    assert not exceptions
+    assert not sentences()
+
+
+@pytest.mark.parametrize("closed", ["dock widget", "viewer"])
+def test_closing_with_a_waiting_object(
+    make_napari_viewer: Any,
+    bright: BrightPredictor,
+    stack: np.ndarray,
+    wait: Any,
+    qtbot: Any,
+    closed: str,
+) -> None:
+    viewer = make_napari_viewer()
+    widget = SamWidget(viewer)
+    widget.session.model = bright
+    dock = viewer.window.add_dock_widget(widget)
+    with_a_box(widget, stack)
+    press(widget.segment_slice)
+    wait(widget)
+    with qtbot.capture_exceptions() as exceptions:
+        if closed == "viewer":
+            viewer.close()
+            qtbot.wait(50)
+        else:
+            viewer.window.remove_dock_widget(dock)
+            widget.native.deleteLater()
+            qtbot.waitUntil(lambda: "SAM preview" not in viewer.layers, timeout=LONG)
+    assert not exceptions
+    assert not sentences()

@@ -1,0 +1,313 @@
+"""Axes and pixel sizes survive the way from a TIFF file to labels and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from napari_sam.tiff import TiffImage, read_tiff, write_labels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHAPE = (2, 3, 5, 6)
+
+
+def counted(axes: str) -> np.ndarray:
+    """Different numbers in every voxel; as many axes as there are letters."""
+    shape = SHAPE[-len(axes) :]
+    return np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+
+
+def write_ome(path: Path, data: np.ndarray, axes: str, **metadata: Any) -> Path:
+    sizes = {"PhysicalSizeZ": 2.0, "PhysicalSizeY": 0.5, "PhysicalSizeX": 0.25}
+    units = {f"{name}Unit": "nm" for name in sizes}
+    metadata = {"axes": axes, **sizes, **units, **metadata}
+    tifffile.imwrite(path, data, ome=True, photometric="minisblack", metadata=metadata)
+    return path
+
+
+def write_ij(path: Path, data: np.ndarray, axes: str, **metadata: Any) -> Path:
+    tifffile.imwrite(
+        path,
+        data,
+        imagej=True,
+        resolution=(4, 2),
+        metadata={"axes": axes, "unit": "micron", **metadata},
+    )
+    return path
+
+
+@pytest.mark.parametrize("axes", ["YX", "ZYX", "TYX", "CYX", "TZYX", "CZYX", "TCYX"])
+def test_a_round_trip_keeps_axes_values_and_pixel_size(
+    tmp_path: Path, axes: str
+) -> None:
+    image = read_tiff(write_ome(tmp_path / "image.ome.tif", counted(axes), axes))
+    assert (image.axes, image.unit) == (axes, "nm")
+    assert image.scale == (2.0 if "Z" in axes else image.scale[0], 0.5, 0.25)  # type: ignore[index]
+    path = write_labels(tmp_path / "labels.tif", image.data, image)
+    again = read_tiff(path)
+    assert_array_equal(again.data, counted(axes))
+    assert (again.axes, again.unit) == (axes, "nm")
+    assert again.scale is not None
+    assert again.scale[1:] == (0.5, 0.25)
+    assert again.scale[0] == (2.0 if "Z" in axes else 1.0)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    axes=st.sampled_from(["YX", "ZYX", "TZYX"]),
+    scale=st.none() | st.tuples(*[st.floats(1e-6, 1e6)] * 3),
+    top=st.integers(0, 2**31 - 1),
+)
+def test_labels_come_back_as_they_were(
+    tmp_path: Path, axes: str, scale: Any, top: int
+) -> None:
+    labels = np.zeros(SHAPE[-len(axes) :], np.int32)
+    labels[..., 2:, 3:] = top
+    like = TiffImage(labels, axes, scale, "µm" if scale else None)
+    again = read_tiff(write_labels(tmp_path / "labels.tif", labels, like))
+    assert_array_equal(again.data, labels)
+    if scale is None:
+        assert again.scale is None
+    else:
+        assert again.scale is not None
+        kept = scale if "Z" in axes else (1.0, *scale[1:])
+        assert again.scale == pytest.approx(kept)
+        assert again.unit == "µm"
+
+
+def test_other_readers_find_axes_and_pixel_size(tmp_path: Path) -> None:
+    like = TiffImage(np.zeros((3, 5, 6, 3)), "ZYXS", (2.0, 0.5, 0.25), "µm")
+    path = write_labels(tmp_path / "labels.tif", np.ones((3, 5, 6), np.int32), like)
+    with tifffile.TiffFile(path) as file:
+        assert file.is_ome
+        assert (file.series[0].axes, file.series[0].shape) == ("ZYX", (3, 5, 6))
+        pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
+    sizes = [pixels[f"PhysicalSize{name}"] for name in "ZYX"]
+    assert sizes == [2.0, 0.5, 0.25]
+    assert {pixels[f"PhysicalSize{name}Unit"] for name in "ZYX"} == {"µm"}
+
+
+@pytest.mark.parametrize(
+    ("top", "dtype"), [(0, np.uint16), (65535, np.uint16), (65536, np.int32)]
+)
+def test_labels_take_16_bits_when_they_fit(
+    tmp_path: Path, top: int, dtype: type
+) -> None:
+    labels = np.array([[0, top]], np.int32)
+    path = write_labels(tmp_path / "labels.tif", labels, TiffImage(labels, "YX"))
+    again = tifffile.imread(path)
+    assert again.dtype == dtype
+    assert again.max() == top
+
+
+def test_negative_numbers_do_not_wrap(tmp_path: Path) -> None:
+    labels = np.array([[-1, 3]], np.int32)
+    path = write_labels(tmp_path / "labels.tif", labels, TiffImage(labels, "YX"))
+    assert_array_equal(tifffile.imread(path), labels)
+
+
+@pytest.mark.parametrize("unit", ["micron", "um", "\\u00B5m"])
+def test_pixel_sizes_of_imagej(tmp_path: Path, unit: str) -> None:
+    path = write_ij(tmp_path / "ij.tif", counted("ZYX"), "ZYX", unit=unit, spacing=1.5)
+    image = read_tiff(path)
+    assert (image.axes, image.unit) == ("ZYX", "µm")
+    assert image.scale == pytest.approx((1.5, 0.5, 0.25))
+
+
+def test_spacings_of_imagej_may_be_negative(tmp_path: Path) -> None:
+    path = write_ij(tmp_path / "ij.tif", counted("ZYX"), "ZYX", spacing=-1.5)
+    assert read_tiff(path).scale == pytest.approx((1.5, 0.5, 0.25))
+
+
+def test_imagej_hyperstacks(tmp_path: Path) -> None:
+    data = counted("TZYX")[:, :, None]  # T, Z, C, Y, X
+    image = read_tiff(write_ij(tmp_path / "ij.tif", data, "TZCYX", spacing=1.5))
+    assert image.select(T=1).axes == "ZYX"
+    assert_array_equal(image.select(T=1).data, data[1, :, 0])
+
+
+def test_without_metadata_there_is_no_pixel_size(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "plain.tif", counted("YX"))
+    image = read_tiff(tmp_path / "plain.tif")
+    assert (image.axes, image.scale, image.unit) == ("YX", None, None)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((5, 6), "YX"), ((3, 5, 6), "ZYX"), ((2, 3, 5, 6), "TZYX")],
+)
+def test_axes_without_names_are_slices_then_times(
+    tmp_path: Path, shape: tuple[int, ...], axes: str
+) -> None:
+    data = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    path = tmp_path / "plain.tif"
+    tifffile.imwrite(path, data, photometric="minisblack")
+    image = read_tiff(path)
+    assert image.axes == axes
+    assert_array_equal(image.data, data)
+    again = read_tiff(write_labels(tmp_path / "labels.tif", data, image))
+    assert again.axes == axes
+
+
+def test_pages_written_one_by_one_are_slices(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as file:
+        for page in counted("ZYX"):
+            file.write(page, contiguous=False, metadata=None)
+    image = read_tiff(tmp_path / "pages.tif")
+    assert image.axes == "ZYX"
+    assert_array_equal(image.data, counted("ZYX"))
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_colour_is_last_however_it_is_stored(tmp_path: Path, planar: str) -> None:
+    colour = np.arange(90, dtype=np.uint8).reshape(5, 6, 3)
+    stored = colour if planar == "contig" else np.moveaxis(colour, -1, 0)
+    path = tmp_path / "rgb.tif"
+    tifffile.imwrite(path, stored, photometric="rgb", planarconfig=planar)
+    image = read_tiff(path)
+    assert (image.axes, image.rgb) == ("YXS", True)
+    assert_array_equal(image.plane(), colour)
+    labels = colour[..., 0]
+    again = read_tiff(write_labels(tmp_path / "labels.tif", labels, image))
+    assert (again.axes, again.rgb) == ("YX", False)
+
+
+def test_colour_stacks(tmp_path: Path) -> None:
+    colour = np.zeros((4, 5, 6, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "rgb.tif", colour, photometric="rgb")
+    image = read_tiff(tmp_path / "rgb.tif")
+    assert (image.axes, image.rgb) == ("ZYXS", True)
+    assert image.volume().shape == colour.shape
+    assert image.select(Z=1).plane().shape == (5, 6, 3)
+
+
+def test_select_takes_one_index_and_drops_single_axes() -> None:
+    data = np.arange(2 * 3 * 4 * 5 * 6).reshape(2, 1, 4, 5, 6 * 3)
+    image = TiffImage(data, "TCZYX", (2.0, 0.5, 0.25), "µm")
+    stack = image.select(T=1)
+    assert (stack.axes, stack.scale, stack.unit) == ("ZYX", image.scale, "µm")
+    assert_array_equal(stack.volume(), data[1, 0])
+    plane = image.select(T=1, Z=2)
+    assert plane.axes == "YX"
+    assert_array_equal(plane.plane(), data[1, 0, 2])
+
+
+def test_rows_and_columns_of_length_one_stay() -> None:
+    assert TiffImage(np.zeros((1, 1, 1)), "ZYX").select().axes == "YX"
+
+
+@pytest.mark.parametrize(
+    ("indices", "sentence"),
+    [
+        ({"C": 0}, "axes TZYX: there is no axis C"),
+        ({"T": 2}, "Axis T has indices 0 to 1, not 2"),
+        ({"T": -1}, "Axis T has indices 0 to 1, not -1"),
+        ({"T": 0, "Z": 3}, "Axis Z has indices 0 to 2, not 3"),
+    ],
+)
+def test_select_refuses_what_is_not_there(
+    indices: dict[str, int], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        TiffImage(counted("TZYX"), "TZYX").select(**indices)
+
+
+def test_planes_and_stacks_are_not_mistaken_for_each_other() -> None:
+    with pytest.raises(ValueError, match=r"axes ZYX, .* choose one plane with --index"):
+        TiffImage(counted("ZYX"), "ZYX").plane()
+    with pytest.raises(
+        ValueError, match=r"axes TZYX, .* choose one stack with --index"
+    ):
+        TiffImage(counted("TZYX"), "TZYX").volume()
+    with pytest.raises(ValueError, match=r"is one plane .* not a stack"):
+        TiffImage(counted("YX"), "YX").volume()
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*none\.tif"):
+        read_tiff(tmp_path / "none.tif")
+    with pytest.raises(FileNotFoundError, match="There is no file"):
+        read_tiff(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"II*\0", b"\x89PNG\r\n\x1a\n" + bytes(99)])
+def test_files_that_are_no_tiff(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "image.tif"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"image\.tif cannot be read as TIFF"):
+        read_tiff(path)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damage=st.dictionaries(st.integers(0, 10**6), st.binary(min_size=1, max_size=9)))
+def test_damaged_files_give_a_sentence_or_an_image(
+    tmp_path: Path, damage: dict[int, bytes]
+) -> None:
+    whole = write_labels(
+        tmp_path / "whole.tif",
+        np.random.default_rng(5).integers(0, 99, (3, 20, 20)),
+        TiffImage(np.zeros((3, 20, 20)), "ZYX", (2.0, 0.5, 0.5), "µm"),
+    )
+    content = bytearray(whole.read_bytes())
+    for place, garbage in damage.items():
+        at = place % len(content)
+        content[at : at + len(garbage)] = garbage
+    path = tmp_path / "damaged.tif"
+    path.write_bytes(content)
+    try:
+        read_tiff(path)
+    except ValueError as error:
+        assert "cannot be read as TIFF" in str(error)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_truncated_files(tmp_path: Path, share: float) -> None:
+    labels = np.random.default_rng(5).integers(0, 99, (3, 40, 40))
+    path = write_labels(tmp_path / "image.tif", labels, TiffImage(labels, "ZYX"))
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(ValueError, match=r"image\.tif cannot be read as TIFF \(.+\)"):
+        read_tiff(path)
+
+
+@pytest.mark.parametrize("existing", [None, b"an older result"])
+def test_a_failing_write_leaves_everything_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bytes | None
+) -> None:
+    def half(path: Any, *_: Any, **__: Any) -> None:
+        with open(path, "wb") as file:
+            file.write(b"II*")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(tifffile, "imwrite", half)
+    path = tmp_path / "labels.tif"
+    if existing is not None:
+        path.write_bytes(existing)
+    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    labels = counted("YX")
+    with pytest.raises(OSError, match="No space left"):
+        write_labels(path, labels, TiffImage(labels, "YX"))
+    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_labels_of_another_shape_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="axes"):
+        write_labels(
+            tmp_path / "labels.tif", counted("YX"), TiffImage(counted("ZYX"), "ZYX")
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_older_result_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    path.write_bytes(b"an older result")
+    assert write_labels(path, counted("YX"), TiffImage(counted("YX"), "YX")) == path
+    assert_array_equal(read_tiff(path).data, counted("YX"))
+    assert [p.name for p in tmp_path.iterdir()] == ["labels.tif"]
