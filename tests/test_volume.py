@@ -280,6 +280,19 @@ def test_the_order_of_results_does_not_matter(order: list[int]) -> None:
     assert set(np.unique(ahead.labels)) == {0, 1, 4, 7}
 
 
+@pytest.mark.parametrize("certain", [1, 2])
+def test_overlaps_go_to_the_larger_logit(certain: int) -> None:
+    stack = Stack(np.full((1, 20, 20), BRIGHT, np.uint8))
+    results = []
+    for object_id, corner in ((1, 0), (2, 5)):
+        world = World(gain=10.0 if object_id == certain else 1.0)
+        box = Prompt(box=(corner, corner, corner + 9, corner + 9))
+        results += propagate(stack, {object_id: {0: box}}, world)
+    labels = assemble(stack, results).labels[0]
+    assert (labels[5:10, 5:10] == certain).all()
+    assert np.count_nonzero(labels == 3 - certain) == 100 - 25
+
+
 @pytest.mark.parametrize("gain", [1e-12, 1e-6, 1.0, 1e6])
 def test_masks_survive_half_precision(gain: float) -> None:
     out = follow(lit(BALL), {1: {6: box_on(BALL, 6)}}, World(gain=gain))
