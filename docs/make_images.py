@@ -10,7 +10,6 @@ import napari
 import numpy as np
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEventLoop, QTimer
-from qtpy.QtWidgets import QApplication
 
 from napari_sam import samples
 
@@ -31,12 +30,10 @@ def corners(box: np.ndarray) -> np.ndarray:
 
 def open_viewer(sample: str) -> tuple[napari.Viewer, object]:
     viewer = napari.Viewer(show=True)
-    window = QApplication.activeWindow() or QApplication.topLevelWidgets()[0].window()
     viewer.window.resize(*SIZE)
     viewer.open_sample("napari-sam", sample)
     _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
     rest(1)
-    del window
     return viewer, widget
 
 

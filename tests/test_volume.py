@@ -19,9 +19,9 @@ from napari_sam.cache import EmbeddingCache
 from napari_sam.image import to_uint8
 from napari_sam.predictor import Prediction, Predictor
 from napari_sam.prompts import Prompt
+from napari_sam.stack import Stack
 from napari_sam.volume import (
     PropagationOptions,
-    Stack,
     VolumeResult,
     assemble,
     border_contrast,

@@ -12,9 +12,9 @@ from napari_sam.masks import labels_from_logits
 from napari_sam.models import DEFAULT_MODEL
 from napari_sam.predictor import Predictor
 from napari_sam.prompts import Prompt
+from napari_sam.stack import Stack
 from napari_sam.volume import (
     PropagationOptions,
-    Stack,
     VolumeResult,
     assemble,
     check_prompts,

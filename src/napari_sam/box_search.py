@@ -242,7 +242,7 @@ def _parts_with(
     """Keep the connected parts with positive points; all when there are none."""
     from skimage.measure import label
 
-    labels = label(mask, connectivity=1)  # type: ignore[no-untyped-call]
+    labels = label(mask, connectivity=1)
     chosen = np.unique(labels[positives])
     chosen = chosen[chosen > 0]
     return np.isin(labels, chosen) if len(chosen) else mask

@@ -214,8 +214,9 @@ def _segment(options: argparse.Namespace) -> None:
 
 
 def _volume(options: argparse.Namespace) -> None:
+    from napari_sam.stack import Stack
     from napari_sam.tiff import read_tiff, write_labels
-    from napari_sam.volume import Stack, assemble, check_prompts, propagate
+    from napari_sam.volume import assemble, check_prompts, propagate
 
     output = _output(options)
     image = read_tiff(options.image).select(**_index(options.index))

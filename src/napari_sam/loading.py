@@ -73,6 +73,16 @@ def load_model(
             f"{str(model)!r} is neither a known model ({', '.join(MODELS)}) nor a "
             "file or folder that exists."
         )
+    return _load_file(path, device, config, family)
+
+
+def _load_file(
+    path: Path,
+    device: str | torch.device | None,
+    config: SamConfig | None,
+    family: Family | None,
+) -> Predictor:
+    """Load weights that are named by their place, not by a registry name."""
     known = _find_spec(path) if path.is_file() else None
     if known is not None and family in (None, known.family):
         return _predictor(path, known, device, config)

@@ -32,6 +32,21 @@ def mask_to_box(mask: NDArray[np.bool_]) -> NDArray[np.float64] | None:
     return np.array([rows[0], cols[0], rows[-1], cols[-1]], dtype=float)
 
 
+def mask_to_window(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
+    """Rows and columns that just hold a mask of the plane; None for an empty mask."""
+    box = mask_to_box(mask)
+    if box is None:
+        return None
+    row, col, last_row, last_col = (int(side) for side in box)
+    return slice(row, last_row + 1), slice(col, last_col + 1)
+
+
+def window_at(origin: tuple[int, int], shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of a crop of this shape whose first pixel is `origin`."""
+    (row, col), (height, width) = origin, shape
+    return slice(row, row + height), slice(col, col + width)
+
+
 def masks_to_boxes(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Tight boxes of (K, H, W) masks, (K, 4); NaN for empty masks."""
     rows: NDArray[np.bool_] = np.any(masks, axis=2)

@@ -298,8 +298,19 @@ class Predictor:
                 dense = self.model.prompt_encoder.dense(torch.stack(inputs))
             tokens = self.model.prompt_encoder.tokens(points, labels, boxes)
             tokens = tokens.expand(len(prompts), -1, -1)
-            several = multimask_output and PREPROCESSING[self.family].multimask_output
-            return self._decoder.decode(embedding.terms, tokens, dense, several)
+        several = multimask_output and PREPROCESSING[self.family].multimask_output
+        return self._decode_tokens(embedding, tokens, dense, several)
+
+    @torch.inference_mode()
+    def _decode_tokens(
+        self, embedding: Embedding, tokens: Tensor, dense: Tensor | None, several: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (K, M, m, m) and the scores (K, M) that this family deserves."""
+        logits, scores = self._decoder.decode(embedding.terms, tokens, dense, several)
+        if self.family == "medsam":
+            # MedSAM did not train the decoder's own estimate.
+            scores = torch.as_tensor(stability(logits.cpu().numpy()))
+        return logits, scores
 
     def _to_xy(self, rc: NDArray[np.float64]) -> Tensor:
         """(..., 2) rows and columns to float32 x and y on the device."""
@@ -323,8 +334,6 @@ class Predictor:
         self, frame: Frame, logits: Tensor, scores: Tensor, method: Method
     ) -> Prediction:
         """Bring the (M, m, m) answers to one prompt back to the plane."""
-        if self.family == "medsam" and method != "box search":
-            scores = torch.as_tensor(stability(logits.cpu().numpy()))
         order = torch.argsort(scores, descending=True, stable=True).tolist()
         candidates = tuple(
             Prediction(
@@ -351,15 +360,9 @@ class Predictor:
             boxes: NDArray[np.float64],
         ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             corners = self._to_xy(boxes.reshape(-1, 2, 2) * step).flatten(1)
-            with torch.inference_mode():
-                tokens = self.model.prompt_encoder.tokens(boxes=corners)
-                logits, scores = self._decoder.decode(
-                    embedding.terms, tokens, None, False
-                )
-            masks = logits[:, 0].cpu().numpy()
-            if self.family == "medsam":
-                return masks, np.asarray(stability(masks), np.float32)
-            return masks, scores[:, 0].cpu().numpy()
+            tokens = self.model.prompt_encoder.tokens(boxes=corners)
+            logits, scores = self._decode_tokens(embedding, tokens, None, False)
+            return logits[:, 0].cpu().numpy(), scores[:, 0].float().cpu().numpy()
 
         found = search_boxes(decode, prompt, frame.mask_shape)
         return self._prediction(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_sam.cache import EmbeddingCache
-from napari_sam.image import data_limits, to_uint8
-from napari_sam.masks import mask_iou, mask_to_box
+from napari_sam.masks import mask_iou, mask_to_box, mask_to_window, window_at
 from napari_sam.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -19,12 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.predictor import Embedding, Prediction, Predictor
+    from napari_sam.stack import Stack
 
 Status = Literal["prompted", "propagated", "stopped"]
 ObjectPrompts = dict[int, dict[int, Prompt]]
-
-# Contrast limits of a stack come from this many planes, spread evenly.
-_SAMPLED_PLANES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +80,7 @@ class SliceResult:
     @property
     def region(self) -> tuple[slice, slice]:
         """Rows and columns of the crop on the plane."""
-        (row, col), (height, width) = self.origin, self.logits.shape
-        return slice(row, row + height), slice(col, col + width)
+        return window_at(self.origin, self.logits.shape)
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -108,93 +104,6 @@ class VolumeResult:
 
     labels: NDArray[np.int32]
     slices: tuple[SliceResult, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stack:
-    """The planes of a volume along one axis, read one at a time.
-
-    Parameters
-    ----------
-    data : array-like
-        numpy, dask, zarr or anything that is indexed like them; colour last.
-    axis : int
-        The axis that is walked along.
-    rgb : bool
-        The last axis is colour.
-    fixed : mapping
-        {axis: index} of further axes (time, channel) that stay where they are;
-        both may count from the end. Two axes must remain: the rows and columns
-        of the planes.
-    """
-
-    data: Any
-    axis: int = 0
-    rgb: bool = False
-    fixed: Mapping[int, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        ndim = len(self.data.shape) - self.rgb
-        if ndim - len(self.fixed) != 3:
-            raise ValueError(
-                f"The volume has shape {tuple(self.data.shape)}: give three axes "
-                "(and a last one of 3 or 4 for colour); pick a time point or channel "
-                "first."
-            )
-        fixed = {}
-        for axis, index in self.fixed.items():
-            if not (-ndim <= axis < ndim) or axis % ndim in fixed:
-                raise ValueError(
-                    f"fixed={dict(self.fixed)} does not name different axes of a "
-                    f"volume of shape {self.shape}."
-                )
-            size = self.shape[axis]
-            if not -size <= index < size:
-                raise ValueError(
-                    f"Axis {axis} of the volume has indices 0 to {size - 1}, not "
-                    f"{index}: choose one of them."
-                )
-            fixed[axis % ndim] = index % size
-        if not -ndim <= self.axis < ndim or self.axis % ndim in fixed:
-            raise ValueError(
-                f"axis={self.axis} is not an axis of a volume of shape {self.shape} "
-                "that can be walked along."
-            )
-        object.__setattr__(self, "axis", self.axis % ndim)
-        object.__setattr__(self, "fixed", fixed)
-
-    def __len__(self) -> int:
-        return self.shape[self.axis]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the data and of its labels, without colour."""
-        shape = tuple(int(size) for size in self.data.shape)
-        return shape[:-1] if self.rgb else shape
-
-    @property
-    def plane_shape(self) -> tuple[int, int]:
-        """(H, W) of a plane."""
-        apart = {self.axis, *self.fixed}
-        rows, cols = (s for i, s in enumerate(self.shape) if i not in apart)
-        return rows, cols
-
-    def at(self, index: int) -> tuple[slice | int, ...]:
-        """Index of one plane in the volume and in its labels."""
-        chosen = {**self.fixed, self.axis: index}
-        return tuple(chosen.get(i, slice(None)) for i in range(len(self.shape)))
-
-    def plane(self, index: int) -> NDArray[Any]:
-        """Read one plane, (H, W) or (H, W, C)."""
-        return np.asarray(self.data[self.at(index)])
-
-    def contrast_limits(self) -> tuple[float, float]:
-        """Limits for all planes alike, from a sample of the whole volume."""
-        count = min(len(self), _SAMPLED_PLANES)
-        chosen = np.unique(np.linspace(0, len(self) - 1, count).round().astype(int))
-        planes = [self.plane(int(i)) for i in chosen]
-        to_uint8(planes[0])  # refuses what is no image, before its limits are taken
-        return data_limits(np.stack(planes))
 
 
 def propagate(
@@ -360,21 +269,16 @@ class _Seen:
     contrast: float
 
     def result(self, object_id: int, index: int, status: Status) -> SliceResult:
-        box = mask_to_box(self.mask)
-        empty = status == "stopped" or box is None
-        low, high = ((0, 0), (0, 0)) if empty else _corners(box)
-        crop = self.logits[low[0] : high[0], low[1] : high[1]]
+        window = None if status == "stopped" else mask_to_window(self.mask)
+        rows, cols = window or (slice(0, 0), slice(0, 0))
+        crop = self.logits[rows, cols]
         # Kept above the smallest float16 so that "inside" survives the cast.
         positive = np.clip(crop, 1e-4, 6e4)
         small = np.where(crop > 0, positive, np.clip(crop, -6e4, 0))
+        origin = rows.start, cols.start
         return SliceResult(
-            object_id, index, self.score, status, low, small.astype(np.float16)
+            object_id, index, self.score, status, origin, small.astype(np.float16)
         )
-
-
-def _corners(box: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    a, b, c, d = (int(v) for v in box)
-    return (a, b), (c + 1, d + 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

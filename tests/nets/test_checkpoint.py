@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from napari_sam.nets.checkpoint import (
-    infer_config,
     load_model_file,
     read_state_dict,
     to_official_keys,
@@ -29,6 +28,7 @@ from napari_sam.nets.config import (
     TinyViTConfig,
 )
 from napari_sam.nets.sam import SamModel
+from napari_sam.nets.sizes import infer_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable

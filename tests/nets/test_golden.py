@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from napari_sam.loading import load_model
-from napari_sam.nets.checkpoint import infer_config, load_model_file, to_official_keys
+from napari_sam.nets.checkpoint import load_model_file, to_official_keys
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.sam import SamModel
+from napari_sam.nets.sizes import infer_config
 from napari_sam.nets.tiny_vit import TinyViT, WindowAttention
 from napari_sam.preprocessing import Frame
 from napari_sam.prompts import Prompt

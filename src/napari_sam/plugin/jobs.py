@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.masks import labels_from_logits, mask_to_box
+from napari_sam.api import paint
+from napari_sam.masks import mask_to_window
 from napari_sam.plugin.labels_writer import Piece
 from napari_sam.volume import assemble, propagate
 
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from napari_sam.plugin.layers import DisplayedPlane
     from napari_sam.predictor import Prediction, Predictor
     from napari_sam.prompts import Prompt
+    from napari_sam.stack import Stack
     from napari_sam.volume import (
         ObjectPrompts,
         PropagationOptions,
         SliceResult,
-        Stack,
         VolumeResult,
     )
 
@@ -96,10 +97,7 @@ class SliceRequest:
         embedding = cache.embed(predictor, pixels, self.contrast_limits)
         yield Progress("Segmenting", 0, 0)
         answers = predictor.predict_batch(embedding, self.prompts)
-        labels = labels_from_logits(
-            (predictor.plane_logits(embedding, answer) for answer in answers),
-            embedding.shape,
-        )
+        labels = paint(predictor, embedding, answers)
         pieces = [
             _piece(number, self.plane.at(), labels == number)
             for number in range(1, len(answers) + 1)
@@ -179,12 +177,11 @@ def _piece(
     number: int, index: tuple[slice | int, ...], mask: np.ndarray[Any, Any]
 ) -> Piece | None:
     """Cut a mask of the plane down to its box."""
-    box = mask_to_box(mask)
-    if box is None:
+    window = mask_to_window(mask)
+    if window is None:
         return None
-    row, col, last_row, last_col = (int(side) for side in box)
-    crop = mask[row : last_row + 1, col : last_col + 1]
-    return Piece(number, index, (row, col), crop)
+    rows, cols = window
+    return Piece(number, index, (rows.start, cols.start), mask[window])
 
 
 def run_to_end(steps: Generator[Progress, None, Result]) -> Result:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.masks import window_at
 from napari_sam.plugin.layers import layer_affine, spatial_shape
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ class Piece:
     index: tuple[slice | int, ...]
     origin: tuple[int, int]
     mask: NDArray[np.bool_]
+
+    @property
+    def region(self) -> tuple[slice, slice]:
+        """Rows and columns of the mask on the plane."""
+        return window_at(self.origin, self.mask.shape)
 
     def coordinates(self) -> tuple[NDArray[np.intp], ...]:
         """One integer array an axis of the image, as `Labels.data_setitem` takes."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.prompts import NEGATIVE, POSITIVE, Prompt
-from napari_sam.volume import Stack
+from napari_sam.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -57,8 +57,7 @@ class Preview:
         plane = np.zeros(shape, np.uint8)
         for piece in pieces:
             if piece.index == index:
-                (row, col), (height, width) = piece.origin, piece.mask.shape
-                plane[row : row + height, col : col + width][piece.mask] = 1
+                plane[piece.region][piece.mask] = 1
         layer = self.layer
         if layer is None:
             layer = self._add(image, _expand(plane, index), index)

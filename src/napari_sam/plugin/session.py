@@ -13,6 +13,7 @@ from napari_sam.plugin.grouping import objects_in_stack, objects_on_plane
 from napari_sam.plugin.jobs import Result, SliceRequest, StackRequest, run_to_end
 from napari_sam.plugin.labels_writer import Written, check_target, write_objects
 from napari_sam.plugin.layers import (
+    DisplayedPlane,
     LayerPrompt,
     collect_prompts,
     display_limits,
@@ -144,7 +145,7 @@ class SamSession:
         """
         from napari.layers import Image
 
-        if self._image_layer is not None and self._image_layer in self.viewer.layers:
+        if self._present(self._image_layer) is not None:
             return self._image_layer
         active = self.viewer.layers.selection.active
         if isinstance(active, Image):
@@ -201,14 +202,23 @@ class SamSession:
             When image, prompts or target cannot be used; the sentence says why.
         """
         image, plane, prompts = self._gather()
-        here = [p for p in prompts if p.slices == plane.index]
-        if not here:
+        question = self._slice_question(image, plane, prompts)
+        if question is None:
             raise ValueError(
                 f"All {len(prompts)} prompts lie on other slices: go to one of those."
                 if prompts
                 else "There are no new prompts: click a point or draw a box on an "
                 "object."
             )
+        return question
+
+    def _slice_question(
+        self, image: Image, plane: DisplayedPlane, prompts: list[LayerPrompt]
+    ) -> Question | None:
+        """The question that the prompts on the plane ask, if there are any."""
+        here = [p for p in prompts if p.slices == plane.index]
+        if not here:
+            return None
         asked = objects_on_plane(here, self.each_prompt_an_object)
         objects = tuple(prompt.within(plane.shape) for prompt in asked)
         request = SliceRequest(full_data(image), plane, display_limits(image), objects)
@@ -240,7 +250,7 @@ class SamSession:
         )
         return Question(request, image, tuple(here))
 
-    def _gather(self) -> tuple[Image, Any, list[LayerPrompt]]:
+    def _gather(self) -> tuple[Image, DisplayedPlane, list[LayerPrompt]]:
         image = self._require_image()
         plane = displayed_plane(image, self.viewer.dims)
         target = self._present(self.labels_layer)
@@ -289,12 +299,11 @@ class SamSession:
         ValueError
             When image, prompts or target cannot be used.
         """
-        _, plane, prompts = self._gather()
-        if not any(p.slices == plane.index for p in prompts):
+        question = self._slice_question(*self._gather())
+        if question is None:
             self._forget()
             self.changed.emit()
             return None
-        question = self.ask_slice()
         self.adopt(question, run_to_end(question.request.run(self.load(), self.cache)))
         assert self._result is not None
         return self._result.predictions[0]
@@ -358,8 +367,7 @@ class SamSession:
 
     def discard(self) -> None:
         """Forget the current object and its prompts; all layers stay."""
-        if self._result is not None:
-            self._release_prompts()
+        self._release_prompts()
         self._forget()
         self.changed.emit()
 
