@@ -69,7 +69,7 @@ def coins() -> Scene:
 
     image = data.coins()
     objects = image > filters.threshold_otsu(image)
-    objects = morphology.closing(objects, morphology.footprint_rectangle((3, 3)))
+    objects = morphology.closing(objects, np.ones((3, 3), np.uint8))
     labels = segmentation.clear_border(measure.label(objects))
     for region in measure.regionprops(labels):
         if region.area <= 100:

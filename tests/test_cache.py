@@ -71,6 +71,18 @@ def test_another_contrast_is_another_entry(
     assert cache.embed(tiny_sam, planes[0]) is first
 
 
+def test_another_full_plane_is_another_entry(
+    tiny_sam: Predictor, planes: list[NDArray[np.uint8]]
+) -> None:
+    cache = EmbeddingCache()
+    first = cache.embed(tiny_sam, planes[0])
+    large = cache.embed(tiny_sam, planes[0], plane_shape=(40, 60))
+    assert (first.shape, large.shape) == ((20, 30), (40, 60))
+    assert cache.embed(tiny_sam, planes[0], plane_shape=(20, 30)) is first
+    assert cache.embed(tiny_sam, planes[0], plane_shape=(40, 60)) is large
+    assert len(cache) == 2
+
+
 def test_another_model_is_another_entry(
     tiny_sam: Predictor, tiny_medsam: Predictor, planes: list[NDArray[np.uint8]]
 ) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_sam.image import data_limits, to_uint8
+from napari_sam.image import data_limits, plane_key, row_blocks, to_uint8
 
 INTEGERS = "int8 int16 uint16 int32 uint32 int64 uint64"
 FLOATS = "float16 float32 float64"
@@ -265,3 +265,98 @@ def test_empty_planes_are_refused(shape: tuple[int, ...]) -> None:
 def test_wrong_limits_are_refused(limits: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="are not two increasing numbers"):
         to_uint8(np.zeros((3, 3)), limits)
+
+
+def test_limits_of_each_channel(rng: np.random.Generator) -> None:
+    rgb = rng.integers(0, 4000, (6, 7, 3), dtype=np.uint16)
+    limits = [(0, 4000), (100, 900), (7, 7)]
+    found = to_uint8(rgb, limits)
+    for channel, pair in enumerate(limits):
+        np.testing.assert_array_equal(
+            found[..., channel], to_uint8(rgb[..., channel], pair)
+        )
+    np.testing.assert_array_equal(found, to_uint8(rgb, np.array(limits)))
+
+
+@pytest.mark.parametrize("limits", [(0, 255), [(0, 255)] * 3])
+def test_8_bits_within_their_own_range_are_not_copied(limits: Any) -> None:
+    plane = np.zeros((4, 5, 3), np.uint8)
+    assert to_uint8(plane, limits) is plane
+
+
+@pytest.mark.parametrize(
+    ("shape", "limits"),
+    [
+        ((3, 4), [(0, 1)] * 3),
+        ((3, 4, 3), [(0, 1)] * 2),
+        ((3, 4, 3), (0, 1, 2)),
+        ((3, 4), 5),
+    ],
+)
+def test_limits_of_other_shapes_are_refused(
+    shape: tuple[int, ...], limits: Any
+) -> None:
+    with pytest.raises(ValueError, match=r"contrast limits have shape .*: give \(low,"):
+        to_uint8(np.zeros(shape), limits)
+
+
+def test_wrong_limits_of_a_channel_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(2\.0, 1\.0\) are not two increasing"):
+        to_uint8(np.zeros((3, 3, 3)), [(0, 1), (2, 1), (0, 1)])
+
+
+# Blocks of rows
+
+
+def plainly(plane: np.ndarray, low: float, high: float) -> np.ndarray:
+    """The mapping in one go, in the precision that the type needs."""
+    values = plane.astype(np.float64 if plane.dtype.itemsize > 2 else np.float32)
+    values = np.where(np.isfinite(values), values, values.dtype.type(low))
+    values = (values - low) * (255 / (high - low))
+    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("dtype", [d for d in DTYPES if d != "uint8"])
+@pytest.mark.parametrize("shape", [(37, 11), (9, 5, 3), (9, 5, 4), (1, 300), (300, 1)])
+def test_mapping_in_blocks_is_mapping_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+    rng: np.random.Generator,
+    dtype: str,
+    shape: tuple[int, ...],
+) -> None:
+    plane = (rng.random(shape) * 200 + 20).astype(dtype)
+    if dtype.startswith("float"):
+        plane[rng.random(shape) < 0.1] = np.nan
+        plane[rng.random(shape) < 0.1] = np.inf
+    expected = plainly(plane[..., :3] if len(shape) == 3 else plane, 30.5, 180)
+    whole = to_uint8(plane)
+    monkeypatch.setattr("napari_sam.image._BLOCK_VALUES", 50)
+    np.testing.assert_array_equal(to_uint8(plane, (30.5, 180)), expected)
+    np.testing.assert_array_equal(to_uint8(plane), whole)
+    if len(shape) == 3:
+        each = to_uint8(plane, [(30.5, 180)] * 3)
+        np.testing.assert_array_equal(each, expected)
+
+
+@pytest.mark.parametrize("shape", [(10, 4), (1, 9), (7, 1), (5, 2, 3), (3, 100)])
+def test_blocks_cover_every_row_once(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr("napari_sam.image._BLOCK_VALUES", 8)
+    rows = [row for block in row_blocks(shape) for row in range(shape[0])[block]]
+    assert rows == list(range(shape[0]))
+
+
+# Planes are told apart by what they show
+
+
+def test_plane_keys(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = rng.integers(0, 256, (6, 4), dtype=np.uint8)
+    changed = pixels.copy()
+    changed[3, 3] ^= 1
+    key = plane_key(pixels)
+    assert plane_key(pixels.copy(order="F")) == key
+    others = [changed, pixels.reshape(4, 6), pixels[..., None].repeat(3, -1)]
+    assert len({plane_key(one) for one in [pixels, *others]}) == 4
+    monkeypatch.setattr("napari_sam.image._BLOCK_VALUES", 8)
+    assert plane_key(pixels) == key

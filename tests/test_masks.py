@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,12 +11,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_sam.masks import (
+    Patch,
+    border_contrast,
     box_iou,
-    labels_from_logits,
+    labels_from_patches,
     mask_iou,
     mask_to_box,
     masks_to_boxes,
+    patch_iou,
     stability,
+    won_masks,
 )
 
 SIDE = 12
@@ -128,15 +134,16 @@ def test_the_order_of_objects_settles_nothing(
     stack = np.array(layers, np.float32).reshape(-1, 6, 7)
     tied = (np.sort(stack, axis=0)[1:] == np.sort(stack, axis=0)[:-1]).any(axis=0)
     order = data.draw(st.permutations(range(len(layers))))
-    labels = labels_from_logits(stack, (6, 7))
-    shuffled = labels_from_logits(stack[list(order)], (6, 7))
+    patches = [Patch((0, 0), layer) for layer in stack]
+    labels = labels_from_patches(patches, (6, 7))
+    shuffled = labels_from_patches([patches[i] for i in order], (6, 7))
     names = np.array([0, *(1 + i for i in order)])
     np.testing.assert_array_equal(names[shuffled][~tied], labels[~tied])
 
 
 @given(layers=st.lists(logits, max_size=4))
 def test_the_most_certain_object_owns_the_pixel(layers: list[np.ndarray]) -> None:
-    labels = labels_from_logits(layers, (6, 7))
+    labels = labels_from_patches([Patch((0, 0), layer) for layer in layers], (6, 7))
     assert labels.dtype == np.int32
     for at, label in np.ndenumerate(labels):
         here = [layer[at] for layer in layers]
@@ -147,5 +154,110 @@ def test_the_most_certain_object_owns_the_pixel(layers: list[np.ndarray]) -> Non
 
 
 def test_no_objects_no_labels() -> None:
-    assert not labels_from_logits([], (3, 4)).any()
-    assert labels_from_logits([], (3, 4)).shape == (3, 4)
+    assert not labels_from_patches([], (3, 4)).any()
+    assert labels_from_patches([], (3, 4)).shape == (3, 4)
+    assert won_masks([]) == []
+
+
+@st.composite
+def patch_lists(draw: st.DrawFn) -> list[Patch]:
+    """Patches of a plane of SIDE x SIDE, many of their logits equal."""
+    patches = []
+    for _ in range(draw(st.integers(0, 5))):
+        row, col = draw(st.tuples(*[st.integers(0, SIDE - 1)] * 2))
+        shape = draw(st.tuples(st.integers(0, SIDE - row), st.integers(0, SIDE - col)))
+        values = draw(hnp.arrays(np.int8, shape, elements=st.integers(-1, 3)))
+        patches.append(Patch((row, col), values.astype(np.float32)))
+    return patches
+
+
+def on_plane(patch: Patch) -> np.ndarray:
+    """The logits of the plane, -1 around the patch."""
+    plane = np.full((SIDE, SIDE), -1.0)
+    plane[patch.region] = patch.logits
+    return plane
+
+
+@given(patches=patch_lists())
+def test_patches_are_settled_like_planes(patches: list[Patch]) -> None:
+    planes = np.array([np.zeros((SIDE, SIDE)), *map(on_plane, patches)])
+    # The first of equal logits wins, and nothing that is not positive does.
+    expected = planes.argmax(axis=0)
+    np.testing.assert_array_equal(labels_from_patches(patches, (SIDE, SIDE)), expected)
+    for number, (patch, won) in enumerate(
+        zip(patches, won_masks(patches), strict=True), start=1
+    ):
+        np.testing.assert_array_equal(won, expected[patch.region] == number)
+
+
+def test_settling_leaves_the_patches() -> None:
+    patches = [Patch((0, i), np.full((3, 3), 1.0 + i)) for i in range(3)]
+    won_masks(patches)
+    assert all(patch.mask.all() for patch in patches)
+
+
+@given(patches=patch_lists())
+def test_patch_iou_is_that_of_the_planes(patches: list[Patch]) -> None:
+    for first in patches:
+        for second in patches:
+            expected = mask_iou(on_plane(first) > 0, on_plane(second) > 0)
+            assert patch_iou(first, second) == expected
+
+
+# How an object stands out from what is around it
+
+DISC = np.hypot(*(np.indices((40, 44)) - np.reshape((15, 18), (2, 1, 1)))) < 12
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64, bool])
+def test_border_contrast_has_the_sign_of_the_object(dtype: Any) -> None:
+    bright = DISC.astype(dtype)
+    dark = (~DISC).astype(dtype)
+    assert border_contrast(bright, DISC) == pytest.approx(1)
+    assert border_contrast(dark, DISC) == pytest.approx(-1)
+    colour = np.stack([bright] * 3, axis=-1)
+    assert border_contrast(colour, DISC) == pytest.approx(1)
+
+
+def test_border_contrast_of_masks_without_a_border() -> None:
+    plane = DISC * 9.0
+    assert border_contrast(plane, np.zeros_like(DISC)) == 0
+    assert border_contrast(plane, np.ones_like(DISC)) == 0
+
+
+def test_border_contrast_leaves_out_what_is_not_finite() -> None:
+    plane = np.where(DISC, 5.0, 2.0)
+    plane[15, 18], plane[0, 0] = np.nan, np.inf
+    assert border_contrast(plane, DISC) == pytest.approx(3)
+    assert border_contrast(np.full_like(plane, np.nan), DISC) == 0
+
+
+@given(
+    mask=hnp.arrays(bool, (8, 9)),
+    plane=hnp.arrays(np.uint8, (8, 9)),
+    low=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+)
+def test_border_contrast_of_a_part_is_that_of_the_whole(
+    mask: np.ndarray, plane: np.ndarray, low: tuple[int, int]
+) -> None:
+    mask[: low[0]] = mask[:, : low[1]] = False
+    part = mask[low[0] :, low[1] :]
+    assert border_contrast(plane, part, low, (8, 9)) == border_contrast(plane, mask)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_border_contrast_on_a_smaller_rendition(factor: int) -> None:
+    plane = np.where(DISC, 90.0, 20.0)
+    zoom = np.ones((factor, factor), bool)
+    large = np.kron(DISC, zoom)
+    expected = border_contrast(plane, DISC)
+    assert border_contrast(plane, large, plane_shape=large.shape) == expected
+    part = large[factor:, 2 * factor :]
+    found = border_contrast(plane, part, (factor, 2 * factor), large.shape)
+    assert found == expected
+
+
+def test_what_a_rendition_does_not_show_has_no_contrast() -> None:
+    speck = np.ones((1, 1), bool)
+    plane = np.arange(25.0).reshape(5, 5)
+    assert border_contrast(plane, speck, (0, 0), (50, 50)) == 0

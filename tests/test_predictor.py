@@ -13,14 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_sam.image import plane_key
 from napari_sam.masks import mask_iou, mask_to_box
-from napari_sam.predictor import Predictor, plane_key
+from napari_sam.predictor import Prediction, Predictor
 from napari_sam.prompts import Prompt
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.predictor import Embedding, Prediction
+    from napari_sam.predictor import Embedding
 
 SHAPE = (40, 60)
 BOX = Prompt(box=[5, 8, 30, 42])
@@ -145,6 +146,64 @@ def test_contrast_limits_reach_the_model(
     assert same.plane_key == other.plane_key
 
 
+# Pyramids
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_a_rendition_stands_for_its_plane(
+    tiny_predictor: Predictor, plane: NDArray[np.uint8], factor: int
+) -> None:
+    """The model sees the same, so the answer is the same, in another place."""
+    shape = SHAPE[0] * factor, SHAPE[1] * factor
+    small = tiny_predictor.embed(plane)
+    large = tiny_predictor.embed(plane, plane_shape=shape)
+    assert large.shape == shape
+    assert large.plane_key == small.plane_key
+    for prompt in (BOX, POINT, Prompt(points=[[9, 9], [30, 50]], labels=[1, 0])):
+        # The search takes points for centres of pixels, the published scripts
+        # scale them from the corner of the plane.
+        near = tiny_predictor.predict(small, prompt)
+        asked = prompt.scaled((factor, factor))
+        if near.method == "box search":
+            points = (prompt.points + 0.5) * factor - 0.5
+            asked = replace(prompt, points=points)
+        far = tiny_predictor.predict(large, asked)
+        np.testing.assert_allclose(far.logits, near.logits, rtol=0, atol=1e-4)
+        assert far.mask.shape == shape
+        centres = np.kron(near.mask, np.ones((factor, factor), bool))
+        # The outline of a random model's mask is all over the plane.
+        assert np.mean(far.mask == centres) > 0.8
+
+
+@pytest.mark.parametrize("shape", [(39, 60), (40, 59), (10, 10)])
+def test_a_rendition_is_not_larger_than_its_plane(
+    tiny_sam: Predictor, plane: NDArray[np.uint8], shape: tuple[int, int]
+) -> None:
+    with pytest.raises(ValueError, match=r"40 x 60 pixels, more than the full plane"):
+        tiny_sam.embed(plane, plane_shape=shape)
+
+
+@pytest.mark.weights
+def test_coins_are_found_on_a_level_of_a_pyramid(
+    default_predictor: Predictor, coins: Any
+) -> None:
+    large = np.kron(coins.image, np.ones((4, 4), np.uint8))
+    level = large.reshape(large.shape[0] // 2, 2, -1, 2).mean((1, 3)).astype(np.uint8)
+    truths = [coins.labels == i for i in range(1, coins.labels.max() + 1)]
+    boxes = [Prompt(box=mask_to_box(truth)).scaled((4, 4)) for truth in truths]
+    clicks = [
+        Prompt(points=[np.argwhere(t).mean(axis=0) * 4 + 1.5]) for t in truths[:4]
+    ]
+    plain = default_predictor.embed(large)
+    reduced = default_predictor.embed(level, plane_shape=large.shape)
+    for prompts in (boxes, clicks):
+        expected = default_predictor.predict_batch(plain, prompts)
+        found = default_predictor.predict_batch(reduced, prompts)
+        for one, other in zip(found, expected, strict=True):
+            assert one.mask.shape == large.shape
+            assert mask_iou(one.mask, other.mask) > 0.97
+
+
 def test_a_volume_is_no_plane(tiny_sam: Predictor) -> None:
     with pytest.raises(ValueError, match=r"shape \(5, 40, 60\): give one plane"):
         tiny_sam.embed(np.zeros((5, 40, 60)))
@@ -165,9 +224,30 @@ def test_a_prediction_agrees_with_itself(
     assert found.logits.dtype == np.float32
     assert found.method == "prompt"
     for candidate in found.candidates:
-        full = tiny_predictor.plane_logits(embedding, candidate)
+        full = candidate.frame.plane_logits(candidate.logits)
         assert full.shape == SHAPE
         np.testing.assert_array_equal(candidate.mask, full > 0)
+        patch = candidate.patch
+        np.testing.assert_array_equal(patch.logits, full[patch.region])
+        assert np.count_nonzero(patch.mask) == np.count_nonzero(candidate.mask)
+
+
+def test_masks_are_made_when_they_are_asked_for(
+    tiny_predictor: Predictor, embedding: Embedding
+) -> None:
+    found = tiny_predictor.predict(embedding, BOX)
+    assert not {"mask", "patch"} & vars(found).keys()
+    assert found.mask is found.mask
+    assert found.patch is found.patch
+
+
+def test_an_empty_mask_has_an_empty_patch(sam_embedding: Embedding) -> None:
+    frame = sam_embedding.frame
+    nothing = np.full((frame.mask_size,) * 2, -3, np.float32)
+    found = Prediction(nothing, 0.1, frame)
+    assert not found.mask.any()
+    assert found.mask.shape == SHAPE
+    assert (found.patch.origin, found.patch.logits.shape) == ((0, 0), (0, 0))
 
 
 def test_a_click_is_ambiguous(tiny_sam: Predictor, sam_embedding: Embedding) -> None:
@@ -273,22 +353,26 @@ def test_box_models_take_the_box_of_a_mask(
     mask: NDArray[Any] = some_mask
     if as_logits:
         mask = embedding.frame.mask_logits(some_mask)
-        some_mask = embedding.frame.plane_logits(_tensor(mask)) > 0
+        some_mask = embedding.frame.plane_logits(mask) > 0
     found = predictor.predict(embedding, Prompt(mask=mask))
     same = predictor.predict(embedding, Prompt(box=mask_to_box(some_mask)))
     assert found.method == "box of the mask"
-    assert_same(replace(found, method="prompt"), _asked(same), atol=1e-5)
-
-
-def _tensor(array: NDArray[Any]) -> Any:
-    import torch
-
-    return torch.from_numpy(array)
+    assert_same(_asked(found), _asked(same), atol=1e-5)
 
 
 def _asked(prediction: Prediction) -> Prediction:
     """Leave the method out of a comparison."""
     return replace(prediction, method="prompt")
+
+
+def test_a_part_of_a_mask_is_as_good_as_the_whole(
+    tiny_predictor: Predictor, embedding: Embedding, some_mask: NDArray[np.bool_]
+) -> None:
+    whole = tiny_predictor.predict(embedding, Prompt(mask=some_mask))
+    for rows, cols in ((slice(5, 20), slice(10, 35)), (slice(2, 31), slice(10, 60))):
+        origin = rows.start, cols.start
+        part = Prompt(mask=some_mask[rows, cols], mask_origin=origin)
+        assert_same(tiny_predictor.predict(embedding, part), whole, atol=0)
 
 
 @pytest.mark.parametrize("name", ["tiny_medsam", "tiny_lite"])
@@ -301,7 +385,8 @@ def test_box_models_prefer_a_box_to_a_mask(
     predictor = request.getfixturevalue(name)
     embedding = predictor.embed(plane)
     found = predictor.predict(embedding, Prompt(box=BOX.box, mask=some_mask))
-    assert_same(found, predictor.predict(embedding, BOX), atol=1e-5)
+    assert found.method == "box of the mask"
+    assert_same(_asked(found), _asked(predictor.predict(embedding, BOX)), atol=1e-5)
 
 
 @pytest.mark.parametrize("pixels", [(slice(7, 8), slice(9, 10)), (7, slice(3, 50))])
@@ -413,18 +498,6 @@ def test_predicting_leaves_the_embedding(
     first = tiny_predictor.predict(embedding, BOX)
     tiny_predictor.predict_batch(embedding, [POINT, Prompt(box=[1, 1, 9, 9])])
     assert_same(tiny_predictor.predict(embedding, BOX), first, atol=0)
-
-
-# Planes are told apart by what they show
-
-
-def test_plane_keys(rng: np.random.Generator) -> None:
-    pixels = rng.integers(0, 256, (6, 4), dtype=np.uint8)
-    changed = pixels.copy()
-    changed[3, 3] ^= 1
-    assert plane_key(pixels) == plane_key(pixels.copy(order="F"))
-    others = [changed, pixels.reshape(4, 6), pixels[..., None].repeat(3, -1)]
-    assert len({plane_key(one) for one in [pixels, *others]}) == 4
 
 
 @pytest.mark.weights

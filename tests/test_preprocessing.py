@@ -9,7 +9,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from skimage.transform import resize
+from torch.nn import functional as F
 
 from napari_sam.masks import mask_iou
 from napari_sam.models import Family
@@ -154,7 +156,7 @@ def test_a_mask_survives_the_way_there_and_back(
     assert logits.shape == (frame.mask_size, frame.mask_size)
     assert logits.dtype == np.float32
     assert np.isfinite(logits).all()
-    back = frame.plane_logits(torch.from_numpy(logits))
+    back = frame.plane_logits(logits)
     assert back.shape == shape
     assert back.dtype == np.float32
     assert mask_iou(back > 0, mask) > 0.9
@@ -191,3 +193,173 @@ def test_a_step_in_the_logits_is_a_step_in_the_plane(family: Family) -> None:
     expected = np.zeros((400, 800), bool)
     expected[:100, :400] = True
     assert mask_iou(mask, expected) > 0.97
+
+
+# Windows: a part of the plane costs that part, and is the same
+
+small_sides = st.integers(1, 90)
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> Frame:
+    """Small models of each family, on planes smaller and larger than their input."""
+    family = draw(st.sampled_from(FAMILIES))
+    sizes = (32, 32) if family == "lite_medsam" else (64, 16)
+    shape = draw(st.tuples(small_sides, small_sides))
+    return Frame.fit(shape, *sizes, family)
+
+
+def random_logits(frame: Frame, seed: int, share: float = 0.5) -> np.ndarray:
+    """Noise of which a share is positive."""
+    noise = np.random.default_rng(seed).normal(0, 3, (frame.mask_size,) * 2)
+    return (noise - np.quantile(noise, 1 - share)).astype(np.float32)
+
+
+def interpolated(frame: Frame, logits: np.ndarray) -> np.ndarray:
+    """The way back as the published scripts have it, with torch."""
+    values = torch.from_numpy(logits)[None, None]
+    if frame.family == "medsam":
+        values = values.sigmoid() - 0.5
+    height, width = frame.resized_shape
+    shapes = [frame.plane_shape]
+    if frame.family == "sam":
+        shapes = [(frame.input_size, frame.input_size), frame.plane_shape]
+    for shape in shapes:
+        if shape is shapes[-1]:
+            values = values[..., :height, :width]
+        values = F.interpolate(values, shape, mode="bilinear", align_corners=False)
+    return values[0, 0].numpy()
+
+
+@given(frame=frames(), seed=st.integers(0, 99))
+def test_the_way_back_is_that_of_torch(frame: Frame, seed: int) -> None:
+    logits = random_logits(frame, seed)
+    found = frame.plane_logits(logits)
+    np.testing.assert_allclose(found, interpolated(frame, logits), rtol=0, atol=1e-5)
+
+
+@families
+@pytest.mark.parametrize("shape", [(3000, 2500), (303, 384)])
+def test_the_way_back_at_full_size(family: Family, shape: tuple[int, int]) -> None:
+    frame = fit(shape, family)
+    logits = random_logits(frame, 1)
+    found = frame.plane_logits(torch.from_numpy(logits))
+    np.testing.assert_allclose(found, interpolated(frame, logits), rtol=0, atol=1e-4)
+
+
+@given(frame=frames(), seed=st.integers(0, 99), data=st.data())
+def test_a_window_is_a_part_of_the_whole(
+    frame: Frame, seed: int, data: st.DataObject
+) -> None:
+    logits = random_logits(frame, seed)
+    whole = frame.plane_logits(logits)
+    ends = [
+        sorted(data.draw(st.tuples(st.integers(0, side), st.integers(0, side))))
+        for side in frame.plane_shape
+    ]
+    window = slice(*ends[0]), slice(*ends[1])
+    found = frame.plane_logits(logits, window)
+    assert found.dtype == np.float32
+    assert found.shape == whole[window].shape
+    assert found.tobytes() == whole[window].tobytes()
+
+
+@given(
+    frame=frames(),
+    seed=st.integers(0, 99),
+    share=st.sampled_from([0, 0.004, 0.02, 0.5, 1]),
+)
+def test_nothing_is_positive_outside_the_window(
+    frame: Frame, seed: int, share: float
+) -> None:
+    logits = random_logits(frame, seed, share)
+    positive = frame.plane_logits(logits) > 0
+    window = frame.window(logits)
+    if window is None:
+        assert not positive.any()
+        return
+    rows, cols = window
+    assert 0 <= rows.start < rows.stop <= frame.plane_shape[0]
+    assert 0 <= cols.start < cols.stop <= frame.plane_shape[1]
+    positive[window] = False
+    assert not positive.any()
+
+
+@families
+def test_the_window_of_a_small_object_is_small(family: Family) -> None:
+    frame = fit((5000, 4000), family)
+    logits = np.full((frame.mask_size,) * 2, -5, np.float32)
+    rows, cols = (int(0.4 * side) for side in frame.mask_shape)
+    logits[rows : rows + 4, cols : cols + 4] = 5
+    window = frame.window(logits)
+    assert window is not None
+    for side, size in zip(window, frame.plane_shape, strict=True):
+        assert side.start <= 0.4 * size <= side.stop
+        assert side.stop - side.start <= 7 * 5000 / 256
+
+
+@families
+def test_what_lies_in_the_padding_is_not_on_the_plane(family: Family) -> None:
+    frame = fit((50, 200), family)
+    rows, _ = frame.mask_shape
+    logits = np.full((frame.mask_size,) * 2, -5, np.float32)
+    logits[rows + 1 :] = 5
+    if family == "medsam":  # has no padding
+        logits[:] = -5
+    assert frame.window(logits) is None
+    patch = frame.patch(logits)
+    assert (patch.origin, patch.logits.shape) == ((0, 0), (0, 0))
+
+
+@given(
+    frame=frames(),
+    seed=st.integers(0, 99),
+    share=st.sampled_from([0, 0.004, 0.02, 0.5, 1]),
+)
+def test_a_patch_holds_the_mask_tightly(frame: Frame, seed: int, share: float) -> None:
+    logits = random_logits(frame, seed, share)
+    whole = frame.plane_logits(logits)
+    patch = frame.patch(logits)
+    assert patch.logits.tobytes() == whole[patch.region].tobytes()
+    mask = np.zeros(frame.plane_shape, bool)
+    mask[patch.region] = patch.mask
+    np.testing.assert_array_equal(mask, whole > 0)
+    for axis in (0, 1):
+        edges = patch.mask.any(axis=1 - axis)
+        assert not edges.size or (edges[0] and edges[-1])
+
+
+@given(frame=frames(), data=st.data())
+def test_a_part_of_a_mask_is_as_good_as_the_whole(
+    frame: Frame, data: st.DataObject
+) -> None:
+    mask = data.draw(hnp.arrays(bool, frame.plane_shape))
+    row, col = (data.draw(st.integers(0, side - 1)) for side in mask.shape)
+    mask[:row] = mask[:, :col] = False
+    found = frame.mask_logits(mask[row:, col:], (row, col))
+    np.testing.assert_array_equal(found, frame.mask_logits(mask))
+
+
+@given(shape=st.tuples(small_sides, small_sides), data=st.data())
+def test_blocks_of_rows_change_nothing(
+    shape: tuple[int, int], data: st.DataObject
+) -> None:
+    channels = data.draw(st.sampled_from([(), (3,)]))
+    plane = data.draw(hnp.arrays(np.uint8, shape + channels))
+    frame = Frame.fit(shape, 32, 32, "lite_medsam")
+    whole = frame.pixel_values(plane)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_sam.image._BLOCK_VALUES", 100)
+        in_blocks = frame.pixel_values(plane)
+    torch.testing.assert_close(in_blocks, whole, rtol=0, atol=0)
+
+
+@families
+def test_a_rendition_gives_nearly_the_same_input(family: Family) -> None:
+    smooth = np.outer(np.hanning(64), np.hanning(90))
+    level = np.rint(255 * smooth).astype(np.uint8)
+    large = np.kron(level, np.ones((4, 4), np.uint8))
+    frame = Frame.fit(large.shape, 32, 32, family)
+    full, reduced = frame.pixel_values(large), frame.pixel_values(level)
+    assert full.shape == reduced.shape
+    assert (full - reduced).abs().max() < 0.1

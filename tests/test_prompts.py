@@ -187,7 +187,7 @@ def test_cutting_leaves_the_rest() -> None:
     [
         (Prompt(), "The prompt is empty: give a point, a box or a mask"),
         (Prompt(points=[[1, 1]], labels=[0]), "only negative points"),
-        (Prompt(mask=np.ones((9, 10), bool)), r"shape \(9, 10\), the plane \(10, 10\)"),
+        (Prompt(mask=np.ones((11, 10), bool)), r"shape \(11, 10\) .* \(10, 10\)"),
         (Prompt(mask=np.zeros((10, 10), bool)), "The mask prompt is empty"),
     ],
     ids=["empty", "negative", "shape", "no pixel"],
@@ -195,6 +195,33 @@ def test_cutting_leaves_the_rest() -> None:
 def test_prompts_that_say_nothing_of_the_plane(prompt: Prompt, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         prompt.within((10, 10))
+
+
+@given(
+    origin=st.tuples(*[st.integers(-3, 12)] * 2),
+    shape=st.tuples(*[st.integers(1, 12)] * 2),
+)
+def test_a_mask_may_be_a_part_of_the_plane(
+    origin: tuple[int, int], shape: tuple[int, int]
+) -> None:
+    prompt = Prompt(mask=np.ones(shape, bool), mask_origin=origin)
+    assert prompt.mask_origin == origin
+    if min(origin) >= 0 and (np.add(origin, shape) <= (10, 10)).all():
+        assert prompt.within((10, 10)) is prompt
+    else:
+        with pytest.raises(ValueError, match=r"from pixel .* give a boolean mask"):
+            prompt.within((10, 10))
+
+
+@pytest.mark.parametrize("origin", [(1,), (1, 2, 3), 4, (0.5, 1), None, "ab"])
+def test_wrong_origins_are_refused(origin: Any) -> None:
+    with pytest.raises(ValueError, match=r"starts at .*: give whole numbers"):
+        Prompt(mask=np.ones((2, 2), bool), mask_origin=origin)
+
+
+def test_logits_have_no_origin() -> None:
+    with pytest.raises(ValueError, match="only a boolean mask can be a part"):
+        Prompt(mask=np.ones((2, 2), np.float32), mask_origin=(1, 0))
 
 
 def test_negative_points_may_correct_something() -> None:
@@ -220,7 +247,8 @@ def test_scaling_there_and_back(prompt: Prompt, factor: tuple[float, float]) -> 
 
 
 def test_what_shifting_and_scaling_do() -> None:
-    prompt = Prompt(points=[[1, 2]], box=[0, 1, 2, 3], mask=np.ones((5, 5), bool))
+    mask = np.ones((5, 5), bool)
+    prompt = Prompt(points=[[1, 2]], box=[0, 1, 2, 3], mask=mask, mask_origin=(2, 3))
     shifted, scaled = prompt.shifted((10, 20)), prompt.scaled((2, 3))
     assert shifted.points.tolist() == [[11, 22]]
     assert shifted.box.tolist() == [10, 21, 12, 23]
@@ -228,4 +256,5 @@ def test_what_shifting_and_scaling_do() -> None:
     assert scaled.box.tolist() == [0, 3, 4, 9]
     assert shifted.mask is None
     assert scaled.mask is None
+    assert shifted.mask_origin == scaled.mask_origin == (0, 0)
     assert scaled.labels.tolist() == [1]

@@ -13,18 +13,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
 from napari_sam.cache import EmbeddingCache
 from napari_sam.image import to_uint8
+from napari_sam.masks import Patch, mask_to_window
 from napari_sam.predictor import Prediction, Predictor
+from napari_sam.preprocessing import Frame
 from napari_sam.prompts import Prompt
 from napari_sam.stack import Stack
 from napari_sam.volume import (
     PropagationOptions,
     VolumeResult,
     assemble,
-    border_contrast,
+    next_prompt,
     propagate,
 )
 
@@ -38,6 +41,8 @@ class World(Predictor):
     `reach` is how far beyond the box it looks, as real models do.
     """
 
+    input_size = 32
+
     def __init__(self, score: float = 0.9, gain: float = 1.0, reach: int = 0) -> None:
         self.name, self.family, self.key = "world", "sam", "world"
         self.prompts = frozenset({"point", "box", "mask"})
@@ -48,8 +53,11 @@ class World(Predictor):
     def device(self) -> Any:
         return "paper"
 
-    def embed(self, plane: Any, contrast_limits: Any = None) -> Any:
+    def embed(
+        self, plane: Any, contrast_limits: Any = None, *, plane_shape: Any = None
+    ) -> Any:
         pixels = to_uint8(plane, contrast_limits)
+        assert plane_shape in (None, pixels.shape[:2])
         self.seen.append(pixels)
         gray = pixels.max(axis=-1) if pixels.ndim == 3 else pixels
         return SimpleNamespace(pixels=gray, shape=gray.shape, nbytes=1)
@@ -58,9 +66,6 @@ class World(Predictor):
         self, embedding: Any, prompts: Sequence[Prompt], **_: Any
     ) -> list[Prediction]:
         return [self._answer(embedding, p.within(embedding.shape)) for p in prompts]
-
-    def plane_logits(self, embedding: Any, prediction: Prediction) -> np.ndarray:
-        return prediction.logits
 
     def _answer(self, embedding: Any, prompt: Prompt) -> Prediction:
         box = prompt.box
@@ -72,8 +77,17 @@ class World(Predictor):
         inside &= (rows <= high[0]) & (cols <= high[1])
         brightness = (embedding.pixels - 127.5) * self.gain
         logits = np.where(inside, brightness, -abs(brightness)).astype(np.float32)
-        one = Prediction(logits > 0, self.score, logits)
-        return Prediction(one.mask, one.score, logits, (one,))
+        frame, square = as_model(logits)
+        one = Prediction(square, self.score, frame)
+        return Prediction(square, self.score, frame, (one,))
+
+
+def as_model(logits: np.ndarray) -> tuple[Frame, np.ndarray]:
+    """Logits of a plane as those of a model whose input is the plane itself."""
+    rows, cols = logits.shape
+    side = max(rows, cols)
+    frame = Frame((rows, cols), (rows, cols), side, side, "lite_medsam")
+    return frame, np.pad(logits, [(0, side - rows), (0, side - cols)])
 
 
 DARK, BRIGHT = 20, 200
@@ -385,28 +399,19 @@ def test_an_object_ends_where_it_no_longer_stands_out() -> None:
     }
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64, bool])
-def test_border_contrast_has_the_sign_of_the_object(dtype: Any) -> None:
-    disc = BALL[6]
-    bright = disc.astype(dtype)
-    dark = (~disc).astype(dtype)
-    assert border_contrast(bright, disc) == pytest.approx(1)
-    assert border_contrast(dark, disc) == pytest.approx(-1)
-    colour = np.stack([bright] * 3, axis=-1)
-    assert border_contrast(colour, disc) == pytest.approx(1)
-
-
-def test_border_contrast_of_masks_without_a_border() -> None:
-    plane = BALL[6] * 9.0
-    assert border_contrast(plane, np.zeros_like(BALL[6])) == 0
-    assert border_contrast(plane, np.ones_like(BALL[6])) == 0
-
-
-def test_border_contrast_leaves_out_what_is_not_finite() -> None:
-    plane = np.where(BALL[6], 5.0, 2.0)
-    plane[15, 18], plane[0, 0] = np.nan, np.inf
-    assert border_contrast(plane, BALL[6]) == pytest.approx(3)
-    assert border_contrast(np.full_like(plane, np.nan), BALL[6]) == 0
+@given(data=st.data())
+def test_the_next_prompt_does_not_depend_on_the_crop(data: st.DataObject) -> None:
+    plane = data.draw(hnp.arrays(bool, st.tuples(*[st.integers(1, 9)] * 2)))
+    plane.flat[data.draw(st.integers(0, plane.size - 1))] = True
+    kinds = frozenset({"point", "box"})
+    whole = Patch((0, 0), np.where(plane, 1.0, -1.0))
+    rows, cols = mask_to_window(plane)
+    crop = Patch((rows.start, cols.start), whole.logits[rows, cols])
+    first, second = (next_prompt(p, PropagationOptions(), kinds) for p in (whole, crop))
+    assert_array_equal(first.box, second.box)
+    assert_array_equal(first.points, second.points)
+    row, col = first.points[0].astype(int)
+    assert plane[row, col]
 
 
 BOX = Prompt(box=(4, 5, 12, 15))

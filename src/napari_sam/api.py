@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.loading import load_model
-from napari_sam.masks import labels_from_logits
+from napari_sam.masks import labels_from_patches
 from napari_sam.models import DEFAULT_MODEL
 from napari_sam.predictor import Predictor
 from napari_sam.prompts import Prompt
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.predictor import Embedding, Prediction
+    from napari_sam.predictor import Prediction
 
 
 def segment(
@@ -37,7 +37,7 @@ def segment(
     boxes: ArrayLike | None = None,
     model: str | Path | Predictor = DEFAULT_MODEL,
     *,
-    contrast_limits: tuple[float, float] | None = None,
+    contrast_limits: ArrayLike | None = None,
 ) -> NDArray[np.int32]:
     """Segment objects on one plane.
 
@@ -56,8 +56,9 @@ def segment(
         one object. Together with points of K objects each box gets its points.
     model : str, Path or Predictor
         See `load_model`; pass a loaded predictor to segment many planes.
-    contrast_limits : tuple of float, optional
-        Values shown to the model as black and white; from the data when None.
+    contrast_limits : tuple of float or array-like, optional
+        Values shown to the model as black and white, see `to_uint8`; from the
+        data when None.
 
     Returns
     -------
@@ -74,7 +75,7 @@ def segment(
     predictor = as_predictor(model)
     embedding = predictor.embed(plane, contrast_limits)
     answers = predictor.predict_batch(embedding, prompts)
-    return paint(predictor, embedding, answers)
+    return paint(answers, embedding.shape)
 
 
 def segment_volume(
@@ -83,7 +84,7 @@ def segment_volume(
     model: str | Path | Predictor = DEFAULT_MODEL,
     axis: int = 0,
     *,
-    contrast_limits: tuple[float, float] | None = None,
+    contrast_limits: ArrayLike | None = None,
     options: PropagationOptions | None = None,
 ) -> VolumeResult:
     """Segment objects through a stack, from prompts on some of its slices.
@@ -187,12 +188,9 @@ def make_prompts(
     ]
 
 
-def paint(
-    predictor: Predictor, embedding: Embedding, answers: Sequence[Prediction]
-) -> NDArray[np.int32]:
-    """Label image of several predictions on one plane, (H, W) int32."""
-    logits = (predictor.plane_logits(embedding, answer) for answer in answers)
-    return labels_from_logits(logits, embedding.shape)
+def paint(answers: Sequence[Prediction], shape: tuple[int, int]) -> NDArray[np.int32]:
+    """Label image of several predictions on one plane of this shape, (H, W) int32."""
+    return labels_from_patches([answer.patch for answer in answers], shape)
 
 
 def as_predictor(model: str | Path | Predictor) -> Predictor:

@@ -6,11 +6,15 @@ from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.image import to_uint8
-from napari_sam.predictor import plane_key
+from napari_sam.image import full_shape, plane_key, to_uint8
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from napari_sam.predictor import Embedding, Predictor
+
+# Model, content and the shape of the whole plane.
+_Key = tuple[str, str, tuple[int, int]]
 
 DEFAULT_MAX_BYTES = 2**29
 
@@ -19,8 +23,8 @@ class EmbeddingCache:
     """Embeddings by the content of their plane and the model that made them.
 
     Content as the key makes stale entries impossible: an edited image, another
-    contrast or another model asks for another key. One cache may serve several
-    models, images and threads.
+    contrast, another model or another shape of the whole plane asks for another
+    key. One cache may serve several models, images and threads.
 
     Parameters
     ----------
@@ -30,7 +34,7 @@ class EmbeddingCache:
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self.max_bytes = max_bytes
-        self._entries: OrderedDict[tuple[str, str], Embedding] = OrderedDict()
+        self._entries: OrderedDict[_Key, Embedding] = OrderedDict()
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -46,17 +50,20 @@ class EmbeddingCache:
         self,
         predictor: Predictor,
         plane: Any,
-        contrast_limits: tuple[float, float] | None = None,
+        contrast_limits: ArrayLike | None = None,
+        *,
+        plane_shape: tuple[int, int] | None = None,
     ) -> Embedding:
         """Return `Predictor.embed` of the plane, from memory where it is known."""
         pixels = to_uint8(plane, contrast_limits)
-        key = (predictor.key, plane_key(pixels))
+        shape = full_shape(pixels, plane_shape)
+        key = (predictor.key, plane_key(pixels), shape)
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
                 self._entries.move_to_end(key)
                 return entry
-        entry = predictor.embed(pixels)
+        entry = predictor.embed(pixels, plane_shape=shape)
         with self._lock:
             self._entries[key] = entry
             self._shrink()

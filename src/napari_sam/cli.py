@@ -205,7 +205,7 @@ def _segment(options: argparse.Namespace) -> None:
     predictor = _load(options)
     embedding = predictor.embed(plane, limits)
     answers = predictor.predict_batch(embedding, prompts)
-    labels = paint(predictor, embedding, answers)
+    labels = paint(answers, embedding.shape)
     for number, answer in enumerate(answers, start=1):
         found = "" if answer.method == "prompt" else f", found by {answer.method}"
         size = int((labels == number).sum())

@@ -72,7 +72,7 @@ def _demo_coins(predictor: Predictor, folder: Path) -> Iterator[str]:
             mask_iou(answer.mask, reference == number)
             for number, answer in enumerate(answers, start=1)
         ]
-        labels = paint(predictor, embedding, answers)
+        labels = paint(answers, embedding.shape)
         _write(folder / f"coins_{name}", image, labels, TiffImage(image, "YX"))
         yield (
             f"coins, {name}: {len(answers)} objects, mean IoU {np.mean(ious):.3f} with "
@@ -86,7 +86,7 @@ def _demo_cell(predictor: Predictor, folder: Path) -> Iterator[str]:
     embedding = predictor.embed(image)
     answer = predictor.predict(embedding, Prompt(points=[samples.CELL_CENTRE]))
     seconds = perf_counter() - start
-    labels = paint(predictor, embedding, [answer])
+    labels = paint([answer], embedding.shape)
     _write(folder / "cell_click", image, labels, TiffImage(image, "YX"))
     yield (
         f"cell, one click: {np.count_nonzero(labels)} pixels, score "

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Iterator
+
+    from numpy.typing import ArrayLike, NDArray
 
 PERCENTILES = (0.5, 99.5)
+
+# Large planes are worked on this many values at a time, so that what is made on
+# the way stays small beside the plane.
+_BLOCK_VALUES = 2**22
 
 # Percentiles are exact enough on this many pixels, and far quicker.
 _ENOUGH_PIXELS = 2**20
 
 
-def to_uint8(
-    plane: Any, contrast_limits: tuple[float, float] | None = None
-) -> NDArray[np.uint8]:
+def to_uint8(plane: Any, contrast_limits: ArrayLike | None = None) -> NDArray[np.uint8]:
     """Map a plane to 8 bits.
 
     Parameters
@@ -25,15 +30,17 @@ def to_uint8(
     plane : array-like
         (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA (alpha is dropped), of any
         real dtype. NaN and infinities become the low limit.
-    contrast_limits : tuple of float, optional
-        Values that become 0 and 255. When None, 8-bit data stay as they are,
-        float RGB within [0, 1] is taken as such, and all else is mapped by its
-        0.5 and 99.5 percentile.
+    contrast_limits : tuple of float or array-like, optional
+        (low, high), the values that become 0 and 255, or (3, 2): one pair for
+        each colour channel. When None, 8-bit data stay as they are, float RGB
+        within [0, 1] is taken as such, and all else is mapped by its 0.5 and
+        99.5 percentile.
 
     Returns
     -------
     ndarray
-        (H, W) or (H, W, 3) uint8. A constant plane without limits is all zeros.
+        (H, W) or (H, W, 3) uint8; the plane's own memory where its values stay.
+        A constant plane without limits is all zeros.
 
     Raises
     ------
@@ -46,17 +53,65 @@ def to_uint8(
         if pixels.dtype == np.uint8:
             return pixels
         contrast_limits = data_limits(pixels)
-    low, high = _check_limits(contrast_limits)
+    limits = _check_limits(contrast_limits, pixels.shape)
+    if pixels.dtype == np.uint8 and (limits == (0, 255)).all():
+        return pixels
+    mapped = np.empty(pixels.shape, np.uint8)
+    if limits.ndim == 1:
+        _map(pixels, limits, mapped)
+    else:
+        for channel, pair in enumerate(limits):
+            _map(pixels[..., channel], pair, mapped[..., channel])
+    return mapped
+
+
+def full_shape(
+    pixels: NDArray[np.uint8], plane_shape: tuple[int, int] | None
+) -> tuple[int, int]:
+    """(H, W) of the plane that the pixels show, all of them or fewer."""
+    rows, cols = pixels.shape[:2]
+    height, width = (rows, cols) if plane_shape is None else plane_shape
+    if height < rows or width < cols:
+        raise ValueError(
+            f"The image has {rows} x {cols} pixels, more than the full plane of "
+            f"{height} x {width} that it shows: give the shape of the full plane."
+        )
+    return int(height), int(width)
+
+
+def plane_key(pixels: NDArray[np.uint8]) -> str:
+    """Hash an 8-bit plane, its shape included."""
+    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+    for rows in row_blocks(pixels.shape):
+        digest.update(np.ascontiguousarray(pixels[rows]).data)
+    return digest.hexdigest()
+
+
+def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Rows of an array of this shape, some millions of values at a time."""
+    values_a_row = int(np.prod(shape[1:], dtype=np.int64))
+    rows = max(1, _BLOCK_VALUES // max(values_a_row, 1))
+    for start in range(0, shape[0], rows):
+        yield slice(start, min(start + rows, shape[0]))
+
+
+def _map(
+    pixels: NDArray[Any], limits: NDArray[np.float64], mapped: NDArray[np.uint8]
+) -> None:
+    """Map pixels to 8 bits into an array of their shape."""
+    low, high = limits.tolist()
     if high == low:
-        return np.zeros(pixels.shape, np.uint8)
+        mapped[...] = 0
+        return
     # float64 holds every integer up to 2**53; float32 would lose 32-bit counts.
     kind = np.float64 if pixels.dtype.itemsize > 2 else np.float32
-    values: NDArray[Any] = pixels.astype(kind)
-    np.nan_to_num(values, copy=False, nan=low, posinf=low, neginf=low)
-    np.subtract(values, low, out=values)
-    np.multiply(values, 255 / (high - low), out=values)
-    mapped: NDArray[np.uint8] = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
-    return mapped
+    for rows in row_blocks(pixels.shape):
+        values = pixels[rows].astype(kind)
+        np.nan_to_num(values, copy=False, nan=low, posinf=low, neginf=low)
+        np.subtract(values, low, out=values)
+        np.multiply(values, 255 / (high - low), out=values)
+        np.clip(values, 0, 255, out=values)
+        mapped[rows] = np.rint(values, out=values)
 
 
 def data_limits(data: NDArray[Any]) -> tuple[float, float]:
@@ -109,10 +164,17 @@ def _check_plane(plane: Any) -> NDArray[Any]:
     return pixels
 
 
-def _check_limits(limits: tuple[float, float]) -> tuple[float, float]:
-    low, high = (float(v) for v in limits)
-    if not np.isfinite([low, high]).all() or high < low:
+def _check_limits(limits: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """(2,) limits, or (3, 2) of the channels of a colour plane."""
+    pairs: NDArray[np.float64] = np.asarray(limits, dtype=float)
+    if pairs.shape != (2,) and not (pairs.shape == (3, 2) and len(shape) == 3):
         raise ValueError(
-            f"The contrast limits ({low}, {high}) are not two increasing numbers."
+            f"The contrast limits have shape {pairs.shape}, the image {shape}: give "
+            "(low, high), or for RGB one (low, high) for each of its three channels."
         )
-    return low, high
+    for low, high in np.atleast_2d(pairs):
+        if not np.isfinite([low, high]).all() or high < low:
+            raise ValueError(
+                f"The contrast limits ({low}, {high}) are not two increasing numbers."
+            )
+    return pairs

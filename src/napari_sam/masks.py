@@ -1,15 +1,43 @@
-"""Boxes, overlaps and stability of masks; painting masks into labels."""
+"""Boxes, overlaps, stability and borders of masks; painting masks into labels."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patch:
+    """One object on a plane, cut out around its mask.
+
+    Parameters
+    ----------
+    origin : tuple of int
+        (row, col) of the first pixel on the plane.
+    logits : ndarray
+        (h, w) floating, positive inside the object; (0, 0) of an empty mask.
+    """
+
+    origin: tuple[int, int]
+    logits: NDArray[np.floating[Any]]
+
+    @property
+    def region(self) -> tuple[slice, slice]:
+        """Rows and columns on the plane."""
+        return window_at(self.origin, self.logits.shape)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The mask inside `region`, (h, w) bool."""
+        inside: NDArray[np.bool_] = self.logits > 0
+        return inside
 
 
 def mask_to_box(mask: NDArray[np.bool_]) -> NDArray[np.float64] | None:
@@ -71,6 +99,24 @@ def mask_iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     return np.count_nonzero(first & second) / union if union else 0.0
 
 
+def patch_iou(first: Patch, second: Patch) -> float:
+    """Intersection over union of two masks of one plane; 0 when both are empty."""
+    low = np.maximum(first.origin, second.origin)
+    high = np.minimum(
+        *(np.add(patch.origin, patch.logits.shape) for patch in (first, second))
+    )
+    shared = np.maximum(high - low, 0)
+    if not shared.all():
+        return 0.0
+    one, other = (
+        patch.mask[window_at(tuple(low - patch.origin), tuple(shared))]
+        for patch in (first, second)
+    )
+    both = np.count_nonzero(one & other)
+    areas = np.count_nonzero(first.mask) + np.count_nonzero(second.mask)
+    return both / (areas - both) if both else 0.0
+
+
 def box_iou(
     first: NDArray[np.float64], second: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -109,27 +155,112 @@ def stability(logits: NDArray[np.floating[Any]], offset: float = 1.0) -> Any:
     return inner / np.maximum(outer, 1)
 
 
-def labels_from_logits(
-    logits: Iterable[NDArray[np.float32]], shape: tuple[int, int]
-) -> NDArray[np.int32]:
+def border_contrast(
+    plane: NDArray[Any],
+    mask: NDArray[np.bool_],
+    origin: tuple[int, int] = (0, 0),
+    plane_shape: tuple[int, int] | None = None,
+) -> float:
+    """Mean brightness inside a mask less that of a ring of equal area around it.
+
+    Parameters
+    ----------
+    plane : ndarray
+        (h, w) or (h, w, C): the plane, or a smaller rendition of it. Colours are
+        averaged, NaN and infinities do not count.
+    mask : ndarray
+        bool, the full plane or a part of it.
+    origin : tuple of int
+        (row, col) on the full plane of the mask's first pixel.
+    plane_shape : tuple of int, optional
+        (H, W) of the full plane; the shape of `plane` when None.
+
+    Returns
+    -------
+    float
+        In units of the plane; 0 for empty or full masks.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    seen = _tight_sample(mask, origin, plane.shape[:2], plane_shape)
+    if seen is None:
+        return 0.0
+    mask, (row, col) = seen
+    reach = int(np.ceil(np.sqrt(np.count_nonzero(mask)) / 4)) + 1
+    top, left = max(row - reach, 0), max(col - reach, 0)
+    bottom, right = row + mask.shape[0] + reach, col + mask.shape[1] + reach
+    gray = plane[top:bottom, left:right].astype(np.float32)
+    gray = gray.mean(-1) if gray.ndim == 3 else gray
+    inside = np.zeros(gray.shape, bool)
+    inside[window_at((row - top, col - left), mask.shape)] = mask
+    ring = ~inside & (distance_transform_edt(~inside) <= reach)
+    finite = np.isfinite(gray)
+    inside, ring = inside & finite, ring & finite
+    if not (inside.any() and ring.any()):
+        return 0.0
+    return float(gray[inside].mean() - gray[ring].mean())
+
+
+def _tight_sample(
+    mask: NDArray[np.bool_],
+    origin: tuple[int, int],
+    shape: tuple[int, ...],
+    plane_shape: tuple[int, int] | None,
+) -> tuple[NDArray[np.bool_], tuple[int, int]] | None:
+    """The mask at the pixel centres of a rendition, cut tight, and its origin there."""
+    under, first = [], []
+    for start, size, full, count in zip(
+        origin, mask.shape, plane_shape or shape, shape, strict=True
+    ):
+        pixels = ((np.arange(count) + 0.5) * (full / count)).astype(int) - start
+        under.append(pixels[(pixels >= 0) & (pixels < size)])
+        first.append(int(np.searchsorted(pixels, 0)))
+    sampled = mask[np.ix_(*under)]
+    window = mask_to_window(sampled)
+    if window is None:
+        return None
+    row, col = (f + w.start for f, w in zip(first, window, strict=True))
+    return sampled[window], (row, col)
+
+
+def won_masks(patches: Sequence[Patch]) -> list[NDArray[np.bool_]]:
     """Settle overlapping objects: each pixel goes to the largest positive logit.
 
     Parameters
     ----------
-    logits : iterable of ndarray
-        (H, W) float32 each, positive inside the object.
-    shape : tuple of int
-        (H, W).
+    patches : sequence of Patch
+        Of one plane. Where logits are equal, the earlier patch wins.
 
     Returns
     -------
-    ndarray
-        (H, W) int32, object i painted as i + 1.
+    list of ndarray
+        (h, w) bool for each patch: the part of its mask that it wins.
     """
+    won = [patch.mask for patch in patches]
+    starts = np.array([p.origin for p in patches]).reshape(-1, 2)
+    stops = starts + np.array([p.logits.shape for p in patches]).reshape(-1, 2)
+    for later in range(1, len(patches)):
+        meets = (starts[:later] < stops[later]) & (stops[:later] > starts[later])
+        for earlier in np.flatnonzero(meets.all(axis=1)).tolist():
+            low = np.maximum(starts[earlier], starts[later])
+            shared = np.minimum(stops[earlier], stops[later]) - low
+            first, second = (
+                window_at(tuple(low - starts[i]), tuple(shared))
+                for i in (earlier, later)
+            )
+            loses = patches[later].logits[second] > patches[earlier].logits[first]
+            won[later][second] &= loses
+            won[earlier][first] &= ~loses
+    return won
+
+
+def labels_from_patches(
+    patches: Sequence[Patch], shape: tuple[int, int]
+) -> NDArray[np.int32]:
+    """Paint objects into a plane, (H, W) int32, object i as i + 1; see `won_masks`."""
     labels = np.zeros(shape, np.int32)
-    best = np.zeros(shape, np.float32)
-    for index, values in enumerate(logits, start=1):
-        wins = values > best
-        labels[wins] = index
-        best[wins] = values[wins]
+    for number, (patch, won) in enumerate(
+        zip(patches, won_masks(patches), strict=True), start=1
+    ):
+        labels[patch.region][won] = number
     return labels

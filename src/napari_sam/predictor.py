@@ -5,9 +5,9 @@ This is the only place where napari's (row, col) becomes the models' (x, y).
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from napari_sam.box_search import search_boxes
-from napari_sam.image import to_uint8
+from napari_sam.image import full_shape, plane_key, to_uint8
 from napari_sam.masks import mask_to_box, stability
 from napari_sam.models import PREPROCESSING
 from napari_sam.nets.fast_decoder import FastMaskDecoder, ImageTerms
@@ -24,8 +24,9 @@ from napari_sam.preprocessing import Frame
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
+    from napari_sam.masks import Patch
     from napari_sam.models import Family
     from napari_sam.nets.sam import SamModel
     from napari_sam.prompts import Prompt
@@ -72,33 +73,45 @@ class Embedding:
         return tokens.T.reshape(1, -1, size, size)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Prediction:
     """One object as the model sees it.
 
     Parameters
     ----------
-    mask : ndarray
-        (H, W) bool.
+    logits : ndarray
+        (m, m) float32, the model's low-resolution logits, in the frame of its
+        input; can be fed back as `Prompt.mask`.
     score : float
         The model's own estimate of the mask's IoU with the truth; for MedSAM,
         whose estimate is not trained, the stability of the mask.
-    logits : ndarray
-        (h, w) float32, the model's low-resolution logits, in the frame of its
-        input; can be fed back as `Prompt.mask`.
+    frame : Frame
+        How the plane lies in the model's input.
     candidates : tuple of Prediction
         The model's alternatives, best first, this one included.
     method : str
         "prompt" when the model was asked directly, "box search" when points
-        were answered by searching boxes, "box of the mask" when a mask prompt
-        was replaced by its box, for models that know boxes only.
+        were answered by searching boxes, "box of the mask" when the mask of the
+        prompt was replaced by its box, or by the box that was given with it.
     """
 
-    mask: NDArray[np.bool_]
-    score: float
     logits: NDArray[np.float32]
+    score: float
+    frame: Frame
     candidates: tuple[Prediction, ...] = ()
     method: Method = "prompt"
+
+    @cached_property
+    def patch(self) -> Patch:
+        """The mask's logits at the size of the plane, cut tight around the mask."""
+        return self.frame.patch(self.logits)
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W) bool; as large as the plane, made when first asked for."""
+        mask = np.zeros(self.frame.plane_shape, bool)
+        mask[self.patch.region] = self.patch.mask
+        return mask
 
 
 class Predictor:
@@ -146,9 +159,18 @@ class Predictor:
         """Where the model computes."""
         return next(self.model.parameters()).device
 
+    @property
+    def input_size(self) -> int:
+        """Side of the square that the model sees, in pixels; more is scaled down."""
+        return self.model.prompt_encoder.image_size
+
     @torch.inference_mode()
     def embed(
-        self, plane: Any, contrast_limits: tuple[float, float] | None = None
+        self,
+        plane: Any,
+        contrast_limits: ArrayLike | None = None,
+        *,
+        plane_shape: tuple[int, int] | None = None,
     ) -> Embedding:
         """Encode one plane; the slow step, done once for any number of prompts.
 
@@ -156,17 +178,20 @@ class Predictor:
         ----------
         plane : array-like
             (H, W) or (H, W, 3), any real dtype.
-        contrast_limits : tuple of float, optional
+        contrast_limits : tuple of float or array-like, optional
             Values shown to the model as black and white; taken from the data
             when None, see `napari_sam.image.to_uint8`.
+        plane_shape : tuple of int, optional
+            (H, W) of the full plane when `plane` is a smaller rendition of it, a
+            level of a pyramid; prompts and masks are those of the full plane.
 
         Raises
         ------
         ValueError
-            When the plane is no image plane; the sentence says why.
+            When the plane is no image plane, or larger than `plane_shape`.
         """
         pixels = to_uint8(plane, contrast_limits)
-        shape = (pixels.shape[0], pixels.shape[1])
+        shape = full_shape(pixels, plane_shape)
         encoder = self.model.prompt_encoder
         frame = Frame.fit(shape, encoder.image_size, encoder.mask_size, self.family)
         values = frame.pixel_values(pixels).to(self.device)
@@ -223,60 +248,42 @@ class Predictor:
                 "embed the plane with this model."
             )
         answers: list[Prediction | None] = [None] * len(prompts)
-        groups: dict[Any, list[int]] = defaultdict(list)
-        questions = []
+        groups: dict[Any, list[tuple[int, Prompt, Method]]] = defaultdict(list)
         for index, prompt in enumerate(prompts):
-            checked = prompt.within(embedding.shape)
-            question = self._simplify(embedding, checked)
-            questions.append(question)
-            if question is None:
-                answers[index] = self._search(embedding, checked)
+            known, method = self._simplify(embedding.frame, prompt, embedding.shape)
+            if known.kinds <= self.prompts:
+                key = _signature(known, multimask_output)
+                groups[key].append((index, known, method))
             else:
-                groups[_signature(question[0], multimask_output)].append(index)
+                answers[index] = self._search(embedding, known)
         # Prompts with different token counts are never padded to one batch:
         # padded tokens take part in attention and change the masks.
         for (_, _, _, several), members in groups.items():
-            batch = [q for i in members if (q := questions[i]) is not None]
-            masks, scores = self._decode(embedding, [p for p, _ in batch], several)
-            for i, (_, method), mask, score in zip(
-                members, batch, masks, scores, strict=True
-            ):
+            batch = [known for _, known, _ in members]
+            masks, scores = self._decode(embedding, batch, several)
+            for (i, _, method), mask, score in zip(members, masks, scores, strict=True):
                 answers[i] = self._prediction(embedding.frame, mask, score, method)
         return [answer for answer in answers if answer is not None]
 
-    def plane_logits(
-        self, embedding: Embedding, prediction: Prediction
-    ) -> NDArray[np.float32]:
-        """Logits of a prediction at the size of the plane, (H, W) float32.
-
-        Positive exactly where the prediction's mask is set.
-        """
-        return embedding.frame.plane_logits(torch.from_numpy(prediction.logits))
-
     def _simplify(
-        self, embedding: Embedding, prompt: Prompt
-    ) -> tuple[Prompt, Method] | None:
-        """Reduce a prompt to what the model was trained on; None: search boxes."""
-        if prompt.kinds <= self.prompts:
+        self, frame: Frame, prompt: Prompt, shape: tuple[int, int]
+    ) -> tuple[Prompt, Method]:
+        """Check a prompt; put a box for a mask where the model knows no masks."""
+        prompt = prompt.within(shape)
+        if "mask" not in prompt.kinds - self.prompts:
             return prompt, "prompt"
-        method: Method = "prompt"
-        if "mask" in prompt.kinds - self.prompts:
-            box = prompt.box
-            if box is None:
-                box, method = self._box_of_mask(embedding, prompt), "box of the mask"
-            prompt = replace(prompt, box=box, mask=None)
-        if "point" in prompt.kinds - self.prompts:
-            return None
-        return prompt, method
+        box = prompt.box if prompt.box is not None else self._box_of_mask(frame, prompt)
+        return replace(prompt, box=box, mask=None), "box of the mask"
 
-    def _box_of_mask(self, embedding: Embedding, prompt: Prompt) -> NDArray[np.float64]:
-        mask = prompt.mask
+    def _box_of_mask(self, frame: Frame, prompt: Prompt) -> NDArray[np.float64]:
+        origin, mask = prompt.mask_origin, prompt.mask
         if mask.dtype != bool:
-            frame = embedding.frame
-            mask = frame.plane_logits(self._mask_input(frame, prompt)[0]) > 0
+            patch = frame.patch(self._mask_input(frame, prompt)[0])
+            origin, mask = patch.origin, patch.mask
         box = mask_to_box(mask)
         if box is None:
             raise ValueError("The mask prompt is empty: mark at least one pixel.")
+        box += np.tile(origin, 2)
         return box
 
     def _decode(
@@ -321,7 +328,7 @@ class Predictor:
         """Low-resolution logits (1, m, m) of a prompt's mask."""
         logits = prompt.mask
         if logits.dtype == bool:
-            logits = frame.mask_logits(logits)
+            logits = frame.mask_logits(logits, prompt.mask_origin)
         if logits.shape != (frame.mask_size, frame.mask_size):
             raise ValueError(
                 f"The mask prompt has shape {logits.shape}: this model takes its own "
@@ -333,13 +340,13 @@ class Predictor:
     def _prediction(
         self, frame: Frame, logits: Tensor, scores: Tensor, method: Method
     ) -> Prediction:
-        """Bring the (M, m, m) answers to one prompt back to the plane."""
+        """Sort the (M, m, m) answers to one prompt, best first."""
         order = torch.argsort(scores, descending=True, stable=True).tolist()
         candidates = tuple(
             Prediction(
-                mask=frame.plane_logits(logits[i]) > 0,
-                score=float(scores[i]),
                 logits=logits[i].cpu().numpy(),
+                score=float(scores[i]),
+                frame=frame,
                 method=method,
             )
             for i in order
@@ -381,10 +388,3 @@ def _signature(
     ambiguous = points == 1 and prompt.kinds == {"point"}
     several = ambiguous if multimask_output is None else multimask_output
     return points, prompt.box is not None, prompt.mask is not None, several
-
-
-def plane_key(pixels: NDArray[np.uint8]) -> str:
-    """Hash an 8-bit plane, its shape included."""
-    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(pixels).data)
-    return digest.hexdigest()

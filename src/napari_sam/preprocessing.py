@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_sam.image import row_blocks
+from napari_sam.masks import Patch, mask_to_window
 from napari_sam.models import PREPROCESSING, Family
 
 if TYPE_CHECKING:
@@ -17,10 +19,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    # First and second source pixel of each pixel, and the share of the second.
+    _Taps = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]
+
 # The published MedSAM script never divides by less than this.
 _SMALLEST_RANGE = 1e-8
 # Logit of a pixel surely inside (0.999) or outside a mask prompt.
 _SURE = 6.9
+
+Window = tuple[slice, slice]
+Steps = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,7 @@ class Frame:
         Parameters
         ----------
         plane : ndarray
-            (H, W) or (H, W, 3) uint8.
+            (h, w) or (h, w, 3) uint8: the plane, or a smaller rendition of it.
 
         Returns
         -------
@@ -91,8 +99,8 @@ class Frame:
             (1, 3, S, S) float32.
         """
         rule = PREPROCESSING[self.family]
-        channels = np.ascontiguousarray(np.atleast_3d(plane).transpose(2, 0, 1))
-        resized = _RESIZE[self.family](torch.from_numpy(channels), self.resized_shape)
+        channels = np.atleast_3d(plane).transpose(2, 0, 1)
+        resized = _RESIZE[self.family](channels, self.resized_shape)
         pixels = resized.float().expand(3, -1, -1)
         if rule.intensity == "mean_std":
             mean, std = torch.tensor(rule.mean), torch.tensor(rule.std)
@@ -103,36 +111,110 @@ class Frame:
         bottom, right = (self.input_size - side for side in self.resized_shape)
         return F.pad(pixels, (0, right, 0, bottom))[None]
 
-    def plane_logits(self, logits: Tensor) -> NDArray[np.float32]:
+    def plane_logits(
+        self, logits: NDArray[np.float32] | Tensor, window: Window | None = None
+    ) -> NDArray[np.float32]:
         """Bring low-resolution logits back to the plane.
 
         Parameters
         ----------
-        logits : Tensor
-            (M, M), as the mask decoder gives them.
+        logits : ndarray or Tensor
+            (M, M) float32, as the mask decoder gives them.
+        window : tuple of slice, optional
+            Rows and columns of the plane that are wanted; the whole plane when
+            None. The values are the same to the last bit.
 
         Returns
         -------
         ndarray
-            (H, W) float32; positive inside the object. For MedSAM these are
-            probabilities less one half, as it interpolates probabilities.
+            (H, W) float32, or the window of it; positive inside the object. For
+            MedSAM these are probabilities less one half, as it interpolates
+            probabilities.
         """
-        values = logits[None, None].float()
-        height, width = self.resized_shape
+        values = _to_numpy(logits)
         if PREPROCESSING[self.family].upsampled == "probabilities":
-            values = values.sigmoid() - 0.5
-        if self.family == "sam":
-            values = _bilinear(values, (self.input_size, self.input_size))
-        values = _bilinear(values[..., :height, :width], self.plane_shape)
-        return values[0, 0].cpu().numpy()
+            from scipy.special import expit
 
-    def mask_logits(self, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+            values = expit(values) - np.float32(0.5)
+        rows, cols = map(_chain, self._steps, window or (slice(None), slice(None)))
+        values = values[rows[0], cols[0]]
+        for taps in rows[1]:
+            values = _mix_rows(values, taps)
+        for taps in cols[1]:
+            values = _mix_cols(values, taps)
+        return values
+
+    def window(self, logits: NDArray[np.float32] | Tensor) -> Window | None:
+        """Rows and columns of the plane that can hold positive values.
+
+        Parameters
+        ----------
+        logits : ndarray or Tensor
+            (M, M) float32.
+
+        Returns
+        -------
+        tuple of slice or None
+            Outside of it `plane_logits` is not positive anywhere; None when it is
+            not positive at all.
+        """
+        reaches = [_reach(steps) for steps in self._steps]
+        seen = tuple(slice(0, int(last[-1]) + 1) for _, last in reaches)
+        found = mask_to_window(_to_numpy(logits)[seen] > 0)
+        if found is None:
+            return None
+        # An interpolated value is positive only where one of its sources is.
+        rows, cols = (
+            slice(
+                int(np.searchsorted(last, source.start)),
+                int(np.searchsorted(first, source.stop - 1, side="right")),
+            )
+            for (first, last), source in zip(reaches, found, strict=True)
+        )
+        if rows.start >= rows.stop or cols.start >= cols.stop:
+            return None
+        return rows, cols
+
+    def patch(self, logits: NDArray[np.float32] | Tensor) -> Patch:
+        """Cut the object of (M, M) logits out of the plane, tight around its mask."""
+        window = self.window(logits)
+        if window is not None:
+            values = self.plane_logits(logits, window)
+            tight = mask_to_window(values > 0)
+            if tight is not None:
+                row, col = (
+                    w.start + t.start for w, t in zip(window, tight, strict=True)
+                )
+                # A copy: a view would keep what was cut off.
+                return Patch((row, col), values[tight].copy())
+        return Patch((0, 0), np.zeros((0, 0), np.float32))
+
+    @property
+    def _steps(self) -> tuple[Steps, Steps]:
+        """From the low-resolution mask to the plane: sizes before and after.
+
+        Of the rows and of the columns. A step may start from a part of what the
+        step before it made, at the top left.
+        """
+        rows, cols = (
+            ((self.mask_size, self.input_size), (resized, side))
+            if self.family == "sam"
+            else ((min(resized, self.mask_size), side),)
+            for resized, side in zip(self.resized_shape, self.plane_shape, strict=True)
+        )
+        return rows, cols
+
+    def mask_logits(
+        self, mask: NDArray[np.bool_], origin: tuple[int, int] = (0, 0)
+    ) -> NDArray[np.float32]:
         """Turn a mask of the plane into low-resolution logits for a mask prompt.
 
         Parameters
         ----------
         mask : ndarray
-            (H, W) bool.
+            (h, w) bool: the plane or a part of it, nothing is marked elsewhere.
+        origin : tuple of int
+            (row, col) on the plane of the mask's first pixel.
 
         Returns
         -------
@@ -140,16 +222,70 @@ class Frame:
             (M, M) float32: the logit of the covered share of each pixel, limited
             to probabilities of 0.001 and 0.999; padding is surely outside.
         """
-        pixels = torch.from_numpy(mask.astype(np.float32))[None]
-        share = _resize_bilinear(pixels, self.mask_shape)[0].clamp(1e-3, 1 - 1e-3)
+        share = _resize_part(mask[None], self.mask_shape, self.plane_shape, origin)
         logits = np.full((self.mask_size, self.mask_size), -_SURE, np.float32)
         height, width = self.mask_shape
-        logits[:height, :width] = torch.logit(share).numpy()
+        logits[:height, :width] = torch.logit(share[0].clamp(1e-3, 1 - 1e-3)).numpy()
         return logits
 
 
-def _bilinear(values: Tensor, shape: tuple[int, int]) -> Tensor:
-    return F.interpolate(values, shape, mode="bilinear", align_corners=False)
+def _to_numpy(logits: NDArray[np.float32] | Tensor) -> NDArray[np.float32]:
+    if isinstance(logits, Tensor):
+        logits = logits.float().cpu().numpy()
+    return np.asarray(logits, np.float32)
+
+
+def _taps(source: int, size: int) -> _Taps:
+    """How each of `size` pixels is made of two of `source` pixels.
+
+    As `torch.nn.functional.interpolate` has it (bilinear, corners not aligned), a
+    float32 factor and places rounded to float32 included.
+    """
+    factor = float(np.float32(source) / np.float32(size))
+    places = ((np.arange(size) + 0.5) * factor - 0.5).astype(np.float32)
+    places = np.clip(places, 0, source - 1)
+    first = places.astype(np.intp)
+    return first, np.minimum(first + 1, source - 1), places - first.astype(np.float32)
+
+
+def _reach(steps: Steps) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First and last source pixel of each pixel that the steps make; both rise."""
+    first, last, _ = _taps(*steps[-1])
+    for step in reversed(steps[:-1]):
+        before = _taps(*step)
+        first, last = before[0][first], before[1][last]
+    return first, last
+
+
+def _chain(steps: Steps, wanted: slice) -> tuple[slice, list[_Taps]]:
+    """Source pixels that the wanted ones need, and the taps of each step.
+
+    Each step's indices count from the first pixel that is kept of its source.
+    """
+    chain = []
+    for step in reversed(steps):
+        first, last, share = _taps(*step)
+        first, last = first[wanted], last[wanted]
+        start, stop = (int(first[0]), int(last[-1]) + 1) if first.size else (0, 0)
+        chain.append((first - start, last - start, share[wanted]))
+        wanted = slice(start, stop)
+    return wanted, chain[::-1]
+
+
+def _mix_rows(values: NDArray[np.float32], taps: _Taps) -> NDArray[np.float32]:
+    first, last, share = taps
+    mixed: NDArray[np.float32] = values[first] * (1 - share[:, None])
+    mixed += values[last] * share[:, None]
+    return mixed
+
+
+def _mix_cols(values: NDArray[np.float32], taps: _Taps) -> NDArray[np.float32]:
+    first, last, share = taps
+    mixed = np.empty((len(values), len(share)), np.float32)
+    for rows in row_blocks(mixed.shape):
+        part = values[rows]
+        mixed[rows] = part[:, first] * (1 - share) + part[:, last] * share
+    return mixed
 
 
 def _resize_bilinear(channels: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -159,19 +295,52 @@ def _resize_bilinear(channels: Tensor, shape: tuple[int, int]) -> Tensor:
     )[0]
 
 
-def _resize_bicubic(channels: Tensor, shape: tuple[int, int]) -> Tensor:
+def _resize_part(
+    part: NDArray[Any],
+    shape: tuple[int, int],
+    plane_shape: tuple[int, int],
+    origin: tuple[int, int] = (0, 0),
+) -> Tensor:
+    """`_resize_bilinear` of a plane that is 0 but for a (C, h, w) part, as floats.
+
+    The filter works along one axis after the other, so blocks of rows can be made
+    narrow one by one: there is no float copy of the plane.
+    """
+    (height, width), (row, col) = plane_shape, origin
+    channels, rows, cols = part.shape
+    narrow = torch.zeros(channels, height, shape[1])
+    for block in row_blocks((rows, channels * width)):
+        count = block.stop - block.start
+        whole = np.zeros((channels, count, width), np.float32)
+        whole[..., col : col + cols] = part[:, block]
+        narrow[:, row + block.start : row + block.stop] = _resize_bilinear(
+            torch.from_numpy(whole), (count, shape[1])
+        )
+    return _resize_bilinear(narrow, shape)
+
+
+def _resize_floats(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:
+    height, width = channels.shape[1:]
+    return _resize_part(channels, shape, (height, width))
+
+
+def _resize_bytes(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:
+    return _resize_bilinear(torch.from_numpy(np.ascontiguousarray(channels)), shape)
+
+
+def _resize_bicubic(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:
     """MedSAM resizes with scikit-image and cuts off the decimals."""
     from skimage.transform import resize
 
     planes = [
         resize(plane, shape, order=3, preserve_range=True, anti_aliasing=True)
-        for plane in channels.numpy()
+        for plane in channels
     ]
     return torch.from_numpy(np.stack(planes).astype(np.uint8))
 
 
-_RESIZE: dict[Family, Callable[[Tensor, tuple[int, int]], Tensor]] = {
-    "sam": _resize_bilinear,
+_RESIZE: dict[Family, Callable[[NDArray[np.uint8], tuple[int, int]], Tensor]] = {
+    "sam": _resize_bytes,
     "medsam": _resize_bicubic,
-    "lite_medsam": lambda channels, shape: _resize_bilinear(channels.float(), shape),
+    "lite_medsam": _resize_floats,
 }

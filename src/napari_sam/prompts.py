@@ -28,8 +28,11 @@ class Prompt:
     box : array-like, optional
         (4,) as (row_min, col_min, row_max, col_max), in the same coordinates.
     mask : array-like, optional
-        Either a boolean mask of the plane, (H, W), or the float logits of an
-        earlier `Prediction` of the same model, (h, w), to be refined.
+        Either a boolean mask of the plane, (H, W), or of a part of it; or the
+        float logits of an earlier `Prediction` of the same model, (h, w), to be
+        refined.
+    mask_origin : tuple of int, optional
+        (row, col) on the plane of a boolean mask's first pixel.
 
     Raises
     ------
@@ -41,6 +44,7 @@ class Prompt:
     labels: Any = None
     box: Any = None
     mask: Any = None
+    mask_origin: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         points, labels = _check_points(self.points, self.labels)
@@ -48,6 +52,8 @@ class Prompt:
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "box", _check_box(self.box))
         object.__setattr__(self, "mask", _check_mask(self.mask))
+        origin = _check_origin(self.mask_origin, self.mask)
+        object.__setattr__(self, "mask_origin", origin)
 
     @property
     def positives(self) -> NDArray[np.float64]:
@@ -111,10 +117,12 @@ class Prompt:
             )
 
     def _check_mask_within(self, shape: tuple[int, int]) -> None:
-        if self.mask.shape != shape:
+        last = np.add(self.mask_origin, self.mask.shape)
+        if min(self.mask_origin) < 0 or (last > shape).any():
             raise ValueError(
-                f"The mask prompt has shape {self.mask.shape}, the plane {shape}: "
-                "give a boolean mask of the whole plane."
+                f"The mask prompt has shape {self.mask.shape} from pixel "
+                f"{self.mask_origin} on, the plane {shape}: give a boolean mask of "
+                "the whole plane, or of a part of it with its mask_origin."
             )
         if not self.mask.any():
             raise ValueError("The mask prompt is empty: mark at least one pixel.")
@@ -133,6 +141,7 @@ class Prompt:
             points=None if self.points is None else function(self.points),
             box=None if self.box is None else function(self.box.reshape(2, 2)).ravel(),
             mask=None,
+            mask_origin=(0, 0),
         )
 
 
@@ -193,6 +202,21 @@ def _check_mask(value: Any) -> NDArray[Any] | None:
             "float logits of an earlier prediction."
         )
     return mask.astype(np.float32, copy=False)
+
+
+def _check_origin(value: Any, mask: NDArray[Any] | None) -> tuple[int, int]:
+    origin = np.asarray(value)
+    if origin.shape != (2,) or origin.dtype.kind not in "iu":
+        raise ValueError(
+            f"The mask prompt starts at {value!r}: give whole numbers (row, col)."
+        )
+    row, col = origin.tolist()
+    if (row, col) != (0, 0) and mask is not None and mask.dtype != bool:
+        raise ValueError(
+            f"The mask prompt starts at {(row, col)} and holds logits: only a boolean "
+            "mask can be a part of the plane."
+        )
+    return row, col
 
 
 def _cut_box(box: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:

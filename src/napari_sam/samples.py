@@ -66,7 +66,7 @@ def coin_labels() -> NDArray[np.int32]:
 
     image = coins()
     mask = morphology.closing(
-        image > filters.threshold_otsu(image), morphology.footprint_rectangle((3, 3))
+        image > filters.threshold_otsu(image), np.ones((3, 3), np.uint8)
     )
     found = measure.label(segmentation.clear_border(mask))
     sizes = np.bincount(found.ravel())

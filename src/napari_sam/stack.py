@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from napari_sam.image import data_limits, to_uint8
+from napari_sam.intensity import IntensityMapping
+from napari_sam.planes import PlaneReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-# Contrast limits of a stack come from this many planes, spread evenly.
-_SAMPLED_PLANES = 16
+    from napari_sam.planes import ContrastLimits, PlaneIndex
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,12 +22,13 @@ class Stack:
 
     Parameters
     ----------
-    data : array-like
-        numpy, dask, zarr or anything that is indexed like them; colour last.
+    data : array-like or PlaneReader
+        numpy, dask, zarr or anything that is indexed like them, colour last; or
+        a reader of planes, for pyramids and chosen channels.
     axis : int
         The axis that is walked along.
     rgb : bool
-        The last axis is colour.
+        The last axis of an array is colour.
     fixed : mapping
         {axis: index} of further axes (time, channel) that stay where they are;
         both may count from the end. Two axes must remain: the rows and columns
@@ -40,12 +39,17 @@ class Stack:
     axis: int = 0
     rgb: bool = False
     fixed: Mapping[int, int] = field(default_factory=dict)
+    reader: PlaneReader = field(init=False)
 
     def __post_init__(self) -> None:
-        ndim = len(self.data.shape) - self.rgb
+        reader = self.data
+        if not isinstance(reader, PlaneReader):
+            reader = PlaneReader((self.data,), self.rgb)
+        object.__setattr__(self, "reader", reader)
+        ndim = len(self.shape)
         if ndim - len(self.fixed) != 3:
             raise ValueError(
-                f"The volume has shape {tuple(self.data.shape)}: give three axes "
+                f"The volume has shape {self._data_shape}: give three axes "
                 "(and a last one of 3 or 4 for colour); pick a time point or channel "
                 "first."
             )
@@ -77,8 +81,11 @@ class Stack:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the data and of its labels, without colour."""
-        shape = tuple(int(size) for size in self.data.shape)
-        return shape[:-1] if self.rgb else shape
+        return self.reader.shape
+
+    @property
+    def _data_shape(self) -> tuple[int, ...]:
+        return tuple(int(size) for size in self.reader.levels[0].shape)
 
     @property
     def plane_shape(self) -> tuple[int, int]:
@@ -87,19 +94,15 @@ class Stack:
         rows, cols = (s for i, s in enumerate(self.shape) if i not in apart)
         return rows, cols
 
-    def at(self, index: int) -> tuple[slice | int, ...]:
+    def at(self, index: int) -> PlaneIndex:
         """Index of one plane in the volume and in its labels."""
         chosen = {**self.fixed, self.axis: index}
         return tuple(chosen.get(i, slice(None)) for i in range(len(self.shape)))
 
-    def plane(self, index: int) -> NDArray[Any]:
-        """Read one plane, (H, W) or (H, W, C)."""
-        return np.asarray(self.data[self.at(index)])
+    def plane(self, index: int, enough: int | None = None) -> NDArray[Any]:
+        """Read one plane, (H, W) or (H, W, C); see `PlaneReader.read`."""
+        return self.reader.read(self.at(index), enough)
 
-    def contrast_limits(self) -> tuple[float, float]:
+    def contrast_limits(self) -> ContrastLimits | None:
         """Limits for all planes alike, from a sample of the whole volume."""
-        count = min(len(self), _SAMPLED_PLANES)
-        chosen = np.unique(np.linspace(0, len(self) - 1, count).round().astype(int))
-        planes = [self.plane(int(i)) for i in chosen]
-        to_uint8(planes[0])  # refuses what is no image, before its limits are taken
-        return data_limits(np.stack(planes))
+        return IntensityMapping.percentiles().limits(self.reader, self.at(0), None)

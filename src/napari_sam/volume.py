@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_sam.cache import EmbeddingCache
-from napari_sam.masks import mask_iou, mask_to_box, mask_to_window, window_at
+from napari_sam.masks import (
+    Patch,
+    border_contrast,
+    mask_to_box,
+    patch_iou,
+    window_at,
+    won_masks,
+)
 from napari_sam.prompts import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.predictor import Embedding, Prediction, Predictor
+    from napari_sam.predictor import Prediction, Predictor
     from napari_sam.stack import Stack
 
 Status = Literal["prompted", "propagated", "stopped"]
@@ -40,7 +48,7 @@ class PropagationOptions:
     min_contrast : float
         An object ends where the brightness step at its border falls below this
         share of the step in the slice before, or changes sign; see
-        `border_contrast`.
+        `napari_sam.masks.border_contrast`.
     """
 
     margin: float = 0.05
@@ -78,6 +86,11 @@ class SliceResult:
     logits: NDArray[np.float16]
 
     @property
+    def patch(self) -> Patch:
+        """The crop and where it lies."""
+        return Patch(self.origin, self.logits)
+
+    @property
     def region(self) -> tuple[slice, slice]:
         """Rows and columns of the crop on the plane."""
         return window_at(self.origin, self.logits.shape)
@@ -89,21 +102,42 @@ class SliceResult:
         return inside
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class VolumeResult:
     """Objects through a stack.
 
     Parameters
     ----------
-    labels : ndarray
-        int32, of the volume's shape (without its colour axis); 0 is background.
+    stack : Stack
+        That was segmented.
     slices : tuple of SliceResult
         Index, score and status of every object on every slice it was followed to,
         by object and slice.
     """
 
-    labels: NDArray[np.int32]
+    stack: Stack
     slices: tuple[SliceResult, ...]
+
+    @cached_property
+    def labels(self) -> NDArray[np.int32]:
+        """Of the volume's shape, without its colour axis; 0 is background.
+
+        Where objects overlap the larger logit decides. Made when first asked for.
+        """
+        labels = np.zeros(self.stack.shape, np.int32)
+        for index, members in self.by_slice().items():
+            plane = labels[self.stack.at(index)]
+            masks = won_masks([result.patch for result in members])
+            for result, won in zip(members, masks, strict=True):
+                plane[result.region][won] = result.object_id
+        return labels
+
+    def by_slice(self) -> dict[int, list[SliceResult]]:
+        """{slice: its results}, by object."""
+        slices: dict[int, list[SliceResult]] = defaultdict(list)
+        for result in self.slices:
+            slices[result.index].append(result)
+        return dict(slices)
 
 
 def propagate(
@@ -111,7 +145,7 @@ def propagate(
     prompts: Mapping[int, Mapping[int, Prompt]],
     predictor: Predictor,
     *,
-    contrast_limits: tuple[float, float] | None = None,
+    contrast_limits: ArrayLike | None = None,
     options: PropagationOptions | None = None,
     cache: EmbeddingCache | None = None,
 ) -> Iterator[SliceResult]:
@@ -130,8 +164,9 @@ def propagate(
         {object id: {slice index: Prompt}}.
     predictor : Predictor
         The model.
-    contrast_limits : tuple of float, optional
-        Of the whole stack; a sample of it decides when None.
+    contrast_limits : tuple of float or array-like, optional
+        Of the whole stack, see `napari_sam.image.to_uint8`; a sample of it decides
+        when None.
     options : PropagationOptions, optional
         Stop rules.
     cache : EmbeddingCache, optional
@@ -197,49 +232,13 @@ def check_prompts(
 
 
 def assemble(stack: Stack, results: Iterable[SliceResult]) -> VolumeResult:
-    """Paint slice results into one volume; each voxel goes to the largest logit."""
-    labels = np.zeros(stack.shape, np.int32)
+    """Sort slice results by object and slice."""
     ordered = sorted(results, key=lambda r: (r.object_id, r.index))
-    slices: dict[int, list[SliceResult]] = defaultdict(list)
-    for result in ordered:
-        slices[result.index].append(result)
-    for index, members in slices.items():
-        plane = labels[stack.at(index)]
-        best = np.zeros(stack.plane_shape, np.float16)
-        for result in members:
-            wins = result.logits > best[result.region]
-            plane[result.region][wins] = result.object_id
-            best[result.region][wins] = result.logits[wins]
-    return VolumeResult(labels, tuple(ordered))
-
-
-def border_contrast(plane: NDArray[Any], mask: NDArray[np.bool_]) -> float:
-    """Mean brightness inside a mask less that of a ring of equal area around it.
-
-    In units of the plane; RGB is averaged, NaN and infinities do not count. 0 for
-    empty or full masks.
-    """
-    from scipy.ndimage import distance_transform_edt
-
-    box = mask_to_box(mask)
-    if box is None:
-        return 0.0
-    reach = int(np.ceil(np.sqrt(np.count_nonzero(mask)) / 4)) + 1
-    rows = slice(max(int(box[0]) - reach, 0), int(box[2]) + reach + 1)
-    cols = slice(max(int(box[1]) - reach, 0), int(box[3]) + reach + 1)
-    inside = mask[rows, cols]
-    ring = ~inside & (distance_transform_edt(~inside) <= reach)
-    gray = plane[rows, cols].astype(np.float32)
-    gray = gray.mean(-1) if gray.ndim == 3 else gray
-    finite = np.isfinite(gray)
-    inside, ring = inside & finite, ring & finite
-    if not (inside.any() and ring.any()):
-        return 0.0
-    return float(gray[inside].mean() - gray[ring].mean())
+    return VolumeResult(stack, tuple(ordered))
 
 
 def next_prompt(
-    mask: NDArray[np.bool_], options: PropagationOptions, kinds: frozenset[str]
+    patch: Patch, options: PropagationOptions, kinds: frozenset[str]
 ) -> Prompt:
     """Prompt for the neighbouring slice: the mask's box with a margin.
 
@@ -247,35 +246,35 @@ def next_prompt(
     """
     from scipy.ndimage import distance_transform_edt
 
+    mask, origin = patch.mask, np.array(patch.origin)
     box = mask_to_box(mask)
     assert box is not None
+    box += np.tile(origin, 2)
     sides = box[2:] - box[:2]
     grow = np.maximum(1.0, options.margin * sides)
     points = None
     if "point" in kinds:
-        # Padded, so that the plane's border counts as outside.
+        # Padded, as what lies around the patch or the plane counts as outside.
         depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-        points = [np.unravel_index(np.argmax(depth), depth.shape)]
+        points = [origin + np.unravel_index(np.argmax(depth), depth.shape)]
     return Prompt(points=points, box=np.concatenate([box[:2] - grow, box[2:] + grow]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    """An object on one slice, at full size while the next slice needs it."""
+    """An object on one slice, as the next slice needs it."""
 
-    mask: NDArray[np.bool_]
-    logits: NDArray[np.float32]
+    patch: Patch
     score: float
     contrast: float
 
     def result(self, object_id: int, index: int, status: Status) -> SliceResult:
-        window = None if status == "stopped" else mask_to_window(self.mask)
-        rows, cols = window or (slice(0, 0), slice(0, 0))
-        crop = self.logits[rows, cols]
+        origin, logits = self.patch.origin, self.patch.logits
+        if status == "stopped":
+            origin, logits = (0, 0), np.empty((0, 0), np.float32)
         # Kept above the smallest float16 so that "inside" survives the cast.
-        positive = np.clip(crop, 1e-4, 6e4)
-        small = np.where(crop > 0, positive, np.clip(crop, -6e4, 0))
-        origin = rows.start, cols.start
+        positive = np.clip(logits, 1e-4, 6e4)
+        small = np.where(logits > 0, positive, np.clip(logits, -6e4, 0))
         return SliceResult(
             object_id, index, self.score, status, origin, small.astype(np.float16)
         )
@@ -287,29 +286,28 @@ class _Walk:
 
     stack: Stack
     predictor: Predictor
-    limits: tuple[float, float]
+    limits: ArrayLike | None
     options: PropagationOptions
     cache: EmbeddingCache
 
     def segment(self, index: int, prompts: Mapping[int, Prompt]) -> dict[int, _Seen]:
         """Segment some objects on one slice, in one batch."""
-        plane = self.stack.plane(index)
-        embedding = self.cache.embed(self.predictor, plane, self.limits)
+        plane = self.stack.plane(index, self.predictor.input_size)
+        embedding = self.cache.embed(
+            self.predictor, plane, self.limits, plane_shape=self.stack.plane_shape
+        )
         answers = self.predictor.predict_batch(embedding, list(prompts.values()))
         return {
-            object_id: self._see(plane, embedding, answer)
+            object_id: self._see(plane, answer)
             for object_id, answer in zip(prompts, answers, strict=True)
         }
 
-    def _see(
-        self, plane: NDArray[Any], embedding: Embedding, answer: Prediction
-    ) -> _Seen:
-        return _Seen(
-            mask=answer.mask,
-            logits=self.predictor.plane_logits(embedding, answer),
-            score=answer.score,
-            contrast=border_contrast(plane, answer.mask),
+    def _see(self, plane: NDArray[Any], answer: Prediction) -> _Seen:
+        patch = answer.patch
+        contrast = border_contrast(
+            plane, patch.mask, patch.origin, self.stack.plane_shape
         )
+        return _Seen(patch, answer.score, contrast)
 
     def sweep(
         self,
@@ -323,7 +321,7 @@ class _Walk:
         indices = range(len(self.stack))[::step]
         for index in indices:
             active = {
-                object_id: next_prompt(seen.mask, self.options, self.predictor.prompts)
+                object_id: next_prompt(seen.patch, self.options, self.predictor.prompts)
                 for object_id, seen in previous.items()
                 if (index - goals[object_id]) * step <= 0
             }
@@ -337,7 +335,7 @@ class _Walk:
                 if goes_on:
                     following[object_id] = seen
             for object_id, slices in plan.items():
-                if index in slices and anchors[object_id, index].mask.any():
+                if index in slices and anchors[object_id, index].patch.mask.any():
                     following[object_id] = anchors[object_id, index]
                     goals[object_id] = _goal(sorted(slices), index, step, len(indices))
             previous = following
@@ -345,9 +343,9 @@ class _Walk:
     def _goes_on(self, before: _Seen, now: _Seen) -> bool:
         options = self.options
         return (
-            bool(now.mask.any())
+            bool(now.patch.mask.any())
             and now.score >= options.min_score
-            and mask_iou(before.mask, now.mask) >= options.min_overlap
+            and patch_iou(before.patch, now.patch) >= options.min_overlap
             and now.contrast * np.sign(before.contrast)
             >= options.min_contrast * abs(before.contrast)
         )

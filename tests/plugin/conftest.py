@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_sam.image import to_uint8
+from napari_sam.image import full_shape, to_uint8
 from napari_sam.plugin.session import SamSession
 from napari_sam.predictor import Prediction, Predictor
 from napari_sam.prompts import Prompt
+from tests.test_volume import as_model
 
 
 class BrightPredictor(Predictor):
     """Stands for a model in logic tests: an object is what is bright in its box."""
+
+    input_size = 32
 
     def __init__(self, key: str = "bright", threshold: int = 127) -> None:
         self.name, self.family, self.key = key, "sam", key
@@ -25,8 +28,15 @@ class BrightPredictor(Predictor):
     def __repr__(self) -> str:
         return f"BrightPredictor({self.key!r})"
 
-    def embed(self, plane: Any, contrast_limits: Any = None) -> Any:
+    def embed(
+        self, plane: Any, contrast_limits: Any = None, *, plane_shape: Any = None
+    ) -> Any:
         pixels = to_uint8(plane, contrast_limits)
+        # Each pixel of a rendition stands for all it covers of the full plane.
+        for axis, size in enumerate(full_shape(pixels, plane_shape)):
+            count = pixels.shape[axis]
+            index = np.arange(size) * count // size
+            pixels = pixels.take(index, axis)
         gray = pixels.max(axis=-1) if pixels.ndim == 3 else pixels
         return SimpleNamespace(pixels=gray, shape=gray.shape, nbytes=1)
 
@@ -35,9 +45,6 @@ class BrightPredictor(Predictor):
     ) -> list[Prediction]:
         checked = [prompt.within(embedding.shape) for prompt in prompts]
         return [self._answer(embedding.pixels, prompt) for prompt in checked]
-
-    def plane_logits(self, embedding: Any, prediction: Prediction) -> np.ndarray:
-        return np.where(prediction.mask, 1, -1).astype(np.float32)
 
     def _answer(self, pixels: np.ndarray, prompt: Prompt) -> Prediction:
         box = prompt.box
@@ -50,9 +57,9 @@ class BrightPredictor(Predictor):
         for row, col in prompt.negatives:
             inside &= (abs(rows - row) > 2) | (abs(cols - col) > 2)
         mask = inside & (pixels > self.threshold)
-        logits = np.where(mask, 1, -1).astype(np.float32)
-        one = Prediction(mask, 0.9, logits)
-        return Prediction(mask, 0.9, logits, (one,))
+        frame, logits = as_model(np.where(mask, 1, -1).astype(np.float32))
+        one = Prediction(logits, 0.9, frame)
+        return Prediction(logits, 0.9, frame, (one,))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from napari_sam.plugin.grouping import (
     objects_on_plane,
     separate_prompts,
 )
-from napari_sam.plugin.layers import LayerPrompt
+from napari_sam.plugin.layer_prompts import LayerPrompt
 from napari_sam.prompts import Prompt
 
 BOX, OTHER = Prompt(box=(0, 0, 10, 10)), Prompt(box=(20, 20, 30, 30))
@@ -17,7 +17,7 @@ OFF = Prompt(points=[(31, 25)], labels=[0])
 
 
 def on(index: int, prompt: Prompt) -> LayerPrompt:
-    return LayerPrompt(Points(ndim=3), np.zeros((1, 3)), {0: index}, prompt)
+    return LayerPrompt(Points(ndim=3), np.zeros((1, 3)), "point", {0: index}, prompt)
 
 
 def test_joined_prompts_are_one_object() -> None:

@@ -1,3 +1,4 @@
+from itertools import count
 from typing import Any
 
 import dask.array as da
@@ -6,9 +7,31 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
-from napari_sam.plugin.labels_writer import Piece, check_target, write_objects
+from napari_sam.label_grid import LabelGrid
+from napari_sam.painting import Piece
+from napari_sam.plugin.labels_writer import (
+    LabelIds,
+    Written,
+    check_ids,
+    check_target,
+    new_labels,
+    plan,
+    write,
+)
+from napari_sam.plugin.layers import Sliders, layer_affine
 
 FULL = slice(None)
+
+
+def write_objects(labels: Labels, pieces: list[Piece]) -> Written:
+    """Write objects as the next free labels, keeping others."""
+    numbers = sorted({piece.number for piece in pieces})
+    ids = dict(zip(numbers, count(LabelIds().next_free(labels)), strict=False))
+    check_ids(labels, ids)
+    grid = LabelGrid.same(labels.data.shape)
+    changes, outside = plan(labels, grid, pieces, ids, "keep", ())
+    write(labels, changes)
+    return Written(tuple(ids.values()), len(changes.values), changes.kept, outside)
 
 
 def piece(number: int = 1, row: int = 2, col: int = 3, side: int = 4) -> Piece:
@@ -140,17 +163,46 @@ def test_nothing_is_written_when_no_pixel_is_free() -> None:
 
 
 @pytest.mark.parametrize("ndisplay", [2, 3])
-def test_a_hidden_layer_is_written_and_shown(ndisplay: int) -> None:
+def test_what_lies_on_other_slices_is_written_and_undone(ndisplay: int) -> None:
     viewer = ViewerModel()
     labels = viewer.add_labels(np.zeros((6, 20, 30), np.int32))
-    labels.visible = False
     viewer.dims.set_current_step(0, 5)
     viewer.dims.ndisplay = ndisplay
     write_objects(labels, [Piece(1, (2, FULL, FULL), (2, 3), np.ones((2, 2), bool))])
     assert np.count_nonzero(labels.data) == 4
-    assert labels.visible
     labels.undo()
     assert not labels.data.any()
+
+
+def test_ids_of_huge_labels_are_above_all_that_were_written_or_selected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("napari_sam.plugin.labels_writer._LARGE", 100)
+    labels = labels_of()
+    labels.data[0, 0] = 5
+    ids = LabelIds()
+    assert ids.next_free(labels) == 6
+    ids.remember(labels, 6)
+    labels.selected_label = 40
+    labels.paint((3, 3), 40)
+    labels.selected_label = 2
+    assert ids.next_free(labels) == 41
+    labels.data = np.full((20, 30), 50)
+    assert ids.next_free(labels) == 51
+
+
+# -- new layers ----------------------------------------------------------------
+
+
+def test_new_labels_can_do_without_leading_axes() -> None:
+    viewer = ViewerModel()
+    over = viewer.add_image(
+        np.zeros((2, 4, 5, 6)), scale=(1, 3, 2, 2), translate=(0, 1, 2, 3)
+    )
+    labels = new_labels(viewer, over, 1)
+    assert labels.data.shape == (4, 5, 6)
+    np.testing.assert_allclose(layer_affine(labels), layer_affine(over)[1:, 1:])
+    assert labels.axis_labels == over.axis_labels[1:]
 
 
 # -- targets -------------------------------------------------------------------
@@ -166,46 +218,42 @@ def read_only() -> np.ndarray:
     return data
 
 
+HERE = (FULL, FULL)
+PLAIN = np.zeros((20, 30), int)
+
+
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
         (lambda: Labels(read_only(), name="mine"), "'mine' are read-only"),
-        (
-            lambda: Labels(
-                [np.zeros((20, 30), int), np.zeros((10, 15), int)], name="mine"
-            ),
-            "'mine' are multiscale",
-        ),
+        (lambda: Labels([PLAIN, PLAIN[::2, ::2]], name="mine"), "'mine' are multi"),
         (lambda: Labels(da.zeros((20, 30), dtype=int), name="mine"), "not in memory"),
-        (lambda: Labels(np.zeros((20, 31), int), name="mine"), "pixel by pixel"),
-        (lambda: Labels(np.zeros((1, 20, 30), int), name="mine"), "pixel by pixel"),
-        (
-            lambda: Labels(np.zeros((20, 30), int), name="mine", translate=(0, 1)),
-            "'mine' do not lie over the image 'cells' pixel by pixel",
-        ),
-        (
-            lambda: Labels(np.zeros((20, 30), int), name="mine", scale=(2, 1)),
-            "pixel by pixel",
-        ),
-        (
-            lambda: Labels(np.zeros((20, 30), int), name="mine", rotate=5),
-            "pixel by pixel",
-        ),
+        (lambda: Labels(PLAIN, name="mine", visible=False), "'mine' are hidden"),
+        (lambda: locked(Labels(PLAIN, name="mine")), "'mine' are locked"),
+        (lambda: Labels(PLAIN, name="mine", translate=(50, 0)), "do not reach"),
+        (lambda: Labels(PLAIN[None], name="mine", translate=(5, 0, 0)), "outside"),
     ],
-    ids=[
-        *("read-only", "multiscale", "dask", "wrong shape", "more axes"),
-        *("shifted", "scaled", "turned"),
-    ],
+    ids=["read-only", "multiscale", "dask", "hidden", "locked", "apart", "other slice"],
 )
 def test_labels_that_cannot_take_the_result_are_refused(
     labels: Any, sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
-        check_target(labels(), image())
+        check_target(labels(), image(), HERE, Sliders((0.0, 0.0, 0.0), None))
+
+
+def locked(labels: Labels) -> Labels:
+    labels.editable = False
+    return labels
 
 
 def test_labels_over_the_image_are_accepted() -> None:
     place = {"scale": (0.5, 2), "translate": (3, 4), "rotate": 30}
-    check_target(Labels(np.zeros((20, 30), int), **place), image(**place))
-    half = Labels(np.zeros((20, 30), int), affine=np.diag([0.5, 0.5, 1]))
-    check_target(half, image(scale=(0.5, 0.5)))  # the same place, said otherwise
+    sliders = Sliders((0.0, 0.0), None)
+    for labels, under in (
+        (Labels(PLAIN, **place), image(**place)),
+        # The same place, said otherwise.
+        (Labels(PLAIN, affine=np.diag([0.5, 0.5, 1])), image(scale=(0.5, 0.5))),
+    ):
+        grid = check_target(labels, under, HERE, sliders)
+        np.testing.assert_allclose(grid.matrix, np.eye(3), atol=1e-12)

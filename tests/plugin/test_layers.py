@@ -8,17 +8,20 @@ from hypothesis import strategies as st
 from napari.components import Dims, ViewerModel
 from napari.layers import Image, Points
 
+from napari_sam.masks import window_at
+from napari_sam.plugin.image_view import ImageView, displayed_stack
+from napari_sam.plugin.layer_prompts import collect_prompts
 from napari_sam.plugin.layers import (
-    collect_prompts,
-    display_limits,
+    Sliders,
     displayed_plane,
-    displayed_stack,
     layer_affine,
     placement,
     spatial_shape,
     to_image_data,
 )
 from napari_sam.plugin.prompt_layers import add_prompt_layers, set_polarity
+from napari_sam.prompts import Prompt
+from napari_sam.stack import Stack
 
 # napari says so of every layer that is turned out of the displayed plane.
 turned = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
@@ -62,7 +65,7 @@ def test_a_point_over_a_pixel_arrives_at_the_pixel(data: Any, ndim: int) -> None
     points = Points(ndim=ndim, **data.draw(transforms(ndim)))
     pixel = data.draw(st.tuples(*[finite] * ndim))
     drawn = np.asarray(points.world_to_data(image.data_to_world(pixel)))
-    arrived = to_image_data(drawn[None], points, image, Dims(ndim=ndim))
+    arrived = to_image_data(drawn[None], points, image, Sliders.of(Dims(ndim=ndim)))
     np.testing.assert_allclose(arrived[0], pixel, atol=1e-5)
 
 
@@ -74,7 +77,7 @@ def test_a_layer_placed_like_the_image_shares_its_pixels(
     image = Image(np.zeros((4, 8, 9)), contrast_limits=(0, 1), **place)
     points = Points(ndim=3, **placement(image))
     np.testing.assert_allclose(layer_affine(points), layer_affine(image))
-    arrived = to_image_data(np.array([pixel]), points, image, Dims(ndim=3))
+    arrived = to_image_data(np.array([pixel]), points, image, Sliders.of(Dims(ndim=3)))
     np.testing.assert_allclose(arrived[0], pixel, atol=1e-5)
 
 
@@ -193,25 +196,30 @@ def test_multiscale_images_are_read_at_full_resolution() -> None:
     np.testing.assert_allclose(found.prompt.points, [[20, 40]])
 
 
+def stack_of(image: Image, viewer: ViewerModel) -> Stack:
+    plane = displayed_plane(image, viewer.dims)
+    return displayed_stack(ImageView().of(image), image.name, plane)
+
+
 def test_what_can_be_walked_through() -> None:
     viewer = ViewerModel()
     series = viewer.add_image(np.zeros((3, 4, 5, 6)))
     viewer.dims.set_current_step(0, 2)
-    walked = displayed_stack(series, displayed_plane(series, viewer.dims))
+    walked = stack_of(series, viewer)
     assert (walked.axis, walked.fixed) == (1, {0: 2})
     flat = viewer.add_image(np.zeros((5, 6)), name="flat")
     with pytest.raises(ValueError, match="'flat' is a single plane"):
-        displayed_stack(flat, displayed_plane(flat, viewer.dims))
+        stack_of(flat, viewer)
     single = viewer.add_image(np.zeros((3, 1, 5, 6)))
     viewer.dims.set_current_step(1, 0)
-    walked = displayed_stack(single, displayed_plane(single, viewer.dims))
+    walked = stack_of(single, viewer)
     assert walked.axis == 0  # one slice is nothing to walk through
 
 
 def test_limits_are_those_of_the_display() -> None:
     gray = Image(np.zeros((5, 6)), contrast_limits=(2, 7))
-    assert display_limits(gray) == (2, 7)
-    assert display_limits(Image(np.zeros((5, 6, 3)), rgb=True)) is None
+    assert ImageView().of(gray).displayed == (2, 7)
+    assert ImageView().of(Image(np.zeros((5, 6, 3)), rgb=True)).displayed is None
 
 
 # -- prompt layers -------------------------------------------------------------
@@ -312,9 +320,74 @@ def test_turned_shapes_give_the_box_around_them(kind: str) -> None:
     np.testing.assert_allclose(shape_prompt(diamond, kind).box, (10, 10, 30, 30))
 
 
-def test_an_ellipse_gives_its_box() -> None:
+def test_an_ellipse_gives_its_box_and_its_inside() -> None:
     box = [(10, 20), (10, 40), (30, 40), (30, 20)]
-    np.testing.assert_allclose(shape_prompt(box, "ellipse").box, (10, 20, 30, 40))
+    prompt = shape_prompt(box, "ellipse")
+    np.testing.assert_allclose(prompt.box, (10, 20, 30, 40))
+    rows, cols = np.indices((50, 60))
+    np.testing.assert_array_equal(
+        whole_mask(prompt), (rows - 20) ** 2 + (cols - 30) ** 2 <= 100
+    )
+
+
+def test_a_polygon_gives_its_box_and_its_inside() -> None:
+    prompt = shape_prompt([(10, 10), (10, 30), (30, 10)], "polygon")
+    np.testing.assert_allclose(prompt.box, (10, 10, 30, 30))
+    inside = whole_mask(prompt)
+    assert inside[12, 12]
+    assert not inside[25, 25]
+    assert abs(np.count_nonzero(inside) - 200) < 40
+
+
+def test_closed_shapes_without_a_pixel_inside_give_their_box() -> None:
+    tiny = [(10.2, 10.2), (10.2, 10.4), (10.4, 10.4), (10.4, 10.2)]
+    for kind in ("ellipse", "polygon"):
+        assert shape_prompt(tiny, kind).kinds == {"box"}
+
+
+def whole_mask(prompt: Prompt) -> np.ndarray:
+    mask = np.zeros((50, 60), bool)
+    mask[window_at(prompt.mask_origin, prompt.mask.shape)] = prompt.mask
+    return mask
+
+
+def test_what_is_not_shown_is_no_prompt() -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((4, 50, 60)))
+    points = viewer.add_points([[0, 1, 2], [0, 3, 4]], shown=[True, False])
+    hidden = viewer.add_points([[0, 5, 6]], visible=False)
+    across = np.array([[0, 1, 1], [0, 1, 9], [2, 9, 9], [2, 9, 1]])
+    shapes = viewer.add_shapes([across])
+    viewer.dims.set_current_step(0, 0)
+    plane = displayed_plane(image, viewer.dims)
+    found = collect_prompts([points, hidden, shapes], image, plane, viewer.dims)
+    assert [p.prompt.points.tolist() for p in found] == [[[1, 2]]]
+
+
+def test_a_layer_without_rows_or_columns_in_this_view_gives_no_prompts() -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((4, 50, 60)))
+    flat = viewer.add_points([[10, 20]])
+    viewer.dims.order = (1, 0, 2)
+    plane = displayed_plane(image, viewer.dims)
+    assert collect_prompts([flat], image, plane, viewer.dims) == []
+
+
+@pytest.mark.skipif(
+    not hasattr(Dims(), "units"), reason="this napari shows numbers without units"
+)
+def test_layers_in_different_units_share_one_world() -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(
+        np.zeros((4, 50, 60)), scale=(2, 1, 1), units=("mm", "mm", "mm")
+    )
+    points = viewer.add_points([[4000, 10000, 20000]], units=("um", "um", "um"))
+    viewer.dims.set_point(0, 4000)
+    plane = displayed_plane(image, viewer.dims)
+    assert plane.index == {0: 2}
+    (found,) = collect_prompts([points], image, plane, viewer.dims)
+    np.testing.assert_allclose(found.prompt.points, [[10, 20]])
+    assert found.slices == {0: 2}
 
 
 def test_a_turned_shapes_layer_gives_the_box_on_the_image() -> None:

@@ -8,8 +8,9 @@ import pytest
 from napari.components import ViewerModel
 
 import napari_sam as ns
-from napari_sam.plugin.jobs import SliceRequest, run_to_end
+from napari_sam.planes import PlaneReader
 from napari_sam.plugin.session import SamSession
+from napari_sam.requests import SliceRequest, run_to_end
 from tests.plugin.conftest import (
     FIRST,
     SECOND,
@@ -138,8 +139,8 @@ def test_pixels_of_others_are_kept(session: SamSession) -> None:
     session.preview()
     session.commit()
     np.testing.assert_array_equal(written(session), before)
-    assert session.last_written is not None
-    assert session.last_written.kept == np.count_nonzero(before)
+    assert session.target.last_written is not None
+    assert session.target.last_written.kept == np.count_nonzero(before)
 
 
 def test_discard_forgets_the_object_and_keeps_the_layers(session: SamSession) -> None:
@@ -479,7 +480,8 @@ def test_numbers_that_are_not_real_are_refused_in_a_sentence(
     draw(session, FIRST)
     request = session.ask_slice().request
     assert isinstance(request, SliceRequest)
-    odd = replace(request, data=np.ones((9, 40, 50), kind))
+    view = replace(request.view, reader=PlaneReader((np.ones((9, 40, 50), kind),)))
+    odd = replace(request, view=view)
     with pytest.raises(ValueError, match=r"only real numbers"):
         run_to_end(odd.run(session.load(), session.cache))
     assert session.result is None
@@ -568,7 +570,7 @@ def test_no_image_no_points_layer_and_nothing_to_accept(
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
-        (np.zeros((9, 40, 51), int), "pixel by pixel"),
+        (np.zeros((9, 2, 40, 50), int), "do not reach"),
         (np.full((9, 40, 50), 255, np.uint8), "cannot hold"),
     ],
 )

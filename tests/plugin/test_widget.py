@@ -78,10 +78,10 @@ class SlowPredictor(BrightPredictor):
         super().__init__("slow")
         self.asked, self.go = threading.Event(), threading.Event()
 
-    def embed(self, plane: Any, contrast_limits: Any = None) -> Any:
+    def embed(self, plane: Any, contrast_limits: Any = None, **shape: Any) -> Any:
         self.asked.set()
         self.go.wait(20)
-        return super().embed(plane, contrast_limits)
+        return super().embed(plane, contrast_limits, **shape)
 
 
 @pytest.fixture

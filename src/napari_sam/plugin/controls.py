@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import ComboBox, Container
 from psygnal import Signal
 
-from napari_sam.plugin.jobs import Progress
 from napari_sam.plugin.preview import is_preview
+from napari_sam.requests import Progress
 from napari_sam.weights import is_cached
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_sam.models import ModelSpec
+    from napari_sam.plugin.labels_writer import Written
     from napari_sam.plugin.session import SamSession
 
 _MEGABYTE = 1e6
@@ -48,8 +49,13 @@ class LayerChoice:
         self.combo.changed.connect(self._emit)
         self._last: Layer | None = None
         self._events = viewer.layers.events
-        for event in ("inserted", "removed", "reordered", "renamed"):
+        for event in ("inserted", "removed", "reordered"):
             getattr(self._events, event).connect(self._update)
+        # `layers.events.renamed` is younger than napari 0.6.6.
+        self._events.inserted.connect(self._follow_name)
+        self._events.removed.connect(self._forget_name)
+        for layer in viewer.layers:
+            layer.events.name.connect(self._update)
 
     @property
     def layer(self) -> Layer | None:
@@ -63,7 +69,16 @@ class LayerChoice:
 
     def disconnect_viewer(self) -> None:
         """Stop following the viewer."""
-        self._events.disconnect(self._update)
+        for callback in (self._update, self._follow_name, self._forget_name):
+            self._events.disconnect(callback)
+        for layer in self._viewer.layers:
+            layer.events.name.disconnect(self._update)
+
+    def _follow_name(self, event: Any) -> None:
+        event.value.events.name.connect(self._update)
+
+    def _forget_name(self, event: Any) -> None:
+        event.value.events.name.disconnect(self._update)
 
     def _choices(self, _: Any = None) -> list[tuple[str, Layer | None]]:
         layers = [
@@ -127,17 +142,42 @@ def state_sentence(session: SamSession) -> str:
         if not found:
             return "Nothing was found: change the prompts and segment again."
         what = "1 object" if found == 1 else f"{found} objects"
-        score = min(result.scores)
         return (
-            f"{what} in the preview, score {score:.2f}. Accept, or change the prompts "
-            "and segment again."
+            f"{what} in the preview, score {result.lowest_score:.2f}. Accept, or "
+            "change the prompts and segment again."
         )
-    if session.last_written is not None:
-        if not session.last_written.pixels:
+    revision = session.revision
+    if revision is not None:
+        which = _labels(revision.ids)
+        return (
+            f"Correcting {which}: add points or a box, segment, and accept to replace "
+            "it; Discard leaves it as it is."
+        )
+    written = session.target.last_written
+    if written is not None:
+        if not written.pixels:
             return "Nothing was written: every pixel belongs to other objects."
-        ids = session.last_written.label_ids
-        which = f"label {ids[0]}" if len(ids) == 1 else f"labels {ids[0]} to {ids[-1]}"
-        return f"Wrote {which} (undo: Ctrl+Z on the labels layer). Draw the next one."
+        return (
+            f"Wrote {_labels(written.label_ids)} (undo: Ctrl+Z on the labels layer). "
+            "Draw the next one."
+        )
     if session.points_layer is None and session.shapes_layer is None:
         return "Press 'New prompt layers' to draw on the image."
     return "Draw a box or click on an object, then press 'Segment slice'."
+
+
+def kept_sentence(written: Written) -> str:
+    """What of the last object was not written, in a sentence; empty when all was."""
+    parts = []
+    if written.kept:
+        parts.append(f"{written.kept} pixels were kept for other objects")
+    if written.outside:
+        parts.append(f"{written.outside} pixels lie outside the labels")
+    return f"{' and '.join(parts)}." if parts else ""
+
+
+def _labels(ids: tuple[int, ...]) -> str:
+    different = sorted(set(ids))
+    if len(different) == 1:
+        return f"label {different[0]}"
+    return f"labels {different[0]} to {different[-1]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.plugin.layers import LayerPrompt
+    from napari_sam.plugin.layer_prompts import LayerPrompt
     from napari_sam.volume import ObjectPrompts
 
 
@@ -54,16 +55,18 @@ def join_prompts(prompts: Sequence[Prompt]) -> Prompt:
     """
     points = [p.points for p in prompts if p.points is not None]
     labels = [p.labels for p in prompts if p.points is not None]
-    boxes = [p.box for p in prompts if p.box is not None]
+    boxes = [p for p in prompts if p.box is not None]
     if len(boxes) > 1:
         raise ValueError(
             f"There are {len(boxes)} boxes for one object: tick 'Each box or point is "
             "an object of its own', or leave one box."
         )
-    return Prompt(
+    # A mask is the inside of the shape that gave the box.
+    shape = boxes[0] if boxes else Prompt()
+    return replace(
+        shape,
         points=np.concatenate(points) if points else None,
         labels=np.concatenate(labels) if labels else None,
-        box=boxes[0] if boxes else None,
     )
 
 

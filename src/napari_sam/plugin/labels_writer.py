@@ -1,64 +1,37 @@
-"""Write objects into a Labels layer: checked first, one undo step, others kept."""
+"""Write objects into a Labels layer: checked first, then in one undo step."""
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from napari_sam.masks import window_at
-from napari_sam.plugin.layers import layer_affine, spatial_shape
+from napari_sam.painting import Changes, Piece, next_free_label, plan_changes
+from napari_sam.plugin.layers import (
+    grid_between,
+    layer_affine,
+    placement,
+    spatial_shape,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from napari.components import ViewerModel
     from napari.layers import Image, Labels
     from numpy.typing import NDArray
 
-_SAME_PLACE = 1e-6
+    from napari_sam.label_grid import LabelGrid
+    from napari_sam.painting import Policy
+    from napari_sam.planes import PlaneIndex
+    from napari_sam.plugin.layers import Sliders
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Piece:
-    """A part of an object on one plane of an image.
-
-    Parameters
-    ----------
-    number : int
-        Which object of this result, from 1.
-    index : tuple
-        Index of the plane in the image: integers, and two full slices for the
-        rows and columns of the plane.
-    origin : tuple of int
-        (row, col) of the mask's first pixel on the plane.
-    mask : ndarray
-        (h, w) bool.
-    """
-
-    number: int
-    index: tuple[slice | int, ...]
-    origin: tuple[int, int]
-    mask: NDArray[np.bool_]
-
-    @property
-    def region(self) -> tuple[slice, slice]:
-        """Rows and columns of the mask on the plane."""
-        return window_at(self.origin, self.mask.shape)
-
-    def coordinates(self) -> tuple[NDArray[np.intp], ...]:
-        """One integer array an axis of the image, as `Labels.data_setitem` takes."""
-        inside = np.nonzero(self.mask)
-        offsets = iter(zip(inside, self.origin, strict=True))
-        count = len(inside[0])
-        arrays = []
-        for entry in self.index:
-            if isinstance(entry, slice):
-                pixels, first = next(offsets)
-                arrays.append(pixels + first)
-            else:
-                arrays.append(np.full(count, entry))
-        return tuple(arrays)
+_ROUNDING = 1e-6
+# Larger labels are made with 16 bits, and not searched for their largest id.
+_LARGE = 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,82 +46,170 @@ class Written:
         Pixels that changed.
     kept : int
         Pixels left to other objects, which were there before.
+    outside : int
+        Pixels of the objects that lie outside the labels.
     """
 
     label_ids: tuple[int, ...]
     pixels: int
     kept: int
+    outside: int = 0
 
 
-def check_target(labels: Labels, image: Image) -> None:
+class LabelIds:
+    """The largest id of each labels layer, without searching huge ones each time.
+
+    Whoever paints into a layer selects the label first, so that the largest label
+    written or selected is an upper bound; undo only makes labels fewer.
+    """
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[Any, tuple[Any, int]] = WeakKeyDictionary()
+
+    def next_free(self, labels: Labels) -> int:
+        """An id above all that are in use."""
+        array, largest = self._known.get(labels, (None, 0))
+        if labels.data.size <= _LARGE or array is not labels.data:
+            return next_free_label(labels.data)
+        return largest + 1
+
+    def remember(self, labels: Labels, largest: int) -> None:
+        """Note the largest id after writing into a layer."""
+        if labels not in self._known:
+            labels.events.selected_label.connect(self._on_selected)
+        array, before = self._known.get(labels, (None, 0))
+        if array is labels.data:
+            largest = max(before, largest)
+        self._known[labels] = labels.data, max(largest, int(labels.selected_label))
+
+    def _on_selected(self, event: Any) -> None:
+        array, largest = self._known[event.source]
+        self._known[event.source] = array, max(largest, event.source.selected_label)
+
+
+def check_target(
+    labels: Labels, image: Image, at: PlaneIndex, sliders: Sliders
+) -> LabelGrid:
     """Refuse a labels layer that cannot take the result, before any work starts.
+
+    Returns
+    -------
+    LabelGrid
+        How its pixels lie in the image.
 
     Raises
     ------
     ValueError
-        When it is multiscale, read-only, not held in memory, or does not lie
-        over the image pixel by pixel.
+        When it is multiscale, not in memory, read-only, locked, hidden, or does
+        not lie along the displayed plane.
     """
     name = repr(labels.name)
     if labels.multiscale:
         raise ValueError(f"The labels {name} are multiscale: choose a plain layer.")
-    if not isinstance(labels.data, np.ndarray) or not labels.data.flags.writeable:
+    if not isinstance(labels.data, np.ndarray):
         raise ValueError(
-            f"The labels {name} are read-only or not in memory "
-            f"({type(labels.data).__name__}): choose a layer that can be painted."
+            f"The labels {name} are not in memory ({type(labels.data).__name__}): "
+            "choose a layer that can be painted, or load them as a numpy array."
         )
-    same_shape = labels.data.shape == spatial_shape(image)
-    if not same_shape or not np.allclose(
-        layer_affine(labels), layer_affine(image), atol=_SAME_PLACE
-    ):
+    if not labels.data.flags.writeable:
+        raise ValueError(f"The labels {name} are read-only: choose another layer.")
+    if not labels.editable:
+        raise ValueError(f"The labels {name} are locked: make the layer editable.")
+    if not labels.visible:
         raise ValueError(
-            f"The labels {name} do not lie over the image {image.name!r} pixel by "
-            "pixel: choose '(new layer)' or labels of the same shape and scale."
+            f"The labels {name} are hidden: show them to see what is written."
+        )
+    grid = grid_between(labels, image, sliders)
+    if not grid.is_aligned(at):
+        raise ValueError(
+            f"The labels {name} do not lie along the displayed plane of the image "
+            f"{image.name!r}: choose '(new layer)' or labels that do."
+        )
+    shape = spatial_shape(image)
+    rows, cols = (shape[axis] for axis, e in enumerate(at) if isinstance(e, slice))
+    if not grid.covers(at, (rows, cols)):
+        raise ValueError(
+            f"The labels {name} do not reach the displayed slice of the image "
+            f"{image.name!r}: choose '(new layer)' or other labels."
+        )
+    return grid
+
+
+def check_ids(labels: Labels, ids: Mapping[int, int]) -> None:
+    """Refuse label ids that the layer's data type cannot hold."""
+    largest = max(ids.values(), default=0)
+    if largest > np.iinfo(labels.data.dtype).max:
+        raise ValueError(
+            f"The labels {labels.name!r} are of type {labels.data.dtype}, which cannot "
+            f"hold label {largest}: choose or make a layer of a larger type."
         )
 
 
-def write_objects(labels: Labels, pieces: Sequence[Piece]) -> Written:
-    """Paint objects as the next free ids, in one step of the layer's own undo.
+def plan(
+    labels: Labels,
+    grid: LabelGrid,
+    pieces: Sequence[Piece],
+    ids: Mapping[int, int],
+    policy: Policy,
+    replaced: Collection[int],
+) -> tuple[Changes, int]:
+    """What changes in the labels, and how many pixels lie outside of them."""
+    if labels.preserve_labels and policy == "overwrite":
+        policy = "keep"  # as napari's own brush
+    placed = [part for piece in pieces for part in grid.place(piece)]
+    outside = sum(grid.outside(piece) for piece in pieces)
+    return plan_changes(labels.data, placed, ids, policy, replaced), outside
 
-    Pixels of other objects are kept.
 
-    Raises
-    ------
-    ValueError
-        When the layer's data type cannot hold the next ids; nothing is written.
+def write(labels: Labels, changes: Changes) -> None:
+    """Change pixels of a layer, in one step of its own undo history."""
+    if len(changes.values):
+        labels.data_setitem(changes.indices, changes.values)
+
+
+def new_labels(viewer: ViewerModel, image: Image, skip: int = 0) -> Labels:
+    """Add an empty labels layer over an image; the selected layer stays selected.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Gets the layer.
+    image : Image
+        Whose place and shape it takes.
+    skip : int
+        Leading axes of the image (channels) that the labels do without.
     """
-    data = labels.data
-    numbers = sorted({piece.number for piece in pieces})
-    first = int(data.max(initial=0)) + 1
-    last = first + len(numbers) - 1
-    if last > np.iinfo(data.dtype).max:
-        raise ValueError(
-            f"The labels {labels.name!r} are of type {data.dtype}, which cannot hold "
-            f"label {last}: choose or make a layer of a larger type."
-        )
-    ids = dict(zip(numbers, range(first, last + 1), strict=True))
-    indices, values, kept = _changes(data, pieces, ids)
-    if len(values):
-        # A hidden layer raises after it was changed (napari 0.9.2, 3D view).
-        labels.visible = True
-        labels.data_setitem(indices, values)
-    return Written(tuple(ids.values()), len(values), kept)
+    shape = spatial_shape(image)[skip:]
+    active = viewer.layers.selection.active
+    layer = viewer.add_labels(
+        _empty(shape), name="SAM labels", **placement(image, skip)
+    )
+    # The user goes on drawing prompts where they were.
+    if active is not None:
+        viewer.layers.selection.active = active
+    return layer
 
 
-def _changes(
-    data: NDArray[Any], pieces: Sequence[Piece], ids: dict[int, int]
-) -> tuple[tuple[NDArray[np.intp], ...], NDArray[Any], int]:
-    """Free pixels of all pieces and what they become; pixels of others counted."""
-    columns: list[tuple[NDArray[np.intp], ...]] = []
-    values: list[NDArray[Any]] = []
-    kept = 0
-    for piece in pieces:
-        where = piece.coordinates()
-        free = data[where] == 0
-        kept += int(np.count_nonzero(~free))
-        columns.append(tuple(axis[free] for axis in where))
-        values.append(np.full(np.count_nonzero(free), ids[piece.number], data.dtype))
-    if not columns:
-        return (), np.empty(0, data.dtype), 0
-    joined = tuple(np.concatenate(axis) for axis in zip(*columns, strict=True))
-    return joined, np.concatenate(values), kept
+def _empty(shape: tuple[int, ...]) -> NDArray[Any]:
+    """Zeros that take memory only where something is written."""
+    size = int(np.prod(shape, dtype=np.int64))
+    if size <= _LARGE:
+        return np.zeros(shape, np.int32)
+    try:
+        return np.zeros(shape, np.uint16)
+    except MemoryError:
+        # A file without content takes no room, whatever its size.
+        file = tempfile.TemporaryFile(prefix="napari-sam-labels-")  # noqa: SIM115
+        return np.memmap(file, np.uint16, "w+", shape=shape)
+
+
+def leading_channels(image: Image, channel_axes: Collection[int]) -> int:
+    """How many leading axes of an image are channels and lie apart from the others."""
+    count = 0
+    while count in channel_axes:
+        count += 1
+    linear = layer_affine(image)[:-1, :-1]
+    mixed = linear[:count, count:], linear[count:, :count]
+    if any(np.abs(part).max(initial=0) > _ROUNDING for part in mixed):
+        return 0
+    return count

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.masks import window_at
 from napari_sam.plugin.layers import layer_affine, placement
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from numpy.typing import NDArray
 
-    from napari_sam.plugin.labels_writer import Piece
+    from napari_sam.painting import Piece
+    from napari_sam.planes import PlaneIndex
 
 _NAME = "SAM preview"
 _MARK = "napari_sam_preview"
@@ -29,7 +31,7 @@ def is_preview(layer: Layer) -> bool:
 
 
 class Preview:
-    """Shows the pieces that lie on one plane; costs the memory of that plane.
+    """Shows the pieces that lie on one plane; costs the memory of their box.
 
     Parameters
     ----------
@@ -50,24 +52,25 @@ class Preview:
         self,
         image: Image,
         pieces: Sequence[Piece],
-        index: tuple[slice | int, ...],
-        shape: tuple[int, int],
+        index: PlaneIndex,
     ) -> None:
         """Show the pieces of the plane at `index` of the image."""
-        plane = np.zeros(shape, np.uint8)
-        for piece in pieces:
-            if piece.index == index:
-                plane[piece.region][piece.mask] = 1
+        here = [piece for piece in pieces if piece.index == index]
+        origin, crop = _crop(here)
         layer = self.layer
+        if layer is not None and layer.ndim != image.ndim:
+            # napari 0.6.6 keeps the old transforms when data change their ndim.
+            self.clear()
+            layer = None
         if layer is None:
-            layer = self._add(image, _expand(plane, index), index)
+            layer = self._add(image, _expand(crop, index), _first(index, origin))
         # Hidden while place and data change: no frame shows one without the other.
         layer.visible = False
-        layer.data = _expand(plane, index)
+        layer.data = _expand(crop, index)
         for name, value in placement(image).items():
             setattr(layer, name, value)
-        layer.translate = _translate_at(image, index)
-        layer.visible = bool(plane.any())
+        layer.translate = _translate_at(image, _first(index, origin))
+        layer.visible = bool(here)
 
     def clear(self) -> None:
         """Take the layer out of the viewer."""
@@ -75,9 +78,7 @@ class Preview:
         if layer is not None:
             self._viewer.layers.remove(layer)
 
-    def _add(
-        self, image: Image, data: NDArray[np.uint8], index: tuple[slice | int, ...]
-    ) -> Labels:
+    def _add(self, image: Image, data: NDArray[np.uint8], first: list[int]) -> Labels:
         from napari.layers import Labels
         from napari.utils.colormaps import DirectLabelColormap
 
@@ -90,7 +91,7 @@ class Preview:
             colormap=DirectLabelColormap(
                 color_dict={None: "transparent", 0: "transparent", 1: _COLOUR}
             ),
-            **{**placement(image), "translate": _translate_at(image, index)},
+            **{**placement(image), "translate": _translate_at(image, first)},
         )
         layer.editable = False
         self._viewer.add_layer(layer)
@@ -99,19 +100,40 @@ class Preview:
         return layer
 
 
-def _expand(plane: NDArray[Any], index: tuple[slice | int, ...]) -> NDArray[Any]:
+def _expand(plane: NDArray[Any], index: PlaneIndex) -> NDArray[Any]:
     """Give the plane an axis of length 1 for each axis that is not displayed."""
     return plane[tuple(entry if isinstance(entry, slice) else None for entry in index)]
 
 
-def _translate_at(image: Image, index: tuple[slice | int, ...]) -> NDArray[np.float64]:
-    """The translation that puts the preview's origin on the plane's.
+def _crop(pieces: Sequence[Piece]) -> tuple[tuple[int, int], NDArray[np.uint8]]:
+    """First pixel and content of the part of a plane that holds the pieces."""
+    if not pieces:
+        return (0, 0), np.zeros((1, 1), np.uint8)
+    regions = [piece.region for piece in pieces]
+    rows, cols = (
+        slice(min(r[a].start for r in regions), max(r[a].stop for r in regions))
+        for a in (0, 1)
+    )
+    crop = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.uint8)
+    for piece in pieces:
+        shifted = piece.origin[0] - rows.start, piece.origin[1] - cols.start
+        crop[window_at(shifted, piece.mask.shape)][piece.mask] = 1
+    return (rows.start, cols.start), crop
+
+
+def _first(index: PlaneIndex, origin: tuple[int, int]) -> list[int]:
+    """Position in the image of a plane's pixel."""
+    inside = iter(origin)
+    return [next(inside) if isinstance(entry, slice) else entry for entry in index]
+
+
+def _translate_at(image: Image, first: list[int]) -> NDArray[np.float64]:
+    """The translation that puts the preview's first pixel on the image's.
 
     Scale, rotation, shear and affine are the image's own, so that the slider keeps
     its steps; the affine is applied after the translation, hence its inverse.
     """
-    origin = [0 if isinstance(entry, slice) else entry for entry in index]
-    shift = layer_affine(image)[:-1, :-1] @ np.array(origin, float)
+    shift = layer_affine(image)[:-1, :-1] @ np.array(first, float)
     moved: NDArray[np.float64] = np.asarray(image.translate) + np.linalg.solve(
         np.asarray(image.affine.linear_matrix), shift
     )

@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.plugin.layers import (
+from napari_sam.plugin.layer_prompts import (
     NEGATIVE_NAME,
     POLARITY,
     POSITIVE_NAME,
-    placement,
     point_label,
-    spatial_shape,
 )
+from napari_sam.plugin.layers import placement, spatial_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.components import ViewerModel
     from napari.layers import Image, Layer, Points, Shapes
+
+    from napari_sam.plugin.layer_prompts import LayerPrompt
 
 _MARK = "napari_sam_prompts"
 # Colours of Okabe and Ito's palette, and symbols for those who see no colours.
@@ -76,14 +79,34 @@ def set_polarity(layer: Points, positive: bool) -> None:
     if layer.mode == "select":
         features.loc[sorted(layer.selected_data), POLARITY] = name
     layer.features = features
-    defaults = layer.feature_defaults
-    layer.feature_defaults = {
-        **{c: defaults[c].iloc[0] for c in defaults},
-        POLARITY: name,
-    }
+    _set_default(layer, name)
     if is_own(layer):
         layer.refresh_colors()
         _set_symbols(layer)
+
+
+def restore_prompts(layer: Points | Shapes, prompts: Sequence[LayerPrompt]) -> None:
+    """Draw prompts again that were removed from a layer made here."""
+    there = [np.atleast_2d(item) for item in layer.data]
+    gone = [p for p in prompts if not any(np.array_equal(p.drawn, t) for t in there)]
+    for prompt in gone:
+        if prompt.kind != "point":
+            layer.add(prompt.drawn, shape_type=prompt.kind)
+            continue
+        before = layer.feature_defaults[POLARITY].iloc[0]
+        positive = len(prompt.prompt.positives) > 0
+        _set_default(layer, POSITIVE_NAME if positive else NEGATIVE_NAME)
+        layer.add(prompt.drawn)
+        _set_default(layer, before)
+    layer.selected_data = set()
+
+
+def _set_default(layer: Points, polarity: str) -> None:
+    defaults = layer.feature_defaults
+    layer.feature_defaults = {
+        **{c: defaults[c].iloc[0] for c in defaults},
+        POLARITY: polarity,
+    }
 
 
 def _show_symbols(event: Any) -> None:

@@ -9,16 +9,35 @@ from weakref import ref
 
 import numpy as np
 
-from napari_sam.plugin.prompt_layers import is_own
+from napari_sam.plugin.image_view import is_view_of
+from napari_sam.plugin.prompt_layers import is_own, restore_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Labels
 
-    from napari_sam.plugin.jobs import SliceRequest, StackRequest
-    from napari_sam.plugin.layers import LayerPrompt
+    from napari_sam.planes import PlaneIndex
+    from napari_sam.plugin.layer_prompts import LayerPrompt
+    from napari_sam.plugin.layers import Sliders
+    from napari_sam.requests import Request
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Revision:
+    """Objects that are there already and give way to the next result.
+
+    Parameters
+    ----------
+    labels : Labels
+        Where they are.
+    ids : tuple of int
+        In the order of the objects.
+    """
+
+    labels: Labels
+    ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,13 +50,58 @@ class Question:
         Knows no layer and may run on any thread.
     image : Image
         That is segmented.
+    at : tuple
+        Index of the displayed plane.
+    sliders : Sliders
+        Where the viewer's sliders stood.
     prompts : tuple of LayerPrompt
         That describe the objects.
+    each : bool
+        Whether each prompt was an object of its own.
+    model : object
+        What the session was told to use.
+    revision : Revision, optional
+        Objects that the answer replaces.
     """
 
-    request: SliceRequest | StackRequest
+    request: Request
     image: Image
+    at: PlaneIndex
+    sliders: Sliders
     prompts: tuple[LayerPrompt, ...]
+    each: bool
+    model: Any
+    revision: Revision | None = None
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The objects that are asked for."""
+        return tuple(self.request.prompts)
+
+    def is_current(self, viewer: ViewerModel) -> bool:
+        """Whether the image is there and holds what was asked about."""
+        return self.image in viewer.layers and is_view_of(
+            self.request.view.reader, self.image
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Committed:
+    """An object, or several, that were written.
+
+    Parameters
+    ----------
+    question : Question
+        What was asked.
+    labels : Labels
+        Where they were written.
+    ids : tuple of int
+        Their labels.
+    """
+
+    question: Question
+    labels: Labels
+    ids: tuple[int, ...]
 
 
 class UsedPrompts:
@@ -61,15 +125,10 @@ class UsedPrompts:
 
         Prompts that were moved or replaced since they were read are new and stay.
         """
-        own: dict[Any, list[LayerPrompt]] = defaultdict(list)
-        for prompt in prompts:
-            if prompt.layer not in self._viewer.layers:
+        for layer, members in self._by_layer(prompts).items():
+            if not is_own(layer):
+                self._seen.update(_identity(prompt) for prompt in members)
                 continue
-            if is_own(prompt.layer):
-                own[prompt.layer].append(prompt)
-            else:
-                self._seen.add(_identity(prompt))
-        for layer, members in own.items():
             layer.selected_data = {
                 number
                 for number, item in enumerate(layer.data)
@@ -77,9 +136,24 @@ class UsedPrompts:
             }
             layer.remove_selected()
 
+    def restore(self, prompts: Iterable[LayerPrompt]) -> None:
+        """Bring released prompts back, in the layers that are still there."""
+        for layer, members in self._by_layer(prompts).items():
+            self._seen.difference_update(_identity(prompt) for prompt in members)
+            if is_own(layer):
+                restore_prompts(layer, members)
+
+    def _by_layer(self, prompts: Iterable[LayerPrompt]) -> dict[Any, list[LayerPrompt]]:
+        layers: dict[Any, list[LayerPrompt]] = defaultdict(list)
+        for prompt in prompts:
+            if prompt.layer in self._viewer.layers:
+                layers[prompt.layer].append(prompt)
+        return layers
+
 
 def _identity(prompt: LayerPrompt) -> tuple[Any, ...]:
     """What makes a prompt the same: its layer, what was drawn there, and its slice."""
     labels = () if prompt.prompt.labels is None else tuple(prompt.prompt.labels)
     drawn = tuple(np.ravel(prompt.drawn))
-    return ref(prompt.layer), tuple(sorted(prompt.slices.items())), drawn, labels
+    slices = tuple(sorted(prompt.slices.items()))
+    return ref(prompt.layer), prompt.kind, slices, drawn, labels

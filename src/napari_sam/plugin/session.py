@@ -4,41 +4,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from psygnal import Signal
 
 from napari_sam.cache import EmbeddingCache
 from napari_sam.models import DEFAULT_MODEL
-from napari_sam.plugin.grouping import objects_in_stack, objects_on_plane
-from napari_sam.plugin.jobs import Result, SliceRequest, StackRequest, run_to_end
-from napari_sam.plugin.labels_writer import Written, check_target, write_objects
-from napari_sam.plugin.layers import (
-    DisplayedPlane,
-    LayerPrompt,
-    collect_prompts,
-    display_limits,
-    displayed_plane,
-    displayed_stack,
-    full_data,
-    placement,
-    spatial_shape,
-)
+from napari_sam.plugin.asking import Asked, slice_question, stack_question
+from napari_sam.plugin.image_view import ChannelChoice, ImageView
+from napari_sam.plugin.layer_prompts import collect_prompts
+from napari_sam.plugin.layers import Sliders, displayed_plane
+from napari_sam.plugin.model_choice import ModelChoice
+from napari_sam.plugin.picking import Picked, pick_object
 from napari_sam.plugin.prompt_layers import add_prompt_layers, set_polarity
-from napari_sam.plugin.questions import Question, UsedPrompts
-from napari_sam.volume import PropagationOptions, check_prompts
+from napari_sam.plugin.provenance import record_of
+from napari_sam.plugin.questions import Committed, Question, Revision, UsedPrompts
+from napari_sam.plugin.target import Target
+from napari_sam.requests import StackRequest, run_to_end
+from napari_sam.volume import PropagationOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Points, Shapes
 
+    from napari_sam.intensity import IntensityMapping
     from napari_sam.models import Family
+    from napari_sam.plugin.model_choice import Report
     from napari_sam.predictor import Prediction, Predictor
+    from napari_sam.record import Record
+    from napari_sam.requests import Result
     from napari_sam.volume import SliceResult, VolumeResult
 
-    Loader = Callable[[Callable[[int, int | None], None] | None], Predictor]
+# Objects whose prompts can be brought back, one by one.
+_MOST_COMMITTED = 100
 
 
 class SamSession:
@@ -58,10 +57,9 @@ class SamSession:
     ----------
     points_layer, shapes_layer : Points, Shapes or None
         Where prompts are read; any layers of the viewer.
-    family : str or None
-        How a model file was trained; needed for files that are not registered.
-    labels_layer : Labels or None
-        Where results go; made at the first commit when None.
+    target : Target
+        Where results go: `target.policy` says what happens to pixels of other
+        objects, `target.use_selected_label` which id objects get.
     each_prompt_an_object : bool
         Every box and positive point is an object of its own, instead of all
         prompts together describing one.
@@ -78,64 +76,56 @@ class SamSession:
         self.cache = EmbeddingCache()
         self.points_layer: Points | None = None
         self.shapes_layer: Shapes | None = None
-        self.labels_layer: Labels | None = None
+        self.target = Target(viewer)
         self.each_prompt_an_object = False
         self.propagation = PropagationOptions()
-        self.last_written: Written | None = None
-        self.family: Family | None = None
         self._image_layer: Image | None = None
         self._prompted: Image | None = None
-        self._predictor: Predictor | None = None
-        self._model: Any = model
+        self._view = ImageView()
+        self._model = ModelChoice(model)
         self._result: Result | None = None
         self._question: Question | None = None
+        self._picked: Picked | None = None
+        self._revision: Revision | None = None
+        self._committed: list[Committed] = []
         self._used = UsedPrompts(viewer)
-        self.model = model
 
     # -- model and layers ------------------------------------------------------
 
     @property
     def model(self) -> Any:
         """Name, path or predictor that answers."""
-        return self._model
+        return self._model.chosen
 
     @model.setter
     def model(self, model: str | Path | Predictor) -> None:
-        from napari_sam.predictor import Predictor
+        self._model.choose(model)
 
-        self._model = model
-        self._predictor = model if isinstance(model, Predictor) else None
+    @property
+    def family(self) -> Family | None:
+        """How a model file was trained; needed for files that are not registered."""
+        return self._model.family
+
+    @family.setter
+    def family(self, family: Family | None) -> None:
+        self._model.family = family
 
     @property
     def loaded(self) -> Predictor | None:
         """The predictor, when it is loaded."""
-        return self._predictor
+        return self._model.loaded
 
-    def load(
-        self, progress: Callable[[int, int | None], None] | None = None
-    ) -> Predictor:
+    def load(self, progress: Report | None = None) -> Predictor:
         """Load the model unless it is loaded; brings its weights where needed."""
-        if self._predictor is None:
-            self._predictor = self.loader()(progress)
-        return self._predictor
+        return self._model.load(progress)
 
-    def loader(self) -> Loader:
+    def loader(self) -> Callable[[Report | None], Predictor]:
         """A function that loads the chosen model, for any thread."""
-        model, family = self._model, self.family
-
-        def load(
-            progress: Callable[[int, int | None], None] | None = None,
-        ) -> Predictor:
-            from napari_sam.loading import load_model
-
-            return load_model(model, family=family, progress=progress)
-
-        return load
+        return self._model.loader()
 
     def keep(self, predictor: Predictor, model: Any) -> None:
         """Keep the predictor loaded from `model`, if that is still the chosen one."""
-        if model is self._model:
-            self._predictor = predictor
+        self._model.keep(predictor, model)
 
     @property
     def image_layer(self) -> Image | None:
@@ -159,8 +149,37 @@ class SamSession:
     def image_layer(self, layer: Image | None) -> None:
         if layer is not self._image_layer:
             self._forget()
+            self._view.channels = ()
         self._image_layer = layer
         self.changed.emit()
+
+    @property
+    def labels_layer(self) -> Labels | None:
+        """Where results go; made at the first commit when None."""
+        return self.target.layer
+
+    @labels_layer.setter
+    def labels_layer(self, layer: Labels | None) -> None:
+        self.target.layer = layer
+        self.changed.emit()
+
+    @property
+    def intensity(self) -> IntensityMapping:
+        """Which values the model sees as black and white; as displayed by default."""
+        return self._view.intensity
+
+    @intensity.setter
+    def intensity(self, mapping: IntensityMapping) -> None:
+        self._view.intensity = mapping
+
+    @property
+    def channels(self) -> tuple[ChannelChoice, ...]:
+        """One to three channels that the model sees; none for what is displayed."""
+        return self._view.channels
+
+    @channels.setter
+    def channels(self, channels: Sequence[ChannelChoice]) -> None:
+        self._view.channels = tuple(channels)
 
     def new_prompt_layers(self) -> tuple[Points, Shapes]:
         """Add a Points and a Shapes layer that lie over the image, and use them.
@@ -201,28 +220,12 @@ class SamSession:
         ValueError
             When image, prompts or target cannot be used; the sentence says why.
         """
-        image, plane, prompts = self._gather()
-        question = self._slice_question(image, plane, prompts)
+        asked = self._gather()
+        question = slice_question(asked)
         if question is None:
-            raise ValueError(
-                f"All {len(prompts)} prompts lie on other slices: go to one of those."
-                if prompts
-                else "There are no new prompts: click a point or draw a box on an "
-                "object."
-            )
+            raise ValueError(self._why_none(asked, "slice"))
+        self.target.check(question)
         return question
-
-    def _slice_question(
-        self, image: Image, plane: DisplayedPlane, prompts: list[LayerPrompt]
-    ) -> Question | None:
-        """The question that the prompts on the plane ask, if there are any."""
-        here = [p for p in prompts if p.slices == plane.index]
-        if not here:
-            return None
-        asked = objects_on_plane(here, self.each_prompt_an_object)
-        objects = tuple(prompt.within(plane.shape) for prompt in asked)
-        request = SliceRequest(full_data(image), plane, display_limits(image), objects)
-        return Question(request, image, tuple(here))
 
     def ask_stack(self) -> Question:
         """Gather what is needed to follow the objects through the stack.
@@ -232,40 +235,55 @@ class SamSession:
         ValueError
             When image, prompts or target cannot be used; the sentence says why.
         """
-        image, plane, prompts = self._gather()
-        stack = displayed_stack(image, plane)
-        here = [
-            p
-            for p in prompts
-            if all(p.slices[axis] == at for axis, at in stack.fixed.items())
-        ]
-        if not here:
-            raise ValueError(
-                "There are no new prompts on this stack: draw a box on one of its "
-                "slices."
-            )
-        plan = objects_in_stack(here, stack.axis, self.each_prompt_an_object)
-        request = StackRequest(
-            stack, display_limits(image), check_prompts(plan, stack), self.propagation
-        )
-        return Question(request, image, tuple(here))
+        asked = self._gather()
+        question = stack_question(asked, self.propagation)
+        if question is None:
+            raise ValueError(self._why_none(asked, "stack"))
+        self.target.check(question)
+        return question
 
-    def _gather(self) -> tuple[Image, DisplayedPlane, list[LayerPrompt]]:
+    def _gather(self) -> Asked:
         image = self._require_image()
         plane = displayed_plane(image, self.viewer.dims)
-        target = self._present(self.labels_layer)
-        if target is not None:
-            check_target(target, image)
-        layers = (self._present(self.points_layer), self._present(self.shapes_layer))
-        prompts = collect_prompts(layers, image, plane, self.viewer.dims)
-        return image, plane, [p for p in prompts if p not in self._used]
+        prompts = collect_prompts(self._prompt_layers(), image, plane, self.viewer.dims)
+        return Asked(
+            image,
+            self._view.of(image),
+            plane,
+            Sliders.of(self.viewer.dims),
+            [p for p in prompts if p not in self._used],
+            self.each_prompt_an_object,
+            self.model,
+            self._picked,
+            self._revision,
+        )
+
+    def _prompt_layers(self) -> list[Points | Shapes]:
+        layers = self._present(self.points_layer), self._present(self.shapes_layer)
+        return [layer for layer in layers if layer is not None]
+
+    def _why_none(self, asked: Asked, where: str) -> str:
+        """Why there is nothing to ask, in a sentence."""
+        if asked.prompts:
+            count = len(asked.prompts)
+            return f"All {count} prompts lie on other {where}s: go to one of those."
+        hidden = [la for la in self._prompt_layers() if not la.visible and len(la.data)]
+        if hidden:
+            return f"The prompts {hidden[0].name!r} are hidden: show the layer."
+        return (
+            f"There are no new prompts on this {where}: click a point or draw a box on "
+            "an object."
+        )
 
     # -- answers ---------------------------------------------------------------
 
     @property
     def result(self) -> Result | None:
-        """Objects that wait to be accepted, as long as their image is there."""
-        return None if self._present(self.result_image) is None else self._result
+        """Objects that wait to be accepted, as long as their image is as it was."""
+        question = self._question
+        if question is None or not question.is_current(self.viewer):
+            return None
+        return self._result
 
     @property
     def result_image(self) -> Image | None:
@@ -278,10 +296,14 @@ class SamSession:
         Raises
         ------
         ValueError
-            When its image has been removed meanwhile; the answer is dropped.
+            When image or model have changed meanwhile; the answer is dropped.
         """
-        if self._present(question.image) is None:
+        if question.image not in self.viewer.layers:
             raise ValueError("The image was removed: its result was dropped.")
+        if not question.is_current(self.viewer):
+            raise ValueError("The image was replaced: its result was dropped.")
+        if question.model != self.model:
+            raise ValueError("The model was changed: its result was dropped.")
         self._question, self._result = question, result
         self.changed.emit()
 
@@ -299,11 +321,12 @@ class SamSession:
         ValueError
             When image, prompts or target cannot be used.
         """
-        question = self._slice_question(*self._gather())
+        question = slice_question(self._gather())
         if question is None:
             self._forget()
             self.changed.emit()
             return None
+        self.target.check(question)
         self.adopt(question, run_to_end(question.request.run(self.load(), self.cache)))
         assert self._result is not None
         return self._result.predictions[0]
@@ -316,14 +339,15 @@ class SamSession:
         question = self.ask_stack()
         request = question.request
         assert isinstance(request, StackRequest)
+        predictor = self.load()
         results = []
         try:
-            for result in request.results(self.load(), self.cache):
+            for result in request.results(predictor, self.cache):
                 results.append(result)
                 yield result
         finally:
             if results:
-                self.adopt(question, request.finish(results))
+                self.adopt(question, request.finish(predictor, results))
 
     def propagate(self) -> VolumeResult:
         """Follow the objects through the axis of the slider, from all prompts."""
@@ -336,9 +360,8 @@ class SamSession:
     def commit(self) -> int:
         """Write the current object into the labels layer, as one undo step.
 
-        Pixels of other objects are kept. Prompts of layers made by
-        `new_prompt_layers` are removed, those of other layers stay and are not
-        used again.
+        Prompts of layers made by `new_prompt_layers` are removed, those of other
+        layers stay and are not used again; `previous_object` brings them back.
 
         Returns
         -------
@@ -350,43 +373,110 @@ class SamSession:
         ValueError
             When there is nothing to write, or the labels layer cannot take it.
         """
-        image = self._present(self.result_image)
-        if self._result is None or image is None:
+        result, question = self.result, self._question
+        if result is None or question is None:
             raise ValueError("There is nothing to accept: segment an object first.")
-        if not self._result.pieces:
+        if not result.pieces:
             raise ValueError("The mask is empty: change the prompts and try again.")
-        labels = self._present(self.labels_layer)
-        if labels is None:
-            labels = self._new_labels(image)
-        check_target(labels, image)
-        self.last_written = write_objects(labels, self._result.pieces)
-        self._release_prompts()
+        labels, written = self.target.write(question, result)
+        here = self.viewer.layers
+        self._committed = [
+            c for c in self._committed if c.labels in here and c.question.image in here
+        ][1 - _MOST_COMMITTED :]
+        self._committed.append(Committed(question, labels, written.label_ids))
+        self._used.release(question.prompts)
         self._forget()
+        self._picked = self._revision = None
         self.changed.emit()
-        return self.last_written.label_ids[-1]
+        return written.label_ids[-1]
 
     def discard(self) -> None:
         """Forget the current object and its prompts; all layers stay."""
-        self._release_prompts()
+        if self._question is not None:
+            self._used.release(self._question.prompts)
+        self._forget()
+        self._picked = self._revision = None
+        self.changed.emit()
+
+    # -- objects that are there already ----------------------------------------
+
+    def refine(self, label: int | None = None, layer: Labels | None = None) -> None:
+        """Take an object of a labels layer as the prompt on the displayed plane.
+
+        Points and a box drawn on it take part; committing replaces the object.
+
+        Parameters
+        ----------
+        label : int, optional
+            Its id; the selected label of the layer when None.
+        layer : Labels, optional
+            Where it is; the labels layer of the session when None.
+
+        Raises
+        ------
+        ValueError
+            When there is no such object on the displayed plane.
+        """
+        labels = self._present(layer) or self.target.present_layer
+        if labels is None:
+            raise ValueError("There are no labels to refine: choose a labels layer.")
+        image = self._require_image()
+        plane = displayed_plane(image, self.viewer.dims)
+        label = int(labels.selected_label) if label is None else label
+        self._picked = pick_object(labels, label, image, plane, self.viewer.dims)
+        self._revision = Revision(labels, (label,))
         self._forget()
         self.changed.emit()
 
-    def _new_labels(self, image: Image) -> Labels:
-        active = self.viewer.layers.selection.active
-        self.labels_layer = self.viewer.add_labels(
-            np.zeros(spatial_shape(image), np.int32),
-            name="SAM labels",
-            **placement(image),
-        )
-        # The user goes on drawing prompts where they were.
-        if active is not None:
-            self.viewer.layers.selection.active = active
-        return self.labels_layer
+    @property
+    def revision(self) -> Revision | None:
+        """The objects that the next result replaces."""
+        return self._revision
 
-    def _release_prompts(self) -> None:
-        """Do not ask the prompts of the last question again."""
-        if self._question is not None:
-            self._used.release(self._question.prompts)
+    @property
+    def can_go_back(self) -> bool:
+        """Whether there is an object that `previous_object` brings back."""
+        return bool(self._committed)
+
+    def previous_object(self) -> None:
+        """Bring back the prompts of the last committed object, to correct it.
+
+        Committing again replaces the object, where it has not been undone.
+
+        Raises
+        ------
+        ValueError
+            When there is none, or a result waits to be accepted.
+        """
+        if self.result is not None:
+            raise ValueError("A result waits: accept or discard it first.")
+        if not self._committed:
+            raise ValueError("There is no previous object.")
+        last = self._committed.pop()
+        if last.question.image not in self.viewer.layers:
+            raise ValueError("The image of the previous object was removed.")
+        self._used.restore(last.question.prompts)
+        self.each_prompt_an_object = last.question.each
+        self._revision = Revision(last.labels, last.ids)
+        for axis, position in enumerate(last.question.sliders.point):
+            if axis not in self.viewer.dims.displayed and axis < self.viewer.dims.ndim:
+                self.viewer.dims.set_point(axis, position)
+        self.changed.emit()
+
+    def record(self) -> Record:
+        """How the objects of the labels layer were made, in plain JSON types.
+
+        What was undone is left out. `napari_sam.replay` makes the labels again.
+
+        Raises
+        ------
+        ValueError
+            When there is no labels layer.
+        """
+        labels = self.target.present_layer
+        if labels is None:
+            raise ValueError("There are no labels yet: accept an object first.")
+        return record_of(labels)
 
     def _forget(self) -> None:
         self._question = self._result = None

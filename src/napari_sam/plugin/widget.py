@@ -22,23 +22,25 @@ from napari_sam.plugin.controls import (
     LayerChoice,
     button_row,
     describe_model,
+    kept_sentence,
     state_sentence,
     weights_step,
 )
-from napari_sam.plugin.jobs import Progress
+from napari_sam.plugin.options import Options
 from napari_sam.plugin.preview import Preview
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.worker import Worker
+from napari_sam.requests import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     import napari
 
-    from napari_sam.plugin.jobs import Result
     from napari_sam.plugin.questions import Question
     from napari_sam.plugin.worker import Report
     from napari_sam.predictor import Predictor
+    from napari_sam.requests import Result
 
     _Answer = tuple[Any, Predictor, Question, Result]
 
@@ -94,6 +96,18 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
             tooltip="Otherwise all prompts together describe one object",
         )
         self.labels_layer = LayerChoice(viewer, Labels, "Labels", "(new layer)")
+        self.refine = PushButton(
+            text="Refine label",
+            tooltip="Correct the selected label of the labels layer on this slice; "
+            "pick one with the labels layer's colour picker",
+        )
+        self.previous = PushButton(
+            text="Previous object",
+            tooltip="Bring back the prompts of the last object, to correct it",
+        )
+        self.more = CheckBox(text="More options")
+        self.more_options = Options(self.session, _told)
+        self.more_options.visible = False
         self.segment_slice = PushButton(text="Segment slice")
         self.segment_stack = PushButton(text="Segment stack")
         self.accept = PushButton(text="Accept", tooltip="Write it into the labels")
@@ -116,8 +130,11 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
                 button_row(self.positive, self.negative),
                 self.each,
                 self.labels_layer.combo,
+                self.more,
+                self.more_options,
                 button_row(self.segment_slice, self.segment_stack),
                 button_row(self.accept, self.discard),
+                button_row(self.refine, self.previous),
                 button_row(self.progress, self.cancel),
                 self.status,
             ]
@@ -135,6 +152,7 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
         self.each.changed.connect(
             lambda on: setattr(session, "each_prompt_an_object", on)
         )
+        self.more.changed.connect(lambda on: setattr(self.more_options, "visible", on))
         for control in (self.model, self.model_file, self.family):
             control.changed.connect(self._choose_model)
         for button, action in (
@@ -145,6 +163,8 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
             (self.segment_stack, lambda: self._run(session.ask_stack())),
             (self.accept, self._accept),
             (self.discard, session.discard),
+            (self.refine, self._refine),
+            (self.previous, self._go_back),
             (self.cancel, self._worker.cancel),
         ):
             button.changed.connect(_told(action))
@@ -241,9 +261,20 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
     def _accept(self) -> None:
         self.session.commit()
         self.labels_layer.select(self.session.labels_layer)
-        written = self.session.last_written
-        if written is not None and written.kept:
-            show_info(f"{written.kept} pixels were kept for other objects.")
+        written = self.session.target.last_written
+        sentence = "" if written is None else kept_sentence(written)
+        if sentence:
+            show_info(sentence)
+
+    def _refine(self) -> None:
+        self.session.refine()
+        revision = self.session.revision
+        if revision is not None and self.session.labels_layer is None:
+            self.labels_layer.select(revision.labels)
+
+    def _go_back(self) -> None:
+        self.session.previous_object()
+        self.each.value = self.session.each_prompt_an_object
 
     # -- showing ---------------------------------------------------------------
 
@@ -255,6 +286,7 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
             if own
             else describe_model(get_model_spec(self.model.value))
         )
+        self.more_options.refresh()
         if not self._worker.busy:
             self.progress.visible = False
             self.status.value = state_sentence(self.session)
@@ -265,6 +297,8 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
         has_image = self.session.image_layer is not None
         for button in (self.segment_slice, self.segment_stack, self.new_prompts):
             button.enabled = has_image and not busy
+        self.refine.enabled = self.session.labels_layer is not None and not busy
+        self.previous.enabled = self.session.can_go_back and not (busy or waiting)
         self.accept.enabled = self.discard.enabled = waiting and not busy
         self.cancel.enabled = busy
         has_points = self.session.points_layer is not None
@@ -288,7 +322,7 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
         except ValueError:  # a 3D view, or a slider outside the image
             self._preview.clear()
             return
-        self._preview.show(image, result.pieces, plane.at(), plane.shape)
+        self._preview.show(image, result.pieces, plane.at())
 
 
 def _told(action: Callable[[], Any]) -> Callable[[], None]:

@@ -1,0 +1,194 @@
+"""Planes of an image array as a model sees them: read one at a time, never more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+PlaneIndex = tuple[slice | int, ...]
+# One (low, high), or one for each of three colours.
+ContrastLimits = tuple[float, float] | tuple[tuple[float, float], ...]
+
+# What holds for a whole volume is taken from this many planes, spread evenly.
+_SAMPLED_PLANES = 16
+# Sampled planes of a pyramid come from a level of at least this many pixels a side.
+_SAMPLED_SIDE = 512
+_MOST_CHANNELS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Channel:
+    """One of the up to three channels that a model sees as colour.
+
+    Parameters
+    ----------
+    levels : sequence of array-like
+        Where it is read, full resolution first.
+    axis : int, optional
+        The channel axis, when the channel is one index of it; the array has no
+        such axis when None.
+    index : int
+        Along that axis.
+    """
+
+    levels: Sequence[Any]
+    axis: int | None = None
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlaneReader:
+    """Reads planes of an image: of one array, a pyramid of them, or chosen channels.
+
+    Parameters
+    ----------
+    levels : sequence of array-like
+        numpy, dask, zarr or anything that is indexed like them, of one image at
+        full resolution and, where there are, at reduced ones; colour last.
+    rgb : bool
+        The last axis is colour.
+    channels : sequence of Channel
+        One to three gray channels that are shown to the model instead: one as
+        gray, two as red and green, three as red, green and blue.
+
+    Raises
+    ------
+    ValueError
+        When a channel does not fit the image.
+    """
+
+    levels: Sequence[Any]
+    rgb: bool = False
+    channels: Sequence[Channel] = ()
+    # Sampled contrast limits by what they were asked for; they cost many planes.
+    limits: dict[Any, ContrastLimits] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        if len(self.channels) > _MOST_CHANNELS:
+            raise ValueError(
+                f"{len(self.channels)} channels are chosen: the model sees three at "
+                "most."
+            )
+        if self.channels and self.rgb:
+            raise ValueError("An RGB image has its colours: choose no channels of it.")
+        for channel in self.channels:
+            self._check(channel)
+
+    def _check(self, channel: Channel) -> None:
+        shape = tuple(int(size) for size in channel.levels[0].shape)
+        if shape != self.shape:
+            raise ValueError(
+                f"A channel has shape {shape}, the image {self.shape}: choose "
+                "channels of the image's shape."
+            )
+        if channel.axis is not None:
+            if not 0 <= channel.axis < len(shape):
+                raise ValueError(f"The image has no axis {channel.axis} of channels.")
+            if not 0 <= channel.index < shape[channel.axis]:
+                raise ValueError(
+                    f"Axis {channel.axis} has channels 0 to {shape[channel.axis] - 1}, "
+                    f"not {channel.index}."
+                )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape at full resolution, without colour."""
+        shape = tuple(int(size) for size in self.levels[0].shape)
+        return shape[:-1] if self.rgb else shape
+
+    @property
+    def channel_axes(self) -> frozenset[int]:
+        """Axes along which channels were chosen: their position does not matter."""
+        return frozenset(c.axis for c in self.channels if c.axis is not None)
+
+    def plane_shape(self, at: PlaneIndex) -> tuple[int, int]:
+        """(H, W) of a plane at full resolution."""
+        rows, cols = (
+            size
+            for size, entry in zip(self.shape, at, strict=True)
+            if isinstance(entry, slice)
+        )
+        return rows, cols
+
+    def read(self, at: PlaneIndex, enough: int | None = None) -> NDArray[Any]:
+        """Read one plane.
+
+        Parameters
+        ----------
+        at : tuple
+            Index at full resolution: an integer for each axis, a full slice for
+            the two of the plane.
+        enough : int, optional
+            Pixels along the longer side that do: of a pyramid the smallest level
+            that has them is read. Full resolution when None.
+
+        Returns
+        -------
+        ndarray
+            (H, W) or (H, W, 3 or 4) of the image's type; smaller when it was
+            read from a reduced level.
+        """
+        if not self.channels:
+            return self._read(self.levels, at, enough)
+        planes = []
+        for channel in self.channels:
+            where = list(at)
+            if channel.axis is not None:
+                if isinstance(at[channel.axis], slice):
+                    raise ValueError(
+                        "The channel axis is displayed as rows or columns: show "
+                        "other axes, or choose no channels."
+                    )
+                where[channel.axis] = channel.index
+            planes.append(self._read(channel.levels, tuple(where), enough))
+        if len(planes) == 1:
+            return planes[0]
+        missing = _MOST_CHANNELS - len(planes)
+        planes += [np.zeros_like(planes[0])] * missing
+        return np.stack(planes, axis=-1)
+
+    def _read(
+        self, levels: Sequence[Any], at: PlaneIndex, enough: int | None
+    ) -> NDArray[Any]:
+        level = levels[0]
+        if enough is not None:
+            for smaller in levels[1:]:
+                if max(_plane_sides(smaller.shape, at)) >= enough:
+                    level = smaller
+        full = levels[0].shape
+        where = tuple(
+            entry
+            if isinstance(entry, slice)
+            # The reduced plane that holds the middle of the full one.
+            else min(int((entry + 0.5) * there / size), there - 1)
+            for entry, there, size in zip(at, level.shape, full, strict=False)
+        )
+        return np.asarray(level[where])
+
+    def sample(self, at: PlaneIndex) -> Iterator[NDArray[Any]]:
+        """Read up to 16 planes parallel to a plane, spread evenly over the image."""
+        free = [
+            axis
+            for axis, entry in enumerate(at)
+            if not isinstance(entry, slice) and axis not in self.channel_axes
+        ]
+        sizes = tuple(self.shape[axis] for axis in free)
+        total = int(np.prod(sizes, dtype=np.int64))
+        chosen = np.linspace(0, total - 1, min(total, _SAMPLED_PLANES)).round()
+        for number in chosen.astype(np.int64):
+            where = list(at)
+            for axis, index in zip(free, np.unravel_index(number, sizes), strict=True):
+                where[axis] = int(index)
+            yield self.read(tuple(where), _SAMPLED_SIDE)
+
+
+def _plane_sides(shape: Sequence[int], at: PlaneIndex) -> list[int]:
+    sides = zip(shape, at, strict=False)
+    return [int(size) for size, entry in sides if isinstance(entry, slice)]

@@ -1,0 +1,143 @@
+"""From prompts on an image to a question: on one plane, or through a stack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_sam.plugin.grouping import join_prompts, objects_in_stack, objects_on_plane
+from napari_sam.plugin.image_view import displayed_stack
+from napari_sam.plugin.questions import Question
+from napari_sam.requests import SliceRequest, StackRequest
+from napari_sam.volume import check_prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.layers import Image
+
+    from napari_sam.plugin.layer_prompts import LayerPrompt
+    from napari_sam.plugin.layers import DisplayedPlane, Sliders
+    from napari_sam.plugin.picking import Picked
+    from napari_sam.plugin.questions import Revision
+    from napari_sam.prompts import Prompt
+    from napari_sam.requests import Request, View
+    from napari_sam.volume import PropagationOptions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """All that a question is made of, read from layers and viewer at one moment.
+
+    Parameters
+    ----------
+    image : Image
+        To be segmented.
+    view : View
+        What the model sees of it.
+    plane : DisplayedPlane
+        Of the image.
+    sliders : Sliders
+        Of the viewer.
+    prompts : sequence of LayerPrompt
+        That are not done with, on whatever slice.
+    each : bool
+        Each prompt is an object of its own.
+    model : object
+        What is to answer.
+    picked : Picked, optional
+        An object of a labels layer that is refined.
+    revision : Revision, optional
+        Objects that the answer replaces.
+    """
+
+    image: Image
+    view: View
+    plane: DisplayedPlane
+    sliders: Sliders
+    prompts: Sequence[LayerPrompt]
+    each: bool
+    model: Any
+    picked: Picked | None = None
+    revision: Revision | None = None
+
+    @property
+    def picked_here(self) -> Picked | None:
+        """The picked object, when it lies on the displayed plane."""
+        picked = self.picked
+        if picked is None or picked.image is not self.image:
+            return None
+        return picked if picked.at == self.plane.at() else None
+
+    def question(self, request: Request, prompts: Sequence[LayerPrompt]) -> Question:
+        """A question about some of the prompts."""
+        return Question(
+            request,
+            self.image,
+            self.plane.at(),
+            self.sliders,
+            tuple(prompts),
+            self.each,
+            self.model,
+            self.revision,
+        )
+
+
+def slice_question(asked: Asked) -> Question | None:
+    """The question that the prompts on the displayed plane ask, if there are any.
+
+    Raises
+    ------
+    ValueError
+        When the prompts cannot be used.
+    """
+    channels = asked.view.reader.channel_axes
+    index = {a: i for a, i in asked.plane.index.items() if a not in channels}
+    here = [p for p in asked.prompts if all(p.slices[a] == i for a, i in index.items())]
+    picked = asked.picked_here
+    if picked is not None:
+        objects = [_refined(picked, [p.prompt for p in here])]
+    elif here:
+        objects = objects_on_plane(here, asked.each)
+    else:
+        return None
+    prompts = {
+        number: prompt.within(asked.plane.shape)
+        for number, prompt in enumerate(objects, start=1)
+    }
+    request = SliceRequest(asked.view, asked.plane.at(), prompts)
+    return asked.question(request, here)
+
+
+def stack_question(asked: Asked, options: PropagationOptions) -> Question | None:
+    """The question that the prompts of the displayed stack ask, if there are any.
+
+    Raises
+    ------
+    ValueError
+        When image or prompts cannot be used.
+    """
+    stack = displayed_stack(asked.view, asked.image.name, asked.plane)
+    fixed = {
+        axis: at
+        for axis, at in stack.fixed.items()
+        if axis not in asked.view.reader.channel_axes
+    }
+    here = [p for p in asked.prompts if all(p.slices[a] == i for a, i in fixed.items())]
+    picked = asked.picked_here
+    if not here and picked is None:
+        return None
+    plan = objects_in_stack(here, stack.axis, asked.each and picked is None)
+    if picked is not None:
+        at = asked.plane.index[stack.axis]
+        drawn = [p.prompt for p in here if p.slices[stack.axis] == at]
+        plan = {1: {**plan.get(1, {}), at: _refined(picked, drawn)}}
+    request = StackRequest(asked.view, stack, check_prompts(plan, stack), options)
+    return asked.question(request, here)
+
+
+def _refined(picked: Picked, drawn: Sequence[Prompt]) -> Prompt:
+    """The picked object with the prompts drawn on it; a drawn box replaces its own."""
+    if any(prompt.box is not None for prompt in drawn):
+        return join_prompts(drawn)
+    return join_prompts([picked.prompt, *drawn])

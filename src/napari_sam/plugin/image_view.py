@@ -1,0 +1,176 @@
+"""What of an image layer the model sees: its planes, channels and brightness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_sam.intensity import IntensityMapping, for_channels
+from napari_sam.planes import Channel, PlaneReader
+from napari_sam.plugin.layers import (
+    Sliders,
+    grid_between,
+    levels_of,
+    spatial_shape,
+)
+from napari_sam.requests import View
+from napari_sam.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_sam.planes import ContrastLimits
+    from napari_sam.plugin.layers import DisplayedPlane
+
+_CHANNEL_NAMES = {"c", "ch", "channel", "channels"}
+# A longer axis without such a name is rather space or time.
+_MOST_UNNAMED_CHANNELS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelChoice:
+    """One channel that the user picked.
+
+    Parameters
+    ----------
+    layer : Image, optional
+        The layer to read; the session's image when None.
+    axis : int, optional
+        The channel axis, when the channel is one index of it.
+    index : int
+        Along that axis.
+    """
+
+    layer: Image | None = None
+    axis: int | None = None
+    index: int = 0
+
+
+class ImageView:
+    """Remembers the reader of an image as long as nothing about it changes."""
+
+    def __init__(self) -> None:
+        self.intensity = IntensityMapping.display()
+        self.channels: tuple[ChannelChoice, ...] = ()
+        self._reader: PlaneReader | None = None
+
+    def of(self, image: Image) -> View:
+        """What the model sees of an image.
+
+        Raises
+        ------
+        ValueError
+            When a channel does not fit the image.
+        """
+        chosen = [
+            Channel(levels_of(c.layer or image), c.axis, c.index) for c in self.channels
+        ]
+        reader = self._reader
+        if reader is None or not _reads(reader, image, chosen):
+            # Without limits sampled from other data, or before an edit of a layer.
+            reader = PlaneReader(levels_of(image), bool(image.rgb), chosen)
+            self._reader = reader
+        return View(reader, self.intensity, self._displayed(image))
+
+    def _displayed(self, image: Image) -> ContrastLimits | None:
+        """Contrast limits as the viewer shows them; None for RGB, shown as it is."""
+        if not self.channels:
+            return None if image.rgb else display_limits(image)
+        return for_channels([display_limits(c.layer or image) for c in self.channels])
+
+
+def display_limits(layer: Image) -> tuple[float, float]:
+    """Contrast limits of a layer."""
+    low, high = layer.contrast_limits
+    return float(low), float(high)
+
+
+def _reads(reader: PlaneReader, image: Image, channels: Sequence[Channel]) -> bool:
+    """Whether a reader reads exactly this."""
+    same = _same_arrays(reader.levels, levels_of(image)) and reader.rgb == image.rgb
+    return (
+        same
+        and len(reader.channels) == len(channels)
+        and all(
+            (a.axis, a.index) == (b.axis, b.index) and _same_arrays(a.levels, b.levels)
+            for a, b in zip(reader.channels, channels, strict=True)
+        )
+    )
+
+
+def _same_arrays(some: Sequence[object], others: Sequence[object]) -> bool:
+    return len(some) == len(others) and all(
+        a is b for a, b in zip(some, others, strict=True)
+    )
+
+
+def is_view_of(reader: PlaneReader, image: Image) -> bool:
+    """Whether a reader still reads what the layer holds."""
+    return _same_arrays(reader.levels, levels_of(image))
+
+
+def channel_choices(viewer: ViewerModel, image: Image) -> list[ChannelChoice]:
+    """Channels that can be picked for an image.
+
+    Indices of its channel axes, recognised by name or shortness, and other layers
+    of the same shape and place.
+    """
+    if image.rgb:
+        return []
+    shift = viewer.dims.ndim - image.ndim
+    displayed = {axis - shift for axis in viewer.dims.displayed}
+    choices = []
+    for axis, size in enumerate(spatial_shape(image)):
+        named = str(image.axis_labels[axis]).lower() in _CHANNEL_NAMES
+        few = 1 < size <= _MOST_UNNAMED_CHANNELS and image.ndim > 2
+        if axis not in displayed and (named or few):
+            choices += [ChannelChoice(None, axis, index) for index in range(size)]
+    for layer in viewer.layers:
+        gray = type(layer) is type(image) and not layer.rgb
+        if gray and layer is not image and _lies_on(layer, image, viewer):
+            choices.append(ChannelChoice(layer))
+    return [ChannelChoice(image)] * bool(choices) + choices
+
+
+def _lies_on(layer: Image, image: Image, viewer: ViewerModel) -> bool:
+    if spatial_shape(layer) != spatial_shape(image):
+        return False
+    grid = grid_between(layer, image, Sliders.of(viewer.dims))
+    return bool(np.allclose(grid.matrix, np.eye(len(grid.matrix)), atol=1e-6))
+
+
+def displayed_stack(
+    view: View, name: str, plane: DisplayedPlane, axis: int | None = None
+) -> Stack:
+    """The stack of planes parallel to the displayed one.
+
+    Parameters
+    ----------
+    view : View
+        Of an image with at least one axis besides the plane's and its channels'.
+    name : str
+        Of the image, for the sentence.
+    plane : DisplayedPlane
+        Fixes the axes that are neither displayed nor walked along.
+    axis : int, optional
+        The axis to walk along; the last one with a slider when None.
+
+    Raises
+    ------
+    ValueError
+        When the image is a single plane.
+    """
+    reader = view.reader
+    walkable = [
+        a for a in plane.index if reader.shape[a] > 1 and a not in reader.channel_axes
+    ]
+    if axis is None and not walkable:
+        raise ValueError(f"The image {name!r} is a single plane: use 'Segment slice'.")
+    walk = max(walkable) if axis is None else axis
+    fixed = {a: i for a, i in plane.index.items() if a != walk}
+    return Stack(reader, walk, fixed=fixed)

@@ -1,0 +1,62 @@
+"""The chosen model: a name, a file or a loaded predictor, loaded when needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_sam.models import Family
+    from napari_sam.predictor import Predictor
+
+Report = Callable[[int, int | None], None]
+
+
+class ModelChoice:
+    """Which model answers.
+
+    Parameters
+    ----------
+    model : str, Path or Predictor
+        See `napari_sam.load_model`.
+
+    Attributes
+    ----------
+    family : str or None
+        How a model file was trained; needed for files that are not registered.
+    """
+
+    def __init__(self, model: str | Path | Predictor) -> None:
+        self.family: Family | None = None
+        self.choose(model)
+
+    def choose(self, model: str | Path | Predictor) -> None:
+        """Take another model."""
+        from napari_sam.predictor import Predictor
+
+        self.chosen: Any = model
+        self.loaded = model if isinstance(model, Predictor) else None
+
+    def load(self, progress: Report | None = None) -> Predictor:
+        """Load the model unless it is loaded; brings its weights where needed."""
+        if self.loaded is None:
+            self.loaded = self.loader()(progress)
+        return self.loaded
+
+    def loader(self) -> Callable[[Report | None], Predictor]:
+        """A function that loads the chosen model, for any thread."""
+        model, family = self.chosen, self.family
+
+        def load(progress: Report | None = None) -> Predictor:
+            from napari_sam.loading import load_model
+
+            return load_model(model, family=family, progress=progress)
+
+        return load
+
+    def keep(self, predictor: Predictor, model: Any) -> None:
+        """Keep the predictor loaded from `model`, if that is still the chosen one."""
+        if model is self.chosen:
+            self.loaded = predictor

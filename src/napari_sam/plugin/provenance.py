@@ -1,0 +1,88 @@
+"""The record of how objects were made, in the metadata of their labels layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sam import __version__
+from napari_sam.models import MODELS
+from napari_sam.record import (
+    KEY,
+    add_entries,
+    new_record,
+    present,
+    region_of,
+    still_there,
+)
+from napari_sam.replay import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from napari.layers import Labels
+
+    from napari_sam.label_grid import LabelGrid
+    from napari_sam.painting import Changes, Policy
+    from napari_sam.plugin.questions import Question
+    from napari_sam.record import Entry, Record
+    from napari_sam.requests import Result
+
+
+def record_of(labels: Labels) -> Record:
+    """How the objects of a labels layer were made, without what was undone."""
+    return present(_stored(labels), labels.data)
+
+
+def _stored(labels: Labels) -> Record:
+    record: Record = labels.metadata.get(KEY) or new_record()
+    return record
+
+
+def entries_of(
+    question: Question,
+    result: Result,
+    ids: Mapping[int, int],
+    changes: Changes,
+    grid: LabelGrid,
+    labels: Labels,
+    policy: Policy,
+    replaced: Collection[int],
+) -> list[Entry]:
+    """What made each object of a commit, in plain JSON types."""
+    shared: Entry = {
+        "version": __version__,
+        "image": {
+            "name": question.image.name,
+            "path": _text(question.image.source.path),
+        },
+        "grid": grid.to_json(),
+        "dtype": str(labels.data.dtype),
+        "policy": policy,
+        "replaced": sorted(replaced),
+        "region": region_of(changes, labels.data.shape),
+    }
+    entries = []
+    for number, label in ids.items():
+        entry = {"label": label, **describe(question.request, result, number)}
+        if isinstance(question.model, str | Path) and str(question.model) not in MODELS:
+            entry["model"]["path"] = str(question.model)
+        entries.append({**entry, **shared})
+    return entries
+
+
+def earlier_entries(labels: Labels, ids: Collection[int]) -> dict[int, list[Entry]]:
+    """{label id: what made it until now}, without what was undone."""
+    return still_there(_stored(labels), labels.data, ids)
+
+
+def note(
+    labels: Labels, entries: list[Entry], earlier: Mapping[int, list[Entry]]
+) -> None:
+    """Write a commit into the layer's metadata; other keys stay as they are."""
+    record = add_entries(_stored(labels), entries, earlier, labels.data)
+    labels.metadata[KEY] = record
+
+
+def _text(path: Any) -> str | None:
+    return None if path is None else str(path)

@@ -1,0 +1,253 @@
+"""What is written down of every object, in plain JSON types, and read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import defaultdict
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam.prompts import Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_sam.painting import Changes
+    from napari_sam.planes import PlaneIndex
+
+FORMAT = 1
+# Under this key in the metadata of a labels layer.
+KEY = "napari_sam"
+
+Record = dict[str, Any]
+Entry = dict[str, Any]
+
+
+def new_record() -> Record:
+    """A record without objects."""
+    return {"format": FORMAT, "objects": {}}
+
+
+def still_there(
+    record: Record, labels: NDArray[Any], ids: Iterable[int]
+) -> dict[int, list[Entry]]:
+    """{label id: its entries}, without those that were undone since.
+
+    Parameters
+    ----------
+    record : dict
+        Not changed.
+    labels : ndarray
+        As they are now.
+    ids : iterable of int
+        The labels asked for.
+    """
+    return {
+        label: without_undone(record["objects"].get(str(label), []), labels)
+        for label in ids
+    }
+
+
+def add_entries(
+    record: Record,
+    entries: Sequence[Entry],
+    earlier: Mapping[int, list[Entry]],
+    labels: NDArray[Any],
+) -> Record:
+    """The record with one commit more.
+
+    Parameters
+    ----------
+    record : dict
+        Of the labels before; not changed.
+    entries : sequence of dict
+        What made each object of the commit; "label" and "region" among it.
+    earlier : mapping
+        What `still_there` gave before the commit.
+    labels : ndarray
+        After the commit.
+    """
+    number = 1 + max((e["commit"] for e in _entries(record)), default=0)
+    objects = {**record["objects"], **{str(e["label"]): [] for e in entries}}
+    for label, before in earlier.items():
+        objects[str(label)] = list(before)
+    for entry in entries:
+        hashed = checksum(labels, entry["label"], entry["region"])
+        objects[str(entry["label"])].append(
+            {"commit": number, **entry, "checksum": hashed}
+        )
+    return {**record, "objects": objects}
+
+
+def present(record: Record, labels: NDArray[Any]) -> Record:
+    """The record without what was undone since; see `still_there`."""
+    ids = [int(label) for label in record["objects"]]
+    there = still_there(record, labels, ids)
+    objects = {str(label): entries for label, entries in there.items() if entries}
+    return {**record, "objects": objects}
+
+
+def without_undone(entries: list[Entry], labels: NDArray[Any]) -> list[Entry]:
+    """Leave out the last entries of a label when it looks as before them."""
+    for count in range(len(entries), 0, -1):
+        entry = entries[count - 1]
+        if checksum(labels, entry["label"], entry["region"]) == entry["checksum"]:
+            return entries[:count]
+    gone = not any(_part(labels, e["region"], e["label"]).any() for e in entries)
+    # Otherwise it was edited by hand: all entries took part in it.
+    return [] if gone else entries
+
+
+def commits(record: Record) -> list[list[Entry]]:
+    """The entries of each commit, in order."""
+    grouped: dict[int, list[Entry]] = defaultdict(list)
+    for entry in sorted(_entries(record), key=lambda e: (e["commit"], e["object"])):
+        grouped[entry["commit"]].append(entry)
+    return list(grouped.values())
+
+
+def region_of(changes: Changes, shape: Iterable[int]) -> list[list[int]]:
+    """[first, last but one] along each axis of what a commit changed."""
+    if not len(changes.values):
+        return [[0, 0] for _ in shape]
+    return [[int(axis.min()), int(axis.max()) + 1] for axis in changes.indices]
+
+
+def checksum(labels: NDArray[Any], label: int, region: list[list[int]]) -> str:
+    """Hash of where a label lies within a region."""
+    digest = blake2b(repr((label, region)).encode(), digest_size=8)
+    digest.update(np.packbits(_part(labels, region, label)).tobytes())
+    return digest.hexdigest()
+
+
+def index_to_json(at: PlaneIndex) -> list[int | None]:
+    """Index of a plane; null along its rows and columns."""
+    return [None if isinstance(entry, slice) else int(entry) for entry in at]
+
+
+def index_from_json(at: list[int | None]) -> PlaneIndex:
+    """Undo `index_to_json`."""
+    return tuple(slice(None) if entry is None else entry for entry in at)
+
+
+def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
+    """A prompt in plain types; masks as run lengths of a crop."""
+    entry: dict[str, Any] = {}
+    if prompt.points is not None:
+        entry["points"] = prompt.points.tolist()
+        entry["labels"] = prompt.labels.tolist()
+    if prompt.box is not None:
+        entry["box"] = prompt.box.tolist()
+    if prompt.mask is not None:
+        if prompt.mask.dtype != bool:
+            raise ValueError("Logits of a model are no prompt that can be recorded.")
+        entry["mask"] = mask_to_json(prompt.mask, prompt.mask_origin)
+    return entry
+
+
+def prompt_from_json(entry: Any) -> Prompt:
+    """Undo `prompt_to_json`.
+
+    Raises
+    ------
+    ValueError
+        When the entry is no prompt.
+    """
+    known = {"points", "labels", "box", "mask"}
+    if not isinstance(entry, dict) or not entry.keys() <= known:
+        raise ValueError(
+            f"{entry!r} is no prompt: give an object with points, labels and box."
+        )
+    given = dict(entry)
+    try:
+        if "mask" in given:
+            given["mask"], given["mask_origin"] = mask_from_json(given["mask"])
+        return Prompt(**given)
+    except (TypeError, KeyError) as error:  # something nested for a number
+        raise ValueError(f"{entry!r} is no prompt: give numbers.") from error
+
+
+def mask_to_json(mask: NDArray[np.bool_], origin: tuple[int, int]) -> dict[str, Any]:
+    """Run lengths of a mask, row by row, outside first (as in COCO, but by rows)."""
+    flat = np.concatenate([[False], mask.ravel(), [not mask.ravel()[-1]]])
+    ends = np.flatnonzero(flat[1:] != flat[:-1])
+    counts = np.diff(np.concatenate([[0], ends]))
+    return {
+        "origin": [int(first) for first in origin],
+        "size": list(mask.shape),
+        "counts": counts.tolist(),
+    }
+
+
+def mask_from_json(entry: dict[str, Any]) -> tuple[NDArray[np.bool_], tuple[int, int]]:
+    """Mask and origin from `mask_to_json`."""
+    counts = np.asarray(entry["counts"], dtype=np.int64)
+    inside = np.arange(len(counts)) % 2 == 1
+    rows, cols = entry["origin"]
+    mask = np.repeat(inside, counts).reshape(entry["size"])
+    return mask, (rows, cols)
+
+
+def read_record(path: str | Path) -> Record:
+    """Read a record from a JSON file.
+
+    Raises
+    ------
+    ValueError
+        When the file is no record, or of a later version.
+    OSError
+        When it cannot be read.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # of the encoding or of JSON
+        raise ValueError(f"{path} is not JSON ({error}).") from error
+    if isinstance(content, dict) and KEY in content:  # metadata of a layer, whole
+        content = content[KEY]
+    return check_record(content, str(path))
+
+
+def check_record(record: Any, name: str = "The record") -> Record:
+    """Refuse what is no record of a known format."""
+    if not isinstance(record, dict) or not isinstance(record.get("objects"), dict):
+        raise ValueError(f"{name} is no record of segmented objects.")
+    if record.get("format") != FORMAT:
+        raise ValueError(
+            f"{name} has format {record.get('format')!r}, this version reads "
+            f"{FORMAT}: install a newer napari-sam."
+        )
+    return record
+
+
+def write_record(path: str | Path, record: Record) -> Path:
+    """Write a record as JSON; it appears under its name only when it is complete."""
+    path = Path(path)
+    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part.json")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(record, file, indent=1)
+        os.chmod(part, 0o644)
+        os.replace(part, path)
+    finally:
+        Path(part).unlink(missing_ok=True)
+    return path
+
+
+def _part(
+    labels: NDArray[Any], region: list[list[int]], label: int
+) -> NDArray[np.bool_]:
+    inside: NDArray[np.bool_] = (
+        labels[tuple(slice(start, stop) for start, stop in region)] == label
+    )
+    return inside
+
+
+def _entries(record: Record) -> list[Entry]:
+    return [entry for entries in record["objects"].values() for entry in entries]

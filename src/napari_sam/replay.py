@@ -1,0 +1,234 @@
+"""From a request to its record, and from a record back to the same labels."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam.cache import EmbeddingCache
+from napari_sam.intensity import IntensityMapping
+from napari_sam.label_grid import LabelGrid
+from napari_sam.loading import load_model
+from napari_sam.painting import plan_changes
+from napari_sam.planes import Channel, PlaneReader
+from napari_sam.predictor import Predictor
+from napari_sam.record import (
+    check_record,
+    commits,
+    index_from_json,
+    index_to_json,
+    prompt_from_json,
+    prompt_to_json,
+)
+from napari_sam.requests import Result, SliceRequest, StackRequest, View, run_to_end
+from napari_sam.stack import Stack
+from napari_sam.volume import PropagationOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from napari_sam.planes import ContrastLimits
+    from napari_sam.record import Entry, Record
+    from napari_sam.requests import Request
+
+
+def describe(request: Request, result: Result, number: int) -> Entry:
+    """What made one object of a result, in plain JSON types."""
+    stack = request if isinstance(request, StackRequest) else None
+    at = request.at if isinstance(request, SliceRequest) else request.stack.at(0)
+    prompts = request.prompts[number]
+    scores = result.scores.get(number, ())
+    slices = [score.index for score in scores if score.index is not None]
+    intensity = request.view.intensity
+    entry: Entry = {
+        "object": number,
+        "model": {
+            "name": result.model.name,
+            "family": result.model.family,
+            "key": result.model.key,
+        },
+        "intensity": {**asdict(intensity), "limits": _plain(result.limits)},
+        "channels": [
+            {
+                "axis": c.axis,
+                "index": c.index,
+                "own": c.levels[0] is request.view.reader.levels[0],
+            }
+            for c in request.view.reader.channels
+        ],
+        "shape": list(request.view.reader.shape),
+        "rgb": request.view.reader.rgb,
+        "levels": len(request.view.reader.levels),
+        "plane": index_to_json(at),
+        "prompts": {
+            str(index): prompt_to_json(prompt)
+            for index, prompt in (
+                prompts.items() if isinstance(prompts, dict) else [("", prompts)]
+            )
+        },
+        "scores": [asdict(score) for score in scores],
+        "slices": [min(slices), max(slices)] if slices else None,
+    }
+    if stack is not None:
+        entry["axis"] = stack.stack.axis
+        entry["options"] = asdict(stack.options)
+    return entry
+
+
+def replay(
+    record: Record,
+    image: Any,
+    model: str | Path | Predictor | None = None,
+    *,
+    channels: Sequence[Any] = (),
+) -> NDArray[Any]:
+    """Make labels again from an image and the record of how they were made.
+
+    Parameters
+    ----------
+    record : dict
+        As `napari_sam.record.read_record` reads it, or as it lies in the
+        metadata of a labels layer under "napari_sam".
+    image : array-like or sequence of them
+        The image that was segmented; a list holds the levels of a pyramid.
+    model : str, Path or Predictor, optional
+        The same model, where it does not load under its recorded name.
+    channels : sequence of array-like
+        Arrays of the picked channels, where these came from other layers.
+
+    Returns
+    -------
+    ndarray
+        Labels of the recorded shape and type.
+
+    Raises
+    ------
+    ValueError
+        When image or model are not those of the record.
+    """
+    check_record(record)
+    steps = commits(record)
+    if not steps:
+        raise ValueError("The record holds no objects.")
+    levels = tuple(image) if isinstance(image, list | tuple) else (image,)
+    first = steps[0][0]
+    labels = np.zeros(first["grid"]["shape"], first["dtype"])
+    models = _Models(model)
+    cache = EmbeddingCache()
+    for entries in steps:
+        request = _request(entries, levels, channels)
+        predictor = models.get(entries[0]["model"])
+        result = run_to_end(request.run(predictor, cache))
+        _paint(labels, entries, result)
+    return labels
+
+
+class _Models:
+    """Loads each recorded model once, and refuses others."""
+
+    def __init__(self, given: str | Path | Predictor | None) -> None:
+        self._given = given
+        self._loaded: dict[str, Predictor] = {}
+
+    def get(self, entry: Mapping[str, str]) -> Predictor:
+        key = entry["key"]
+        if key not in self._loaded:
+            chosen = self._given or entry.get("path") or entry["name"]
+            if not isinstance(chosen, Predictor):
+                registered = chosen == entry["name"] and "path" not in entry
+                family: Any = None if registered else entry["family"]
+                chosen = load_model(chosen, family=family)
+            if chosen.key != key:
+                raise ValueError(
+                    f"The labels were made by {entry['name']} ({key}), the model given "
+                    f"is {chosen.name} ({chosen.key}): give the same weights."
+                )
+            self._loaded[key] = chosen
+        return self._loaded[key]
+
+
+def _request(
+    entries: Sequence[Entry], levels: Sequence[Any], channels: Sequence[Any]
+) -> Request:
+    first = entries[0]
+    view = _view(first, levels, channels)
+    prompts = {
+        entry["object"]: {
+            index: prompt_from_json(prompt)
+            for index, prompt in entry["prompts"].items()
+        }
+        for entry in entries
+    }
+    at = index_from_json(first["plane"])
+    if "axis" not in first:
+        return SliceRequest(view, at, {n: p[""] for n, p in prompts.items()})
+    fixed = {
+        axis: entry
+        for axis, entry in enumerate(at)
+        if not isinstance(entry, slice) and axis != first["axis"]
+    }
+    return StackRequest(
+        view,
+        Stack(view.reader, first["axis"], fixed=fixed),
+        {n: {int(i): p for i, p in slices.items()} for n, slices in prompts.items()},
+        PropagationOptions(**first["options"]),
+    )
+
+
+def _view(entry: Entry, levels: Sequence[Any], channels: Sequence[Any]) -> View:
+    """What the model saw; its contrast limits as they were, not measured again."""
+    if len(levels) != entry["levels"]:
+        raise ValueError(
+            f"The image has {len(levels)} levels, the one that was segmented "
+            f"{entry['levels']}: give all levels as a list."
+        )
+    others = iter(channels)
+    picked = [
+        Channel(levels if c["own"] else _other(others), c["axis"], c["index"])
+        for c in entry["channels"]
+    ]
+    reader = PlaneReader(levels, entry["rgb"], picked)
+    if list(reader.shape) != entry["shape"]:
+        raise ValueError(
+            f"The image has shape {reader.shape}, the one that was segmented "
+            f"{tuple(entry['shape'])}: give the same image."
+        )
+    return View(reader, IntensityMapping.display(), _limits(entry))
+
+
+def _other(arrays: Any) -> tuple[Any, ...]:
+    array = next(arrays, None)
+    if array is None:
+        raise ValueError(
+            "The model saw channels of other layers: give their arrays as channels, "
+            "in order."
+        )
+    return tuple(array) if isinstance(array, list | tuple) else (array,)
+
+
+def _limits(entry: Entry) -> ContrastLimits | None:
+    limits = entry["intensity"]["limits"]
+    if limits is None or not isinstance(limits[0], list):
+        return None if limits is None else (limits[0], limits[1])
+    return tuple((low, high) for low, high in limits)
+
+
+def _plain(limits: ContrastLimits | None) -> Any:
+    return None if limits is None else np.asarray(limits, float).tolist()
+
+
+def _paint(labels: NDArray[Any], entries: Sequence[Entry], result: Result) -> None:
+    grid = LabelGrid.from_json(entries[0]["grid"])
+    if grid.shape != labels.shape:
+        raise ValueError("The record mixes labels of different shapes.")
+    ids = {entry["object"]: entry["label"] for entry in entries}
+    pieces = [p for piece in result.pieces for p in grid.place(piece)]
+    changes = plan_changes(
+        labels, pieces, ids, entries[0]["policy"], entries[0]["replaced"]
+    )
+    labels[changes.indices] = changes.values

@@ -1,0 +1,254 @@
+"""A question to a model as plain arrays, and its answer: runs on any thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_sam.masks import mask_to_window, won_masks
+from napari_sam.painting import Piece
+from napari_sam.volume import VolumeResult, assemble, propagate
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Sequence
+
+    from napari_sam.cache import EmbeddingCache
+    from napari_sam.intensity import IntensityMapping
+    from napari_sam.masks import Patch
+    from napari_sam.planes import ContrastLimits, PlaneIndex, PlaneReader
+    from napari_sam.predictor import Prediction, Predictor
+    from napari_sam.prompts import Prompt
+    from napari_sam.stack import Stack
+    from napari_sam.volume import ObjectPrompts, PropagationOptions, SliceResult
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far long work has come.
+
+    Parameters
+    ----------
+    what : str
+        In words, for the status line.
+    done, total : int
+        Steps; total 0 when it is not known.
+    """
+
+    what: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What the model says of one object on one plane.
+
+    Parameters
+    ----------
+    index : int or None
+        The slice; None when there was one plane only.
+    score : float
+        The model's own estimate of the mask's quality.
+    status : str
+        Where the mask came from: see `SliceResult.status` and `Prediction.method`.
+    """
+
+    index: int | None
+    score: float
+    status: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """Objects that wait to be accepted.
+
+    Parameters
+    ----------
+    pieces : tuple of Piece
+        Their masks on planes of the image, which do not overlap.
+    scores : dict
+        {object number: its scores}, of every object that was reached.
+    model : Predictor
+        That answered.
+    limits : tuple or None
+        Contrast limits that the model saw.
+    predictions : tuple of Prediction
+        Of a slice; empty for a stack.
+    volume : VolumeResult, optional
+        Of a stack.
+    """
+
+    pieces: tuple[Piece, ...]
+    scores: dict[int, tuple[Score, ...]]
+    model: Predictor
+    limits: ContrastLimits | None
+    predictions: tuple[Prediction, ...] = ()
+    volume: VolumeResult | None = None
+
+    @property
+    def lowest_score(self) -> float:
+        """The lowest score of any object; 0 without objects."""
+        scores = (s.score for group in self.scores.values() for s in group)
+        return min(scores, default=0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What of an image the model sees.
+
+    Parameters
+    ----------
+    reader : PlaneReader
+        Its planes.
+    intensity : IntensityMapping
+        Which values become black and white.
+    displayed : tuple or None
+        What the viewer shows as black and white; None for RGB.
+    """
+
+    reader: PlaneReader
+    intensity: IntensityMapping
+    displayed: ContrastLimits | None = None
+
+    def limits(self, at: PlaneIndex) -> ContrastLimits | None:
+        """Contrast limits of the planes parallel to one; may read some of them."""
+        return self.intensity.limits(self.reader, at, self.displayed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SliceRequest:
+    """Segment objects on one plane.
+
+    Parameters
+    ----------
+    view : View
+        The image; only the plane is read, and those that decide its brightness.
+    at : tuple
+        Index of the plane.
+    prompts : dict
+        {object number: Prompt}.
+    """
+
+    view: View
+    at: PlaneIndex
+    prompts: dict[int, Prompt]
+
+    def run(
+        self, predictor: Predictor, cache: EmbeddingCache
+    ) -> Generator[Progress, None, Result]:
+        """Encode (where needed) and decode."""
+        yield Progress("Encoding the slice", 0, 0)
+        reader = self.view.reader
+        limits = self.view.limits(self.at)
+        embedding = cache.embed(
+            predictor,
+            reader.read(self.at, predictor.input_size),
+            limits,
+            plane_shape=reader.plane_shape(self.at),
+        )
+        yield Progress("Segmenting", 0, 0)
+        answers = predictor.predict_batch(embedding, list(self.prompts.values()))
+        numbers = list(self.prompts)
+        scores: dict[int, tuple[Score, ...]] = {
+            number: (Score(None, answer.score, answer.method),)
+            for number, answer in zip(numbers, answers, strict=True)
+        }
+        patches = [answer.patch for answer in answers]
+        pieces = cut_out(numbers, self.at, patches)
+        return Result(
+            tuple(pieces), scores, predictor, limits, predictions=tuple(answers)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StackRequest:
+    """Follow objects through a stack.
+
+    Parameters
+    ----------
+    view : View
+        The image.
+    stack : Stack
+        Its planes, and the axis to walk along.
+    prompts : dict
+        {object number: {slice: Prompt}}.
+    options : PropagationOptions
+        When an object ends.
+    """
+
+    view: View
+    stack: Stack
+    prompts: ObjectPrompts
+    options: PropagationOptions
+
+    def results(
+        self, predictor: Predictor, cache: EmbeddingCache
+    ) -> Generator[SliceResult, None, None]:
+        """Slice results as they are computed."""
+        yield from propagate(
+            self.stack,
+            self.prompts,
+            predictor,
+            contrast_limits=self.limits,
+            options=self.options,
+            cache=cache,
+        )
+
+    @property
+    def limits(self) -> ContrastLimits | None:
+        """Contrast limits of all planes; may read some of them."""
+        return self.view.limits(self.stack.at(0))
+
+    def run(
+        self, predictor: Predictor, cache: EmbeddingCache
+    ) -> Generator[Progress, None, Result]:
+        """Propagate, telling which slice was done."""
+        total = len(self.stack) * len(self.prompts)
+        results = []
+        yield Progress("Encoding the first slice", 0, 0)
+        for result in self.results(predictor, cache):
+            results.append(result)
+            yield Progress(f"Slice {result.index}", len(results), total)
+        return self.finish(predictor, results)
+
+    def finish(self, predictor: Predictor, results: Iterable[SliceResult]) -> Result:
+        """Settle overlaps and cut the objects out."""
+        volume = assemble(self.stack, results)
+        pieces: list[Piece] = []
+        scores: dict[int, tuple[Score, ...]] = {}
+        for index, members in volume.by_slice().items():
+            numbers = [member.object_id for member in members]
+            patches = [member.patch for member in members]
+            pieces += cut_out(numbers, self.stack.at(index), patches)
+        for entry in volume.slices:
+            if entry.status != "stopped":
+                score = Score(entry.index, entry.score, entry.status)
+                scores[entry.object_id] = (*scores.get(entry.object_id, ()), score)
+        return Result(tuple(pieces), scores, predictor, self.limits, volume=volume)
+
+
+Request = SliceRequest | StackRequest
+
+
+def cut_out(
+    numbers: Sequence[int], at: PlaneIndex, patches: Sequence[Patch]
+) -> list[Piece]:
+    """Settle overlaps on one plane; each object's part, cut to its box."""
+    pieces = []
+    for number, patch, won in zip(numbers, patches, won_masks(patches), strict=True):
+        window = mask_to_window(won)
+        if window is not None:
+            rows, cols = window
+            first = patch.origin[0] + rows.start, patch.origin[1] + cols.start
+            pieces.append(Piece(number, at, first, won[window]))
+    return pieces
+
+
+def run_to_end(steps: Generator[Progress, None, Result]) -> Result:
+    """Run a request without watching its progress."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
