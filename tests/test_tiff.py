@@ -50,14 +50,12 @@ def test_a_round_trip_keeps_axes_values_and_pixel_size(
 ) -> None:
     image = read_tiff(write_ome(tmp_path / "image.ome.tif", counted(axes), axes))
     assert (image.axes, image.unit) == (axes, "nm")
-    assert image.scale == (2.0 if "Z" in axes else image.scale[0], 0.5, 0.25)  # type: ignore[index]
+    assert image.scale == (2.0 if "Z" in axes else None, 0.5, 0.25)
     path = write_labels(tmp_path / "labels.tif", image.data, image)
     again = read_tiff(path)
     assert_array_equal(again.data, counted(axes))
     assert (again.axes, again.unit) == (axes, "nm")
-    assert again.scale is not None
-    assert again.scale[1:] == (0.5, 0.25)
-    assert again.scale[0] == (2.0 if "Z" in axes else 1.0)
+    assert again.scale == image.scale
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -78,7 +76,7 @@ def test_labels_come_back_as_they_were(
         assert again.scale is None
     else:
         assert again.scale is not None
-        kept = scale if "Z" in axes else (1.0, *scale[1:])
+        kept = scale if "Z" in axes else (None, *scale[1:])
         assert again.scale == pytest.approx(kept)
         assert again.unit == "µm"
 
@@ -108,10 +106,67 @@ def test_labels_take_16_bits_when_they_fit(
     assert again.max() == top
 
 
+@pytest.mark.parametrize("number", [2**31, -(2**31), 2**40])
+def test_numbers_that_would_wrap_are_not_written(tmp_path: Path, number: int) -> None:
+    labels = np.array([[0, number]], np.int64)
+    with pytest.raises(ValueError, match="number them from 1 to 2147483647"):
+        write_labels(tmp_path / "labels.tif", labels, TiffImage(labels, "YX"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_negative_numbers_do_not_wrap(tmp_path: Path) -> None:
     labels = np.array([[-1, 3]], np.int32)
     path = write_labels(tmp_path / "labels.tif", labels, TiffImage(labels, "YX"))
     assert_array_equal(tifffile.imread(path), labels)
+
+
+def write_units(path: Path, **units: str) -> Path:
+    """A stack of 2 x 500 x 250, each axis in a unit of its own."""
+    sizes = {"PhysicalSizeZ": 2.0, "PhysicalSizeY": 500.0, "PhysicalSizeX": 250.0}
+    named = {f"PhysicalSize{axis}Unit": unit for axis, unit in units.items()}
+    metadata = {"axes": "ZYX", **sizes, **named}
+    tifffile.imwrite(path, counted("ZYX"), ome=True, metadata=metadata)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("z", "y", "x", "scale"),
+    [
+        ("µm", "nm", "nm", (2000.0, 500.0, 250.0)),
+        ("mm", "µm", "µm", (2000.0, 500.0, 250.0)),
+        ("µm", "cm", "m", (2e-6, 5.0, 250.0)),
+        ("nm", "nm", "Å", (20.0, 5000.0, 250.0)),
+        ("nm", "pm", "pm", (2000.0, 500.0, 250.0)),
+        ("um", "µm", "µm", (2.0, 500.0, 250.0)),
+        ("μm", "μm", "µm", (2.0, 500.0, 250.0)),
+        # The same unknown unit needs no conversion.
+        ("pixel", "pixel", "pixel", (2.0, 500.0, 250.0)),
+    ],
+)
+def test_sizes_in_different_units_come_in_that_of_x(
+    tmp_path: Path, z: str, y: str, x: str, scale: tuple[float, float, float]
+) -> None:
+    image = read_tiff(write_units(tmp_path / "image.ome.tif", Z=z, Y=y, X=x))
+    assert (image.scale, image.unit) == (scale, x)
+    again = read_tiff(write_labels(tmp_path / "labels.tif", image.data, image))
+    assert (again.scale, again.unit) == (scale, x)
+
+
+def test_a_slice_distance_that_cannot_be_converted_is_left_out(tmp_path: Path) -> None:
+    units = {"Z": "reference frame", "Y": "µm", "X": "µm"}
+    image = read_tiff(write_units(tmp_path / "image.ome.tif", **units))
+    assert image.scale == (None, 500.0, 250.0)
+    path = write_labels(tmp_path / "labels.tif", image.data, image)
+    with tifffile.TiffFile(path) as file:
+        pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
+    assert "PhysicalSizeZ" not in pixels
+    assert (pixels["PhysicalSizeY"], pixels["PhysicalSizeX"]) == (500.0, 250.0)
+
+
+def test_rows_and_columns_that_cannot_be_compared_have_no_size(tmp_path: Path) -> None:
+    units = {"Z": "µm", "Y": "pixel", "X": "µm"}
+    image = read_tiff(write_units(tmp_path / "image.ome.tif", **units))
+    assert (image.scale, image.unit) == (None, None)
 
 
 @pytest.mark.parametrize("unit", ["micron", "um", "\\u00B5m"])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_sam.api import segment, segment_volume
     from napari_sam.cache import EmbeddingCache
+    from napari_sam.intensity import IntensityMapping
     from napari_sam.loading import load_model
     from napari_sam.models import ModelSpec, list_models
     from napari_sam.nets.config import (
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     from napari_sam.nets.sam import SamModel
     from napari_sam.predictor import Embedding, Prediction, Predictor
     from napari_sam.prompts import Prompt
+    from napari_sam.record import read_record, write_record
+    from napari_sam.replay import replay as replay_record
     from napari_sam.volume import PropagationOptions, VolumeResult
     from napari_sam.weights import WeightsError
 
 _HOMES = {
     "Embedding": "predictor",
     "EmbeddingCache": "cache",
+    "IntensityMapping": "intensity",
     "ModelSpec": "models",
     "Prediction": "predictor",
     "Predictor": "predictor",
@@ -42,13 +46,19 @@ _HOMES = {
     "WeightsError": "weights",
     "list_models": "models",
     "load_model": "loading",
+    "read_record": "record",
+    "replay_record": "replay",
     "segment": "api",
     "segment_volume": "api",
+    "write_record": "record",
 }
+# Under its own name it would stand where its module does.
+_NAMES = {"replay_record": "replay"}
 
 __all__ = [
     "Embedding",
     "EmbeddingCache",
+    "IntensityMapping",
     "ModelSpec",
     "Prediction",
     "Predictor",
@@ -63,8 +73,11 @@ __all__ = [
     "WeightsError",
     "list_models",
     "load_model",
+    "read_record",
+    "replay_record",
     "segment",
     "segment_volume",
+    "write_record",
 ]
 
 
@@ -75,7 +88,8 @@ def __getattr__(name: str) -> Any:
         return version("napari-sam")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home = import_module(f"{__name__}.{_HOMES[name]}")
+    return getattr(home, _NAMES.get(name, name))
 
 
 def __dir__() -> list[str]:

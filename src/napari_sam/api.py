@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.cache import EmbeddingCache
+from napari_sam.image import data_limits, to_uint8
+from napari_sam.intensity import IntensityMapping
 from napari_sam.loading import load_model
 from napari_sam.masks import labels_from_patches
 from napari_sam.models import DEFAULT_MODEL
+from napari_sam.planes import PlaneReader
 from napari_sam.predictor import Predictor
 from napari_sam.prompts import Prompt
+from napari_sam.requests import SliceRequest, StackRequest, View, run_to_end
 from napari_sam.stack import Stack
-from napari_sam.volume import (
-    PropagationOptions,
-    VolumeResult,
-    assemble,
-    check_prompts,
-    propagate,
-)
+from napari_sam.volume import PropagationOptions, VolumeResult, assemble, check_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,10 +71,10 @@ def segment(
         When image or prompts cannot be used; the sentence names which.
     """
     prompts = make_prompts(points, labels, boxes)
-    predictor = as_predictor(model)
-    embedding = predictor.embed(plane, contrast_limits)
-    answers = predictor.predict_batch(embedding, prompts)
-    return paint(answers, embedding.shape)
+    # Before a model is loaded, perhaps downloaded, for nothing.
+    request = plane_request(plane, prompts, contrast_limits)
+    result = run_to_end(request.run(as_predictor(model), EmbeddingCache()))
+    return paint(result.predictions, request.view.reader.plane_shape(request.at))
 
 
 def segment_volume(
@@ -116,22 +115,100 @@ def segment_volume(
     ValueError
         When volume or prompts cannot be used; the sentence names which.
     """
-    shape = np.shape(volume) if not hasattr(volume, "shape") else volume.shape
-    stack = Stack(
-        volume if hasattr(volume, "shape") else np.asarray(volume),
-        axis,
-        rgb=len(shape) == 4 and shape[-1] in (3, 4),
+    request = stack_request(
+        volume, by_object(prompts), axis, contrast_limits, options=options
     )
-    # Before a model is loaded, perhaps downloaded, for nothing.
-    checked = check_prompts(by_object(prompts), stack)
-    results = propagate(
-        stack,
-        checked,
-        as_predictor(model),
-        contrast_limits=contrast_limits,
-        options=options,
-    )
-    return assemble(stack, results)
+    results = request.results(as_predictor(model), EmbeddingCache())
+    return assemble(request.stack, results)
+
+
+def plane_request(
+    plane: ArrayLike,
+    prompts: Sequence[Prompt],
+    brightness: IntensityMapping | ArrayLike | None = None,
+) -> SliceRequest:
+    """Ask for objects on one plane, as the viewer's widget asks for them.
+
+    Parameters
+    ----------
+    plane : array-like
+        (H, W) or (H, W, 3), any real dtype.
+    prompts : sequence of Prompt
+        One an object; they are numbered from 1.
+    brightness : IntensityMapping or array-like, optional
+        A rule for contrast limits, or the limits; `image.data_limits` of the
+        plane when None.
+
+    Raises
+    ------
+    ValueError
+        When the plane or a prompt cannot be used.
+    """
+    pixels = np.asarray(plane)
+    if pixels.ndim == 3 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    rgb = pixels.ndim == 3 and pixels.shape[-1] in (3, 4)
+    fits = pixels.size > 0 and (rgb or pixels.ndim == 2)
+    corner = pixels[:1, :1] if fits else pixels
+    to_uint8(corner)  # refuses what is no image plane
+    if brightness is None:
+        brightness = data_limits(pixels[..., :3] if rgb else pixels)
+    view = _view(PlaneReader((pixels,), rgb), brightness)
+    at = (slice(None), slice(None))
+    to_uint8(corner, view.limits(at))  # refuses what are no limits
+    shape = view.reader.plane_shape(at)
+    numbered = {n: prompt.within(shape) for n, prompt in enumerate(prompts, start=1)}
+    return SliceRequest(view, at, numbered)
+
+
+def stack_request(
+    volume: Any,
+    prompts: Mapping[int, Mapping[int, Prompt]],
+    axis: int = 0,
+    brightness: IntensityMapping | ArrayLike | None = None,
+    *,
+    rgb: bool | None = None,
+    options: PropagationOptions | None = None,
+) -> StackRequest:
+    """Ask for objects through a stack, as the viewer's widget asks for them.
+
+    Parameters
+    ----------
+    volume : array-like
+        See `segment_volume`.
+    prompts : mapping
+        {object id: {slice: Prompt}}.
+    axis : int
+        The axis that is walked along.
+    brightness : IntensityMapping or array-like, optional
+        A rule for contrast limits, or the limits; percentiles of a sample of the
+        volume when None.
+    rgb : bool, optional
+        The last axis is colour; when None, of 3 or 4 as the fourth axis it is.
+    options : PropagationOptions, optional
+        When an object ends.
+
+    Raises
+    ------
+    ValueError
+        When the volume or a prompt cannot be used.
+    """
+    data = volume if hasattr(volume, "shape") else np.asarray(volume)
+    if rgb is None:
+        rgb = len(data.shape) == 4 and data.shape[-1] in (3, 4)
+    stack = Stack(data, axis, rgb=rgb)
+    plan = check_prompts(prompts, stack)
+    if brightness is None:
+        brightness = IntensityMapping.percentiles()
+    view = _view(stack.reader, brightness)
+    return StackRequest(view, stack, plan, options or PropagationOptions())
+
+
+def _view(reader: PlaneReader, brightness: IntensityMapping | ArrayLike) -> View:
+    if isinstance(brightness, IntensityMapping):
+        return View(reader, brightness)
+    limits: Any = brightness  # checked where the planes are mapped
+    return View(reader, IntensityMapping.display(), limits)
 
 
 def by_object(prompts: Mapping[int, Any]) -> dict[int, Mapping[int, Prompt]]:

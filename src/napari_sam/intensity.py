@@ -56,8 +56,13 @@ class IntensityMapping:
                 f"{self.low} and {self.high} are no percentiles: give two increasing "
                 "numbers from 0 to 100."
             )
-        if self.kind == "window" and not self.low < self.high:
-            raise ValueError("The width of an intensity window must be above 0.")
+        if self.kind == "window" and not (
+            self.low < self.high and np.isfinite([self.low, self.high]).all()
+        ):
+            raise ValueError(
+                "The width of an intensity window must be above 0, and centre and "
+                "width finite."
+            )
 
     @classmethod
     def display(cls) -> Self:
@@ -142,6 +147,8 @@ class IntensityMapping:
         if self.kind == "full":
             return float(finite.min()), float(finite.max())
         low, high = np.percentile(finite, (self.low, self.high))
+        if low == high:  # a few bright pixels on a constant ground
+            low, high = finite.min(), finite.max()
         return float(low), float(high)
 
 

@@ -88,10 +88,25 @@ class LabelGrid:
         return bool(np.abs(mixed).max(initial=0) <= _TOLERANCE)
 
     def covers(self, at: PlaneIndex, plane_shape: tuple[int, int]) -> bool:
-        """Whether any pixel of the labels shows the plane of the image."""
+        """Whether any pixel of the labels shows the plane of the image.
+
+        Of labels that are turned, whether their pixels and the image meet in the
+        box around the plane.
+        """
         whole = Piece(1, at, (0, 0), np.broadcast_to(True, plane_shape))
-        low, high = self._reach(whole, self._plane(self._shared_part(at)))
-        return bool(self._indices(at)) and bool((low < high).all())
+        plane = self._plane(self._shared_part(at))
+        low, high = self._reach(whole, plane)
+        if not self._indices(at) or (low >= high).any():
+            return False
+        matrix, offset, _ = plane
+        if np.count_nonzero(matrix - np.diag(np.diag(matrix))):
+            return True
+        return all(
+            _holds(np.arange(a, b) * step + first, size)
+            for a, b, step, first, size in zip(
+                low, high, np.diag(matrix), offset, plane_shape, strict=True
+            )
+        )
 
     def place(self, piece: Piece) -> list[Piece]:
         """Where a piece of an image plane lies in the labels, cut to them."""
@@ -147,16 +162,19 @@ class LabelGrid:
     def _reach(
         self, piece: Piece, plane: tuple[Any, NDArray[np.float64], tuple[int, int]]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """First and last but one (row, col) of the labels that may show a piece."""
+        """First (row, col) of the labels that may show a piece, and one past the last.
+
+        Those whose centres lie in the box around the piece.
+        """
         matrix, offset, shape = plane
-        low = np.array(piece.origin) - 0.5
-        high = low + piece.mask.shape
+        low = np.array(piece.origin) - 0.5 - _TOLERANCE
+        high = low + piece.mask.shape + 2 * _TOLERANCE
         corners = np.array(
             [(r, c) for r in (low[0], high[0]) for c in (low[1], high[1])]
         )
         there = (corners - offset) @ np.linalg.inv(matrix).T
-        first = np.floor(there.min(axis=0) - _TOLERANCE).astype(np.int64)
-        last = np.ceil(there.max(axis=0) + _TOLERANCE).astype(np.int64) + 1
+        first = np.ceil(there.min(axis=0) - _TOLERANCE).astype(np.int64)
+        last = np.floor(there.max(axis=0) + _TOLERANCE).astype(np.int64) + 1
         return np.clip(first, 0, shape), np.clip(last, 0, shape)
 
     def _resample(
@@ -188,6 +206,12 @@ class LabelGrid:
 
 def _plane_axes(entries: PlaneIndex) -> list[int]:
     return [axis for axis, entry in enumerate(entries) if isinstance(entry, slice)]
+
+
+def _holds(position: NDArray[np.float64], size: int) -> bool:
+    """Whether any of the positions along an axis lies in one of its pixels."""
+    index = _nearest(position)
+    return bool(((index >= 0) & (index < size)).any())
 
 
 def _nearest(position: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -109,7 +109,8 @@ def plan_changes(
         columns.append(_coordinates(index, changed, window))
         values.append(new[changed])
     if not columns:
-        return Changes((), np.empty(0, data.dtype), 0)
+        nowhere = np.empty(0, np.intp)
+        return Changes((nowhere,) * data.ndim, np.empty(0, data.dtype), 0)
     joined = tuple(np.concatenate(axis) for axis in zip(*columns, strict=True))
     return Changes(joined, np.concatenate(values), kept)
 

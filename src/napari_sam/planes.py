@@ -105,7 +105,7 @@ class PlaneReader:
 
     @property
     def channel_axes(self) -> frozenset[int]:
-        """Axes along which channels were chosen: their position does not matter."""
+        """Axes along which channels were chosen."""
         return frozenset(c.axis for c in self.channels if c.axis is not None)
 
     def plane_shape(self, at: PlaneIndex) -> tuple[int, int]:
@@ -134,7 +134,13 @@ class PlaneReader:
         ndarray
             (H, W) or (H, W, 3 or 4) of the image's type; smaller when it was
             read from a reduced level.
+
+        Raises
+        ------
+        ValueError
+            When the image has no such plane.
         """
+        self._check_index(at)
         if not self.channels:
             return self._read(self.levels, at, enough)
         planes = []
@@ -150,9 +156,18 @@ class PlaneReader:
             planes.append(self._read(channel.levels, tuple(where), enough))
         if len(planes) == 1:
             return planes[0]
+        planes = _of_one_size(planes)
         missing = _MOST_CHANNELS - len(planes)
         planes += [np.zeros_like(planes[0])] * missing
         return np.stack(planes, axis=-1)
+
+    def _check_index(self, at: PlaneIndex) -> None:
+        for axis, (size, entry) in enumerate(zip(self.shape, at, strict=True)):
+            if not isinstance(entry, slice) and not 0 <= entry < size:
+                raise ValueError(
+                    f"Axis {axis} of the image has indices 0 to {size - 1}, not "
+                    f"{entry}: choose one of them."
+                )
 
     def _read(
         self, levels: Sequence[Any], at: PlaneIndex, enough: int | None
@@ -172,12 +187,16 @@ class PlaneReader:
         )
         return np.asarray(level[where])
 
+    def _is_chosen(self, axis: int) -> bool:
+        """Whether each channel has its own index along an axis, wherever one looks."""
+        return bool(self.channels) and all(c.axis == axis for c in self.channels)
+
     def sample(self, at: PlaneIndex) -> Iterator[NDArray[Any]]:
         """Read up to 16 planes parallel to a plane, spread evenly over the image."""
         free = [
             axis
             for axis, entry in enumerate(at)
-            if not isinstance(entry, slice) and axis not in self.channel_axes
+            if not isinstance(entry, slice) and not self._is_chosen(axis)
         ]
         sizes = tuple(self.shape[axis] for axis in free)
         total = int(np.prod(sizes, dtype=np.int64))
@@ -187,6 +206,22 @@ class PlaneReader:
             for axis, index in zip(free, np.unravel_index(number, sizes), strict=True):
                 where[axis] = int(index)
             yield self.read(tuple(where), _SAMPLED_SIDE)
+
+
+def _of_one_size(planes: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Planes of different levels at the pixels of the smallest."""
+    rows, cols = (min(plane.shape[axis] for plane in planes) for axis in (0, 1))
+    return [
+        plane[np.ix_(_middles(plane.shape[0], rows), _middles(plane.shape[1], cols))]
+        if plane.shape != (rows, cols)
+        else plane
+        for plane in planes
+    ]
+
+
+def _middles(size: int, count: int) -> NDArray[np.intp]:
+    """Pixels in the middle of `count` equal parts of a side."""
+    return ((np.arange(count) + 0.5) * (size / count)).astype(np.intp)
 
 
 def _plane_sides(shape: Sequence[int], at: PlaneIndex) -> list[int]:

@@ -68,7 +68,8 @@ def add_entries(
     record : dict
         Of the labels before; not changed.
     entries : sequence of dict
-        What made each object of the commit; "label" and "region" among it.
+        What made each object of the commit; "label" and "region" among it. An
+        object that left no pixel and replaced none is not noted.
     earlier : mapping
         What `still_there` gave before the commit.
     labels : ndarray
@@ -79,11 +80,16 @@ def add_entries(
     for label, before in earlier.items():
         objects[str(label)] = list(before)
     for entry in entries:
-        hashed = checksum(labels, entry["label"], entry["region"])
+        label, region = entry["label"], entry["region"]
+        if not (
+            _part(labels, region, label).any() or label in entry.get("replaced", ())
+        ):
+            continue  # whether it was undone could not be told
+        hashed = checksum(labels, label, region)
         objects[str(entry["label"])].append(
             {"commit": number, **entry, "checksum": hashed}
         )
-    return {**record, "objects": objects}
+    return {**record, "objects": {la: made for la, made in objects.items() if made}}
 
 
 def present(record: Record, labels: NDArray[Any]) -> Record:
@@ -114,7 +120,7 @@ def commits(record: Record) -> list[list[Entry]]:
 
 
 def region_of(changes: Changes, shape: Iterable[int]) -> list[list[int]]:
-    """[first, last but one] along each axis of what a commit changed."""
+    """[first, one past the last] along each axis of what a commit changed."""
     if not len(changes.values):
         return [[0, 0] for _ in shape]
     return [[int(axis.min()), int(axis.max()) + 1] for axis in changes.indices]
@@ -166,19 +172,21 @@ def prompt_from_json(entry: Any) -> Prompt:
             f"{entry!r} is no prompt: give an object with points, labels and box."
         )
     given = dict(entry)
+    if "mask" in given:
+        given["mask"], given["mask_origin"] = mask_from_json(given["mask"])
     try:
-        if "mask" in given:
-            given["mask"], given["mask_origin"] = mask_from_json(given["mask"])
-        return Prompt(**given)
-    except (TypeError, KeyError) as error:  # something nested for a number
+        for numbers in (entry.get(key) for key in ("points", "labels", "box")):
+            np.array(numbers, float)
+    except (TypeError, ValueError) as error:  # words, or something nested
         raise ValueError(f"{entry!r} is no prompt: give numbers.") from error
+    return Prompt(**given)
 
 
 def mask_to_json(mask: NDArray[np.bool_], origin: tuple[int, int]) -> dict[str, Any]:
     """Run lengths of a mask, row by row, outside first (as in COCO, but by rows)."""
-    flat = np.concatenate([[False], mask.ravel(), [not mask.ravel()[-1]]])
-    ends = np.flatnonzero(flat[1:] != flat[:-1])
-    counts = np.diff(np.concatenate([[0], ends]))
+    flat = np.concatenate([[False], mask.ravel()])
+    starts = np.flatnonzero(flat[1:] != flat[:-1])
+    counts = np.diff(np.concatenate([[0], starts, [mask.size]]))
     return {
         "origin": [int(first) for first in origin],
         "size": list(mask.shape),
@@ -187,11 +195,24 @@ def mask_to_json(mask: NDArray[np.bool_], origin: tuple[int, int]) -> dict[str, 
 
 
 def mask_from_json(entry: dict[str, Any]) -> tuple[NDArray[np.bool_], tuple[int, int]]:
-    """Mask and origin from `mask_to_json`."""
-    counts = np.asarray(entry["counts"], dtype=np.int64)
-    inside = np.arange(len(counts)) % 2 == 1
-    rows, cols = entry["origin"]
-    mask = np.repeat(inside, counts).reshape(entry["size"])
+    """Mask and origin from `mask_to_json`.
+
+    Raises
+    ------
+    ValueError
+        When the entry is no mask.
+    """
+    try:
+        counts = np.asarray(entry["counts"], dtype=np.int64)
+        inside = np.arange(len(counts)) % 2 == 1
+        rows, cols = entry["origin"]
+        height, width = entry["size"]
+        mask = np.repeat(inside, counts).reshape(height, width)
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(
+            "The mask of a recorded prompt is damaged: give its origin, its size, and "
+            "counts that add up to it."
+        ) from error
     return mask, (rows, cols)
 
 
@@ -223,7 +244,20 @@ def check_record(record: Any, name: str = "The record") -> Record:
             f"{name} has format {record.get('format')!r}, this version reads "
             f"{FORMAT}: install a newer napari-sam."
         )
+    for label, entries in record["objects"].items():
+        whole = isinstance(entries, list) and all(map(_is_entry, entries))
+        if not whole or not str(label).isdecimal():
+            raise ValueError(f"{name} is damaged at object {label!r}.")
     return record
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    numbers = (entry.get(key) for key in ("commit", "object", "label"))
+    return all(isinstance(n, int) for n in numbers) and {"region", "checksum"} <= {
+        *entry
+    }
 
 
 def write_record(path: str | Path, record: Record) -> Path:

@@ -37,6 +37,13 @@ if TYPE_CHECKING:
     from napari_sam.requests import Request
 
 
+# What an entry of a record must say to be made again.
+_NEEDED = (
+    *("model", "intensity", "channels", "shape", "rgb", "levels", "plane", "prompts"),
+    *("scores", "grid", "dtype", "policy", "replaced"),
+)
+
+
 def describe(request: Request, result: Result, number: int) -> Entry:
     """What made one object of a result, in plain JSON types."""
     stack = request if isinstance(request, StackRequest) else None
@@ -111,10 +118,10 @@ def replay(
     ValueError
         When image or model are not those of the record.
     """
-    check_record(record)
-    steps = commits(record)
+    steps = commits(check_record(record))
     if not steps:
         raise ValueError("The record holds no objects.")
+    _check_complete(steps)
     levels = tuple(image) if isinstance(image, list | tuple) else (image,)
     first = steps[0][0]
     labels = np.zeros(first["grid"]["shape"], first["dtype"])
@@ -123,9 +130,37 @@ def replay(
     for entries in steps:
         request = _request(entries, levels, channels)
         predictor = models.get(entries[0]["model"])
-        result = run_to_end(request.run(predictor, cache))
-        _paint(labels, entries, result)
+        _paint(labels, entries, _answer(request, entries, predictor, cache))
     return labels
+
+
+def _check_complete(steps: Sequence[Sequence[Entry]]) -> None:
+    for entry in (entry for entries in steps for entry in entries):
+        missing = [key for key in _NEEDED if key not in entry]
+        if missing:
+            raise ValueError(
+                f"The record of label {entry['label']} lacks {', '.join(missing)}: it "
+                "is damaged, or was not made by napari-sam."
+            )
+
+
+def _answer(
+    request: Request,
+    entries: Sequence[Entry],
+    predictor: Predictor,
+    cache: EmbeddingCache,
+) -> Result:
+    """Ask again; of a stack only what was reached then, as it may have been stopped."""
+    if isinstance(request, SliceRequest):
+        return run_to_end(request.run(predictor, cache))
+    reached = {(e["object"], score["index"]) for e in entries for score in e["scores"]}
+    results = []
+    for result in request.results(predictor, cache):
+        if (result.object_id, result.index) in reached:
+            results.append(result)
+        if len(results) == len(reached):
+            break
+    return request.finish(predictor, results)
 
 
 class _Models:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+import unicodedata
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,8 +15,22 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Scale = tuple[float | None, float, float]
+
 _SPATIAL = "ZYX"
 _COLOUR = "S"
+_LARGEST = 2**31 - 1
+# Powers of ten of a metre, by names in Unicode's compatible form (a Greek mu).
+_POWERS = {
+    "m": 0,
+    "cm": -2,
+    "mm": -3,
+    "μm": -6,
+    "um": -6,
+    "nm": -9,
+    "Å": -10,
+    "pm": -12,
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,15 +43,16 @@ class TiffImage:
         The pixels.
     axes : str
         One letter an axis, as tifffile names them: T, C, Z, Y, X and S (colour).
-    scale : tuple of float, optional
-        Size of a pixel along Z, Y and X in `unit`, where the file says so.
+    scale : tuple, optional
+        Size of a pixel along Z, Y and X in `unit`, where the file says so; that
+        along Z alone may be None.
     unit : str, optional
         Of the scale, for instance "µm".
     """
 
     data: NDArray[Any]
     axes: str
-    scale: tuple[float, float, float] | None = None
+    scale: Scale | None = None
     unit: str | None = None
 
     @property
@@ -134,6 +151,11 @@ def write_labels(path: str | Path, labels: NDArray[Any], like: TiffImage) -> Pat
         Integers, of the image's shape without its colour axis.
     like : TiffImage
         Gives axes and pixel size.
+
+    Raises
+    ------
+    ValueError
+        When shape or numbers of the labels do not fit.
     """
     import tifffile
 
@@ -141,10 +163,15 @@ def write_labels(path: str | Path, labels: NDArray[Any], like: TiffImage) -> Pat
     axes = like.axes.removesuffix(_COLOUR)
     # 16 bits open in every viewer; few images hold more objects.
     small = not labels.size or (labels.min() >= 0 and labels.max() < 2**16)
+    if labels.size and not -_LARGEST <= labels.min() <= labels.max() <= _LARGEST:
+        raise ValueError(
+            f"The labels go from {labels.min()} to {labels.max()}: number them from 1 "
+            f"to {_LARGEST} at most."
+        )
     metadata: dict[str, Any] = {"axes": axes}
     if like.scale is not None:
         for name, size in zip(_SPATIAL, like.scale, strict=True):
-            if name in axes:
+            if name in axes and size is not None:
                 metadata[f"PhysicalSize{name}"] = size
                 metadata[f"PhysicalSize{name}Unit"] = like.unit or "µm"
     handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part.tif")
@@ -175,19 +202,16 @@ def _named(axes: str) -> str:
     return "".join(named)
 
 
-def _physical_size(file: Any) -> tuple[tuple[float, float, float] | None, str | None]:
+def _physical_size(file: Any) -> tuple[Scale | None, str | None]:
     """Pixel size along Z, Y, X from OME or ImageJ metadata."""
     if file.is_ome and file.ome_metadata:
         import tifffile
 
         image = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]
         pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
-        sizes = [pixels.get(f"PhysicalSize{name}") for name in _SPATIAL]
-        if sizes[1] and sizes[2]:
-            z = float(sizes[0] or 1)
-            return (z, float(sizes[1]), float(sizes[2])), pixels.get(
-                "PhysicalSizeXUnit", "µm"
-            )
+        z, y, x = (_ome_size(pixels, name) for name in _SPATIAL)
+        if x is not None and y is not None:
+            return (z, y, x), _unit(str(pixels.get("PhysicalSizeXUnit", "µm")))
     if file.is_imagej and file.imagej_metadata:
         info, tags = file.imagej_metadata, file.pages[0].tags
         if "XResolution" in tags and "YResolution" in tags and info.get("unit"):
@@ -197,6 +221,23 @@ def _physical_size(file: Any) -> tuple[tuple[float, float, float] | None, str | 
                 spacing = abs(float(info.get("spacing", 1)))
                 return (spacing, y[1] / y[0], x[1] / x[0]), _unit(info["unit"])
     return None, None
+
+
+def _ome_size(pixels: dict[str, Any], name: str) -> float | None:
+    """Pixel size along an axis in the unit of X; None when it is not known."""
+    size = pixels.get(f"PhysicalSize{name}")
+    if not size:
+        return None
+    # Micrometres where nothing is said, as OME has it.
+    own, common = (
+        unicodedata.normalize("NFKC", str(pixels.get(f"PhysicalSize{axis}Unit", "µm")))
+        for axis in (name, "X")
+    )
+    if own == common:
+        return float(size)
+    if own not in _POWERS or common not in _POWERS:
+        return None
+    return float(Decimal(str(size)).scaleb(_POWERS[own] - _POWERS[common]))
 
 
 def _unit(name: str) -> str:

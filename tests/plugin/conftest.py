@@ -103,6 +103,12 @@ def draw(session: SamSession, box: Sequence[float], *index: float) -> None:
     session.shapes_layer.add_rectangles(corners(box, *(index or (4,))))
 
 
+def press(button: Any) -> None:
+    """Press it as a user does: a button that is off does nothing."""
+    assert button.enabled
+    button.native.click()
+
+
 def written(session: SamSession) -> np.ndarray:
     """The labels that the session wrote."""
     assert session.labels_layer is not None

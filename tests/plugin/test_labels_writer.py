@@ -177,7 +177,7 @@ def test_what_lies_on_other_slices_is_written_and_undone(ndisplay: int) -> None:
 def test_ids_of_huge_labels_are_above_all_that_were_written_or_selected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("napari_sam.plugin.labels_writer._LARGE", 100)
+    monkeypatch.setattr("napari_sam.plugin.labels_writer._QUICKLY_SEARCHED", 100)
     labels = labels_of()
     labels.data[0, 0] = 5
     ids = LabelIds()

@@ -198,7 +198,7 @@ def test_multiscale_images_are_read_at_full_resolution() -> None:
 
 def stack_of(image: Image, viewer: ViewerModel) -> Stack:
     plane = displayed_plane(image, viewer.dims)
-    return displayed_stack(ImageView().of(image), image.name, plane)
+    return displayed_stack(ImageView(ViewerModel()).of(image), image.name, plane)
 
 
 def test_what_can_be_walked_through() -> None:
@@ -218,8 +218,11 @@ def test_what_can_be_walked_through() -> None:
 
 def test_limits_are_those_of_the_display() -> None:
     gray = Image(np.zeros((5, 6)), contrast_limits=(2, 7))
-    assert ImageView().of(gray).displayed == (2, 7)
-    assert ImageView().of(Image(np.zeros((5, 6, 3)), rgb=True)).displayed is None
+    assert ImageView(ViewerModel()).of(gray).displayed == (2, 7)
+    assert (
+        ImageView(ViewerModel()).of(Image(np.zeros((5, 6, 3)), rgb=True)).displayed
+        is None
+    )
 
 
 # -- prompt layers -------------------------------------------------------------

@@ -415,7 +415,7 @@ def test_a_switched_model_answers_the_next_question(session: SamSession) -> None
     draw(session, FIRST)
     first = session.preview()
     session.model = blind
-    assert session.loaded is blind
+    assert session.model_choice.loaded is blind
     second = session.preview()
     assert first is not None
     assert second is not None
@@ -426,8 +426,8 @@ def test_a_switched_model_answers_the_next_question(session: SamSession) -> None
 def test_a_model_loaded_for_an_earlier_choice_is_not_kept(session: SamSession) -> None:
     chosen = session.model
     session.model = "mobile_sam"
-    session.keep(BrightPredictor("late"), chosen)
-    assert session.loaded is None
+    session.model_choice.keep(BrightPredictor("late"), chosen)
+    assert session.model_choice.loaded is None
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,9 @@ from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 
 from napari_sam.plugin.widget import SamWidget
-from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners
+from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, press
 
 LONG = 20_000
-
-
-def press(button: Any) -> None:
-    """Press it as a user does: a button that is off does nothing."""
-    assert button.enabled
-    button.native.click()
 
 
 def sentences() -> list[str]:
@@ -104,7 +98,7 @@ def test_choices_follow_layers_that_come_go_and_are_renamed(
 ) -> None:
     viewer = ViewerModel()
     widget = make_widget(viewer)
-    assert names(widget.image) == ["(active or topmost image)"]
+    assert names(widget.image) == ["(no image)"]
     layer = viewer.add_image(stack, name="before")
     viewer.add_image(stack, name="other")
     assert names(widget.image)[1:] == ["before", "other"]

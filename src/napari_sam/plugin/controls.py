@@ -12,6 +12,8 @@ from napari_sam.requests import Progress
 from napari_sam.weights import is_cached
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from magicgui.widgets.bases import Widget
     from napari.components import ViewerModel
     from napari.layers import Layer
@@ -35,27 +37,34 @@ class LayerChoice:
         Whose layers are offered.
     kind : type
         Of the layers.
-    label, nothing : str
-        Beside the box, and the entry for no layer.
+    label : str
+        Beside the box.
+    nothing : callable
+        Says what the entry for no layer is called.
     """
 
     changed = Signal(object)
 
     def __init__(
-        self, viewer: ViewerModel, kind: type[Layer], label: str, nothing: str
+        self,
+        viewer: ViewerModel,
+        kind: type[Layer],
+        label: str,
+        nothing: Callable[[], str],
     ) -> None:
         self._viewer, self._kind, self._nothing = viewer, kind, nothing
         self.combo = ComboBox(label=label, choices=self._choices)
         self.combo.changed.connect(self._emit)
         self._last: Layer | None = None
+        self._offered = self._choices()
         self._events = viewer.layers.events
         for event in ("inserted", "removed", "reordered"):
-            getattr(self._events, event).connect(self._update)
+            getattr(self._events, event).connect(self.update)
         # `layers.events.renamed` is younger than napari 0.6.6.
         self._events.inserted.connect(self._follow_name)
         self._events.removed.connect(self._forget_name)
         for layer in viewer.layers:
-            layer.events.name.connect(self._update)
+            layer.events.name.connect(self.update)
 
     @property
     def layer(self) -> Layer | None:
@@ -64,21 +73,21 @@ class LayerChoice:
 
     def select(self, layer: Layer | None) -> None:
         """Choose a layer of the viewer."""
-        self.combo.reset_choices()
+        self.update()
         self.combo.value = layer
 
     def disconnect_viewer(self) -> None:
         """Stop following the viewer."""
-        for callback in (self._update, self._follow_name, self._forget_name):
+        for callback in (self.update, self._follow_name, self._forget_name):
             self._events.disconnect(callback)
         for layer in self._viewer.layers:
-            layer.events.name.disconnect(self._update)
+            layer.events.name.disconnect(self.update)
 
     def _follow_name(self, event: Any) -> None:
-        event.value.events.name.connect(self._update)
+        event.value.events.name.connect(self.update)
 
     def _forget_name(self, event: Any) -> None:
-        event.value.events.name.disconnect(self._update)
+        event.value.events.name.disconnect(self.update)
 
     def _choices(self, _: Any = None) -> list[tuple[str, Layer | None]]:
         layers = [
@@ -86,13 +95,20 @@ class LayerChoice:
             for layer in self._viewer.layers
             if isinstance(layer, self._kind) and not is_preview(layer)
         ]
-        return [(self._nothing, None), *((la.name, la) for la in layers)]
+        return [(self._nothing(), None), *((la.name, la) for la in layers)]
 
-    def _update(self, _: Any = None) -> None:
-        # A combo box keeps names: without this a renamed layer would be unchosen.
+    def update(self, _: Any = None) -> None:
+        """Offer the layers and names of this moment; the choice stays."""
+        choices = self._choices()
+        if choices == self._offered:
+            return
+        self._offered = choices
+        # A combo box keeps names: without this a renamed layer would be unchosen,
+        # and one that was renamed would move to the end.
         chosen = self._last
         with self.combo.changed.blocked():
-            self.combo.reset_choices()
+            self.combo.choices = ()
+            self.combo.choices = self._choices
             if chosen is not None and chosen in self._viewer.layers:
                 self.combo.value = chosen
         self._emit(self.combo.value)

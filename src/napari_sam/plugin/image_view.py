@@ -52,15 +52,51 @@ class ChannelChoice:
 
 
 class ImageView:
-    """Remembers the reader of an image as long as nothing about it changes."""
+    """Which image is segmented, and what of it the model sees.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose images there are.
+
+    Attributes
+    ----------
+    chosen, prompted : Image or None
+        What the user chose, and the image under the new prompt layers.
+    intensity : IntensityMapping
+        Which values become black and white.
+    channels : tuple of ChannelChoice
+        What the model sees instead of what is displayed.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self.chosen: Image | None = None
+        self.prompted: Image | None = None
         self.intensity = IntensityMapping.display()
         self.channels: tuple[ChannelChoice, ...] = ()
         self._reader: PlaneReader | None = None
 
+    @property
+    def image(self) -> Image | None:
+        """The chosen, the active, the prompted or the topmost image."""
+        from napari.layers import Image
+
+        layers = self._viewer.layers
+        if self.chosen in layers:
+            return self.chosen
+        active = layers.selection.active
+        if isinstance(active, Image):
+            return active
+        if self.prompted in layers:
+            return self.prompted
+        images = [layer for layer in layers if isinstance(layer, Image)]
+        return images[-1] if images else None
+
     def of(self, image: Image) -> View:
         """What the model sees of an image.
+
+        The reader is the same as long as nothing about the image changes.
 
         Raises
         ------

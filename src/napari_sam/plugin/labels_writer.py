@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from napari_sam.plugin.layers import Sliders
 
 _ROUNDING = 1e-6
-# Larger labels are made with 16 bits, and not searched for their largest id.
+# Larger labels are made with 16 bits.
 _LARGE = 2**28
+# Searching more labels than these for their largest id can be felt.
+_QUICKLY_SEARCHED = 2**26
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,11 @@ class LabelIds:
 
     def next_free(self, labels: Labels) -> int:
         """An id above all that are in use."""
-        array, largest = self._known.get(labels, (None, 0))
-        if labels.data.size <= _LARGE or array is not labels.data:
+        if labels.data.size <= _QUICKLY_SEARCHED:
             return next_free_label(labels.data)
-        return largest + 1
+        if self._known.get(labels, (None, 0))[0] is not labels.data:
+            self.remember(labels, next_free_label(labels.data) - 1)
+        return self._known[labels][1] + 1
 
     def remember(self, labels: Labels, largest: int) -> None:
         """Note the largest id after writing into a layer."""

@@ -61,8 +61,9 @@ class Options(Container[Any]):
             min=0.001, max=_WIDEST, value=400, label="Width"
         )
         self.channels = [
-            ComboBox(label=colour, choices=self._channel_choices, nullable=False)
-            for colour in ("Red", "Green", "Blue")
+            ComboBox(label="Red", choices=self._first_choices),
+            ComboBox(label="Green", choices=self._channel_choices),
+            ComboBox(label="Blue", choices=self._channel_choices),
         ]
         self.save = PushButton(
             text="Save record ...",
@@ -120,9 +121,12 @@ class Options(Container[Any]):
             mapping = IntensityMapping.window(centre, width)
         self._session.intensity = mapping
 
+    def _first_choices(self, _: Any = None) -> list[tuple[str, Any]]:
+        return [("(as displayed)", None), *self._channel_choices()[1:]]
+
     def _channel_choices(self, _: Any = None) -> list[tuple[str, Any]]:
         image = self._session.image_layer
-        nothing: list[tuple[str, Any]] = [("(as displayed)", None)]
+        nothing: list[tuple[str, Any]] = [("(none)", None)]
         if image is None:
             return nothing
         choices = channel_choices(self._session.viewer, image)

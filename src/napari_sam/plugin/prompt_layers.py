@@ -71,7 +71,8 @@ def set_polarity(layer: Points, positive: bool) -> None:
     """Make the next points, and those picked with the select tool, lie on or off it."""
     name = POSITIVE_NAME if positive else NEGATIVE_NAME
     features = layer.features.copy()
-    if POLARITY not in features:
+    if POLARITY not in features or features[POLARITY].dtype != object:
+        # Numbers, say, with a meaning of their own: names take their place.
         labels = [point_label(layer, number) for number in range(len(layer.data))]
         features[POLARITY] = np.where(labels, POSITIVE_NAME, NEGATIVE_NAME)
         features[POLARITY] = features[POLARITY].astype(object)

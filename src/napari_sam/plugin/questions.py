@@ -13,7 +13,7 @@ from napari_sam.plugin.image_view import is_view_of
 from napari_sam.plugin.prompt_layers import is_own, restore_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
@@ -34,10 +34,13 @@ class Revision:
         Where they are.
     ids : tuple of int
         In the order of the objects.
+    committed : Committed, optional
+        How they were made, when their prompts were brought back.
     """
 
     labels: Labels
     ids: tuple[int, ...]
+    committed: Committed | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +105,10 @@ class Committed:
     question: Question
     labels: Labels
     ids: tuple[int, ...]
+
+    def is_in(self, layers: Collection[Any]) -> bool:
+        """Whether its image and its labels are among the layers."""
+        return self.labels in layers and self.question.image in layers
 
 
 class UsedPrompts:

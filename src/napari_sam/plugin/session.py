@@ -9,35 +9,32 @@ from psygnal import Signal
 from napari_sam.cache import EmbeddingCache
 from napari_sam.models import DEFAULT_MODEL
 from napari_sam.plugin.asking import Asked, slice_question, stack_question
+from napari_sam.plugin.corrections import Corrections
 from napari_sam.plugin.image_view import ChannelChoice, ImageView
 from napari_sam.plugin.layer_prompts import collect_prompts
 from napari_sam.plugin.layers import Sliders, displayed_plane
 from napari_sam.plugin.model_choice import ModelChoice
-from napari_sam.plugin.picking import Picked, pick_object
 from napari_sam.plugin.prompt_layers import add_prompt_layers, set_polarity
 from napari_sam.plugin.provenance import record_of
-from napari_sam.plugin.questions import Committed, Question, Revision, UsedPrompts
+from napari_sam.plugin.questions import Committed, Question, UsedPrompts
 from napari_sam.plugin.target import Target
 from napari_sam.requests import StackRequest, run_to_end
 from napari_sam.volume import PropagationOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Points, Shapes
 
     from napari_sam.intensity import IntensityMapping
-    from napari_sam.models import Family
     from napari_sam.plugin.model_choice import Report
+    from napari_sam.plugin.questions import Revision
     from napari_sam.predictor import Prediction, Predictor
     from napari_sam.record import Record
     from napari_sam.requests import Result
     from napari_sam.volume import SliceResult, VolumeResult
-
-# Objects whose prompts can be brought back, one by one.
-_MOST_COMMITTED = 100
 
 
 class SamSession:
@@ -57,6 +54,8 @@ class SamSession:
     ----------
     points_layer, shapes_layer : Points, Shapes or None
         Where prompts are read; any layers of the viewer.
+    model_choice : ModelChoice
+        The model and, for files that are not registered, its `family`.
     target : Target
         Where results go: `target.policy` says what happens to pixels of other
         objects, `target.use_selected_label` which id objects get.
@@ -79,53 +78,27 @@ class SamSession:
         self.target = Target(viewer)
         self.each_prompt_an_object = False
         self.propagation = PropagationOptions()
-        self._image_layer: Image | None = None
-        self._prompted: Image | None = None
-        self._view = ImageView()
-        self._model = ModelChoice(model)
+        self._view = ImageView(viewer)
+        self.model_choice = ModelChoice(model)
         self._result: Result | None = None
         self._question: Question | None = None
-        self._picked: Picked | None = None
-        self._revision: Revision | None = None
-        self._committed: list[Committed] = []
         self._used = UsedPrompts(viewer)
+        self._corrections = Corrections(viewer, self._used)
 
     # -- model and layers ------------------------------------------------------
 
     @property
     def model(self) -> Any:
         """Name, path or predictor that answers."""
-        return self._model.chosen
+        return self.model_choice.chosen
 
     @model.setter
     def model(self, model: str | Path | Predictor) -> None:
-        self._model.choose(model)
-
-    @property
-    def family(self) -> Family | None:
-        """How a model file was trained; needed for files that are not registered."""
-        return self._model.family
-
-    @family.setter
-    def family(self, family: Family | None) -> None:
-        self._model.family = family
-
-    @property
-    def loaded(self) -> Predictor | None:
-        """The predictor, when it is loaded."""
-        return self._model.loaded
+        self.model_choice.choose(model)
 
     def load(self, progress: Report | None = None) -> Predictor:
         """Load the model unless it is loaded; brings its weights where needed."""
-        return self._model.load(progress)
-
-    def loader(self) -> Callable[[Report | None], Predictor]:
-        """A function that loads the chosen model, for any thread."""
-        return self._model.loader()
-
-    def keep(self, predictor: Predictor, model: Any) -> None:
-        """Keep the predictor loaded from `model`, if that is still the chosen one."""
-        self._model.keep(predictor, model)
+        return self.model_choice.load(progress)
 
     @property
     def image_layer(self) -> Image | None:
@@ -133,24 +106,14 @@ class SamSession:
 
         The chosen, the active, the one under the new prompt layers or the topmost.
         """
-        from napari.layers import Image
-
-        if self._present(self._image_layer) is not None:
-            return self._image_layer
-        active = self.viewer.layers.selection.active
-        if isinstance(active, Image):
-            return active
-        if self._present(self._prompted) is not None:
-            return self._prompted
-        images = [layer for layer in self.viewer.layers if isinstance(layer, Image)]
-        return images[-1] if images else None
+        return self._view.image
 
     @image_layer.setter
     def image_layer(self, layer: Image | None) -> None:
-        if layer is not self._image_layer:
+        if layer is not self._view.chosen:
             self._forget()
             self._view.channels = ()
-        self._image_layer = layer
+        self._view.chosen = layer
         self.changed.emit()
 
     @property
@@ -189,8 +152,8 @@ class SamSession:
         ValueError
             When the viewer has no image.
         """
-        self._prompted = self._require_image()
-        layers = add_prompt_layers(self.viewer, self._prompted)
+        self._view.prompted = self._require_image()
+        layers = add_prompt_layers(self.viewer, self._view.prompted)
         self.points_layer, self.shapes_layer = layers
         self.changed.emit()
         return layers
@@ -254,8 +217,8 @@ class SamSession:
             [p for p in prompts if p not in self._used],
             self.each_prompt_an_object,
             self.model,
-            self._picked,
-            self._revision,
+            self._corrections.picked,
+            self._corrections.revision,
         )
 
     def _prompt_layers(self) -> list[Points | Shapes]:
@@ -379,14 +342,9 @@ class SamSession:
         if not result.pieces:
             raise ValueError("The mask is empty: change the prompts and try again.")
         labels, written = self.target.write(question, result)
-        here = self.viewer.layers
-        self._committed = [
-            c for c in self._committed if c.labels in here and c.question.image in here
-        ][1 - _MOST_COMMITTED :]
-        self._committed.append(Committed(question, labels, written.label_ids))
+        self._corrections.remember(Committed(question, labels, written.label_ids))
         self._used.release(question.prompts)
         self._forget()
-        self._picked = self._revision = None
         self.changed.emit()
         return written.label_ids[-1]
 
@@ -394,8 +352,8 @@ class SamSession:
         """Forget the current object and its prompts; all layers stay."""
         if self._question is not None:
             self._used.release(self._question.prompts)
+        self._corrections.give_up()
         self._forget()
-        self._picked = self._revision = None
         self.changed.emit()
 
     # -- objects that are there already ----------------------------------------
@@ -423,20 +381,19 @@ class SamSession:
         image = self._require_image()
         plane = displayed_plane(image, self.viewer.dims)
         label = int(labels.selected_label) if label is None else label
-        self._picked = pick_object(labels, label, image, plane, self.viewer.dims)
-        self._revision = Revision(labels, (label,))
+        self._corrections.pick(labels, label, image, plane)
         self._forget()
         self.changed.emit()
 
     @property
     def revision(self) -> Revision | None:
         """The objects that the next result replaces."""
-        return self._revision
+        return self._corrections.revision
 
     @property
     def can_go_back(self) -> bool:
         """Whether there is an object that `previous_object` brings back."""
-        return bool(self._committed)
+        return self._corrections.can_go_back
 
     def previous_object(self) -> None:
         """Bring back the prompts of the last committed object, to correct it.
@@ -450,17 +407,8 @@ class SamSession:
         """
         if self.result is not None:
             raise ValueError("A result waits: accept or discard it first.")
-        if not self._committed:
-            raise ValueError("There is no previous object.")
-        last = self._committed.pop()
-        if last.question.image not in self.viewer.layers:
-            raise ValueError("The image of the previous object was removed.")
-        self._used.restore(last.question.prompts)
+        last = self._corrections.go_back()
         self.each_prompt_an_object = last.question.each
-        self._revision = Revision(last.labels, last.ids)
-        for axis, position in enumerate(last.question.sliders.point):
-            if axis not in self.viewer.dims.displayed and axis < self.viewer.dims.ndim:
-                self.viewer.dims.set_point(axis, position)
         self.changed.emit()
 
     def record(self) -> Record:

@@ -71,7 +71,7 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
 
     def _build(self) -> None:
         viewer = self._viewer
-        self.image = LayerChoice(viewer, Image, "Image", "(active or topmost image)")
+        self.image = LayerChoice(viewer, Image, "Image", self._automatic_image)
         names = [spec.name for spec in list_models()]
         self.model = ComboBox(label="Model", choices=[*names, _OWN_FILE])
         self.model_file = FileEdit(label="File", filter="*.pth *.pt *.safetensors")
@@ -79,8 +79,8 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
             label="Trained as", choices=["sam", "medsam", "lite_medsam"]
         )
         self.model_note = Label(value="")
-        self.points = LayerChoice(viewer, Points, "Points", "(none)")
-        self.shapes = LayerChoice(viewer, Shapes, "Boxes", "(none)")
+        self.points = LayerChoice(viewer, Points, "Points", lambda: "(none)")
+        self.shapes = LayerChoice(viewer, Shapes, "Boxes", lambda: "(none)")
         self.new_prompts = PushButton(
             text="New prompt layers",
             tooltip="Add a points and a boxes layer that lie over the image",
@@ -95,7 +95,7 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
             text="Each box or point is an object of its own",
             tooltip="Otherwise all prompts together describe one object",
         )
-        self.labels_layer = LayerChoice(viewer, Labels, "Labels", "(new layer)")
+        self.labels_layer = LayerChoice(viewer, Labels, "Labels", lambda: "(new layer)")
         self.refine = PushButton(
             text="Refine label",
             tooltip="Correct the selected label of the labels layer on this slice; "
@@ -193,12 +193,9 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
     # -- choices ---------------------------------------------------------------
 
     def _choose_model(self, _: Any = None) -> None:
-        if self.model.value == _OWN_FILE:
-            self.session.model = str(self.model_file.value)
-            self.session.family = self.family.value
-        else:
-            self.session.model = self.model.value
-            self.session.family = None
+        own = self.model.value == _OWN_FILE
+        self.session.model = str(self.model_file.value) if own else self.model.value
+        self.session.model_choice.family = self.family.value if own else None
         self._refresh()
 
     def _choose_points(self, layer: Points | None) -> None:
@@ -217,7 +214,8 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
 
     def _run(self, question: Question) -> None:
         session = self.session
-        model, loaded, load = session.model, session.loaded, session.loader()
+        choice = session.model_choice
+        model, loaded, load = choice.chosen, choice.loaded, choice.loader()
         cache = session.cache
 
         def job(report: Report) -> Generator[Progress, None, _Answer]:
@@ -252,7 +250,7 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
 
     def _take_result(self, answer: _Answer) -> None:
         model, predictor, question, result = answer
-        self.session.keep(predictor, model)
+        self.session.model_choice.keep(predictor, model)
         try:
             self.session.adopt(question, result)
         except ValueError as error:
@@ -278,7 +276,12 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
 
     # -- showing ---------------------------------------------------------------
 
+    def _automatic_image(self) -> str:
+        image = self.session.image_layer
+        return "(no image)" if image is None else f"(automatic: {image.name})"
+
     def _refresh(self, _: Any = None) -> None:
+        self.image.update()
         own = self.model.value == _OWN_FILE
         self.model_file.visible = self.family.visible = own
         self.model_note.value = (
@@ -299,7 +302,9 @@ class SamWidget(Container):  # type: ignore[type-arg] # not subscriptable
             button.enabled = has_image and not busy
         self.refine.enabled = self.session.labels_layer is not None and not busy
         self.previous.enabled = self.session.can_go_back and not (busy or waiting)
-        self.accept.enabled = self.discard.enabled = waiting and not busy
+        self.accept.enabled = waiting and not busy
+        correcting = self.session.revision is not None
+        self.discard.enabled = (waiting or correcting) and not busy
         self.cancel.enabled = busy
         has_points = self.session.points_layer is not None
         self.positive.enabled = self.negative.enabled = has_points

@@ -1,0 +1,360 @@
+"""What the command line takes: the parser, and its words as prompts and paths."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sam.image import to_uint8
+from napari_sam.intensity import IntensityMapping
+from napari_sam.models import DEFAULT_MODEL
+from napari_sam.prompts import Prompt
+from napari_sam.record import prompt_from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LABELS = "labels are TIFF, name it .tif"
+_RECORD = "records are JSON, name it .json"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Make the parser; `verb` in what it parses says what to do."""
+    parser = argparse.ArgumentParser(
+        prog="napari-sam",
+        description="Segment Anything on images and stacks, without a display.",
+    )
+    verbs = parser.add_subparsers(required=True, metavar="VERB", dest="verb")
+    _add(verbs, "models", "list the models", "napari-sam models")
+    download = _add(
+        verbs,
+        "download",
+        "bring the weights of a model",
+        f"napari-sam download {DEFAULT_MODEL}",
+    )
+    download.add_argument("name", help="a name listed by: napari-sam models")
+    _add_segment(verbs)
+    _add_volume(verbs)
+    _add_replay(verbs)
+    demo = _add(
+        verbs,
+        "demo",
+        "segment real sample images and write labels and pictures",
+        "napari-sam demo --output napari-sam-demo",
+    )
+    demo.add_argument("--output", default="napari-sam-demo", help="folder to write to")
+    _add_model(demo)
+    return parser
+
+
+def _add_segment(verbs: Any) -> None:
+    segment = _add(
+        verbs,
+        "segment",
+        "segment objects on one plane",
+        "napari-sam segment cells.tif --box 20,30,80,90 --box 5,5,25,40",
+    )
+    _add_image(segment)
+    segment.add_argument(
+        "--point",
+        action="append",
+        default=[],
+        metavar="ROW,COL",
+        help="a click on an object, each an object of its own; repeatable",
+    )
+    segment.add_argument(
+        "--box",
+        action="append",
+        default=[],
+        metavar="R0,C0,R1,C1",
+        help="a box around an object; repeatable",
+    )
+    segment.add_argument(
+        "--prompts",
+        metavar="FILE",
+        help='JSON list of objects: [{"points": [[r, c]], "labels": [1], "box": [..]}]',
+    )
+
+
+def _add_volume(verbs: Any) -> None:
+    volume = _add(
+        verbs,
+        "volume",
+        "segment objects through a stack",
+        "napari-sam volume stack.tif --box 12:20,30,80,90",
+    )
+    _add_image(volume)
+    volume.add_argument(
+        "--point",
+        action="append",
+        default=[],
+        metavar="SLICE:ROW,COL",
+        help="a click on a slice, each an object of its own; repeatable",
+    )
+    volume.add_argument(
+        "--box",
+        action="append",
+        default=[],
+        metavar="SLICE:R0,C0,R1,C1",
+        help="a box on a slice, each an object of its own; repeatable",
+    )
+    volume.add_argument(
+        "--prompts",
+        metavar="FILE",
+        help='JSON: {"1": {"12": {"box": [...]}}}, that is object, slice, prompt',
+    )
+    volume.add_argument(
+        "--axis", type=int, default=0, help="axis to walk along (default: 0)"
+    )
+
+
+def _add_replay(verbs: Any) -> None:
+    replay = _add(
+        verbs,
+        "replay",
+        "make labels again from the record of how they were made",
+        "napari-sam replay cells.json --image cells.tif",
+    )
+    replay.add_argument(
+        "record", help="JSON from --record, or from 'Save record' in the widget"
+    )
+    replay.add_argument(
+        "--image", help="the TIFF file that was segmented (default: as recorded)"
+    )
+    _add_index(replay)
+    _add_output(replay, "RECORD_labels.tif beside it")
+    replay.add_argument(
+        "--model",
+        help="the same weights, where they are not found under their recorded name",
+    )
+
+
+def _add(verbs: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=f"example: {example}",
+    )
+    return parser
+
+
+def _add_image(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", help="a TIFF file")
+    _add_output(parser, "IMAGE_labels.tif beside it")
+    parser.add_argument(
+        "--record",
+        metavar="FILE",
+        help="also write down, as JSON, what made the labels: see napari-sam replay",
+    )
+    _add_index(parser)
+    _add_model(parser)
+    parser.add_argument(
+        "--family",
+        choices=["sam", "medsam", "lite_medsam"],
+        help="for a file that the registry does not know: how it was trained",
+    )
+    brightness = parser.add_mutually_exclusive_group()
+    brightness.add_argument(
+        "--contrast",
+        metavar="LOW,HIGH",
+        help="values shown to the model as black and white (default: from the data)",
+    )
+    brightness.add_argument(
+        "--window",
+        metavar="CENTRE,WIDTH",
+        help="the same as a CT window, for instance 40,400",
+    )
+    brightness.add_argument(
+        "--full-range",
+        action="store_true",
+        help="the lowest and highest value become black and white",
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument("-o", "--output", help=f"label TIFF (default: {default})")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace files that exist"
+    )
+
+
+def _add_index(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--index",
+        default="",
+        metavar="AXIS=N,...",
+        help="which time point, channel or slice to take, for instance T=0,C=1",
+    )
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name, file or folder")
+
+
+def outputs(options: argparse.Namespace) -> tuple[Path, Path | None]:
+    """Where `segment` and `volume` write labels and, when asked for, the record.
+
+    Raises
+    ------
+    ValueError
+        When a file could not be written after the work, or must not be.
+    """
+    inputs = {
+        "image": options.image,
+        "file of prompts": options.prompts,
+        "model": options.model,
+    }
+    labels = _labels_path(options, options.image, inputs)
+    if options.record is None:
+        return labels, None
+    record = Path(options.record)
+    inputs["file of labels"] = str(labels)
+    _check_output("--record", record, inputs, options.overwrite)
+    if record.suffix.lower() not in ("", ".json"):
+        raise ValueError(f"--record {record}: {_RECORD}.")
+    return labels, record
+
+
+def replay_output(options: argparse.Namespace, image: Path) -> Path:
+    """Where `replay` writes, refused as `outputs` does."""
+    inputs = {"image": str(image), "record": options.record, "model": options.model}
+    return _labels_path(options, options.record, inputs)
+
+
+def _labels_path(
+    options: argparse.Namespace, source: str, inputs: Mapping[str, str | None]
+) -> Path:
+    """The label file, by default named after its source and beside it."""
+    beside = Path(source)
+    # Of the name only the ending goes: cells.t1.tif and cells.t2.tif stay apart.
+    ending = r"((\.ome)?\.tiff?|\.json)$"
+    stem = re.sub(ending, "", beside.name, flags=re.IGNORECASE)
+    default = beside.with_name(f"{stem}_labels.tif")
+    path = Path(options.output) if options.output else default
+    _check_output("--output", path, inputs, options.overwrite)
+    if path.suffix.lower() not in ("", ".tif", ".tiff"):
+        raise ValueError(f"--output {path}: {_LABELS}.")
+    return path
+
+
+def _check_output(
+    flag: str, path: Path, inputs: Mapping[str, str | None], overwrite: bool
+) -> None:
+    """Refuse a file before the work rather than after it."""
+    for role, given in inputs.items():
+        if given and _is_same(path, Path(given)):
+            raise ValueError(f"{flag} {path} is the {role} itself: name another file.")
+    if path.is_dir():
+        raise ValueError(f"{flag} {path} is a folder: name a file in it.")
+    if not path.parent.is_dir():
+        raise ValueError(f"The folder {path.parent} does not exist: make it first.")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{flag} {path} is no ordinary file: name another file.")
+    if path.exists() and not overwrite:
+        raise ValueError(
+            f"{path} exists: name another file with {flag}, or give --overwrite."
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"The folder {path.parent} cannot be written to.")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    if path.exists() and other.exists():
+        return path.samefile(other)
+    return path.resolve() == other.resolve()
+
+
+def brightness(
+    options: argparse.Namespace,
+) -> IntensityMapping | tuple[float, float] | None:
+    """Which values become black and white; None for what the data suggest."""
+    if options.window is not None:
+        centre, width = _numbers(options.window, 2)
+        mapping = IntensityMapping.window(centre, width)
+        to_uint8([[0]], (mapping.low, mapping.high))  # refuses what is not finite
+        return mapping
+    if options.full_range:
+        return IntensityMapping.full()
+    if options.contrast is None:
+        return None
+    low, high = _numbers(options.contrast, 2)
+    to_uint8([[0]], (low, high))
+    return low, high
+
+
+def index(text: str) -> dict[str, int]:
+    """{axis: number} of words like T=0,C=1."""
+    indices = {}
+    for part in filter(None, text.split(",")):
+        name, _, number = part.partition("=")
+        if not (name and number.isdecimal()):
+            raise ValueError(f"--index {text!r} is not of the form T=0,C=1.")
+        indices[name.strip().upper()] = int(number)
+    return indices
+
+
+def plane_prompts(options: argparse.Namespace) -> list[Prompt]:
+    """One prompt an object: points, then boxes, then those of the file."""
+    prompts = [Prompt(points=[_numbers(text, 2)]) for text in options.point]
+    prompts += [Prompt(box=_numbers(text, 4)) for text in options.box]
+    if options.prompts:
+        entries = _read_json(options.prompts, list)
+        prompts += [prompt_from_json(entry) for entry in entries]
+    if not prompts:
+        raise ValueError("There are no prompts: give --point, --box or --prompts.")
+    return prompts
+
+
+def volume_prompts(options: argparse.Namespace) -> dict[int, dict[int, Prompt]]:
+    """{object: {slice: Prompt}}: those of the file, then points, then boxes."""
+    prompts: dict[int, dict[int, Prompt]] = {}
+    if options.prompts:
+        for object_id, slices in _read_json(options.prompts, dict).items():
+            if not isinstance(slices, dict):
+                raise ValueError(
+                    f"{options.prompts}: object {object_id} has no slices; see --help."
+                )
+            prompts[_whole(object_id)] = {
+                _whole(number): prompt_from_json(entry)
+                for number, entry in slices.items()
+            }
+    clicks = [(text, 2) for text in options.point]
+    for text, count in (*clicks, *((text, 4) for text in options.box)):
+        number, colon, rest = text.partition(":")
+        if not colon:
+            raise ValueError(f"{text!r} names no slice: write 12:{text} for slice 12.")
+        numbers = _numbers(rest, count)
+        prompt = Prompt(points=[numbers]) if count == 2 else Prompt(box=numbers)
+        prompts[max(prompts, default=0) + 1] = {_whole(number): prompt}
+    return prompts
+
+
+def _numbers(text: str, count: int) -> list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != count:
+        raise ValueError(f"{text!r} is not {count} numbers separated by commas.")
+    return values
+
+
+def _whole(text: str) -> int:
+    if not text.strip().isdecimal():
+        raise ValueError(f"{text!r} is not a slice or object number.")
+    return int(text)
+
+
+def _read_json(path: str, kind: type) -> Any:
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # of the encoding or of JSON
+        raise ValueError(f"{path} is not JSON ({error}).") from error
+    if not isinstance(content, kind):
+        raise ValueError(f"{path} holds no {kind.__name__} of prompts; see --help.")
+    return content

@@ -1,0 +1,666 @@
+"""Users do things in any order: nothing fails, nothing of theirs is changed."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer, Points, Shapes
+from napari.utils.notifications import notification_manager
+
+from napari_sam.intensity import IntensityMapping
+from napari_sam.painting import POLICIES
+from napari_sam.plugin.image_view import ChannelChoice
+from napari_sam.plugin.session import SamSession
+from napari_sam.plugin.widget import SamWidget
+from napari_sam.requests import run_to_end
+from tests.plugin.conftest import BrightPredictor
+
+SHAPE = (5, 24, 28)
+CENTRES = ((2, 8, 9), (2, 16, 19))
+ACTIONS = 15
+MODELS = (
+    BrightPredictor(),
+    BrightPredictor("picky", 150),
+    BrightPredictor("blind", 255),
+)
+
+
+def balls(shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    where = np.indices(shape)
+    truth = np.zeros(shape, bool)
+    for centre in CENTRES:
+        away = [w - c for w, c in zip(where, centre[-len(shape) :], strict=True)]
+        truth |= sum(a * a for a in away) < 20
+    return np.where(truth, 200, 20).astype(np.uint8)
+
+
+def is_sentence(text: str) -> bool:
+    """Of ours, not of a library."""
+    return text[0].isupper() and text.endswith((".", ".)")) and "\n" not in text
+
+
+def affine(layer: Layer) -> np.ndarray:
+    """(n + 1, n + 1) from data to world, told by napari."""
+    corner = np.array(layer.data_to_world((0,) * layer.ndim))
+    matrix = np.eye(layer.ndim + 1)
+    matrix[:-1, -1] = corner
+    for axis, step in enumerate(np.eye(layer.ndim)):
+        matrix[:-1, axis] = layer.data_to_world(step) - corner
+    return matrix
+
+
+def covered(labels: Labels, image: Image, pieces: Any) -> np.ndarray:
+    """Pixels of the labels whose centres lie on the pieces."""
+    on_image = np.zeros(image.data.shape, bool)
+    for piece in pieces:
+        on_image[piece.index][piece.region] |= piece.mask
+    shared = min(labels.ndim, image.ndim)
+    seen = on_image.any(axis=tuple(range(image.ndim - shared)))
+    centres = np.argwhere(np.ones(labels.data.shape, bool))
+    there = affine(labels)
+    world = (centres @ there[:-1, :-1].T + there[:-1, -1])[:, labels.ndim - shared :]
+    back = np.linalg.inv(affine(image)[image.ndim - shared :, image.ndim - shared :])
+    pixel = np.floor(world @ back[:-1, :-1].T + back[:-1, -1] + 0.5).astype(int)
+    valid = ((pixel >= 0) & (pixel < seen.shape)).all(axis=1)
+    inside = np.zeros(len(centres), bool)
+    inside[valid] = seen[tuple(pixel[valid].T)]
+    return inside.reshape(labels.data.shape)
+
+
+@dataclass
+class History:
+    """What labels should hold, and did: napari's own undo must agree."""
+
+    states: list[np.ndarray]
+    at: int = 0
+
+    @property
+    def now(self) -> np.ndarray:
+        return self.states[self.at]
+
+    def step(self, data: np.ndarray) -> None:
+        if (data != self.now).any():
+            self.states[self.at + 1 :] = [data.copy()]
+            self.at += 1
+
+    def undo(self) -> None:
+        self.at = max(self.at - 1, 0)
+
+    def redo(self) -> None:
+        self.at = min(self.at + 1, len(self.states) - 1)
+
+
+@dataclass
+class User:
+    """Somebody who does not read manuals, with a session on a viewer."""
+
+    rng: np.random.Generator
+    viewer: ViewerModel = field(default_factory=ViewerModel)
+    taken_out: list[Layer] = field(default_factory=list)
+    histories: dict[Labels, History] = field(default_factory=dict)
+    questions: list[Any] = field(default_factory=list)
+    walks: list[tuple[Any, Any, Iterator[Any]]] = field(default_factory=list)
+    waiting: tuple[Image, Any] | None = None
+    done: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        viewer = self.viewer
+        self.volume = viewer.add_image(
+            balls(), name="volume", scale=(2, 1, 1), contrast_limits=(0, 255)
+        )
+        other = {"contrast_limits": (0, 255), "translate": (1, 2)}
+        if self.rng.random() < 0.5:
+            self.other = viewer.add_image(balls(SHAPE[1:]), name="flat", **other)
+        else:
+            other = {**other, "translate": (0, 1, 2), "scale": (3, 1, 1)}
+            self.other = viewer.add_image(255 - balls(), name="dark", **other)
+        theirs = np.zeros(SHAPE, np.int32)
+        theirs[1:4, 5:9, 5:20] = 3
+        self.know(viewer.add_labels(theirs, name="theirs", scale=(2, 1, 1)))
+        fine = np.zeros((40, 50), np.uint8)
+        fine[10:20, 10:20] = 7
+        self.know(viewer.add_labels(fine, name="fine", scale=(0.6, 0.5)))
+        self.points = viewer.add_points(ndim=3, name="their points", scale=(2, 1, 1))
+        self.shapes = viewer.add_shapes(ndim=2, name="their shapes")
+        viewer.dims.set_point(0, 4)
+        self.session = SamSession(viewer, MODELS[0])
+        self.session.new_prompt_layers()
+
+    # -- helpers ---------------------------------------------------------------
+
+    def know(self, labels: Labels) -> None:
+        self.histories[labels] = History([labels.data.copy()])
+
+    def pick(self, items: Any) -> Any:
+        items = list(items)
+        return items[self.rng.integers(len(items))] if items else None
+
+    def layers(self, kind: type[Layer] = Layer) -> list[Layer]:
+        return [layer for layer in self.viewer.layers if isinstance(layer, kind)]
+
+    def theirs(self) -> dict[Layer, tuple[Any, ...]]:
+        """All about the user's own layers that no session may touch."""
+        seen = {}
+        for layer in self.viewer.layers:
+            about = (
+                *(layer.name, layer.visible, layer.editable),
+                *(tuple(layer.scale), tuple(layer.translate)),
+            )
+            if isinstance(layer, Points | Shapes):
+                if not layer.metadata:  # ours are emptied when a result is accepted
+                    content = [np.asarray(item).tolist() for item in layer.data]
+                    about += (content, layer.features.to_dict())
+            else:
+                about += (id(layer.data),)
+            seen[layer] = about
+        return seen
+
+    def ask(self, action: Callable[[], Any]) -> Any:
+        """Call the session; sentences are all that it may say."""
+        before = self.theirs()
+        order = list(before)
+        try:
+            return action()
+        except ValueError as error:
+            assert is_sentence(str(error)), str(error)
+            self.done[-1] += " (refused)"
+            return None
+        finally:
+            after = self.theirs()
+            assert [layer for layer in after if layer in before] == order
+            assert {layer: after[layer] for layer in before} == before
+
+    def check(self) -> None:
+        """What must hold after each action."""
+        for labels, history in self.histories.items():
+            np.testing.assert_array_equal(labels.data, history.now)
+        known = set(self.histories)
+        assert {la for la in self.viewer.layers if isinstance(la, Labels)} <= known
+        result = self.session.result
+        if result is not None:
+            assert self.waiting is not None
+            image, data = self.waiting
+            assert self.session.result_image is image
+            assert image in self.viewer.layers
+            assert image.data is data
+        target = self.session.labels_layer
+        if target is not None and target in self.viewer.layers:
+            json.dumps(self.session.record())
+
+    def act(self) -> None:
+        names = [name for name in dir(self) if name.startswith("do_")]
+        # Work on objects comes as often as everything else together.
+        main = ["do_preview", "do_commit", "do_draw", "do_stack", "do_draw"]
+        name = self.pick(main if self.rng.random() < 0.5 else names)
+        self.done.append(name)
+        getattr(self, name)()
+
+    def finish(self) -> None:
+        for number in range(len(self.walks)):
+            self.done.append(f"finish walk {number}")
+            self.do_end_a_walk()
+            self.check()
+
+    # -- drawing ---------------------------------------------------------------
+
+    def do_draw(self) -> None:
+        session = self.session
+        chosen = session.points_layer, session.shapes_layer
+        layer = self.pick(la for la in chosen if la in self.viewer.layers)
+        if layer is None:
+            return
+        at = np.asarray(layer.world_to_data(self.viewer.dims.point))[-layer.ndim :]
+        if self.rng.random() < 0.1:
+            at += self.rng.integers(-2, 3, layer.ndim)
+        centre = np.array(self.pick(CENTRES), float)
+        centre += self.rng.normal(0, 1, 3)
+        shown = [a - self.viewer.dims.ndim for a in self.viewer.dims.displayed]
+        if min(shown) < -layer.ndim:
+            return
+        if isinstance(layer, Points):
+            for axis in shown:
+                at[axis] = centre[axis]
+            session.set_polarity(bool(self.rng.random() < 0.8))
+            layer.add(at)
+            return
+        corners = np.tile(at, (4, 1))
+        half = self.rng.uniform(3, 8)
+        corners[:, shown[0]] = centre[shown[0]] + np.array([-half, -half, half, half])
+        corners[:, shown[1]] = centre[shown[1]] + np.array([-half, half, half, -half])
+        kind = self.pick(["rectangle", "rectangle", "polygon", "ellipse", "path"])
+        layer.add(corners, shape_type=kind)
+
+    def do_delete_a_prompt(self) -> None:
+        layer = self.pick(self.layers(Points) + self.layers(Shapes))
+        if layer is not None and len(layer.data):
+            layer.selected_data = {int(self.rng.integers(len(layer.data)))}
+            layer.remove_selected()
+
+    def do_move_a_prompt(self) -> None:
+        layer = self.pick(self.layers(Points) + self.layers(Shapes))
+        if layer is None or not len(layer.data):
+            return
+        data = [np.array(item, float) for item in layer.data]
+        number = self.rng.integers(len(data))
+        data[number] = data[number] + self.rng.normal(0, 2, np.shape(data[number])[-1])
+        layer.data = np.array(data) if isinstance(layer, Points) else data
+
+    def do_make_prompt_layers(self) -> None:
+        self.ask(self.session.new_prompt_layers)
+
+    def do_choose_prompt_layers(self) -> None:
+        points, shapes = self.layers(Points), self.layers(Shapes)
+        self.session.points_layer = self.pick(
+            [None, *points, *self.taken_out_of(Points)]
+        )
+        self.session.shapes_layer = self.pick(
+            [None, *shapes, *self.taken_out_of(Shapes)]
+        )
+
+    def taken_out_of(self, kind: type[Layer]) -> list[Layer]:
+        return [layer for layer in self.taken_out if isinstance(layer, kind)]
+
+    # -- layers ----------------------------------------------------------------
+
+    def do_remove_a_layer(self) -> None:
+        layer = self.pick(self.viewer.layers)
+        if layer is not None:
+            self.viewer.layers.remove(layer)
+            self.taken_out.append(layer)
+
+    def do_bring_a_layer_back(self) -> None:
+        if self.taken_out:
+            layer = self.taken_out.pop(int(self.rng.integers(len(self.taken_out))))
+            self.viewer.layers.append(layer)
+
+    def do_rename_a_layer(self) -> None:
+        layer = self.pick(self.viewer.layers)
+        if layer is not None:
+            layer.name = self.pick(["SAM labels", "SAM points", "volume", "x"])
+
+    def do_reorder_layers(self) -> None:
+        count = len(self.viewer.layers)
+        if count > 1:
+            first, second = self.rng.integers(count, size=2)
+            self.viewer.layers.move(int(first), int(second))
+
+    def do_select_a_layer(self) -> None:
+        self.viewer.layers.selection.active = self.pick(self.viewer.layers)
+
+    def do_replace_an_image(self) -> None:
+        image = self.pick([self.volume, self.other])
+        image.data = self.pick([image.data.copy(), 255 - image.data])
+
+    def do_add_labels(self) -> None:
+        if len(self.histories) < 6:
+            self.know(self.viewer.add_labels(np.zeros(SHAPE, int), scale=(2, 1, 1)))
+
+    def do_hide_or_show_a_layer(self) -> None:
+        layer = self.pick(self.viewer.layers)
+        if layer is not None:
+            layer.visible = not layer.visible
+
+    # -- the view --------------------------------------------------------------
+
+    def do_scroll(self) -> None:
+        for axis, count in enumerate(self.viewer.dims.nsteps):
+            self.viewer.dims.set_current_step(axis, int(self.rng.integers(count)))
+
+    def do_go_to_the_middle(self) -> None:
+        self.viewer.dims.ndisplay = 2
+        if self.viewer.dims.ndim == 3:
+            self.viewer.dims.order = (0, 1, 2)
+            self.viewer.dims.set_point(0, 4)
+
+    def do_turn_the_axes(self) -> None:
+        order = self.rng.permutation(self.viewer.dims.ndim)
+        self.viewer.dims.order = tuple(int(axis) for axis in order)
+
+    def do_switch_dimensions(self) -> None:
+        self.viewer.dims.ndisplay = self.pick([2, 3])
+
+    # -- the session -----------------------------------------------------------
+
+    def adopted(self, image: Image | None, data: Any) -> None:
+        self.waiting = None if image is None else (image, data)
+
+    def do_preview(self) -> None:
+        image = self.session.image_layer
+        before = self.session.result
+        if self.ask(self.session.preview) is not None:
+            self.adopted(image, image.data)
+        elif self.session.result is not before:
+            assert self.session.result is None
+
+    def do_stack(self) -> None:
+        image = self.session.image_layer
+        if self.ask(self.session.propagate) is not None:
+            self.adopted(image, image.data)
+
+    def do_ask_for_later(self) -> None:
+        ask = self.pick([self.session.ask_slice, self.session.ask_stack])
+        image = self.session.image_layer
+        question = self.ask(ask)
+        if question is not None:
+            assert question.image is image
+            self.questions.append((question, image.data, self.session.model))
+
+    def do_deliver_late(self) -> None:
+        if not self.questions:
+            return
+        number = int(self.rng.integers(len(self.questions)))
+        question, data, model = self.questions.pop(number)
+        image = question.image
+        answer = run_to_end(question.request.run(model, self.session.cache))
+        before = self.session.result
+        self.ask(lambda: self.session.adopt(question, answer))
+        if self.session.result is answer:
+            assert image in self.viewer.layers
+            assert image.data is data
+            assert self.session.model is model
+            self.adopted(image, data)
+        else:
+            assert self.session.result is before
+
+    def do_begin_a_walk(self) -> None:
+        image = self.session.image_layer
+        steps = self.session.iter_propagate()
+        if self.ask(lambda: next(steps)) is not None:
+            assert image is not None
+            self.walks.append((image, image.data, steps))
+
+    def do_end_a_walk(self) -> None:
+        if not self.walks:
+            return
+        image, data, steps = self.walks.pop(0)
+        before = self.session.result
+        for _ in range(int(self.rng.integers(3))):
+            self.ask(lambda: next(steps, None))
+        self.ask(steps.close)
+        if self.session.result is not before:
+            assert self.session.result is not None
+            self.adopted(image, data)
+
+    def do_commit(self) -> None:
+        session = self.session
+        result, image = session.result, session.result_image
+        revision = session.revision
+        label = self.ask(session.commit)
+        for layer in self.layers(Labels):
+            if layer not in self.histories:
+                self.histories[layer] = History([np.zeros_like(layer.data)])
+        if label is None:
+            return
+        assert session.result is None
+        labels, done = session.labels_layer, session.target.last_written
+        assert labels is not None
+        assert result is not None
+        assert image is not None
+        assert done is not None
+        before, after = self.histories[labels].now, labels.data
+        changed = before != after
+        allowed = covered(labels, image, result.pieces)
+        if revision is not None and revision.labels is labels:
+            allowed |= np.isin(before, revision.ids)
+        assert not (changed & ~allowed).any()
+        assert np.count_nonzero(changed) == done.pixels
+        assert np.isin(after[changed], [0, *done.label_ids]).all()
+        if session.target.policy != "overwrite" or labels.preserve_labels:
+            assert np.isin(before[changed], [0, *done.label_ids]).all()
+        self.histories[labels].step(after)
+
+    def do_undo(self) -> None:
+        labels = self.pick(la for la in self.layers(Labels) if la.visible)
+        if labels is not None:
+            labels.undo()
+            self.histories[labels].undo()
+
+    def do_redo(self) -> None:
+        labels = self.pick(la for la in self.layers(Labels) if la.visible)
+        if labels is not None:
+            labels.redo()
+            self.histories[labels].redo()
+
+    def do_paint(self) -> None:
+        labels = self.pick(la for la in self.layers(Labels) if la.visible)
+        if labels is None or self.viewer.dims.ndisplay == 3:
+            return
+        before = labels.data.copy()
+        labels.selected_label = int(self.rng.integers(12))
+        pixel = [int(self.rng.integers(size)) for size in labels.data.shape]
+        labels.brush_size = int(self.rng.integers(1, 6))
+        labels.paint(tuple(pixel), labels.selected_label)
+        np.testing.assert_array_equal(before, self.histories[labels].now)
+        self.histories[labels].step(labels.data)
+
+    def do_refine(self) -> None:
+        labels = self.pick([None, *self.layers(Labels)])
+        label = self.pick([None, 1, 3, 7])
+        self.ask(lambda: self.session.refine(label, labels))
+
+    def do_go_back(self) -> None:
+        self.ask(self.session.previous_object)
+
+    def do_discard(self) -> None:
+        self.ask(self.session.discard)
+        assert self.session.result is None
+
+    def do_choose(self) -> None:
+        """Everything that is picked from a list."""
+        session = self.session
+        what = int(self.rng.integers(9))
+        if what == 0:
+            session.model = self.pick(MODELS)
+        elif what == 1:
+            session.target.policy = self.pick(POLICIES)
+        elif what == 2:
+            session.target.use_selected_label = bool(self.rng.random() < 0.5)
+        elif what == 3:
+            session.intensity = self.pick(
+                [
+                    IntensityMapping.display(),
+                    IntensityMapping.percentiles(),
+                    IntensityMapping.full(),
+                    IntensityMapping.window(100, 200),
+                ]
+            )
+        elif what == 4:
+            channels = ChannelChoice(self.other), ChannelChoice(None, 0, 2)
+            session.channels = self.pick([(), channels[:1], channels[1:], channels])
+        elif what == 5:
+            session.image_layer = self.pick([None, self.volume, self.other])
+        elif what == 6:
+            session.labels_layer = self.pick([None, *self.histories])
+        elif what == 7:
+            session.each_prompt_an_object = not session.each_prompt_an_object
+        else:
+            labels = self.pick(self.histories)
+            labels.preserve_labels = not labels.preserve_labels
+
+
+@pytest.mark.parametrize("seed", range(0, 200, 20))
+def test_no_sequence_of_actions_fails_or_changes_what_is_not_ours(seed: int) -> None:
+    for number in range(seed, seed + 20):
+        user = User(np.random.default_rng(number))
+        user.check()
+        try:
+            for _ in range(ACTIONS):
+                user.act()
+                user.check()
+            user.finish()
+        except Exception as error:
+            error.add_note(f"seed {number}: {', '.join(user.done)}")
+            raise
+
+
+def test_the_sequences_reach_what_they_are_to_test() -> None:
+    done = []
+    for number in range(40):
+        user = User(np.random.default_rng(1000 + number))
+        for _ in range(ACTIONS):
+            user.act()
+        user.finish()
+        done += user.done
+    succeeded = {name for name in done if not name.endswith("(refused)")}
+    every = {name for name in dir(User) if name.startswith("do_")}
+    assert every <= succeeded
+
+
+# -- the widget ----------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def no_old_notifications() -> None:
+    notification_manager.records.clear()
+
+
+@dataclass
+class Presser:
+    """Somebody who presses buttons of a widget, and edits layers between."""
+
+    rng: np.random.Generator
+    viewer: Any
+    widget: SamWidget
+    qtbot: Any
+    taken_out: list[Layer] = field(default_factory=list)
+
+    def pick(self, items: Any) -> Any:
+        items = list(items)
+        return items[self.rng.integers(len(items))] if items else None
+
+    def wait(self) -> None:
+        self.qtbot.waitUntil(lambda: not self.widget.cancel.enabled, timeout=20_000)
+
+    def press(self, *names: str) -> None:
+        button = getattr(self.widget, self.pick(names))
+        if button.enabled:
+            button.native.click()
+
+    def draw(self) -> None:
+        layer = self.widget.session.shapes_layer
+        if layer is None or layer not in self.viewer.layers or layer.ndim != 3:
+            return
+        z, row, col = self.pick(CENTRES)
+        z = int(np.round(layer.world_to_data(self.viewer.dims.point)[0]))
+        box = [
+            (row - 6, col - 6),
+            (row - 6, col + 6),
+            (row + 6, col + 6),
+            (row + 6, col - 6),
+        ]
+        layer.add_rectangles(np.array([(z, *corner) for corner in box], float))
+
+    def edit(self) -> None:
+        layers, rng = self.viewer.layers, self.rng
+        what = int(rng.integers(8))
+        layer = self.pick(layers)
+        if what == 0 and self.taken_out:
+            layers.append(self.taken_out.pop())
+        elif what == 1:
+            self.viewer.add_image(balls(), contrast_limits=(0, 255), name="volume")
+        elif layer is None:
+            return
+        elif what == 2:
+            layers.remove(layer)
+            self.taken_out.append(layer)
+        elif what == 3:
+            layer.name = self.pick(["volume", "SAM labels", "x"])
+        elif what == 4:
+            layers.move(0, len(layers))
+        elif what == 5:
+            layers.selection.active = layer
+        elif what == 6 and type(layer) is Image:
+            layer.data = layer.data.copy()
+        elif what == 7:
+            layer.visible = not layer.visible
+
+    def look(self) -> None:
+        dims = self.viewer.dims
+        what = int(self.rng.integers(4))
+        if what == 0:
+            dims.ndisplay = self.pick([2, 3])
+        elif what == 1:
+            dims.order = tuple(int(a) for a in self.rng.permutation(dims.ndim))
+        else:
+            dims.ndisplay = 2
+            dims.set_current_step(0, int(self.rng.integers(dims.nsteps[0])))
+
+    def choose(self) -> None:
+        widget = self.widget
+        what = int(self.rng.integers(5))
+        if what == 0:
+            widget.session.model = self.pick(MODELS)
+        elif what == 1:
+            choice = self.pick(
+                [widget.image, widget.points, widget.shapes, widget.labels_layer]
+            )
+            choice.combo.value = self.pick(choice.combo.choices)
+        elif what == 2:
+            combo = self.pick([widget.more_options.policy, widget.more_options.ids])
+            combo.value = self.pick(combo.choices)
+        elif what == 3:
+            combo = self.pick(
+                [widget.more_options.brightness, *widget.more_options.channels]
+            )
+            combo.value = self.pick(combo.choices)
+        else:
+            widget.each.value = not widget.each.value
+
+    def act(self) -> None:
+        share = self.rng.random()
+        if share < 0.25:
+            self.press("segment_slice", "segment_stack")
+        elif share < 0.45:
+            self.wait()
+            self.press("accept", "accept", "discard")
+        elif share < 0.6:
+            self.press(
+                "new_prompts", "positive", "negative", "refine", "previous", "cancel"
+            )
+        elif share < 0.75:
+            self.draw()
+        else:
+            self.pick([self.edit, self.edit, self.look, self.choose])()
+        if self.rng.random() < 0.4:
+            self.wait()
+
+
+def opened(viewer: Any, rng: np.random.Generator, qtbot: Any) -> Presser:
+    widget = SamWidget(viewer)
+    viewer.window.add_dock_widget(widget)
+    widget.session.model = MODELS[0]
+    return Presser(rng, viewer, widget, qtbot)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("viewers", [1, 2], ids=["one viewer", "two viewers"])
+def test_two_widgets_stand_whatever_is_pressed(
+    make_napari_viewer: Any, qtbot: Any, seed: int, viewers: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    windows = [make_napari_viewer() for _ in range(viewers)]
+    for viewer in windows:
+        viewer.add_image(balls(), contrast_limits=(0, 255), name="volume")
+        viewer.dims.set_current_step(0, 2)
+    pressers = [opened(windows[i % viewers], rng, qtbot) for i in range(2)]
+    with qtbot.capture_exceptions() as exceptions:
+        for presser in pressers:
+            presser.press("new_prompts")
+            presser.draw()
+        for _ in range(40):
+            pressers[int(rng.integers(2))].act()
+            qtbot.wait(1)
+            assert not exceptions
+        for presser in pressers:
+            presser.wait()
+            presser.widget.disconnect_viewer()
+        for viewer in windows:
+            viewer.layers.clear()
+        qtbot.wait(20)
+    assert not exceptions
+    for record in notification_manager.records:
+        assert is_sentence(record.message), record.message

@@ -1,0 +1,234 @@
+"""What of an image the model sees: channels, brightness, levels; and nothing more."""
+
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_sam.intensity import IntensityMapping
+from napari_sam.plugin.image_view import ChannelChoice, channel_choices
+from napari_sam.plugin.layers import layer_affine
+from napari_sam.plugin.session import SamSession
+from tests.plugin.conftest import FIRST, BrightPredictor, corners, draw, written
+
+
+class Recorder(BrightPredictor):
+    """Keeps the 8-bit planes that it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__("recorder")
+        self.seen: list[np.ndarray] = []
+
+    def embed(self, plane: Any, contrast_limits: Any = None, **shape: Any) -> Any:
+        self.seen.append(np.array(plane))
+        return super().embed(plane, contrast_limits, **shape)
+
+
+@pytest.fixture
+def channels(stack: np.ndarray) -> np.ndarray:
+    """(3, 9, 40, 50): the ball in the last channel, dark and noise in the others."""
+    noise = np.random.default_rng(3).integers(0, 90, stack.shape, dtype=np.uint8)
+    return np.stack([np.zeros_like(stack), noise, stack])
+
+
+def over(image: np.ndarray, model: BrightPredictor, **place: Any) -> SamSession:
+    viewer = ViewerModel()
+    viewer.add_image(image, contrast_limits=(0, 255), name="image", **place)
+    session = SamSession(viewer, model)
+    session.new_prompt_layers()
+    return session
+
+
+def test_channels_of_an_axis_become_colours(channels: np.ndarray) -> None:
+    model = Recorder()
+    session = over(channels, model, axis_labels=("c", "z", "y", "x"))
+    session.viewer.dims.set_current_step(1, 4)
+    session.channels = [ChannelChoice(axis=0, index=i) for i in (2, 0, 1)]
+    draw(session, FIRST, 0, 4)
+    session.preview()
+    np.testing.assert_array_equal(
+        model.seen[-1], np.stack([channels[c, 4] for c in (2, 0, 1)], axis=-1)
+    )
+    session.channels = [ChannelChoice(axis=0, index=2)]
+    session.preview()
+    np.testing.assert_array_equal(model.seen[-1], channels[2, 4])
+
+
+def test_objects_of_chosen_channels_belong_to_all_of_them(channels: np.ndarray) -> None:
+    session = over(
+        channels, Recorder(), axis_labels=("c", "z", "y", "x"), scale=(1, 2, 1, 1)
+    )
+    viewer = session.viewer
+    session.channels = [ChannelChoice(axis=0, index=2)]
+    viewer.dims.set_current_step(1, 4)
+    draw(session, FIRST, 0, 4)
+    viewer.dims.set_current_step(0, 1)  # the prompt was drawn at another channel
+    session.preview()
+    session.commit()
+    labels = session.labels_layer
+    assert labels is not None
+    assert labels.data.shape == (9, 40, 50)
+    image = viewer.layers["image"]
+    np.testing.assert_allclose(layer_affine(labels), layer_affine(image)[1:, 1:])
+    assert labels.axis_labels == ("z", "y", "x")
+    assert labels.data[4, 15, 20] == 1
+    draw(session, FIRST, 0, 4)
+    volume = session.propagate()  # along z, not along the channels
+    assert {s.index for s in volume.slices} <= set(range(9))
+
+
+def test_channels_of_other_layers(channels: np.ndarray) -> None:
+    model = Recorder()
+    session = over(channels[0], model)
+    viewer = session.viewer
+    other = viewer.add_image(channels[2], contrast_limits=(0, 200), name="other")
+    viewer.add_image(channels[2][:, :20], name="of another shape")
+    viewer.add_image(channels[2], translate=(0, 3, 0), name="elsewhere")
+    image = viewer.layers["image"]
+    session.image_layer = image
+    viewer.dims.set_current_step(0, 4)
+    offered = channel_choices(viewer, image)
+    assert {c.layer for c in offered} == {image, other}
+    session.channels = [ChannelChoice(other), ChannelChoice(image)]
+    draw(session, FIRST)
+    session.preview()
+    seen = model.seen[-1]
+    assert seen[15, 20].tolist() == [255, 0, 0]  # by the other layer's own limits
+    session.commit()
+    assert written(session)[4, 15, 20] == 1
+
+
+def test_an_image_offers_its_channel_axes(channels: np.ndarray) -> None:
+    viewer = ViewerModel()
+    named = viewer.add_image(
+        np.zeros((8, 20, 30, 40)), axis_labels=("c", "z", "y", "x")
+    )
+    assert {
+        (c.axis, c.index) for c in channel_choices(viewer, named) if c.layer is None
+    }
+    assert all(c.axis in (0, None) for c in channel_choices(viewer, named))
+    plain = viewer.add_image(np.zeros((20, 30, 40)))
+    assert channel_choices(viewer, plain) == []
+    colour = viewer.add_image(np.zeros((30, 40, 3), np.uint8), rgb=True)
+    assert channel_choices(viewer, colour) == []
+
+
+def test_channels_that_do_not_fit_are_a_sentence(channels: np.ndarray) -> None:
+    session = over(channels, Recorder())
+    session.viewer.dims.current_step = (0, 4, 0, 0)
+    draw(session, FIRST, 0, 4)
+    for wrong in (
+        [ChannelChoice(axis=0, index=7)],
+        [ChannelChoice(axis=0, index=i) for i in (0, 1, 2, 0)],
+        [ChannelChoice(axis=2, index=0)],
+    ):
+        session.channels = wrong
+        with pytest.raises(ValueError, match=r"channel|Axis"):
+            session.preview()
+
+
+def test_another_image_starts_without_channels(channels: np.ndarray) -> None:
+    session = over(channels, Recorder())
+    session.channels = [ChannelChoice(axis=0, index=2)]
+    session.image_layer = session.viewer.add_image(channels[2])
+    assert session.channels == ()
+
+
+@pytest.mark.parametrize(
+    ("mapping", "low", "high"),
+    [
+        (IntensityMapping.display(), 0, 255),
+        (IntensityMapping.window(110, 180), 20, 200),
+        (IntensityMapping.full(), 20, 200),
+        (IntensityMapping.percentiles(0, 100), 20, 200),
+    ],
+    ids=lambda value: getattr(value, "kind", str(value)),
+)
+def test_brightness_is_what_was_asked_for(
+    stack: np.ndarray, mapping: IntensityMapping, low: float, high: float
+) -> None:
+    session = over(stack.astype(np.float32), BrightPredictor())
+    session.viewer.dims.set_current_step(0, 4)
+    session.intensity = mapping
+    draw(session, FIRST)
+    session.preview()
+    session.commit()
+    (entry,) = session.record()["objects"]["1"]
+    assert entry["intensity"]["kind"] == mapping.kind
+    np.testing.assert_allclose(entry["intensity"]["limits"], (low, high))
+
+
+def test_brightness_is_part_of_what_is_remembered(stack: np.ndarray) -> None:
+    model = Recorder()
+    session = over(stack, model)
+    session.viewer.dims.set_current_step(0, 4)
+    draw(session, FIRST)
+    session.preview()
+    session.preview()
+    assert len(model.seen) == 1  # encoded once
+    session.intensity = IntensityMapping.window(100, 100)
+    session.preview()
+    assert len(model.seen) == 2
+    assert not np.array_equal(*model.seen)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_pyramid_is_read_where_it_has_enough_pixels(
+    stack: np.ndarray, lazy: bool
+) -> None:
+    full = np.kron(stack, np.ones((1, 4, 4), np.uint8))
+    half, quarter = full[:, ::2, ::2], full[:, ::4, ::4]
+    levels: list[Any] = [full, half, quarter]
+    if lazy:
+        levels = [da.from_array(level) for level in levels]
+    model = Recorder()
+    viewer = ViewerModel()
+    viewer.add_image(
+        levels, multiscale=True, contrast_limits=(0, 255), scale=(2, 0.25, 0.25)
+    )
+    viewer.dims.set_current_step(0, 4)
+    session = SamSession(viewer, model)
+    session.new_prompt_layers()
+    draw(session, np.array(FIRST) * 4)
+    session.preview()
+    assert model.seen[-1].shape == (40, 50)  # 32 pixels are enough for this model
+    session.commit()
+    np.testing.assert_array_equal(
+        written(session)[4] > 0, (full[4] > 127) & inside(full[4], FIRST)
+    )
+
+
+def inside(plane: np.ndarray, box: tuple[int, ...]) -> np.ndarray:
+    mask = np.zeros(plane.shape, bool)
+    r0, c0, r1, c1 = (4 * side for side in box)
+    mask[r0 : r1 + 1, c0 : c1 + 1] = True
+    return mask
+
+
+class Volume:
+    """A volume that is neither an array nor in memory, and tells what was read."""
+
+    def __init__(self, volume: np.ndarray) -> None:
+        self._volume = volume
+        self.shape, self.dtype, self.ndim = volume.shape, volume.dtype, volume.ndim
+        self.read: list[Any] = []
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        self.read.append(index)
+        part: np.ndarray = self._volume[index]
+        return part
+
+
+def test_only_the_displayed_plane_is_read(stack: np.ndarray) -> None:
+    volume = Volume(stack)
+    viewer = ViewerModel()
+    viewer.add_image(volume, contrast_limits=(0, 255))
+    viewer.dims.set_current_step(0, 4)
+    session = SamSession(viewer, BrightPredictor())
+    session.shapes_layer = viewer.add_shapes([corners(FIRST, 4)])
+    volume.read.clear()
+    session.preview()
+    session.commit()
+    assert volume.read == [(4, slice(None), slice(None))]

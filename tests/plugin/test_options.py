@@ -1,0 +1,161 @@
+"""The options of the widget, and its buttons for objects that are there already."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.utils.notifications import notification_manager
+from qtpy.QtWidgets import QFileDialog
+
+from napari_sam.intensity import IntensityMapping
+from napari_sam.plugin.widget import SamWidget
+from napari_sam.record import read_record
+from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, press
+
+
+@pytest.fixture
+def widget(stack: np.ndarray, bright: BrightPredictor, qtbot: Any) -> Iterator[Any]:
+    viewer = ViewerModel()
+    viewer.add_image(stack, name="balls", contrast_limits=(0, 255))
+    viewer.dims.set_current_step(0, 4)
+    widget = SamWidget(viewer)
+    qtbot.addWidget(widget.native)
+    widget.session.model = bright
+    press(widget.new_prompts)
+    yield widget
+    widget.disconnect_viewer()
+
+
+@pytest.fixture
+def segment(qtbot: Any) -> Callable[..., None]:
+    def run(widget: SamWidget, box: tuple[int, ...] | None = None) -> None:
+        if box is not None:
+            widget.session.shapes_layer.add_rectangles(corners(box, 4))
+        press(widget.segment_slice)
+        qtbot.waitUntil(lambda: not widget.cancel.enabled, timeout=10000)
+
+    return run
+
+
+def test_options_are_out_of_the_way_until_asked_for(widget: SamWidget) -> None:
+    assert not widget.more_options.visible
+    widget.native.show()
+    widget.more.value = True
+    assert widget.more_options.visible
+    assert not widget.more_options.window_centre.visible
+
+
+def test_every_choice_reaches_the_session(widget: SamWidget) -> None:
+    options, session = widget.more_options, widget.session
+    options.policy.value = "overwrite"
+    options.ids.value = True
+    assert (session.target.policy, session.target.use_selected_label) == (
+        "overwrite",
+        True,
+    )
+    options.brightness.value = "CT window"
+    options.window_centre.value, options.window_width.value = 100, 50
+    assert session.intensity == IntensityMapping.window(100, 50)
+    options.brightness.value = "percentiles"
+    options.low.value, options.high.value = 2, 98
+    assert session.intensity == IntensityMapping.percentiles(2, 98)
+    options.brightness.value = "full range"
+    assert session.intensity == IntensityMapping.full()
+    options.brightness.value = "as displayed"
+    assert session.intensity == IntensityMapping.display()
+
+
+def test_percentiles_in_the_wrong_order_are_a_sentence(widget: SamWidget) -> None:
+    notification_manager.records.clear()
+    options = widget.more_options
+    options.brightness.value = "percentiles"
+    before = widget.session.intensity
+    options.low.value = 99.9
+    messages = [record.message for record in notification_manager.records]
+    assert any("two increasing numbers" in message for message in messages)
+    assert widget.session.intensity == before
+    notification_manager.records.clear()
+
+
+def test_channels_are_offered_where_there_are_any(
+    widget: SamWidget, stack: np.ndarray
+) -> None:
+    viewer, options = widget.session.viewer, widget.more_options
+    widget.native.show()
+    widget.more.value = True
+    assert not any(combo.visible for combo in options.channels)
+    viewer.add_image(
+        np.stack([stack, stack]), name="two", axis_labels=("c", "z", "y", "x")
+    )
+    widget.image.select(viewer.layers["two"])
+    assert all(combo.visible for combo in options.channels)
+    options.channels[0].value = options.channels[0].choices[-1]
+    (choice,) = widget.session.channels
+    assert (choice.axis, choice.index) == (0, 1)
+    widget.image.select(viewer.layers["balls"])
+    assert widget.session.channels == ()
+
+
+def test_a_picked_label_is_corrected(widget: SamWidget, segment: Any) -> None:
+    segment(widget, FIRST)
+    press(widget.accept)
+    labels = widget.session.labels_layer
+    assert labels is not None
+    before = labels.data.copy()
+    labels.selected_label = 1
+    press(widget.refine)
+    assert "Correcting label 1" in widget.status.value
+    widget.session.set_polarity(False)
+    widget.session.points_layer.add([4, 15, 20])
+    segment(widget)
+    press(widget.accept)
+    assert labels.data[4, 15, 20] == 0
+    assert np.unique(labels.data).tolist() == [0, 1]
+    labels.undo()
+    np.testing.assert_array_equal(labels.data, before)
+
+
+def test_a_correction_can_be_given_up(widget: SamWidget, segment: Any) -> None:
+    segment(widget, FIRST)
+    press(widget.accept)
+    press(widget.previous)
+    assert len(widget.session.shapes_layer.data) == 1
+    assert not widget.previous.enabled
+    press(widget.discard)
+    assert len(widget.session.shapes_layer.data) == 0
+    press(widget.previous)  # and taken up again
+    segment(widget)
+    press(widget.accept)
+    assert np.unique(widget.session.labels_layer.data).tolist() == [0, 1]
+
+
+def test_the_previous_objects_come_back_with_their_mode(
+    widget: SamWidget, segment: Any
+) -> None:
+    widget.each.value = True
+    widget.session.shapes_layer.add_rectangles(corners(FIRST, 4))
+    segment(widget, SECOND)
+    press(widget.accept)
+    widget.each.value = False
+    press(widget.previous)
+    assert widget.each.value
+    assert len(widget.session.shapes_layer.data) == 2
+
+
+def test_the_record_is_saved_where_the_user_says(
+    widget: SamWidget, segment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment(widget, FIRST)
+    press(widget.accept)
+    file = tmp_path / "how.json"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(file), ""))
+    press(widget.more_options.save)
+    assert read_record(file) == widget.session.record()
+    assert json.loads(file.read_text())["objects"]["1"][0]["label"] == 1
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
+    press(widget.more_options.save)  # nothing chosen, nothing written
+    assert list(tmp_path.iterdir()) == [file]

@@ -1,0 +1,277 @@
+"""Planes of an image in labels of any shape, against a loop over label pixels."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.testing import assert_array_equal
+
+from napari_sam.label_grid import LabelGrid
+from napari_sam.painting import Piece
+
+FULL = slice(None)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Labels, an image, and an object on a plane of it."""
+
+    grid: LabelGrid
+    image: tuple[int, ...]
+    piece: Piece
+
+
+def nearest(position: float) -> int:
+    return int(np.floor(np.round(position, 6) + 0.5))
+
+
+def shown(case: Case) -> np.ndarray:
+    """Which label pixels show the object: each looks its centre up in the image."""
+    grid, piece = case.grid, case.piece
+    painted = np.zeros(case.image, bool)
+    painted[piece.index][piece.region] = piece.mask
+    count = grid.shared
+    leading = piece.index[: len(case.image) - count]
+    result = np.zeros(grid.shape, bool)
+    for pixel in product(*(range(size) for size in grid.shape)):
+        if pixel[: len(pixel) - count] != grid.extra:
+            continue
+        own = pixel[len(pixel) - count :]
+        there = grid.matrix[:-1, :-1] @ own + grid.matrix[:-1, -1]
+        index = tuple(nearest(value) for value in there)
+        sizes = case.image[len(case.image) - count :]
+        if all(0 <= i < size for i, size in zip(index, sizes, strict=True)):
+            # Axes that the labels lack stand where the piece is.
+            result[pixel] = painted[leading + index]
+    return result
+
+
+def placed(case: Case) -> np.ndarray:
+    result = np.zeros(case.grid.shape, bool)
+    for part in case.grid.place(case.piece):
+        assert part.number == case.piece.number
+        assert part.mask.any()
+        target = result[part.index][part.region]
+        assert target.shape == part.mask.shape  # it lies in the labels
+        assert not target.any()
+        target |= part.mask
+    return result
+
+
+scales = st.sampled_from([-2.0, -1.0, -0.5, 0.25, 1 / 3, 0.5, 1.0, 1.5, 2.0, 3.0])
+offsets = st.sampled_from([-2.5, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 3.0, 7.0])
+
+
+@st.composite
+def linear_planes(draw: st.DrawFn) -> np.ndarray:
+    """A 2 x 2 matrix: scales, flips, a shear, a turn."""
+    angle = draw(st.sampled_from([0, 0, 90, 180]) | st.floats(-180, 180))
+    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    turn = np.array([[cos, -sin], [sin, cos]])
+    shear = np.array([[1, draw(st.sampled_from([0.0, 0.0, 0.5, -1.0]))], [0, 1]])
+    return turn @ shear @ np.diag([draw(scales), draw(scales)])
+
+
+@st.composite
+def cases(draw: st.DrawFn, turned: bool = True) -> Case:
+    image = draw(hnp.array_shapes(min_dims=2, max_dims=4, min_side=1, max_side=6))
+    labels = draw(hnp.array_shapes(min_dims=2, max_dims=4, min_side=1, max_side=7))
+    count = min(len(image), len(labels))
+    # The plane lies along axes that both have.
+    plane = sorted(draw(st.permutations(range(count)))[:2])
+    matrix = np.eye(count + 1)
+    matrix[:-1, :-1] = np.diag([draw(scales) for _ in range(count)])
+    matrix[:-1, -1] = [draw(offsets) for _ in range(count)]
+    if turned:
+        matrix[np.ix_(plane, plane)] = draw(linear_planes())
+    leading = labels[: len(labels) - count]
+    extra = tuple(draw(st.integers(0, size - 1)) for size in leading)
+    rows_cols = [axis + len(image) - count for axis in plane]
+    at = tuple(
+        FULL if axis in rows_cols else draw(st.integers(0, size - 1))
+        for axis, size in enumerate(image)
+    )
+    height, width = (image[axis] for axis in rows_cols)
+    row, col = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
+    mask = draw(
+        hnp.arrays(
+            bool,
+            st.tuples(st.integers(1, height - row), st.integers(1, width - col)),
+        )
+    )
+    grid = LabelGrid(labels, len(image), matrix, extra)
+    return Case(grid, image, Piece(3, at, (row, col), mask))
+
+
+@settings(max_examples=200)
+@given(case=cases())
+def test_each_label_pixel_shows_the_image_pixel_that_its_centre_lies_in(
+    case: Case,
+) -> None:
+    assert case.grid.is_aligned(case.piece.index)
+    assert_array_equal(placed(case), shown(case))
+
+
+@given(case=cases(turned=False))
+def test_labels_cover_a_plane_when_any_of_their_pixels_shows_it(case: Case) -> None:
+    at = case.piece.index
+    size = tuple(
+        side for side, e in zip(case.image, at, strict=True) if isinstance(e, slice)
+    )
+    everything = Case(case.grid, case.image, Piece(1, at, (0, 0), np.ones(size, bool)))
+    assert case.grid.covers(at, size) == shown(everything).any()
+
+
+@given(case=cases())
+def test_what_is_not_covered_gets_nothing(case: Case) -> None:
+    at = case.piece.index
+    rows, cols = (
+        side for side, e in zip(case.image, at, strict=True) if isinstance(e, slice)
+    )
+    if not case.grid.covers(at, (rows, cols)):
+        assert not shown(case).any()
+        assert case.grid.place(case.piece) == []
+
+
+@given(case=cases())
+def test_pixels_outside_are_those_whose_centres_lie_beyond_the_labels(
+    case: Case,
+) -> None:
+    grid, piece = case.grid, case.piece
+    count, first = grid.shared, len(case.image) - grid.shared
+    sizes = np.array(grid.shape[len(grid.shape) - count :])
+    axes = [a for a in range(count) if isinstance(piece.index[first + a], slice)]
+    matrix = grid.matrix[np.ix_(axes, axes)]
+    shows_plane = all(
+        any(
+            nearest(grid.matrix[a, a] * i + grid.matrix[a, -1])
+            == piece.index[first + a]
+            for i in range(sizes[a])
+        )
+        for a in range(count)
+        if a not in axes
+    )
+    beyond = 0
+    for pixel in np.argwhere(piece.mask) + piece.origin:
+        there = np.linalg.solve(matrix, pixel - grid.matrix[axes, -1]).round(6)
+        inside = ((there >= -0.5) & (there < sizes[axes] - 0.5)).all()
+        beyond += not (inside and shows_plane)
+    assert grid.outside(piece) == beyond
+
+
+@given(case=cases())
+def test_grids_survive_json(case: Case) -> None:
+    entry = json.loads(json.dumps(case.grid.to_json()))
+    again = LabelGrid.from_json(entry)
+    assert again.to_json() == case.grid.to_json()
+    assert (again.shape, again.extra) == (case.grid.shape, case.grid.extra)
+    assert again.image_ndim == case.grid.image_ndim
+    assert_array_equal(again.matrix, case.grid.matrix)
+    assert_array_equal(placed(Case(again, case.image, case.piece)), placed(case))
+
+
+@given(case=cases())
+def test_labels_of_the_same_place_get_the_object_as_it_is(case: Case) -> None:
+    same = Case(LabelGrid.same(case.image), case.image, case.piece)
+    assert same.grid.is_aligned(case.piece.index)
+    assert same.grid.outside(case.piece) == 0
+    assert_array_equal(placed(same), shown(same))
+    assert placed(same).sum() == case.piece.mask.sum()
+
+
+# -- examples ------------------------------------------------------------------
+
+
+def grid_of(
+    shape: tuple[int, ...], image: tuple[int, ...], *scale: float, **offset: float
+) -> LabelGrid:
+    matrix = np.diag([*scale, 1.0])
+    matrix[:-1, -1] = list(offset.values()) or 0
+    return LabelGrid(shape, len(image), matrix)
+
+
+SQUARE = np.ones((4, 6), bool)
+
+
+def test_finer_labels_get_all_pixels_of_each_image_pixel() -> None:
+    grid = grid_of((20, 24), (10, 12), 0.5, 0.5, row=-0.25, col=-0.25)
+    (part,) = grid.place(Piece(1, (FULL, FULL), (2, 3), SQUARE))
+    assert part.origin == (4, 6)
+    assert_array_equal(part.mask, np.ones((8, 12)))
+
+
+def test_one_plane_of_the_image_is_several_of_finer_labels() -> None:
+    grid = grid_of((12, 8, 8), (4, 8, 8), 1 / 3, 1, 1, z=-1 / 3, row=0, col=0)
+    parts = grid.place(Piece(1, (2, FULL, FULL), (2, 2), SQUARE))
+    assert [part.index[0] for part in parts] == [6, 7, 8]
+
+
+def test_planes_between_those_of_coarser_labels_are_outside() -> None:
+    grid = grid_of((3, 8, 8), (9, 8, 8), 3, 1, 1, z=1, row=0, col=0)
+    for index, inside in ((0, False), (1, True), (2, False), (4, True)):
+        piece = Piece(1, (index, FULL, FULL), (2, 2), SQUARE)
+        assert grid.covers(piece.index, (8, 8)) == inside
+        assert bool(grid.place(piece)) == inside
+        assert grid.outside(piece) == (0 if inside else SQUARE.sum())
+
+
+def test_flipped_labels_get_the_mirror_image() -> None:
+    mask = np.array([[True, True, False], [True, False, False]])
+    matrix = np.array([[-1.0, 0, 9], [0, 1, 0], [0, 0, 1]])
+    grid = LabelGrid((10, 12), 2, matrix)
+    (part,) = grid.place(Piece(1, (FULL, FULL), (2, 3), mask))
+    assert part.origin == (6, 3)
+    assert_array_equal(part.mask, mask[::-1, :2])
+
+
+def test_labels_beside_the_image_do_not_cover_it() -> None:
+    for row, reached in ((9, True), (10, False), (9.5, False), (-4, True), (-5, False)):
+        grid = grid_of((5, 12), (10, 12), 1, 1, row=row, col=0)
+        assert grid.covers((FULL, FULL), (10, 12)) == reached
+
+
+def turned(*axes: int) -> LabelGrid:
+    """Two of three axes turned by 20 degrees."""
+    cos, sin = np.cos(np.radians(20)), np.sin(np.radians(20))
+    matrix = np.eye(4)
+    matrix[np.ix_(axes, axes)] = [[cos, -sin], [sin, cos]]
+    return LabelGrid((5, 6, 7), 3, matrix)
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (0, 2), (1, 2)])
+def test_only_labels_turned_in_the_plane_lie_along_it(axes: tuple[int, int]) -> None:
+    for plane in ((0, 1), (0, 2), (1, 2)):
+        at = tuple(FULL if axis in plane else 1 for axis in range(3))
+        assert turned(*axes).is_aligned(at) == (plane == axes)
+
+
+def test_labels_without_rows_or_columns_do_not_lie_along_the_plane() -> None:
+    grid = LabelGrid.same((6, 7))
+    flat = LabelGrid((6, 7), 3, grid.matrix)
+    assert flat.is_aligned((2, FULL, FULL))
+    assert not flat.is_aligned((FULL, 2, FULL))
+    line = LabelGrid((7,), 2, np.eye(2))
+    assert not line.is_aligned((FULL, FULL))
+
+
+def test_axes_turned_apart_from_the_plane_are_not_aligned() -> None:
+    matrix = np.eye(5)
+    matrix[0, 1] = 0.5  # time is sheared along depth, the plane is untouched
+    grid = LabelGrid((3, 4, 5, 6), 4, matrix)
+    assert not grid.is_aligned((0, 0, FULL, FULL))
+    assert grid.is_aligned((FULL, FULL, 0, 0))
+
+
+@pytest.mark.parametrize("error", [1e-9, -1e-9])
+def test_rounding_errors_of_transforms_move_no_pixel(error: float) -> None:
+    grid = grid_of((10, 12), (10, 12), 1, 1, row=0.5 + error, col=-0.5 + error)
+    (part,) = grid.place(Piece(1, (FULL, FULL), (2, 3), SQUARE))
+    assert part.origin == (1, 3)
+    assert_array_equal(part.mask, SQUARE)

@@ -1,0 +1,201 @@
+"""Which pixels change when objects are painted, by policy, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from napari_sam.masks import mask_to_window
+from napari_sam.painting import (
+    POLICIES,
+    Piece,
+    next_free_label,
+    plan_changes,
+)
+
+if TYPE_CHECKING:
+    from napari_sam.painting import Changes, Policy
+
+FULL = slice(None)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Labels, and objects that do not overlap as an array of their numbers."""
+
+    data: np.ndarray
+    objects: np.ndarray
+    pieces: list[Piece]
+    ids: dict[int, int]
+    policy: Policy
+    replaced: set[int]
+
+    def plan(self) -> Changes:
+        return plan_changes(
+            self.data, self.pieces, self.ids, self.policy, self.replaced
+        )
+
+    @property
+    def wanted(self) -> np.ndarray:
+        """The id that the objects want for each pixel; 0 where there is none."""
+        return np.array([0, *(self.ids[number] for number in (1, 2, 3))])[self.objects]
+
+    @property
+    def others(self) -> np.ndarray:
+        """Pixels of labels that do not give way to the object there."""
+        given = list(self.replaced) if self.policy != "background" else []
+        there = (self.data != 0) & (self.data != self.wanted)
+        return there & ~np.isin(self.data, given)
+
+    @property
+    def planes(self) -> np.ndarray:
+        """Bool, the planes that have pieces."""
+        touched = np.zeros(self.data.shape, bool)
+        for piece in self.pieces:
+            touched[piece.index] = True
+        return touched
+
+
+@st.composite
+def cases(draw: st.DrawFn, policies: tuple[Policy, ...] = POLICIES) -> Case:
+    shape = draw(hnp.array_shapes(min_dims=2, max_dims=4, min_side=1, max_side=6))
+    dtype = draw(st.sampled_from([np.uint8, np.int16, np.int32, np.uint64]))
+    data = draw(hnp.arrays(dtype, shape, elements=st.integers(0, 5)))
+    objects = draw(hnp.arrays(np.int64, shape, elements=st.integers(0, 3)))
+    # Planes along any two axes.
+    rows, cols = sorted(draw(st.permutations(range(len(shape))))[:2])
+    pieces = []
+    others = [1 if axis in (rows, cols) else size for axis, size in enumerate(shape)]
+    for position in np.ndindex(*others):
+        at = tuple(
+            FULL if axis in (rows, cols) else index
+            for axis, index in enumerate(position)
+        )
+        for number in (1, 2, 3):
+            mask = objects[at] == number
+            window = mask_to_window(mask)
+            if window is not None:
+                origin = window[0].start, window[1].start
+                pieces.append(Piece(number, at, origin, mask[window]))
+    return Case(
+        data,
+        objects,
+        draw(st.permutations(pieces)),
+        draw(st.fixed_dictionaries({n: st.integers(1, 7) for n in (1, 2, 3)})),
+        draw(st.sampled_from(policies)),
+        draw(st.sets(st.integers(1, 7), max_size=3)),
+    )
+
+
+def applied(case: Case) -> np.ndarray:
+    changes = case.plan()
+    after = case.data.copy()
+    after[changes.indices] = changes.values
+    return after
+
+
+@given(case=cases())
+def test_every_pixel_that_is_listed_changes_and_is_listed_once(case: Case) -> None:
+    before = case.data.copy()
+    changes = case.plan()
+    np.testing.assert_array_equal(case.data, before)
+    assert len(changes.indices) == case.data.ndim
+    assert changes.values.dtype == case.data.dtype
+    assert (case.data[changes.indices] != changes.values).all()
+    pixels = set(zip(*(axis.tolist() for axis in changes.indices), strict=True))
+    assert len(pixels) == len(changes.values)
+
+
+@given(case=cases(("keep",)))
+def test_keep_never_changes_another_label(case: Case) -> None:
+    after = applied(case)
+    np.testing.assert_array_equal(after[case.others], case.data[case.others])
+    free = (case.objects > 0) & ~case.others
+    np.testing.assert_array_equal(after[free], case.wanted[free])
+
+
+@given(case=cases(("background",)))
+def test_background_writes_only_where_there_is_nothing(case: Case) -> None:
+    after = applied(case)
+    np.testing.assert_array_equal(after[case.data != 0], case.data[case.data != 0])
+    ground = case.data == 0
+    np.testing.assert_array_equal(after[ground], case.wanted[ground])
+
+
+@given(case=cases(("overwrite",)))
+def test_overwrite_writes_every_pixel_of_the_objects(case: Case) -> None:
+    inside = case.objects > 0
+    np.testing.assert_array_equal(applied(case)[inside], case.wanted[inside])
+    assert case.plan().kept == 0
+
+
+@given(case=cases())
+def test_around_the_objects_only_replaced_labels_change(case: Case) -> None:
+    after, around = applied(case), case.objects == 0
+    vanish = case.planes & np.isin(case.data, list(case.replaced))
+    if case.policy == "background":
+        vanish[:] = False
+    np.testing.assert_array_equal(after[around & vanish], 0)
+    stay = around & ~vanish
+    np.testing.assert_array_equal(after[stay], case.data[stay])
+
+
+@given(case=cases(("keep", "overwrite")))
+def test_replaced_labels_are_left_only_where_the_objects_are(case: Case) -> None:
+    left = case.planes & np.isin(applied(case), list(case.replaced))
+    np.testing.assert_array_equal(left & (case.objects == 0), False)
+    np.testing.assert_array_equal(applied(case)[left], case.wanted[left])
+
+
+@given(case=cases(("keep", "background")))
+def test_kept_counts_the_pixels_left_to_others(case: Case) -> None:
+    brute = 0
+    for pixel in np.ndindex(*case.data.shape):
+        brute += bool(case.objects[pixel] and case.others[pixel])
+    assert case.plan().kept == brute
+
+
+@given(case=cases())
+def test_old_values_restore_the_labels(case: Case) -> None:
+    changes = case.plan()
+    data = case.data.copy()
+    old = data[changes.indices].copy()
+    data[changes.indices] = changes.values
+    again = plan_changes(data, case.pieces, case.ids, case.policy)
+    assert len(again.values) == 0  # painting twice changes nothing more
+    data[changes.indices] = old
+    np.testing.assert_array_equal(data, case.data)
+
+
+@pytest.mark.parametrize("replaced", [(), (1,)])
+def test_no_pieces_change_nothing(replaced: tuple[int, ...]) -> None:
+    data = np.ones((3, 4, 5), np.int16)
+    changes = plan_changes(data, [], {}, "keep", replaced)
+    data[changes.indices] = changes.values
+    assert len(changes.values) == changes.kept == 0
+    assert (data == 1).all()
+
+
+def test_replaced_labels_stay_on_planes_without_pieces() -> None:
+    data = np.full((3, 4, 5), 2)
+    piece = Piece(1, (1, FULL, FULL), (0, 0), np.ones((2, 2), bool))
+    changes = plan_changes(data, [piece], {1: 2}, "keep", {2})
+    data[changes.indices] = changes.values
+    assert (data[[0, 2]] == 2).all()
+    assert np.count_nonzero(data[1]) == 4
+
+
+@given(data=hnp.arrays(np.uint16, (3, 4), elements=st.integers(0, 2**16 - 1)))
+def test_the_next_label_is_free(data: np.ndarray) -> None:
+    assert next_free_label(data) == max(data.ravel().tolist()) + 1
+
+
+@pytest.mark.parametrize("empty", [np.zeros((0, 4), int), np.zeros((2, 2), np.uint8)])
+def test_the_first_label_is_1(empty: Any) -> None:
+    assert next_free_label(empty) == 1
