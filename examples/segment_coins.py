@@ -7,11 +7,11 @@ import napari_sam as ns
 image = coins()
 predictor = ns.load_model("lite_medsam")
 
-boxes = [(22, 90, 72, 147), (28, 158, 74, 210)]  # row_min, col_min, row_max, col_max
+boxes = [(28, 127, 73, 178), (30, 192, 72, 242)]  # row_min, col_min, row_max, col_max
 labels = ns.segment(image, boxes=boxes, model=predictor)
 print(f"boxes: {labels.max()} objects, {(labels > 0).sum()} pixels")
 
 # The image is encoded once for any number of prompts.
 embedding = predictor.embed(image)
-click = predictor.predict(embedding, ns.Prompt(points=[(52, 183)]))
+click = predictor.predict(embedding, ns.Prompt(points=[(50, 152)]))
 print(f"one click: {click.mask.sum()} pixels, score {click.score:.2f}, {click.method}")

@@ -11,7 +11,7 @@ viewer.add_image(coins(), name="coins", scale=(0.2, 0.2))
 
 session = SamSession(viewer)
 points, boxes = session.new_prompt_layers()
-boxes.add_rectangles(np.array([(22, 90), (22, 147), (72, 147), (72, 90)]))
+boxes.add_rectangles(np.array([(28, 127), (28, 178), (73, 178), (73, 127)]))
 
 prediction = session.preview()
 print(f"score {prediction.score:.2f}, {prediction.mask.sum()} pixels")

@@ -18,7 +18,8 @@ import tifffile
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam import cli, loading
+from napari_sam import api, cli, loading, replay
+from napari_sam.cli_arguments import make_parser
 from napari_sam.models import MODELS, get_model_spec
 from napari_sam.tiff import read_tiff
 from tests.test_volume import BALL, SMALL, World, lit
@@ -32,7 +33,8 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     """The model that every verb loads; the weights' cache is empty."""
     monkeypatch.setenv("NAPARI_SAM_CACHE", str(tmp_path / "cache"))
     world = World()
-    monkeypatch.setattr(loading, "load_model", lambda *_, **__: world)
+    for module in (api, loading, replay):
+        monkeypatch.setattr(module, "load_model", lambda *_, **__: world)
     return world
 
 
@@ -138,6 +140,62 @@ def test_contrast_is_passed_on(plane: Path, world: World) -> None:
     assert world.seen[0].max() == round(200 / 400 * 255)
 
 
+def test_a_window_and_the_full_range_are_passed_on(plane: Path, world: World) -> None:
+    arguments = ("segment", plane, "--box", BALL_BOX, "--overwrite")
+    assert run(*arguments, "--window", "300,400") == 0
+    assert run(*arguments, "--full-range") == 0
+    assert (world.seen[0].min(), world.seen[0].max()) == (0, round(100 / 400 * 255))
+    assert (world.seen[1].min(), world.seen[1].max()) == (0, 255)
+
+
+def test_the_full_range_is_that_of_the_whole_stack(stack: Path, world: World) -> None:
+    volume = lit(BALL | SMALL)
+    volume[0, 0, 0] = 255
+    tifffile.imwrite(stack, volume, metadata={"axes": "ZYX"})
+    assert run("volume", stack, "--box", f"6:{BALL_BOX}", "--full-range") == 0
+    assert world.seen[0].max() == round((200 - 20) / (255 - 20) * 255)
+
+
+def test_one_choice_of_brightness_excludes_the_others(plane: Path, capsys: Any) -> None:
+    given = ("--contrast", "0,9", "--full-range")
+    with pytest.raises(SystemExit) as stop:
+        run("segment", plane, "--box", BALL_BOX, *given)
+    assert stop.value.code == 2
+    assert "--full-range: not allowed with argument --contrast" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("verb", ["segment", "volume"])
+@pytest.mark.parametrize("existing", ["labels.tif", "record.json"])
+def test_what_exists_is_replaced_only_when_told_so(
+    plane: Path,
+    stack: Path,
+    capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    world: World,
+    verb: str,
+    existing: str,
+) -> None:
+    image, at = (plane, "") if verb == "segment" else (stack, "6:")
+    out, record = plane.with_name("labels.tif"), plane.with_name("record.json")
+    earlier = plane.with_name(existing)
+    earlier.write_bytes(b"hours of work")
+    files = ("-o", out, "--record", record)
+    arguments = (verb, image, "--box", f"{at}{BALL_BOX}", *files)
+    before = sorted(plane.parent.iterdir())
+    assert run(*arguments) == 1
+    said = capsys.readouterr().err
+    assert f"{earlier} exists: name another file with --" in said
+    assert said.rstrip().endswith("or give --overwrite.")
+    assert not world.seen
+    assert earlier.read_bytes() == b"hours of work"
+    assert sorted(plane.parent.iterdir()) == before
+    assert run(*arguments, "--overwrite") == 0
+    assert read_tiff(out).data.any()
+    assert json.loads(record.read_text(encoding="utf-8"))["objects"]
+
+
 @pytest.mark.parametrize(
     ("name", "labels"),
     [
@@ -196,6 +254,9 @@ BOX = ("--box", "1,2,9,9")
         (("volume", "STACK", "--point", "-1:1,2"), "'-1' is not a slice"),
         (("volume", "STACK", "--box", "14:1,2,9,9"), "slice 14, .* slices 0 to 13"),
         (("volume", "STACK", "--axis", "3", "--box", "7:1,2,9,9"), "axis=3"),
+        ((*SEGMENT, *BOX, "--window", "5"), "'5' is not 2 numbers"),
+        ((*SEGMENT, *BOX, "--window", "40,0"), "width .* must be above 0"),
+        ((*SEGMENT, *BOX, "--window", "40,inf"), "centre and width finite"),
         # --prompts
         ((*SEGMENT, "--prompts", "none.json"), r"none\.json"),
         ((*SEGMENT, "--prompts", "TEXT"), "is not JSON"),
@@ -206,6 +267,16 @@ BOX = ("--box", "1,2,9,9")
         ((*SEGMENT, *BOX, "-o", "out.png"), r"labels are TIFF, name it \.tif"),
         ((*SEGMENT, *BOX, "-o", "STACK"), "is the image itself"),
         (("volume", "STACK", "--box", "7:1,2,9,9", "-o", "STACK"), "the image itself"),
+        ((*SEGMENT, *BOX, "-o", "PLANE"), "exists: name another file with --output"),
+        ((*SEGMENT, *BOX, "-o", "STACK", "--overwrite"), "is the image itself"),
+        ((*SEGMENT, *BOX, "-o", "/dev/null", "--overwrite"), "is no ordinary file"),
+        # --record
+        ((*SEGMENT, *BOX, "--record", "STACK"), "--record .* is the image itself"),
+        ((*SEGMENT, *BOX, "--record", "PLANE"), "exists: .* with --record, or give"),
+        ((*SEGMENT, *BOX, "--record", "FOLDER"), "is a folder"),
+        ((*SEGMENT, *BOX, "--record", "no/such/a.json"), "no/such does not exist"),
+        ((*SEGMENT, *BOX, "--record", "a.tif"), r"records are JSON, name it \.json"),
+        ((*SEGMENT, *BOX, "-o", "new", "--record", "new"), "file of labels itself"),
         (("download", "no_model"), "no_model"),
     ],
 )
@@ -381,7 +452,10 @@ def test_the_demo_prints_and_writes(
     assert printed == f"model world\nwriting to {tmp_path / 'demo'}\n"
 
 
-@pytest.mark.parametrize("verb", ["models", "download", "segment", "volume", "demo"])
+VERBS = ["models", "download", "segment", "volume", "replay", "demo"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_shows_an_example_that_parses(verb: str, capsys: Any) -> None:
     with pytest.raises(SystemExit) as stop:
         run(verb, "--help")
@@ -389,7 +463,7 @@ def test_help_shows_an_example_that_parses(verb: str, capsys: Any) -> None:
     text = " ".join(capsys.readouterr().out.split())
     example = text.partition("example: napari-sam ")[2].split()
     assert example[0] == verb
-    assert callable(cli._parser().parse_args(example).run)
+    assert make_parser().parse_args(example).verb == verb
 
 
 @pytest.mark.parametrize("arguments", [(), ("everythin",), ("segment",)])

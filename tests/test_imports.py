@@ -14,7 +14,11 @@ import napari_sam
 PACKAGE = Path(napari_sam.__file__).parent
 FACES = {"napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide6", "vispy"}
 HEAVY = {"torch", "skimage", "scipy"}
-NUMPY_ONLY = ["prompts", "image", "masks", "models", "weights"]
+NUMPY_ONLY = [
+    *("prompts", "image", "masks", "models", "weights", "intensity", "planes", "stack"),
+    *("painting", "label_grid", "record", "tiff", "cli", "cli_arguments"),
+    *("cli_record", "requests"),
+]
 
 PROBE = """
 import importlib, json, sys

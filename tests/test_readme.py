@@ -1,6 +1,7 @@
 """What the README and the examples promise is what runs."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+HEADINGS = re.findall(r"^#+ (.+)$", README, flags=re.MULTILINE)
 
 
 def code_blocks(language: str) -> list[str]:
@@ -28,7 +30,21 @@ def test_pictures_and_links_exist() -> None:
         if not target.startswith("http")
     ]
     assert "docs/images/coins.png" in local
-    assert [target for target in local if not (ROOT / target).exists()] == []
+    places = {f"#{title.lower().replace(' ', '-')}" for title in HEADINGS}
+    missing = [t for t in local if t not in places and not (ROOT / t).exists()]
+    assert missing == []
+
+
+def test_the_commands_are_those_of_the_program() -> None:
+    from napari_sam.cli_arguments import make_parser
+
+    lines = "\n".join(code_blocks("sh")).splitlines()
+    commands = [line for line in lines if line.startswith("napari-sam ")]
+    verbs = {
+        make_parser().parse_args(shlex.split(line, comments=True)[1:]).verb
+        for line in commands
+    }
+    assert verbs == {"models", "segment", "volume", "replay"}
 
 
 def test_every_model_is_in_the_table() -> None:

@@ -309,6 +309,18 @@ def test_objects_of_one_label_are_each_noted() -> None:
     assert [e["object"] for e in record["objects"]["1"]] == [1, 2]
 
 
+def test_ids_that_come_from_an_array_are_written_as_plain_numbers() -> None:
+    labels = np.ones((4, 5), np.uint8)
+    label = labels[0, 0]
+    entry = {"label": label, "object": 1, "region": [[0, 4], [0, 5]]}
+    record = add_entries(
+        new_record(), [{**entry, "replaced": [label]}], {label: []}, labels
+    )
+    again = through_json(record)
+    assert present(again, labels) == again
+    assert again["objects"]["1"][0]["replaced"] == [1]
+
+
 def test_the_record_that_was_given_is_not_changed() -> None:
     history = History()
     history.commit({1: block(0, 0)})

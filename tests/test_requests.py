@@ -15,7 +15,6 @@ import napari_sam as ns
 from napari_sam.cache import EmbeddingCache
 from napari_sam.intensity import IntensityMapping
 from napari_sam.masks import Patch, labels_from_patches
-from napari_sam.painting import Piece
 from napari_sam.planes import Channel, PlaneReader
 from napari_sam.prompts import Prompt
 from napari_sam.requests import (
@@ -43,6 +42,7 @@ from tests.test_volume import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from napari_sam.painting import Piece
     from napari_sam.predictor import Predictor
 
 FULL = slice(None)
@@ -66,7 +66,9 @@ def painted(pieces: Iterable[Piece], shape: tuple[int, ...]) -> np.ndarray:
 
 
 def ask(request: Any, model: Any = None, cache: EmbeddingCache | None = None) -> Result:
-    return run_to_end(request.run(model or World(), cache or EmbeddingCache()))
+    # An empty cache is false.
+    cache = EmbeddingCache() if cache is None else cache
+    return run_to_end(request.run(model or World(), cache))
 
 
 # -- one slice -----------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Embeddings in memory, the least recently used dropped first."""
+"""Embeddings in memory and on disk, the least recently used dropped first."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from napari_sam.image import full_shape, plane_key, to_uint8
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from napari_sam.disk_cache import DiskCache
     from napari_sam.predictor import Embedding, Predictor
 
-# Model, content and the shape of the whole plane.
-_Key = tuple[str, str, tuple[int, int]]
+# Model, content, shape of the whole plane, and whether it went through the disk.
+_Key = tuple[str, str, tuple[int, int], bool]
 
 DEFAULT_MAX_BYTES = 2**29
 
@@ -30,10 +31,16 @@ class EmbeddingCache:
     ----------
     max_bytes : int
         Limit of the memory held; the latest embedding is kept in any case.
+    disk : DiskCache, optional
+        Keeps embeddings beyond this process. All embeddings are then rounded to
+        half precision, so that results do not depend on where one came from.
     """
 
-    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(
+        self, max_bytes: int = DEFAULT_MAX_BYTES, disk: DiskCache | None = None
+    ) -> None:
         self.max_bytes = max_bytes
+        self.disk = disk
         self._entries: OrderedDict[_Key, Embedding] = OrderedDict()
         self._lock = Lock()
 
@@ -54,20 +61,52 @@ class EmbeddingCache:
         *,
         plane_shape: tuple[int, int] | None = None,
     ) -> Embedding:
-        """Return `Predictor.embed` of the plane, from memory where it is known."""
+        """Return `Predictor.embed` of the plane, from memory or disk when known."""
         pixels = to_uint8(plane, contrast_limits)
         shape = full_shape(pixels, plane_shape)
-        key = (predictor.key, plane_key(pixels), shape)
+        key = (predictor.key, plane_key(pixels), shape, self.disk is not None)
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
                 self._entries.move_to_end(key)
                 return entry
-        entry = predictor.embed(pixels, plane_shape=shape)
+        entry = self._from_disk(predictor, key)
+        if entry is None:
+            entry = predictor.embed(pixels, plane_shape=shape)
+            entry = self._to_disk(predictor, key, entry)
         with self._lock:
             self._entries[key] = entry
             self._shrink()
         return entry
+
+    def knows(
+        self,
+        predictor: Predictor,
+        plane: Any,
+        contrast_limits: ArrayLike | None = None,
+        *,
+        plane_shape: tuple[int, int] | None = None,
+    ) -> bool:
+        """Whether the plane is in memory, so that `embed` takes no time."""
+        pixels = to_uint8(plane, contrast_limits)
+        shape = full_shape(pixels, plane_shape)
+        key = (predictor.key, plane_key(pixels), shape, self.disk is not None)
+        with self._lock:
+            return key in self._entries
+
+    def _from_disk(self, predictor: Predictor, key: _Key) -> Embedding | None:
+        stored = None if self.disk is None else self.disk.get(key)
+        if stored is None:
+            return None
+        _, content, shape, _ = key
+        return predictor.restore(stored, shape, content)
+
+    def _to_disk(self, predictor: Predictor, key: _Key, entry: Embedding) -> Embedding:
+        if self.disk is None:
+            return entry
+        half = entry.half()
+        self.disk.put(key, half)
+        return predictor.restore(half, entry.shape, entry.plane_key)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -148,13 +148,14 @@ class Recorded:
         try:
             data = self._as_recorded(image)
             labels = replay(self.record, data, model)
-            return labels, self._storage(labels, whole, image)
+            return self._storage(labels, whole, image)
         except _DAMAGE as error:
             raise _damaged(self.name, error) from error
 
     def is_as_recorded(self, label: int, labels: NDArray[Any]) -> bool:
         """Whether a label lies where it lay when it was recorded."""
         last = [entry for entry in self.entries if entry["label"] == label][-1]
+        labels = labels.reshape(last["grid"]["shape"])
         return bool(checksum(labels, label, last["region"]) == last["checksum"])
 
     def _as_recorded(self, image: TiffImage) -> NDArray[Any]:
@@ -173,14 +174,15 @@ class Recorded:
 
     def _storage(
         self, labels: NDArray[Any], whole: TiffImage, image: TiffImage
-    ) -> TiffImage:
-        """Axes for the labels, and a pixel size where their pixels are the image's."""
+    ) -> tuple[NDArray[Any], TiffImage]:
+        """Labels with the axes of the image, and its pixel size where pixels agree."""
         matrix = np.array(self.entries[0]["grid"]["matrix"])[:-1, :-1]
         size = image.scale if np.allclose(matrix, np.eye(len(matrix))) else None
         for like in (whole, image):
             axes = like.axes.removesuffix("S")
-            if like.data.shape[: len(axes)] == labels.shape:
-                return replace(like, scale=size)
+            shape = like.data.shape[: len(axes)]
+            if _long(shape) == _long(labels.shape):
+                return labels.reshape(shape), replace(like, scale=size)
         axes = image.axes.removesuffix("S")
         for name in "ZCT":
             if len(axes) < labels.ndim and name not in axes:
@@ -190,7 +192,7 @@ class Recorded:
                 f"The labels have {labels.ndim} axes, which TIFF cannot name: replay "
                 "the record in a script."
             )
-        return TiffImage(labels, axes[-labels.ndim :], size, image.unit)
+        return labels, TiffImage(labels, axes[-labels.ndim :], size, image.unit)
 
 
 def _check_for_script(path: str, entries: tuple[Entry, ...]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 # Pixels of one plane that are enough for percentiles.
 _ENOUGH_PIXELS = 2**18
 
-Kind = Literal["display", "percentiles", "full", "window"]
+Kind = Literal["display", "data", "percentiles", "full", "window"]
 
 
 @dataclass(frozen=True, slots=True)
 class IntensityMapping:
     """A rule for contrast limits, the same for all planes of an image.
 
-    Make one with `display`, `percentiles`, `full` or `window`.
+    Make one with `display`, `data`, `percentiles`, `full` or `window`.
 
     Parameters
     ----------
-    kind : {"display", "percentiles", "full", "window"}
+    kind : {"display", "data", "percentiles", "full", "window"}
         The rule.
     low, high : float
         Percentiles of "percentiles", limits of "window"; else without meaning.
@@ -46,10 +46,10 @@ class IntensityMapping:
     high: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("display", "percentiles", "full", "window"):
+        if self.kind not in get_args(Kind):
             raise ValueError(
-                f"{self.kind!r} is no intensity mapping: choose display, percentiles, "
-                "full or window."
+                f"{self.kind!r} is no intensity mapping: choose one of "
+                f"{', '.join(get_args(Kind))}."
             )
         if self.kind == "percentiles" and not 0 <= self.low < self.high <= 100:
             raise ValueError(
@@ -68,6 +68,11 @@ class IntensityMapping:
     def display(cls) -> Self:
         """As the viewer shows it: the layer's contrast limits."""
         return cls("display")
+
+    @classmethod
+    def data(cls) -> Self:
+        """As `napari_sam.image.data_limits`: 8 bits as they are, else percentiles."""
+        return cls("data")
 
     @classmethod
     def percentiles(
@@ -127,6 +132,7 @@ class IntensityMapping:
                 part.append(
                     self._reduced(plane if channels == 1 else plane[..., number])
                 )
+            del plane  # before the next one is read
         return for_channels([self._range(np.concatenate(part)) for part in parts])
 
     def _reduced(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -139,7 +145,7 @@ class IntensityMapping:
         return values[::step, ::step].reshape(-1, 1, *values.shape[2:])
 
     def _range(self, values: NDArray[Any]) -> tuple[float, float]:
-        if (self.low, self.high) == PERCENTILES:
+        if self.kind == "data":
             return data_limits(values)
         finite = values[np.isfinite(values)].astype(np.float64)
         if not finite.size:

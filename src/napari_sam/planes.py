@@ -143,23 +143,32 @@ class PlaneReader:
         self._check_index(at)
         if not self.channels:
             return self._read(self.levels, at, enough)
-        planes = []
-        for channel in self.channels:
-            where = list(at)
-            if channel.axis is not None:
-                if isinstance(at[channel.axis], slice):
-                    raise ValueError(
-                        "The channel axis is displayed as rows or columns: show "
-                        "other axes, or choose no channels."
-                    )
-                where[channel.axis] = channel.index
-            planes.append(self._read(channel.levels, tuple(where), enough))
-        if len(planes) == 1:
-            return planes[0]
-        planes = _of_one_size(planes)
-        missing = _MOST_CHANNELS - len(planes)
-        planes += [np.zeros_like(planes[0])] * missing
-        return np.stack(planes, axis=-1)
+        if len(self.channels) == 1:
+            return self._read_channel(self.channels[0], at, enough)
+        sides = [
+            _plane_sides(_level(c.levels, at, enough).shape, at) for c in self.channels
+        ]
+        shape = tuple(min(side) for side in zip(*sides, strict=True))
+        kind = np.result_type(*(c.levels[0].dtype for c in self.channels))
+        colours = np.zeros((*shape, _MOST_CHANNELS), kind)
+        for number, channel in enumerate(self.channels):
+            plane = self._read_channel(channel, at, enough)
+            colours[..., number] = _of_size(plane, shape)
+            del plane  # before the next one is read
+        return colours
+
+    def _read_channel(
+        self, channel: Channel, at: PlaneIndex, enough: int | None
+    ) -> NDArray[Any]:
+        where = list(at)
+        if channel.axis is not None:
+            if isinstance(at[channel.axis], slice):
+                raise ValueError(
+                    "The channel axis is displayed as rows or columns: show other "
+                    "axes, or choose no channels."
+                )
+            where[channel.axis] = channel.index
+        return self._read(channel.levels, tuple(where), enough)
 
     def _check_index(self, at: PlaneIndex) -> None:
         for axis, (size, entry) in enumerate(zip(self.shape, at, strict=True)):
@@ -172,11 +181,7 @@ class PlaneReader:
     def _read(
         self, levels: Sequence[Any], at: PlaneIndex, enough: int | None
     ) -> NDArray[Any]:
-        level = levels[0]
-        if enough is not None:
-            for smaller in levels[1:]:
-                if max(_plane_sides(smaller.shape, at)) >= enough:
-                    level = smaller
+        level = _level(levels, at, enough)
         full = levels[0].shape
         where = tuple(
             entry
@@ -208,15 +213,23 @@ class PlaneReader:
             yield self.read(tuple(where), _SAMPLED_SIDE)
 
 
-def _of_one_size(planes: list[NDArray[Any]]) -> list[NDArray[Any]]:
-    """Planes of different levels at the pixels of the smallest."""
-    rows, cols = (min(plane.shape[axis] for plane in planes) for axis in (0, 1))
-    return [
-        plane[np.ix_(_middles(plane.shape[0], rows), _middles(plane.shape[1], cols))]
-        if plane.shape != (rows, cols)
-        else plane
-        for plane in planes
-    ]
+def _level(levels: Sequence[Any], at: PlaneIndex, enough: int | None) -> Any:
+    """The smallest level whose planes have enough pixels along their longer side."""
+    level = levels[0]
+    for smaller in levels[1:]:
+        if enough is not None and max(_plane_sides(smaller.shape, at)) >= enough:
+            level = smaller
+    return level
+
+
+def _of_size(plane: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """A plane at fewer pixels, those in the middle of equal parts."""
+    if plane.shape == shape:
+        return plane
+    rows, cols = (
+        _middles(have, want) for have, want in zip(plane.shape, shape, strict=True)
+    )
+    return plane[np.ix_(rows, cols)]
 
 
 def _middles(size: int, count: int) -> NDArray[np.intp]:

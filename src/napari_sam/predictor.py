@@ -72,6 +72,10 @@ class Embedding:
         size = int(tokens.shape[0] ** 0.5)
         return tokens.T.reshape(1, -1, size, size)
 
+    def half(self) -> NDArray[np.float16]:
+        """The encoder's output in half precision, (1, C, S, S), to be kept."""
+        return self.image_embedding.half().cpu().numpy()
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -192,16 +196,32 @@ class Predictor:
         """
         pixels = to_uint8(plane, contrast_limits)
         shape = full_shape(pixels, plane_shape)
+        values = self._fit(shape).pixel_values(pixels).to(self.device)
+        encoded = self.model.get_image_embeddings(values)
+        return self.restore(encoded, shape, plane_key(pixels))
+
+    @torch.inference_mode()
+    def restore(
+        self, image_embedding: Any, shape: tuple[int, int], key: str
+    ) -> Embedding:
+        """Make an embedding of what the encoder gave for a plane before.
+
+        Parameters
+        ----------
+        image_embedding : Tensor or ndarray
+            (1, C, S, S), as `Embedding.image_embedding` or `Embedding.half`.
+        shape : tuple of int
+            (H, W) of the plane.
+        key : str
+            The embedding's `plane_key`.
+        """
+        encoded = torch.as_tensor(image_embedding).to(self.device, torch.float32)
+        terms = self._decoder.prepare(encoded)
+        return Embedding(terms, self._fit(shape), self.key, key)
+
+    def _fit(self, shape: tuple[int, int]) -> Frame:
         encoder = self.model.prompt_encoder
-        frame = Frame.fit(shape, encoder.image_size, encoder.mask_size, self.family)
-        values = frame.pixel_values(pixels).to(self.device)
-        embedding = self.model.get_image_embeddings(values)
-        return Embedding(
-            terms=self._decoder.prepare(embedding),
-            frame=frame,
-            model_key=self.key,
-            plane_key=plane_key(pixels),
-        )
+        return Frame.fit(shape, encoder.image_size, encoder.mask_size, self.family)
 
     def predict(
         self,

@@ -80,16 +80,15 @@ def add_entries(
     for label, before in earlier.items():
         objects[str(label)] = list(before)
     for entry in entries:
-        label, region = entry["label"], entry["region"]
-        if not (
-            _part(labels, region, label).any() or label in entry.get("replaced", ())
-        ):
+        # Ids that come from an array are no plain numbers.
+        label, region = int(entry["label"]), entry["region"]
+        replaced = [int(other) for other in entry.get("replaced", ())]
+        if not (label in replaced or _part(labels, region, label).any()):
             continue  # whether it was undone could not be told
+        made = {**entry, "label": label, "replaced": replaced}
         hashed = checksum(labels, label, region)
-        objects[str(entry["label"])].append(
-            {"commit": number, **entry, "checksum": hashed}
-        )
-    return {**record, "objects": {la: made for la, made in objects.items() if made}}
+        objects[str(label)].append({"commit": number, **made, "checksum": hashed})
+    return {**record, "objects": {la: steps for la, steps in objects.items() if steps}}
 
 
 def present(record: Record, labels: NDArray[Any]) -> Record:

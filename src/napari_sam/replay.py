@@ -62,8 +62,8 @@ def describe(request: Request, result: Result, number: int) -> Entry:
         "intensity": {**asdict(intensity), "limits": _plain(result.limits)},
         "channels": [
             {
-                "axis": c.axis,
-                "index": c.index,
+                "axis": None if c.axis is None else int(c.axis),
+                "index": int(c.index),
                 "own": c.levels[0] is request.view.reader.levels[0],
             }
             for c in request.view.reader.channels
@@ -78,12 +78,13 @@ def describe(request: Request, result: Result, number: int) -> Entry:
                 prompts.items() if isinstance(prompts, dict) else [("", prompts)]
             )
         },
-        "scores": [asdict(score) for score in scores],
+        "scores": [{**asdict(s), "score": float(s.score)} for s in scores],
         "slices": [min(slices), max(slices)] if slices else None,
     }
     if stack is not None:
         entry["axis"] = stack.stack.axis
-        entry["options"] = asdict(stack.options)
+        options = asdict(stack.options)
+        entry["options"] = {name: float(value) for name, value in options.items()}
     return entry
 
 

@@ -105,4 +105,4 @@ class Stack:
 
     def contrast_limits(self) -> ContrastLimits | None:
         """Limits for all planes alike, from a sample of the whole volume."""
-        return IntensityMapping.percentiles().limits(self.reader, self.at(0), None)
+        return IntensityMapping.data().limits(self.reader, self.at(0), None)

@@ -40,7 +40,8 @@ def balls(shape: tuple[int, ...] = SHAPE) -> np.ndarray:
 
 def is_sentence(text: str) -> bool:
     """Of ours, not of a library."""
-    return text[0].isupper() and text.endswith((".", ".)")) and "\n" not in text
+    begins = text[0].isupper() or text[0].isdigit()
+    return begins and text.endswith((".", ".)")) and "\n" not in text
 
 
 def affine(layer: Layer) -> np.ndarray:
@@ -120,14 +121,21 @@ class User:
             self.other = viewer.add_image(255 - balls(), name="dark", **other)
         theirs = np.zeros(SHAPE, np.int32)
         theirs[1:4, 5:9, 5:20] = 3
-        self.know(viewer.add_labels(theirs, name="theirs", scale=(2, 1, 1)))
         fine = np.zeros((40, 50), np.uint8)
         fine[10:20, 10:20] = 7
-        self.know(viewer.add_labels(fine, name="fine", scale=(0.6, 0.5)))
-        self.points = viewer.add_points(ndim=3, name="their points", scale=(2, 1, 1))
-        self.shapes = viewer.add_shapes(ndim=2, name="their shapes")
+        some = self.rng.random(4) < 0.5  # each layer takes time to add
+        if some[0]:
+            self.know(viewer.add_labels(theirs, name="theirs", scale=(2, 1, 1)))
+        if some[1]:
+            self.know(viewer.add_labels(fine, name="fine", scale=(0.6, 0.5)))
+        if some[2]:
+            viewer.add_points(ndim=3, name="their points", scale=(2, 1, 1))
+        if some[3]:
+            viewer.add_shapes(ndim=2, name="their shapes")
         viewer.dims.set_point(0, 4)
         self.session = SamSession(viewer, MODELS[0])
+        if self.rng.random() < 0.7:
+            self.session.image_layer = self.volume
         self.session.new_prompt_layers()
 
     # -- helpers ---------------------------------------------------------------
@@ -147,7 +155,7 @@ class User:
         seen = {}
         for layer in self.viewer.layers:
             about = (
-                *(layer.name, layer.visible, layer.editable),
+                *(layer.name, layer.visible),
                 *(tuple(layer.scale), tuple(layer.translate)),
             )
             if isinstance(layer, Points | Shapes):
@@ -193,11 +201,27 @@ class User:
 
     def act(self) -> None:
         names = [name for name in dir(self) if name.startswith("do_")]
-        # Work on objects comes as often as everything else together.
-        main = ["do_preview", "do_commit", "do_draw", "do_stack", "do_draw"]
-        name = self.pick(main if self.rng.random() < 0.5 else names)
+        # Half of the time they do what makes sense, so that there is work to spoil.
+        name = self.next_step() if self.rng.random() < 0.5 else self.pick(names)
         self.done.append(name)
         getattr(self, name)()
+
+    def next_step(self) -> str:
+        last = self.done[-1] if self.done else ""
+        if self.session.result is not None:
+            return "do_commit"
+        if self.questions:
+            return "do_deliver_late"
+        if self.walks:
+            return "do_end_a_walk"
+        if last == "do_draw":
+            asks = ("do_preview", "do_stack", "do_ask_for_later", "do_begin_a_walk")
+            return str(self.pick(asks))
+        if last == "do_commit":
+            return str(self.pick(["do_undo", "do_go_back", "do_refine", "do_draw"]))
+        if last in ("do_go_back", "do_refine"):
+            return str(self.pick(["do_preview", "do_stack"]))
+        return "do_draw" if self.rng.random() < 0.8 else "do_go_to_the_middle"
 
     def finish(self) -> None:
         for number in range(len(self.walks)):
@@ -479,12 +503,14 @@ class User:
             session.each_prompt_an_object = not session.each_prompt_an_object
         else:
             labels = self.pick(self.histories)
-            labels.preserve_labels = not labels.preserve_labels
+            if labels is not None:
+                labels.preserve_labels = not labels.preserve_labels
 
 
-@pytest.mark.parametrize("seed", range(0, 200, 20))
+@pytest.mark.parametrize("seed", range(0, 200, 50))
 def test_no_sequence_of_actions_fails_or_changes_what_is_not_ours(seed: int) -> None:
-    for number in range(seed, seed + 20):
+    succeeded: set[str] = set()
+    for number in range(seed, seed + 50):
         user = User(np.random.default_rng(number))
         user.check()
         try:
@@ -495,19 +521,9 @@ def test_no_sequence_of_actions_fails_or_changes_what_is_not_ours(seed: int) -> 
         except Exception as error:
             error.add_note(f"seed {number}: {', '.join(user.done)}")
             raise
-
-
-def test_the_sequences_reach_what_they_are_to_test() -> None:
-    done = []
-    for number in range(40):
-        user = User(np.random.default_rng(1000 + number))
-        for _ in range(ACTIONS):
-            user.act()
-        user.finish()
-        done += user.done
-    succeeded = {name for name in done if not name.endswith("(refused)")}
-    every = {name for name in dir(User) if name.startswith("do_")}
-    assert every <= succeeded
+        succeeded.update(user.done)
+    # Else nothing would have been tested; refusals are written down as such.
+    assert {name for name in dir(User) if name.startswith("do_")} <= succeeded
 
 
 # -- the widget ----------------------------------------------------------------

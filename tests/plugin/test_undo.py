@@ -17,7 +17,10 @@ from napari_sam.plugin.session import SamSession
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, draw
 
 SHAPE = (9, 40, 50)
-thorough = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(
+    max_examples=settings.default.max_examples // 2,  # of whatever profile
+    suppress_health_check=[HealthCheck.too_slow],
+)
 
 
 def two_balls() -> np.ndarray:
@@ -398,7 +401,9 @@ def prompt(session: SamSession, kind: str, own: bool) -> Any:
     if own:
         layer = session.points_layer if points else session.shapes_layer
     elif points:
-        layer = session.viewer.add_points(ndim=3, features={"polarity": np.array([], int)})
+        layer = session.viewer.add_points(
+            ndim=3, features={"polarity": np.array([], int)}
+        )
         session.points_layer = layer
     else:
         layer = session.viewer.add_shapes(ndim=3)
@@ -516,3 +521,41 @@ def test_objects_of_other_views_are_undone_in_any_view(order: tuple[int, ...]) -
     assert not labels.data.any()
     labels.redo()
     np.testing.assert_array_equal(labels.data, after)
+
+
+def test_the_sliders_go_back_to_the_object_when_the_viewer_got_more_axes() -> None:
+    session = session_on(PLAIN)
+    draw(session, FIRST)
+    session.preview()
+    session.commit()
+    dims = session.viewer.dims
+    session.viewer.add_image(np.zeros((3, *SHAPE)), contrast_limits=(0, 1))
+    dims.set_current_step(0, 1)
+    dims.set_current_step(1, 0)
+    session.image_layer = session.viewer.layers["balls"]
+    session.previous_object()
+    # Fails: `Corrections.go_back` aligns the sliders on the left, not on the right.
+    assert dims.current_step[:2] == (1, 4)
+    assert session.preview() is not None
+
+
+def test_numbers_in_a_feature_called_polarity_keep_their_meaning() -> None:
+    session = session_on()
+    points = session.viewer.add_points(
+        [[4, 15, 20], [4, 12, 22]], features={"polarity": [1, 0]}
+    )
+    session.points_layer = points
+    session.set_polarity(False)
+    points.add([4, 18, 18])
+    assert list(points.features["polarity"]) == ["positive", "negative", "negative"]
+
+
+def test_labels_with_an_axis_that_the_viewer_had_not_yet_are_refused() -> None:
+    session = session_on()
+    draw(session, FIRST)
+    session.preview()
+    later = session.viewer.add_labels(np.zeros((9, *SHAPE), np.int32))
+    session.labels_layer = later
+    with pytest.raises(ValueError, match="segment the object again"):
+        session.commit()
+    assert not later.data.any()

@@ -80,10 +80,7 @@ class Corrections:
         self._used.restore(last.question.prompts)
         self.picked = None
         self.revision = Revision(last.labels, last.ids, last)
-        dims = self._viewer.dims
-        for axis, position in enumerate(last.question.sliders.point):
-            if axis < dims.ndim and axis not in dims.displayed:
-                dims.set_point(axis, position)
+        last.question.sliders.restore(self._viewer.dims)
         return last
 
     def give_up(self) -> None:

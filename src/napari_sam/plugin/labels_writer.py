@@ -157,8 +157,6 @@ def plan(
     replaced: Collection[int],
 ) -> tuple[Changes, int]:
     """What changes in the labels, and how many pixels lie outside of them."""
-    if labels.preserve_labels and policy == "overwrite":
-        policy = "keep"  # as napari's own brush
     placed = [part for piece in pieces for part in grid.place(piece)]
     outside = sum(grid.outside(piece) for piece in pieces)
     return plan_changes(labels.data, placed, ids, policy, replaced), outside

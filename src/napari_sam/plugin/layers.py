@@ -53,15 +53,28 @@ class Sliders:
         Position along each axis of the viewer.
     units : tuple or None
         Unit of each axis, where the viewer has one.
+    order : tuple of int
+        Of the axes; the last two are displayed.
     """
 
     point: tuple[float, ...]
     units: tuple[Any, ...] | None
+    order: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, dims: Dims) -> Self:
         """As they stand now."""
-        return cls(tuple(map(float, dims.point)), getattr(dims, "units", None))
+        point = tuple(map(float, dims.point))
+        return cls(point, getattr(dims, "units", None), tuple(dims.order))
+
+    def restore(self, dims: Dims) -> None:
+        """Show the same axes and slice again; axes are aligned on the right."""
+        if len(self.order) == dims.ndim:
+            dims.order = self.order
+        shift = dims.ndim - len(self.point)
+        for axis, position in enumerate(self.point):
+            if axis + shift >= 0 and axis + shift not in dims.displayed:
+                dims.set_point(axis + shift, position)
 
 
 def displayed_plane(layer: Image | Labels, dims: Dims) -> DisplayedPlane:
@@ -105,7 +118,8 @@ def displayed_plane(layer: Image | Labels, dims: Dims) -> DisplayedPlane:
 
 
 def _kind(layer: Layer) -> str:
-    return f"The {type(layer).__name__.lower()}"
+    kind = type(layer).__name__.lower()
+    return f"The {kind} layer" if kind.endswith("s") else f"The {kind}"
 
 
 def nearest(position: float) -> int:
@@ -161,8 +175,14 @@ def grid_between(labels: Layer, image: Layer, sliders: Sliders) -> LabelGrid:
     ------
     ValueError
         When the slider stands outside the labels along an axis that only they have,
-        or such an axis is mixed with others.
+        such an axis is mixed with others, or the viewer had no slider for it.
     """
+    for layer in (labels, image):
+        if layer.ndim > len(sliders.point):
+            raise ValueError(
+                f"{_kind(layer)} {layer.name!r} has more axes than the viewer had: "
+                "segment the object again."
+            )
     shared = min(labels.ndim, image.ndim)
     there, here = world_affine(labels, sliders), world_affine(image, sliders)
     extra = _extra_index(labels, there, labels.ndim - shared, sliders)

@@ -16,6 +16,7 @@ from napari_sam.plugin.labels_writer import (
     write,
 )
 from napari_sam.plugin.provenance import earlier_entries, entries_of, note
+from napari_sam.requests import StackRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
+    from napari_sam.label_grid import LabelGrid
     from napari_sam.plugin.questions import Question
     from napari_sam.requests import Result
 
@@ -79,7 +81,8 @@ class Target:
         """
         labels = self.present_layer
         if labels is not None:
-            check_target(labels, question.image, question.at, question.sliders)
+            grid = check_target(labels, question.image, question.at, question.sliders)
+            _check_walk(labels, grid, question)
             check_ids(labels, self._choose_ids(labels, question, question.numbers)[0])
 
     def write(self, question: Question, result: Result) -> tuple[Labels, Written]:
@@ -97,14 +100,18 @@ class Target:
             labels = self.layer = new_labels(self._viewer, question.image, skip)
             self._ids.remember(labels, 0)
         grid = check_target(labels, question.image, question.at, question.sliders)
+        _check_walk(labels, grid, question)
         numbers = sorted({piece.number for piece in result.pieces})
         ids, replaced = self._choose_ids(labels, question, numbers)
         check_ids(labels, ids)
-        changes, outside = plan(labels, grid, result.pieces, ids, self.policy, replaced)
+        policy = self.policy
+        if labels.preserve_labels and policy == "overwrite":
+            policy = "keep"  # as napari's own brush
+        changes, outside = plan(labels, grid, result.pieces, ids, policy, replaced)
         if len(changes.values):
             earlier = earlier_entries(labels, set(ids.values()))
             entries = entries_of(
-                question, result, ids, changes, grid, labels, self.policy, replaced
+                question, result, ids, changes, grid, labels, policy, replaced
             )
             write(labels, changes)
             note(labels, entries, earlier)
@@ -143,3 +150,15 @@ class Target:
                 ids[number] = new
                 new += not self.use_selected_label
         return ids, {known[number] for number in ids if number in known}
+
+
+def _check_walk(labels: Labels, grid: LabelGrid, question: Question) -> None:
+    """Refuse labels without the axis that a stack is walked along."""
+    request = question.request
+    if isinstance(request, StackRequest):
+        axis = request.stack.axis
+        if axis < grid.image_ndim - grid.shared:
+            raise ValueError(
+                f"The labels {labels.name!r} lack axis {axis} of the image, which the "
+                "objects are followed along: choose '(new layer)' or other labels."
+            )
