@@ -28,5 +28,5 @@ for label, (entry, *_) in record["objects"].items():
     model, score = entry["model"]["name"], entry["scores"][0]["score"]
     print(f"label {label}: {model}, score {score:.2f}, {entry['prompts']}")
 
-labels = ns.replay_record(record, coins())
+labels = ns.replay(record, coins())
 print("the same labels again:", np.array_equal(labels, session.labels_layer.data))

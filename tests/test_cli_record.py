@@ -359,6 +359,6 @@ def test_replays_that_are_refused(
 def test_a_record_replays_in_a_script(record: Path, stack: Path, world: World) -> None:
     content = ns.read_record(record)
     kept = copy.deepcopy(content)
-    labels = ns.replay_record(content, tifffile.imread(stack), world)
+    labels = ns.replay(content, tifffile.imread(stack), world)
     assert_array_equal(labels, BALL + 2 * SMALL)
     assert content == kept

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+from napari_sam.image import to_uint8
 from napari_sam.planes import Channel, PlaneReader
 
 if TYPE_CHECKING:
@@ -280,3 +281,20 @@ def test_samples_of_pyramids_come_from_a_reduced_level() -> None:
     assert [plane.max() for plane in PlaneReader(levels).sample((0, FULL, FULL))] == [
         1
     ] * 4
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("limits", [None, (10.0, 60.0)])
+def test_planes_of_8_bits_are_mapped_channel_by_channel(
+    count: int, limits: tuple[float, float] | None, rng: np.random.Generator
+) -> None:
+    image = rng.integers(0, 90, (4, 3, 12, 15)).astype(np.uint16)
+    channels = [Channel((image,), 1, index) for index in range(count)]
+    reader = PlaneReader((image,), channels=channels)
+    at = (2, 0, slice(None), slice(None))
+    given = limits
+    if limits is not None and count > 1:
+        given = (limits, (0.0, 50.0), (0.0, 1.0))
+    np.testing.assert_array_equal(
+        reader.read_uint8(at, None, given), to_uint8(reader.read(at), given)
+    )

@@ -176,7 +176,7 @@ def test_8_bit_images_as_they_are_displayed(
 @pytest.mark.parametrize(
     ("intensity", "words"),
     [
-        (ns.IntensityMapping.percentiles(), ()),
+        (ns.IntensityMapping.data(), ()),
         (ns.IntensityMapping.full(), ("--full-range",)),
         (ns.IntensityMapping.window(300, 500), ("--window", "300,500")),
     ],

@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
 from napari_sam.cache import EmbeddingCache
-from napari_sam.image import to_uint8
+from napari_sam.image import plane_key, to_uint8
 from napari_sam.masks import Patch, mask_to_window
 from napari_sam.predictor import Prediction, Predictor
 from napari_sam.preprocessing import Frame
@@ -60,7 +60,13 @@ class World(Predictor):
         assert plane_shape in (None, pixels.shape[:2])
         self.seen.append(pixels)
         gray = pixels.max(axis=-1) if pixels.ndim == 3 else pixels
-        return SimpleNamespace(pixels=gray, shape=gray.shape, nbytes=1)
+        return SimpleNamespace(
+            pixels=gray,
+            shape=gray.shape,
+            nbytes=1,
+            model_key=self.key,
+            plane_key=plane_key(gray),
+        )
 
     def predict_batch(
         self, embedding: Any, prompts: Sequence[Prompt], **_: Any

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_sam.predictor import Embedding, Prediction, Predictor
     from napari_sam.prompts import Prompt
     from napari_sam.record import read_record, write_record
-    from napari_sam.replay import replay as replay_record
+    from napari_sam.replaying import replay as replay
     from napari_sam.volume import PropagationOptions, VolumeResult
     from napari_sam.weights import WeightsError
 
@@ -47,13 +47,11 @@ _HOMES = {
     "list_models": "models",
     "load_model": "loading",
     "read_record": "record",
-    "replay_record": "replay",
+    "replay": "replaying",
     "segment": "api",
     "segment_volume": "api",
     "write_record": "record",
 }
-# Under its own name it would stand where its module does.
-_NAMES = {"replay_record": "replay"}
 
 __all__ = [
     "Embedding",
@@ -74,7 +72,7 @@ __all__ = [
     "list_models",
     "load_model",
     "read_record",
-    "replay_record",
+    "replay",
     "segment",
     "segment_volume",
     "write_record",
@@ -89,7 +87,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = import_module(f"{__name__}.{_HOMES[name]}")
-    return getattr(home, _NAMES.get(name, name))
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -181,8 +181,7 @@ def stack_request(
     axis : int
         The axis that is walked along.
     brightness : IntensityMapping or array-like, optional
-        A rule for contrast limits, or the limits; percentiles of a sample of the
-        volume when None.
+        A rule for contrast limits, or the limits; `IntensityMapping.data` when None.
     rgb : bool, optional
         The last axis is colour; when None, of 3 or 4 as the fourth axis it is.
     options : PropagationOptions, optional
@@ -199,7 +198,7 @@ def stack_request(
     stack = Stack(data, axis, rgb=rgb)
     plan = check_prompts(prompts, stack)
     if brightness is None:
-        brightness = IntensityMapping.percentiles()
+        brightness = IntensityMapping.data()
     view = _view(stack.reader, brightness)
     return StackRequest(view, stack, plan, options or PropagationOptions())
 

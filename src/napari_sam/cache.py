@@ -7,6 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.image import full_shape, plane_key, to_uint8
+from napari_sam.refinement import Answers
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -22,6 +23,8 @@ DEFAULT_MAX_BYTES = 2**29
 
 class EmbeddingCache:
     """Embeddings by the content of their plane and the model that made them.
+
+    Answers to the first clicks on an object are kept beside them, in `answers`.
 
     Content as the key makes stale entries impossible: an edited image, another
     contrast, another model or another shape of the whole plane asks for another
@@ -41,6 +44,7 @@ class EmbeddingCache:
     ) -> None:
         self.max_bytes = max_bytes
         self.disk = disk
+        self.answers = Answers()
         self._entries: OrderedDict[_Key, Embedding] = OrderedDict()
         self._lock = Lock()
 

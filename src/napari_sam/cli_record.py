@@ -55,7 +55,7 @@ def make_record(
     """
     from napari_sam import __version__
     from napari_sam.label_grid import LabelGrid
-    from napari_sam.replay import describe
+    from napari_sam.replaying import describe
 
     path = Path(image).resolve()
     shared: Entry = {
@@ -141,7 +141,7 @@ class Recorded:
         ValueError
             When image or model are not those of the record.
         """
-        from napari_sam.replay import replay
+        from napari_sam.replaying import replay
 
         whole = read_tiff(self.image)
         image = whole.select(**self.indices)
@@ -200,7 +200,7 @@ def _check_for_script(path: str, entries: tuple[Entry, ...]) -> None:
     if pyramid or any(not c["own"] for entry in entries for c in entry["channels"]):
         raise ValueError(
             f"{path} was made on an image pyramid or on channels of several layers: "
-            "replay it in a script, with napari_sam.replay_record."
+            "replay it in a script, with napari_sam.replay."
         )
 
 

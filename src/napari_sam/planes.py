@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.image import to_uint8
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -145,10 +147,7 @@ class PlaneReader:
             return self._read(self.levels, at, enough)
         if len(self.channels) == 1:
             return self._read_channel(self.channels[0], at, enough)
-        sides = [
-            _plane_sides(_level(c.levels, at, enough).shape, at) for c in self.channels
-        ]
-        shape = tuple(min(side) for side in zip(*sides, strict=True))
+        shape = self._common_shape(at, enough)
         kind = np.result_type(*(c.levels[0].dtype for c in self.channels))
         colours = np.zeros((*shape, _MOST_CHANNELS), kind)
         for number, channel in enumerate(self.channels):
@@ -156,6 +155,38 @@ class PlaneReader:
             colours[..., number] = _of_size(plane, shape)
             del plane  # before the next one is read
         return colours
+
+    def read_uint8(
+        self, at: PlaneIndex, enough: int | None, limits: ContrastLimits | None
+    ) -> NDArray[np.uint8]:
+        """Read one plane as `to_uint8` maps it, holding one channel at a time.
+
+        Parameters
+        ----------
+        at, enough : tuple, int
+            See `read`.
+        limits : tuple or None
+            Contrast limits, see `napari_sam.image.to_uint8`.
+        """
+        if len(self.channels) < 2 or limits is None:
+            return to_uint8(self.read(at, enough), limits)
+        self._check_index(at)
+        shape = self._common_shape(at, enough)
+        pairs = np.broadcast_to(np.asarray(limits, float), (_MOST_CHANNELS, 2))
+        colours = np.zeros((*shape, _MOST_CHANNELS), np.uint8)
+        for number, channel in enumerate(self.channels):
+            plane = _of_size(self._read_channel(channel, at, enough), shape)
+            low, high = pairs[number]
+            colours[..., number] = to_uint8(plane, (float(low), float(high)))
+            del plane  # before the next one is read
+        return colours
+
+    def _common_shape(self, at: PlaneIndex, enough: int | None) -> tuple[int, ...]:
+        """(H, W) of the smallest of the levels that the channels are read from."""
+        sides = [
+            _plane_sides(_level(c.levels, at, enough).shape, at) for c in self.channels
+        ]
+        return tuple(min(side) for side in zip(*sides, strict=True))
 
     def _read_channel(
         self, channel: Channel, at: PlaneIndex, enough: int | None

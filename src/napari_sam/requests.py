@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_sam.masks import mask_to_window, won_masks
 from napari_sam.painting import Piece
+from napari_sam.refinement import answer
 from napari_sam.volume import VolumeResult, assemble, propagate
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from napari_sam.planes import ContrastLimits, PlaneIndex, PlaneReader
     from napari_sam.predictor import Prediction, Predictor
     from napari_sam.prompts import Prompt
+    from napari_sam.refinement import Size
     from napari_sam.stack import Stack
     from napari_sam.volume import ObjectPrompts, PropagationOptions, SliceResult
 
@@ -92,7 +94,7 @@ class Result:
         return min(scores, default=0.0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class View:
     """What of an image the model sees.
 
@@ -127,11 +129,14 @@ class SliceRequest:
         Index of the plane.
     prompts : dict
         {object number: Prompt}.
+    size : {"small", "medium", "large"}, optional
+        Which of several candidates is meant; the best scored when None.
     """
 
     view: View
     at: PlaneIndex
     prompts: dict[int, Prompt]
+    size: Size | None = None
 
     def run(
         self, predictor: Predictor, cache: EmbeddingCache
@@ -142,21 +147,29 @@ class SliceRequest:
         limits = self.view.limits(self.at)
         embedding = cache.embed(
             predictor,
-            reader.read(self.at, predictor.input_size),
-            limits,
+            reader.read_uint8(self.at, predictor.input_size, limits),
             plane_shape=reader.plane_shape(self.at),
         )
         yield Progress("Segmenting", 0, 0)
-        answers = predictor.predict_batch(embedding, list(self.prompts.values()))
+        prompts = list(self.prompts.values())
+        found = answer(predictor, embedding, prompts, self.size, cache.answers)
+        return self.finish(predictor, limits, found)
+
+    def finish(
+        self,
+        predictor: Predictor,
+        limits: ContrastLimits | None,
+        predictions: Sequence[Prediction],
+    ) -> Result:
+        """Settle overlaps and cut the objects out."""
         numbers = list(self.prompts)
         scores: dict[int, tuple[Score, ...]] = {
-            number: (Score(None, answer.score, answer.method),)
-            for number, answer in zip(numbers, answers, strict=True)
+            number: (Score(None, prediction.score, prediction.method),)
+            for number, prediction in zip(numbers, predictions, strict=True)
         }
-        patches = [answer.patch for answer in answers]
-        pieces = cut_out(numbers, self.at, patches)
+        pieces = cut_out(numbers, self.at, [p.patch for p in predictions])
         return Result(
-            tuple(pieces), scores, predictor, limits, predictions=tuple(answers)
+            tuple(pieces), scores, predictor, limits, predictions=tuple(predictions)
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_sam.image import full_shape, to_uint8
+from napari_sam.image import full_shape, plane_key, to_uint8
 from napari_sam.plugin.session import SamSession
 from napari_sam.predictor import Prediction, Predictor
 from napari_sam.prompts import Prompt
@@ -38,7 +38,13 @@ class BrightPredictor(Predictor):
             index = np.arange(size) * count // size
             pixels = pixels.take(index, axis)
         gray = pixels.max(axis=-1) if pixels.ndim == 3 else pixels
-        return SimpleNamespace(pixels=gray, shape=gray.shape, nbytes=1)
+        return SimpleNamespace(
+            pixels=gray,
+            shape=gray.shape,
+            nbytes=1,
+            model_key=self.key,
+            plane_key=plane_key(gray),
+        )
 
     def predict_batch(
         self, embedding: Any, prompts: Sequence[Prompt], **_: Any

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.picking import Picked
     from napari_sam.plugin.questions import Revision
     from napari_sam.prompts import Prompt
+    from napari_sam.refinement import Size
     from napari_sam.requests import Request, View
     from napari_sam.volume import PropagationOptions
 
@@ -45,6 +46,8 @@ class Asked:
         Each prompt is an object of its own.
     model : object
         What is to answer.
+    size : {"small", "medium", "large"} or None
+        Which of several candidates is meant.
     picked : Picked, optional
         An object of a labels layer that is refined.
     revision : Revision, optional
@@ -58,6 +61,7 @@ class Asked:
     prompts: Sequence[LayerPrompt]
     each: bool
     model: Any
+    size: Size | None = None
     picked: Picked | None = None
     revision: Revision | None = None
 
@@ -105,7 +109,7 @@ def slice_question(asked: Asked) -> Question | None:
         number: prompt.within(asked.plane.shape)
         for number, prompt in enumerate(objects, start=1)
     }
-    request = SliceRequest(asked.view, asked.plane.at(), prompts)
+    request = SliceRequest(asked.view, asked.plane.at(), prompts, asked.size)
     return asked.question(request, here)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.ndimage import binary_erosion
 
 from napari_sam.masks import window_at
-from napari_sam.plugin.layers import layer_affine, placement
+from napari_sam.plugin.layers import layer_affine, placement, spatial_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +22,16 @@ if TYPE_CHECKING:
 
 _NAME = "SAM preview"
 _MARK = "napari_sam_preview"
-# Sky blue, a colour of none of our prompts.
-_COLOUR = "#56B4E9"
+# Sky blue, a colour of none of our prompts: a tint inside, the outline in full.
+_INSIDE, _OUTLINE = 1, 2
+_COLOURS: dict[int | None, str] = {
+    None: "transparent",
+    0: "transparent",
+    _INSIDE: "#56B4E966",
+    _OUTLINE: "#56B4E9FF",
+}
+# Outlines stay visible on large images: this share of their shorter side.
+_OUTLINE_SHARE = 1 / 500
 
 
 def is_preview(layer: Layer) -> bool:
@@ -56,7 +65,12 @@ class Preview:
     ) -> None:
         """Show the pieces of the plane at `index` of the image."""
         here = [piece for piece in pieces if piece.index == index]
-        origin, crop = _crop(here)
+        side = min(
+            size
+            for size, e in zip(spatial_shape(image), index, strict=True)
+            if isinstance(e, slice)
+        )
+        origin, crop = _crop(here, max(1, round(side * _OUTLINE_SHARE)))
         layer = self.layer
         if layer is not None and layer.ndim != image.ndim:
             # napari 0.6.6 keeps the old transforms when data change their ndim.
@@ -86,11 +100,9 @@ class Preview:
         layer = self._layer = Labels(
             data,
             name=_NAME,
-            opacity=0.6,
+            opacity=1.0,
             metadata={_MARK: True},
-            colormap=DirectLabelColormap(
-                color_dict={None: "transparent", 0: "transparent", 1: _COLOUR}
-            ),
+            colormap=DirectLabelColormap(color_dict=_COLOURS),
             **{**placement(image), "translate": _translate_at(image, first)},
         )
         layer.editable = False
@@ -105,7 +117,9 @@ def _expand(plane: NDArray[Any], index: PlaneIndex) -> NDArray[Any]:
     return plane[tuple(entry if isinstance(entry, slice) else None for entry in index)]
 
 
-def _crop(pieces: Sequence[Piece]) -> tuple[tuple[int, int], NDArray[np.uint8]]:
+def _crop(
+    pieces: Sequence[Piece], width: int
+) -> tuple[tuple[int, int], NDArray[np.uint8]]:
     """First pixel and content of the part of a plane that holds the pieces."""
     if not pieces:
         return (0, 0), np.zeros((1, 1), np.uint8)
@@ -117,7 +131,9 @@ def _crop(pieces: Sequence[Piece]) -> tuple[tuple[int, int], NDArray[np.uint8]]:
     crop = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.uint8)
     for piece in pieces:
         shifted = piece.origin[0] - rows.start, piece.origin[1] - cols.start
-        crop[window_at(shifted, piece.mask.shape)][piece.mask] = 1
+        part = crop[window_at(shifted, piece.mask.shape)]
+        part[piece.mask] = _OUTLINE
+        part[binary_erosion(piece.mask, iterations=width)] = _INSIDE
     return (rows.start, cols.start), crop
 
 

@@ -15,7 +15,7 @@ from napari_sam.record import (
     region_of,
     still_there,
 )
-from napari_sam.replay import describe
+from napari_sam.replaying import describe
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_sam.plugin.image_view import is_view_of
 from napari_sam.plugin.prompt_layers import is_own, restore_prompts
+from napari_sam.requests import SliceRequest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -80,6 +81,21 @@ class Question:
     def numbers(self) -> tuple[int, ...]:
         """The objects that are asked for."""
         return tuple(self.request.prompts)
+
+    def asks_as(self, other: Question) -> bool:
+        """Whether another question on a slice would get the same answer."""
+        mine, theirs = self.request, other.request
+        if not (isinstance(mine, SliceRequest) and isinstance(theirs, SliceRequest)):
+            return False
+        return (
+            (self.image, self.at, self.each, self.revision)
+            == (other.image, other.at, other.each, other.revision)
+            and self.model == other.model
+            and mine.size == theirs.size
+            and mine.view == theirs.view
+            and [_identity(p) for p in self.prompts]
+            == [_identity(p) for p in other.prompts]
+        )
 
     def is_current(self, viewer: ViewerModel) -> bool:
         """Whether the image is there and holds what was asked about."""

@@ -9,6 +9,7 @@ from psygnal import Signal
 from napari_sam.cache import EmbeddingCache
 from napari_sam.models import DEFAULT_MODEL
 from napari_sam.plugin.asking import Asked, slice_question, stack_question
+from napari_sam.plugin.candidates import has_choice, with_next_size
 from napari_sam.plugin.corrections import Corrections
 from napari_sam.plugin.image_view import ChannelChoice, ImageView
 from napari_sam.plugin.layer_prompts import collect_prompts
@@ -18,7 +19,7 @@ from napari_sam.plugin.prompt_layers import add_prompt_layers, set_polarity
 from napari_sam.plugin.provenance import record_of
 from napari_sam.plugin.questions import Committed, Question, UsedPrompts
 from napari_sam.plugin.target import Target
-from napari_sam.requests import StackRequest, run_to_end
+from napari_sam.requests import SliceRequest, StackRequest, run_to_end
 from napari_sam.volume import PropagationOptions
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.questions import Revision
     from napari_sam.predictor import Prediction, Predictor
     from napari_sam.record import Record
+    from napari_sam.refinement import Size
     from napari_sam.requests import Result
     from napari_sam.volume import SliceResult, VolumeResult
 
@@ -64,6 +66,8 @@ class SamSession:
         prompts together describing one.
     propagation : PropagationOptions
         When an object ends on its way through a stack.
+    size : {"small", "medium", "large"} or None
+        Which of several candidates a prompt means; the best scored when None.
     """
 
     changed = Signal()
@@ -78,6 +82,7 @@ class SamSession:
         self.target = Target(viewer)
         self.each_prompt_an_object = False
         self.propagation = PropagationOptions()
+        self.size: Size | None = None
         self._view = ImageView(viewer)
         self.model_choice = ModelChoice(model)
         self._result: Result | None = None
@@ -190,6 +195,27 @@ class SamSession:
         self.target.check(question)
         return question
 
+    def peek_slice(self) -> Question | None:
+        """As `ask_slice`; None when the plane has no prompts or they are answered.
+
+        Raises
+        ------
+        ValueError
+            When image, prompts or target cannot be used; the sentence says why.
+        """
+        question = slice_question(self._gather())
+        if question is None:
+            return None
+        waiting = self._question
+        if (
+            waiting is not None
+            and self.result is not None
+            and waiting.asks_as(question)
+        ):
+            return None
+        self.target.check(question)
+        return question
+
     def ask_stack(self) -> Question:
         """Gather what is needed to follow the objects through the stack.
 
@@ -217,6 +243,7 @@ class SamSession:
             [p for p in prompts if p not in self._used],
             self.each_prompt_an_object,
             self.model,
+            self.size,
             self._corrections.picked,
             self._corrections.revision,
         )
@@ -293,6 +320,29 @@ class SamSession:
         self.adopt(question, run_to_end(question.request.run(self.load(), self.cache)))
         assert self._result is not None
         return self._result.predictions[0]
+
+    def withdraw(self) -> None:
+        """Forget the waiting object; its prompts stay, and may be asked again."""
+        self._forget()
+        self.changed.emit()
+
+    def next_candidate(self) -> None:
+        """Take the next larger of the candidates, or the smallest after the largest.
+
+        The size is what later prompts mean as well, see `size`.
+
+        Raises
+        ------
+        ValueError
+            When no object waits that has several candidates.
+        """
+        question, result = self._question, self.result
+        if question is None or result is None or not has_choice(result):
+            raise ValueError("There are no other candidates for this object.")
+        self._question, self._result = with_next_size(question, result)
+        request = self._question.request
+        self.size = request.size if isinstance(request, SliceRequest) else None
+        self.changed.emit()
 
     def iter_propagate(self) -> Iterator[SliceResult]:
         """Follow the objects through the stack; yields slice results.

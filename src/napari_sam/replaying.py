@@ -81,6 +81,8 @@ def describe(request: Request, result: Result, number: int) -> Entry:
         "scores": [{**asdict(s), "score": float(s.score)} for s in scores],
         "slices": [min(slices), max(slices)] if slices else None,
     }
+    if isinstance(request, SliceRequest):
+        entry["size"] = request.size
     if stack is not None:
         entry["axis"] = stack.stack.axis
         options = asdict(stack.options)
@@ -202,7 +204,8 @@ def _request(
     }
     at = index_from_json(first["plane"])
     if "axis" not in first:
-        return SliceRequest(view, at, {n: p[""] for n, p in prompts.items()})
+        asked = {number: slices[""] for number, slices in prompts.items()}
+        return SliceRequest(view, at, asked, first.get("size"))
     fixed = {
         axis: entry
         for axis, entry in enumerate(at)

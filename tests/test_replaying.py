@@ -19,7 +19,7 @@ from napari_sam.plugin.image_view import ChannelChoice
 from napari_sam.plugin.session import SamSession
 from napari_sam.prompts import Prompt
 from napari_sam.record import add_entries, new_record, region_of, still_there
-from napari_sam.replay import describe, replay
+from napari_sam.replaying import describe, replay
 from napari_sam.requests import SliceRequest, StackRequest, View, run_to_end
 from napari_sam.stack import Stack
 from napari_sam.volume import PropagationOptions
@@ -209,8 +209,9 @@ def test_labels_of_more_and_of_fewer_axes() -> None:
     session = session_on(STACK)
     session.labels_layer = session.viewer.add_labels(np.zeros((40, 50), np.uint8))
     accept(session, FIRST)
-    accept(session, SECOND, stack=True)
     assert_same_again(session, STACK)
+    with pytest.raises(ValueError, match="lack axis 0 of the image"):
+        accept(session, SECOND, stack=True)
 
 
 @pytest.mark.parametrize(
