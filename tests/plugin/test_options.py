@@ -23,6 +23,7 @@ def widget(stack: np.ndarray, bright: BrightPredictor, qtbot: Any) -> Iterator[A
     viewer.add_image(stack, name="balls", contrast_limits=(0, 255))
     viewer.dims.set_current_step(0, 4)
     widget = SamWidget(viewer)
+    widget.live.value = False
     qtbot.addWidget(widget.native)
     widget.session.model = bright
     press(widget.new_prompts)

@@ -31,6 +31,7 @@ def make_widget(qtbot: Any) -> Iterator[Callable[..., SamWidget]]:
 
     def make(viewer: Any = None, model: Any = None) -> SamWidget:
         widget = SamWidget(ViewerModel() if viewer is None else viewer)
+        widget.live.value = False
         if model is not None:
             widget.session.model = model
         made.append(widget)
@@ -48,7 +49,7 @@ def widget(make_widget: Any, bright: Any, stack: np.ndarray) -> SamWidget:
 
 
 def with_a_box(widget: SamWidget, stack: np.ndarray) -> SamWidget:
-    viewer = widget._viewer
+    viewer = widget.session.viewer
     viewer.add_image(stack, name="balls", contrast_limits=(0, 255))
     viewer.dims.set_current_step(0, 4)
     press(widget.new_prompts)
@@ -148,7 +149,7 @@ def test_chosen_layers_are_those_of_the_session(
 def test_the_preview_is_no_target(widget: SamWidget, wait: Any) -> None:
     press(widget.segment_slice)
     wait(widget)
-    assert any(la.name.startswith("SAM preview") for la in widget._viewer.layers)
+    assert any(la.name.startswith("SAM preview") for la in widget.session.viewer.layers)
     assert names(widget.labels_layer) == ["(new layer)"]
 
 
@@ -205,7 +206,7 @@ def test_polarity_buttons_follow_the_chosen_points(
 
 def test_new_prompt_layers_are_ready_to_draw(widget: SamWidget) -> None:
     session = widget.session
-    assert widget._viewer.layers.selection.active is session.shapes_layer
+    assert widget.session.viewer.layers.selection.active is session.shapes_layer
     assert session.shapes_layer is not None
     assert session.points_layer is not None
     assert session.shapes_layer.mode == "add_rectangle"
@@ -218,7 +219,7 @@ def test_new_prompt_layers_are_ready_to_draw(widget: SamWidget) -> None:
 
 
 def test_segment_look_accept(widget: SamWidget, wait: Any, stack: np.ndarray) -> None:
-    viewer = widget._viewer
+    viewer = widget.session.viewer
     press(widget.segment_slice)
     wait(widget)
     assert "1 object in the preview" in widget.status.value
@@ -244,13 +245,15 @@ def test_the_next_object_goes_into_the_same_labels(
         press(widget.segment_slice)
         wait(widget)
         press(widget.accept)
-    layers = [la for la in widget._viewer.layers if la.name.startswith("SAM labels")]
+    layers = [
+        la for la in widget.session.viewer.layers if la.name.startswith("SAM labels")
+    ]
     assert len(layers) == 1
     assert set(np.unique(layers[0].data)) == {0, 1, 2}
 
 
 def test_the_preview_follows_the_slider(widget: SamWidget, wait: Any) -> None:
-    viewer = widget._viewer
+    viewer = widget.session.viewer
     press(widget.segment_stack)
     wait(widget)
     shown = {}
@@ -268,8 +271,8 @@ def test_discard_takes_the_preview_away(widget: SamWidget, wait: Any) -> None:
     press(widget.segment_slice)
     wait(widget)
     press(widget.discard)
-    assert "SAM preview" not in widget._viewer.layers
-    assert "SAM labels" not in widget._viewer.layers
+    assert "SAM preview" not in widget.session.viewer.layers
+    assert "SAM labels" not in widget.session.viewer.layers
 
 
 def test_nothing_left_to_write_is_said(widget: SamWidget, wait: Any) -> None:
@@ -280,7 +283,7 @@ def test_nothing_left_to_write_is_said(widget: SamWidget, wait: Any) -> None:
         press(widget.accept)
     assert "pixels were kept for other objects" in sentences()[-1]
     assert "Wrote label" not in widget.status.value
-    assert widget._viewer.layers["SAM labels"].data.max() == 1
+    assert widget.session.viewer.layers["SAM labels"].data.max() == 1
 
 
 def test_two_widgets_on_two_viewers(
@@ -308,11 +311,11 @@ def test_two_widgets_on_two_viewers(
 
 
 def test_a_refusal_is_a_notification_and_changes_nothing(widget: SamWidget) -> None:
-    widget._viewer.dims.set_current_step(0, 1)
-    layers = list(widget._viewer.layers)
+    widget.session.viewer.dims.set_current_step(0, 1)
+    layers = list(widget.session.viewer.layers)
     press(widget.segment_slice)
     assert "on other slices" in sentences()[-1]
-    assert list(widget._viewer.layers) == layers
+    assert list(widget.session.viewer.layers) == layers
     assert widget.segment_slice.enabled
     assert not widget.cancel.enabled
 
@@ -335,7 +338,7 @@ def test_cancel_writes_nothing_and_leaves_the_widget_idle(
     widget: SamWidget, slow: SlowPredictor, qtbot: Any, wait: Any
 ) -> None:
     widget.session.model = slow
-    layers = list(widget._viewer.layers)
+    layers = list(widget.session.viewer.layers)
     for button in (widget.segment_slice, widget.segment_stack):
         slow.asked.clear()
         slow.go.clear()
@@ -348,7 +351,7 @@ def test_cancel_writes_nothing_and_leaves_the_widget_idle(
         slow.go.set()
         qtbot.wait(100)
         assert widget.session.result is None
-        assert list(widget._viewer.layers) == layers
+        assert list(widget.session.viewer.layers) == layers
     press(widget.segment_slice)
     wait(widget)
     assert widget.session.result is not None
@@ -361,7 +364,7 @@ def test_an_image_deleted_while_a_job_runs(
     widget.session.model = slow
     press(widget.segment_slice)
     assert slow.asked.wait(10)
-    widget._viewer.layers.remove("balls")
+    widget.session.viewer.layers.remove("balls")
     slow.go.set()
     wait(widget)
     assert "image was removed" in sentences()[-1]
@@ -372,8 +375,8 @@ def test_an_image_deleted_while_a_job_runs(
 def test_an_image_deleted_under_its_preview(widget: SamWidget, wait: Any) -> None:
     press(widget.segment_slice)
     wait(widget)
-    widget._viewer.layers.remove("balls")
-    assert "SAM preview" not in widget._viewer.layers
+    widget.session.viewer.layers.remove("balls")
+    assert "SAM preview" not in widget.session.viewer.layers
     assert not widget.accept.enabled
 
 
@@ -382,10 +385,10 @@ def test_the_preview_can_be_removed_and_the_object_accepted(
 ) -> None:
     press(widget.segment_slice)
     wait(widget)
-    widget._viewer.layers.remove("SAM preview")
-    assert "SAM preview" not in widget._viewer.layers
+    widget.session.viewer.layers.remove("SAM preview")
+    assert "SAM preview" not in widget.session.viewer.layers
     press(widget.accept)
-    assert widget._viewer.layers["SAM labels"].data.any()
+    assert widget.session.viewer.layers["SAM labels"].data.any()
 
 
 def test_all_layers_deleted_under_a_waiting_object(
@@ -393,7 +396,7 @@ def test_all_layers_deleted_under_a_waiting_object(
 ) -> None:
     press(widget.segment_slice)
     wait(widget)
-    widget._viewer.layers.clear()
+    widget.session.viewer.layers.clear()
     assert enabled(widget) == set()
     assert not sentences()
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import ComboBox, Container
 from psygnal import Signal
 
+from napari_sam.plugin.candidates import shown_candidate
+from napari_sam.plugin.keys import ACCEPT
 from napari_sam.plugin.preview import is_preview
 from napari_sam.requests import Progress
 from napari_sam.weights import is_cached
@@ -158,9 +160,11 @@ def state_sentence(session: SamSession) -> str:
         if not found:
             return "Nothing was found: change the prompts and segment again."
         what = "1 object" if found == 1 else f"{found} objects"
+        shown = shown_candidate(result)
+        which = "" if shown is None else f" ({shown[0]} of {shown[1]} candidates)"
         return (
-            f"{what} in the preview, score {result.lowest_score:.2f}. Accept, or "
-            "change the prompts and segment again."
+            f"{what} in the preview{which}, score {result.lowest_score:.2f}. Accept "
+            f"({ACCEPT}), or change the prompts."
         )
     revision = session.revision
     if revision is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from napari_sam.models import MODELS
+from napari_sam.weights import is_cached
 
+if TYPE_CHECKING:
     from napari_sam.models import Family
     from napari_sam.predictor import Predictor
 
@@ -38,6 +40,14 @@ class ModelChoice:
 
         self.chosen: Any = model
         self.loaded = model if isinstance(model, Predictor) else None
+
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether the model can be used without a download."""
+        if self.loaded is not None:
+            return True
+        name = str(self.chosen)
+        return is_cached(MODELS[name]) if name in MODELS else Path(name).exists()
 
     def load(self, progress: Report | None = None) -> Predictor:
         """Load the model unless it is loaded; brings its weights where needed."""

@@ -86,6 +86,14 @@ def set_polarity(layer: Points, positive: bool) -> None:
         _set_symbols(layer)
 
 
+def next_is_positive(layer: Points) -> bool:
+    """Whether the next point lies on the object."""
+    defaults = layer.feature_defaults
+    if POLARITY not in defaults:
+        return True
+    return bool(defaults[POLARITY].iloc[0] != NEGATIVE_NAME)
+
+
 def restore_prompts(layer: Points | Shapes, prompts: Sequence[LayerPrompt]) -> None:
     """Draw prompts again that were removed from a layer made here."""
     there = [np.atleast_2d(item) for item in layer.data]

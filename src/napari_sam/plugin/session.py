@@ -15,7 +15,11 @@ from napari_sam.plugin.image_view import ChannelChoice, ImageView
 from napari_sam.plugin.layer_prompts import collect_prompts
 from napari_sam.plugin.layers import Sliders, displayed_plane
 from napari_sam.plugin.model_choice import ModelChoice
-from napari_sam.plugin.prompt_layers import add_prompt_layers, set_polarity
+from napari_sam.plugin.prompt_layers import (
+    add_prompt_layers,
+    next_is_positive,
+    set_polarity,
+)
 from napari_sam.plugin.provenance import record_of
 from napari_sam.plugin.questions import Committed, Question, UsedPrompts
 from napari_sam.plugin.target import Target
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Points, Shapes
 
     from napari_sam.intensity import IntensityMapping
+    from napari_sam.planes import PlaneIndex
     from napari_sam.plugin.model_choice import Report
     from napari_sam.plugin.questions import Revision
     from napari_sam.predictor import Prediction, Predictor
@@ -178,6 +183,11 @@ class SamSession:
             )
         set_polarity(layer, positive)
 
+    def toggle_polarity(self) -> None:
+        """Make the next points mean the opposite of what they would."""
+        layer = self._present(self.points_layer)
+        self.set_polarity(layer is not None and not next_is_positive(layer))
+
     # -- questions: read layers on the main thread -----------------------------
 
     def ask_slice(self) -> Question:
@@ -198,23 +208,37 @@ class SamSession:
     def peek_slice(self) -> Question | None:
         """As `ask_slice`; None when the plane has no prompts or they are answered.
 
+        An object that waits on this plane is forgotten when its prompts are gone
+        or cannot be used any more.
+
         Raises
         ------
         ValueError
             When image, prompts or target cannot be used; the sentence says why.
         """
-        question = slice_question(self._gather())
+        try:
+            asked = self._gather()
+            question = slice_question(asked)
+            if question is not None:
+                self.target.check(question)
+        except ValueError:
+            self._withdraw_slice(None)
+            raise
+        waiting = None if self.result is None else self._question
         if question is None:
-            return None
+            self._withdraw_slice(asked.plane.at())
+        elif waiting is None or not waiting.asks_as(question):
+            return question
+        return None
+
+    def _withdraw_slice(self, at: PlaneIndex | None) -> None:
+        """Forget an object that waits on a plane, or on any; its prompts stay."""
         waiting = self._question
-        if (
-            waiting is not None
-            and self.result is not None
-            and waiting.asks_as(question)
-        ):
-            return None
-        self.target.check(question)
-        return question
+        if waiting is None or not isinstance(waiting.request, SliceRequest):
+            return  # following an object through a stack took long: it stays
+        if at is None or waiting.at == at:
+            self._forget()
+            self.changed.emit()
 
     def ask_stack(self) -> Question:
         """Gather what is needed to follow the objects through the stack.
@@ -321,10 +345,10 @@ class SamSession:
         assert self._result is not None
         return self._result.predictions[0]
 
-    def withdraw(self) -> None:
-        """Forget the waiting object; its prompts stay, and may be asked again."""
-        self._forget()
-        self.changed.emit()
+    @property
+    def has_candidates(self) -> bool:
+        """Whether `next_candidate` has something to show."""
+        return self.result is not None and has_choice(self.result)
 
     def next_candidate(self) -> None:
         """Take the next larger of the candidates, or the smallest after the largest.

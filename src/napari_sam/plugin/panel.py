@@ -1,0 +1,149 @@
+"""The controls of the dock widget and where they stand; no behaviour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    Container,
+    FileEdit,
+    Label,
+    ProgressBar,
+    PushButton,
+)
+from napari.layers import Image, Labels, Points, Shapes
+
+from napari_sam.models import list_models
+from napari_sam.plugin.controls import LayerChoice, button_row
+from napari_sam.plugin.keys import ACCEPT, DISCARD, NEXT, POLARITY, PREVIOUS
+from napari_sam.plugin.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari.components import ViewerModel
+
+    from napari_sam.plugin.session import SamSession
+
+OWN_FILE = "own file ..."
+
+
+class Panel(Container[Any]):
+    """All controls, in the order in which they are needed.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose layers are offered.
+    session : SamSession
+        Is told the options.
+    refused : callable
+        Takes an action and returns one that shows its error as a sentence.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        session: SamSession,
+        refused: Callable[[Callable[[], Any]], Callable[[], None]],
+    ) -> None:
+        super().__init__(labels=True)
+        self._make_choices(viewer, session)
+        self._make_buttons()
+        self.more = CheckBox(text="More options")
+        self.more_options = Options(session, refused)
+        self.more_options.visible = False
+        self.progress = ProgressBar(label="", min=0, max=1, value=0)
+        self.status = Label(value="")
+        for text in (self.model_note, self.status):
+            text.native.setWordWrap(True)
+        self.extend(
+            [
+                self.image.combo,
+                self.model,
+                self.model_file,
+                self.family,
+                self.model_note,
+                self.new_prompts,
+                self.points.combo,
+                self.shapes.combo,
+                button_row(self.positive, self.negative),
+                self.each,
+                self.live,
+                self.labels_layer.combo,
+                self.more,
+                self.more_options,
+                button_row(self.segment_slice, self.segment_stack),
+                button_row(self.accept, self.discard),
+                button_row(self.next_candidate, self.previous),
+                button_row(self.refine),
+                button_row(self.progress, self.cancel),
+                self.status,
+            ]
+        )
+        self.native.layout().addStretch()
+
+    def _make_choices(self, viewer: ViewerModel, session: SamSession) -> None:
+        def automatic() -> str:
+            image = session.image_layer
+            return "(no image)" if image is None else f"(automatic: {image.name})"
+
+        self.image = LayerChoice(viewer, Image, "Image", automatic)
+        names = [spec.name for spec in list_models()]
+        self.model = ComboBox(label="Model", choices=[*names, OWN_FILE])
+        self.model_file = FileEdit(label="File", filter="*.pth *.pt *.safetensors")
+        self.family = ComboBox(
+            label="Trained as", choices=["sam", "medsam", "lite_medsam"]
+        )
+        self.model_note = Label(value="")
+        self.points = LayerChoice(viewer, Points, "Points", lambda: "(none)")
+        self.shapes = LayerChoice(viewer, Shapes, "Boxes", lambda: "(none)")
+        self.labels_layer = LayerChoice(viewer, Labels, "Labels", lambda: "(new layer)")
+        self.each = CheckBox(
+            text="Each box or point is an object of its own",
+            tooltip="Otherwise all prompts together describe one object",
+        )
+        self.live = CheckBox(
+            text="Preview while drawing",
+            value=True,
+            tooltip="Segment the slice again whenever a point or box changes",
+        )
+
+    def _make_buttons(self) -> None:
+        self.new_prompts = PushButton(
+            text="New prompt layers",
+            tooltip="Add a points and a boxes layer that lie over the image",
+        )
+        self.positive = PushButton(
+            text="Point: object",
+            tooltip=f"The next and selected points lie on it ({POLARITY} changes it)",
+        )
+        self.negative = PushButton(
+            text="Point: background",
+            tooltip=f"The next and selected points lie off it ({POLARITY} changes it)",
+        )
+        self.segment_slice = PushButton(text="Segment slice")
+        self.segment_stack = PushButton(text="Segment stack")
+        self.accept = PushButton(
+            text=f"Accept ({ACCEPT})", tooltip="Write it into the labels"
+        )
+        self.discard = PushButton(
+            text=f"Discard ({DISCARD})", tooltip="Forget it and its prompts"
+        )
+        self.next_candidate = PushButton(
+            text=f"Next candidate ({NEXT})",
+            tooltip="The model sees objects of several sizes here: show the next one, "
+            "and mean that size from now on",
+        )
+        self.previous = PushButton(
+            text=f"Previous object ({PREVIOUS})",
+            tooltip="Bring back the prompts of the last object, to correct it",
+        )
+        self.refine = PushButton(
+            text="Refine selected label",
+            tooltip="Correct the selected label of the labels layer on this slice; "
+            "pick one with the labels layer's colour picker",
+        )
+        self.cancel = PushButton(text="Cancel", tooltip="Stop; nothing is written")

@@ -1,0 +1,118 @@
+"""Answers questions on the worker thread: loads the model, reports, keeps it."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from napari_sam.plugin.controls import weights_step
+from napari_sam.plugin.worker import Worker
+from napari_sam.requests import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from qtpy.QtCore import QObject
+
+    from napari_sam.plugin.questions import Question
+    from napari_sam.plugin.session import SamSession
+    from napari_sam.plugin.worker import Report
+    from napari_sam.predictor import Predictor
+    from napari_sam.requests import Result
+
+    Answer = tuple[Any, Predictor, Question, Result]
+
+
+class Runner:
+    """Runs one question of a session at a time; a new one takes the place of it.
+
+    Parameters
+    ----------
+    session : SamSession
+        Gets the loaded model and the answers.
+    parent : QObject
+        Owns the worker.
+    on_progress : callable
+        Takes a sentence, the steps done and their number.
+    on_refused : callable
+        Takes why an answer could not be taken.
+    on_error : callable
+        Takes what went wrong.
+    on_end : callable
+        Called last, whatever happened.
+    """
+
+    def __init__(
+        self,
+        session: SamSession,
+        parent: QObject,
+        *,
+        on_progress: Callable[[str, int, int], None],
+        on_refused: Callable[[str], None],
+        on_error: Callable[[Exception], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._session = session
+        self._worker = Worker(parent)
+        self._on_progress, self._on_refused = on_progress, on_refused
+        self._on_error, self._on_end = on_error, on_end
+        self._started = 0.0
+        self._is_live = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a question is being answered."""
+        return self._worker.busy
+
+    @property
+    def busy_with_stack(self) -> bool:
+        """Whether work is under way that a changed prompt must not stop."""
+        return self._worker.busy and not self._is_live
+
+    def run(self, question: Question, live: bool = False) -> None:
+        """Answer a question; `live` ones give way to any other."""
+        choice, cache = self._session.model_choice, self._session.cache
+        model, loaded, load = choice.chosen, choice.loaded, choice.loader()
+
+        def job(report: Report) -> Generator[Progress, None, Answer]:
+            predictor = loaded
+            if predictor is None:
+                yield Progress("Loading the model", 0, 0)
+                predictor = load(lambda done, total: report(weights_step(done, total)))
+            result = yield from question.request.run(predictor, cache)
+            return model, predictor, question, result
+
+        self._started = perf_counter()
+        self._is_live = live
+        self._worker.submit(
+            job,
+            on_progress=self._show,
+            on_result=self._take,
+            on_error=self._on_error,
+            on_end=self._on_end,
+        )
+        self._show(Progress("Waiting", 0, 0))
+
+    def cancel(self) -> None:
+        """Stop; nothing is delivered any more."""
+        self._worker.cancel()
+
+    def close(self) -> None:
+        """Stop silently and let the thread end."""
+        self._worker.close()
+
+    def _show(self, progress: Progress) -> None:
+        seconds = perf_counter() - self._started
+        left = ""
+        if progress.done and progress.total:
+            remaining = seconds / progress.done * (progress.total - progress.done)
+            left = f", at most {remaining:.0f} s left"
+        self._on_progress(f"{progress.what}{left} ...", progress.done, progress.total)
+
+    def _take(self, answer: Answer) -> None:
+        model, predictor, question, result = answer
+        self._session.model_choice.keep(predictor, model)
+        try:
+            self._session.adopt(question, result)
+        except ValueError as error:
+            self._on_refused(str(error))

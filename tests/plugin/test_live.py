@@ -1,0 +1,329 @@
+"""The mask follows the hand: drawing is enough, and one key keeps it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.utils.notifications import notification_manager
+
+from napari_sam.plugin.keys import ACCEPT, DISCARD, NEXT, POLARITY, PREVIOUS, Keys
+from napari_sam.plugin.widget import SamWidget
+from napari_sam.prompts import Prompt
+from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, press
+
+LONG = 20_000
+QUIET = 150  # longer than the widget waits for further changes
+
+
+class Counting(BrightPredictor):
+    """Tells how often it was asked, and answers when it is allowed to."""
+
+    def __init__(self) -> None:
+        super().__init__("counting")
+        self.asked: list[int] = []
+        self.go = threading.Event()
+        self.go.set()
+
+    def predict_batch(self, embedding: Any, prompts: Any, **options: Any) -> Any:
+        self.go.wait(20)
+        self.asked.append(len(prompts))
+        return super().predict_batch(embedding, prompts, **options)
+
+
+class Ambiguous(BrightPredictor):
+    """Sees a small, a medium and a large object, the medium one best."""
+
+    def _answer(self, pixels: np.ndarray, prompt: Prompt) -> Any:
+        found = []
+        for score, grow in ((0.7, -3), (0.9, 0), (0.8, 3)):
+            sides = prompt.box + np.array([-grow, -grow, grow, grow])
+            one = super()._answer(np.full_like(pixels, 255), Prompt(box=sides))
+            found.append(replace(one, score=score, candidates=()))
+        best, *others = sorted(found, key=lambda p: -p.score)
+        return replace(best, candidates=(best, *others))
+
+
+@pytest.fixture
+def model() -> Iterator[Counting]:
+    model = Counting()
+    yield model
+    model.go.set()
+
+
+@pytest.fixture
+def make(stack: np.ndarray, qtbot: Any) -> Iterator[Callable[..., SamWidget]]:
+    notification_manager.records.clear()
+    made: list[SamWidget] = []
+
+    def build(model: Any) -> SamWidget:
+        viewer = ViewerModel()
+        viewer.add_image(stack, name="balls", contrast_limits=(0, 255))
+        viewer.dims.set_current_step(0, 4)
+        widget = SamWidget(viewer)
+        widget.session.model = model
+        press(widget.new_prompts)
+        made.append(widget)
+        return widget
+
+    yield build
+    for widget in made:
+        widget.disconnect_viewer()
+
+
+@pytest.fixture
+def widget(make: Any, model: Counting) -> SamWidget:
+    built: SamWidget = make(model)
+    return built
+
+
+def draw(widget: SamWidget, box: tuple[int, ...], z: int = 4) -> None:
+    widget.session.shapes_layer.add_rectangles(corners(box, z))
+
+
+def type_key(widget: SamWidget, key: str) -> None:
+    """What napari does when a key is pressed that no layer wants."""
+    viewer = widget.session.viewer
+    found = [action for bound, action in viewer.keymap.items() if str(bound) == key]
+    assert len(found) == 1
+    found[0](viewer)
+
+
+@pytest.fixture
+def shown(qtbot: Any) -> Callable[[SamWidget], None]:
+    def until(widget: SamWidget) -> None:
+        qtbot.waitUntil(lambda: widget.session.result is not None, timeout=LONG)
+        qtbot.waitUntil(lambda: not widget.cancel.enabled, timeout=LONG)
+
+    return until
+
+
+def mask(widget: SamWidget) -> np.ndarray:
+    result = widget.session.result
+    assert result is not None
+    whole = np.zeros((40, 50), bool)
+    for piece in result.pieces:
+        whole[piece.region] |= piece.mask
+    return whole
+
+
+def test_drawing_is_enough(widget: SamWidget, shown: Any) -> None:
+    draw(widget, FIRST)
+    shown(widget)
+    assert mask(widget)[15, 20]
+    assert widget._preview.layer in widget.session.viewer.layers
+    assert widget.session.labels_layer is None  # nothing is written
+
+
+def test_the_preview_follows_a_moved_box(
+    widget: SamWidget, shown: Any, qtbot: Any
+) -> None:
+    draw(widget, FIRST)
+    shown(widget)
+    widget.session.shapes_layer.data = [corners(SECOND, 4)]
+    qtbot.waitUntil(lambda: bool(mask(widget)[28, 38]), timeout=LONG)
+    assert not mask(widget)[15, 20]
+
+
+def test_the_preview_goes_with_its_prompts(
+    widget: SamWidget, shown: Any, qtbot: Any
+) -> None:
+    draw(widget, FIRST)
+    shown(widget)
+    widget.session.shapes_layer.selected_data = {0}
+    widget.session.shapes_layer.remove_selected()
+    qtbot.waitUntil(lambda: widget.session.result is None, timeout=LONG)
+    assert widget._preview.layer is None
+
+
+def test_many_changes_at_once_are_one_question(
+    widget: SamWidget, model: Counting, shown: Any
+) -> None:
+    widget.each.value = True
+    for box in (FIRST, SECOND):
+        draw(widget, box)
+    shown(widget)
+    assert model.asked == [2]
+
+
+def test_the_latest_change_wins(
+    widget: SamWidget, model: Counting, shown: Any, qtbot: Any
+) -> None:
+    model.go.clear()
+    draw(widget, FIRST)
+    qtbot.waitUntil(lambda: widget.cancel.enabled, timeout=LONG)
+    widget.session.shapes_layer.data = [corners(SECOND, 4)]
+    qtbot.wait(QUIET)
+    model.go.set()
+    shown(widget)
+    assert mask(widget)[28, 38]
+    assert not mask(widget)[15, 20]
+
+
+def test_what_is_answered_is_not_asked_again(
+    widget: SamWidget, model: Counting, shown: Any, qtbot: Any
+) -> None:
+    draw(widget, FIRST)
+    shown(widget)
+    viewer = widget.session.viewer
+    for step in (5, 4):
+        viewer.dims.set_current_step(0, step)
+        qtbot.wait(QUIET)
+    viewer.layers["SAM points"].mode = "select"
+    qtbot.wait(QUIET)
+    assert model.asked == [1]
+    viewer.layers["balls"].contrast_limits = (0, 210)  # the model sees something else
+    qtbot.waitUntil(lambda: model.asked == [1, 1], timeout=LONG)
+
+
+def test_a_key_keeps_it_even_before_it_is_there(
+    widget: SamWidget, model: Counting, qtbot: Any
+) -> None:
+    model.go.clear()
+    draw(widget, FIRST)
+    qtbot.waitUntil(lambda: widget.accept.enabled, timeout=LONG)
+    type_key(widget, ACCEPT)
+    assert widget.session.labels_layer is None
+    model.go.set()
+    qtbot.waitUntil(lambda: widget.session.labels_layer is not None, timeout=LONG)
+    assert widget.session.labels_layer.data[4, 15, 20] == 1
+
+
+def test_one_gesture_and_one_key_for_each_object(
+    widget: SamWidget, shown: Any, qtbot: Any
+) -> None:
+    for box in (FIRST, SECOND):
+        draw(widget, box)
+        shown(widget)
+        type_key(widget, ACCEPT)
+        qtbot.wait(QUIET)
+        assert widget.session.result is None
+    labels = widget.session.labels_layer.data
+    assert (labels[4, 15, 20], labels[4, 28, 38]) == (1, 2)
+    type_key(widget, PREVIOUS)
+    shown(widget)  # its prompts are back, and so is its mask
+    widget.session.labels_layer.undo()
+    assert widget.session.labels_layer.data[4, 28, 38] == 0
+
+
+def test_discard_forgets_the_drawing(widget: SamWidget, shown: Any, qtbot: Any) -> None:
+    draw(widget, FIRST)
+    shown(widget)
+    type_key(widget, DISCARD)
+    qtbot.wait(QUIET)
+    assert widget.session.result is None
+    assert len(widget.session.shapes_layer.data) == 0
+
+
+def test_a_key_changes_what_the_next_points_mean(widget: SamWidget, shown: Any) -> None:
+    draw(widget, FIRST)
+    type_key(widget, POLARITY)
+    widget.session.points_layer.add([4, 15, 20])
+    shown(widget)
+    assert not mask(widget)[15, 20]
+    type_key(widget, POLARITY)
+    widget.session.points_layer.add([4, 16, 25])
+    assert list(widget.session.points_layer.features["polarity"]) == [
+        "negative",
+        "positive",
+    ]
+
+
+def test_what_is_not_finished_yet_is_said_quietly(
+    widget: SamWidget, qtbot: Any
+) -> None:
+    type_key(widget, POLARITY)
+    widget.session.points_layer.add([4, 15, 20])
+    qtbot.waitUntil(lambda: "only negative" in widget.status.value, timeout=LONG)
+    assert not notification_manager.records
+
+
+def test_drawing_does_not_stop_a_stack(
+    widget: SamWidget, model: Counting, shown: Any, qtbot: Any
+) -> None:
+    widget.live.value = False
+    draw(widget, FIRST)
+    widget.live.value = True
+    model.go.clear()
+    press(widget.segment_stack)
+    draw(widget, SECOND, 5)
+    qtbot.wait(QUIET)
+    model.go.set()
+    shown(widget)
+    assert widget.session.result.volume is not None
+
+
+def test_a_model_that_is_not_there_is_not_downloaded_by_drawing(
+    make: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget = make("mobile_sam")
+    monkeypatch.setattr("napari_sam.plugin.model_choice.is_cached", lambda _: False)
+    draw(widget, FIRST)
+    qtbot.wait(QUIET)
+    assert not widget.cancel.enabled
+    assert widget.segment_slice.enabled  # which brings it
+
+
+def test_candidates_of_another_size_and_what_they_mean_for_the_next(
+    make: Any, shown: Any, qtbot: Any
+) -> None:
+    widget = make(Ambiguous())
+    draw(widget, (10, 10, 20, 20))
+    shown(widget)
+    areas = [np.count_nonzero(mask(widget))]
+    assert "medium of 3 candidates" in widget.status.value
+    for size in ("large", "small"):
+        type_key(widget, NEXT)
+        assert widget.session.size == size
+        assert size in widget.status.value
+        areas.append(np.count_nonzero(mask(widget)))
+    assert areas == [121, 17 * 17, 25]
+    type_key(widget, ACCEPT)
+    labels = widget.session.labels_layer.data
+    assert np.count_nonzero(labels) == 25
+    draw(widget, (25, 25, 35, 35))
+    shown(widget)
+    assert np.count_nonzero(mask(widget)) == 25  # small is what is meant now
+    (entry,) = widget.session.record()["objects"]["1"]
+    assert entry["size"] == "small"
+
+
+def test_without_candidates_there_is_nothing_to_choose(
+    widget: SamWidget, shown: Any
+) -> None:
+    draw(widget, FIRST)
+    shown(widget)
+    assert not widget.next_candidate.enabled
+    with pytest.raises(ValueError, match="no other candidates"):
+        widget.session.next_candidate()
+
+
+def test_keys_are_given_back_and_those_of_others_left_alone() -> None:
+    viewer = ViewerModel()
+    mine: list[str] = []
+    viewer.bind_key("W", lambda _: mine.append("mine"))
+    keys = Keys(viewer, {"W": lambda: None, "Q": lambda: None})
+    assert keys.bound == {"Q"}
+    keys.close()
+    assert [str(key) for key in viewer.keymap] == ["W"]
+
+
+def test_keys_are_used_by_no_layer() -> None:
+    from napari.utils.shortcuts import default_shortcuts
+
+    taken = {str(key) for keys in default_shortcuts.values() for key in keys}
+    assert taken.isdisjoint({ACCEPT, DISCARD, NEXT, POLARITY, PREVIOUS})
+
+
+def test_a_closed_widget_asks_nothing(
+    widget: SamWidget, model: Counting, qtbot: Any
+) -> None:
+    widget.disconnect_viewer()
+    draw(widget, FIRST)
+    widget.session.viewer.dims.set_current_step(0, 3)
+    qtbot.wait(QUIET)
+    assert model.asked == []
+    assert not widget.session.viewer.keymap
