@@ -1,5 +1,8 @@
 """Work on a thread of its own; answers on the main thread."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -241,3 +244,41 @@ def test_a_result_that_cannot_be_taken_still_ends(
         qtbot.waitUntil(lambda: bool(log.of("end")), timeout=LONG)
     assert [kind for kind, *_ in exceptions] == [RuntimeError]
     assert not worker.busy
+
+
+_LEAVES_EARLY = """
+import threading
+from qtpy.QtCore import QCoreApplication
+import torch
+from napari_sam.plugin.worker import Worker
+
+application = QCoreApplication([])
+worker, started = Worker(), threading.Event()
+
+def job(report):
+    square = torch.rand(1200, 1200)
+    for step in range(1000):
+        started.set()
+        square = torch.tanh(square @ square)
+        yield step
+
+nothing = lambda *_: None
+worker.submit(
+    job, on_progress=nothing, on_result=nothing, on_error=nothing, on_end=nothing
+)
+started.wait()
+"""
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_the_program_can_end_while_a_job_runs(closed: bool) -> None:
+    script = _LEAVES_EARLY + ("worker.close()" if closed else "")
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+    )
+    assert done.returncode == 0, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class Worker(QObject):
         super().__init__(parent)
         self._queue: SimpleQueue[Task | None] = SimpleQueue()
         self._current: Task | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: _Thread | None = None
         # Queued even if a signal came from the main thread: always one order.
         self._event.connect(self._dispatch, Qt.ConnectionType.QueuedConnection)
 
@@ -81,10 +82,7 @@ class Worker(QObject):
         """Start a task as soon as the one under way has stopped."""
         self.cancel()
         if self._thread is None:
-            # A daemon: closing napari does not wait for a running network.
-            self._thread = threading.Thread(
-                target=_work, args=(self._queue, self._emit), daemon=True
-            )
+            self._thread = _Thread(self._queue, self._emit)
             self._thread.start()
         self._current = Task(
             job, on_progress, on_result, on_error, on_end, threading.Event()
@@ -131,11 +129,35 @@ class Worker(QObject):
             task.on_end()
 
 
-def _work(
-    queue: SimpleQueue[Task | None], emit: Callable[[Task, str, Any], None]
-) -> None:
-    while (task := queue.get()) is not None:
-        _run(task, emit)
+class _Thread(threading.Thread):
+    """Runs tasks until it is given None.
+
+    Closing napari does not wait for a running network: the thread is a daemon. But
+    Python must not end under it, which would abort the process, so the very end
+    waits for the call that is under way.
+    """
+
+    def __init__(
+        self,
+        queue: SimpleQueue[Task | None],
+        emit: Callable[[Task, str, Any], None],
+    ) -> None:
+        super().__init__(daemon=True, name="napari-sam")
+        self._queue, self._emit = queue, emit
+        self._task: Task | None = None
+        atexit.register(self._leave)
+
+    def run(self) -> None:
+        while (task := self._queue.get()) is not None:
+            self._task = task
+            _run(task, self._emit)
+        atexit.unregister(self._leave)
+
+    def _leave(self) -> None:
+        if self._task is not None:
+            self._task.stop.set()
+        self._queue.put(None)
+        self.join()
 
 
 def _run(task: Task, emit: Callable[[Task, str, Any], None]) -> None:
