@@ -13,6 +13,7 @@ from numpy.testing import assert_array_equal
 
 import napari_sam as ns
 from napari_sam.api import by_object, make_prompts
+from napari_sam.refinement import answer
 from tests.test_volume import BALL, World, box_on, lit
 
 if TYPE_CHECKING:
@@ -125,15 +126,15 @@ def test_mismatched_prompts(
         {"points": [POINTS, POINTS], "labels": [[1, 0], [0, 1]], "boxes": BOXES[:2]},
     ],
 )
-def test_segment_paints_what_the_predictor_finds(
+def test_segment_paints_what_the_model_answers_click_by_click(
     plane: np.ndarray, tiny_predictor: Predictor, arguments: dict[str, Any]
 ) -> None:
     labels = ns.segment(plane, model=tiny_predictor, **arguments)
     assert (labels.shape, labels.dtype) == (plane.shape, np.int32)
     given_ = [arguments.get(name) for name in ("points", "labels", "boxes")]
     prompts = make_prompts(*given_)
-    answers = tiny_predictor.predict_batch(tiny_predictor.embed(plane), prompts)
-    masks = np.array([answer.mask for answer in answers])
+    answers = answer(tiny_predictor, tiny_predictor.embed(plane), prompts)
+    masks = np.array([found.mask for found in answers])
     assert_array_equal(labels > 0, masks.any(axis=0))
     for number, mask in enumerate(masks, start=1):
         others = np.delete(masks, number - 1, axis=0).any(axis=0)

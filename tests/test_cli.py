@@ -18,7 +18,7 @@ import tifffile
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam import api, cli, loading, replay
+from napari_sam import api, cli, loading, replaying
 from napari_sam.cli_arguments import make_parser
 from napari_sam.models import MODELS, get_model_spec
 from napari_sam.tiff import read_tiff
@@ -33,7 +33,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     """The model that every verb loads; the weights' cache is empty."""
     monkeypatch.setenv("NAPARI_SAM_CACHE", str(tmp_path / "cache"))
     world = World()
-    for module in (api, loading, replay):
+    for module in (api, loading, replaying):
         monkeypatch.setattr(module, "load_model", lambda *_, **__: world)
     return world
 

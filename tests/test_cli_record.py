@@ -14,7 +14,7 @@ from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam import api, cli, loading, replay
+from napari_sam import api, cli, loading, replaying
 from napari_sam.plugin.session import SamSession
 from napari_sam.tiff import read_tiff
 from tests.plugin.conftest import corners
@@ -32,7 +32,7 @@ SIZES = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """The model that is loaded under every name."""
     world = World()
-    for module in (api, loading, replay):
+    for module in (api, loading, replaying):
         monkeypatch.setattr(module, "load_model", lambda *_, **__: world)
     return world
 

@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam import api, cli, loading, replay, samples
+from napari_sam import api, cli, loading, replaying, samples
 from napari_sam.plugin.session import SamSession
 from napari_sam.tiff import read_tiff
 from tests.plugin.conftest import BrightPredictor, corners
@@ -142,7 +142,7 @@ IN_STACK = [(4, 7, 12, 23, 28), (5, 22, 32, 34, 44)]
 def ways(
     folder: Path, image: np.ndarray, model: Predictor, patch: pytest.MonkeyPatch
 ) -> Ways:
-    for module in (api, loading, replay):
+    for module in (api, loading, replaying):
         patch.setattr(module, "load_model", lambda *_, **__: model)
     return Ways(folder, image, model)
 

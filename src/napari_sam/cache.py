@@ -83,21 +83,6 @@ class EmbeddingCache:
             self._shrink()
         return entry
 
-    def knows(
-        self,
-        predictor: Predictor,
-        plane: Any,
-        contrast_limits: ArrayLike | None = None,
-        *,
-        plane_shape: tuple[int, int] | None = None,
-    ) -> bool:
-        """Whether the plane is in memory, so that `embed` takes no time."""
-        pixels = to_uint8(plane, contrast_limits)
-        shape = full_shape(pixels, plane_shape)
-        key = (predictor.key, plane_key(pixels), shape, self.disk is not None)
-        with self._lock:
-            return key in self._entries
-
     def _from_disk(self, predictor: Predictor, key: _Key) -> Embedding | None:
         stored = None if self.disk is None else self.disk.get(key)
         if stored is None:
@@ -111,6 +96,12 @@ class EmbeddingCache:
         half = entry.half()
         self.disk.put(key, half)
         return predictor.restore(half, entry.shape, entry.plane_key)
+
+    def limit(self, max_bytes: int) -> None:
+        """Set another limit of memory, and keep to it at once."""
+        with self._lock:
+            self.max_bytes = max_bytes
+            self._shrink()
 
     def clear(self) -> None:
         """Forget everything."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_sam.intensity import IntensityMapping
     from napari_sam.masks import Patch
     from napari_sam.planes import ContrastLimits, PlaneIndex, PlaneReader
-    from napari_sam.predictor import Prediction, Predictor
+    from napari_sam.predictor import Embedding, Prediction, Predictor
     from napari_sam.prompts import Prompt
     from napari_sam.refinement import Size
     from napari_sam.stack import Stack
@@ -116,6 +116,13 @@ class View:
         """Contrast limits of the planes parallel to one; may read some of them."""
         return self.intensity.limits(self.reader, at, self.displayed)
 
+    def embed(
+        self, predictor: Predictor, cache: EmbeddingCache, at: PlaneIndex
+    ) -> Embedding:
+        """Read and encode a plane, unless the cache knows it."""
+        pixels = self.reader.read_uint8(at, predictor.input_size, self.limits(at))
+        return cache.embed(predictor, pixels, plane_shape=self.reader.plane_shape(at))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SliceRequest:
@@ -143,17 +150,11 @@ class SliceRequest:
     ) -> Generator[Progress, None, Result]:
         """Encode (where needed) and decode."""
         yield Progress("Encoding the slice", 0, 0)
-        reader = self.view.reader
-        limits = self.view.limits(self.at)
-        embedding = cache.embed(
-            predictor,
-            reader.read_uint8(self.at, predictor.input_size, limits),
-            plane_shape=reader.plane_shape(self.at),
-        )
+        embedding = self.view.embed(predictor, cache, self.at)
         yield Progress("Segmenting", 0, 0)
         prompts = list(self.prompts.values())
         found = answer(predictor, embedding, prompts, self.size, cache.answers)
-        return self.finish(predictor, limits, found)
+        return self.finish(predictor, self.view.limits(self.at), found)
 
     def finish(
         self,

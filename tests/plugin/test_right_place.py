@@ -19,7 +19,7 @@ from tests.plugin.conftest import BrightPredictor, written
 # napari says so of layers whose turn is not that of the first view of them.
 turned = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
 thorough = settings(
-    max_examples=settings.default.max_examples // 3,  # of whatever profile
+    max_examples=settings.default.max_examples // 5,  # of whatever profile
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 

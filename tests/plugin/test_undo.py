@@ -18,7 +18,7 @@ from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, draw
 
 SHAPE = (9, 40, 50)
 thorough = settings(
-    max_examples=settings.default.max_examples // 2,  # of whatever profile
+    max_examples=settings.default.max_examples // 5,  # of whatever profile
     suppress_health_check=[HealthCheck.too_slow],
 )
 

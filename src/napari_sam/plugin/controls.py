@@ -8,7 +8,7 @@ from magicgui.widgets import ComboBox, Container
 from psygnal import Signal
 
 from napari_sam.plugin.candidates import shown_candidate
-from napari_sam.plugin.keys import ACCEPT
+from napari_sam.plugin.keys import ACCEPT, DISCARD
 from napari_sam.plugin.preview import is_preview
 from napari_sam.requests import Progress
 from napari_sam.weights import is_cached
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
 
 _MEGABYTE = 1e6
+_FIRST_STEPS = (
+    "1. Draw a box around an object, or click on it with the points layer.\n"
+    "2. Look at the blue outline. Not right? Move the box, or add points.\n"
+    f"3. Press {ACCEPT} to keep it, {DISCARD} to drop it. Then draw the next one."
+)
 
 
 class LayerChoice:
@@ -140,6 +145,12 @@ def describe_model(spec: ModelSpec) -> str:
     return f"{spec.title}; {kinds}; {state}; licence {spec.licence}"
 
 
+def download_text(spec: ModelSpec) -> str:
+    """What the button brings: size and licence."""
+    size = f"{spec.size_bytes / _MEGABYTE:.0f} MB, " if spec.size_bytes else ""
+    return f"Download the model ({size}{spec.licence})"
+
+
 def weights_step(done: int, total: int | None) -> Progress:
     """Progress of a download, in whole megabytes."""
     megabytes = int(done / _MEGABYTE)
@@ -182,8 +193,8 @@ def state_sentence(session: SamSession) -> str:
             "Draw the next one."
         )
     if session.points_layer is None and session.shapes_layer is None:
-        return "Press 'New prompt layers' to draw on the image."
-    return "Draw a box or click on an object, then press 'Segment slice'."
+        return "Press 'Start' to draw on the image."
+    return _FIRST_STEPS
 
 
 def kept_sentence(written: Written) -> str:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, Container, FloatSpinBox, PushButton
+from magicgui.widgets import (
+    CheckBox,
+    ComboBox,
+    Container,
+    FloatSpinBox,
+    Label,
+    PushButton,
+    SpinBox,
+)
 
+from napari_sam.disk_cache import DiskCache
 from napari_sam.intensity import IntensityMapping
 from napari_sam.plugin.image_view import ChannelChoice, channel_choices
 from napari_sam.record import write_record
+from napari_sam.weights import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +34,7 @@ _POLICIES = [
 ]
 _IDS = [("next free label", False), ("selected label", True)]
 _WIDEST = 1e6
+_MEGABYTE = 2**20
 
 
 class Options(Container[Any]):
@@ -65,6 +76,18 @@ class Options(Container[Any]):
             ComboBox(label="Green", choices=self._channel_choices),
             ComboBox(label="Blue", choices=self._channel_choices),
         ]
+        self.memory = SpinBox(
+            label="Memory",
+            min=16,
+            max=1_000_000,
+            value=session.cache.max_bytes // _MEGABYTE,
+            tooltip="Megabytes for encoded slices, which answer at once",
+        )
+        self.disk = CheckBox(
+            text="Keep encoded slices on disk",
+            tooltip="A later session need not encode them again; in half precision",
+        )
+        self.held = Label(value="")
         self.save = PushButton(
             text="Save record ...",
             tooltip="How the objects were made, as JSON: napari-sam replay reads it",
@@ -76,6 +99,9 @@ class Options(Container[Any]):
                 self.brightness,
                 *(self.low, self.high, self.window_centre, self.window_width),
                 *self.channels,
+                self.memory,
+                self.disk,
+                self.held,
                 self.save,
             ]
         )
@@ -93,11 +119,16 @@ class Options(Container[Any]):
             control.changed.connect(refused(self._choose_brightness))
         for combo in self.channels:
             combo.changed.connect(self._choose_channels)
+        self.memory.changed.connect(self._choose_memory)
+        self.disk.changed.connect(self._choose_disk)
         self.save.changed.connect(refused(self._save))
         self.refresh()
 
     def refresh(self) -> None:
-        """Offer the channels of the image, and the numbers of the brightness."""
+        """Offer the channels of the image, and say what is held in memory."""
+        cache = self._session.cache
+        held = cache.nbytes / _MEGABYTE
+        self.held.value = f"{len(cache)} slices encoded, {held:.0f} MB in memory"
         kind = self.brightness.value
         self.low.visible = self.high.visible = kind == _PERCENTILES
         self.window_centre.visible = self.window_width.visible = kind == _WINDOW
@@ -123,6 +154,14 @@ class Options(Container[Any]):
 
     def _first_choices(self, _: Any = None) -> list[tuple[str, Any]]:
         return [("(as displayed)", None), *self._channel_choices()[1:]]
+
+    def _choose_memory(self, megabytes: int) -> None:
+        self._session.cache.limit(megabytes * _MEGABYTE)
+        self.refresh()
+
+    def _choose_disk(self, on: bool) -> None:
+        folder = cache_folder() / "embeddings"
+        self._session.cache.disk = DiskCache(folder) if on else None
 
     def _channel_choices(self, _: Any = None) -> list[tuple[str, Any]]:
         image = self._session.image_layer

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
 
 OWN_FILE = "own file ..."
+START, NEW_PROMPTS = "Start", "New prompt layers"
 
 
 class Panel(Container[Any]):
@@ -66,6 +67,7 @@ class Panel(Container[Any]):
                 self.model_file,
                 self.family,
                 self.model_note,
+                self.download,
                 self.new_prompts,
                 self.points.combo,
                 self.shapes.combo,
@@ -112,9 +114,13 @@ class Panel(Container[Any]):
         )
 
     def _make_buttons(self) -> None:
+        self.download = PushButton(
+            text="Download", tooltip="Bring the weights of the model, once"
+        )
         self.new_prompts = PushButton(
-            text="New prompt layers",
-            tooltip="Add a points and a boxes layer that lie over the image",
+            text=START,
+            tooltip="Add a points and a boxes layer that lie over the image, with the "
+            "drawing tool ready",
         )
         self.positive = PushButton(
             text="Point: object",

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari_sam.plugin.controls import weights_step
 from napari_sam.plugin.worker import Worker
 from napari_sam.requests import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from qtpy.QtCore import QObject
 
+    from napari_sam.planes import PlaneIndex
     from napari_sam.plugin.questions import Question
     from napari_sam.plugin.session import SamSession
-    from napari_sam.plugin.worker import Report
+    from napari_sam.plugin.worker import Job, Report
     from napari_sam.predictor import Predictor
-    from napari_sam.requests import Result
+    from napari_sam.requests import Result, View
 
+    Kind = Literal["asked", "live", "ahead"]
     Answer = tuple[Any, Predictor, Question, Result]
 
 
@@ -57,17 +59,17 @@ class Runner:
         self._on_progress, self._on_refused = on_progress, on_refused
         self._on_error, self._on_end = on_error, on_end
         self._started = 0.0
-        self._is_live = False
+        self._kind: Kind = "asked"
 
     @property
     def busy(self) -> bool:
-        """Whether a question is being answered."""
-        return self._worker.busy
+        """Whether a question is being answered; encoding ahead does not count."""
+        return self._worker.busy and self._kind != "ahead"
 
     @property
-    def busy_with_stack(self) -> bool:
+    def busy_with_asked(self) -> bool:
         """Whether work is under way that a changed prompt must not stop."""
-        return self._worker.busy and not self._is_live
+        return self._worker.busy and self._kind == "asked"
 
     def run(self, question: Question, live: bool = False) -> None:
         """Answer a question; `live` ones give way to any other."""
@@ -82,12 +84,48 @@ class Runner:
             result = yield from question.request.run(predictor, cache)
             return model, predictor, question, result
 
+        self._kind = "live" if live else "asked"
+        self._submit(job, self._take)
+
+    def load(self) -> None:
+        """Bring and load the chosen model."""
+        choice = self._session.model_choice
+        model, load = choice.chosen, choice.loader()
+
+        def job(report: Report) -> Generator[Progress, None, Predictor]:
+            yield Progress("Loading the model", 0, 0)
+            return load(lambda done, total: report(weights_step(done, total)))
+
+        self._kind = "asked"
+        self._submit(job, lambda predictor: choice.keep(predictor, model))
+
+    def encode_ahead(self, view: View, planes: Sequence[PlaneIndex]) -> None:
+        """Encode planes that may be asked about next, unless there is work to do."""
+        predictor, cache = self._session.model_choice.loaded, self._session.cache
+        if self._worker.busy or predictor is None:
+            return
+
+        def job(_: Report) -> Generator[None, None, None]:
+            for at in planes:
+                view.embed(predictor, cache, at)
+                yield
+
+        self._kind = "ahead"
+        self._worker.submit(
+            job,
+            on_progress=_nothing,
+            on_result=_nothing,
+            # Whoever asks about the plane hears what is wrong with it.
+            on_error=_nothing,
+            on_end=lambda: None,
+        )
+
+    def _submit(self, job: Job, on_result: Callable[[Any], None]) -> None:
         self._started = perf_counter()
-        self._is_live = live
         self._worker.submit(
             job,
             on_progress=self._show,
-            on_result=self._take,
+            on_result=on_result,
             on_error=self._on_error,
             on_end=self._on_end,
         )
@@ -116,3 +154,7 @@ class Runner:
             self._session.adopt(question, result)
         except ValueError as error:
             self._on_refused(str(error))
+
+
+def _nothing(_: Any) -> None:
+    """Encoding ahead is neither shown nor missed."""

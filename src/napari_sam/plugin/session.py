@@ -11,7 +11,11 @@ from napari_sam.models import DEFAULT_MODEL
 from napari_sam.plugin.asking import Asked, slice_question, stack_question
 from napari_sam.plugin.candidates import has_choice, with_next_size
 from napari_sam.plugin.corrections import Corrections
-from napari_sam.plugin.image_view import ChannelChoice, ImageView
+from napari_sam.plugin.image_view import (
+    ChannelChoice,
+    ImageView,
+    displayed_stack,
+)
 from napari_sam.plugin.layer_prompts import collect_prompts
 from napari_sam.plugin.layers import Sliders, displayed_plane
 from napari_sam.plugin.model_choice import ModelChoice
@@ -40,7 +44,7 @@ if TYPE_CHECKING:
     from napari_sam.predictor import Prediction, Predictor
     from napari_sam.record import Record
     from napari_sam.refinement import Size
-    from napari_sam.requests import Result
+    from napari_sam.requests import Result, View
     from napari_sam.volume import SliceResult, VolumeResult
 
 
@@ -254,6 +258,25 @@ class SamSession:
             raise ValueError(self._why_none(asked, "stack"))
         self.target.check(question)
         return question
+
+    def planes_ahead(self, step: int) -> tuple[View, list[PlaneIndex]]:
+        """The displayed plane, and the next one along the slider of the stack.
+
+        Raises
+        ------
+        ValueError
+            When no plane of an image is displayed.
+        """
+        image = self._require_image()
+        plane = displayed_plane(image, self.viewer.dims)
+        view = self._view.of(image)
+        planes = [plane.at()]
+        if any(view.reader.shape[a] > 1 for a in plane.index):
+            stack = displayed_stack(view, image.name, plane)
+            following = plane.index[stack.axis] + step
+            if 0 <= following < len(stack):
+                planes.append(stack.at(following))
+        return view, planes
 
     def _gather(self) -> Asked:
         image = self._require_image()

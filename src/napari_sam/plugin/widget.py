@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error, show_info
 
 from napari_sam.models import get_model_spec
-from napari_sam.plugin.controls import describe_model, kept_sentence, state_sentence
+from napari_sam.plugin.ahead import Ahead
+from napari_sam.plugin.controls import (
+    describe_model,
+    download_text,
+    kept_sentence,
+    state_sentence,
+)
 from napari_sam.plugin.keys import ACCEPT, DISCARD, NEXT, POLARITY, PREVIOUS, Keys
 from napari_sam.plugin.layers import displayed_plane
 from napari_sam.plugin.live import Changes
-from napari_sam.plugin.panel import OWN_FILE, Panel
+from napari_sam.plugin.panel import NEW_PROMPTS, OWN_FILE, START, Panel
 from napari_sam.plugin.preview import Preview
 from napari_sam.plugin.runner import Runner
 from napari_sam.plugin.session import SamSession
@@ -47,6 +53,7 @@ class SamWidget(Panel):
             on_end=self._end,
         )
         self._changes = Changes(napari_viewer, self.native)
+        self._ahead = Ahead(self.session, self._runner, self.native)
         self._keys = Keys(
             napari_viewer,
             {
@@ -78,6 +85,7 @@ class SamWidget(Panel):
         for control in (self.model, self.model_file, self.family):
             control.changed.connect(self._choose_model)
         for button, action in (
+            (self.download, self._runner.load),
             (self.new_prompts, self._make_prompt_layers),
             (self.positive, lambda: session.set_polarity(True)),
             (self.negative, lambda: session.set_polarity(False)),
@@ -109,6 +117,7 @@ class SamWidget(Panel):
         """Stop work and let go of the viewer; all layers but the preview stay."""
         self._runner.close()
         self._changes.close()
+        self._ahead.close()
         self._keys.close()
         layers = self._viewer.layers
         events = self._viewer.dims.events, layers.events, layers.selection.events
@@ -150,7 +159,7 @@ class SamWidget(Panel):
     def _ask_live(self) -> None:
         """Segment the slice again, because something about it changed."""
         self._hint = ""
-        if not self.live.value or self._runner.busy_with_stack:
+        if not self.live.value or self._runner.busy_with_asked:
             return
         try:
             question = self.session.peek_slice()
@@ -175,6 +184,7 @@ class SamWidget(Panel):
             show_info(sentence)
 
     def _end(self) -> None:
+        self._changes.notice()  # a model that was not there may be there now
         accept, self._accept_next = self._accept_next, False
         if accept and self.session.result is not None and not self._runner.busy:
             _told(self._accept)()
@@ -205,6 +215,11 @@ class SamWidget(Panel):
             if own
             else describe_model(get_model_spec(self.model.value))
         )
+        self.download.visible = not own and not session.model_choice.is_at_hand
+        if self.download.visible:
+            self.download.text = download_text(get_model_spec(self.model.value))
+        started = session.points_layer is not None or session.shapes_layer is not None
+        self.new_prompts.text = NEW_PROMPTS if started else START
         self.more_options.refresh()
         if not self._runner.busy:
             self.progress.visible = False
@@ -212,10 +227,11 @@ class SamWidget(Panel):
         self._enable()
 
     def _enable(self) -> None:
-        busy, stack = self._runner.busy, self._runner.busy_with_stack
+        busy, stack = self._runner.busy, self._runner.busy_with_asked
         session = self.session
         result = session.result
         has_image = session.image_layer is not None
+        self.download.enabled = not busy
         for button in (self.segment_slice, self.segment_stack, self.new_prompts):
             button.enabled = has_image and not stack
         self.refine.enabled = session.labels_layer is not None and not stack

@@ -1,0 +1,197 @@
+"""A sitting with mouse and keyboard on the real canvas equals a script's labels."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QEvent, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtOpenGLWidgets import QOpenGLWidget
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+import napari_sam as ns
+from napari_sam import samples
+from napari_sam.plugin.keys import ACCEPT, POLARITY, PREVIOUS
+from napari_sam.plugin.widget import SamWidget
+from napari_sam.record import commits, prompt_from_json
+from tests.plugin.conftest import press
+
+OBJECTS = 20
+UNDONE, REFINED = 7, 13
+LONG = 60_000
+# Mouse moves that follow each other faster are left out, as vispy does.
+BETWEEN_MOVES_MS = 20
+CALIBRATION = 50, 250  # pixels of the canvas
+
+
+class Hand:
+    """Sends Qt's mouse and key events to the canvas of a viewer."""
+
+    def __init__(self, viewer: Any, window: Any) -> None:
+        self._viewer = viewer
+        (self._canvas,) = window.findChildren(QOpenGLWidget)
+
+    def drag(self, start: np.ndarray, end: np.ndarray) -> None:
+        place = self._placing()
+        self._mouse(QEvent.Type.MouseMove, place(start), held=False)
+        self._mouse(QEvent.Type.MouseButtonPress, place(start))
+        for share in (0.3, 0.7, 1):
+            self._mouse(QEvent.Type.MouseMove, place(start + share * (end - start)))
+        self._mouse(QEvent.Type.MouseButtonRelease, place(end), held=False)
+
+    def click(self, at: np.ndarray) -> None:
+        self.drag(at, at)
+
+    def key(self, key: str, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
+        QTest.keyClick(self._canvas, getattr(Qt.Key, f"Key_{key}"), modifier)
+
+    def _mouse(self, kind: Any, place: QPointF, held: bool = True) -> None:
+        moved = kind == QEvent.Type.MouseMove
+        left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+        event = QMouseEvent(
+            kind,
+            place,
+            QPointF(self._canvas.mapToGlobal(place.toPoint())),
+            none if moved else left,
+            left if held else none,
+            Qt.KeyboardModifier.NoModifier,
+        )
+        QApplication.sendEvent(self._canvas, event)
+        QTest.qWait(BETWEEN_MOVES_MS)
+
+    def _placing(self) -> Callable[[np.ndarray], QPointF]:
+        """Find where the canvas shows positions of the image, by moving over it."""
+        seen = []
+        for x in CALIBRATION:
+            self._mouse(QEvent.Type.MouseMove, QPointF(x, x), held=False)
+            seen.append(self._viewer.cursor.position[-2:])
+        first, second = np.array(seen)
+        zoom = (CALIBRATION[1] - CALIBRATION[0]) / (second - first)
+
+        def place(at: np.ndarray) -> QPointF:
+            row, col = CALIBRATION[0] + (at - first) * zoom
+            return QPointF(col, row)
+
+        return place
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Any) -> Any:
+    viewer = make_napari_viewer(show=True)
+    viewer.open_sample("napari-sam", "coins")
+    return viewer
+
+
+@pytest.fixture
+def widget(viewer: Any, default_predictor: Any) -> Iterator[SamWidget]:
+    _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
+    widget.session.model = default_predictor
+    yield widget
+    widget.disconnect_viewer()
+
+
+@pytest.fixture
+def hand(viewer: Any, widget: SamWidget) -> Hand:
+    return Hand(viewer, widget.native.window())
+
+
+@pytest.fixture
+def see(widget: SamWidget, qtbot: Any) -> Callable[[Any], Any]:
+    """Wait until another mask than the one before is on the canvas."""
+
+    def until_seen(before: Any = None) -> Any:
+        session = widget.session
+
+        def seen() -> bool:
+            new = session.result is not None and session.result is not before
+            return new and not widget.cancel.enabled
+
+        qtbot.waitUntil(seen, timeout=LONG)
+        preview = widget._preview.layer
+        assert preview is not None
+        assert preview.visible
+        return session.result
+
+    return until_seen
+
+
+def counts(widget: SamWidget) -> list[int]:
+    """Pixels of each label."""
+    labels = widget.session.labels_layer
+    return [] if labels is None else np.bincount(labels.data.ravel()).tolist()[1:]
+
+
+def corners_of(box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A little outside of the coin, as people draw."""
+    return box[:2] - 1.3, box[2:] + 1.6
+
+
+def scripted(entries: list[Any], image: Any, predictor: Any) -> np.ndarray:
+    """Labels of the recorded prompts by the script; what is there is kept."""
+    limits = tuple(image.contrast_limits)
+    prompts = [prompt_from_json(e["prompts"][""]) for e in entries]
+    plain = [number for number, p in enumerate(prompts) if p.points is None]
+    boxes = np.array([prompts[number].box for number in plain])
+    options = {"model": predictor, "contrast_limits": limits}
+    together = ns.segment(image.data, boxes=boxes, **options)
+    masks = {number: together == i + 1 for i, number in enumerate(plain)}
+    for number in set(range(len(prompts))) - set(plain):
+        p = prompts[number]
+        masks[number] = ns.segment(image.data, p.points, p.labels, p.box, **options) > 0
+    labels = np.zeros(image.data.shape, np.int32)
+    for number, entry in enumerate(entries):
+        labels[masks[number] & (labels == 0)] = entry["label"]
+    return labels
+
+
+@pytest.mark.weights
+@pytest.mark.canvas
+def test_twenty_coins_by_mouse_and_keys_equal_the_script(
+    viewer: Any, widget: SamWidget, hand: Hand, see: Any, default_predictor: Any
+) -> None:
+    session = widget.session
+    press(widget.new_prompts)
+    points, shapes = viewer.layers["SAM points"], viewer.layers["SAM boxes"]
+    boxes = samples.coin_boxes()[:OBJECTS]
+    for number, box in enumerate(boxes, start=1):
+        assert viewer.layers.selection.active is shapes
+        hand.drag(*corners_of(box))
+        (drawn,) = shapes.data
+        np.testing.assert_allclose(drawn.min(axis=0), corners_of(box)[0], atol=1)
+        np.testing.assert_allclose(drawn.max(axis=0), corners_of(box)[1], atol=1)
+        seen = see()
+        if number == REFINED:
+            viewer.layers.selection.active = points
+            hand.key(POLARITY)
+            hand.click(box[:2] + 0.25 * (box[2:] - box[:2]))
+            assert list(points.features["polarity"]) == ["negative"]
+            see(before=seen)
+            hand.key(POLARITY)
+            viewer.layers.selection.active = shapes
+        hand.key(ACCEPT)
+        assert len(counts(widget)) == number
+        assert len(shapes.data) == len(points.data) == 0
+        assert widget._preview.layer is None
+        if number == UNDONE:
+            labels = viewer.layers["SAM labels"]
+            before = labels.data.copy()
+            viewer.layers.selection.active = labels
+            hand.key("Z", Qt.KeyboardModifier.ControlModifier)
+            assert len(counts(widget)) == number - 1
+            hand.key(PREVIOUS)
+            see()
+            hand.key(ACCEPT)
+            np.testing.assert_array_equal(labels.data, before)
+            viewer.layers.selection.active = shapes
+
+    assert len(counts(widget)) == OBJECTS
+    assert min(counts(widget)) > samples.COIN_MIN_PIXELS
+    entries = [entry for (entry,) in commits(session.record())]
+    assert [entry["label"] for entry in entries] == list(range(1, OBJECTS + 1))
+    refined = prompt_from_json(entries[REFINED - 1]["prompts"][""])
+    assert refined.box is not None
+    assert refined.labels.tolist() == [0]
+    expected = scripted(entries, viewer.layers["coins"], default_predictor)
+    np.testing.assert_array_equal(labels.data, expected)
