@@ -327,3 +327,123 @@ def test_a_closed_widget_asks_nothing(
     qtbot.wait(QUIET)
     assert model.asked == []
     assert not widget.session.viewer.keymap
+
+
+# -- encoding ahead --------------------------------------------------------------
+
+
+class Encoding(BrightPredictor):
+    """Tells which planes it encoded, by their brightest column sums."""
+
+    def __init__(self, stack: np.ndarray) -> None:
+        super().__init__("encoding")
+        self.stack = stack
+        self.planes: list[int] = []
+
+    def embed(self, plane: Any, contrast_limits: Any = None, **shape: Any) -> Any:
+        same = [i for i, p in enumerate(self.stack) if np.array_equal(p, plane)]
+        self.planes += same[:1]
+        return super().embed(plane, contrast_limits, **shape)
+
+
+@pytest.fixture
+def different(stack: np.ndarray) -> np.ndarray:
+    """The balls, with every slice a little different."""
+    varied = stack.copy()
+    varied[:, 0, 0] = np.arange(len(stack))
+    return varied
+
+
+@pytest.fixture
+def scrolling(make: Any, different: np.ndarray, qtbot: Any, shown: Any) -> SamWidget:
+    """After the first object was segmented on slice 4."""
+    widget: SamWidget = make(Encoding(different))
+    widget.session.viewer.layers["balls"].data = different
+    draw(widget, FIRST)
+    shown(widget)
+    return widget
+
+
+def test_the_slice_and_the_next_one_are_encoded_while_one_looks(
+    scrolling: SamWidget, qtbot: Any
+) -> None:
+    planes = scrolling.session.load().planes
+    assert planes == [4]
+    scrolling.session.viewer.dims.set_current_step(0, 5)
+    qtbot.waitUntil(lambda: planes == [4, 5, 6], timeout=LONG)
+    scrolling.session.viewer.dims.set_current_step(0, 3)  # back: the one before
+    qtbot.waitUntil(lambda: planes == [4, 5, 6, 3, 2], timeout=LONG)
+    assert not scrolling.cancel.enabled  # nothing that the user asked for
+
+
+def test_nothing_is_encoded_ahead_before_something_was_segmented(
+    make: Any, different: np.ndarray, qtbot: Any
+) -> None:
+    widget = make(Encoding(different))
+    widget.session.viewer.layers["balls"].data = different
+    widget.session.viewer.dims.set_current_step(0, 5)
+    qtbot.wait(700)
+    assert widget.session.load().planes == []
+
+
+def test_a_prompt_does_not_wait_for_the_end_of_encoding_ahead(
+    scrolling: SamWidget, shown: Any, qtbot: Any
+) -> None:
+    scrolling._ahead.encode()
+    scrolling.session.shapes_layer.data = [corners(SECOND, 4)]
+    qtbot.waitUntil(lambda: bool(mask(scrolling)[28, 38]), timeout=LONG)
+
+
+# -- the first minute --------------------------------------------------------------
+
+
+def test_start_makes_the_layers_and_says_three_steps(
+    stack: np.ndarray, qtbot: Any
+) -> None:
+    viewer = ViewerModel()
+    widget = SamWidget(viewer)
+    try:
+        assert not widget.new_prompts.enabled
+        viewer.add_image(stack, contrast_limits=(0, 255))
+        assert widget.new_prompts.text == "Start"
+        assert "Start" in widget.status.value
+        press(widget.new_prompts)
+        assert viewer.layers.selection.active is widget.session.shapes_layer
+        assert widget.session.shapes_layer.mode == "add_rectangle"
+        assert [line[:2] for line in widget.status.value.splitlines()] == [
+            "1.",
+            "2.",
+            "3.",
+        ]
+        assert widget.new_prompts.text == "New prompt layers"
+    finally:
+        widget.disconnect_viewer()
+
+
+def test_weights_are_downloaded_when_they_are_asked_for(
+    make: Any, shown: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[bool] = []
+    monkeypatch.setattr(
+        "napari_sam.plugin.model_choice.is_cached", lambda _: bool(there)
+    )
+
+    def load(*_: Any, progress: Any = None, **__: Any) -> BrightPredictor:
+        for done in (10**7, 2 * 10**7):
+            progress(done, 4 * 10**7)
+        there.append(True)
+        return BrightPredictor("loaded")
+
+    monkeypatch.setattr("napari_sam.loading.load_model", load)
+    widget = make("mobile_sam")
+    widget.native.show()
+    widget.model.value = "mobile_sam"
+    assert widget.download.visible
+    assert "41 MB, Apache-2.0" in widget.download.text
+    draw(widget, FIRST)
+    qtbot.wait(QUIET)
+    assert widget.session.result is None
+    press(widget.download)
+    shown(widget)  # what was drawn before is answered now
+    assert not widget.download.visible
+    assert mask(widget)[15, 20]

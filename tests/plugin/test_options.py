@@ -160,3 +160,27 @@ def test_the_record_is_saved_where_the_user_says(
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
     press(widget.more_options.save)  # nothing chosen, nothing written
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_memory_for_slices_is_limited_and_shown(
+    widget: SamWidget, segment: Any
+) -> None:
+    options, cache = widget.more_options, widget.session.cache
+    assert options.memory.value * 2**20 == cache.max_bytes
+    options.memory.value = 64
+    assert cache.max_bytes == 64 * 2**20
+    segment(widget, FIRST)
+    assert "1 slices encoded" in options.held.value
+
+
+def test_slices_are_kept_on_disk_when_asked(
+    widget: SamWidget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAPARI_SAM_CACHE", str(tmp_path))
+    assert widget.session.cache.disk is None
+    widget.more_options.disk.value = True
+    disk = widget.session.cache.disk
+    assert disk is not None
+    assert disk.folder == tmp_path / "embeddings"
+    widget.more_options.disk.value = False
+    assert widget.session.cache.disk is None
