@@ -15,6 +15,7 @@ from napari_sam import samples
 
 FOLDER = Path(__file__).parent / "images"
 SIZE = (1440, 860)
+CELL = [(374, 428)]
 
 
 def rest(seconds: float) -> None:
@@ -38,7 +39,8 @@ def open_viewer(sample: str) -> tuple[napari.Viewer, object]:
 
 
 def wait(widget: object) -> None:
-    while not widget.segment_slice.enabled:
+    rest(0.3)
+    while widget.cancel.enabled:
         rest(0.1)
     rest(0.5)
 
@@ -59,17 +61,43 @@ def coins() -> None:
     shapes, points = widget.session.shapes_layer, widget.session.points_layer
     for box in boxes[:8]:
         shapes.add_rectangles(corners(box))
-    widget.segment_slice.changed.emit(True)
     wait(widget)
     widget.accept.changed.emit(True)
     for box in boxes[8:14]:
         shapes.add_rectangles(corners(box))
     points.add(samples.coin_centres()[14:17])
-    widget.segment_slice.changed.emit(True)
     wait(widget)
     shapes.selected_data = points.selected_data = set()
     rest(0.5)
     save(viewer, "coins")
+    widget.accept.changed.emit(True)
+    rest(0.5)
+    save(viewer, "accepted")
+    viewer.close()
+
+
+def cell() -> None:
+    """One click on a cell, and what else the model takes it for."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(*SIZE)
+    viewer.add_image(samples.cell(), name="cell")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
+    widget.new_prompts.changed.emit(True)
+    points = widget.session.points_layer
+    viewer.layers.selection.active = points
+    points.add(CELL)
+    wait(widget)
+    widget.next_candidate.changed.emit(True)
+    points.selected_data = set()
+    rest(0.5)
+    save(viewer, "candidates")
+    points.data = points.data[:0]
+    widget.session.set_polarity(False)
+    points.add(CELL)
+    wait(widget)
+    widget.segment_slice.changed.emit(True)
+    rest(0.5)
+    save(viewer, "error")
     viewer.close()
 
 
@@ -81,6 +109,7 @@ def head() -> None:
         box = np.insert(corners(prompt.box), 0, index, axis=1)
         widget.session.shapes_layer.add_rectangles(box)
         viewer.dims.set_point(0, index * layer.scale[0])
+    wait(widget)
     widget.segment_stack.changed.emit(True)
     wait(widget)
     save(viewer, "head")
@@ -90,4 +119,5 @@ def head() -> None:
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     coins()
+    cell()
     head()

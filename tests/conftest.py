@@ -33,6 +33,8 @@ THREADS = torch.get_num_threads()
 # `pytest --hypothesis-profile=explore` looks for new ones.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
+# For the second run, on the oldest libraries: the same behaviour, fewer examples.
+settings.register_profile("few", settings.get_profile("repeatable"), max_examples=25)
 settings.load_profile("repeatable")
 
 

@@ -256,6 +256,28 @@ def test_drawing_does_not_stop_a_stack(
     assert widget.session.result.volume is not None
 
 
+def test_an_object_through_a_stack_waits_whatever_is_drawn(
+    widget: SamWidget, shown: Any, qtbot: Any
+) -> None:
+    draw(widget, FIRST)
+    shown(widget)
+    press(widget.segment_stack)
+    qtbot.waitUntil(lambda: not widget.cancel.enabled, timeout=LONG)
+    followed = widget.session.result
+    assert followed.volume is not None
+    viewer = widget.session.viewer
+    for step in (5, 4):  # there are prompts on 4
+        viewer.dims.set_current_step(0, step)
+        qtbot.wait(QUIET)
+    draw(widget, SECOND)
+    qtbot.wait(QUIET)
+    assert widget.session.result is followed
+    assert "Segment stack" in widget.status.value
+    type_key(widget, ACCEPT)
+    assert len(np.unique(np.nonzero(widget.session.labels_layer.data)[0])) > 2
+    shown(widget)  # now the second box
+
+
 def test_a_model_that_is_not_there_is_not_downloaded_by_drawing(
     make: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

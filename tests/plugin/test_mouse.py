@@ -23,6 +23,8 @@ UNDONE, REFINED = 7, 13
 LONG = 60_000
 # Mouse moves that follow each other faster are left out, as vispy does.
 BETWEEN_MOVES_MS = 20
+WINDOW = 1200, 800
+SETTLING_MS = 500
 CALIBRATION = 50, 250  # pixels of the canvas
 
 
@@ -88,6 +90,11 @@ def viewer(make_napari_viewer: Any) -> Any:
 def widget(viewer: Any, default_predictor: Any) -> Iterator[SamWidget]:
     _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
     widget.session.model = default_predictor
+    press(widget.new_prompts)
+    viewer.window.resize(*WINDOW)
+    QTest.qWait(SETTLING_MS)
+    viewer.reset_view()
+    QTest.qWait(SETTLING_MS)
     yield widget
     widget.disconnect_viewer()
 
@@ -152,15 +159,14 @@ def test_twenty_coins_by_mouse_and_keys_equal_the_script(
     viewer: Any, widget: SamWidget, hand: Hand, see: Any, default_predictor: Any
 ) -> None:
     session = widget.session
-    press(widget.new_prompts)
     points, shapes = viewer.layers["SAM points"], viewer.layers["SAM boxes"]
     boxes = samples.coin_boxes()[:OBJECTS]
     for number, box in enumerate(boxes, start=1):
         assert viewer.layers.selection.active is shapes
         hand.drag(*corners_of(box))
         (drawn,) = shapes.data
-        np.testing.assert_allclose(drawn.min(axis=0), corners_of(box)[0], atol=1)
-        np.testing.assert_allclose(drawn.max(axis=0), corners_of(box)[1], atol=1)
+        np.testing.assert_allclose(drawn.min(axis=0), corners_of(box)[0], atol=2)
+        np.testing.assert_allclose(drawn.max(axis=0), corners_of(box)[1], atol=2)
         seen = see()
         if number == REFINED:
             viewer.layers.selection.active = points

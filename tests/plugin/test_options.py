@@ -170,7 +170,7 @@ def test_memory_for_slices_is_limited_and_shown(
     options.memory.value = 64
     assert cache.max_bytes == 64 * 2**20
     segment(widget, FIRST)
-    assert "1 slices encoded" in options.held.value
+    assert "1 slice encoded" in options.held.value
 
 
 def test_slices_are_kept_on_disk_when_asked(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from napari_sam.models import ModelSpec
     from napari_sam.plugin.labels_writer import Written
     from napari_sam.plugin.session import SamSession
+    from napari_sam.predictor import Predictor
+    from napari_sam.requests import Result
 
 _MEGABYTE = 1e6
 _FIRST_STEPS = (
@@ -133,12 +135,11 @@ def button_row(*widgets: Widget) -> Container[Any]:
     return row
 
 
-def describe_model(spec: ModelSpec) -> str:
-    """Size, licence and what it is for, in two lines."""
-    size = "size unknown"
-    if spec.size_bytes:
-        size = f"{spec.size_bytes / _MEGABYTE:.0f} MB"
-    state = "ready" if is_cached(spec) else f"{size}, downloaded at first use"
+def describe_model(spec: ModelSpec, loaded: Predictor | None) -> str:
+    """What it is for, where it runs, and its licence, in two lines."""
+    state = "ready" if is_cached(spec) else "not downloaded"
+    if loaded is not None:
+        state = f"loaded, runs on {loaded.device}"
     kinds = "boxes (points: a search over boxes)"
     if "point" in spec.prompts:
         kinds = "points, boxes"
@@ -175,7 +176,7 @@ def state_sentence(session: SamSession) -> str:
         which = "" if shown is None else f" ({shown[0]} of {shown[1]} candidates)"
         return (
             f"{what} in the preview{which}, score {result.lowest_score:.2f}. Accept "
-            f"({ACCEPT}), or change the prompts."
+            f"({ACCEPT}), or {_how_to_change(result)}."
         )
     revision = session.revision
     if revision is not None:
@@ -195,6 +196,12 @@ def state_sentence(session: SamSession) -> str:
     if session.points_layer is None and session.shapes_layer is None:
         return "Press 'Start' to draw on the image."
     return _FIRST_STEPS
+
+
+def _how_to_change(result: Result) -> str:
+    if result.volume is None:
+        return "change the prompts"
+    return "change the prompts and press 'Segment stack' again"
 
 
 def kept_sentence(written: Written) -> str:

@@ -128,7 +128,8 @@ class Options(Container[Any]):
         """Offer the channels of the image, and say what is held in memory."""
         cache = self._session.cache
         held = cache.nbytes / _MEGABYTE
-        self.held.value = f"{len(cache)} slices encoded, {held:.0f} MB in memory"
+        slices = "1 slice" if len(cache) == 1 else f"{len(cache)} slices"
+        self.held.value = f"{slices} encoded, {held:.0f} MB in memory"
         kind = self.brightness.value
         self.low.visible = self.high.visible = kind == _PERCENTILES
         self.window_centre.visible = self.window_width.visible = kind == _WINDOW

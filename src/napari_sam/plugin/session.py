@@ -213,13 +213,17 @@ class SamSession:
         """As `ask_slice`; None when the plane has no prompts or they are answered.
 
         An object that waits on this plane is forgotten when its prompts are gone
-        or cannot be used any more.
+        or cannot be used any more. One that was followed through a stack waits
+        until it is accepted or discarded, whatever is drawn meanwhile.
 
         Raises
         ------
         ValueError
             When image, prompts or target cannot be used; the sentence says why.
         """
+        waiting = None if self.result is None else self._question
+        if waiting is not None and isinstance(waiting.request, StackRequest):
+            return None
         try:
             asked = self._gather()
             question = slice_question(asked)
@@ -228,7 +232,6 @@ class SamSession:
         except ValueError:
             self._withdraw_slice(None)
             raise
-        waiting = None if self.result is None else self._question
         if question is None:
             self._withdraw_slice(asked.plane.at())
         elif waiting is None or not waiting.asks_as(question):

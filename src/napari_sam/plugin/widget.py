@@ -213,7 +213,9 @@ class SamWidget(Panel):
         self.model_note.value = (
             "Your own weights: say how they were trained, images are prepared for it."
             if own
-            else describe_model(get_model_spec(self.model.value))
+            else describe_model(
+                get_model_spec(self.model.value), session.model_choice.loaded
+            )
         )
         self.download.visible = not own and not session.model_choice.is_at_hand
         if self.download.visible:
