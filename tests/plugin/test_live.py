@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 
+from napari_sam import samples
+from napari_sam.plugin import sample_data
 from napari_sam.plugin.keys import ACCEPT, DISCARD, NEXT, POLARITY, PREVIOUS, Keys
+from napari_sam.plugin.layers import nearest
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.prompts import Prompt
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, press
@@ -469,3 +473,51 @@ def test_weights_are_downloaded_when_they_are_asked_for(
     shown(widget)  # what was drawn before is answered now
     assert not widget.download.visible
     assert mask(widget)[15, 20]
+
+
+@pytest.mark.parametrize("order", ["widget first", "sample first"])
+def test_a_sample_with_prompts_is_tried_at_once(
+    order: str, shown: Any, qtbot: Any
+) -> None:
+    viewer = ViewerModel()
+    waiting = [sample_data.coins_with_box()]
+    if order == "sample first":
+        add(viewer, waiting.pop())
+    widget = SamWidget(viewer)
+    try:
+        widget.session.model = BrightPredictor(threshold=100)
+        for sample in waiting:
+            add(viewer, sample)
+        assert widget.session.shapes_layer is viewer.layers["SAM boxes"]
+        widget._changes.notice()
+        shown(widget)
+        assert len(widget.session.result.pieces) == 1
+    finally:
+        widget.disconnect_viewer()
+
+
+def add(viewer: ViewerModel, sample: Any) -> None:
+    for data, options, kind in sample:
+        viewer.add_layer(Layer.create(data, options, kind))
+
+
+def test_the_boxes_of_the_head_lie_on_its_slices() -> None:
+    viewer = ViewerModel()
+    add(viewer, sample_data.head_with_boxes())
+    image, boxes = viewer.layers
+    plane = [
+        nearest(image.world_to_data(boxes.data_to_world(b[0]))[0]) for b in boxes.data
+    ]
+    assert plane == list(samples.head_prompts()[1])
+    assert (boxes.units, boxes.axis_labels) == (image.units, image.axis_labels)
+
+
+def test_a_button_that_is_off_says_why(widget: SamWidget, shown: Any) -> None:
+    assert "Nothing waits" in widget.accept.tooltip
+    assert "labels layer" in widget.refine.tooltip
+    draw(widget, FIRST)
+    shown(widget)
+    assert widget.accept.tooltip == "Write it into the labels"
+    assert "one object only" in widget.next_candidate.tooltip
+    for name, tooltip in widget.tooltips.items():
+        assert tooltip, name

@@ -10,6 +10,7 @@ from psygnal import Signal
 from napari_sam.plugin.candidates import shown_candidate
 from napari_sam.plugin.keys import ACCEPT, DISCARD
 from napari_sam.plugin.preview import is_preview
+from napari_sam.plugin.prompt_layers import is_own
 from napari_sam.requests import Progress
 from napari_sam.weights import is_cached
 
@@ -84,6 +85,14 @@ class LayerChoice:
         """Choose a layer of the viewer."""
         self.update()
         self.combo.value = layer
+
+    def adopt_own(self, layer: Layer) -> None:
+        """Choose prompts that came with a sample, when nothing is chosen."""
+        if self._last is not None or not isinstance(layer, self._kind):
+            return
+        # Empty ones belong to the widget that makes them.
+        if is_own(layer) and len(layer.data):
+            self.select(layer)
 
     def disconnect_viewer(self) -> None:
         """Stop following the viewer."""

@@ -130,8 +130,13 @@ class Panel(Container[Any]):
             text="Point: background",
             tooltip=f"The next and selected points lie off it ({POLARITY} changes it)",
         )
-        self.segment_slice = PushButton(text="Segment slice")
-        self.segment_stack = PushButton(text="Segment stack")
+        self.segment_slice = PushButton(
+            text="Segment slice", tooltip="Segment from the prompts on this slice"
+        )
+        self.segment_stack = PushButton(
+            text="Segment stack",
+            tooltip="Follow the objects through the slices, from all their prompts",
+        )
         self.accept = PushButton(
             text=f"Accept ({ACCEPT})", tooltip="Write it into the labels"
         )
@@ -153,3 +158,9 @@ class Panel(Container[Any]):
             "pick one with the labels layer's colour picker",
         )
         self.cancel = PushButton(text="Cancel", tooltip="Stop; nothing is written")
+        # What they do, for when they are on; see `availability.why_not`.
+        self.tooltips = {
+            name: str(button.tooltip or "")
+            for name, button in vars(self).items()
+            if isinstance(button, PushButton)
+        }

@@ -38,19 +38,28 @@ def is_own(layer: Layer) -> bool:
     return bool(layer.metadata.get(_MARK))
 
 
+def boxes_look(side: int) -> dict[str, Any]:
+    """Keyword arguments of a layer of boxes made here.
+
+    Parameters
+    ----------
+    side : int
+        Shorter side of the image, in pixels.
+    """
+    return {
+        "name": "SAM boxes",
+        "edge_color": _BOX_COLOUR,
+        "face_color": "transparent",
+        "edge_width": max(side * _LINE_SHARE, _THINNEST_LINE),
+        "metadata": {_MARK: True},
+    }
+
+
 def add_prompt_layers(viewer: ViewerModel, image: Image) -> tuple[Points, Shapes]:
     """Add a Points and a Shapes layer that lie exactly over an image."""
     side = min(spatial_shape(image)[-2:])
     place = placement(image)
-    shapes = viewer.add_shapes(
-        ndim=image.ndim,
-        name="SAM boxes",
-        edge_color=_BOX_COLOUR,
-        face_color="transparent",
-        edge_width=max(side * _LINE_SHARE, _THINNEST_LINE),
-        metadata={_MARK: True},
-        **place,
-    )
+    shapes = viewer.add_shapes(ndim=image.ndim, **boxes_look(side), **place)
     points = viewer.add_points(
         ndim=image.ndim,
         name="SAM points",

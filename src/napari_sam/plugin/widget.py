@@ -8,6 +8,7 @@ from napari.utils.notifications import show_error, show_info
 
 from napari_sam.models import get_model_spec
 from napari_sam.plugin.ahead import Ahead
+from napari_sam.plugin.availability import why_not
 from napari_sam.plugin.controls import (
     describe_model,
     download_text,
@@ -65,6 +66,9 @@ class SamWidget(Panel):
             },
         )
         self._connect()
+        for layer in napari_viewer.layers:
+            for choice in (self.points, self.shapes):
+                choice.adopt_own(layer)
         self._refresh()
 
     # -- connections -----------------------------------------------------------
@@ -108,7 +112,7 @@ class SamWidget(Panel):
         dims = self._viewer.dims.events
         for event in (dims.current_step, dims.order, dims.ndisplay):
             event.connect(self._show_preview)
-        self._viewer.layers.events.inserted.connect(self._refresh)
+        self._viewer.layers.events.inserted.connect(self._layer_added)
         self._viewer.layers.events.removed.connect(self._layer_removed)
         self._viewer.layers.selection.events.active.connect(self._refresh)
         self.native.destroyed.connect(self.disconnect_viewer)
@@ -121,7 +125,12 @@ class SamWidget(Panel):
         self._keys.close()
         layers = self._viewer.layers
         events = self._viewer.dims.events, layers.events, layers.selection.events
-        for callback in (self._show_preview, self._refresh, self._layer_removed):
+        for callback in (
+            self._show_preview,
+            self._refresh,
+            self._layer_added,
+            self._layer_removed,
+        ):
             for group in events:
                 group.disconnect(callback)
         for choice in (self.image, self.points, self.shapes, self.labels_layer):
@@ -229,22 +238,20 @@ class SamWidget(Panel):
         self._enable()
 
     def _enable(self) -> None:
-        busy, stack = self._runner.busy, self._runner.busy_with_asked
-        session = self.session
-        result = session.result
-        has_image = session.image_layer is not None
-        self.download.enabled = not busy
-        for button in (self.segment_slice, self.segment_stack, self.new_prompts):
-            button.enabled = has_image and not stack
-        self.refine.enabled = session.labels_layer is not None and not stack
-        self.previous.enabled = session.can_go_back and not busy and result is None
-        self.accept.enabled = (result is not None or busy) and not stack
-        correcting = session.revision is not None
-        self.discard.enabled = (result is not None or correcting) and not stack
-        self.next_candidate.enabled = session.has_candidates and not busy
-        self.cancel.enabled = busy
-        has_points = session.points_layer is not None
-        self.positive.enabled = self.negative.enabled = has_points
+        """Turn buttons on or off; those that are off say why when pointed at."""
+        runner = self._runner
+        for name, why in why_not(
+            self.session, runner.busy, runner.busy_with_asked
+        ).items():
+            button = getattr(self, name)
+            button.enabled = not why
+            button.tooltip = why or self.tooltips[name]
+
+    def _layer_added(self, event: Any = None) -> None:
+        # Prompts that came with a sample are there to be tried.
+        for choice in (self.points, self.shapes):
+            choice.adopt_own(event.value)
+        self._refresh()
 
     def _layer_removed(self, _: Any = None) -> None:
         # A preview that the user removed stays away until there is news.
