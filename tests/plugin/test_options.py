@@ -184,3 +184,11 @@ def test_slices_are_kept_on_disk_when_asked(
     assert disk.folder == tmp_path / "embeddings"
     widget.more_options.disk.value = False
     assert widget.session.cache.disk is None
+
+
+def test_sentences_and_names_do_not_move_the_canvas(widget: SamWidget) -> None:
+    widget.native.show()
+    before = widget.native.minimumSizeHint().width()
+    widget.session.viewer.layers["balls"].name = "a name " * 20
+    widget.status.value = "a sentence that goes on " * 20
+    assert widget.native.minimumSizeHint().width() == before

@@ -14,6 +14,7 @@ from magicgui.widgets import (
     PushButton,
 )
 from napari.layers import Image, Labels, Points, Shapes
+from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from napari_sam.models import list_models
 from napari_sam.plugin.controls import LayerChoice, button_row
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
 
 OWN_FILE = "own file ..."
+# Characters of a layer's name that are seen in any case.
+_NAME_LENGTH = 16
 START, NEW_PROMPTS = "Start", "New prompt layers"
 
 
@@ -58,8 +61,19 @@ class Panel(Container[Any]):
         self.more_options.visible = False
         self.progress = ProgressBar(label="", min=0, max=1, value=0)
         self.status = Label(value="")
+        # Else the panel's width, and with it the canvas, would change with every
+        # sentence and layer name: under the hand that draws.
         for text in (self.model_note, self.status):
             text.native.setWordWrap(True)
+            text.native.setSizePolicy(
+                QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
+            )
+        for choice in (self.image, self.points, self.shapes, self.labels_layer):
+            box = choice.combo.native
+            box.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+            box.setMinimumContentsLength(_NAME_LENGTH)
         self.extend(
             [
                 self.image.combo,
