@@ -245,6 +245,25 @@ def test_what_is_not_finished_yet_is_said_quietly(
     assert not notification_manager.records
 
 
+def test_a_failure_is_said_once_and_not_tried_again_by_itself(
+    make: Any, qtbot: Any
+) -> None:
+    class Failing(Counting):
+        def predict_batch(self, embedding: Any, prompts: Any, **_: Any) -> Any:
+            self.asked.append(len(prompts))
+            raise RuntimeError("out of memory")
+
+    model = Failing()
+    widget = make(model)
+    draw(widget, FIRST)
+    qtbot.waitUntil(lambda: bool(model.asked), timeout=LONG)
+    qtbot.wait(4 * QUIET)
+    assert model.asked == [1]
+    messages = [record.message for record in notification_manager.records]
+    assert messages == ["out of memory"]
+    notification_manager.records.clear()
+
+
 def test_drawing_does_not_stop_a_stack(
     widget: SamWidget, model: Counting, shown: Any, qtbot: Any
 ) -> None:

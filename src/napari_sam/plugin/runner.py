@@ -87,8 +87,8 @@ class Runner:
         self._kind = "live" if live else "asked"
         self._submit(job, self._take)
 
-    def load(self) -> None:
-        """Bring and load the chosen model."""
+    def load(self, on_loaded: Callable[[], None]) -> None:
+        """Bring and load the chosen model, then tell."""
         choice = self._session.model_choice
         model, load = choice.chosen, choice.loader()
 
@@ -97,7 +97,12 @@ class Runner:
             return load(lambda done, total: report(weights_step(done, total)))
 
         self._kind = "asked"
-        self._submit(job, lambda predictor: choice.keep(predictor, model))
+
+        def take(predictor: Predictor) -> None:
+            choice.keep(predictor, model)
+            on_loaded()
+
+        self._submit(job, take)
 
     def encode_ahead(self, view: View, planes: Sequence[PlaneIndex]) -> None:
         """Encode planes that may be asked about next, unless there is work to do."""

@@ -89,7 +89,7 @@ class SamWidget(Panel):
         for control in (self.model, self.model_file, self.family):
             control.changed.connect(self._choose_model)
         for button, action in (
-            (self.download, self._runner.load),
+            (self.download, lambda: self._runner.load(self._changes.notice)),
             (self.new_prompts, self._make_prompt_layers),
             (self.positive, lambda: session.set_polarity(True)),
             (self.negative, lambda: session.set_polarity(False)),
@@ -193,7 +193,6 @@ class SamWidget(Panel):
             show_info(sentence)
 
     def _end(self) -> None:
-        self._changes.notice()  # a model that was not there may be there now
         accept, self._accept_next = self._accept_next, False
         if accept and self.session.result is not None and not self._runner.busy:
             _told(self._accept)()
