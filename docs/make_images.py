@@ -87,7 +87,6 @@ def cell() -> None:
     viewer.layers.selection.active = points
     points.add(CELL)
     wait(widget)
-    widget.next_candidate.changed.emit(True)
     points.selected_data = set()
     rest(0.5)
     save(viewer, "candidates")
