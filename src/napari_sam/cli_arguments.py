@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 from pathlib import Path
@@ -13,7 +12,7 @@ from napari_sam.image import to_uint8
 from napari_sam.intensity import IntensityMapping
 from napari_sam.models import DEFAULT_MODEL
 from napari_sam.prompts import Prompt
-from napari_sam.record import prompt_from_json
+from napari_sam.record import prompt_from_json, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -351,10 +350,7 @@ def _whole(text: str) -> int:
 
 
 def _read_json(path: str, kind: type) -> Any:
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # of the encoding or of JSON
-        raise ValueError(f"{path} is not JSON ({error}).") from error
+    content = read_json(path)
     if not isinstance(content, kind):
         raise ValueError(f"{path} holds no {kind.__name__} of prompts; see --help.")
     return content

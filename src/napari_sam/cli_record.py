@@ -53,13 +53,11 @@ def make_record(
     model : str
         As the user named it.
     """
-    from napari_sam import __version__
     from napari_sam.label_grid import LabelGrid
-    from napari_sam.replaying import describe
+    from napari_sam.replaying import describe_all
 
     path = Path(image).resolve()
     shared: Entry = {
-        "version": __version__,
         "image": {"name": path.name, "path": str(path), "index": dict(indices)},
         "grid": LabelGrid.same(labels.shape).to_json(),
         "dtype": str(labels.dtype),
@@ -67,18 +65,15 @@ def make_record(
         "replaced": [],
         "region": _region(labels),
     }
-    entries = []
     # Objects without a pixel too: the model answered all prompts together.
-    for number in request.prompts:
-        entry = {"label": number, **describe(request, result, number), **shared}
-        if model not in MODELS:
-            entry["model"]["path"] = str(Path(model).expanduser().resolve())
-        entries.append(entry)
+    ids = {number: number for number in request.prompts}
+    named = model if model in MODELS else str(Path(model).expanduser().resolve())
+    entries = describe_all(request, result, ids, named, shared)
     return add_entries(new_record(), entries, {}, labels)
 
 
 def _region(labels: NDArray[Any]) -> list[list[int]]:
-    """[first, last but one] along each axis of what is not background."""
+    """[first, one past the last] along each axis of what is not background."""
     region = []
     for axis in range(labels.ndim):
         others = tuple(other for other in range(labels.ndim) if other != axis)

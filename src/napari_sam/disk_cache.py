@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from napari_sam.atomic import written_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,13 +60,11 @@ class DiskCache:
         """Keep an array; a disk that is full or read-only is no reason to stop."""
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            handle, part = tempfile.mkstemp(dir=self.folder, suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    np.save(file, array, allow_pickle=False)
-                os.replace(part, self._path(key))
-            finally:
-                Path(part).unlink(missing_ok=True)
+            with (
+                written_whole(self._path(key), mode=0o600) as part,
+                part.open("wb") as file,
+            ):
+                np.save(file, array, allow_pickle=False)
             self._shrink()
 
     def clear(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 
 from napari_sam.image import PERCENTILES, data_limits, to_uint8
+from napari_sam.planes import MOST_CHANNELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -162,4 +163,4 @@ def for_channels(pairs: Sequence[tuple[float, float]]) -> ContrastLimits:
     """One pair as it is; several, padded to three as the planes are."""
     if len(pairs) == 1:
         return pairs[0]
-    return (*pairs, *[(0.0, 1.0)] * (3 - len(pairs)))
+    return (*pairs, *[(0.0, 1.0)] * (MOST_CHANNELS - len(pairs)))

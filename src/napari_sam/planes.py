@@ -10,7 +10,7 @@ import numpy as np
 from napari_sam.image import to_uint8
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,7 +22,7 @@ ContrastLimits = tuple[float, float] | tuple[tuple[float, float], ...]
 _SAMPLED_PLANES = 16
 # Sampled planes of a pyramid come from a level of at least this many pixels a side.
 _SAMPLED_SIDE = 512
-_MOST_CHANNELS = 3
+MOST_CHANNELS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +73,7 @@ class PlaneReader:
     limits: dict[Any, ContrastLimits] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        if len(self.channels) > _MOST_CHANNELS:
+        if len(self.channels) > MOST_CHANNELS:
             raise ValueError(
                 f"{len(self.channels)} channels are chosen: the model sees three at "
                 "most."
@@ -112,12 +112,7 @@ class PlaneReader:
 
     def plane_shape(self, at: PlaneIndex) -> tuple[int, int]:
         """(H, W) of a plane at full resolution."""
-        rows, cols = (
-            size
-            for size, entry in zip(self.shape, at, strict=True)
-            if isinstance(entry, slice)
-        )
-        return rows, cols
+        return plane_sides(self.shape, at)
 
     def read(self, at: PlaneIndex, enough: int | None = None) -> NDArray[Any]:
         """Read one plane.
@@ -147,14 +142,8 @@ class PlaneReader:
             return self._read(self.levels, at, enough)
         if len(self.channels) == 1:
             return self._read_channel(self.channels[0], at, enough)
-        shape = self._common_shape(at, enough)
         kind = np.result_type(*(c.levels[0].dtype for c in self.channels))
-        colours = np.zeros((*shape, _MOST_CHANNELS), kind)
-        for number, channel in enumerate(self.channels):
-            plane = self._read_channel(channel, at, enough)
-            colours[..., number] = _of_size(plane, shape)
-            del plane  # before the next one is read
-        return colours
+        return self._read_colours(at, enough, kind, lambda plane, _: plane)
 
     def read_uint8(
         self, at: PlaneIndex, enough: int | None, limits: ContrastLimits | None
@@ -171,22 +160,32 @@ class PlaneReader:
         if len(self.channels) < 2 or limits is None:
             return to_uint8(self.read(at, enough), limits)
         self._check_index(at)
-        shape = self._common_shape(at, enough)
-        pairs = np.broadcast_to(np.asarray(limits, float), (_MOST_CHANNELS, 2))
-        colours = np.zeros((*shape, _MOST_CHANNELS), np.uint8)
+        pairs = np.broadcast_to(np.asarray(limits, float), (MOST_CHANNELS, 2)).tolist()
+        return self._read_colours(
+            at, enough, np.dtype(np.uint8), lambda plane, n: to_uint8(plane, pairs[n])
+        )
+
+    def _read_colours(
+        self,
+        at: PlaneIndex,
+        enough: int | None,
+        kind: np.dtype[Any],
+        mapped: Callable[[NDArray[Any], int], NDArray[Any]],
+    ) -> NDArray[Any]:
+        """Several channels as colours of one type, one held at a time.
+
+        They have the size of the smallest of the levels that they are read from.
+        """
+        sides = [
+            plane_sides(_level(c.levels, at, enough).shape, at) for c in self.channels
+        ]
+        shape = tuple(min(side) for side in zip(*sides, strict=True))
+        colours = np.zeros((*shape, MOST_CHANNELS), kind)
         for number, channel in enumerate(self.channels):
             plane = _of_size(self._read_channel(channel, at, enough), shape)
-            low, high = pairs[number]
-            colours[..., number] = to_uint8(plane, (float(low), float(high)))
+            colours[..., number] = mapped(plane, number)
             del plane  # before the next one is read
         return colours
-
-    def _common_shape(self, at: PlaneIndex, enough: int | None) -> tuple[int, ...]:
-        """(H, W) of the smallest of the levels that the channels are read from."""
-        sides = [
-            _plane_sides(_level(c.levels, at, enough).shape, at) for c in self.channels
-        ]
-        return tuple(min(side) for side in zip(*sides, strict=True))
 
     def _read_channel(
         self, channel: Channel, at: PlaneIndex, enough: int | None
@@ -248,7 +247,7 @@ def _level(levels: Sequence[Any], at: PlaneIndex, enough: int | None) -> Any:
     """The smallest level whose planes have enough pixels along their longer side."""
     level = levels[0]
     for smaller in levels[1:]:
-        if enough is not None and max(_plane_sides(smaller.shape, at)) >= enough:
+        if enough is not None and max(plane_sides(smaller.shape, at)) >= enough:
             level = smaller
     return level
 
@@ -268,6 +267,8 @@ def _middles(size: int, count: int) -> NDArray[np.intp]:
     return ((np.arange(count) + 0.5) * (size / count)).astype(np.intp)
 
 
-def _plane_sides(shape: Sequence[int], at: PlaneIndex) -> list[int]:
+def plane_sides(shape: Sequence[int], at: PlaneIndex) -> tuple[int, int]:
+    """(H, W) of a plane of an array of this shape; a colour axis does not count."""
     sides = zip(shape, at, strict=False)
-    return [int(size) for size, entry in sides if isinstance(entry, slice)]
+    rows, cols = (int(size) for size, entry in sides if isinstance(entry, slice))
+    return rows, cols

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections import defaultdict
 from hashlib import blake2b
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.atomic import written_whole
 from napari_sam.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -215,6 +214,20 @@ def mask_from_json(entry: dict[str, Any]) -> tuple[NDArray[np.bool_], tuple[int,
     return mask, (rows, cols)
 
 
+def read_json(path: str | Path) -> Any:
+    """Content of a JSON file.
+
+    Raises
+    ------
+    ValueError
+        When the file is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # of the encoding or of JSON
+        raise ValueError(f"{path} is not JSON ({error}).") from error
+
+
 def read_record(path: str | Path) -> Record:
     """Read a record from a JSON file.
 
@@ -225,10 +238,7 @@ def read_record(path: str | Path) -> Record:
     OSError
         When it cannot be read.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # of the encoding or of JSON
-        raise ValueError(f"{path} is not JSON ({error}).") from error
+    content = read_json(path)
     if isinstance(content, dict) and KEY in content:  # metadata of a layer, whole
         content = content[KEY]
     return check_record(content, str(path))
@@ -262,14 +272,8 @@ def _is_entry(entry: Any) -> bool:
 def write_record(path: str | Path, record: Record) -> Path:
     """Write a record as JSON; it appears under its name only when it is complete."""
     path = Path(path)
-    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part.json")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    finally:
-        Path(part).unlink(missing_ok=True)
+    with written_whole(path, ".json") as part, part.open("w", encoding="utf-8") as file:
+        json.dump(record, file, indent=1)
     return path
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam import __version__
 from napari_sam.cache import EmbeddingCache
 from napari_sam.intensity import IntensityMapping
 from napari_sam.label_grid import LabelGrid
 from napari_sam.loading import load_model
+from napari_sam.models import MODELS
 from napari_sam.painting import plan_changes
 from napari_sam.planes import Channel, PlaneReader
 from napari_sam.predictor import Predictor
@@ -28,7 +31,6 @@ from napari_sam.volume import PropagationOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -88,6 +90,36 @@ def describe(request: Request, result: Result, number: int) -> Entry:
         options = asdict(stack.options)
         entry["options"] = {name: float(value) for name, value in options.items()}
     return entry
+
+
+def describe_all(
+    request: Request,
+    result: Result,
+    ids: Mapping[int, int],
+    model: object,
+    shared: Entry,
+) -> list[Entry]:
+    """What made each object of a commit.
+
+    Parameters
+    ----------
+    request, result : SliceRequest or StackRequest, Result
+        Question and answer.
+    ids : mapping
+        {object number: label id}.
+    model : object
+        As the user named it; a path is written down, to load it again.
+    shared : dict
+        What holds for all: image, grid, dtype, policy, replaced and region.
+    """
+    shared = {"version": __version__, **shared}
+    entries = []
+    for number, label in ids.items():
+        entry = {"label": label, **describe(request, result, number), **shared}
+        if isinstance(model, str | Path) and str(model) not in MODELS:
+            entry["model"]["path"] = str(model)
+        entries.append(entry)
+    return entries
 
 
 def replay(

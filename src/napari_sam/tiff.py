@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+
+from napari_sam.atomic import written_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -174,9 +174,7 @@ def write_labels(path: str | Path, labels: NDArray[Any], like: TiffImage) -> Pat
             if name in axes and size is not None:
                 metadata[f"PhysicalSize{name}"] = size
                 metadata[f"PhysicalSize{name}Unit"] = like.unit or "µm"
-    handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part.tif")
-    os.close(handle)
-    try:
+    with written_whole(path, ".tif") as part:
         tifffile.imwrite(
             part,
             labels.astype(np.uint16 if small else np.int32),
@@ -185,10 +183,6 @@ def write_labels(path: str | Path, labels: NDArray[Any], like: TiffImage) -> Pat
             compression="zlib",
             metadata=metadata,
         )
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    finally:
-        Path(part).unlink(missing_ok=True)
     return path
 
 

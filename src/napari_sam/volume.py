@@ -15,7 +15,6 @@ from napari_sam.masks import (
     border_contrast,
     mask_to_box,
     patch_iou,
-    window_at,
     won_masks,
 )
 from napari_sam.prompts import Prompt
@@ -93,13 +92,12 @@ class SliceResult:
     @property
     def region(self) -> tuple[slice, slice]:
         """Rows and columns of the crop on the plane."""
-        return window_at(self.origin, self.logits.shape)
+        return self.patch.region
 
     @property
     def mask(self) -> NDArray[np.bool_]:
         """The mask inside `region`, (h, w) bool."""
-        inside: NDArray[np.bool_] = self.logits > 0
-        return inside
+        return self.patch.mask
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,8 +244,7 @@ def next_prompt(
     """
     from scipy.ndimage import distance_transform_edt
 
-    mask, origin = patch.mask, np.array(patch.origin)
-    box = mask_to_box(mask)
+    origin, box = np.array(patch.origin), mask_to_box(patch.mask)
     assert box is not None
     box += np.tile(origin, 2)
     sides = box[2:] - box[:2]
@@ -255,7 +252,7 @@ def next_prompt(
     points = None
     if "point" in kinds:
         # Padded, as what lies around the patch or the plane counts as outside.
-        depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        depth = distance_transform_edt(np.pad(patch.mask, 1))[1:-1, 1:-1]
         points = [origin + np.unravel_index(np.argmax(depth), depth.shape)]
     return Prompt(points=points, box=np.concatenate([box[:2] - grow, box[2:] + grow]))
 

@@ -12,9 +12,9 @@ from napari_sam.requests import SliceRequest, StackRequest
 from napari_sam.volume import check_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from napari.layers import Image
+    from napari.layers import Image, Points, Shapes
 
     from napari_sam.plugin.layer_prompts import LayerPrompt
     from napari_sam.plugin.layers import DisplayedPlane, Sliders
@@ -73,6 +73,25 @@ class Asked:
             return None
         return picked if picked.at == self.plane.at() else None
 
+    def prompts_at(self, index: Mapping[int, int]) -> list[LayerPrompt]:
+        """The prompts that lie at {axis: index}, on whatever channel."""
+        channels = self.view.reader.channel_axes
+        wanted = [(a, i) for a, i in index.items() if a not in channels]
+        return [p for p in self.prompts if all(p.slices[a] == i for a, i in wanted)]
+
+    def why_none(self, where: str, layers: Sequence[Points | Shapes]) -> str:
+        """Why no prompt of the layers can be asked about, in a sentence."""
+        if self.prompts:
+            count = len(self.prompts)
+            return f"All {count} prompts lie on other {where}s: go to one of those."
+        hidden = [la for la in layers if not la.visible and len(la.data)]
+        if hidden:
+            return f"The prompts {hidden[0].name!r} are hidden: show the layer."
+        return (
+            f"There are no new prompts on this {where}: click a point or draw a box on "
+            "an object."
+        )
+
     def question(self, request: Request, prompts: Sequence[LayerPrompt]) -> Question:
         """A question about some of the prompts."""
         return Question(
@@ -95,9 +114,7 @@ def slice_question(asked: Asked) -> Question | None:
     ValueError
         When the prompts cannot be used.
     """
-    channels = asked.view.reader.channel_axes
-    index = {a: i for a, i in asked.plane.index.items() if a not in channels}
-    here = [p for p in asked.prompts if all(p.slices[a] == i for a, i in index.items())]
+    here = asked.prompts_at(asked.plane.index)
     picked = asked.picked_here
     if picked is not None:
         objects = [_refined(picked, [p.prompt for p in here])]
@@ -122,12 +139,7 @@ def stack_question(asked: Asked, options: PropagationOptions) -> Question | None
         When image or prompts cannot be used.
     """
     stack = displayed_stack(asked.view, asked.image.name, asked.plane)
-    fixed = {
-        axis: at
-        for axis, at in stack.fixed.items()
-        if axis not in asked.view.reader.channel_axes
-    }
-    here = [p for p in asked.prompts if all(p.slices[a] == i for a, i in fixed.items())]
+    here = asked.prompts_at(stack.fixed)
     picked = asked.picked_here
     if not here and picked is None:
         return None

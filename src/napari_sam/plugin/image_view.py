@@ -180,6 +180,14 @@ def _lies_on(layer: Image, image: Image, viewer: ViewerModel) -> bool:
     return bool(np.allclose(grid.matrix, np.eye(len(grid.matrix)), atol=1e-6))
 
 
+def walkable_axes(view: View, plane: DisplayedPlane) -> list[int]:
+    """Axes with more than one plane parallel to this one; channels do not count."""
+    reader = view.reader
+    return [
+        a for a in plane.index if reader.shape[a] > 1 and a not in reader.channel_axes
+    ]
+
+
 def displayed_stack(
     view: View, name: str, plane: DisplayedPlane, axis: int | None = None
 ) -> Stack:
@@ -201,12 +209,9 @@ def displayed_stack(
     ValueError
         When the image is a single plane.
     """
-    reader = view.reader
-    walkable = [
-        a for a in plane.index if reader.shape[a] > 1 and a not in reader.channel_axes
-    ]
+    walkable = walkable_axes(view, plane)
     if axis is None and not walkable:
         raise ValueError(f"The image {name!r} is a single plane: use 'Segment slice'.")
     walk = max(walkable) if axis is None else axis
     fixed = {a: i for a, i in plane.index.items() if a != walk}
-    return Stack(reader, walk, fixed=fixed)
+    return Stack(view.reader, walk, fixed=fixed)

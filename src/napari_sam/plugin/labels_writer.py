@@ -10,9 +10,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from napari_sam.painting import Changes, Piece, next_free_label, plan_changes
+from napari_sam.planes import plane_sides
 from napari_sam.plugin.layers import (
     grid_between,
     layer_affine,
+    leads_apart,
     placement,
     spatial_shape,
 )
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from napari_sam.planes import PlaneIndex
     from napari_sam.plugin.layers import Sliders
 
-_ROUNDING = 1e-6
 # Larger labels are made with 16 bits.
 _LARGE = 2**28
 # Searching more labels than these for their largest id can be felt.
@@ -128,9 +129,7 @@ def check_target(
             f"The labels {name} do not lie along the displayed plane of the image "
             f"{image.name!r}: choose '(new layer)' or labels that do."
         )
-    shape = spatial_shape(image)
-    rows, cols = (shape[axis] for axis, e in enumerate(at) if isinstance(e, slice))
-    if not grid.covers(at, (rows, cols)):
+    if not grid.covers(at, plane_sides(spatial_shape(image), at)):
         raise ValueError(
             f"The labels {name} do not reach the displayed slice of the image "
             f"{image.name!r}: choose '(new layer)' or other labels."
@@ -200,8 +199,8 @@ def _empty(shape: tuple[int, ...]) -> NDArray[Any]:
         return np.zeros(shape, np.uint16)
     except MemoryError:
         # A file without content takes no room, whatever its size.
-        file = tempfile.TemporaryFile(prefix="napari-sam-labels-")  # noqa: SIM115
-        return np.memmap(file, np.uint16, "w+", shape=shape)
+        with tempfile.TemporaryFile(prefix="napari-sam-labels-") as file:
+            return np.memmap(file, np.uint16, "w+", shape=shape)  # keeps it open
 
 
 def leading_channels(image: Image, channel_axes: Collection[int]) -> int:
@@ -209,8 +208,4 @@ def leading_channels(image: Image, channel_axes: Collection[int]) -> int:
     count = 0
     while count in channel_axes:
         count += 1
-    linear = layer_affine(image)[:-1, :-1]
-    mixed = linear[:count, count:], linear[count:, :count]
-    if any(np.abs(part).max(initial=0) > _ROUNDING for part in mixed):
-        return 0
-    return count
+    return count if leads_apart(layer_affine(image), count) else 0

@@ -211,11 +211,16 @@ def _extra_index(
     return index
 
 
-def _check_separate(layer: Layer, affine: NDArray[np.float64], count: int) -> None:
-    """Refuse a layer whose first axes are mixed with the others."""
+def leads_apart(affine: NDArray[np.float64], count: int) -> bool:
+    """Whether an affine leaves its first axes and the others to themselves."""
     linear = affine[:-1, :-1]
     mixed = linear[:count, count:], linear[count:, :count]
-    if any(np.abs(part).max(initial=0) > _ROUNDING for part in mixed):
+    return not any(np.abs(part).max(initial=0) > _ROUNDING for part in mixed)
+
+
+def _check_separate(layer: Layer, affine: NDArray[np.float64], count: int) -> None:
+    """Refuse a layer whose first axes are mixed with the others."""
+    if not leads_apart(affine, count):
         raise ValueError(
             f"{_kind(layer)} {layer.name!r} is rotated or sheared along axes that the "
             "other layer does not have: choose layers with the same axes."

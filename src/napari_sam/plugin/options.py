@@ -56,6 +56,11 @@ class Options(Container[Any]):
         super().__init__(labels=True)
         self.margins = (0, 0, 0, 0)
         self._session = session
+        self._make()
+        self._connect(refused)
+        self.refresh()
+
+    def _make(self) -> None:
         self.ids = ComboBox(label="Label", choices=_IDS)
         self.policy = ComboBox(label="Overlaps", choices=_POLICIES)
         self.brightness = ComboBox(
@@ -80,7 +85,7 @@ class Options(Container[Any]):
             label="Memory",
             min=16,
             max=1_000_000,
-            value=session.cache.max_bytes // _MEGABYTE,
+            value=self._session.cache.max_bytes // _MEGABYTE,
             tooltip="Megabytes for encoded slices, which answer at once",
         )
         self.disk = CheckBox(
@@ -105,6 +110,11 @@ class Options(Container[Any]):
                 self.save,
             ]
         )
+
+    def _connect(
+        self, refused: Callable[[Callable[[], Any]], Callable[[], None]]
+    ) -> None:
+        session = self._session
         self.ids.changed.connect(
             lambda on: setattr(session.target, "use_selected_label", on)
         )
@@ -122,7 +132,6 @@ class Options(Container[Any]):
         self.memory.changed.connect(self._choose_memory)
         self.disk.changed.connect(self._choose_disk)
         self.save.changed.connect(refused(self._save))
-        self.refresh()
 
     def refresh(self) -> None:
         """Offer the channels of the image, and say what is held in memory."""
@@ -130,19 +139,22 @@ class Options(Container[Any]):
         held = cache.nbytes / _MEGABYTE
         slices = "1 slice" if len(cache) == 1 else f"{len(cache)} slices"
         self.held.value = f"{slices} encoded, {held:.0f} MB in memory"
-        kind = self.brightness.value
-        self.low.visible = self.high.visible = kind == _PERCENTILES
-        self.window_centre.visible = self.window_width.visible = kind == _WINDOW
+        self._show_numbers()
         for combo in self.channels:
             with combo.changed.blocked():
                 combo.reset_choices()
             combo.visible = len(combo.choices) > 1
         self._choose_channels()
 
-    def _choose_brightness(self) -> None:
+    def _show_numbers(self) -> None:
+        """Show the numbers that the chosen brightness has."""
         kind = self.brightness.value
         self.low.visible = self.high.visible = kind == _PERCENTILES
         self.window_centre.visible = self.window_width.visible = kind == _WINDOW
+
+    def _choose_brightness(self) -> None:
+        self._show_numbers()
+        kind = self.brightness.value
         mapping = IntensityMapping.display()
         if kind == _PERCENTILES:
             mapping = IntensityMapping.percentiles(self.low.value, self.high.value)

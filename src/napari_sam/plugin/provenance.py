@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam import __version__
-from napari_sam.models import MODELS
 from napari_sam.record import (
     KEY,
     add_entries,
@@ -15,7 +12,7 @@ from napari_sam.record import (
     region_of,
     still_there,
 )
-from napari_sam.replaying import describe
+from napari_sam.replaying import describe_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -51,7 +48,6 @@ def entries_of(
 ) -> list[Entry]:
     """What made each object of a commit, in plain JSON types."""
     shared: Entry = {
-        "version": __version__,
         "image": {
             "name": question.image.name,
             "path": _text(question.image.source.path),
@@ -62,13 +58,7 @@ def entries_of(
         "replaced": sorted(replaced),
         "region": region_of(changes, labels.data.shape),
     }
-    entries = []
-    for number, label in ids.items():
-        entry = {"label": label, **describe(question.request, result, number)}
-        if isinstance(question.model, str | Path) and str(question.model) not in MODELS:
-            entry["model"]["path"] = str(question.model)
-        entries.append({**entry, **shared})
-    return entries
+    return describe_all(question.request, result, ids, question.model, shared)
 
 
 def earlier_entries(labels: Labels, ids: Collection[int]) -> dict[int, list[Entry]]:

@@ -15,6 +15,7 @@ from napari_sam.plugin.image_view import (
     ChannelChoice,
     ImageView,
     displayed_stack,
+    walkable_axes,
 )
 from napari_sam.plugin.layer_prompts import collect_prompts
 from napari_sam.plugin.layers import Sliders, displayed_plane
@@ -202,11 +203,9 @@ class SamSession:
         ValueError
             When image, prompts or target cannot be used; the sentence says why.
         """
-        asked = self._gather()
-        question = slice_question(asked)
+        asked, question = self._on_slice()
         if question is None:
-            raise ValueError(self._why_none(asked, "slice"))
-        self.target.check(question)
+            raise ValueError(asked.why_none("slice", self._prompt_layers()))
         return question
 
     def peek_slice(self) -> Question | None:
@@ -225,10 +224,7 @@ class SamSession:
         if waiting is not None and isinstance(waiting.request, StackRequest):
             return None
         try:
-            asked = self._gather()
-            question = slice_question(asked)
-            if question is not None:
-                self.target.check(question)
+            asked, question = self._on_slice()
         except ValueError:
             self._withdraw_slice(None)
             raise
@@ -258,7 +254,7 @@ class SamSession:
         asked = self._gather()
         question = stack_question(asked, self.propagation)
         if question is None:
-            raise ValueError(self._why_none(asked, "stack"))
+            raise ValueError(asked.why_none("stack", self._prompt_layers()))
         self.target.check(question)
         return question
 
@@ -274,12 +270,20 @@ class SamSession:
         plane = displayed_plane(image, self.viewer.dims)
         view = self._view.of(image)
         planes = [plane.at()]
-        if any(view.reader.shape[a] > 1 for a in plane.index):
+        if walkable_axes(view, plane):
             stack = displayed_stack(view, image.name, plane)
             following = plane.index[stack.axis] + step
             if 0 <= following < len(stack):
                 planes.append(stack.at(following))
         return view, planes
+
+    def _on_slice(self) -> tuple[Asked, Question | None]:
+        """What is asked about the displayed plane, fit for the target."""
+        asked = self._gather()
+        question = slice_question(asked)
+        if question is not None:
+            self.target.check(question)
+        return asked, question
 
     def _gather(self) -> Asked:
         image = self._require_image()
@@ -301,19 +305,6 @@ class SamSession:
     def _prompt_layers(self) -> list[Points | Shapes]:
         layers = self._present(self.points_layer), self._present(self.shapes_layer)
         return [layer for layer in layers if layer is not None]
-
-    def _why_none(self, asked: Asked, where: str) -> str:
-        """Why there is nothing to ask, in a sentence."""
-        if asked.prompts:
-            count = len(asked.prompts)
-            return f"All {count} prompts lie on other {where}s: go to one of those."
-        hidden = [la for la in self._prompt_layers() if not la.visible and len(la.data)]
-        if hidden:
-            return f"The prompts {hidden[0].name!r} are hidden: show the layer."
-        return (
-            f"There are no new prompts on this {where}: click a point or draw a box on "
-            "an object."
-        )
 
     # -- answers ---------------------------------------------------------------
 
@@ -361,12 +352,11 @@ class SamSession:
         ValueError
             When image, prompts or target cannot be used.
         """
-        question = slice_question(self._gather())
+        _, question = self._on_slice()
         if question is None:
             self._forget()
             self.changed.emit()
             return None
-        self.target.check(question)
         self.adopt(question, run_to_end(question.request.run(self.load(), self.cache)))
         assert self._result is not None
         return self._result.predictions[0]
