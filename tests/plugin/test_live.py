@@ -140,7 +140,7 @@ def test_the_preview_goes_with_its_prompts(
     widget.session.shapes_layer.selected_data = {0}
     widget.session.shapes_layer.remove_selected()
     qtbot.waitUntil(lambda: widget.session.result is None, timeout=LONG)
-    assert widget._preview.layer is None
+    assert not widget._preview.is_shown
 
 
 def test_many_changes_at_once_are_one_question(

@@ -179,7 +179,7 @@ def test_twenty_coins_by_mouse_and_keys_equal_the_script(
         hand.key(ACCEPT)
         assert len(counts(widget)) == number
         assert len(shapes.data) == len(points.data) == 0
-        assert widget._preview.layer is None
+        assert not widget._preview.is_shown
         if number == UNDONE:
             labels = viewer.layers["SAM labels"]
             before = labels.data.copy()

@@ -20,6 +20,7 @@ def pieces(*slices: int) -> list[Piece]:
 def viewer() -> ViewerModel:
     viewer = ViewerModel()
     viewer.add_image(np.zeros((6, 20, 30)), name="cells", contrast_limits=(0, 1))
+    viewer.dims.set_current_step(0, 0)
     return viewer
 
 
@@ -36,9 +37,9 @@ def test_it_shows_the_pieces_of_the_displayed_plane_and_follows_the_slider(
     for step in (1, 2, 3, 2):
         viewer.dims.set_current_step(0, step)
         show(preview, viewer, pieces(1, 2))
-        assert preview.layer is not None
-        assert preview.layer.visible == (step in (1, 2))
-        if preview.layer.visible:
+        assert preview.is_shown == (step in (1, 2))
+        if preview.is_shown:
+            assert preview.layer is not None
             marked = np.argwhere(preview.layer.data)
             world = np.array([preview.layer.data_to_world(m) for m in marked])
             expected = [(step, r, c) for r in (2, 3, 4) for c in range(4, 9)]
@@ -108,17 +109,61 @@ def test_it_does_not_steal_the_selection(viewer: ViewerModel) -> None:
         show(preview, viewer, pieces(0, 1))
         assert viewer.layers.selection == {shapes}
         assert shapes.mode == "add_rectangle"
-    preview.clear()
+    preview.hide()
     assert viewer.layers.selection == {shapes}
 
 
-def test_clearing_takes_the_layer_away(viewer: ViewerModel) -> None:
+def test_hidden_it_keeps_its_layer_and_nothing_in_it(viewer: ViewerModel) -> None:
     preview = Preview(viewer)
-    preview.clear()
+    preview.hide()
+    assert len(viewer.layers) == 1
     show(preview, viewer, pieces(0))
-    preview.clear()
-    preview.clear()
+    layer = preview.layer
+    assert layer is not None
+    preview.hide()
+    assert not preview.is_shown
+    assert layer in viewer.layers
+    assert layer.data.size == 1
+    show(preview, viewer, pieces(0))
+    assert preview.layer is layer
+    assert preview.is_shown
+
+
+def test_hidden_it_does_not_widen_the_sliders(viewer: ViewerModel) -> None:
+    preview = Preview(viewer)
+    viewer.dims.set_current_step(0, 5)
+    show(preview, viewer, pieces(5))
+    preview.hide()
+    image = viewer.layers["cells"]
+    image.scale = (0.5, 0.5, 0.5)
+    image.translate = (100, 100, 100)
+    assert viewer.dims.range[0] == (100, 102.5, 0.5)
+
+
+def test_removing_takes_the_layer_away(viewer: ViewerModel) -> None:
+    preview = Preview(viewer)
+    preview.remove()
+    show(preview, viewer, pieces(0))
+    preview.remove()
+    preview.remove()
     assert [layer.name for layer in viewer.layers] == ["cells"]
+
+
+def test_it_goes_with_its_image(viewer: ViewerModel) -> None:
+    preview = Preview(viewer)
+    show(preview, viewer, pieces(0))
+    viewer.layers.remove("cells")
+    preview.hide()
+    assert len(viewer.layers) == 0
+
+
+def test_it_comes_to_the_top_when_it_is_shown_again(viewer: ViewerModel) -> None:
+    preview = Preview(viewer)
+    show(preview, viewer, pieces(0))
+    preview.hide()
+    labels = viewer.add_labels(np.zeros((6, 20, 30), np.int32))
+    show(preview, viewer, pieces(0))
+    assert list(viewer.layers)[1:] == [labels, preview.layer]
 
 
 def test_it_moves_to_another_image(viewer: ViewerModel) -> None:

@@ -226,7 +226,7 @@ def test_segment_look_accept(widget: SamWidget, wait: Any, stack: np.ndarray) ->
     preview = viewer.layers["SAM preview"]
     assert np.count_nonzero(preview.data) == np.count_nonzero(stack[4, :, :30] > 127)
     press(widget.accept)
-    assert "SAM preview" not in viewer.layers
+    assert not viewer.layers["SAM preview"].visible
     labels = viewer.layers["SAM labels"]
     truth = np.zeros(stack.shape, bool)
     truth[4, :, :30] = stack[4, :, :30] > 127
@@ -262,7 +262,7 @@ def test_the_preview_follows_the_slider(widget: SamWidget, wait: Any) -> None:
         shown[step] = viewer.layers["SAM preview"].visible
     assert shown == {0: False, 3: True, 4: True}
     viewer.dims.ndisplay = 3
-    assert "SAM preview" not in viewer.layers
+    assert not viewer.layers["SAM preview"].visible
     viewer.dims.ndisplay = 2
     assert viewer.layers["SAM preview"].visible
 
@@ -271,7 +271,7 @@ def test_discard_takes_the_preview_away(widget: SamWidget, wait: Any) -> None:
     press(widget.segment_slice)
     wait(widget)
     press(widget.discard)
-    assert "SAM preview" not in widget.session.viewer.layers
+    assert not widget.session.viewer.layers["SAM preview"].visible
     assert "SAM labels" not in widget.session.viewer.layers
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
 # Long enough to take a drag or a pasted list as one change, too short to be felt.
-_PATIENCE_MS = 20
+_PATIENCE_MS = 0
 # Layers say that they are about to change as well, before they do.
 _DONE = ("added", "changed", "removed")
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import binary_erosion
 
 from napari_sam.masks import window_at
+from napari_sam.planes import plane_sides
 from napari_sam.plugin.layers import layer_affine, placement, spatial_shape
 
 if TYPE_CHECKING:
@@ -45,17 +46,24 @@ class Preview:
     Parameters
     ----------
     viewer : ViewerModel
-        Gets one layer while there is something to show.
+        Gets one layer when there is first something to show. Between objects it is
+        hidden, as napari takes long to add one; it goes with its image.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._layer: Labels | None = None
+        self._image: Image | None = None
 
     @property
     def layer(self) -> Labels | None:
         """The layer, while it is in the viewer."""
         return self._layer if self._layer in self._viewer.layers else None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the canvas shows a result."""
+        return self.layer is not None and self.layer.visible
 
     def show(
         self,
@@ -65,39 +73,67 @@ class Preview:
     ) -> None:
         """Show the pieces of the plane at `index` of the image."""
         here = [piece for piece in pieces if piece.index == index]
-        side = min(
-            size
-            for size, e in zip(spatial_shape(image), index, strict=True)
-            if isinstance(e, slice)
-        )
-        origin, crop = _crop(here, max(1, round(side * _OUTLINE_SHARE)))
-        layer = self.layer
-        if layer is not None and layer.ndim != image.ndim:
+        if not here:
+            self.hide()
+            return
+        if image is not self._image:
             # napari 0.6.6 keeps the old transforms when data change their ndim.
-            self.clear()
-            layer = None
+            self.remove()
+        side = min(plane_sides(spatial_shape(image), index))
+        origin, crop = _crop(here, max(1, round(side * _OUTLINE_SHARE)))
+        first = _first(index, origin)
+        layer = self.layer
         if layer is None:
-            layer = self._add(image, _expand(crop, index), _first(index, origin))
+            self._add(image, _expand(crop, index), first)
+            return
         # Hidden while place and data change: no frame shows one without the other.
         layer.visible = False
         layer.data = _expand(crop, index)
-        for name, value in placement(image).items():
-            setattr(layer, name, value)
-        layer.translate = _translate_at(image, _first(index, origin))
-        layer.visible = bool(here)
+        self._place(layer, image, first)
+        if layer is not self._viewer.layers[-1]:
+            self._viewer.layers.move(self._viewer.layers.index(layer), -1)
+        layer.visible = True
 
-    def clear(self) -> None:
+    def hide(self) -> None:
+        """Show nothing, until the next `show`."""
+        layer, image = self.layer, self._image
+        if layer is None or image is None:
+            return
+        if image not in self._viewer.layers:
+            self.remove()
+        elif layer.visible:
+            layer.visible = False
+            # What was shown is not kept in memory, and does not widen the sliders.
+            layer.data = np.zeros((1,) * layer.ndim, np.uint8)
+            self._place(layer, image, [0] * layer.ndim)
+
+    def remove(self) -> None:
         """Take the layer out of the viewer."""
         layer, self._layer = self.layer, None
+        if self._image is not None:
+            for event in _moves(self._image):
+                event.disconnect(self._image_moved)
+        self._image = None
         if layer is not None:
             self._viewer.layers.remove(layer)
 
-    def _add(self, image: Image, data: NDArray[np.uint8], first: list[int]) -> Labels:
+    def _image_moved(self, _: Any = None) -> None:
+        """Follow while hidden: where it lies decides the range of the sliders."""
+        if self.layer is not None and self._image is not None and not self.is_shown:
+            self._place(self.layer, self._image, [0] * self.layer.ndim)
+
+    @staticmethod
+    def _place(layer: Labels, image: Image, first: list[int]) -> None:
+        for name, value in placement(image).items():
+            setattr(layer, name, value)
+        layer.translate = _translate_at(image, first)
+
+    def _add(self, image: Image, data: NDArray[np.uint8], first: list[int]) -> None:
         from napari.layers import Labels
         from napari.utils.colormaps import DirectLabelColormap
 
         selected = self._viewer.layers.selection.active
-        layer = self._layer = Labels(
+        layer = Labels(
             data,
             name=_NAME,
             opacity=1.0,
@@ -109,7 +145,15 @@ class Preview:
         self._viewer.add_layer(layer)
         if selected is not None and selected in self._viewer.layers:
             self._viewer.layers.selection.active = selected
-        return layer
+        self._layer, self._image = layer, image
+        for event in _moves(image):
+            event.connect(self._image_moved)
+
+
+def _moves(image: Image) -> list[Any]:
+    """The events that say that an image lies elsewhere."""
+    names = ("scale", "translate", "rotate", "shear", "affine")
+    return [getattr(image.events, name) for name in names]
 
 
 def _expand(plane: NDArray[Any], index: PlaneIndex) -> NDArray[Any]:

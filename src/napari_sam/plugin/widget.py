@@ -135,7 +135,7 @@ class SamWidget(Panel):
                 group.disconnect(callback)
         for choice in (self.image, self.points, self.shapes, self.labels_layer):
             choice.disconnect_viewer()
-        self._preview.clear()
+        self._preview.remove()
 
     # -- choices ---------------------------------------------------------------
 
@@ -255,18 +255,18 @@ class SamWidget(Panel):
     def _layer_removed(self, _: Any = None) -> None:
         # A preview that the user removed stays away until there is news.
         if self.session.result is None:
-            self._preview.clear()
+            self._preview.hide()
         self._refresh()
 
     def _show_preview(self, _: Any = None) -> None:
         result, image = self.session.result, self.session.result_image
         if result is None or image is None or image not in self._viewer.layers:
-            self._preview.clear()
+            self._preview.hide()
             return
         try:
             plane = displayed_plane(image, self._viewer.dims)
         except ValueError:  # a 3D view, or a slider outside the image
-            self._preview.clear()
+            self._preview.hide()
             return
         self._preview.show(image, result.pieces, plane.at())
 
