@@ -1,0 +1,113 @@
+"""Layers that napari saved are read as the prompts that the panel makes of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Points, Shapes
+from napari_builtins.io import napari_write_points, napari_write_shapes
+
+from napari_sam.plugin.layer_prompts import POLARITY, point_label
+from napari_sam.plugin.prompt_layers import add_prompt_layers, set_polarity
+from napari_sam.prompt_files import POLARITY as SAVED_POLARITY
+from napari_sam.prompt_files import read_prompts
+from tests.plugin.conftest import corners
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BOX = (10, 20, 30, 40)
+
+
+def saved(layer: Points | Shapes, path: Path) -> Path:
+    """The layer as `layer.save` writes it, which needs napari's plugins to be found."""
+    write = napari_write_points if isinstance(layer, Points) else napari_write_shapes
+    data, meta, _ = layer.as_layer_data_tuple()
+    assert write(str(path), data, meta) == str(path)
+    return path
+
+
+def test_the_column_of_polarity_is_that_of_the_panel() -> None:
+    assert SAVED_POLARITY == POLARITY
+
+
+def test_layers_of_the_panel(tmp_path: Path) -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((9, 50, 60)), scale=(3, 0.5, 0.5))
+    points, shapes = add_prompt_layers(viewer, image)
+    shapes.add_rectangles(corners(BOX, 4))
+    points.add([(4, 15, 25.5)])
+    set_polarity(points, positive=False)
+    points.add([(4, 32, 40)])
+    files = saved(points, tmp_path / "p.csv"), saved(shapes, tmp_path / "s.csv")
+    ((number, slices),) = read_prompts(files, plane_shape=(50, 60)).items()
+    assert (number, list(slices)) == (1, [4])
+    prompt = slices[4]
+    assert prompt.box.tolist() == list(BOX)
+    assert prompt.positives.tolist() == [[15, 25.5]]
+    assert prompt.negatives.tolist() == [[32, 40]]
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        (POLARITY, np.array(["positive", "negative"], object)),
+        (POLARITY, np.array(["positive", "negative"])),
+        (POLARITY, [True, False]),
+        ("label", [1, 0]),
+        ("label", [1, -1]),
+        ("label", [1.0, 0.0]),
+        ("label", ["cell", "negative"]),
+        ("label", [1, np.nan]),
+        ("size", [1, 0]),
+    ],
+)
+def test_polarity_is_read_as_the_panel_reads_it(
+    tmp_path: Path, column: str, values: Any
+) -> None:
+    features = {column: values, "object": [1, 1]}
+    layer = Points([(4, 5, 6), (4, 7, 8)], features=features)
+    prompt = read_prompts(saved(layer, tmp_path / "points.csv"))[1][4]
+    assert prompt.labels.tolist() == [point_label(layer, n) for n in (0, 1)]
+
+
+@pytest.mark.parametrize("values", [[7, 7], [7.0, 7.0], ["7", "7"]])
+def test_object_numbers_of_any_type(tmp_path: Path, values: Any) -> None:
+    layer = Points([(4, 5, 6), (6, 7, 8)], features={"object": values})
+    found = read_prompts(saved(layer, tmp_path / "points.csv"))
+    assert {number: sorted(slices) for number, slices in found.items()} == {7: [4, 6]}
+
+
+def test_numbers_that_are_missing_for_some_points(tmp_path: Path) -> None:
+    for values in ([7, np.nan], np.array([7, None], object)):
+        layer = Points([(4, 5, 6), (6, 7, 8)], features={"object": values})
+        assert list(read_prompts(saved(layer, tmp_path / "points.csv"))) == [7, 8]
+
+
+def test_every_kind_of_shape(tmp_path: Path) -> None:
+    kinds = ["rectangle", "ellipse", "polygon", "line", "path"]
+    vertices = [corners(BOX, at) for at in range(3)]
+    vertices += [corners(BOX, 3)[:2], corners(BOX, 4)[:3]]
+    layer = Shapes(vertices, shape_type=kinds, features={"object": [9] * 5})
+    found = read_prompts(saved(layer, tmp_path / "shapes.csv"))
+    # napari leaves the features of shapes out, so that all are different objects.
+    assert {number: list(slices) for number, slices in found.items()} == {
+        number: [number - 1] for number in range(1, 6)
+    }
+    given = [set(slices[n - 1].kinds) for n, slices in found.items()]
+    assert given == [{"box"}, {"box", "mask"}, {"box", "mask"}, {"point"}, {"point"}]
+
+
+def test_a_layer_without_points(tmp_path: Path) -> None:
+    viewer = ViewerModel()
+    points, _ = add_prompt_layers(viewer, viewer.add_image(np.zeros((9, 50, 60))))
+    assert read_prompts(saved(points, tmp_path / "points.csv")) == {}
+
+
+def test_a_layer_of_a_plane(tmp_path: Path) -> None:
+    layer = Shapes([corners(BOX)], shape_type=["rectangle"])
+    found = read_prompts(saved(layer, tmp_path / "shapes.csv"), ndim=2)
+    assert found[1][0].box.tolist() == list(BOX)
