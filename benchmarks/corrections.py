@@ -1,0 +1,91 @@
+"""What one true mask an object, on its worst slice, changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scores import Quality
+from stacks import BenchStack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_sam.volume import VolumeResult
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """Before and after the true masks were given.
+
+    Parameters
+    ----------
+    before, after : float
+        Mean Dice of the objects.
+    others_before, others_after : float
+        The same of the slices whose mask was not given.
+    recomputed, allowed : int
+        Pairs of object and slice that were computed again, and those between the
+        corrected slice and the anchors beside it.
+    strays : int
+        Pairs elsewhere whose mask is another one now.
+    """
+
+    before: float
+    after: float
+    others_before: float
+    others_after: float
+    recomputed: int
+    allowed: int
+    strays: int
+
+
+def worst_slices(
+    stack: BenchStack, prompts: Mapping[int, Mapping[int, object]], quality: Quality
+) -> dict[int, int]:
+    """{object: the slice with the lowest Dice}, of those that hold it."""
+    worst = {}
+    for column, object_id in enumerate(quality.ids):
+        holds = (stack.truth == object_id).any((1, 2))
+        holds[list(prompts[object_id])] = False
+        dice = np.where(holds, quality.slice_dice[:, column], np.inf)
+        if holds.any():
+            worst[object_id] = int(dice.argmin())
+    return worst
+
+
+def between(index: int, anchors: Iterable[int], length: int) -> list[int]:
+    """Slices around one, up to the anchors beside it, these left out."""
+    low = max((a for a in anchors if a < index), default=-1)
+    high = min((a for a in anchors if a > index), default=length)
+    return list(range(low + 1, high))
+
+
+def elsewhere(
+    stack: BenchStack, labels: NDArray[np.int32], given: dict[int, list[int]]
+) -> float:
+    """Mean Dice of objects without the slices that were given."""
+    truth, found = stack.truth.copy(), labels.copy()
+    for object_id, indices in given.items():
+        for index in indices:
+            for kept in (truth[index], found[index]):
+                kept[kept == object_id] = 0
+    rest = BenchStack(stack.name, stack.image, truth, stack.spacing, stack.half)
+    return Quality.of(rest, found).mean
+
+
+def strays(
+    before: VolumeResult, after: VolumeResult, free: dict[int, list[int]]
+) -> int:
+    """Masks that changed although nobody corrected anything beside them."""
+    known = {(r.object_id, r.index): r for r in before.slices}
+    count = 0
+    for now in after.slices:
+        was = known.get((now.object_id, now.index))
+        if was is not None and now.index not in free.get(now.object_id, ()):
+            same = was.origin == now.origin and np.array_equal(was.mask, now.mask)
+            count += not same
+    return count

@@ -1,0 +1,249 @@
+"""One stack at a time through ours and through the peer's algorithm."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import peer
+import psutil
+from corrections import Correction, between, elsewhere, strays, worst_slices
+from scores import Looked, Quality, looked_at
+from stacks import SEED, TWENTY, BenchStack, suite
+
+import napari_sam as ns
+from napari_sam.cache import EmbeddingCache
+from napari_sam.disk_cache import DiskCache
+from napari_sam.masks import mask_to_box
+from napari_sam.stack import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from peer import Setting
+
+    from napari_sam.predictor import Embedding, Predictor
+    from napari_sam.volume import VolumeResult
+
+    Prompts = dict[int, dict[int, ns.Prompt]]
+
+ONE, TWO = (0.5,), (0.25, 0.75)
+# How far outwards a hand draws the sides of a box.
+HAND = (-1.0, 2.0)
+MEMORY = 8 * 2**30
+# Slices that are encoded once more to be timed when all are known already.
+TIMED = 2
+
+clock = time.perf_counter
+
+
+class Watch:
+    """Seconds of a block, and how much more memory it held than at its start."""
+
+    def __enter__(self) -> Self:
+        self._process, self._done = psutil.Process(), threading.Event()
+        self._before = self._peak = self._process.memory_info().rss
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        self._started = clock()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = clock() - self._started
+        self._done.set()
+        self._thread.join()
+        self.megabytes = (self._peak - self._before) / 1e6
+
+    def _sample(self) -> None:
+        while not self._done.wait(0.02):
+            self._peak = max(self._peak, self._process.memory_info().rss)
+
+
+# ------------------------------------------------------------------ prompts
+
+
+def prompts_of(stack: BenchStack, shares: Sequence[float]) -> Prompts:
+    """A box for each object at these shares of its slices."""
+    found: Prompts = {}
+    for object_id in stack.objects:
+        mask = stack.truth == object_id
+        slices = np.flatnonzero(mask.any((1, 2)))
+        chosen = {int(slices[int(share * len(slices))]) for share in shares}
+        rng = np.random.default_rng([SEED, object_id, *stack.name.encode()])
+        boxes = {index: mask_to_box(mask[index]) for index in sorted(chosen)}
+        found[object_id] = {
+            index: ns.Prompt(box=box + rng.uniform(*HAND, 4) * (-1, -1, 1, 1))
+            for index, box in boxes.items()
+            if box is not None
+        }
+    return found
+
+
+# ---------------------------------------------------------------- one stack
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One way through one stack.
+
+    Parameters
+    ----------
+    quality : Quality
+        Compared with the truth.
+    seconds, megabytes : float
+        Time, and the most memory above that at the start.
+    """
+
+    quality: Quality
+    seconds: float
+    megabytes: float
+
+    def plain(self) -> dict[str, Any]:
+        """For a file."""
+        return {
+            "dice": self.quality.dice.tolist(),
+            "sa50": self.quality.sa50,
+            "seconds": self.seconds,
+            "megabytes": self.megabytes,
+        }
+
+
+@dataclass(eq=False)
+class Measured:
+    """All that was measured on one stack."""
+
+    stack: BenchStack
+    encoding: float
+    one: Run
+    two: Run
+    looked: list[Looked]
+    peers: dict[Setting, Run] = field(default_factory=dict)
+    peer_two: Run | None = None
+    correction: Correction | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """For a file."""
+        stack = self.stack
+        peers = {str(setting): run.plain() for setting, run in self.peers.items()}
+        fixed = self.correction
+        return {
+            "name": stack.name,
+            "half": stack.half,
+            "spacing": stack.spacing,
+            "encoding": self.encoding,
+            "one": self.one.plain(),
+            "two": self.two.plain(),
+            "peers": peers,
+            "peer_two": None if self.peer_two is None else self.peer_two.plain(),
+            "correction": None if fixed is None else vars(fixed),
+            "slices": [entry.plain() for entry in self.looked],
+        }
+
+
+class Bench:
+    """The model and its embeddings, for all stacks.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        Answers both sides.
+    folder : Path, optional
+        Keeps embeddings between runs.
+    """
+
+    def __init__(self, predictor: Predictor, folder: Path | None) -> None:
+        self.predictor, self.unrestricted = predictor, peer.unrestricted(predictor)
+        disk = None if folder is None else DiskCache(folder)
+        self.cache = EmbeddingCache(MEMORY, disk)
+
+    def embeddings(self, stack: BenchStack) -> list[Embedding]:
+        """Encode all slices, as `segment_volume` does."""
+        planes = Stack(stack.image)
+        limits, size = planes.contrast_limits(), self.predictor.input_size
+        return [
+            self.cache.embed(
+                self.predictor,
+                planes.plane(index, size),
+                limits,
+                plane_shape=planes.plane_shape,
+            )
+            for index in range(len(planes))
+        ]
+
+    def encoding(self, stack: BenchStack) -> float:
+        """Seconds of encoding a slice."""
+        planes = stack.image[:: max(1, len(stack.image) // TIMED)][:TIMED]
+        started = clock()
+        for plane in planes:
+            self.predictor.embed(plane)
+        return (clock() - started) / len(planes)
+
+    def ours(
+        self, stack: BenchStack, prompts: Prompts, **options: Any
+    ) -> tuple[VolumeResult, Run]:
+        """Through the public function."""
+        options = {"cache": self.cache, "spacing": stack.spacing, **options}
+        with Watch() as watch:
+            out = ns.segment_volume(stack.image, prompts, self.predictor, **options)
+            labels = out.labels
+        quality = Quality.of(stack, labels)
+        return out, Run(quality, watch.seconds, watch.megabytes)
+
+    def peer(self, stack: BenchStack, prompts: Prompts, setting: Setting) -> Run:
+        """Through the peer's algorithm."""
+        embeddings = self.embeddings(stack)
+        with Watch() as watch:
+            labels = peer.segment(embeddings, prompts, self.unrestricted, setting)
+        return Run(Quality.of(stack, labels), watch.seconds, watch.megabytes)
+
+    def correct(
+        self, stack: BenchStack, prompts: Prompts, out: VolumeResult, before: Quality
+    ) -> Correction:
+        """Give the true mask on the worst slice of each object."""
+        worst = worst_slices(stack, prompts, before)
+        masks = {i: {index: stack.truth[index] == i} for i, index in worst.items()}
+        fixed, run = self.ours(stack, prompts, masks=masks, previous=out)
+        free = {i: between(worst[i], prompts[i], len(stack.image)) for i in worst}
+        given = {i: [*prompts[i], index] for i, index in worst.items()}
+        return Correction(
+            before.mean,
+            run.quality.mean,
+            elsewhere(stack, out.labels, given),
+            elsewhere(stack, fixed.labels, given),
+            fixed.recomputed,
+            sum(len(slices) - 1 for slices in free.values()),
+            strays(out, fixed, free),
+        )
+
+    def measure(
+        self, stack: BenchStack, settings: Sequence[Setting], correct: bool
+    ) -> Measured:
+        """Ours with one and two anchors, the peer with each setting."""
+        one, two = prompts_of(stack, ONE), prompts_of(stack, TWO)
+        self.embeddings(stack)
+        encoding = self.encoding(stack)
+        out, first = self.ours(stack, one)
+        _, second = self.ours(stack, two)
+        looked = list(looked_at(stack, out, first.quality))
+        measured = Measured(stack, encoding, first, second, looked)
+        for setting in settings:
+            measured.peers[setting] = self.peer(stack, one, setting)
+        if correct:
+            measured.correction = self.correct(stack, one, out, first.quality)
+        return measured
+
+    def twenty(self) -> tuple[float, float]:
+        """Seconds for one object and for all twenty of a stack, encoding included."""
+        (stack,) = suite(only=TWENTY)
+        prompts = prompts_of(stack, ONE)
+        extents = [(stack.truth == i).any((1, 2)).sum() for i in stack.objects]
+        longest = stack.objects[int(np.argmax(extents))]
+        seconds = []
+        for wanted in ({longest: prompts[longest]}, prompts):
+            _, run = self.ours(stack, wanted, cache=EmbeddingCache(MEMORY))
+            seconds.append(run.seconds)
+        return seconds[0], seconds[1]

@@ -1,0 +1,303 @@
+"""Stacks with known objects: seeded synthetic ones and real ones.
+
+Every synthetic family occurs with several seeds, looks and spacings, in both
+halves: one half to calibrate with, one to report. Look at all of them with
+``python benchmarks/stacks.py FOLDER``.
+
+The real stacks have no truth by hand. Their reference comes from classical
+methods that know nothing of boxes or slices, and was looked at: the whole head of
+`samples.head` is what is brighter than Otsu's threshold, holes filled; its
+ventricles are the largest connected piece, in three dimensions, of what deep inside
+is brighter than tissue.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from scipy import ndimage
+from shapes import (
+    Scene,
+    branching,
+    columns,
+    cups,
+    labelled,
+    leaning,
+    packed,
+    scattered,
+    single,
+)
+from skimage import filters, io, measure, segmentation
+
+from napari_sam import samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+    from shapes import Field
+
+SEED = 2025
+# A synthetic object with fewer voxels is taken out of the truth: hidden by others.
+FEWEST_VOXELS = 400
+TWENTY = "twenty, bright"
+# Of the head: least brightness of fluid, least depth of the ventricles in mm, and
+# the slice below which the eyes and sinuses lie.
+FLUID, DEEP, LOWEST = 575, 22.0, 6
+# One stack of each kind of difficulty, in both halves, for quick looks.
+SMALL = ("touching, bright", "branching, dark", "cups, dim", "leaning, dim")
+
+Half = Literal["calibrate", "report"]
+
+
+@dataclass(frozen=True, eq=False)
+class BenchStack:
+    """A stack and the objects in it.
+
+    Parameters
+    ----------
+    name : str
+        A row of the table.
+    image : ndarray
+        (Z, H, W) uint8 or uint16.
+    truth : ndarray
+        (Z, H, W) int32, 0 is background.
+    spacing : tuple of float
+        Size of a voxel along each axis.
+    half : {"calibrate", "report"}
+        What the stack may be used for.
+    """
+
+    name: str
+    image: NDArray[Any]
+    truth: NDArray[np.int32]
+    spacing: tuple[float, float, float]
+    half: Half
+
+    @property
+    def objects(self) -> list[int]:
+        """Ids of the objects."""
+        return [int(i) for i in np.unique(self.truth) if i]
+
+
+# ------------------------------------------------------------------ imaging
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a stack is imaged.
+
+    Parameters
+    ----------
+    background : float
+        Brightness between the objects, in shares of the brightest.
+    objects : tuple of float
+        Range of the brightness of the objects.
+    seam : float
+        Added on the outline of every object.
+    texture : float
+        Of structures of some pixels, everywhere.
+    blur, noise : float
+        Width of the optics in pixels, and the noise of the camera.
+    fade : float
+        Share of the light that is left in the last slice.
+    depth : {8, 16}
+        Bits.
+    """
+
+    background: float = 0.08
+    objects: tuple[float, float] = (0.45, 0.95)
+    seam: float = -0.2
+    texture: float = 0.02
+    blur: float = 1.0
+    noise: float = 0.05
+    fade: float = 0.75
+    depth: Literal[8, 16] = 8
+
+
+FLUORESCENT = Look()
+DIM = Look(noise=0.09, fade=0.55, blur=1.6, depth=16)
+ELECTRONS = Look(0.62, (0.3, 0.42), -0.14, 0.055, 0.7, 0.05, 0.95)
+PALE = Look(0.68, (0.42, 0.5), -0.2, 0.045, 1.0, 0.06, 1.05)
+MAGNETIC = Look(0.35, (0.6, 0.8), 0.0, 0.05, 1.2, 0.04, 0.9, 16)
+
+
+def imaged(scene: Scene, labels: NDArray[np.int32], look: Look) -> NDArray[Any]:
+    """Light, optics and camera."""
+    rng, (low, high) = scene.rng, look.objects
+    levels = rng.uniform(low, high, labels.max() + 1)
+    levels[0] = look.background
+    light = levels[labels].astype(np.float32)
+    light += np.float32(look.seam) * outlines(labels)
+    for width in (1.5, 5.0):
+        sigma = (width / scene.ratio, width, width)
+        grain = ndimage.gaussian_filter(rng.normal(0, 1, labels.shape), sigma)
+        light += look.texture * grain / grain.std()
+    # Microscopes are blurred along z more than across.
+    along = look.blur * 1.5 / scene.ratio
+    light = ndimage.gaussian_filter(light, (along, look.blur, look.blur))
+    fading = np.linspace(1, look.fade, len(labels))[:, None, None]
+    shade = 1 - 0.25 * scene.axes[2] / scene.size[2]
+    seen = light * fading * shade
+    noise = look.noise * np.sqrt(np.clip(seen, 0.1, None))
+    seen = seen + rng.normal(0, 1, seen.shape) * noise
+    scale, kind = (255, np.uint8) if look.depth == 8 else (4000, np.uint16)
+    image: NDArray[Any] = np.clip(seen * scale, 0, scale).astype(kind)
+    return image
+
+
+def outlines(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """The last pixel before another label, in the planes."""
+    outline = np.zeros(labels.shape, bool)
+    for axis in (1, 2):
+        outline |= np.diff(labels, axis=axis, append=labels.take([-1], axis)) != 0
+    return outline
+
+
+def synthetic(
+    name: str,
+    half: Half,
+    shape: tuple[int, int, int],
+    ratio: float,
+    family: Callable[[Scene], Iterator[Field]],
+    look: Look,
+) -> BenchStack:
+    """Make one stack; its name decides its random numbers."""
+    rng = np.random.default_rng([SEED, *name.encode()])
+    scene = Scene(rng, shape, ratio)
+    labels = labelled(scene, family(scene))
+    image = imaged(scene, labels, look)
+    labels[(np.bincount(labels.ravel()) < FEWEST_VOXELS)[labels]] = 0
+    return BenchStack(name, image, labels, (ratio, 1.0, 1.0), half)
+
+
+# --------------------------------------------------------------------- real
+
+
+def head_whole() -> BenchStack:
+    """The head itself: an easy object that fills the stack."""
+    image, spacing = samples.head()
+    smooth = ndimage.gaussian_filter(image.astype(float), (0, 1, 1))
+    bright = smooth > filters.threshold_otsu(smooth)
+    whole = np.stack([ndimage.binary_fill_holes(plane) for plane in bright])
+    truth = largest(whole).astype(np.int32)
+    return BenchStack("real: head", to_16_bits(image), truth, spacing, "calibrate")
+
+
+def head_ventricles() -> BenchStack:
+    """Fluid deep inside the head, which comes in one or several parts a slice."""
+    image, spacing = samples.head()
+    # The first and the last slice are no surface of the head.
+    tissue = np.pad(head_whole().truth > 0, ((1, 1), (0, 0), (0, 0)), mode="edge")
+    depth = ndimage.distance_transform_edt(tissue, sampling=spacing)[1:-1]
+    smooth = ndimage.gaussian_filter(image.astype(float), (0, 0.5, 0.5))
+    fluid = (smooth > FLUID) & (depth > DEEP)
+    fluid[:LOWEST] = False
+    found = largest(ndimage.binary_opening(fluid, np.ones((1, 2, 2))))
+    truth = ndimage.binary_closing(found, np.ones((1, 3, 3))).astype(np.int32)
+    return BenchStack("real: ventricles", to_16_bits(image), truth, spacing, "report")
+
+
+def largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest connected piece."""
+    pieces = measure.label(mask)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    found: NDArray[np.bool_] = pieces == sizes.argmax()
+    return found
+
+
+def to_16_bits(image: NDArray[Any]) -> NDArray[np.uint16]:
+    kept: NDArray[np.uint16] = np.clip(image, 0, None).astype(np.uint16)
+    return kept
+
+
+# -------------------------------------------------------------------- suite
+
+
+def _rows() -> Iterator[tuple[Any, ...]]:
+    """Name, half, shape, ratio, family and look of the synthetic stacks."""
+    learn, show = "calibrate", "report"
+    one = partial(single, radius=42)
+    yield "one, bright", learn, (24, 224, 224), 1.5, one, FLUORESCENT
+    yield "one, dark", show, (20, 256, 256), 4, one, ELECTRONS
+    touching = partial(packed, count=9, radii=(22, 40))
+    yield "touching, bright", learn, (24, 256, 256), 3, touching, FLUORESCENT
+    yield "touching, dark", show, (24, 256, 256), 5, touching, ELECTRONS
+    yield "touching, dim", show, (30, 240, 240), 2, touching, DIM
+    tubes = partial(branching, radius=12)
+    yield "branching, bright", learn, (36, 256, 256), 3, tubes, FLUORESCENT
+    yield "branching, dark", show, (40, 224, 224), 1, tubes, PALE
+    yield "cups, dim", learn, (24, 256, 256), 3, partial(cups, count=4), DIM
+    yield "cups, grey", show, (20, 288, 288), 5, partial(cups, count=5), MAGNETIC
+    drifting = partial(leaning, count=5, radius=(18, 27), drift=0.25)
+    yield "drifting, dark", learn, (20, 256, 256), 6, drifting, ELECTRONS
+    yield "drifting, bright", show, (24, 256, 256), 4, drifting, FLUORESCENT
+    tilted = partial(leaning, count=6, radius=(17, 30), drift=0.12)
+    yield "leaning, grey", learn, (16, 256, 256), 8, tilted, MAGNETIC
+    yield "leaning, dim", show, (16, 240, 240), 8, tilted, DIM
+    twenty = partial(columns, grid=(4, 5), radius=20)
+    yield "twenty, grey", learn, (16, 320, 320), 6, twenty, MAGNETIC
+    yield TWENTY, show, (16, 320, 320), 4, twenty, FLUORESCENT
+    many = partial(scattered, grid=(8, 8), radius=13)
+    yield "sixty-four, dark", learn, (12, 288, 288), 6, many, PALE
+    more = partial(scattered, grid=(10, 10), radius=12)
+    yield "hundred, bright", show, (12, 320, 320), 5, more, FLUORESCENT
+
+
+def suite(small: bool = False, only: str | None = None) -> Iterator[BenchStack]:
+    """Make the stacks one after the other.
+
+    Parameters
+    ----------
+    small : bool
+        Only a few of them.
+    only : str, optional
+        Part of the names of those that are wanted.
+    """
+    makers: dict[str, Callable[[], BenchStack]] = {
+        row[0]: partial(synthetic, *row) for row in _rows()
+    }
+    makers["real: head"] = head_whole
+    makers["real: ventricles"] = head_ventricles
+    for name, make in makers.items():
+        if (only is None or only in name) and not (small and name not in SMALL):
+            yield make()
+
+
+# ----------------------------------------------------------------- pictures
+
+
+def montage(stack: BenchStack, columns: int = 6) -> NDArray[np.uint8]:
+    """Slices with the outlines of the objects, from the first to the last."""
+    chosen = np.linspace(0, len(stack.image) - 1, 2 * columns).round().astype(int)
+    top = np.percentile(stack.image, 99.8)
+    tiles = []
+    for index in chosen:
+        grey = np.clip(stack.image[index] / top, 0, 1)
+        large = np.kron(stack.truth[index], np.ones((2, 2), int))
+        picture = segmentation.mark_boundaries(
+            np.kron(grey, np.ones((2, 2))), large, mode="inner", color=(1, 0.7, 0)
+        )
+        tiles.append(np.pad(picture, ((0, 2), (0, 2), (0, 0)), constant_values=1))
+    rows = [np.concatenate(tiles[i : i + columns], 1) for i in (0, columns)]
+    pixels: NDArray[np.uint8] = (np.concatenate(rows) * 255).astype(np.uint8)
+    return pixels
+
+
+def pictures(folder: Path, **which: Any) -> None:
+    """Write a montage of each stack."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stack in suite(**which):
+        name = stack.name.replace(", ", "-").replace(": ", "-")
+        io.imsave(folder / f"{name}.png", montage(stack), check_contrast=False)
+        print(f"{stack.name:<20}{len(stack.objects):>5} {stack.image.shape}")
+
+
+if __name__ == "__main__":
+    pictures(Path(sys.argv[1]))
