@@ -101,7 +101,7 @@ def test_a_stack(stack: Path, capsys: Any) -> None:
     boxes = ("--box", f"6:{BALL_BOX}", "--box", f"8:{SMALL_BOX}")
     assert run("volume", stack, *boxes) == 0
     printed = capsys.readouterr().out
-    assert "object 1, slice 6: prompted, score 0.90" in printed
+    assert "object 1, slice 6: anchor, score 0.90" in printed
     assert "object 1, slice 11: stopped" in printed
     written = read_tiff(stack.with_name("stack_labels.tif"))
     assert (written.axes, written.scale) == ("ZYX", (2.0, 0.5, 0.5))

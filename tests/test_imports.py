@@ -17,7 +17,9 @@ HEAVY = {"torch", "skimage", "scipy"}
 NUMPY_ONLY = [
     *("prompts", "image", "masks", "models", "weights", "intensity", "planes", "stack"),
     *("painting", "label_grid", "record", "tiff", "cli", "cli_arguments"),
-    *("cli_record", "requests"),
+    *("cli_record", "cli_results", "requests", "volume", "anchors", "spans"),
+    *("confidence", "interpolation", "projection", "propagation", "tracks"),
+    *("cleanup", "morphology", "measurements", "prompt_files", "prompt_grouping"),
 ]
 
 PROBE = """

@@ -345,7 +345,7 @@ def test_random_models_give_the_same_labels(
     }
     maker.commit(SliceRequest(view, (1, FULL, FULL), prompts), model)
     # Random masks end nowhere.
-    options = PropagationOptions(0.1, min_overlap=0, min_score=-9, min_contrast=-1e9)
+    options = PropagationOptions(0.1, min_confidence=0)
     box = Prompt(box=(12, 40, 60, 80))
     stack = StackRequest(
         view, Stack(view.reader), {1: {2: box}, 2: {0: box, 3: box}}, options
@@ -390,7 +390,7 @@ def test_what_is_written_down_of_an_object() -> None:
         view,
         stack,
         {3: {4: Prompt(box=FIRST)}},
-        PropagationOptions(min_score=np.float32(0.25)),
+        PropagationOptions(margin=np.float32(0.25)),
     )
     model = BrightPredictor()
     result = run_to_end(request.run(model, EmbeddingCache()))
@@ -405,9 +405,9 @@ def test_what_is_written_down_of_an_object() -> None:
     assert entry["intensity"]["limits"] == [[0, 255], [0, 99], [0, 1]]
     assert (entry["plane"], entry["axis"]) == ([1, 0, None, None], 1)
     assert entry["prompts"] == {"4": {"box": [7, 12, 23, 28]}}
-    assert entry["options"]["min_score"] == 0.25
-    assert entry["slices"] == [2, 6]
-    assert [s["index"] for s in entry["scores"]] == [2, 3, 4, 5, 6]
+    assert entry["options"]["margin"] == 0.25
+    assert entry["slices"] == [1, 7]
+    assert [s["index"] for s in entry["scores"]] == [1, 2, 3, 4, 5, 6, 7]
 
 
 # -- what does not go together -------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -232,21 +233,35 @@ def test_scores_are_those_of_the_slices_that_hold_the_object() -> None:
     for number, truth in ((1, BALL), (2, SMALL)):
         scores = result.scores[number]
         assert [s.index for s in scores] == np.flatnonzero(truth.any((1, 2))).tolist()
-        assert {s.status for s in scores} == {"prompted", "propagated"}
+        assert {s.status for s in scores} == {"anchor", "propagated"}
     assert result.lowest_score == pytest.approx(0.9)
 
 
 def test_what_was_reached_can_be_finished() -> None:
     request = stack_request()
-    steps = request.results(World(), EmbeddingCache())
-    some = [next(steps) for _ in range(5)]
-    result = request.finish(World(), some)
+    work = request.propagation()
+    some = list(islice(work.run(World(), EmbeddingCache(), request.limits), 5))
+    result = request.finish(World(), work.finish(some))
     reached = {(s.object_id, s.index) for s in some if s.status != "stopped"}
     assert {(p.number, p.index[0]) for p in result.pieces} == reached
     assert {(n, s.index) for n, g in result.scores.items() for s in g} == reached
-    nothing = request.finish(World(), [])
+    nothing = request.finish(World(), work.finish([]))
     assert (nothing.pieces, nothing.scores) == ((), {})
     assert nothing.lowest_score == 0
+
+
+def test_a_stack_that_is_halted_keeps_what_is_done() -> None:
+    request, seen = stack_request(), []
+
+    def halted() -> bool:
+        seen.append(1)
+        return len(seen) == 4
+
+    steps = request.run(World(), EmbeddingCache(), halted)
+    result = run_to_end(steps)
+    assert result.volume is not None
+    assert not result.volume.complete
+    assert len(result.volume.slices) == 4
 
 
 def test_progress_counts_slices() -> None:

@@ -13,23 +13,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
 from napari_sam.cache import EmbeddingCache
 from napari_sam.image import plane_key, to_uint8
-from napari_sam.masks import Patch, mask_to_window
 from napari_sam.predictor import Prediction, Predictor
 from napari_sam.preprocessing import Frame
 from napari_sam.prompts import Prompt
+from napari_sam.propagation import propagate
 from napari_sam.stack import Stack
-from napari_sam.volume import (
-    PropagationOptions,
-    VolumeResult,
-    assemble,
-    next_prompt,
-    propagate,
-)
+from napari_sam.volume import PropagationOptions, VolumeResult, assemble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,7 +141,7 @@ def test_an_ellipsoid_is_followed_to_both_of_its_ends(start: int) -> None:
     assert out.labels.dtype == np.int32
     assert_array_equal(out.labels, BALL.astype(int))
     expected = dict.fromkeys(range(2, 11), "propagated")
-    expected |= {start: "prompted", 1: "stopped", 11: "stopped"}
+    expected |= {start: "anchor", 1: "stopped", 11: "stopped"}
     assert statuses(out) == expected
 
 
@@ -157,12 +150,12 @@ def test_an_object_may_fill_the_whole_stack() -> None:
     column[:, 5:12, 6:15] = True
     out = follow(lit(column), {7: {2: box_on(column, 2)}})
     assert_array_equal(out.labels, np.where(column, 7, 0))
-    assert set(statuses(out, 7).values()) == {"prompted", "propagated"}
+    assert set(statuses(out, 7).values()) == {"anchor", "propagated"}
 
 
 def test_a_stack_of_one_slice() -> None:
     out = follow(lit(BALL[6:7]), {1: {0: box_on(BALL, 6)}})
-    assert statuses(out) == {0: "prompted"}
+    assert statuses(out) == {0: "anchor"}
     assert_array_equal(out.labels[0] > 0, BALL[6])
 
 
@@ -173,7 +166,8 @@ def test_stopped_slices_are_empty_and_results_are_sorted() -> None:
     assert keys == sorted(keys)
     for piece in out.slices:
         assert piece.mask.any() == (piece.status != "stopped")
-        assert piece.score == pytest.approx(0.9)
+        if piece.status == "stopped":
+            assert piece.confidence == pytest.approx(1)
 
 
 def test_several_objects_share_each_encoded_plane(rng: np.random.Generator) -> None:
@@ -185,25 +179,26 @@ def test_several_objects_share_each_encoded_plane(rng: np.random.Generator) -> N
     assert_array_equal(out.labels, BALL * 1 + SMALL * 5)
     encoded = [pixels.tobytes() for pixels in world.seen]
     assert len(encoded) == len(set(encoded))
-    assert len(encoded) == 12  # slices 1 to 12: the objects and where they ended
+    # The objects, two slices beyond to be sure of their ends, and one read ahead.
+    assert len(encoded) <= 14
 
 
-def test_two_anchors_meet_half_way() -> None:
-    columns = np.zeros((10, 30, 30), bool)
-    columns[:, 4:10, 4:10] = columns[:, 18:26, 18:26] = True
-    low, high = Prompt(box=(3, 3, 10, 10)), Prompt(box=(17, 17, 26, 26))
-    out = follow(lit(columns), {1: {1: low, 6: high}})
-    assert out.labels[:4, 4:10, 4:10].all()
-    assert out.labels[4:, 18:26, 18:26].all()
-    assert np.count_nonzero(out.labels) == 4 * 36 + 6 * 64
-    assert len(out.slices) == 10  # no slice twice
+def test_between_two_anchors_a_leaning_column_is_found_from_both() -> None:
+    columns = np.zeros((11, 40, 60), bool)
+    for z in range(11):
+        columns[z, 12:24, 5 + 4 * z : 17 + 4 * z] = True
+    prompts = {i: box_on(columns, i) for i in (0, 10)}
+    out = follow(lit(columns), {1: prompts}, World(reach=2))
+    assert_array_equal(out.labels > 0, columns)
+    assert len(out.slices) == 11  # no slice twice
+    assert not any(s.provisional for s in out.slices)
 
 
 def test_neighbouring_anchors_leave_nothing_to_do_between() -> None:
     prompts = {i: box_on(BALL, i) for i in (5, 6)}
     out = follow(lit(BALL), {1: prompts})
     assert_array_equal(out.labels > 0, BALL)
-    assert [i for i, s in statuses(out).items() if s == "prompted"] == [5, 6]
+    assert [i for i, s in statuses(out).items() if s == "anchor"] == [5, 6]
 
 
 @settings(max_examples=20)
@@ -258,10 +253,11 @@ class Lazy:
 
 
 def test_only_the_planes_that_are_needed_are_read() -> None:
-    lazy = Lazy(lit(BALL))
-    out = follow(lazy, {1: {6: box_on(BALL, 6)}}, limits=(0, 255))
-    assert_array_equal(out.labels > 0, BALL)
-    assert set(lazy.read) == set(range(1, 12))
+    lazy = Lazy(np.pad(lit(BALL), [(9, 9), (0, 0), (0, 0)], constant_values=DARK))
+    out = follow(lazy, {1: {15: box_on(BALL, 6)}}, limits=(0, 255))
+    assert_array_equal(out.labels[9:-9] > 0, BALL)
+    # Slices 11 to 19, two beyond to be sure of the ends, and one read ahead.
+    assert set(range(11, 20)) <= set(lazy.read) <= set(range(8, 23))
 
 
 def test_contrast_limits_of_a_lazy_volume_come_from_single_planes() -> None:
@@ -273,7 +269,7 @@ def test_stopping_early_keeps_what_was_done_and_does_no_more() -> None:
     world, stack = World(), Stack(lit(BALL))
     walk = propagate(stack, {1: {6: box_on(BALL, 6)}}, world)
     some = list(islice(walk, 3))
-    assert len(world.seen) == 3
+    assert len(world.seen) <= 4  # the next one is read ahead
     out = assemble(stack, some)
     done = np.isin(np.arange(len(BALL)), [6, 7, 8])[:, None, None]
     assert_array_equal(out.labels > 0, BALL & done)
@@ -315,7 +311,9 @@ def test_overlaps_go_to_the_larger_logit(certain: int) -> None:
 
 @pytest.mark.parametrize("gain", [1e-12, 1e-6, 1.0, 1e6])
 def test_masks_survive_half_precision(gain: float) -> None:
-    out = follow(lit(BALL), {1: {6: box_on(BALL, 6)}}, World(gain=gain))
+    # Of faint logits none is stable.
+    options = PropagationOptions(min_confidence=0)
+    out = follow(lit(BALL), {1: {6: box_on(BALL, 6)}}, World(gain=gain), options)
     assert_array_equal(out.labels > 0, BALL)
     for piece in out.slices:
         assert piece.logits.dtype == np.float16
@@ -370,54 +368,41 @@ def test_missing_values_are_background_and_end_nothing() -> None:
 def test_volumes_that_show_nothing_give_no_labels(value: float) -> None:
     out = follow(np.full(SHAPE, value), {1: {6: Prompt(box=(3, 3, 9, 9))}})
     assert not out.labels.any()
-    assert statuses(out) == {6: "prompted"}
+    assert statuses(out) == {6: "anchor"}
 
 
 def test_an_object_ends_where_the_score_falls() -> None:
     prompts = {1: {6: box_on(BALL, 6)}}
-    out = follow(lit(BALL), prompts, World(score=0.3))
-    assert statuses(out) == {5: "stopped", 6: "prompted", 7: "stopped"}
-    patient = PropagationOptions(min_score=0.2)
-    out = follow(lit(BALL), prompts, World(score=0.3), options=patient)
+    out = follow(lit(BALL), prompts, World(score=-0.5))
+    assert statuses(out) == {5: "stopped", 6: "anchor", 7: "stopped"}
+    patient = PropagationOptions(min_confidence=0)
+    out = follow(lit(BALL), prompts, World(score=-0.5), options=patient)
     assert_array_equal(out.labels > 0, BALL)
 
 
-def test_an_object_ends_where_the_overlap_is_lost() -> None:
+def test_an_object_ends_where_something_else_lies() -> None:
     mask = np.zeros((4, 30, 30), bool)
     mask[:2, 5:25, 5:25] = True
     mask[2:, 6:10, 6:10] = True  # what is left is another thing
     prompts = {1: {0: box_on(mask, 0)}}
-    assert statuses(follow(lit(mask), prompts))[2] == "stopped"
-    patient = PropagationOptions(min_overlap=0.01)
+    assert statuses(follow(lit(mask), prompts, World(score=0.6)))[2] == "stopped"
+    patient = PropagationOptions(min_confidence=0)
     assert_array_equal(follow(lit(mask), prompts, options=patient).labels > 0, mask)
 
 
-def test_an_object_ends_where_it_no_longer_stands_out() -> None:
+def test_an_object_is_doubted_where_it_no_longer_stands_out() -> None:
     volume = np.full((4, 30, 30), 120, np.uint8)
     volume[:2, 8:20, 8:20] = 250
     volume[2:, 8:20, 8:20] = 140  # "bright" still, and nearly as its surroundings
     prompts = {1: {0: Prompt(box=(8, 8, 19, 19))}}
-    assert statuses(follow(volume, prompts))[2] == "stopped"
-    patient = PropagationOptions(min_contrast=0)
-    assert set(statuses(follow(volume, prompts, options=patient)).values()) == {
-        "prompted",
+    unsure = World(score=0.55)
+    assert statuses(follow(volume, prompts, unsure))[2] in {"doubtful", "stopped"}
+    patient = PropagationOptions(min_confidence=0)
+    assert set(statuses(follow(volume, prompts, unsure, patient)).values()) <= {
+        "anchor",
         "propagated",
+        "doubtful",
     }
-
-
-@given(data=st.data())
-def test_the_next_prompt_does_not_depend_on_the_crop(data: st.DataObject) -> None:
-    plane = data.draw(hnp.arrays(bool, st.tuples(*[st.integers(1, 9)] * 2)))
-    plane.flat[data.draw(st.integers(0, plane.size - 1))] = True
-    kinds = frozenset({"point", "box"})
-    whole = Patch((0, 0), np.where(plane, 1.0, -1.0))
-    rows, cols = mask_to_window(plane)
-    crop = Patch((rows.start, cols.start), whole.logits[rows, cols])
-    first, second = (next_prompt(p, PropagationOptions(), kinds) for p in (whole, crop))
-    assert_array_equal(first.box, second.box)
-    assert_array_equal(first.points, second.points)
-    row, col = first.points[0].astype(int)
-    assert plane[row, col]
 
 
 BOX = Prompt(box=(4, 5, 12, 15))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.anchors import check_masks, check_prompts
 from napari_sam.cache import EmbeddingCache
 from napari_sam.image import data_limits, to_uint8
 from napari_sam.intensity import IntensityMapping
@@ -18,7 +19,7 @@ from napari_sam.predictor import Predictor
 from napari_sam.prompts import Prompt
 from napari_sam.requests import SliceRequest, StackRequest, View, run_to_end
 from napari_sam.stack import Stack
-from napari_sam.volume import PropagationOptions, VolumeResult, assemble, check_prompts
+from napari_sam.volume import PropagationOptions, VolumeResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,8 +84,12 @@ def segment_volume(
     model: str | Path | Predictor = DEFAULT_MODEL,
     axis: int = 0,
     *,
+    masks: Mapping[int, Mapping[int, ArrayLike]] | None = None,
+    spacing: Sequence[float] | None = None,
+    previous: VolumeResult | None = None,
     contrast_limits: ArrayLike | None = None,
     options: PropagationOptions | None = None,
+    cache: EmbeddingCache | None = None,
 ) -> VolumeResult:
     """Segment objects through a stack, from prompts on some of its slices.
 
@@ -100,15 +105,27 @@ def segment_volume(
         See `load_model`.
     axis : int
         The axis that is walked along.
+    masks : mapping, optional
+        {object id: {slice: (H, W) bool}}, painted or corrected by hand: they are
+        taken as they are, and the object is followed from them.
+    spacing : sequence of float, optional
+        Physical size of a voxel along each axis, without colour; all alike when
+        None.
+    previous : VolumeResult, optional
+        An earlier result that is corrected, or was broken off: slices between
+        anchors that are the same as then are taken from it.
     contrast_limits : tuple of float, optional
         Of the whole volume; a sample of it decides when None.
     options : PropagationOptions, optional
-        When an object ends.
+        How objects are followed.
+    cache : EmbeddingCache, optional
+        Keeps planes encoded between calls.
 
     Returns
     -------
     VolumeResult
-        Labels of the volume's shape, and a score for each object and slice.
+        Labels of the volume's shape, and score, confidence and status for each
+        object and slice.
 
     Raises
     ------
@@ -116,10 +133,18 @@ def segment_volume(
         When volume or prompts cannot be used; the sentence names which.
     """
     request = stack_request(
-        volume, by_object(prompts), axis, contrast_limits, options=options
+        volume,
+        by_object(prompts),
+        axis,
+        contrast_limits,
+        masks=masks,
+        spacing=spacing,
+        previous=previous,
+        options=options,
     )
-    results = request.results(as_predictor(model), EmbeddingCache())
-    return assemble(request.stack, results)
+    known = EmbeddingCache() if cache is None else cache
+    work = request.propagation()
+    return work.finish(work.run(as_predictor(model), known, request.limits))
 
 
 def plane_request(
@@ -168,6 +193,9 @@ def stack_request(
     brightness: IntensityMapping | ArrayLike | None = None,
     *,
     rgb: bool | None = None,
+    masks: Mapping[int, Mapping[int, ArrayLike]] | None = None,
+    spacing: Sequence[float] | None = None,
+    previous: VolumeResult | None = None,
     options: PropagationOptions | None = None,
 ) -> StackRequest:
     """Ask for objects through a stack, as the viewer's widget asks for them.
@@ -184,8 +212,8 @@ def stack_request(
         A rule for contrast limits, or the limits; `IntensityMapping.data` when None.
     rgb : bool, optional
         The last axis is colour; when None, of 3 or 4 as the fourth axis it is.
-    options : PropagationOptions, optional
-        When an object ends.
+    masks, spacing, previous, options
+        See `segment_volume`.
 
     Raises
     ------
@@ -195,12 +223,15 @@ def stack_request(
     data = volume if hasattr(volume, "shape") else np.asarray(volume)
     if rgb is None:
         rgb = len(data.shape) == 4 and data.shape[-1] in (3, 4)
-    stack = Stack(data, axis, rgb=rgb)
-    plan = check_prompts(prompts, stack)
+    sizes = None if spacing is None else tuple(spacing)
+    stack = Stack(data, axis, rgb=rgb, spacing=sizes)
+    painted = check_masks(masks, stack)
+    plan = check_prompts(prompts, stack, painted)
     if brightness is None:
         brightness = IntensityMapping.data()
     view = _view(stack.reader, brightness)
-    return StackRequest(view, stack, plan, options or PropagationOptions())
+    options = options or PropagationOptions()
+    return StackRequest(view, stack, plan, options, painted, previous)
 
 
 def _view(reader: PlaneReader, brightness: IntensityMapping | ArrayLike) -> View:

@@ -15,6 +15,7 @@ from napari_sam.cli_arguments import (
     replay_output,
     volume_prompts,
 )
+from napari_sam.cli_results import Finish
 from napari_sam.models import DEFAULT_MODEL, get_model_spec, list_models
 from napari_sam.weights import WeightsError, fetch, is_cached
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_sam.cli_arguments import Outputs
     from napari_sam.requests import Request, Result
     from napari_sam.tiff import TiffImage
 
@@ -65,15 +67,16 @@ def _download(options: argparse.Namespace) -> None:
 
 
 def _segment(options: argparse.Namespace) -> None:
-    files = outputs(options)
-    seen, prompts = brightness(options), plane_prompts(options)
+    files, seen = outputs(options), brightness(options)
 
     from napari_sam.api import paint, plane_request
     from napari_sam.cache import EmbeddingCache
     from napari_sam.requests import run_to_end
 
     image = _read(options)
-    request = plane_request(image.plane(), prompts, seen)
+    plane = image.plane()
+    prompts = plane_prompts(options, plane.shape[:2])
+    request = plane_request(plane, prompts, seen)
     result = run_to_end(request.run(_load(options), EmbeddingCache()))
     labels = paint(result.predictions, request.view.reader.plane_shape(request.at))
     for number, answer in enumerate(result.predictions, start=1):
@@ -84,26 +87,35 @@ def _segment(options: argparse.Namespace) -> None:
 
 
 def _volume(options: argparse.Namespace) -> None:
-    files = outputs(options)
-    seen, prompts = brightness(options), volume_prompts(options)
+    files, seen = outputs(options), brightness(options)
+    finish = Finish.read(options)
 
     from napari_sam.api import stack_request
     from napari_sam.cache import EmbeddingCache
-    from napari_sam.volume import assemble
 
     image = _read(options)
-    request = stack_request(image.volume(), prompts, options.axis, seen, rgb=image.rgb)
+    volume = image.volume()
+    prompts = volume_prompts(options, volume.shape[:3])
+    spacing = None if finish.spacing is None else finish.spacing.tolist()
+    request = stack_request(
+        volume, prompts, options.axis, seen, rgb=image.rgb, spacing=spacing
+    )
     predictor = _load(options)
-    slices = []
-    for entry in request.results(predictor, EmbeddingCache()):
+    work, slices = request.propagation(), []
+    for entry in work.run(predictor, EmbeddingCache(), request.limits):
         slices.append(entry)
         print(
             f"object {entry.object_id}, slice {entry.index}: {entry.status}, "
             f"score {entry.score:.2f}"
         )
-    labels = assemble(request.stack, slices).labels
-    asked = request, lambda: request.finish(predictor, slices)
+    whole = work.finish(slices)
+    labels, lines = finish.clean(whole, request.prompts)
+    for line in lines:
+        print(line)
+    asked = request, lambda: request.finish(predictor, whole)
     _write(options, files, image, labels, asked)
+    if files.table is not None:
+        print(f"wrote {finish.write_table(files.table, labels, whole, image)}")
 
 
 def _replay(options: argparse.Namespace) -> None:
@@ -138,7 +150,7 @@ def _read(options: argparse.Namespace) -> TiffImage:
 
 def _write(
     options: argparse.Namespace,
-    files: tuple[Path, Path | None],
+    files: Outputs,
     image: TiffImage,
     labels: NDArray[np.int32],
     asked: tuple[Request, Callable[[], Result]],
@@ -148,9 +160,8 @@ def _write(
     from napari_sam.record import write_record
     from napari_sam.tiff import write_labels
 
-    path, record = files
-    print(f"wrote {write_labels(path, labels, image)}")
-    if record is not None:
+    print(f"wrote {write_labels(files.labels, labels, image)}")
+    if files.record is not None:
         request, result = asked
         content = make_record(
             request,
@@ -160,7 +171,7 @@ def _write(
             index(options.index),
             options.model,
         )
-        print(f"wrote {write_record(record, content)}")
+        print(f"wrote {write_record(files.record, content)}")
 
 
 def _load(options: argparse.Namespace) -> Any:

@@ -6,19 +6,28 @@ import argparse
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
+from napari_sam.cli_results import add_result_options
 from napari_sam.image import to_uint8
 from napari_sam.intensity import IntensityMapping
 from napari_sam.models import DEFAULT_MODEL
+from napari_sam.prompt_files import read_prompts
 from napari_sam.prompts import Prompt
-from napari_sam.record import prompt_from_json, read_json
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _LABELS = "labels are TIFF, name it .tif"
 _RECORD = "records are JSON, name it .json"
+_TABLE = "tables are CSV, name it .csv"
+
+_Inputs = list[tuple[str, str | None]]
+
+
+class Outputs(NamedTuple):
+    """Files to be written; None for those that were not asked for."""
+
+    labels: Path
+    record: Path | None
+    table: Path | None
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -74,8 +83,11 @@ def _add_segment(verbs: Any) -> None:
     )
     segment.add_argument(
         "--prompts",
+        action="append",
+        default=[],
         metavar="FILE",
-        help='JSON list of objects: [{"points": [[r, c]], "labels": [1], "box": [..]}]',
+        help="points or shapes as napari saves them (CSV), or a JSON list of objects: "
+        '[{"points": [[r, c]], "labels": [1], "box": [..]}]; repeatable',
     )
 
 
@@ -84,7 +96,8 @@ def _add_volume(verbs: Any) -> None:
         verbs,
         "volume",
         "segment objects through a stack",
-        "napari-sam volume stack.tif --box 12:20,30,80,90",
+        "napari-sam volume stack.tif --box 12:20,30,80,90 --prompts points.csv "
+        "--fill-holes --table objects.csv",
     )
     _add_image(volume)
     volume.add_argument(
@@ -103,12 +116,18 @@ def _add_volume(verbs: Any) -> None:
     )
     volume.add_argument(
         "--prompts",
+        action="append",
+        default=[],
         metavar="FILE",
-        help='JSON: {"1": {"12": {"box": [...]}}}, that is object, slice, prompt',
+        help="points or shapes as napari saves them (CSV; a column 'object' joins "
+        "slices), or JSON: "
+        '[{"object": 1, "slice": 12, "box": [..], "points": [[r, c]], "labels": [1]}] '
+        'or {"1": {"12": {"box": [..]}}}, that is object, slice, prompt; repeatable',
     )
     volume.add_argument(
         "--axis", type=int, default=0, help="axis to walk along (default: 0)"
     )
+    add_result_options(volume)
 
 
 def _add_replay(verbs: Any) -> None:
@@ -195,39 +214,40 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name, file or folder")
 
 
-def outputs(options: argparse.Namespace) -> tuple[Path, Path | None]:
-    """Where `segment` and `volume` write labels and, when asked for, the record.
+def outputs(options: argparse.Namespace) -> Outputs:
+    """Where `segment` and `volume` write labels and, when asked for, more.
 
     Raises
     ------
     ValueError
         When a file could not be written after the work, or must not be.
     """
-    inputs = {
-        "image": options.image,
-        "file of prompts": options.prompts,
-        "model": options.model,
-    }
+    inputs: _Inputs = [("image", options.image), ("model", options.model)]
+    inputs += [("file of prompts", path) for path in options.prompts]
     labels = _labels_path(options, options.image, inputs)
-    if options.record is None:
-        return labels, None
-    record = Path(options.record)
-    inputs["file of labels"] = str(labels)
-    _check_output("--record", record, inputs, options.overwrite)
-    if record.suffix.lower() not in ("", ".json"):
-        raise ValueError(f"--record {record}: {_RECORD}.")
-    return labels, record
+    inputs.append(("file of labels", str(labels)))
+    record = table = None
+    if options.record is not None:
+        record = Path(options.record)
+        _check_output("--record", record, inputs, options.overwrite)
+        if record.suffix.lower() not in ("", ".json"):
+            raise ValueError(f"--record {record}: {_RECORD}.")
+        inputs.append(("record", str(record)))
+    if getattr(options, "table", None) is not None:
+        table = Path(options.table)
+        _check_output("--table", table, inputs, options.overwrite)
+        if table.suffix.lower() not in ("", ".csv"):
+            raise ValueError(f"--table {table}: {_TABLE}.")
+    return Outputs(labels, record, table)
 
 
 def replay_output(options: argparse.Namespace, image: Path) -> Path:
     """Where `replay` writes, refused as `outputs` does."""
-    inputs = {"image": str(image), "record": options.record, "model": options.model}
-    return _labels_path(options, options.record, inputs)
+    named = {"image": str(image), "record": options.record, "model": options.model}
+    return _labels_path(options, options.record, [*named.items()])
 
 
-def _labels_path(
-    options: argparse.Namespace, source: str, inputs: Mapping[str, str | None]
-) -> Path:
+def _labels_path(options: argparse.Namespace, source: str, inputs: _Inputs) -> Path:
     """The label file, by default named after its source and beside it."""
     beside = Path(source)
     # Of the name only the ending goes: cells.t1.tif and cells.t2.tif stay apart.
@@ -241,11 +261,9 @@ def _labels_path(
     return path
 
 
-def _check_output(
-    flag: str, path: Path, inputs: Mapping[str, str | None], overwrite: bool
-) -> None:
+def _check_output(flag: str, path: Path, inputs: _Inputs, overwrite: bool) -> None:
     """Refuse a file before the work rather than after it."""
-    for role, given in inputs.items():
+    for role, given in inputs:
         if given and _is_same(path, Path(given)):
             raise ValueError(f"{flag} {path} is the {role} itself: name another file.")
     if path.is_dir():
@@ -297,31 +315,33 @@ def index(text: str) -> dict[str, int]:
     return indices
 
 
-def plane_prompts(options: argparse.Namespace) -> list[Prompt]:
-    """One prompt an object: points, then boxes, then those of the file."""
+def plane_prompts(
+    options: argparse.Namespace, plane_shape: tuple[int, int]
+) -> list[Prompt]:
+    """One prompt an object: points, then boxes, then those of the files."""
     prompts = [Prompt(points=[_numbers(text, 2)]) for text in options.point]
     prompts += [Prompt(box=_numbers(text, 4)) for text in options.box]
-    if options.prompts:
-        entries = _read_json(options.prompts, list)
-        prompts += [prompt_from_json(entry) for entry in entries]
+    listed = read_prompts(options.prompts, ndim=2, plane_shape=plane_shape)
+    prompts += [prompt for slices in listed.values() for prompt in slices.values()]
     if not prompts:
         raise ValueError("There are no prompts: give --point, --box or --prompts.")
     return prompts
 
 
-def volume_prompts(options: argparse.Namespace) -> dict[int, dict[int, Prompt]]:
-    """{object: {slice: Prompt}}: those of the file, then points, then boxes."""
-    prompts: dict[int, dict[int, Prompt]] = {}
-    if options.prompts:
-        for object_id, slices in _read_json(options.prompts, dict).items():
-            if not isinstance(slices, dict):
-                raise ValueError(
-                    f"{options.prompts}: object {object_id} has no slices; see --help."
-                )
-            prompts[_whole(object_id)] = {
-                _whole(number): prompt_from_json(entry)
-                for number, entry in slices.items()
-            }
+def volume_prompts(
+    options: argparse.Namespace, shape: tuple[int, ...]
+) -> dict[int, dict[int, Prompt]]:
+    """{object: {slice: Prompt}}: those of the files, then points, then boxes.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        What was parsed.
+    shape : tuple of int
+        Of the volume, without colour.
+    """
+    rows, cols = (size for i, size in enumerate(shape) if i != options.axis % 3)
+    prompts = read_prompts(options.prompts, options.axis, plane_shape=(rows, cols))
     clicks = [(text, 2) for text in options.point]
     for text, count in (*clicks, *((text, 4) for text in options.box)):
         number, colon, rest = text.partition(":")
@@ -345,12 +365,5 @@ def _numbers(text: str, count: int) -> list[float]:
 
 def _whole(text: str) -> int:
     if not text.strip().isdecimal():
-        raise ValueError(f"{text!r} is not a slice or object number.")
+        raise ValueError(f"{text!r} is not a slice number.")
     return int(text)
-
-
-def _read_json(path: str, kind: type) -> Any:
-    content = read_json(path)
-    if not isinstance(content, kind):
-        raise ValueError(f"{path} holds no {kind.__name__} of prompts; see --help.")
-    return content

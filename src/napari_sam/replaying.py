@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam import __version__
+from napari_sam.anchors import paint_patch
 from napari_sam.cache import EmbeddingCache
 from napari_sam.intensity import IntensityMapping
 from napari_sam.label_grid import LabelGrid
@@ -22,6 +23,8 @@ from napari_sam.record import (
     commits,
     index_from_json,
     index_to_json,
+    mask_from_json,
+    mask_to_json,
     prompt_from_json,
     prompt_to_json,
 )
@@ -50,7 +53,7 @@ def describe(request: Request, result: Result, number: int) -> Entry:
     """What made one object of a result, in plain JSON types."""
     stack = request if isinstance(request, StackRequest) else None
     at = request.at if isinstance(request, SliceRequest) else request.stack.at(0)
-    prompts = request.prompts[number]
+    prompts = request.prompts.get(number, {})
     scores = result.scores.get(number, ())
     slices = [score.index for score in scores if score.index is not None]
     intensity = request.view.intensity
@@ -87,8 +90,13 @@ def describe(request: Request, result: Result, number: int) -> Entry:
         entry["size"] = request.size
     if stack is not None:
         entry["axis"] = stack.stack.axis
+        entry["spacing"] = stack.stack.spacing
+        entry["painted"] = {
+            str(index): mask_to_json(patch.mask, patch.origin)
+            for index, patch in stack.masks.get(number, {}).items()
+        }
         options = asdict(stack.options)
-        entry["options"] = {name: float(value) for name, value in options.items()}
+        entry["options"] = {name: _setting(value) for name, value in options.items()}
     return entry
 
 
@@ -169,6 +177,11 @@ def replay(
     return labels
 
 
+def _setting(value: Any) -> Any:
+    """A setting as JSON knows it; of numpy's types those of Python."""
+    return value.item() if hasattr(value, "item") else value
+
+
 def _check_complete(steps: Sequence[Sequence[Entry]]) -> None:
     for entry in (entry for entries in steps for entry in entries):
         missing = [key for key in _NEEDED if key not in entry]
@@ -188,14 +201,21 @@ def _answer(
     """Ask again; of a stack only what was reached then, as it may have been stopped."""
     if isinstance(request, SliceRequest):
         return run_to_end(request.run(predictor, cache))
-    reached = {(e["object"], score["index"]) for e in entries for score in e["scores"]}
-    results = []
-    for result in request.results(predictor, cache):
-        if (result.object_id, result.index) in reached:
+    reached = {
+        (e["object"], score["index"]): score["status"] == "provisional"
+        for e in entries
+        for score in e["scores"]
+    }
+    work, results, open_ones = request.propagation(), [], set(reached)
+    for result in work.run(predictor, cache, request.limits):
+        key = result.object_id, result.index
+        if key in open_ones:
             results.append(result)
-        if len(results) == len(reached):
+            if reached[key] or not result.provisional:
+                open_ones.remove(key)
+        if not open_ones:
             break
-    return request.finish(predictor, results)
+    return request.finish(predictor, work.finish(results))
 
 
 class _Models:
@@ -243,11 +263,21 @@ def _request(
         for axis, entry in enumerate(at)
         if not isinstance(entry, slice) and axis != first["axis"]
     }
+    spacing = first.get("spacing")
+    sizes = None if spacing is None else tuple(spacing)
+    painted = {
+        entry["object"]: {
+            int(index): paint_patch(*mask_from_json(mask))
+            for index, mask in entry.get("painted", {}).items()
+        }
+        for entry in entries
+    }
     return StackRequest(
         view,
-        Stack(view.reader, first["axis"], fixed=fixed),
+        Stack(view.reader, first["axis"], fixed=fixed, spacing=sizes),
         {n: {int(i): p for i, p in slices.items()} for n, slices in prompts.items()},
         PropagationOptions(**first["options"]),
+        {number: masks for number, masks in painted.items() if masks},
     )
 
 

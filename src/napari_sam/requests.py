@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from napari_sam.anchors import anchors_of
 from napari_sam.masks import mask_to_window, won_masks
 from napari_sam.painting import Piece
+from napari_sam.propagation import Propagation
 from napari_sam.refinement import answer
-from napari_sam.volume import VolumeResult, assemble, propagate
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
+    from napari_sam.anchors import ObjectMasks, ObjectPrompts
     from napari_sam.cache import EmbeddingCache
     from napari_sam.intensity import IntensityMapping
     from napari_sam.masks import Patch
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from napari_sam.prompts import Prompt
     from napari_sam.refinement import Size
     from napari_sam.stack import Stack
-    from napari_sam.volume import ObjectPrompts, PropagationOptions, SliceResult
+    from napari_sam.volume import PropagationOptions, VolumeResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ class Score:
     score : float
         The model's own estimate of the mask's quality.
     status : str
-        Where the mask came from: see `SliceResult.status` and `Prediction.method`.
+        Where the mask came from: see `SliceResult.status` and `Prediction.method`;
+        "provisional" when the work was broken off before a slice was settled.
     """
 
     index: int | None
@@ -187,26 +190,24 @@ class StackRequest:
     prompts : dict
         {object number: {slice: Prompt}}.
     options : PropagationOptions
-        When an object ends.
+        How objects are followed.
+    masks : dict, optional
+        {object number: {slice: Patch}} painted by hand.
+    previous : VolumeResult, optional
+        An earlier result of which what is unchanged is kept.
     """
 
     view: View
     stack: Stack
     prompts: ObjectPrompts
     options: PropagationOptions
+    masks: ObjectMasks = field(default_factory=dict)
+    previous: VolumeResult | None = None
 
-    def results(
-        self, predictor: Predictor, cache: EmbeddingCache
-    ) -> Generator[SliceResult, None, None]:
-        """Slice results as they are computed."""
-        yield from propagate(
-            self.stack,
-            self.prompts,
-            predictor,
-            contrast_limits=self.limits,
-            options=self.options,
-            cache=cache,
-        )
+    def propagation(self) -> Propagation:
+        """The work, to be run once."""
+        anchors = anchors_of(self.prompts, self.masks)
+        return Propagation(self.stack, anchors, self.options, self.previous)
 
     @property
     def limits(self) -> ContrastLimits | None:
@@ -214,20 +215,25 @@ class StackRequest:
         return self.view.limits(self.stack.at(0))
 
     def run(
-        self, predictor: Predictor, cache: EmbeddingCache
+        self,
+        predictor: Predictor,
+        cache: EmbeddingCache,
+        halted: Callable[[], bool] = lambda: False,
     ) -> Generator[Progress, None, Result]:
-        """Propagate, telling which slice was done."""
-        total = len(self.stack) * len(self.prompts)
+        """Propagate, telling which slice was done; `halted` ends it with what is."""
+        work = self.propagation()
+        total = work.expected_slices
         results = []
         yield Progress("Encoding the first slice", 0, 0)
-        for result in self.results(predictor, cache):
+        for result in work.run(predictor, cache, self.limits):
             results.append(result)
-            yield Progress(f"Slice {result.index}", len(results), total)
-        return self.finish(predictor, results)
+            yield Progress(f"Slice {result.index}", min(len(results), total), total)
+            if halted():
+                break
+        return self.finish(predictor, work.finish(results))
 
-    def finish(self, predictor: Predictor, results: Iterable[SliceResult]) -> Result:
+    def finish(self, predictor: Predictor, volume: VolumeResult) -> Result:
         """Settle overlaps and cut the objects out."""
-        volume = assemble(self.stack, results)
         pieces: list[Piece] = []
         scores: dict[int, tuple[Score, ...]] = {}
         for index, members in volume.by_slice().items():
@@ -236,7 +242,8 @@ class StackRequest:
             pieces += cut_out(numbers, self.stack.at(index), patches)
         for entry in volume.slices:
             if entry.status != "stopped":
-                score = Score(entry.index, entry.score, entry.status)
+                status = "provisional" if entry.provisional else entry.status
+                score = Score(entry.index, entry.score, status)
                 scores[entry.object_id] = (*scores.get(entry.object_id, ()), score)
         return Result(tuple(pieces), scores, predictor, self.limits, volume=volume)
 

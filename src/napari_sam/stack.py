@@ -33,12 +33,15 @@ class Stack:
         {axis: index} of further axes (time, channel) that stay where they are;
         both may count from the end. Two axes must remain: the rows and columns
         of the planes.
+    spacing : tuple of float, optional
+        Physical size of a voxel along each axis of `shape`; all alike when None.
     """
 
     data: Any
     axis: int = 0
     rgb: bool = False
     fixed: Mapping[int, int] = field(default_factory=dict)
+    spacing: tuple[float, ...] | None = None
     reader: PlaneReader = field(init=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +76,7 @@ class Stack:
                 "that can be walked along."
             )
         object.__setattr__(self, "axis", self.axis % ndim)
+        object.__setattr__(self, "spacing", _check_spacing(self.spacing, ndim))
         object.__setattr__(self, "fixed", fixed)
 
     def __len__(self) -> int:
@@ -94,6 +98,20 @@ class Stack:
         rows, cols = (s for i, s in enumerate(self.shape) if i not in apart)
         return rows, cols
 
+    @property
+    def step(self) -> float:
+        """Physical distance of two slices."""
+        return 1.0 if self.spacing is None else self.spacing[self.axis]
+
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """Physical (height, width) of a pixel of a slice."""
+        if self.spacing is None:
+            return 1.0, 1.0
+        apart = {self.axis, *self.fixed}
+        rows, cols = (s for i, s in enumerate(self.spacing) if i not in apart)
+        return rows, cols
+
     def at(self, index: int) -> PlaneIndex:
         """Index of one plane in the volume and in its labels."""
         chosen = {**self.fixed, self.axis: index}
@@ -106,3 +124,14 @@ class Stack:
     def contrast_limits(self) -> ContrastLimits | None:
         """Limits for all planes alike, from a sample of the whole volume."""
         return IntensityMapping.data().limits(self.reader, self.at(0), None)
+
+
+def _check_spacing(spacing: Any, ndim: int) -> tuple[float, ...] | None:
+    if spacing is None:
+        return None
+    sizes = tuple(float(size) for size in spacing)
+    if len(sizes) != ndim or not all(0 < size < float("inf") for size in sizes):
+        raise ValueError(
+            f"The spacing is {sizes}: give one positive size for each of {ndim} axes."
+        )
+    return sizes

@@ -64,7 +64,7 @@ class BrightPredictor(Predictor):
         for row, col in prompt.negatives:
             inside &= (abs(rows - row) > 2) | (abs(cols - col) > 2)
         mask = inside & (pixels > self.threshold)
-        frame, logits = as_model(np.where(mask, 1, -1).astype(np.float32))
+        frame, logits = as_model(np.where(mask, 9, -9).astype(np.float32))
         one = Prediction(logits, 0.9, frame)
         return Prediction(logits, 0.9, frame, (one,))
 

@@ -13,7 +13,15 @@ from napari.utils.notifications import notification_manager
 
 from napari_sam import samples
 from napari_sam.plugin import sample_data
-from napari_sam.plugin.keys import ACCEPT, DISCARD, NEXT, POLARITY, PREVIOUS, Keys
+from napari_sam.plugin.keys import (
+    ACCEPT,
+    DISCARD,
+    DOUBT,
+    NEXT,
+    POLARITY,
+    PREVIOUS,
+    Keys,
+)
 from napari_sam.plugin.layers import nearest
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.prompts import Prompt
@@ -360,7 +368,7 @@ def test_keys_are_used_by_no_layer() -> None:
     from napari.utils.shortcuts import default_shortcuts
 
     taken = {str(key) for keys in default_shortcuts.values() for key in keys}
-    assert taken.isdisjoint({ACCEPT, DISCARD, NEXT, POLARITY, PREVIOUS})
+    assert taken.isdisjoint({ACCEPT, DISCARD, DOUBT, NEXT, POLARITY, PREVIOUS})
 
 
 def test_a_closed_widget_asks_nothing(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QPointF
 
 from napari_sam.plugin.widget import SamWidget
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, press
@@ -500,3 +501,53 @@ def test_closing_with_a_waiting_object(
             qtbot.waitUntil(lambda: "SAM preview" not in viewer.layers, timeout=LONG)
     assert not exceptions
     assert not sentences()
+
+
+def test_the_strip_shows_the_states_and_leads_to_slices(
+    widget: SamWidget, wait: Any
+) -> None:
+    assert widget.strip.isHidden()
+    press(widget.segment_stack)
+    wait(widget)
+    strip = widget.strip
+    assert not strip.isHidden()
+    assert strip.states == widget.session.slice_states
+    strip.resize(90, strip.height())
+    assert [strip.index_at(x) for x in (0, 9.9, 10, 89, 200, -5)] == [0, 0, 1, 8, 8, 0]
+
+    class Click:
+        def position(self) -> Any:
+            return QPointF(65, 5)
+
+    strip.mousePressEvent(Click())
+    assert widget.session.viewer.dims.current_step[0] == 6
+    press(widget.discard)
+    assert strip.isHidden()
+
+
+def test_cancel_keeps_the_slices_that_are_done(
+    widget: SamWidget, bright: Any, wait: Any, qtbot: Any
+) -> None:
+    go, answer, calls = threading.Event(), bright.predict_batch, []
+
+    def slowly(*args: Any, **options: Any) -> Any:
+        calls.append(args)
+        if len(calls) > 2:
+            go.wait(LONG / 1000)
+        return answer(*args, **options)
+
+    bright.predict_batch = slowly
+    press(widget.segment_stack)
+    qtbot.waitUntil(lambda: len(calls) > 2, timeout=LONG)
+    qtbot.waitUntil(lambda: widget.progress.value > 0, timeout=LONG)
+    press(widget.cancel)
+    go.set()
+    wait(widget)
+    volume = widget.session.result.volume
+    assert not volume.complete
+    assert "so far" in widget.status.value
+    bright.predict_batch = answer
+    press(widget.segment_stack)
+    wait(widget)
+    assert widget.session.result.volume.complete
+    assert set(volume.slices) <= set(widget.session.result.volume.slices)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from napari_sam.anchors import check_prompts
 from napari_sam.plugin.grouping import join_prompts, objects_in_stack, objects_on_plane
-from napari_sam.plugin.image_view import displayed_stack
+from napari_sam.plugin.image_view import displayed_stack, voxel_sizes
 from napari_sam.plugin.questions import Question
 from napari_sam.requests import SliceRequest, StackRequest
-from napari_sam.volume import check_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.questions import Revision
     from napari_sam.prompts import Prompt
     from napari_sam.refinement import Size
-    from napari_sam.requests import Request, View
+    from napari_sam.requests import Request, Result, View
     from napari_sam.volume import PropagationOptions
 
 
@@ -138,7 +138,8 @@ def stack_question(asked: Asked, options: PropagationOptions) -> Question | None
     ValueError
         When image or prompts cannot be used.
     """
-    stack = displayed_stack(asked.view, asked.image.name, asked.plane)
+    sizes = voxel_sizes(asked.image)
+    stack = displayed_stack(asked.view, asked.image.name, asked.plane, spacing=sizes)
     here = asked.prompts_at(stack.fixed)
     picked = asked.picked_here
     if not here and picked is None:
@@ -150,6 +151,29 @@ def stack_question(asked: Asked, options: PropagationOptions) -> Question | None
         plan = {1: {**plan.get(1, {}), at: _refined(picked, drawn)}}
     request = StackRequest(asked.view, stack, check_prompts(plan, stack), options)
     return asked.question(request, here)
+
+
+def going_on(
+    question: Question, before: Question | None, result: Result | None
+) -> Question:
+    """The question, with the waiting stack as what is corrected or gone on with."""
+    request = question.request
+    if before is None or result is None or result.volume is None:
+        return question
+    earlier = before.request
+    if not (isinstance(request, StackRequest) and isinstance(earlier, StackRequest)):
+        return question
+    same = (
+        question.image is before.image
+        and question.model == before.model
+        and request.view == earlier.view
+        and request.options == earlier.options
+        and (request.stack.axis, request.stack.fixed, request.stack.spacing)
+        == (earlier.stack.axis, earlier.stack.fixed, earlier.stack.spacing)
+    )
+    if not same:
+        return question
+    return replace(question, request=replace(request, previous=result.volume))
 
 
 def _refined(picked: Picked, drawn: Sequence[Prompt]) -> Prompt:

@@ -32,6 +32,7 @@ def why_not(session: SamSession, busy: bool, asked: bool) -> dict[str, str]:
     if has_result:
         previous = "An object waits: accept or discard it first."
     labels = session.labels_layer is not None
+    doubts = "" if session.doubtful else "No slice of a stack is doubtful."
     return {
         "download": _BUSY if busy else "",
         "new_prompts": segment,
@@ -48,5 +49,6 @@ def why_not(session: SamSession, busy: bool, asked: bool) -> dict[str, str]:
         else "The model sees one object only here.",
         "previous": _BUSY if busy else previous,
         "refine": _BUSY if asked else "" if labels else "Choose a labels layer first.",
+        "doubtful": doubts,
         "cancel": "" if busy else "Nothing is computed.",
     }

@@ -8,7 +8,8 @@ from magicgui.widgets import ComboBox, Container
 from psygnal import Signal
 
 from napari_sam.plugin.candidates import shown_candidate
-from napari_sam.plugin.keys import ACCEPT, DISCARD
+from napari_sam.plugin.doubts import DOUBTFUL, slice_states
+from napari_sam.plugin.keys import ACCEPT, DISCARD, DOUBT
 from napari_sam.plugin.preview import is_preview
 from napari_sam.plugin.prompt_layers import is_own
 from napari_sam.requests import Progress
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.labels_writer import Written
     from napari_sam.plugin.session import SamSession
     from napari_sam.predictor import Predictor
-    from napari_sam.requests import Result
+    from napari_sam.volume import VolumeResult
 
 _MEGABYTE = 1e6
 _FIRST_STEPS = (
@@ -181,11 +182,13 @@ def state_sentence(session: SamSession) -> str:
         if not found:
             return "Nothing was found: change the prompts and segment again."
         what = "1 object" if found == 1 else f"{found} objects"
+        if result.volume is not None:
+            return f"{what} in the preview{_of_stack(result.volume)}"
         shown = shown_candidate(result)
         which = "" if shown is None else f" ({shown[0]} of {shown[1]} candidates)"
         return (
             f"{what} in the preview{which}, score {result.lowest_score:.2f}. Accept "
-            f"({ACCEPT}), or {_how_to_change(result)}."
+            f"({ACCEPT}), or change the prompts."
         )
     revision = session.revision
     if revision is not None:
@@ -207,10 +210,25 @@ def state_sentence(session: SamSession) -> str:
     return _FIRST_STEPS
 
 
-def _how_to_change(result: Result) -> str:
-    if result.volume is None:
-        return "change the prompts"
-    return "change the prompts and press 'Segment stack' again"
+def _of_stack(volume: VolumeResult) -> str:
+    """The rest of the sentence about objects that were followed through a stack."""
+    states = slice_states(volume)
+    if not volume.complete:
+        return (
+            f", slices {min(states)} to {max(states)} so far: 'Segment stack' goes on, "
+            f"Accept ({ACCEPT}) takes what is there."
+        )
+    doubtful = sum(state in DOUBTFUL for state in states.values())
+    if doubtful:
+        slices = "1 slice is" if doubtful == 1 else f"{doubtful} slices are"
+        return (
+            f"; {slices} doubtful. Look at the next one ({DOUBT}), draw on it and "
+            f"press 'Segment stack' again, or Accept ({ACCEPT})."
+        )
+    return (
+        f", slices {min(states)} to {max(states)}. Accept ({ACCEPT}), or change the "
+        "prompts and press 'Segment stack' again."
+    )
 
 
 def kept_sentence(written: Written) -> str:

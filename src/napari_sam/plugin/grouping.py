@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_sam.anchors import ObjectPrompts
     from napari_sam.plugin.layer_prompts import LayerPrompt
-    from napari_sam.volume import ObjectPrompts
 
 
 def objects_on_plane(

@@ -189,7 +189,11 @@ def walkable_axes(view: View, plane: DisplayedPlane) -> list[int]:
 
 
 def displayed_stack(
-    view: View, name: str, plane: DisplayedPlane, axis: int | None = None
+    view: View,
+    name: str,
+    plane: DisplayedPlane,
+    axis: int | None = None,
+    spacing: tuple[float, ...] | None = None,
 ) -> Stack:
     """The stack of planes parallel to the displayed one.
 
@@ -203,6 +207,8 @@ def displayed_stack(
         Fixes the axes that are neither displayed nor walked along.
     axis : int, optional
         The axis to walk along; the last one with a slider when None.
+    spacing : tuple of float, optional
+        See `Stack`; a walk through time knows none.
 
     Raises
     ------
@@ -214,4 +220,15 @@ def displayed_stack(
         raise ValueError(f"The image {name!r} is a single plane: use 'Segment slice'.")
     walk = max(walkable) if axis is None else axis
     fixed = {a: i for a, i in plane.index.items() if a != walk}
-    return Stack(view.reader, walk, fixed=fixed)
+    return Stack(view.reader, walk, fixed=fixed, spacing=spacing)
+
+
+def voxel_sizes(image: Image) -> tuple[float, ...] | None:
+    """Sizes of a voxel along the axes of an image; None when they have no common unit.
+
+    Seconds cannot be compared with micrometres.
+    """
+    if len({unit.dimensionality for unit in image.units}) > 1:
+        return None
+    sizes = tuple(abs(float(size)) for size in image.scale)
+    return sizes if all(sizes) else None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # no layer type and by no menu of napari 0.6.6 to 0.9; all lie under the left hand or
 # the thumb's reach while the right one holds the mouse.
 ACCEPT, DISCARD, NEXT, POLARITY, PREVIOUS = "W", "Q", "N", "G", "J"
+DOUBT = "U"
 
 
 class Keys:

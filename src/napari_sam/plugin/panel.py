@@ -18,8 +18,9 @@ from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from napari_sam.models import list_models
 from napari_sam.plugin.controls import LayerChoice, button_row
-from napari_sam.plugin.keys import ACCEPT, DISCARD, NEXT, POLARITY, PREVIOUS
+from napari_sam.plugin.keys import ACCEPT, DISCARD, DOUBT, NEXT, POLARITY, PREVIOUS
 from napari_sam.plugin.options import Options
+from napari_sam.plugin.strip import SliceStrip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +62,7 @@ class Panel(Container[Any]):
         self.more_options.visible = False
         self.progress = ProgressBar(label="", min=0, max=1, value=0)
         self.status = Label(value="")
+        self.strip = SliceStrip(self.on_slice)
         # Else the panel's width, and with it the canvas, would change with every
         # sentence and layer name: under the hand that draws.
         for text in (self.model_note, self.status):
@@ -94,12 +96,17 @@ class Panel(Container[Any]):
                 button_row(self.segment_slice, self.segment_stack),
                 button_row(self.accept, self.discard),
                 button_row(self.next_candidate, self.previous),
-                button_row(self.refine),
+                button_row(self.refine, self.doubtful),
                 button_row(self.progress, self.cancel),
                 self.status,
             ]
         )
+        self.native.layout().addWidget(self.strip)
         self.native.layout().addStretch()
+
+    def on_slice(self, index: int) -> None:
+        """Go to a slice of the waiting stack."""
+        raise NotImplementedError
 
     def _make_choices(self, viewer: ViewerModel, session: SamSession) -> None:
         def automatic() -> str:
@@ -167,11 +174,20 @@ class Panel(Container[Any]):
             tooltip="Bring back the prompts of the last object, to correct it",
         )
         self.refine = PushButton(
-            text="Refine selected label",
+            text="Refine label",
             tooltip="Correct the selected label of the labels layer on this slice; "
             "pick one with the labels layer's colour picker",
         )
-        self.cancel = PushButton(text="Cancel", tooltip="Stop; nothing is written")
+        self.doubtful = PushButton(
+            text=f"Next doubtful slice ({DOUBT})",
+            tooltip="Go to the next slice of the stack on which an object is doubtful; "
+            "correct it with a box or points, and segment the stack again",
+        )
+        self.cancel = PushButton(
+            text="Cancel",
+            tooltip="Stop; nothing is written. The slices of a stack that are done "
+            "stay in the preview",
+        )
         # What they do, for when they are on; see `availability.why_not`.
         self.tooltips = {
             name: str(button.tooltip or "")

@@ -124,9 +124,11 @@ class Preview:
 
     @staticmethod
     def _place(layer: Labels, image: Image, first: list[int]) -> None:
-        for name, value in placement(image).items():
-            setattr(layer, name, value)
-        layer.translate = _translate_at(image, first)
+        wanted = {**placement(image), "translate": _translate_at(image, first)}
+        for name, value in wanted.items():
+            # Each change redraws the list of layers.
+            if not np.array_equal(np.asarray(getattr(layer, name)), np.asarray(value)):
+                setattr(layer, name, value)
 
     def _add(self, image: Image, data: NDArray[np.uint8], first: list[int]) -> None:
         from napari.layers import Labels

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from threading import Event
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_sam.plugin.controls import weights_step
 from napari_sam.plugin.worker import Worker
-from napari_sam.requests import Progress
+from napari_sam.requests import Progress, StackRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -60,6 +61,8 @@ class Runner:
         self._on_error, self._on_end = on_error, on_end
         self._started = 0.0
         self._kind: Kind = "asked"
+        self._halt: Event | None = None
+        self._under_way = False
 
     @property
     def busy(self) -> bool:
@@ -75,17 +78,24 @@ class Runner:
         """Answer a question; `live` ones give way to any other."""
         choice, cache = self._session.model_choice, self._session.cache
         model, loaded, load = choice.chosen, choice.loaded, choice.loader()
+        halt = Event()
 
         def job(report: Report) -> Generator[Progress, None, Answer]:
             predictor = loaded
             if predictor is None:
                 yield Progress("Loading the model", 0, 0)
                 predictor = load(lambda done, total: report(weights_step(done, total)))
-            result = yield from question.request.run(predictor, cache)
+            request = question.request
+            if isinstance(request, StackRequest):
+                result = yield from request.run(predictor, cache, halt.is_set)
+            else:
+                result = yield from request.run(predictor, cache)
             return model, predictor, question, result
 
         self._kind = "live" if live else "asked"
         self._submit(job, self._take)
+        if isinstance(question.request, StackRequest):
+            self._halt = halt
 
     def load(self, on_loaded: Callable[[], None]) -> None:
         """Bring and load the chosen model, then tell."""
@@ -127,6 +137,7 @@ class Runner:
 
     def _submit(self, job: Job, on_result: Callable[[Any], None]) -> None:
         self._started = perf_counter()
+        self._halt, self._under_way = None, False
         self._worker.submit(
             job,
             on_progress=self._show,
@@ -137,8 +148,13 @@ class Runner:
         self._show(Progress("Waiting", 0, 0))
 
     def cancel(self) -> None:
-        """Stop; nothing is delivered any more."""
-        self._worker.cancel()
+        """Stop; of a stack what is done is delivered, of all else nothing any more."""
+        if self.busy_with_asked and self._halt is not None and self._under_way:
+            self._halt.set()
+            self._halt = None  # a second time stops without a result
+            self._on_progress("Stopping after this slice ...", 0, 0)
+        else:
+            self._worker.cancel()
 
     def close(self) -> None:
         """Stop silently and let the thread end."""
@@ -146,6 +162,7 @@ class Runner:
 
     def _show(self, progress: Progress) -> None:
         seconds = perf_counter() - self._started
+        self._under_way = bool(progress.done)
         left = ""
         if progress.done and progress.total:
             remaining = seconds / progress.done * (progress.total - progress.done)

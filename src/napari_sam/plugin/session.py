@@ -8,9 +8,20 @@ from psygnal import Signal
 
 from napari_sam.cache import EmbeddingCache
 from napari_sam.models import DEFAULT_MODEL
-from napari_sam.plugin.asking import Asked, slice_question, stack_question
+from napari_sam.plugin.asking import (
+    Asked,
+    going_on,
+    slice_question,
+    stack_question,
+)
 from napari_sam.plugin.candidates import has_choice, with_next_size
 from napari_sam.plugin.corrections import Corrections
+from napari_sam.plugin.doubts import (
+    DOUBTFUL,
+    go_to_slice,
+    next_doubtful,
+    slice_states,
+)
 from napari_sam.plugin.image_view import (
     ChannelChoice,
     ImageView,
@@ -46,7 +57,8 @@ if TYPE_CHECKING:
     from napari_sam.record import Record
     from napari_sam.refinement import Size
     from napari_sam.requests import Result, View
-    from napari_sam.volume import SliceResult, VolumeResult
+    from napari_sam.stack import Stack
+    from napari_sam.volume import SliceResult, Status, VolumeResult
 
 
 class SamSession:
@@ -255,6 +267,7 @@ class SamSession:
         question = stack_question(asked, self.propagation)
         if question is None:
             raise ValueError(asked.why_none("stack", self._prompt_layers()))
+        question = going_on(question, self._question, self.result)
         self.target.check(question)
         return question
 
@@ -384,6 +397,57 @@ class SamSession:
         self.size = request.size if isinstance(request, SliceRequest) else None
         self.changed.emit()
 
+    @property
+    def slice_states(self) -> dict[int, Status]:
+        """{slice: its state} of the waiting stack, the most doubtful object's."""
+        result = self.result
+        if result is None or result.volume is None:
+            return {}
+        return slice_states(result.volume)
+
+    @property
+    def doubtful(self) -> list[int]:
+        """The slices of the waiting stack that are to be looked at."""
+        states = self.slice_states
+        return sorted(i for i, state in states.items() if state in DOUBTFUL)
+
+    def next_doubtful(self) -> int:
+        """Go to the next doubtful slice of the waiting stack, which is returned.
+
+        Raises
+        ------
+        ValueError
+            When no stack waits, or none of its slices is doubtful.
+        """
+        current = self.displayed_slice
+        found = next_doubtful(self.slice_states, -1 if current is None else current)
+        if found is None:
+            raise ValueError("No slice of a stack is doubtful.")
+        self.go_to_slice(found)
+        return found
+
+    @property
+    def displayed_slice(self) -> int | None:
+        """Which slice of the waiting stack is displayed."""
+        stack, image = self._waiting_stack, self.result_image
+        if stack is None or image is None:
+            return None
+        try:
+            return displayed_plane(image, self.viewer.dims).index.get(stack.axis)
+        except ValueError:  # a 3D view, or a slider outside the image
+            return None
+
+    def go_to_slice(self, index: int) -> None:
+        """Display a slice of the waiting stack."""
+        stack, image = self._waiting_stack, self.result_image
+        if stack is not None and image is not None:
+            go_to_slice(self.viewer, image, stack.axis, index)
+
+    @property
+    def _waiting_stack(self) -> Stack | None:
+        result = self.result
+        return None if result is None or result.volume is None else result.volume.stack
+
     def iter_propagate(self) -> Iterator[SliceResult]:
         """Follow the objects through the stack; yields slice results.
 
@@ -393,14 +457,15 @@ class SamSession:
         request = question.request
         assert isinstance(request, StackRequest)
         predictor = self.load()
-        results = []
+        work, results = request.propagation(), []
         try:
-            for result in request.results(predictor, self.cache):
+            for result in work.run(predictor, self.cache, request.limits):
                 results.append(result)
                 yield result
         finally:
             if results:
-                self.adopt(question, request.finish(predictor, results))
+                volume = work.finish(results)
+                self.adopt(question, request.finish(predictor, volume))
 
     def propagate(self) -> VolumeResult:
         """Follow the objects through the axis of the slider, from all prompts."""

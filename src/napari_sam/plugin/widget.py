@@ -15,7 +15,15 @@ from napari_sam.plugin.controls import (
     kept_sentence,
     state_sentence,
 )
-from napari_sam.plugin.keys import ACCEPT, DISCARD, NEXT, POLARITY, PREVIOUS, Keys
+from napari_sam.plugin.keys import (
+    ACCEPT,
+    DISCARD,
+    DOUBT,
+    NEXT,
+    POLARITY,
+    PREVIOUS,
+    Keys,
+)
 from napari_sam.plugin.layers import displayed_plane
 from napari_sam.plugin.live import Changes
 from napari_sam.plugin.panel import NEW_PROMPTS, OWN_FILE, START, Panel
@@ -62,6 +70,7 @@ class SamWidget(Panel):
                 DISCARD: self._pressed(self.discard),
                 NEXT: self._pressed(self.next_candidate),
                 PREVIOUS: self._pressed(self.previous),
+                DOUBT: self._pressed(self.doubtful),
                 POLARITY: _told(self.session.toggle_polarity),
             },
         )
@@ -100,6 +109,7 @@ class SamWidget(Panel):
             (self.next_candidate, session.next_candidate),
             (self.refine, self._refine),
             (self.previous, self._go_back),
+            (self.doubtful, session.next_doubtful),
             (self.cancel, self._runner.cancel),
         ):
             button.changed.connect(_told(action))
@@ -258,7 +268,12 @@ class SamWidget(Panel):
             self._preview.hide()
         self._refresh()
 
+    def on_slice(self, index: int) -> None:
+        """Go to a slice of the waiting stack."""
+        self.session.go_to_slice(index)
+
     def _show_preview(self, _: Any = None) -> None:
+        self._show_strip()
         result, image = self.session.result, self.session.result_image
         if result is None or image is None or image not in self._viewer.layers:
             self._preview.hide()
@@ -269,6 +284,16 @@ class SamWidget(Panel):
             self._preview.hide()
             return
         self._preview.show(image, result.pieces, plane.at())
+
+    def _show_strip(self) -> None:
+        """Which slices of a waiting stack are good, and which to look at."""
+        result, current = self.session.result, self.session.displayed_slice
+        volume = None if result is None else result.volume
+        self.strip.show_states(
+            self.session.slice_states,
+            0 if volume is None else len(volume.stack),
+            -1 if current is None else current,
+        )
 
     def _pressed(self, button: Any) -> Callable[[], None]:
         """What a key does: the same as its button, when that is on."""

@@ -1,0 +1,369 @@
+"""From the masks of the last slices to what the next slice is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_sam.masks import Patch, mask_to_box, mask_to_window, patch_iou, window_at
+from napari_sam.prompts import NEGATIVE, POSITIVE, Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+Projection = Literal["auto", "box", "box+point", "box+mask", "box+point+mask"]
+
+# Smaller pieces and holes are not followed on their own: shares of the object, and
+# pixels below which a model of 256 pixels sees nothing.
+_PIECE_SHARE, _HOLE_SHARE, _FEWEST_PIXELS = 0.08, 0.03, 16
+_MOST_PARTS = 8
+# How much of the measured motion and growth is believed to go on.
+_MOTION, _GROWTH = 0.8, 0.5
+_FASTEST_GROWTH = 0.3  # of the logarithm of a side, in a slice
+# A piece is the continuation of the one it shares this much with.
+_SAME_PIECE = 0.1
+_FLOOR = -4.0  # the logit of what lies outside all patches
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A piece of an object's cross-section, or a hole in it.
+
+    Parameters
+    ----------
+    patch : Patch
+        Its mask.
+    is_hole : bool
+        It is to be taken away from the object.
+    """
+
+    patch: Patch
+    is_hole: bool = False
+
+    @property
+    def box(self) -> NDArray[np.float64]:
+        """(row_min, col_min, row_max, col_max) on the plane."""
+        box = mask_to_box(self.patch.mask)
+        assert box is not None
+        moved: NDArray[np.float64] = box + np.tile(self.patch.origin, 2)
+        return moved
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Section:
+    """An object on one slice, as the next slices need it.
+
+    Parameters
+    ----------
+    index : int
+        The slice.
+    patch : Patch
+        Its mask; not empty.
+    parts : tuple of Part
+        The pieces and holes that are followed.
+    """
+
+    index: int
+    patch: Patch
+    parts: tuple[Part, ...] = field(default=())
+
+    @classmethod
+    def of(cls, index: int, patch: Patch) -> Section:
+        """A section and its parts."""
+        return cls(index, patch, tuple(split_parts(patch)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expected:
+    """What is thought to be on the next slice.
+
+    Parameters
+    ----------
+    patch : Patch
+        The whole object, its logits 1 and -1.
+    parts : tuple of Part
+        Where each piece and hole is thought to be.
+    prompts : tuple of Prompt
+        One for each part.
+    """
+
+    patch: Patch
+    parts: tuple[Part, ...]
+    prompts: tuple[Prompt, ...]
+
+
+def split_parts(patch: Patch) -> list[Part]:
+    """Pieces and holes of a mask that are large enough to be followed.
+
+    Branches of a tube that leave each other, or meet, are followed by a prompt
+    each: one box around both asks for what lies between them as well.
+    """
+    from scipy.ndimage import binary_fill_holes
+
+    mask = patch.mask
+    area = np.count_nonzero(mask)
+    pieces = _large_regions(mask, _PIECE_SHARE * area)
+    if not pieces:
+        pieces = [mask]
+    filled = binary_fill_holes(mask)
+    holes = _large_regions(filled & ~mask, _HOLE_SHARE * area)
+    found = [Part(_cut(patch.origin, piece)) for piece in pieces]
+    found += [Part(_cut(patch.origin, hole), is_hole=True) for hole in holes]
+    return found[:_MOST_PARTS]
+
+
+def expect(
+    history: Sequence[Section],
+    index: int,
+    plane_shape: tuple[int, int],
+    *,
+    margin: float,
+    kinds: frozenset[str],
+    goal: Section | None = None,
+) -> Expected | None:
+    """What is thought to be on a slice, and how the model is asked about it.
+
+    Motion and growth of the last slices go on, damped, as of a Kalman filter with
+    fixed gains; towards a `goal` the object also heads straight for it.
+
+    Parameters
+    ----------
+    history : sequence of Section
+        The last slices of the object in the order of the walk, at least one.
+    index : int
+        The next slice.
+    plane_shape : tuple of int
+        (H, W) of a slice.
+    margin : float
+        Boxes grow by this share of their sides, and by one pixel at least.
+    kinds : frozenset of str
+        "box", "point" and "mask": of what the prompts are made.
+    goal : Section, optional
+        The anchor that the walk comes to.
+
+    Returns
+    -------
+    Expected or None
+        None when the object has left the plane.
+    """
+    last = history[-1]
+    parts = []
+    for part in last.parts:
+        track = _track(part, history)
+        box = _extrapolate(track, index, None if goal is None else (last, goal))
+        warped = _warp(part.patch, part.box, box, plane_shape)
+        if warped is not None:
+            parts.append(Part(warped, part.is_hole))
+    solid = [part for part in parts if not part.is_hole]
+    holes = [part for part in parts if part.is_hole]
+    if not solid:
+        return None
+    whole = combine([p.patch for p in solid], [p.patch for p in holes])
+    if not whole.mask.any():
+        whole = solid[0].patch
+    prompts = tuple(_ask(part, holes, margin, kinds) for part in parts)
+    return Expected(whole, tuple(parts), prompts)
+
+
+def slid_box(
+    box: NDArray[np.float64], found: NDArray[np.float64], margin: float
+) -> NDArray[np.float64] | None:
+    """Where to ask again about an object that has slid out of its box.
+
+    A mask that reaches one side of the box and leaves the opposite one has most
+    likely moved on by what it leaves; the box follows it.
+
+    Parameters
+    ----------
+    box : ndarray
+        (4,) of the prompt.
+    found : ndarray
+        (4,) tight box of the mask that came of it.
+    margin : float
+        See `expect`.
+
+    Returns
+    -------
+    ndarray or None
+        (4,); None when the mask lies well in its box.
+    """
+    sides = box[2:] - box[:2]
+    near = np.maximum(1.0, margin * sides)
+    before, after = found[:2] - box[:2], box[2:] - found[2:]
+    forward = (after <= near) & (before > 2 * near + 1)
+    backward = (before <= near) & (after > 2 * near + 1)
+    move = np.where(forward, before - near, np.where(backward, near - after, 0.0))
+    # No further than half an object at once: beyond may lie another one.
+    move = np.clip(move, -sides / 2, sides / 2)
+    return box + np.tile(move, 2) if move.any() else None
+
+
+def combine(solid: Sequence[Patch], holes: Sequence[Patch]) -> Patch:
+    """One mask of pieces and holes: the largest logit of the pieces, less the holes."""
+    inside = [patch for patch in solid if patch.logits.size]
+    if not inside:
+        return Patch((0, 0), np.empty((0, 0), np.float32))
+    low = np.min([p.origin for p in inside], axis=0)
+    high = np.max([np.add(p.origin, p.logits.shape) for p in inside], axis=0)
+    canvas = np.full(high - low, _FLOOR, np.float32)
+    for patch in inside:
+        part = canvas[window_at(tuple(patch.origin - low), patch.logits.shape)]
+        np.maximum(part, patch.logits, out=part)
+    for hole in holes:
+        start = np.maximum(hole.origin, low)
+        size = np.minimum(np.add(hole.origin, hole.logits.shape), high) - start
+        if (size > 0).all():
+            part = canvas[window_at(tuple(start - low), tuple(size))]
+            logits = hole.logits[window_at(tuple(start - hole.origin), tuple(size))]
+            np.minimum(part, -logits, out=part)
+    return _cut((int(low[0]), int(low[1])), canvas > 0, canvas)
+
+
+def _large_regions(mask: NDArray[np.bool_], fewest: float) -> list[NDArray[np.bool_]]:
+    """Connected regions of at least so many pixels, the largest first."""
+    from scipy.ndimage import label
+
+    regions, count = label(mask, np.ones((3, 3)))
+    sizes = np.bincount(regions.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    order = np.argsort(-sizes, kind="stable")
+    enough = max(fewest, _FEWEST_PIXELS)
+    return [regions == number for number in order if sizes[number] >= enough]
+
+
+def _cut(
+    origin: tuple[int, int],
+    mask: NDArray[np.bool_],
+    logits: NDArray[np.floating[Any]] | None = None,
+) -> Patch:
+    """A patch cut tight around a mask; logits 1 and -1 unless given."""
+    window = mask_to_window(mask)
+    if window is None:
+        return Patch((0, 0), np.empty((0, 0), np.float32))
+    rows, cols = window
+    values = np.where(mask[window], np.float32(1), np.float32(-1))
+    if logits is not None:
+        values = logits[window]
+    return Patch((origin[0] + rows.start, origin[1] + cols.start), values)
+
+
+def _track(part: Part, history: Sequence[Section]) -> list[tuple[int, Any]]:
+    """Slice and box of a part on the last slices, as far back as it is found."""
+    track = [(history[-1].index, part.box)]
+    for section in reversed(history[:-1]):
+        same = [p for p in section.parts if p.is_hole == part.is_hole]
+        shared = [patch_iou(p.patch, part.patch) for p in same]
+        if not shared or max(shared) < _SAME_PIECE:
+            break
+        part = same[int(np.argmax(shared))]
+        track.append((section.index, part.box))
+    return track[::-1]
+
+
+def _extrapolate(
+    track: Sequence[tuple[int, NDArray[np.float64]]],
+    index: int,
+    heading: tuple[Section, Section] | None,
+) -> NDArray[np.float64]:
+    """The box of a part on a slice."""
+    last_index, box = track[-1]
+    centre, size = _centre(box), _size(box)
+    motion, growth = np.zeros(2), np.zeros(2)
+    known = False
+    for (i, before), (j, after) in pairwise(track):
+        steps = abs(j - i)
+        move = (_centre(after) - _centre(before)) / steps
+        grow = np.log(_size(after) / _size(before)) / steps
+        # The latest difference counts most.
+        weight = 0.6 if known else 1.0
+        motion += weight * (move - motion)
+        growth += weight * (grow - growth)
+        known = True
+    motion, growth = _MOTION * motion, _GROWTH * growth
+    if heading is not None:
+        start, goal = (_whole_box(section) for section in heading)
+        steps = abs(heading[1].index - heading[0].index)
+        straight = (_centre(goal) - _centre(start)) / steps
+        widening = np.log(_size(goal) / _size(start)) / steps
+        share = 0.5 if known else 1.0
+        motion += share * (straight - motion)
+        growth += share * (widening - growth)
+    steps = abs(index - last_index)
+    growth = np.clip(growth, -_FASTEST_GROWTH, _FASTEST_GROWTH)
+    half = size * np.exp(growth * steps) / 2
+    middle = centre + motion * steps
+    return np.concatenate([middle - half + 0.5, middle + half - 0.5])
+
+
+def _centre(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    middle: NDArray[np.float64] = (box[:2] + box[2:]) / 2
+    return middle
+
+
+def _size(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sides in pixels; a box runs through the centres of its outermost ones."""
+    sides: NDArray[np.float64] = box[2:] - box[:2] + 1
+    return sides
+
+
+def _whole_box(section: Section) -> NDArray[np.float64]:
+    return Part(section.patch).box
+
+
+def _warp(
+    patch: Patch,
+    source: NDArray[np.float64],
+    target: NDArray[np.float64],
+    plane_shape: tuple[int, int],
+) -> Patch | None:
+    """Carry a mask from one box to another, nearest pixel; None off the plane."""
+    first = np.floor(target[:2] + 0.5).astype(int)
+    last = np.maximum(np.floor(target[2:] + 0.5).astype(int), first)
+    first, last = np.maximum(first, 0), np.minimum(last, np.subtract(plane_shape, 1))
+    if (last < first).any():
+        return None
+    scale = _size(source) / _size(target)
+    picked = []
+    for axis in (0, 1):
+        pixels = np.arange(first[axis], last[axis] + 1)
+        under = (pixels - target[axis] + 0.5) * scale[axis] + source[axis] - 0.5
+        under = np.round(under).astype(int) - patch.origin[axis]
+        picked.append(np.clip(under, 0, patch.logits.shape[axis] - 1))
+    mask = patch.mask[np.ix_(*picked)]
+    if not mask.any():
+        mask[mask.shape[0] // 2, mask.shape[1] // 2] = True
+    return _cut((int(first[0]), int(first[1])), mask)
+
+
+def _ask(
+    part: Part, holes: Sequence[Part], margin: float, kinds: frozenset[str]
+) -> Prompt:
+    """The prompt of a part: its box, and what else the model was trained on."""
+    box = part.box
+    grow = np.maximum(1.0, margin * (box[2:] - box[:2]))
+    points, labels = None, None
+    if "point" in kinds:
+        points, labels = [_innermost(part.patch)], [POSITIVE]
+        for hole in () if part.is_hole else holes:
+            points.append(_innermost(hole.patch))
+            labels.append(NEGATIVE)
+    masks: dict[str, Any] = {}
+    if "mask" in kinds:
+        masks = {"mask": part.patch.mask, "mask_origin": part.patch.origin}
+    grown = np.concatenate([box[:2] - grow, box[2:] + grow])
+    return Prompt(points=points, labels=labels, box=grown, **masks)
+
+
+def _innermost(patch: Patch) -> NDArray[np.float64]:
+    """The pixel deepest inside a mask, (row, col) on the plane."""
+    from scipy.ndimage import distance_transform_edt
+
+    # Padded, as what lies around the patch or the plane counts as outside.
+    depth = distance_transform_edt(np.pad(patch.mask, 1))[1:-1, 1:-1]
+    deepest = np.unravel_index(np.argmax(depth), depth.shape)
+    return np.add(patch.origin, deepest).astype(float)

@@ -1,0 +1,235 @@
+"""One object's way from an anchor through a span: what to expect, when to end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_sam.interpolation import blend, interpolate
+from napari_sam.masks import Patch, patch_iou
+from napari_sam.projection import Expected, Section, expect
+from napari_sam.volume import SliceResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from napari_sam.spans import Span
+    from napari_sam.volume import PropagationOptions, Status
+
+# Two opinions that share less are not blended: the better one is taken.
+_SAME = 0.3
+EMPTY = Patch((0, 0), np.empty((0, 0), np.float32))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """An object on one slice, with all that is known about the mask.
+
+    Parameters
+    ----------
+    index : int
+        The slice.
+    patch : Patch
+        May be empty.
+    score, contrast, confidence : float
+        See `napari_sam.confidence.Evidence`; the contrast in units of the image.
+    """
+
+    index: int
+    patch: Patch
+    score: float = 0.0
+    contrast: float = 0.0
+    confidence: float = 1.0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the object is not there."""
+        return self.patch.logits.size == 0
+
+    def result(
+        self, object_id: int, status: Status, *, provisional: bool = False
+    ) -> SliceResult:
+        """As users get it."""
+        logits = self.patch.logits
+        # Kept above the smallest float16 so that "inside" survives the cast.
+        positive = np.clip(logits, 1e-4, 6e4)
+        small = np.where(logits > 0, positive, np.clip(logits, -6e4, 0))
+        return SliceResult(
+            object_id,
+            self.index,
+            self.score,
+            status,
+            self.patch.origin,
+            small.astype(np.float16),
+            self.confidence,
+            provisional,
+        )
+
+
+class Track:
+    """The way of one object through a span in one direction.
+
+    Parameters
+    ----------
+    span : Span
+        Where to walk.
+    step : int
+        1 upwards, -1 downwards.
+    start : Seen
+        The anchor that it starts from.
+    goal : Seen, optional
+        The anchor that it comes to.
+    options : PropagationOptions
+        When it ends.
+    """
+
+    def __init__(
+        self,
+        span: Span,
+        step: int,
+        start: Seen,
+        goal: Seen | None,
+        options: PropagationOptions,
+    ) -> None:
+        self.span, self.step, self.start = span, step, start
+        self.options = options
+        self.ended = start.is_empty
+        self.resumed: set[int] = set()
+        self._seen: dict[int, Seen] = {}
+        self._goal = goal
+        self._heading = None
+        if goal is not None and not goal.is_empty:
+            self._heading = Section.of(goal.index, goal.patch)
+        self._history: list[tuple[Seen, Section]] = []
+        self._bad: list[Seen] = []
+        if not self.ended:
+            self._believe(start)
+
+    @property
+    def slices(self) -> range:
+        """The slices in the order of the walk."""
+        return self.span.slices[:: self.step]
+
+    @property
+    def last(self) -> Seen:
+        """The last slice that was believed."""
+        return self._history[-1][0]
+
+    @property
+    def usual_contrast(self) -> float:
+        """Contrast of the last slices."""
+        return float(np.mean([seen.contrast for seen, _ in self._history]))
+
+    def resume(self, results: Mapping[int, SliceResult]) -> Iterator[SliceResult]:
+        """Go on after slices that were done before, which are yielded."""
+        for index in self.slices:
+            result = results.get(index)
+            if result is None or result.status == "stopped":
+                break
+            contrast = self.usual_contrast
+            seen = Seen(index, result.patch, result.score, contrast, result.confidence)
+            self._believe(seen)
+            self.resumed.add(index)
+            yield result
+
+    def expect(
+        self, index: int, plane_shape: tuple[int, int], kinds: frozenset[str]
+    ) -> Expected | None:
+        """What the next slice is asked; None when the object has left the plane."""
+        return expect(
+            [section for _, section in self._history],
+            index,
+            plane_shape,
+            margin=self.options.margin,
+            kinds=kinds,
+            goal=self._heading,
+        )
+
+    def take(self, seen: Seen) -> Iterator[SliceResult]:
+        """Judge what was found on a slice; yields the results that are settled."""
+        self._seen[seen.index] = seen
+        number = self.span.object_id
+        if self._is_good(seen):
+            gap, self._bad = self._bad, []
+            if not self.span.is_between:
+                yield from self._bridge([bad.index for bad in gap], seen)
+            yield seen.result(
+                number, self._status(seen), provisional=self.span.is_between
+            )
+            self._believe(seen)
+            return
+        self._bad.append(seen)
+        if not self.span.is_between:
+            at_end = seen.index == self.slices[-1]
+            if len(self._bad) > self.options.patience or at_end:
+                yield self._stop()
+
+    def settle(self, other: Track) -> Iterator[SliceResult]:
+        """Results of a span that was walked from both ends, `other` downwards."""
+        number = self.span.object_id
+        known = {s.index: s for s in (self.start, other.start) if not s.is_empty}
+        for index in self.span.slices:
+            found = self._merge(index, self._seen.get(index), other._seen.get(index))
+            if found is not None:
+                known[index] = found
+                yield found.result(number, self._status(found))
+        for index in self.span.slices:
+            before = [i for i in known if i < index]
+            after = [i for i in known if i > index]
+            if index not in known and before and after:
+                filled = _between(known[max(before)], known[min(after)], index)
+                yield filled.result(number, "interpolated")
+
+    def _merge(self, index: int, up: Seen | None, down: Seen | None) -> Seen | None:
+        found = [s for s in (up, down) if s is not None and self._is_good(s)]
+        if len(found) < 2:
+            return found[0] if found else None
+        first, second = found
+        length = self.span.last - self.span.first + 2
+        way = (index - self.span.first + 1) / length
+        weights = (1 - way) * first.confidence, way * second.confidence
+        shared = patch_iou(first.patch, second.patch)
+        share = weights[1] / sum(weights)
+        better = first if share < 0.5 else second
+        trust = min(1.0, 0.5 + shared) * better.confidence
+        if shared < _SAME:
+            return replace(better, confidence=trust)
+        return Seen(
+            index,
+            blend(first.patch, second.patch, share),
+            (1 - share) * first.score + share * second.score,
+            better.contrast,
+            trust,
+        )
+
+    def _is_good(self, seen: Seen) -> bool:
+        return not seen.is_empty and seen.confidence >= self.options.min_confidence
+
+    def _status(self, seen: Seen) -> Status:
+        return "propagated" if seen.confidence >= self.options.doubt else "doubtful"
+
+    def _believe(self, seen: Seen) -> None:
+        section = Section.of(seen.index, seen.patch)
+        self._history.append((seen, section))
+        del self._history[: -self.options.memory]
+
+    def _bridge(self, gap: Iterable[int], after: Seen) -> Iterator[SliceResult]:
+        before = self.last
+        for index in gap:
+            filled = _between(before, after, index)
+            yield filled.result(self.span.object_id, "interpolated")
+
+    def _stop(self) -> SliceResult:
+        self.ended = True
+        sure = 1 - max(bad.confidence for bad in self._bad)
+        end = replace(self._bad[0], patch=EMPTY, confidence=sure)
+        return end.result(self.span.object_id, "stopped")
+
+
+def _between(before: Seen, after: Seen, index: int) -> Seen:
+    """The object on a slice where the model failed."""
+    share = (index - before.index) / (after.index - before.index)
+    patch = interpolate(before.patch, after.patch, share)
+    return Seen(index, patch, confidence=0.0)

@@ -1,0 +1,67 @@
+"""Cross-sections between known ones."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_sam.interpolation import blend, interpolate, signed_distance
+from napari_sam.masks import Patch, patch_iou
+
+GRID = np.indices((60, 60)).T
+
+
+def disc(centre: tuple[float, float], radius: float) -> Patch:
+    mask = (((GRID - centre) ** 2).sum(-1) <= radius**2).T
+    return Patch((0, 0), np.where(mask, 1.0, -1.0).astype(np.float32))
+
+
+def whole(patch: Patch) -> np.ndarray:
+    plane = np.zeros((60, 60), bool)
+    plane[patch.region] = patch.mask
+    return plane
+
+
+centres = st.tuples(st.integers(20, 40), st.integers(20, 40))
+
+
+@given(centres, centres, st.integers(4, 15), st.integers(4, 15))
+def test_at_its_ends_it_gives_the_known_sections(
+    one: tuple[int, int], other: tuple[int, int], small: int, large: int
+) -> None:
+    first, second = disc(one, small), disc(other, large)
+    for share, expected in ((0.0, first), (1.0, second)):
+        found = interpolate(first, second, share)
+        np.testing.assert_array_equal(whole(found), whole(expected))
+
+
+@given(centres, centres, st.integers(6, 15), st.integers(6, 15))
+def test_half_way_a_disc_is_a_disc_between(
+    one: tuple[int, int], other: tuple[int, int], small: int, large: int
+) -> None:
+    found = interpolate(disc(one, small), disc(other, large), 0.5)
+    middle = (np.array(one) + other) / 2
+    assert patch_iou(found, disc(tuple(middle), (small + large) / 2)) > 0.75
+
+
+def test_a_blend_lies_between_two_opinions() -> None:
+    small, large = disc((30, 30), 8), disc((30, 30), 14)
+    areas = [np.count_nonzero(blend(small, large, s).mask) for s in (0, 0.3, 0.7, 1)]
+    assert areas == sorted(areas)
+    assert areas[0] == np.count_nonzero(small.mask)
+    assert areas[-1] == np.count_nonzero(large.mask)
+
+
+def test_a_blend_of_what_agrees_is_the_same() -> None:
+    one = disc((25, 33), 9)
+    np.testing.assert_array_equal(whole(blend(one, one, 0.4)), whole(one))
+
+
+def test_the_distance_is_positive_inside_and_changes_sign_at_the_outline() -> None:
+    mask = np.zeros((5, 7), bool)
+    mask[1:4, 2:5] = True
+    distance = signed_distance(mask)
+    np.testing.assert_array_equal(distance > 0, mask)
+    assert distance[2, 3] == 1.5
+    assert distance[2, 1] == -0.5

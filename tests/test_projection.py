@@ -1,0 +1,156 @@
+"""What the next slice is asked, from the masks of the last ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.testing import assert_allclose, assert_array_equal
+
+from napari_sam.masks import Patch, mask_to_box, mask_to_window
+from napari_sam.projection import Section, combine, expect, split_parts
+
+SHAPE = (80, 90)
+BOX = frozenset({"box"})
+GRID = np.indices(SHAPE).T
+
+
+def patch_of(mask: np.ndarray) -> Patch:
+    window = mask_to_window(mask)
+    assert window is not None
+    logits = np.where(mask, 1.0, -1.0).astype(np.float32)[window]
+    return Patch((window[0].start, window[1].start), logits)
+
+
+def disc(row: float, col: float, radius: float) -> np.ndarray:
+    inside: np.ndarray = (((GRID - (row, col)) ** 2).sum(-1) <= radius**2).T
+    return inside
+
+
+def section(index: int, mask: np.ndarray) -> Section:
+    return Section.of(index, patch_of(mask))
+
+
+def whole(patch: Patch) -> np.ndarray:
+    plane = np.zeros(SHAPE, bool)
+    plane[patch.region] = patch.mask
+    return plane
+
+
+def test_a_first_slice_is_expected_as_it_was() -> None:
+    mask = disc(30, 40, 12)
+    found = expect([section(5, mask)], 6, SHAPE, margin=0, kinds=BOX)
+    assert found is not None
+    assert_array_equal(whole(found.patch), mask)
+    (prompt,) = found.prompts
+    # One pixel of margin at least.
+    assert_allclose(prompt.box, np.add(mask_to_box(mask), (-1, -1, 1, 1)))
+    assert prompt.kinds == BOX
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_motion_and_growth_go_on(step: int) -> None:
+    seen = [section(10 + step * i, disc(30, 30 + 4 * i, 10 + i)) for i in range(3)]
+    found = expect(seen, 10 + step * 3, SHAPE, margin=0, kinds=BOX)
+    assert found is not None
+    box = mask_to_box(whole(found.patch))
+    assert box is not None
+    last = mask_to_box(disc(30, 38, 12))
+    assert last is not None
+    assert 1 <= (box[1] + box[3] - last[1] - last[3]) / 2 <= 4
+    assert last[3] - last[1] < box[3] - box[1] <= last[3] - last[1] + 2
+
+
+def test_a_goal_draws_the_object_on() -> None:
+    start, goal = section(0, disc(40, 20, 10)), section(10, disc(40, 70, 10))
+    found = expect([start], 1, SHAPE, margin=0, kinds=BOX, goal=goal)
+    assert found is not None
+    assert_array_equal(whole(found.patch), disc(40, 25, 10))
+
+
+def test_what_has_left_the_plane_is_not_expected() -> None:
+    seen = [section(i, disc(40, 20 - 9 * i, 10)) for i in range(3)]
+    near = expect(seen, 3, SHAPE, margin=0, kinds=BOX)
+    assert near is not None
+    assert expect(seen, 9, SHAPE, margin=0, kinds=BOX) is None
+
+
+def test_branches_are_asked_for_one_by_one() -> None:
+    both = disc(40, 25, 8) | disc(40, 65, 10)
+    found = expect([section(3, both)], 4, SHAPE, margin=0, kinds=BOX)
+    assert found is not None
+    assert len(found.prompts) == 2
+    assert_array_equal(whole(found.patch), both)
+    boxes = sorted(prompt.box[1] for prompt in found.prompts)
+    assert_allclose(boxes, [25 - 9, 65 - 11])
+
+
+def test_branches_keep_their_own_motion() -> None:
+    seen = [
+        section(i, disc(40, 30 - 3 * i, 8) | disc(40, 60 + 3 * i, 8)) for i in range(3)
+    ]
+    found = expect(seen, 3, SHAPE, margin=0, kinds=BOX)
+    assert found is not None
+    left, right = sorted(part.box[[1, 3]].mean() for part in found.parts)
+    assert left < 24
+    assert right > 66
+
+
+def test_crumbs_are_no_branches() -> None:
+    mask = disc(40, 40, 12)
+    mask[5, 5] = True
+    assert len(split_parts(patch_of(mask))) == 1
+
+
+def test_holes_are_followed_and_taken_away() -> None:
+    ring = disc(40, 40, 20) & ~disc(40, 40, 8)
+    found = expect([section(3, ring)], 4, SHAPE, margin=0, kinds=BOX)
+    assert found is not None
+    assert [part.is_hole for part in found.parts] == [False, True]
+    assert_array_equal(whole(found.patch), ring)
+
+
+def test_models_that_know_points_and_masks_are_given_them() -> None:
+    ring = disc(40, 40, 20) & ~disc(40, 40, 8)
+    kinds = frozenset({"box", "point", "mask"})
+    found = expect([section(3, ring)], 4, SHAPE, margin=0.1, kinds=kinds)
+    assert found is not None
+    prompt = found.prompts[0]
+    assert prompt.kinds == kinds
+    row, col = prompt.positives[0].astype(int)
+    assert ring[row, col]
+    assert_allclose(prompt.negatives, [(40, 40)])
+
+
+@given(data=st.data())
+def test_the_next_prompt_does_not_depend_on_the_crop(data: st.DataObject) -> None:
+    plane = data.draw(hnp.arrays(bool, st.tuples(*[st.integers(1, 9)] * 2)))
+    plane.flat[data.draw(st.integers(0, plane.size - 1))] = True
+    kinds = frozenset({"point", "box"})
+    full = Patch((0, 0), np.where(plane, 1.0, -1.0))
+    rows, cols = mask_to_window(plane)
+    crop = Patch((rows.start, cols.start), full.logits[rows, cols])
+    first, second = (
+        expect([Section.of(0, p)], 1, plane.shape, margin=0.05, kinds=kinds)
+        for p in (full, crop)
+    )
+    assert first is not None
+    assert second is not None
+    for one, other in zip(first.prompts, second.prompts, strict=True):
+        assert_array_equal(one.box, other.box)
+        assert_array_equal(one.points, other.points)
+
+
+def test_pieces_join_by_their_largest_logit_and_holes_win() -> None:
+    one = Patch((0, 0), np.full((4, 4), 2.0, np.float32))
+    other = Patch((2, 2), np.full((4, 4), 5.0, np.float32))
+    hole = Patch((3, 3), np.full((1, 1), 1.0, np.float32))
+    joined = combine([one, other], [hole])
+    assert joined.origin == (0, 0)
+    assert joined.logits.shape == (6, 6)
+    assert joined.logits[2, 2] == 5
+    assert not joined.mask[3, 3]
+    assert not joined.mask[0, 5]
+    assert np.count_nonzero(joined.mask) == 16 + 16 - 4 - 1
