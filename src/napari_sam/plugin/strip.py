@@ -73,6 +73,8 @@ class SliceStrip(QWidget):
     def paintEvent(self, _: Any) -> None:
         """Draw a bar for each slice and a mark under the displayed one."""
         painter = QPainter(self)
+        # The whole stack, so that one sees where in it the objects are.
+        painter.fillRect(0, _HEIGHT - 5, self.width(), 1, self.palette().mid().color())
         for index, state in self._states.items():
             left = round(index * self.width() / self._count)
             right = round((index + 1) * self.width() / self._count)
