@@ -157,12 +157,13 @@ def test_it_goes_with_its_image(viewer: ViewerModel) -> None:
     assert len(viewer.layers) == 0
 
 
-def test_it_comes_to_the_top_when_it_is_shown_again(viewer: ViewerModel) -> None:
+def test_it_can_be_laid_over_newer_layers(viewer: ViewerModel) -> None:
     preview = Preview(viewer)
     show(preview, viewer, pieces(0))
     preview.hide()
     labels = viewer.add_labels(np.zeros((6, 20, 30), np.int32))
     show(preview, viewer, pieces(0))
+    preview.to_top()
     assert list(viewer.layers)[1:] == [labels, preview.layer]
 
 
@@ -175,3 +176,12 @@ def test_it_moves_to_another_image(viewer: ViewerModel) -> None:
     assert preview.layer is not None
     assert preview.layer.data.shape == MASK.shape
     assert tuple(preview.layer.scale) == (2, 2)
+
+
+def test_it_does_not_move_while_a_layer_is_added(viewer: ViewerModel) -> None:
+    # napari's list of layers is confused by a move inside of an insertion.
+    preview = Preview(viewer)
+    show(preview, viewer, pieces(0))
+    viewer.layers.events.inserted.connect(lambda _: show(preview, viewer, pieces(0)))
+    labels = viewer.add_labels(np.zeros((6, 20, 30), np.int32))
+    assert viewer.layers[-1] is labels

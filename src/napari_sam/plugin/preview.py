@@ -90,9 +90,17 @@ class Preview:
         layer.visible = False
         layer.data = _expand(crop, index)
         self._place(layer, image, first)
-        if layer is not self._viewer.layers[-1]:
-            self._viewer.layers.move(self._viewer.layers.index(layer), -1)
         layer.visible = True
+
+    def to_top(self) -> None:
+        """Lie over layers that were added since.
+
+        Not to be called while a layer is being added: moving one meanwhile confuses
+        napari's list of layers.
+        """
+        layers = self._viewer.layers
+        if self.layer is not None and self.layer is not layers[-1]:
+            layers.move(layers.index(self.layer), -1)
 
     def hide(self) -> None:
         """Show nothing, until the next `show`."""

@@ -196,6 +196,7 @@ class SamWidget(Panel):
             self._accept_next = True  # as soon as the mask is there
             return
         self.session.commit()
+        self._preview.to_top()
         self.labels_layer.select(self.session.labels_layer)
         written = self.session.target.last_written
         sentence = "" if written is None else kept_sentence(written)
