@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -105,7 +105,7 @@ def weigh(
     """
     area, before = (int(np.count_nonzero(p.mask)) for p in (found, expected))
     radius = np.sqrt(before * pixel[0] * pixel[1] / np.pi)
-    way = (_centroid(found) - _centroid(expected)) * pixel
+    way = (found.centroid - expected.centroid) * pixel
     sides = np.maximum(np.array(box[2:]) - box[:2] + 1, 1)
     tight = mask_to_box(expected.mask)
     assert tight is not None
@@ -120,8 +120,3 @@ def weigh(
         filled=float(area / sides.prod() - usual),
         depth=float(np.log1p(depth / radius)),
     )
-
-
-def _centroid(patch: Patch) -> NDArray[Any]:
-    centre: NDArray[Any] = np.argwhere(patch.mask).mean(axis=0) + patch.origin
-    return centre

@@ -34,7 +34,7 @@ def interpolate(first: Patch, second: Patch, share: float) -> Patch:
     Patch
         Its logits are signed distances in pixels, positive inside.
     """
-    centres = [_centroid(patch) for patch in (first, second)]
+    centres = [first.centroid, second.centroid]
     middle = np.round(centres[0] + share * (centres[1] - centres[0])).astype(int)
     shifts = [middle - np.round(centre).astype(int) for centre in centres]
     moved = [
@@ -67,11 +67,6 @@ def signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     outside = distance_transform_edt(~mask)
     distance: NDArray[np.float64] = np.where(mask, inside - 0.5, 0.5 - outside)
     return distance
-
-
-def _centroid(patch: Patch) -> NDArray[np.float64]:
-    centre: NDArray[np.float64] = np.argwhere(patch.mask).mean(axis=0) + patch.origin
-    return centre
 
 
 def _on_one_canvas(

@@ -39,6 +39,12 @@ class Patch:
         inside: NDArray[np.bool_] = self.logits > 0
         return inside
 
+    @property
+    def centroid(self) -> NDArray[np.float64]:
+        """(row, col) on the plane, the mean of the mask's pixels; NaN when empty."""
+        centre: NDArray[np.float64] = np.argwhere(self.mask).mean(axis=0) + self.origin
+        return centre
+
 
 def mask_to_box(mask: NDArray[np.bool_]) -> NDArray[np.float64] | None:
     """Tight box of a mask, through the centres of its outermost pixels.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_sam.masks import Patch, mask_to_box, mask_to_window, patch_iou, window_at
+from napari_sam.morphology import innermost
 from napari_sam.prompts import NEGATIVE, POSITIVE, Prompt
 
 if TYPE_CHECKING:
@@ -361,9 +362,4 @@ def _ask(
 
 def _innermost(patch: Patch) -> NDArray[np.float64]:
     """The pixel deepest inside a mask, (row, col) on the plane."""
-    from scipy.ndimage import distance_transform_edt
-
-    # Padded, as what lies around the patch or the plane counts as outside.
-    depth = distance_transform_edt(np.pad(patch.mask, 1))[1:-1, 1:-1]
-    deepest = np.unravel_index(np.argmax(depth), depth.shape)
-    return np.add(patch.origin, deepest).astype(float)
+    return np.add(patch.origin, innermost(patch.mask)).astype(float)

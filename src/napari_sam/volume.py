@@ -156,9 +156,17 @@ class VolumeResult:
             slices[result.index].append(result)
         return dict(slices)
 
-    def of_object(self, object_id: int) -> dict[int, SliceResult]:
+    def of_object(self, object_id: int) -> Mapping[int, SliceResult]:
         """{slice: result} of one object."""
-        return {s.index: s for s in self.slices if s.object_id == object_id}
+        return self._by_object.get(object_id, {})
+
+    @cached_property
+    def _by_object(self) -> dict[int, dict[int, SliceResult]]:
+        """Sorted out once: every anchor and span of a correction asks for it."""
+        objects: dict[int, dict[int, SliceResult]] = defaultdict(dict)
+        for result in self.slices:
+            objects[result.object_id][result.index] = result
+        return dict(objects)
 
 
 def assemble(
