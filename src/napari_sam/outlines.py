@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam.prompts import Prompt
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -91,3 +93,33 @@ def _crop(
     if (low >= high).any():
         return None
     return (int(low[0]), int(low[1])), (int(high[0] - low[0]), int(high[1] - low[1]))
+
+
+def shape_prompt(
+    vertices: NDArray[np.float64], kind: str, shape: tuple[int, int]
+) -> Prompt:
+    """Lines and paths give points along them, closed shapes their box.
+
+    Ellipses and polygons give their inside as a mask as well, for models that
+    know masks.
+
+    Parameters
+    ----------
+    vertices : ndarray
+        (N, 2) as (row, col) on the plane.
+    kind : str
+        As napari names shapes.
+    shape : tuple of int
+        (H, W) of the plane, that masks are cut to.
+    """
+    if kind in ("line", "path"):
+        return Prompt(points=points_along(vertices))
+    crop = None
+    if kind == "ellipse" and len(vertices) == 4:
+        crop = ellipse_mask(vertices, shape)
+    elif kind == "polygon":
+        crop = polygon_mask(vertices, shape)
+    if crop is None:
+        return Prompt(box=box_around(vertices))
+    origin, mask = crop
+    return Prompt(box=box_around(vertices), mask=mask, mask_origin=origin)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.measurements import check_axis
-from napari_sam.outlines import box_around, ellipse_mask, points_along, polygon_mask
+from napari_sam.outlines import shape_prompt
 from napari_sam.prompt_grouping import Entry, group_entries
 from napari_sam.prompts import NEGATIVE, POSITIVE, Prompt
 from napari_sam.record import prompt_from_json, read_json
@@ -225,23 +225,13 @@ def _shape_prompt(
     Ellipses and polygons give their inside as a mask as well, for models that know
     masks.
     """
-    if kind in _OPEN:
-        return Prompt(points=points_along(vertices))
-    if kind not in _CLOSED:
+    if kind not in (*_CLOSED, *_OPEN):
         names = ", ".join((*_CLOSED, *_OPEN))
         raise ValueError(f"{where} is a {kind!r}: give one of {names}.")
     if plane_shape is None:
         rows, cols = np.maximum(np.ceil(vertices.max(axis=0)) + 1, 0).astype(int)
         plane_shape = int(rows), int(cols)
-    crop = None
-    if kind == "ellipse" and len(vertices) == 4:
-        crop = ellipse_mask(vertices, plane_shape)
-    elif kind == "polygon":
-        crop = polygon_mask(vertices, plane_shape)
-    if crop is None:
-        return Prompt(box=box_around(vertices))
-    origin, mask = crop
-    return Prompt(box=box_around(vertices), mask=mask, mask_origin=origin)
+    return shape_prompt(vertices, kind, plane_shape)
 
 
 def _json_entries(path: str | Path, ndim: int) -> Iterator[Entry]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.outlines import box_around, ellipse_mask, points_along, polygon_mask
+from napari_sam.outlines import shape_prompt
 from napari_sam.plugin.layers import (
     DisplayedPlane,
     Sliders,
@@ -83,7 +83,7 @@ def collect_prompts(
             if kind == "point":
                 prompt = Prompt(points=on_plane, labels=[point_label(layer, number)])
             else:
-                prompt = _shape_prompt(on_plane, kind, plane.shape)
+                prompt = shape_prompt(on_plane, kind, plane.shape)
             found.append(LayerPrompt(layer, drawn, kind, slices, prompt))
     return found
 
@@ -135,24 +135,3 @@ def point_label(layer: Layer, number: int) -> int:
                 negative = value == NEGATIVE_NAME
             return NEGATIVE if negative else POSITIVE
     return POSITIVE
-
-
-def _shape_prompt(
-    vertices: NDArray[np.float64], kind: str, shape: tuple[int, int]
-) -> Prompt:
-    """Lines and paths give points along them, closed shapes their box.
-
-    Ellipses and polygons give their inside as a mask as well, for models that
-    know masks.
-    """
-    if kind in ("line", "path"):
-        return Prompt(points=points_along(vertices))
-    crop = None
-    if kind == "ellipse" and len(vertices) == 4:
-        crop = ellipse_mask(vertices, shape)
-    elif kind == "polygon":
-        crop = polygon_mask(vertices, shape)
-    if crop is None:
-        return Prompt(box=box_around(vertices))
-    origin, mask = crop
-    return Prompt(box=box_around(vertices), mask=mask, mask_origin=origin)
