@@ -50,7 +50,7 @@ def test_the_next_doubtful_slice_comes_round(here: int, expected: int) -> None:
 def test_without_doubt_there_is_nowhere_to_go(session: SamSession) -> None:
     assert next_doubtful({4: "anchor"}, 0) is None
     with pytest.raises(ValueError, match="No slice of a stack is doubtful"):
-        session.next_doubtful()
+        session.waiting.next_doubtful()
 
 
 def doubtful_session(session: SamSession) -> SamSession:
@@ -66,12 +66,12 @@ def doubtful_session(session: SamSession) -> SamSession:
 
 def test_one_call_leads_to_the_doubtful_slice(session: SamSession) -> None:
     doubtful_session(session)
-    (first, *_) = session.doubtful
-    assert session.displayed_slice == 4
-    seen = {session.next_doubtful() for _ in session.doubtful}
-    assert seen == set(session.doubtful)
-    assert session.displayed_slice in session.doubtful
-    assert session.viewer.dims.point[0] == 2 * session.displayed_slice  # its scale
+    (first, *_) = session.waiting.doubtful
+    assert session.waiting.displayed_slice == 4
+    seen = {session.waiting.next_doubtful() for _ in session.waiting.doubtful}
+    assert seen == set(session.waiting.doubtful)
+    assert session.waiting.displayed_slice in session.waiting.doubtful
+    assert session.viewer.dims.point[0] == 2 * session.waiting.displayed_slice
     assert first in seen
 
 

@@ -192,7 +192,7 @@ class User:
         if result is not None:
             assert self.waiting is not None
             image, data = self.waiting
-            assert self.session.result_image is image
+            assert self.session.waiting.image is image
             assert image in self.viewer.layers
             assert image.data is data
         target = self.session.labels_layer
@@ -411,8 +411,8 @@ class User:
 
     def do_commit(self) -> None:
         session = self.session
-        result, image = session.result, session.result_image
-        revision = session.revision
+        result, image = session.result, session.waiting.image
+        revision = session.corrections.revision
         label = self.ask(session.commit)
         for layer in self.layers(Labels):
             if layer not in self.histories:

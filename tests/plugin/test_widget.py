@@ -511,7 +511,7 @@ def test_the_strip_shows_the_states_and_leads_to_slices(
     wait(widget)
     strip = widget.strip
     assert not strip.isHidden()
-    assert strip.states == widget.session.slice_states
+    assert strip.states == widget.session.waiting.states
     strip.resize(90, strip.height())
     assert [strip.index_at(x) for x in (0, 9.9, 10, 89, 200, -5)] == [0, 0, 1, 8, 8, 0]
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from napari_sam.anchors import check_prompts
 from napari_sam.plugin.grouping import join_prompts, objects_in_stack, objects_on_plane
 from napari_sam.plugin.image_view import displayed_stack, voxel_sizes
+from napari_sam.plugin.layer_prompts import collect_prompts
+from napari_sam.plugin.layers import Sliders, displayed_plane
 from napari_sam.plugin.questions import Question
 from napari_sam.requests import SliceRequest, StackRequest
 
@@ -16,10 +18,13 @@ if TYPE_CHECKING:
 
     from napari.layers import Image, Points, Shapes
 
+    from napari_sam.plugin.choices import Choices
+    from napari_sam.plugin.corrections import Corrections
     from napari_sam.plugin.layer_prompts import LayerPrompt
-    from napari_sam.plugin.layers import DisplayedPlane, Sliders
+    from napari_sam.plugin.layers import DisplayedPlane
     from napari_sam.plugin.picking import Picked
-    from napari_sam.plugin.questions import Revision
+    from napari_sam.plugin.questions import Revision, UsedPrompts
+    from napari_sam.plugin.waiting import Waiting
     from napari_sam.prompts import Prompt
     from napari_sam.refinement import Size
     from napari_sam.requests import Request, Result, View
@@ -103,6 +108,81 @@ class Asked:
             self.each,
             self.model,
             self.revision,
+        )
+
+
+class Asker:
+    """Reads layers and viewer, on the main thread, and makes questions of them.
+
+    Parameters
+    ----------
+    choices : Choices
+        Layers, model and options.
+    used : UsedPrompts
+        Prompts that are done with.
+    corrections : Corrections
+        Objects that are corrected.
+    """
+
+    def __init__(
+        self, choices: Choices, used: UsedPrompts, corrections: Corrections
+    ) -> None:
+        self._choices, self._used, self._corrections = choices, used, corrections
+
+    def slice(self) -> Question:
+        """What the prompts on the displayed plane ask.
+
+        Raises
+        ------
+        ValueError
+            When image, prompts or target cannot be used, or there are no prompts.
+        """
+        asked = self.read()
+        question = self.on_slice(asked)
+        if question is None:
+            raise ValueError(asked.why_none("slice", self._choices.prompt_layers))
+        return question
+
+    def on_slice(self, asked: Asked) -> Question | None:
+        """What is asked about the displayed plane, fit for the target, if anything."""
+        question = slice_question(asked)
+        if question is not None:
+            self._choices.target.check(question)
+        return question
+
+    def stack(self, waiting: Waiting) -> Question:
+        """What the prompts of the displayed stack ask; a waiting one is gone on with.
+
+        Raises
+        ------
+        ValueError
+            When image, prompts or target cannot be used, or there are no prompts.
+        """
+        asked = self.read()
+        question = stack_question(asked, self._choices.propagation)
+        if question is None:
+            raise ValueError(asked.why_none("stack", self._choices.prompt_layers))
+        question = going_on(question, waiting.question, waiting.result)
+        self._choices.target.check(question)
+        return question
+
+    def read(self) -> Asked:
+        """Read all that a question is made of."""
+        choices, dims = self._choices, self._choices.viewer.dims
+        image = choices.require_image()
+        plane = displayed_plane(image, dims)
+        prompts = collect_prompts(choices.prompt_layers, image, plane, dims)
+        return Asked(
+            image,
+            choices.view.of(image),
+            plane,
+            Sliders.of(dims),
+            [p for p in prompts if p not in self._used],
+            choices.each_prompt_an_object,
+            choices.model,
+            choices.size,
+            self._corrections.picked,
+            self._corrections.revision,
         )
 
 

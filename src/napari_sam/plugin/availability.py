@@ -27,12 +27,12 @@ def why_not(session: SamSession, busy: bool, asked: bool) -> dict[str, str]:
     segment = _BUSY if asked else image
     points = "" if session.points_layer is not None else "Choose a points layer first."
     waits = "Nothing waits: draw a box or click on an object."
-    discard = has_result or session.revision is not None
-    previous = "" if session.can_go_back else "No object was accepted yet."
+    discard = has_result or session.corrections.revision is not None
+    previous = "" if session.corrections.can_go_back else "No object was accepted yet."
     if has_result:
         previous = "An object waits: accept or discard it first."
     labels = session.labels_layer is not None
-    doubts = "" if session.doubtful else "No slice of a stack is doubtful."
+    doubts = "" if session.waiting.doubtful else "No slice of a stack is doubtful."
     return {
         "download": _BUSY if busy else "",
         "new_prompts": segment,
@@ -45,7 +45,7 @@ def why_not(session: SamSession, busy: bool, asked: bool) -> dict[str, str]:
         "next_candidate": _BUSY
         if busy
         else ""
-        if session.has_candidates
+        if session.waiting.has_candidates
         else "The model sees one object only here.",
         "previous": _BUSY if busy else previous,
         "refine": _BUSY if asked else "" if labels else "Choose a labels layer first.",

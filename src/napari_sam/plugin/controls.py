@@ -8,7 +8,6 @@ from magicgui.widgets import ComboBox, Container
 from psygnal import Signal
 
 from napari_sam.plugin.candidates import shown_candidate
-from napari_sam.plugin.doubts import DOUBTFUL, slice_states
 from napari_sam.plugin.keys import ACCEPT, DISCARD, DOUBT
 from napari_sam.plugin.preview import is_preview
 from napari_sam.plugin.prompt_layers import is_own
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from napari_sam.models import ModelSpec
     from napari_sam.plugin.labels_writer import Written
     from napari_sam.plugin.session import SamSession
+    from napari_sam.plugin.waiting import Waiting
     from napari_sam.predictor import Predictor
     from napari_sam.volume import VolumeResult
 
@@ -183,14 +183,14 @@ def state_sentence(session: SamSession) -> str:
             return "Nothing was found: change the prompts and segment again."
         what = "1 object" if found == 1 else f"{found} objects"
         if result.volume is not None:
-            return f"{what} in the preview{_of_stack(result.volume)}"
+            return f"{what} in the preview{_of_stack(session.waiting, result.volume)}"
         shown = shown_candidate(result)
         which = "" if shown is None else f" ({shown[0]} of {shown[1]} candidates)"
         return (
             f"{what} in the preview{which}, score {result.lowest_score:.2f}. Accept "
             f"({ACCEPT}), or change the prompts."
         )
-    revision = session.revision
+    revision = session.corrections.revision
     if revision is not None:
         which = _labels(revision.ids)
         return (
@@ -210,15 +210,15 @@ def state_sentence(session: SamSession) -> str:
     return _FIRST_STEPS
 
 
-def _of_stack(volume: VolumeResult) -> str:
+def _of_stack(waiting: Waiting, volume: VolumeResult) -> str:
     """The rest of the sentence about objects that were followed through a stack."""
-    states = slice_states(volume)
+    states = waiting.states
     if not volume.complete:
         return (
             f", slices {min(states)} to {max(states)} so far: 'Segment stack' goes on, "
             f"Accept ({ACCEPT}) takes what is there."
         )
-    doubtful = sum(state in DOUBTFUL for state in states.values())
+    doubtful = len(waiting.doubtful)
     if doubtful:
         slices = "1 slice is" if doubtful == 1 else f"{doubtful} slices are"
         return (

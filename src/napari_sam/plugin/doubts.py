@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari.components import ViewerModel
     from napari.layers import Image
 
@@ -26,7 +28,7 @@ def slice_states(volume: VolumeResult) -> dict[int, Status]:
     return states
 
 
-def next_doubtful(states: dict[int, Status], index: int) -> int | None:
+def next_doubtful(states: Mapping[int, Status], index: int) -> int | None:
     """The doubtful slice after this one, or the first one; None without any."""
     doubtful = sorted(i for i, state in states.items() if state in DOUBTFUL)
     later = [i for i in doubtful if i > index]

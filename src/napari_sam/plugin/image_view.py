@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from napari_sam.planes import ContrastLimits
+    from napari_sam.planes import ContrastLimits, PlaneIndex
     from napari_sam.plugin.layers import DisplayedPlane
 
 _CHANNEL_NAMES = {"c", "ch", "channel", "channels"}
@@ -178,6 +178,19 @@ def _lies_on(layer: Image, image: Image, viewer: ViewerModel) -> bool:
         return False
     grid = grid_between(layer, image, Sliders.of(viewer.dims))
     return bool(np.allclose(grid.matrix, np.eye(len(grid.matrix)), atol=1e-6))
+
+
+def planes_ahead(
+    view: View, name: str, plane: DisplayedPlane, step: int
+) -> list[PlaneIndex]:
+    """The displayed plane and the one a step further along its stack, if there is."""
+    planes = [plane.at()]
+    if walkable_axes(view, plane):
+        stack = displayed_stack(view, name, plane)
+        following = plane.index[stack.axis] + step
+        if 0 <= following < len(stack):
+            planes.append(stack.at(following))
+    return planes
 
 
 def walkable_axes(view: View, plane: DisplayedPlane) -> list[int]:

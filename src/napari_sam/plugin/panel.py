@@ -62,7 +62,7 @@ class Panel(Container[Any]):
         self.more_options.visible = False
         self.progress = ProgressBar(label="", min=0, max=1, value=0)
         self.status = Label(value="")
-        self.strip = SliceStrip(self.on_slice)
+        self.strip = SliceStrip(session.waiting.go_to)
         # Else the panel's width, and with it the canvas, would change with every
         # sentence and layer name: under the hand that draws.
         for text in (self.model_note, self.status):
@@ -103,10 +103,6 @@ class Panel(Container[Any]):
         )
         self.native.layout().addWidget(self.strip)
         self.native.layout().addStretch()
-
-    def on_slice(self, index: int) -> None:
-        """Go to a slice of the waiting stack."""
-        raise NotImplementedError
 
     def _make_choices(self, viewer: ViewerModel, session: SamSession) -> None:
         def automatic() -> str:

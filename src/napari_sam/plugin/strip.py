@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from napari_sam.plugin.doubts import DOUBTFUL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from napari_sam.volume import Status
 
@@ -42,14 +42,15 @@ class SliceStrip(QWidget):
     def __init__(self, on_click: Callable[[int], None]) -> None:
         super().__init__()
         self._on_click = on_click
-        self._states: dict[int, Status] = {}
-        self._count, self._current = 0, -1
+        self._states: Mapping[int, Status] = {}
+        self._count = 0
+        self._current: int | None = None
         self.setToolTip(_LEGEND)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setVisible(False)
 
     def show_states(
-        self, states: dict[int, Status], count: int, current: int = -1
+        self, states: Mapping[int, Status], count: int, current: int | None = None
     ) -> None:
         """Show these states of a stack of so many slices; hide without any."""
         self._states, self._count, self._current = states, count, current
@@ -87,7 +88,7 @@ class SliceStrip(QWidget):
                 height,
                 QColor(_COLOURS[state]),
             )
-        if self._current >= 0 and self._count:
+        if self._current is not None and self._count:
             left = round(self._current * self.width() / self._count)
             width = max(round(self.width() / self._count), 3)
             mark = self.palette().windowText().color()

@@ -109,7 +109,7 @@ class SamWidget(Panel):
             (self.next_candidate, session.next_candidate),
             (self.refine, self._refine),
             (self.previous, self._go_back),
-            (self.doubtful, session.next_doubtful),
+            (self.doubtful, session.waiting.next_doubtful),
             (self.cancel, self._runner.cancel),
         ):
             button.changed.connect(_told(action))
@@ -165,7 +165,7 @@ class SamWidget(Panel):
 
     def _refine(self) -> None:
         self.session.refine()
-        revision = self.session.revision
+        revision = self.session.corrections.revision
         if revision is not None and self.session.labels_layer is None:
             self.labels_layer.select(revision.labels)
 
@@ -269,13 +269,9 @@ class SamWidget(Panel):
             self._preview.hide()
         self._refresh()
 
-    def on_slice(self, index: int) -> None:
-        """Go to a slice of the waiting stack."""
-        self.session.go_to_slice(index)
-
     def _show_preview(self, _: Any = None) -> None:
         self._show_strip()
-        result, image = self.session.result, self.session.result_image
+        result, image = self.session.result, self.session.waiting.image
         if result is None or image is None or image not in self._viewer.layers:
             self._preview.hide()
             return
@@ -288,13 +284,9 @@ class SamWidget(Panel):
 
     def _show_strip(self) -> None:
         """Which slices of a waiting stack are good, and which to look at."""
-        result, current = self.session.result, self.session.displayed_slice
-        volume = None if result is None else result.volume
-        self.strip.show_states(
-            self.session.slice_states,
-            0 if volume is None else len(volume.stack),
-            -1 if current is None else current,
-        )
+        waiting = self.session.waiting
+        count = 0 if waiting.stack is None else len(waiting.stack)
+        self.strip.show_states(waiting.states, count, waiting.displayed_slice)
 
     def _pressed(self, button: Any) -> Callable[[], None]:
         """What a key does: the same as its button, when that is on."""

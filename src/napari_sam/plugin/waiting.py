@@ -1,0 +1,158 @@
+"""The objects that wait to be accepted, and what there is to see of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_sam.plugin.candidates import has_choice, with_next_size
+from napari_sam.plugin.doubts import (
+    DOUBTFUL,
+    go_to_slice,
+    next_doubtful,
+    slice_states,
+)
+from napari_sam.plugin.layers import displayed_plane
+from napari_sam.requests import StackRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_sam.plugin.questions import Question
+    from napari_sam.requests import Result
+    from napari_sam.stack import Stack
+    from napari_sam.volume import Status
+
+
+class Waiting:
+    """A question with its answer, until that is accepted or discarded.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        That shows the image.
+
+    Attributes
+    ----------
+    question : Question or None
+        What was asked; also when its image has changed since.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self.question: Question | None = None
+        self._result: Result | None = None
+        self._states: dict[int, Status] = {}
+
+    @property
+    def result(self) -> Result | None:
+        """Objects that wait to be accepted, as long as their image is as it was."""
+        question = self.question
+        if question is None or not question.is_current(self._viewer):
+            return None
+        return self._result
+
+    @property
+    def image(self) -> Image | None:
+        """The image that the objects belong to."""
+        return None if self.question is None else self.question.image
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether the objects were followed through a stack."""
+        question = self.question if self.result is not None else None
+        return question is not None and isinstance(question.request, StackRequest)
+
+    def take(self, question: Question, result: Result, model: object) -> None:
+        """Keep an answer in place of the one before.
+
+        Raises
+        ------
+        ValueError
+            When the image has changed meanwhile, or another model is chosen.
+        """
+        if question.image not in self._viewer.layers:
+            raise ValueError("The image was removed: its result was dropped.")
+        if not question.is_current(self._viewer):
+            raise ValueError("The image was replaced: its result was dropped.")
+        if question.model != model:
+            raise ValueError("The model was changed: its result was dropped.")
+        self.question, self._result = question, result
+        self._states = {} if result.volume is None else slice_states(result.volume)
+
+    def forget(self) -> None:
+        """Let the objects go."""
+        self.question = self._result = None
+        self._states = {}
+
+    # -- candidates ------------------------------------------------------------
+
+    @property
+    def has_candidates(self) -> bool:
+        """Whether `take_next_size` has something to show."""
+        return self.result is not None and has_choice(self.result)
+
+    def take_next_size(self) -> None:
+        """Take the next larger of the candidates, or the smallest after the largest.
+
+        Raises
+        ------
+        ValueError
+            When no object waits that has several candidates.
+        """
+        question, result = self.question, self.result
+        if question is None or result is None or not has_choice(result):
+            raise ValueError("There are no other candidates for this object.")
+        self.question, self._result = with_next_size(question, result)
+
+    # -- slices of a stack -----------------------------------------------------
+
+    @property
+    def stack(self) -> Stack | None:
+        """The stack that the objects were followed through."""
+        result = self.result
+        return None if result is None or result.volume is None else result.volume.stack
+
+    @property
+    def states(self) -> Mapping[int, Status]:
+        """{slice: its state} of the stack, the most doubtful object's."""
+        return self._states if self.stack is not None else {}
+
+    @property
+    def doubtful(self) -> list[int]:
+        """The slices of the stack that are to be looked at."""
+        return sorted(i for i, state in self.states.items() if state in DOUBTFUL)
+
+    @property
+    def displayed_slice(self) -> int | None:
+        """Which slice of the stack is displayed."""
+        stack, image = self.stack, self.image
+        if stack is None or image is None:
+            return None
+        try:
+            return displayed_plane(image, self._viewer.dims).index.get(stack.axis)
+        except ValueError:  # a 3D view, or a slider outside the image
+            return None
+
+    def go_to(self, index: int) -> None:
+        """Display a slice of the stack."""
+        stack, image = self.stack, self.image
+        if stack is not None and image is not None:
+            go_to_slice(self._viewer, image, stack.axis, index)
+
+    def next_doubtful(self) -> int:
+        """Go to the next doubtful slice of the stack, which is returned.
+
+        Raises
+        ------
+        ValueError
+            When no stack waits, or none of its slices is doubtful.
+        """
+        current = self.displayed_slice
+        found = next_doubtful(self.states, -1 if current is None else current)
+        if found is None:
+            raise ValueError("No slice of a stack is doubtful.")
+        self.go_to(found)
+        return found
