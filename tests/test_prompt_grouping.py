@@ -130,7 +130,7 @@ def test_what_cannot_be_one_object_is_refused_by_name() -> None:
     ):
         group_entries([box(SMALL), click(12, 12, number=1), click(13, 13, number=2)])
     with pytest.raises(
-        ValueError, match=r"click .* there is no object on slice 4: add"
+        ValueError, match=r"click .* there is no object on its slice: add"
     ):
         group_entries([box(SMALL), click(12, 12, 4, positive=False)])
 

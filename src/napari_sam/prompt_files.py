@@ -120,7 +120,7 @@ def _csv_entries(
         else:
             prompt = Prompt(points=on_plane, labels=[_point_label(first, where)])
         number = _number_in(first, where)
-        yield Entry(where, index, prompt, number, is_point=not are_shapes)
+        yield Entry(where, index, prompt, number, is_point=prompt.box is None)
 
 
 def _read_rows(path: str | Path) -> tuple[list[str], list[_Row]]:

@@ -32,7 +32,7 @@ class Entry:
     number : int or None
         Of the object, where it was said.
     is_point : bool
-        A click, which may belong to a box drawn around it.
+        A click or a line, which may belong to a box drawn around it.
     """
 
     where: str
@@ -142,8 +142,20 @@ def _adopt_numbers(members: Sequence[Entry]) -> list[Entry]:
     ]
 
 
+def join_prompts(prompts: Sequence[Prompt]) -> Prompt:
+    """One prompt of all: the points together, and the box of the one that has it."""
+    given = [prompt for prompt in prompts if prompt.points is not None]
+    # A mask is the inside of the shape that gave the box.
+    shapes = (p for p in prompts if p.box is not None or p.mask is not None)
+    return replace(
+        next(shapes, Prompt()),
+        points=np.concatenate([p.points for p in given]) if given else None,
+        labels=np.concatenate([p.labels for p in given]) if given else None,
+    )
+
+
 def _join(group: Sequence[Entry]) -> Prompt:
-    """One prompt of all: the points together, and at most one box."""
+    """One prompt of an object on a slice, which has one box at most."""
     shapes = [e for e in group if e.prompt.box is not None or e.prompt.mask is not None]
     if len(shapes) > 1:
         raise ValueError(
@@ -151,13 +163,7 @@ def _join(group: Sequence[Entry]) -> Prompt:
             f"{shapes[0].number} on slice {shapes[0].index}: leave one, or give them "
             "different numbers."
         )
-    given = [e.prompt for e in group if e.prompt.points is not None]
-    # A mask is the inside of the shape that gave the box.
-    return replace(
-        shapes[0].prompt if shapes else Prompt(),
-        points=np.concatenate([p.points for p in given]) if given else None,
-        labels=np.concatenate([p.labels for p in given]) if given else None,
-    )
+    return join_prompts([entry.prompt for entry in group])
 
 
 def _smallest_box_around(click: Entry, boxes: Sequence[Entry]) -> Entry | None:
@@ -183,7 +189,7 @@ def _nearest_group(
     if not groups:
         raise ValueError(
             f"{click.where} is a point on the background, and there is no object on "
-            f"slice {click.index}: add a point on the object or a box around it."
+            "its slice: add a point on the object or a box around it."
         )
     nearest = min(groups, key=lambda group: _distance(point, group[1]))
     return nearest[1]

@@ -507,7 +507,7 @@ def test_an_image_without_finite_limits_is_refused_in_a_sentence(
 @pytest.mark.parametrize(
     ("points", "labels", "sentence"),
     [
-        ([[4, 15, 20]], ["negative"], "only negative points"),
+        ([[4, 15, 20]], ["negative"], r"(negative points|its slice): add a point on"),
         ([[4, 15, 99]], ["positive"], "outside the plane"),
         ([[2, 15, 20]], ["positive"], "on other slices"),
     ],

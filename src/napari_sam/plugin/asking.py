@@ -6,11 +6,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.anchors import check_prompts
-from napari_sam.plugin.grouping import join_prompts, objects_in_stack, objects_on_plane
+from napari_sam.plugin.grouping import (
+    check_boxes,
+    objects_in_stack,
+    objects_on_plane,
+)
 from napari_sam.plugin.image_view import displayed_stack, voxel_sizes
 from napari_sam.plugin.layer_prompts import collect_prompts
 from napari_sam.plugin.layers import Sliders, displayed_plane
 from napari_sam.plugin.questions import Question
+from napari_sam.prompt_grouping import join_prompts
 from napari_sam.requests import SliceRequest, StackRequest
 
 if TYPE_CHECKING:
@@ -258,6 +263,6 @@ def going_on(
 
 def _refined(picked: Picked, drawn: Sequence[Prompt]) -> Prompt:
     """The picked object with the prompts drawn on it; a drawn box replaces its own."""
-    if any(prompt.box is not None for prompt in drawn):
-        return join_prompts(drawn)
-    return join_prompts([picked.prompt, *drawn])
+    boxes = sum(prompt.box is not None for prompt in drawn)
+    check_boxes(boxes)
+    return join_prompts(drawn if boxes else [picked.prompt, *drawn])
