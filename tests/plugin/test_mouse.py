@@ -119,6 +119,7 @@ def see(widget: SamWidget, qtbot: Any) -> Callable[[Any], Any]:
         preview = widget._preview.layer
         assert preview is not None
         assert preview.visible
+        assert preview.data.any()
         return session.result
 
     return until_seen

@@ -47,12 +47,34 @@ def test_it_shows_the_pieces_of_the_displayed_plane_and_follows_the_slider(
     assert sum(layer.name.startswith("SAM preview") for layer in viewer.layers) == 1
 
 
-def test_it_costs_no_more_than_the_object(viewer: ViewerModel) -> None:
+def test_it_costs_one_tile_of_one_plane(viewer: ViewerModel) -> None:
+    huge = viewer.add_image(
+        np.broadcast_to(np.uint8(0), (50, 5000, 5000)), contrast_limits=(0, 1)
+    )
+    index = (7, FULL, FULL)
     preview = Preview(viewer)
-    show(preview, viewer, pieces(*range(6)))
+    for corner in ((10, 20), (3000, 4000), (4990, 4990)):
+        preview.show(huge, [Piece(1, index, corner, MASK)], index)
+        assert preview.layer is not None
+        assert preview.layer.data.nbytes <= 1024**2
+        marked = np.argwhere(preview.layer.data)
+        first = preview.layer.data_to_world(marked[0])
+        np.testing.assert_allclose(first, (7, *corner))
+        assert len(marked) == MASK.sum()
+
+
+def test_an_object_across_tiles_is_shown_whole_and_not_kept(
+    viewer: ViewerModel,
+) -> None:
+    flat = viewer.add_image(np.zeros((3000, 3000), np.uint8), contrast_limits=(0, 1))
+    here = (FULL, FULL)
+    preview = Preview(viewer)
+    preview.show(flat, [Piece(1, here, (1000, 500), np.ones((1500, 9), bool))], here)
     assert preview.layer is not None
-    assert preview.layer.data.size == MASK.size
-    assert preview.layer.data.itemsize == 1
+    assert np.count_nonzero(preview.layer.data) == 1500 * 9
+    preview.hide()
+    assert not preview.is_shown
+    assert preview.layer.data.size == 1
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1), (2, 1, 0)], ids=str)
@@ -123,21 +145,56 @@ def test_hidden_it_keeps_its_layer_and_nothing_in_it(viewer: ViewerModel) -> Non
     preview.hide()
     assert not preview.is_shown
     assert layer in viewer.layers
-    assert layer.data.size == 1
+    assert not layer.data.any()
     show(preview, viewer, pieces(0))
     assert preview.layer is layer
     assert preview.is_shown
 
 
-def test_hidden_it_does_not_widen_the_sliders(viewer: ViewerModel) -> None:
+def test_one_object_after_another_leaves_nothing_of_the_first(
+    viewer: ViewerModel,
+) -> None:
+    preview = Preview(viewer)
+    image, index = viewer.layers["cells"], (0, FULL, FULL)
+    for corner in ((0, 0), (10, 12), (3, 4)):
+        preview.show(image, [Piece(1, index, corner, MASK)], index)
+        assert preview.layer is not None
+        shown = np.argwhere(preview.layer.data)
+        np.testing.assert_array_equal(shown[0], (0, *corner))
+        assert len(shown) == MASK.sum()
+
+
+def test_the_3d_view_has_no_blank_layer(viewer: ViewerModel) -> None:
+    preview = Preview(viewer)
+    show(preview, viewer, pieces(0))
+    viewer.dims.ndisplay = 3
+    preview.hide()
+    assert preview.layer is not None
+    assert not preview.layer.visible
+    viewer.dims.ndisplay = 2
+    show(preview, viewer, pieces(0))
+    assert preview.layer.visible
+
+
+@pytest.mark.parametrize("hidden_first", [True, False])
+def test_hidden_it_does_not_widen_the_sliders(
+    viewer: ViewerModel, hidden_first: bool
+) -> None:
     preview = Preview(viewer)
     viewer.dims.set_current_step(0, 5)
     show(preview, viewer, pieces(5))
-    preview.hide()
     image = viewer.layers["cells"]
+    if hidden_first:
+        preview.hide()
     image.scale = (0.5, 0.5, 0.5)
     image.translate = (100, 100, 100)
+    preview.hide()
     assert viewer.dims.range[0] == (100, 102.5, 0.5)
+    show(preview, viewer, pieces(5))
+    preview.hide()
+    image.data = np.zeros((3, 10, 10))
+    assert viewer.dims.range[0] == (100, 101, 0.5)
+    assert viewer.dims.range[1] == (100, 104.5, 0.5)
 
 
 def test_removing_takes_the_layer_away(viewer: ViewerModel) -> None:
@@ -174,7 +231,7 @@ def test_it_moves_to_another_image(viewer: ViewerModel) -> None:
     here = (FULL, FULL)
     preview.show(flat, [Piece(1, here, (0, 0), MASK)], here)
     assert preview.layer is not None
-    assert preview.layer.data.shape == MASK.shape
+    assert np.count_nonzero(preview.layer.data) == MASK.sum()
     assert tuple(preview.layer.scale) == (2, 2)
 
 

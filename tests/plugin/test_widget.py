@@ -227,7 +227,7 @@ def test_segment_look_accept(widget: SamWidget, wait: Any, stack: np.ndarray) ->
     preview = viewer.layers["SAM preview"]
     assert np.count_nonzero(preview.data) == np.count_nonzero(stack[4, :, :30] > 127)
     press(widget.accept)
-    assert not viewer.layers["SAM preview"].visible
+    assert not viewer.layers["SAM preview"].data.any()
     labels = viewer.layers["SAM labels"]
     truth = np.zeros(stack.shape, bool)
     truth[4, :, :30] = stack[4, :, :30] > 127
@@ -260,19 +260,19 @@ def test_the_preview_follows_the_slider(widget: SamWidget, wait: Any) -> None:
     shown = {}
     for step in (0, 3, 4):
         viewer.dims.set_current_step(0, step)
-        shown[step] = viewer.layers["SAM preview"].visible
+        shown[step] = viewer.layers["SAM preview"].data.any()
     assert shown == {0: False, 3: True, 4: True}
     viewer.dims.ndisplay = 3
-    assert not viewer.layers["SAM preview"].visible
+    assert not viewer.layers["SAM preview"].data.any()
     viewer.dims.ndisplay = 2
-    assert viewer.layers["SAM preview"].visible
+    assert viewer.layers["SAM preview"].data.any()
 
 
 def test_discard_takes_the_preview_away(widget: SamWidget, wait: Any) -> None:
     press(widget.segment_slice)
     wait(widget)
     press(widget.discard)
-    assert not widget.session.viewer.layers["SAM preview"].visible
+    assert not widget.session.viewer.layers["SAM preview"].data.any()
     assert "SAM labels" not in widget.session.viewer.layers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from napari_sam.painting import Piece
     from napari_sam.planes import PlaneIndex
 
+    Region = tuple[slice, slice]
+
 _NAME = "SAM preview"
 _MARK = "napari_sam_preview"
 # Sky blue, a colour of none of our prompts: a tint inside, the outline in full.
@@ -33,6 +36,8 @@ _COLOURS: dict[int | None, str] = {
 }
 # Outlines stay visible on large images: this share of their shorter side.
 _OUTLINE_SHARE = 1 / 500
+# Side in pixels: objects within one tile are drawn without a new layout of the layer.
+_TILE = 1024
 
 
 def is_preview(layer: Layer) -> bool:
@@ -41,19 +46,21 @@ def is_preview(layer: Layer) -> bool:
 
 
 class Preview:
-    """Shows the pieces that lie on one plane; costs the memory of their box.
+    """Shows the pieces that lie on one plane; costs the memory of their tiles.
 
     Parameters
     ----------
     viewer : ViewerModel
         Gets one layer when there is first something to show. Between objects it is
-        hidden, as napari takes long to add one; it goes with its image.
+        blank, as napari takes long to add, hide or move one; it goes with its image.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._layer: Labels | None = None
         self._image: Image | None = None
+        self._window: _Window | None = None
+        self._drawn: Region | None = None
 
     @property
     def layer(self) -> Labels | None:
@@ -63,7 +70,8 @@ class Preview:
     @property
     def is_shown(self) -> bool:
         """Whether the canvas shows a result."""
-        return self.layer is not None and self.layer.visible
+        layer = self.layer
+        return layer is not None and layer.visible and self._drawn is not None
 
     def show(
         self,
@@ -79,18 +87,44 @@ class Preview:
         if image is not self._image:
             # napari 0.6.6 keeps the old transforms when data change their ndim.
             self.remove()
-        side = min(plane_sides(spatial_shape(image), index))
-        origin, crop = _crop(here, max(1, round(side * _OUTLINE_SHARE)))
-        first = _first(index, origin)
-        layer = self.layer
+        shape = spatial_shape(image)
+        region, drawing = _draw(here, min(plane_sides(shape, index)))
+        layer, window = self.layer, self._window
         if layer is None:
-            self._add(image, _expand(crop, index), first)
-            return
-        # Hidden while place and data change: no frame shows one without the other.
-        layer.visible = False
-        layer.data = _expand(crop, index)
-        self._place(layer, image, first)
-        layer.visible = True
+            window = _Window.around(region, index, shape)
+            self._add(image, window)
+        elif window is None or not window.holds(region, index, shape):
+            window = _Window.around(region, index, shape)
+            # Hidden while place and data change: no frame shows one without the other.
+            layer.visible = False
+            layer.data = window.blank()
+            self._drawn = None
+        assert self.layer is not None
+        self._window = window
+        self._fill(self.layer, image, window, region, drawing)
+
+    def _fill(
+        self,
+        layer: Labels,
+        image: Image,
+        window: _Window,
+        region: Region,
+        drawing: NDArray[np.uint8],
+    ) -> None:
+        """Draw in place: new data or transforms cost napari many times as much."""
+        self._place(layer, image, window.first)
+        self._erase(layer, window)
+        window.part(layer.data, region)[...] = drawing
+        self._drawn = region
+        if layer.visible:
+            layer.refresh(extent=False, thumbnail=False, highlight=False)
+        else:
+            layer.visible = True
+
+    def _erase(self, layer: Labels, window: _Window) -> None:
+        if self._drawn is not None:
+            window.part(layer.data, self._drawn)[...] = 0
+            self._drawn = None
 
     def to_top(self) -> None:
         """Lie over layers that were added since.
@@ -104,16 +138,25 @@ class Preview:
 
     def hide(self) -> None:
         """Show nothing, until the next `show`."""
-        layer, image = self.layer, self._image
+        layer, image, window = self.layer, self._image, self._window
         if layer is None or image is None:
             return
         if image not in self._viewer.layers:
             self.remove()
-        elif layer.visible:
-            layer.visible = False
-            # What was shown is not kept in memory, and does not widen the sliders.
+        elif window is None or not window.stays(image, self._viewer.dims.ndisplay):
+            self._drop(layer, image)
+        elif self._drawn is not None:
+            self._erase(layer, window)
+            self._place(layer, image, window.first)
+            layer.refresh(extent=False, thumbnail=False, highlight=False)
+
+    def _drop(self, layer: Labels, image: Image) -> None:
+        """Keep no memory, and widen no sliders."""
+        self._window = self._drawn = None
+        layer.visible = False
+        if layer.data.size > 1:
             layer.data = np.zeros((1,) * layer.ndim, np.uint8)
-            self._place(layer, image, [0] * layer.ndim)
+        self._place(layer, image, [0] * layer.ndim)
 
     def remove(self) -> None:
         """Take the layer out of the viewer."""
@@ -121,14 +164,14 @@ class Preview:
         if self._image is not None:
             for event in _moves(self._image):
                 event.disconnect(self._image_moved)
-        self._image = None
+        self._image = self._window = self._drawn = None
         if layer is not None:
             self._viewer.layers.remove(layer)
 
     def _image_moved(self, _: Any = None) -> None:
-        """Follow while hidden: where it lies decides the range of the sliders."""
+        """Follow while blank: where it lies decides the range of the sliders."""
         if self.layer is not None and self._image is not None and not self.is_shown:
-            self._place(self.layer, self._image, [0] * self.layer.ndim)
+            self._drop(self.layer, self._image)
 
     @staticmethod
     def _place(layer: Labels, image: Image, first: list[int]) -> None:
@@ -138,63 +181,118 @@ class Preview:
             if not np.array_equal(np.asarray(getattr(layer, name)), np.asarray(value)):
                 setattr(layer, name, value)
 
-    def _add(self, image: Image, data: NDArray[np.uint8], first: list[int]) -> None:
+    def _add(self, image: Image, window: _Window) -> None:
         from napari.layers import Labels
         from napari.utils.colormaps import DirectLabelColormap
 
         selected = self._viewer.layers.selection.active
         layer = Labels(
-            data,
+            window.blank(),
             name=_NAME,
             opacity=1.0,
             metadata={_MARK: True},
             colormap=DirectLabelColormap(color_dict=_COLOURS),
-            **{**placement(image), "translate": _translate_at(image, first)},
+            **{**placement(image), "translate": _translate_at(image, window.first)},
         )
         layer.editable = False
         self._viewer.add_layer(layer)
         if selected is not None and selected in self._viewer.layers:
             self._viewer.layers.selection.active = selected
-        self._layer, self._image = layer, image
+        self._layer, self._image, self._drawn = layer, image, None
         for event in _moves(image):
             event.connect(self._image_moved)
 
 
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """The part of a plane that the layer covers: whole tiles.
+
+    Parameters
+    ----------
+    index : PlaneIndex
+        The plane.
+    region : tuple of slice
+        Rows and columns of the plane.
+    shape : tuple of int
+        Of the image.
+    """
+
+    index: PlaneIndex
+    region: Region
+    shape: tuple[int, ...]
+
+    @classmethod
+    def around(
+        cls, region: Region, index: PlaneIndex, shape: tuple[int, ...]
+    ) -> _Window:
+        """The tiles that a region touches."""
+        rows, cols = (
+            slice(
+                part.start // _TILE * _TILE, min(-(-part.stop // _TILE) * _TILE, side)
+            )
+            for part, side in zip(region, plane_sides(shape, index), strict=True)
+        )
+        return cls(index, (rows, cols), shape)
+
+    def holds(self, region: Region, index: PlaneIndex, shape: tuple[int, ...]) -> bool:
+        """Whether a region of a plane can be drawn in it."""
+        inside = all(
+            mine.start <= part.start and part.stop <= mine.stop
+            for mine, part in zip(self.region, region, strict=True)
+        )
+        return inside and index == self.index and shape == self.shape
+
+    def stays(self, image: Image, ndisplay: int) -> bool:
+        """Whether it is worth its memory while nothing is shown."""
+        small = all(part.stop - part.start <= _TILE for part in self.region)
+        return small and ndisplay == 2 and spatial_shape(image) == self.shape
+
+    def blank(self) -> NDArray[np.uint8]:
+        """Nothing, with an axis of length 1 for each axis that is not displayed."""
+        rows, cols = (part.stop - part.start for part in self.region)
+        plane = np.zeros((rows, cols), np.uint8)
+        return plane[
+            tuple(entry if isinstance(entry, slice) else None for entry in self.index)
+        ]
+
+    def part(self, data: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
+        """View of a region of the plane in the layer's data."""
+        inside = iter(
+            slice(part.start - mine.start, part.stop - mine.start)
+            for mine, part in zip(self.region, region, strict=True)
+        )
+        return data[
+            tuple(next(inside) if isinstance(e, slice) else 0 for e in self.index)
+        ]
+
+    @property
+    def first(self) -> list[int]:
+        """Position in the image of the first pixel."""
+        inside = (part.start for part in self.region)
+        return [next(inside) if isinstance(e, slice) else e for e in self.index]
+
+
 def _moves(image: Image) -> list[Any]:
-    """The events that say that an image lies elsewhere."""
-    names = ("scale", "translate", "rotate", "shear", "affine")
+    """The events that say that an image lies elsewhere, or is another one."""
+    names = ("data", "scale", "translate", "rotate", "shear", "affine")
     return [getattr(image.events, name) for name in names]
 
 
-def _expand(plane: NDArray[Any], index: PlaneIndex) -> NDArray[Any]:
-    """Give the plane an axis of length 1 for each axis that is not displayed."""
-    return plane[tuple(entry if isinstance(entry, slice) else None for entry in index)]
-
-
-def _crop(
-    pieces: Sequence[Piece], width: int
-) -> tuple[tuple[int, int], NDArray[np.uint8]]:
-    """First pixel and content of the part of a plane that holds the pieces."""
-    if not pieces:
-        return (0, 0), np.zeros((1, 1), np.uint8)
+def _draw(pieces: Sequence[Piece], side: int) -> tuple[Region, NDArray[np.uint8]]:
+    """The part of a plane that holds the pieces, and their tints and outlines."""
+    width = max(1, round(side * _OUTLINE_SHARE))
     regions = [piece.region for piece in pieces]
     rows, cols = (
         slice(min(r[a].start for r in regions), max(r[a].stop for r in regions))
         for a in (0, 1)
     )
-    crop = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.uint8)
+    drawing = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.uint8)
     for piece in pieces:
         shifted = piece.origin[0] - rows.start, piece.origin[1] - cols.start
-        part = crop[window_at(shifted, piece.mask.shape)]
+        part = drawing[window_at(shifted, piece.mask.shape)]
         part[piece.mask] = _OUTLINE
         part[binary_erosion(piece.mask, iterations=width)] = _INSIDE
-    return (rows.start, cols.start), crop
-
-
-def _first(index: PlaneIndex, origin: tuple[int, int]) -> list[int]:
-    """Position in the image of a plane's pixel."""
-    inside = iter(origin)
-    return [next(inside) if isinstance(entry, slice) else entry for entry in index]
+    return (rows, cols), drawing
 
 
 def _translate_at(image: Image, first: list[int]) -> NDArray[np.float64]:

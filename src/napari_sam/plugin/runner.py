@@ -6,6 +6,8 @@ from threading import Event
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
+from qtpy.QtCore import QTimer
+
 from napari_sam.plugin.controls import weights_step
 from napari_sam.plugin.worker import Worker
 from napari_sam.requests import Progress, StackRequest
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
     Kind = Literal["asked", "live", "ahead"]
     Answer = tuple[Any, Predictor, Question, Result]
+
+# Work that ends sooner is not announced: each change of a text redraws the window.
+_BRIEF_MS = 150
 
 
 class Runner:
@@ -63,6 +68,11 @@ class Runner:
         self._kind: Kind = "asked"
         self._halt: Event | None = None
         self._under_way = False
+        self._progress = Progress("Waiting", 0, 0)
+        self._brief = QTimer(parent)
+        self._brief.setSingleShot(True)
+        self._brief.setInterval(_BRIEF_MS)
+        self._brief.timeout.connect(self._tell)
 
     @property
     def busy(self) -> bool:
@@ -143,8 +153,10 @@ class Runner:
             on_progress=self._show,
             on_result=on_result,
             on_error=self._on_error,
-            on_end=self._on_end,
+            on_end=self._ended,
         )
+        if self._kind == "live":
+            self._brief.start()
         self._show(Progress("Waiting", 0, 0))
 
     def cancel(self) -> None:
@@ -158,11 +170,21 @@ class Runner:
 
     def close(self) -> None:
         """Stop silently and let the thread end."""
+        self._brief.stop()
         self._worker.close()
 
+    def _ended(self) -> None:
+        self._brief.stop()
+        self._on_end()
+
     def _show(self, progress: Progress) -> None:
-        seconds = perf_counter() - self._started
+        self._progress = progress
         self._under_way = bool(progress.done)
+        if not self._brief.isActive():
+            self._tell()
+
+    def _tell(self) -> None:
+        progress, seconds = self._progress, perf_counter() - self._started
         left = ""
         if progress.done and progress.total:
             remaining = seconds / progress.done * (progress.total - progress.done)

@@ -188,6 +188,7 @@ class SamWidget(Panel):
             question = None
         if question is not None and self.session.model_choice.is_at_hand:
             self._runner.run(question, live=True)
+            self._enable()
         else:
             self._refresh()
 
@@ -217,7 +218,9 @@ class SamWidget(Panel):
 
     def _show_progress(self, sentence: str, done: int, total: int) -> None:
         self.progress.visible = True
-        self.progress.max = total
+        # Without a known end it stays empty: a bar that moves by itself would redraw
+        # the window all the time, canvas included, and slow the network down.
+        self.progress.max = max(total, 1)
         self.progress.value = min(done, total)
         self.status.value = sentence
         self._enable()
