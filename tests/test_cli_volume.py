@@ -178,6 +178,15 @@ def test_smoothing_is_in_the_unit_of_the_spacing(tmp_path: Path) -> None:
     assert_array_equal(labels_of(path), in_slices)
 
 
+def test_the_record_makes_the_cleaned_labels_again(tmp_path: Path) -> None:
+    path, record = as_stack(tmp_path, damaged()), tmp_path / "made.json"
+    tidy = ("--fill-holes", "--keep-prompted", "--smooth", 0.5)
+    assert run("volume", path, *BALL_ON_6, *tidy, "--record", record) == 0
+    again = tmp_path / "again.tif"
+    assert run("replay", record, "-o", again) == 0
+    assert_array_equal(read_tiff(again).data, labels_of(path))
+
+
 def test_a_part_that_was_clicked_on_remains(tmp_path: Path) -> None:
     path = as_stack(tmp_path, damaged())
     points = [[5, 6], [15, 10]]
@@ -260,7 +269,6 @@ def test_a_table_that_exists_is_replaced_only_when_told_so(
         (("--unit", "mm"), "--unit is that of --spacing: give both"),
         (("--spacing", "1", "1", "1"), "--spacing is for --table and --smooth"),
         (("--table", "a.csv", "--spacing", "0", "1", "1"), "one number above 0"),
-        (("--fill-holes", "--record", "a.json"), "leave out --record, or the options"),
         (("--prompts", "none.csv"), r"none\.csv"),
         (("--prompts", "FLAT"), r"flat\.csv has the columns .* axis-2, as many as"),
         (("--prompts", "FAR"), "slice 99, the stack has slices 0 to 13"),

@@ -17,6 +17,7 @@ from napari_sam.morphology import (
     minimum_size,
     smooth_across,
 )
+from napari_sam.prompts import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.anchors import ObjectPrompts
+    from napari_sam.masks import Patch
     from napari_sam.volume import SliceResult
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "minimum_size",
     "object_windows",
     "prompt_seeds",
+    "prompted_pixels",
     "smooth_across",
 ]
 
@@ -236,28 +239,36 @@ def prompt_seeds(
     prompts : dict
         {object id: {slice: Prompt}}.
     results : iterable of SliceResult
-        What became of them.
+        What became of them; anchors that were painted by hand count as prompts.
     axis : int
         Of the stack, from the front.
 
     Returns
     -------
     dict
-        {object id: (N, 3) int}: of each prompted slice the points on the object, or
-        without such points the innermost pixel of its mask, as the middle of a box
-        may lie beside the object.
+        {object id: (N, 3) int}, of each prompted slice the `prompted_pixels`.
     """
     seeds: dict[int, list[NDArray[np.intp]]] = {}
     for result in results:
         prompt = prompts.get(result.object_id, {}).get(result.index)
-        if prompt is None:
+        if prompt is None and result.status != "anchor":
             continue
-        pixels = np.floor(prompt.positives + 0.5).astype(np.intp)
-        if not len(pixels) and result.mask.any():
-            pixels = innermost(result.mask)[None] + result.origin
+        pixels = prompted_pixels(prompt or Prompt(), result.patch)
         voxels = np.insert(pixels, axis, result.index, axis=1)
         seeds.setdefault(result.object_id, []).append(voxels)
     return {number: np.concatenate(parts) for number, parts in seeds.items()}
+
+
+def prompted_pixels(prompt: Prompt, patch: Patch) -> NDArray[np.intp]:
+    """(N, 2) pixels of a plane that a prompt lies on.
+
+    The points on the object, or without such points the innermost pixel of the mask
+    that came of it, as the middle of a box may lie beside the object.
+    """
+    pixels: NDArray[np.intp] = np.floor(prompt.positives + 0.5).astype(np.intp)
+    if not len(pixels) and patch.mask.any():
+        pixels = innermost(patch.mask)[None] + patch.origin
+    return pixels
 
 
 def _union(first: Window, second: Window) -> Window:

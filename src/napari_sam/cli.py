@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,7 @@ def _segment(options: argparse.Namespace) -> None:
         found = "" if answer.method == "prompt" else f", found by {answer.method}"
         size = int((labels == number).sum())
         print(f"object {number}: {size} pixels, score {answer.score:.2f}{found}")
-    _write(options, files, image, labels, (request, lambda: result))
+    _write(options, files, image, labels, (request, result))
 
 
 def _volume(options: argparse.Namespace) -> None:
@@ -100,6 +101,7 @@ def _volume(options: argparse.Namespace) -> None:
     request = stack_request(
         volume, prompts, options.axis, seen, rgb=image.rgb, spacing=spacing
     )
+    request = replace(request, cleanup=finish.cleanup_in_slices(request.stack.axis))
     predictor = _load(options)
     work, slices = request.propagation(), []
     for entry in work.run(predictor, EmbeddingCache(), request.limits):
@@ -109,11 +111,11 @@ def _volume(options: argparse.Namespace) -> None:
             f"score {entry.score:.2f}"
         )
     whole = work.finish(slices)
-    labels, lines = finish.clean(whole, request.prompts)
-    for line in lines:
+    result = request.finish(predictor, whole)
+    labels = result.paint(request.stack.shape)
+    for line in finish.what_changed(whole, labels):
         print(line)
-    asked = request, lambda: request.finish(predictor, whole)
-    _write(options, files, image, labels, asked)
+    _write(options, files, image, labels, (request, result))
     if files.table is not None:
         print(f"wrote {finish.write_table(files.table, labels, whole, image)}")
 
@@ -153,7 +155,7 @@ def _write(
     files: Outputs,
     image: TiffImage,
     labels: NDArray[np.int32],
-    asked: tuple[Request, Callable[[], Result]],
+    asked: tuple[Request, Result],
 ) -> None:
     """Write the labels and, when asked for, how they were made."""
     from napari_sam.cli_record import make_record
@@ -165,7 +167,7 @@ def _write(
         request, result = asked
         content = make_record(
             request,
-            result(),
+            result,
             labels,
             options.image,
             index(options.index),

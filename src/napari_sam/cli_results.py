@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.cleanup import CleanUp, apply_to_labels, prompt_seeds
+from napari_sam.cleanup import CleanUp
 from napari_sam.measurements import check_spacing, measure, write_csv
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.anchors import ObjectPrompts
     from napari_sam.tiff import TiffImage
     from napari_sam.volume import VolumeResult
 
@@ -102,11 +101,6 @@ class Finish:
         cleanup = CleanUp(
             options.keep_prompted, options.fill_holes, options.smooth, options.min_size
         )
-        if cleanup and options.record is not None:
-            raise ValueError(
-                "A record does not tell how objects were cleaned up: leave out "
-                "--record, or the options of the clean-up."
-            )
         if options.spacing is None:
             if options.unit is not None:
                 raise ValueError("--unit is that of --spacing: give both.")
@@ -115,21 +109,23 @@ class Finish:
             raise ValueError("--spacing is for --table and --smooth: give one of them.")
         return cls(cleanup, check_spacing(options.spacing, 3), options.unit)
 
-    def clean(
-        self, result: VolumeResult, prompts: ObjectPrompts
-    ) -> tuple[NDArray[np.int32], list[str]]:
-        """Clean the labels of a volume; also a line for each object that changed."""
-        labels = result.labels
+    def cleanup_in_slices(self, axis: int) -> CleanUp:
+        """The clean-up of a stack along an axis, smoothing by slices."""
+        if self.spacing is None:
+            return self.cleanup
+        smooth = self.cleanup.smooth / float(self.spacing[axis])
+        return replace(self.cleanup, smooth=smooth)
+
+    def what_changed(
+        self, result: VolumeResult, cleaned: NDArray[np.int32]
+    ) -> list[str]:
+        """A line for each object that the clean-up changed."""
         if not self.cleanup:
-            return labels, []
-        axis = result.stack.axis
-        seeds = prompt_seeds(prompts, result.slices, axis)
-        cleaned = apply_to_labels(
-            labels, self.cleanup, axis=axis, seeds=seeds, spacing=self.spacing
-        )
+            return []
+        labels = result.labels
         changed = labels != cleaned
         lost, gained = _count(labels[changed]), _count(cleaned[changed])
-        return cleaned, [
+        return [
             f"object {label}: clean-up took {lost.get(label, 0)} voxels and added "
             f"{gained.get(label, 0)}"
             for label in sorted({*lost, *gained} - {0})

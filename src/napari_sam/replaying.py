@@ -11,6 +11,8 @@ import numpy as np
 from napari_sam import __version__
 from napari_sam.anchors import paint_patch
 from napari_sam.cache import EmbeddingCache
+from napari_sam.cleaning import LabelCleaning
+from napari_sam.cleanup import CleanUp
 from napari_sam.intensity import IntensityMapping
 from napari_sam.label_grid import LabelGrid
 from napari_sam.loading import load_model
@@ -46,6 +48,11 @@ if TYPE_CHECKING:
 _NEEDED = (
     *("model", "intensity", "channels", "shape", "rgb", "levels", "plane", "prompts"),
     *("scores", "grid", "dtype", "policy", "replaced"),
+)
+# What a clean-up of a label takes from the entry that made it.
+_SHARED = (
+    *("model", "intensity", "channels", "shape", "rgb", "levels", "plane"),
+    *("image", "grid", "dtype"),
 )
 
 
@@ -86,6 +93,8 @@ def describe(request: Request, result: Result, number: int) -> Entry:
         "scores": [{**asdict(s), "score": float(s.score)} for s in scores],
         "slices": [min(slices), max(slices)] if slices else None,
     }
+    if request.cleanup:
+        entry["cleanup"] = asdict(request.cleanup)
     if isinstance(request, SliceRequest):
         entry["size"] = request.size
     if stack is not None:
@@ -130,6 +139,24 @@ def describe_all(
     return entries
 
 
+def describe_cleaning(cleaning: LabelCleaning, made: Entry, region: Any) -> Entry:
+    """What cleaned up a label, after the entry that tells how it was made."""
+    return {
+        **{key: made[key] for key in _SHARED if key in made},
+        "version": __version__,
+        "object": 1,
+        "label": cleaning.label,
+        "prompts": {},
+        "scores": [],
+        "slices": None,
+        "policy": "keep",
+        # Its own pixels only give way, and it may shrink.
+        "replaced": [cleaning.label],
+        "region": region,
+        "cleaned": cleaning.to_json(),
+    }
+
+
 def replay(
     record: Record,
     image: Any,
@@ -171,6 +198,10 @@ def replay(
     models = _Models(model)
     cache = EmbeddingCache()
     for entries in steps:
+        if "cleaned" in entries[0]:
+            cleaned = LabelCleaning.from_json(entries[0]["cleaned"]).changes(labels)
+            labels[cleaned.indices] = cleaned.values
+            continue
         request = _request(entries, levels, channels)
         predictor = models.get(entries[0]["model"])
         _paint(labels, entries, _answer(request, entries, predictor, cache))
@@ -255,9 +286,10 @@ def _request(
         for entry in entries
     }
     at = index_from_json(first["plane"])
+    cleanup = CleanUp(**first.get("cleanup", {}))
     if "axis" not in first:
         asked = {number: slices[""] for number, slices in prompts.items()}
-        return SliceRequest(view, at, asked, first.get("size"))
+        return SliceRequest(view, at, asked, first.get("size"), cleanup)
     fixed = {
         axis: entry
         for axis, entry in enumerate(at)
@@ -278,6 +310,7 @@ def _request(
         {n: {int(i): p for i, p in slices.items()} for n, slices in prompts.items()},
         PropagationOptions(**first["options"]),
         {number: masks for number, masks in painted.items() if masks},
+        cleanup=cleanup,
     )
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_sam.anchors import anchors_of
+from napari_sam.cleaning import clean_pieces
+from napari_sam.cleanup import CleanUp, prompt_seeds, prompted_pixels
 from napari_sam.masks import mask_to_window, won_masks
 from napari_sam.painting import Piece
 from napari_sam.propagation import Propagation
@@ -13,6 +17,8 @@ from napari_sam.refinement import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+
+    from numpy.typing import NDArray
 
     from napari_sam.anchors import ObjectMasks, ObjectPrompts
     from napari_sam.cache import EmbeddingCache
@@ -24,6 +30,8 @@ if TYPE_CHECKING:
     from napari_sam.refinement import Size
     from napari_sam.stack import Stack
     from napari_sam.volume import PropagationOptions, VolumeResult
+
+_NO_CLEANUP = CleanUp()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,13 @@ class Result:
     predictions: tuple[Prediction, ...] = ()
     volume: VolumeResult | None = None
 
+    def paint(self, shape: tuple[int, ...]) -> NDArray[np.int32]:
+        """Labels of an image of this shape; object i is label i."""
+        labels = np.zeros(shape, np.int32)
+        for piece in self.pieces:
+            labels[piece.index][piece.region][piece.mask] = piece.number
+        return labels
+
     @property
     def lowest_score(self) -> float:
         """The lowest score of any object; 0 without objects."""
@@ -141,12 +156,15 @@ class SliceRequest:
         {object number: Prompt}.
     size : {"small", "medium", "large"}, optional
         Which of several candidates is meant; the best scored when None.
+    cleanup : CleanUp, optional
+        What is done with the objects once they are found.
     """
 
     view: View
     at: PlaneIndex
     prompts: dict[int, Prompt]
     size: Size | None = None
+    cleanup: CleanUp = _NO_CLEANUP
 
     def run(
         self, predictor: Predictor, cache: EmbeddingCache
@@ -165,13 +183,21 @@ class SliceRequest:
         limits: ContrastLimits | None,
         predictions: Sequence[Prediction],
     ) -> Result:
-        """Settle overlaps and cut the objects out."""
+        """Settle overlaps, cut the objects out and clean them up."""
         numbers = list(self.prompts)
         scores: dict[int, tuple[Score, ...]] = {
             number: (Score(None, prediction.score, prediction.method),)
             for number, prediction in zip(numbers, predictions, strict=True)
         }
         pieces = cut_out(numbers, self.at, [p.patch for p in predictions])
+        if self.cleanup:
+            seeds = {
+                number: np.insert(prompted_pixels(prompt, found.patch), 0, 0, axis=1)
+                for (number, prompt), found in zip(
+                    self.prompts.items(), predictions, strict=True
+                )
+            }
+            pieces = clean_pieces(pieces, self.cleanup, seeds)
         return Result(
             tuple(pieces), scores, predictor, limits, predictions=tuple(predictions)
         )
@@ -195,6 +221,8 @@ class StackRequest:
         {object number: {slice: Patch}} painted by hand.
     previous : VolumeResult, optional
         An earlier result of which what is unchanged is kept.
+    cleanup : CleanUp, optional
+        What is done with the objects once they are found; smoothing is in slices.
     """
 
     view: View
@@ -203,6 +231,7 @@ class StackRequest:
     options: PropagationOptions
     masks: ObjectMasks = field(default_factory=dict)
     previous: VolumeResult | None = None
+    cleanup: CleanUp = _NO_CLEANUP
 
     def propagation(self) -> Propagation:
         """The work, to be run once."""
@@ -233,13 +262,18 @@ class StackRequest:
         return self.finish(predictor, work.finish(results))
 
     def finish(self, predictor: Predictor, volume: VolumeResult) -> Result:
-        """Settle overlaps and cut the objects out."""
+        """Settle overlaps, cut the objects out and clean them up."""
         pieces: list[Piece] = []
         scores: dict[int, tuple[Score, ...]] = {}
         for index, members in volume.by_slice().items():
             numbers = [member.object_id for member in members]
             patches = [member.patch for member in members]
             pieces += cut_out(numbers, self.stack.at(index), patches)
+        if self.cleanup:
+            seeds = prompt_seeds(self.prompts, volume.slices)
+            # In units of the distance of slices.
+            sizes = np.array([self.stack.step, *self.stack.pixel]) / self.stack.step
+            pieces = clean_pieces(pieces, self.cleanup, seeds, self.stack.axis, sizes)
         for entry in volume.slices:
             if entry.status != "stopped":
                 status = "provisional" if entry.provisional else entry.status
