@@ -177,6 +177,10 @@ class SliceRequest:
         found = answer(predictor, embedding, prompts, self.size, cache.answers)
         return self.finish(predictor, self.view.limits(self.at), found)
 
+    def again(self, result: Result) -> Result:
+        """Finish an earlier result as this request would; no model is asked."""
+        return self.finish(result.model, result.limits, result.predictions)
+
     def finish(
         self,
         predictor: Predictor,
@@ -260,6 +264,11 @@ class StackRequest:
             if halted():
                 break
         return self.finish(predictor, work.finish(results))
+
+    def again(self, result: Result) -> Result:
+        """Finish an earlier result as this request would; no model is asked."""
+        assert result.volume is not None
+        return self.finish(result.model, result.volume)
 
     def finish(self, predictor: Predictor, volume: VolumeResult) -> Result:
         """Settle overlaps, cut the objects out and clean them up."""

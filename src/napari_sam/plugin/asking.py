@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.anchors import check_prompts
+from napari_sam.cleanup import CleanUp
 from napari_sam.plugin.grouping import (
     check_boxes,
     objects_in_stack,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from napari_sam.requests import Request, Result, View
     from napari_sam.volume import PropagationOptions
 
+_NO_CLEANUP = CleanUp()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
@@ -62,6 +65,8 @@ class Asked:
         An object of a labels layer that is refined.
     revision : Revision, optional
         Objects that the answer replaces.
+    cleanup : CleanUp
+        What is done with the objects once they are found.
     """
 
     image: Image
@@ -74,6 +79,7 @@ class Asked:
     size: Size | None = None
     picked: Picked | None = None
     revision: Revision | None = None
+    cleanup: CleanUp = _NO_CLEANUP
 
     @property
     def picked_here(self) -> Picked | None:
@@ -188,6 +194,7 @@ class Asker:
             choices.size,
             self._corrections.picked,
             self._corrections.revision,
+            choices.cleanup,
         )
 
 
@@ -211,7 +218,8 @@ def slice_question(asked: Asked) -> Question | None:
         number: prompt.within(asked.plane.shape)
         for number, prompt in enumerate(objects, start=1)
     }
-    request = SliceRequest(asked.view, asked.plane.at(), prompts, asked.size)
+    at = asked.plane.at()
+    request = SliceRequest(asked.view, at, prompts, asked.size, asked.cleanup)
     return asked.question(request, here)
 
 
@@ -234,7 +242,8 @@ def stack_question(asked: Asked, options: PropagationOptions) -> Question | None
         at = asked.plane.index[stack.axis]
         drawn = [p.prompt for p in here if p.slices[stack.axis] == at]
         plan = {1: {**plan.get(1, {}), at: _refined(picked, drawn)}}
-    request = StackRequest(asked.view, stack, check_prompts(plan, stack), options)
+    prompts = check_prompts(plan, stack)
+    request = StackRequest(asked.view, stack, prompts, options, cleanup=asked.cleanup)
     return asked.question(request, here)
 
 

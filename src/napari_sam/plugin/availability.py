@@ -50,5 +50,11 @@ def why_not(session: SamSession, busy: bool, asked: bool) -> dict[str, str]:
         "previous": _BUSY if busy else previous,
         "refine": _BUSY if asked else "" if labels else "Choose a labels layer first.",
         "doubtful": doubts,
+        "clean_label": _BUSY
+        if busy
+        else ""
+        if labels and session.cleanup
+        else "Choose a labels layer, and what is to be cleaned up.",
+        "measure": _BUSY if busy else "" if labels else "Choose a labels layer first.",
         "cancel": "" if busy else "Nothing is computed.",
     }

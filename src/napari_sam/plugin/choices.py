@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_sam.cleanup import CleanUp
 from napari_sam.plugin.image_view import ImageView
 from napari_sam.plugin.model_choice import ModelChoice
 from napari_sam.plugin.prompt_layers import (
@@ -58,6 +59,8 @@ class Choices:
         When an object ends on its way through a stack.
     size : {"small", "medium", "large"} or None
         Which of several candidates a prompt means; the best scored when None.
+    cleanup : CleanUp
+        What is done with objects once they are found; smoothing is in slices.
     """
 
     changed = Signal()
@@ -73,6 +76,7 @@ class Choices:
         self.each_prompt_an_object = False
         self.propagation = PropagationOptions()
         self.size: Size | None = None
+        self.cleanup = CleanUp()
 
     @property
     def model(self) -> Any:

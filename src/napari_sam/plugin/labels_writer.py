@@ -108,6 +108,30 @@ def check_target(
         not lie along the displayed plane.
     """
     name = repr(labels.name)
+    check_paintable(labels)
+    grid = grid_between(labels, image, sliders)
+    if not grid.is_aligned(at):
+        raise ValueError(
+            f"The labels {name} do not lie along the displayed plane of the image "
+            f"{image.name!r}: choose '(new layer)' or labels that do."
+        )
+    if not grid.covers(at, plane_sides(spatial_shape(image), at)):
+        raise ValueError(
+            f"The labels {name} do not reach the displayed slice of the image "
+            f"{image.name!r}: choose '(new layer)' or other labels."
+        )
+    return grid
+
+
+def check_paintable(labels: Labels) -> None:
+    """Refuse a labels layer that cannot be written to.
+
+    Raises
+    ------
+    ValueError
+        When it is multiscale, not in memory, read-only, locked or hidden.
+    """
+    name = repr(labels.name)
     if labels.multiscale:
         raise ValueError(f"The labels {name} are multiscale: choose a plain layer.")
     if not isinstance(labels.data, np.ndarray):
@@ -123,18 +147,6 @@ def check_target(
         raise ValueError(
             f"The labels {name} are hidden: show them to see what is written."
         )
-    grid = grid_between(labels, image, sliders)
-    if not grid.is_aligned(at):
-        raise ValueError(
-            f"The labels {name} do not lie along the displayed plane of the image "
-            f"{image.name!r}: choose '(new layer)' or labels that do."
-        )
-    if not grid.covers(at, plane_sides(spatial_shape(image), at)):
-        raise ValueError(
-            f"The labels {name} do not reach the displayed slice of the image "
-            f"{image.name!r}: choose '(new layer)' or other labels."
-        )
-    return grid
 
 
 def check_ids(labels: Labels, ids: Mapping[int, int]) -> None:

@@ -17,6 +17,7 @@ from napari.layers import Image, Labels, Points, Shapes
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from napari_sam.models import list_models
+from napari_sam.plugin.afterwards import Afterwards
 from napari_sam.plugin.controls import LayerChoice, button_row
 from napari_sam.plugin.keys import ACCEPT, DISCARD, DOUBT, NEXT, POLARITY, PREVIOUS
 from napari_sam.plugin.options import Options
@@ -56,6 +57,9 @@ class Panel(Container[Any]):
     ) -> None:
         super().__init__(labels=True)
         self._make_choices(viewer, session)
+        self.afterwards_too = CheckBox(text="Clean up and measure")
+        self.afterwards = Afterwards(session)
+        self.afterwards.visible = False
         self._make_buttons()
         self.more = CheckBox(text="More options")
         self.more_options = Options(session, refused)
@@ -91,6 +95,8 @@ class Panel(Container[Any]):
                 self.each,
                 self.live,
                 self.labels_layer.combo,
+                self.afterwards_too,
+                self.afterwards,
                 self.more,
                 self.more_options,
                 button_row(self.segment_slice, self.segment_stack),
@@ -184,6 +190,8 @@ class Panel(Container[Any]):
             tooltip="Stop; nothing is written. The slices of a stack that are done "
             "stay in the preview",
         )
+        self.clean_label = self.afterwards.clean_label
+        self.measure = self.afterwards.measure
         # What they do, for when they are on; see `availability.why_not`.
         self.tooltips = {
             name: str(button.tooltip or "")

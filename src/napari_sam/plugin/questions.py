@@ -91,7 +91,7 @@ class Question:
             (self.image, self.at, self.each, self.revision)
             == (other.image, other.at, other.each, other.revision)
             and self.model == other.model
-            and mine.size == theirs.size
+            and (mine.size, mine.cleanup) == (theirs.size, theirs.cleanup)
             and mine.view == theirs.view
             and [_identity(p) for p in self.prompts]
             == [_identity(p) for p in other.prompts]

@@ -124,6 +124,24 @@ class Runner:
 
         self._submit(job, take)
 
+    def compute(
+        self, what: str, work: Callable[[], Any], take: Callable[[Any], object]
+    ) -> None:
+        """Do something that asks no model on the worker thread, then take it."""
+
+        def job(_: Report) -> Generator[Progress, None, Any]:
+            yield Progress(what, 0, 0)
+            return work()
+
+        def taken(found: Any) -> None:
+            try:
+                take(found)
+            except ValueError as error:
+                self._on_refused(str(error))
+
+        self._kind = "asked"
+        self._submit(job, taken)
+
     def encode_ahead(self, view: View, planes: Sequence[PlaneIndex]) -> None:
         """Encode planes that may be asked about next, unless there is work to do."""
         predictor, cache = self._session.model_choice.loaded, self._session.cache

@@ -13,11 +13,12 @@ from napari_sam.plugin.image_view import planes_ahead
 from napari_sam.plugin.layers import displayed_plane
 from napari_sam.plugin.provenance import record_of
 from napari_sam.plugin.questions import Committed, UsedPrompts
+from napari_sam.plugin.tidying import Tidying
 from napari_sam.plugin.waiting import Waiting
 from napari_sam.requests import SliceRequest, StackRequest, run_to_end
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from napari.components import ViewerModel
@@ -255,6 +256,28 @@ class SamSession(Choices):
         self.corrections.give_up()
         self._forget()
 
+    def clean_waiting(self) -> None:
+        """Give the waiting objects the clean-up of this moment, see `cleanup`."""
+        todo = self.ask_clean_waiting()
+        if todo is not None:
+            finish, take = todo
+            take(finish())
+
+    def ask_clean_waiting(
+        self,
+    ) -> tuple[Callable[[], Result], Callable[[Result], None]] | None:
+        """What `clean_waiting` computes, on any thread, and what takes it."""
+        todo = self.waiting.cleaned(self.cleanup)
+        if todo is None:
+            return None
+        finish, take = todo
+
+        def taken(result: Result) -> None:
+            take(result)
+            self.changed.emit()
+
+        return finish, taken
+
     # -- objects that are there already ----------------------------------------
 
     def refine(self, label: int | None = None, layer: Labels | None = None) -> None:
@@ -283,6 +306,34 @@ class SamSession(Choices):
         self.corrections.pick(labels, label, image, plane)
         self._forget()
 
+    def ask_clean_label(self, label: int | None = None) -> Tidying:
+        """Gather what is needed to give an object of the labels layer the clean-up.
+
+        Parameters
+        ----------
+        label : int, optional
+            Its id; the selected label of the layer when None.
+
+        Raises
+        ------
+        ValueError
+            When nothing is to be done, or the layer cannot be written to.
+        """
+        labels = self.target.require_layer()
+        label = int(labels.selected_label) if label is None else label
+        return Tidying.ask(labels, label, self.cleanup, self.viewer.dims)
+
+    def clean_label(self, label: int | None = None) -> int:
+        """Clean up an object of the labels layer in one undo step, see `cleanup`.
+
+        Returns
+        -------
+        int
+            Pixels that changed; those of other labels never do.
+        """
+        tidying = self.ask_clean_label(label)
+        return tidying.write(tidying.compute())
+
     def previous_object(self) -> None:
         """Bring back the prompts of the last committed object, to correct it.
 
@@ -309,10 +360,7 @@ class SamSession(Choices):
         ValueError
             When there is no labels layer.
         """
-        labels = self.target.present_layer
-        if labels is None:
-            raise ValueError("There are no labels yet: accept an object first.")
-        return record_of(labels)
+        return record_of(self.target.require_layer())
 
     def _forget(self) -> None:
         self.waiting.forget()

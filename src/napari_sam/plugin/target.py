@@ -71,6 +71,19 @@ class Target:
         """The layer, while it is in the viewer."""
         return self.layer if self.layer in self._viewer.layers else None
 
+    def require_layer(self) -> Labels:
+        """The layer.
+
+        Raises
+        ------
+        ValueError
+            When none is chosen or made yet.
+        """
+        labels = self.present_layer
+        if labels is None:
+            raise ValueError("There are no labels yet: accept an object first.")
+        return labels
+
     def check(self, question: Question) -> None:
         """Refuse, before any work starts, what could not be written afterwards.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_sam.plugin.candidates import has_choice, with_next_size
@@ -15,11 +16,12 @@ from napari_sam.plugin.layers import displayed_plane
 from napari_sam.requests import StackRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from napari_sam.cleanup import CleanUp
     from napari_sam.plugin.questions import Question
     from napari_sam.requests import Result
     from napari_sam.stack import Stack
@@ -106,6 +108,29 @@ class Waiting:
         if question is None or result is None or not has_choice(result):
             raise ValueError("There are no other candidates for this object.")
         self.question, self._result = with_next_size(question, result)
+
+    def cleaned(
+        self, cleanup: CleanUp
+    ) -> tuple[Callable[[], Result], Callable[[Result], None]] | None:
+        """The same objects after another clean-up; None when they are so already.
+
+        Returns
+        -------
+        tuple
+            What makes the result, on any thread, and what takes it in the place of
+            the one before, unless that has gone.
+        """
+        before, result = self.question, self.result
+        if before is None or result is None or before.request.cleanup == cleanup:
+            return None
+        request = replace(before.request, cleanup=cleanup)
+
+        def take(cleaned: Result) -> None:
+            if self.question is before:
+                self.question = replace(before, request=request)
+                self._result = cleaned
+
+        return lambda: request.again(result), take
 
     # -- slices of a stack -----------------------------------------------------
 

@@ -52,7 +52,7 @@ class SamWidget(Panel):
         self._viewer = napari_viewer
         self._preview = Preview(napari_viewer)
         self._hint = ""
-        self._accept_next = False
+        self._accept_next = self._cleaning = False
         self._runner = Runner(
             self.session,
             self.native,
@@ -95,6 +95,8 @@ class SamWidget(Panel):
             choice.changed.connect(self._changes.notice)
         self.each.changed.connect(_setter(session, "each_prompt_an_object"))
         self.more.changed.connect(_setter(self.more_options, "visible"))
+        self.afterwards_too.changed.connect(_setter(self.afterwards, "visible"))
+        self.afterwards.chosen.connect(self._clean_waiting)
         for control in (self.model, self.model_file, self.family):
             control.changed.connect(self._choose_model)
         for button, action in (
@@ -110,6 +112,7 @@ class SamWidget(Panel):
             (self.refine, self._refine),
             (self.previous, self._go_back),
             (self.doubtful, session.waiting.next_doubtful),
+            (self.clean_label, self._clean_label),
             (self.cancel, self._runner.cancel),
         ):
             button.changed.connect(_told(action))
@@ -117,6 +120,7 @@ class SamWidget(Panel):
             changed.connect(self._changes.notice)
         self.more_options.changed.connect(self._changes.notice)
         self._changes.happened.connect(self._ask_live)
+        session.changed.connect(self._clean_waiting)
         session.changed.connect(self._refresh)
         session.changed.connect(self._show_preview)
         dims = self._viewer.dims.events
@@ -204,10 +208,24 @@ class SamWidget(Panel):
         if sentence:
             show_info(sentence)
 
+    def _clean_waiting(self, _: Any = None) -> None:
+        """Bring what waits to the chosen clean-up; later, while other work is done."""
+        todo = self.session.ask_clean_waiting()
+        if todo is not None and (self._cleaning or not self._runner.busy):
+            finish, take = todo
+            self._runner.compute("Cleaning up", finish, take)
+            self._cleaning = True
+        self._enable()
+
+    def _clean_label(self) -> None:
+        tidying = self.session.ask_clean_label()
+        self._runner.compute("Cleaning up", tidying.compute, tidying.write)
+
     def _end(self) -> None:
         accept, self._accept_next = self._accept_next, False
         if accept and self.session.result is not None and not self._runner.busy:
             _told(self._accept)()
+        self._cleaning = False
         self._refresh()
 
     def _show_failure(self, error: Exception) -> None:

@@ -1,0 +1,127 @@
+"""Clean-up of a label of a labels layer: one undo step, which the record knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_sam.cleaning import LabelCleaning
+from napari_sam.plugin.labels_writer import check_paintable, write
+from napari_sam.plugin.layers import displayed_plane, spatial_shape
+from napari_sam.plugin.provenance import earlier_entries, note
+from napari_sam.record import region_of
+from napari_sam.replaying import describe_cleaning
+
+if TYPE_CHECKING:
+    from napari.components import Dims
+    from napari.layers import Labels
+
+    from napari_sam.cleanup import CleanUp
+    from napari_sam.painting import Changes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slices:
+    """Which part of a labels layer the viewer scrolls through.
+
+    Parameters
+    ----------
+    axis : int or None
+        Of the layer, that is walked along; None for a single plane.
+    fixed : dict
+        {axis: index} of the other axes that are not displayed.
+    """
+
+    axis: int | None
+    fixed: dict[int, int]
+
+    @classmethod
+    def displayed(cls, labels: Labels, dims: Dims, axis: int | None = None) -> Slices:
+        """The slices parallel to the displayed one.
+
+        Parameters
+        ----------
+        labels : Labels
+            The layer.
+        dims : Dims
+            Of the viewer.
+        axis : int, optional
+            Of the layer, to walk along; the last one with a slider when None.
+
+        Raises
+        ------
+        ValueError
+            When no plane of the layer is displayed.
+        """
+        index = displayed_plane(labels, dims).index
+        shape = spatial_shape(labels)
+        if axis not in index:
+            axis = max((a for a in index if shape[a] > 1), default=None)
+        return cls(axis, {a: i for a, i in index.items() if a != axis})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tidying:
+    """A clean-up of one label, read from the viewer.
+
+    Parameters
+    ----------
+    labels : Labels
+        The layer.
+    cleaning : LabelCleaning
+        What is done; knows no layer.
+    """
+
+    labels: Labels
+    cleaning: LabelCleaning
+
+    @classmethod
+    def ask(
+        cls,
+        labels: Labels,
+        label: int,
+        cleanup: CleanUp,
+        dims: Dims,
+        axis: int | None = None,
+    ) -> Tidying:
+        """Gather what is needed, on the main thread.
+
+        Raises
+        ------
+        ValueError
+            When nothing is to be done, or the layer cannot be written to.
+        """
+        if not cleanup:
+            raise ValueError("Nothing is to be cleaned up: tick what is to be done.")
+        if label == 0:
+            raise ValueError("The selected label is background: select an object.")
+        check_paintable(labels)
+        where = Slices.displayed(labels, dims, axis)
+        cleaning = LabelCleaning(label, cleanup, where.axis, where.fixed)
+        return cls(labels, cleaning)
+
+    def compute(self) -> Changes:
+        """Find what changes, on any thread; see `LabelCleaning.changes`."""
+        return self.cleaning.changes(self.labels.data)
+
+    def write(self, changes: Changes) -> int:
+        """Write the changes as one undo step; returns how many pixels changed.
+
+        Raises
+        ------
+        ValueError
+            When the labels were painted on meanwhile.
+        """
+        labels, label = self.labels, self.cleaning.label
+        check_paintable(labels)
+        there = labels.data[changes.indices]
+        if (there != label - changes.values.astype(there.dtype)).any():
+            raise ValueError("The labels changed meanwhile: clean up again.")
+        if len(changes.values):
+            earlier = earlier_entries(labels, [label])
+            write(labels, changes)
+            if earlier[label]:  # what was painted by hand alone has no record
+                region = region_of(changes, labels.data.shape)
+                entry = describe_cleaning(self.cleaning, earlier[label][-1], region)
+                note(labels, [entry], earlier)
+        return len(changes.values)
