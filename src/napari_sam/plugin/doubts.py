@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.components import Dims
+    from napari.layers import Image, Labels
 
     from napari_sam.volume import Status, VolumeResult
 
@@ -35,9 +35,9 @@ def next_doubtful(states: Mapping[int, Status], index: int) -> int | None:
     return next(iter([*later, *doubtful]), None)
 
 
-def go_to_slice(viewer: ViewerModel, image: Image, axis: int, index: int) -> None:
-    """Move the slider of an axis of the image to one of its slices."""
-    shift = viewer.dims.ndim - image.ndim
-    at = list(image.world_to_data(viewer.dims.point[shift:]))
+def go_to_slice(dims: Dims, layer: Image | Labels, axis: int, index: int) -> None:
+    """Move the slider of an axis of a layer to one of its slices."""
+    shift = dims.ndim - layer.ndim
+    at = list(layer.world_to_data(dims.point[shift:]))
     at[axis] = index
-    viewer.dims.set_point(axis + shift, image.data_to_world(at)[axis])
+    dims.set_point(axis + shift, layer.data_to_world(at)[axis])

@@ -11,6 +11,7 @@ from napari_sam.plugin.choices import Choices
 from napari_sam.plugin.corrections import Corrections
 from napari_sam.plugin.image_view import planes_ahead
 from napari_sam.plugin.layers import displayed_plane
+from napari_sam.plugin.measuring import Measuring
 from napari_sam.plugin.provenance import record_of
 from napari_sam.plugin.questions import Committed, UsedPrompts
 from napari_sam.plugin.tidying import Tidying
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
+    from napari_sam.measurements import ObjectMeasurement
     from napari_sam.planes import PlaneIndex
     from napari_sam.plugin.questions import Question
     from napari_sam.predictor import Prediction, Predictor
@@ -333,6 +335,23 @@ class SamSession(Choices):
         """
         tidying = self.ask_clean_label(label)
         return tidying.write(tidying.compute())
+
+    def ask_measure(self) -> Measuring:
+        """Gather what is needed to measure the objects of the labels layer.
+
+        Raises
+        ------
+        ValueError
+            When there is no labels layer, or no plane of it is displayed.
+        """
+        return Measuring.ask(self.target.require_layer(), self.viewer.dims)
+
+    def measure(self) -> list[ObjectMeasurement]:
+        """Size, slices and lowest score of every object of the labels layer.
+
+        In the layer's units. `napari_sam.measurements.write_csv` saves them.
+        """
+        return self.ask_measure().compute()
 
     def previous_object(self) -> None:
         """Bring back the prompts of the last committed object, to correct it.

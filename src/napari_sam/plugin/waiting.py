@@ -165,7 +165,7 @@ class Waiting:
         """Display a slice of the stack."""
         stack, image = self.stack, self.image
         if stack is not None and image is not None:
-            go_to_slice(self._viewer, image, stack.axis, index)
+            go_to_slice(self._viewer.dims, image, stack.axis, index)
 
     def next_doubtful(self) -> int:
         """Go to the next doubtful slice of the stack, which is returned.

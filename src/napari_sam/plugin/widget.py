@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
@@ -30,6 +31,7 @@ from napari_sam.plugin.panel import NEW_PROMPTS, OWN_FILE, START, Panel
 from napari_sam.plugin.preview import Preview
 from napari_sam.plugin.runner import Runner
 from napari_sam.plugin.session import SamSession
+from napari_sam.plugin.table import show_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,6 +115,7 @@ class SamWidget(Panel):
             (self.previous, self._go_back),
             (self.doubtful, session.waiting.next_doubtful),
             (self.clean_label, self._clean_label),
+            (self.measure, self._measure),
             (self.cancel, self._runner.cancel),
         ):
             button.changed.connect(_told(action))
@@ -220,6 +223,11 @@ class SamWidget(Panel):
     def _clean_label(self) -> None:
         tidying = self.session.ask_clean_label()
         self._runner.compute("Cleaning up", tidying.compute, tidying.write)
+
+    def _measure(self) -> None:
+        asked = self.session.ask_measure()
+        show = partial(show_table, asked, self._viewer.dims, _told, self.native)
+        self._runner.compute("Measuring", asked.compute, show)
 
     def _end(self) -> None:
         accept, self._accept_next = self._accept_next, False
