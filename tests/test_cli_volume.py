@@ -196,6 +196,27 @@ def test_a_part_that_was_clicked_on_remains(tmp_path: Path) -> None:
     assert labels_of(path)[6, 5, 6] == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "axis"), [(("--axis", "y"), 1), (("--axis", "-1"), 2), ((), 0)]
+)
+def test_the_axis_has_a_name_or_a_number(
+    stack: Path, words: tuple[str, ...], axis: int
+) -> None:
+    inside = np.argwhere(BALL)[len(np.argwhere(BALL)) // 2]
+    corner = np.delete(inside, axis)
+    row, col = corner.tolist()
+    box = f"{inside[axis]}:{row - 8},{col - 8},{row + 8},{col + 8}"
+    assert run("volume", stack, "--box", box, *words) == 0
+    found = labels_of(stack)
+    assert found[tuple(inside)] == 1
+
+
+@pytest.mark.parametrize("name", ["T", "3", "-4", "zy", ""])
+def test_an_axis_that_is_not_there(stack: Path, capsys: Any, name: str) -> None:
+    assert run("volume", stack, *BALL_ON_6, f"--axis={name}") == 1
+    assert f"has axes ZYX: there is no axis {name!r}" in capsys.readouterr().err
+
+
 # -- the table -----------------------------------------------------------------
 
 

@@ -96,6 +96,7 @@ def _volume(options: argparse.Namespace) -> None:
 
     image = _read(options)
     volume = image.volume()
+    options.axis = image.axis(options.axis)
     prompts = volume_prompts(options, volume.shape[:3])
     spacing = None if finish.spacing is None else finish.spacing.tolist()
     request = stack_request(

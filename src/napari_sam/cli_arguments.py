@@ -125,7 +125,10 @@ def _add_volume(verbs: Any) -> None:
         'or {"1": {"12": {"box": [..]}}}, that is object, slice, prompt; repeatable',
     )
     volume.add_argument(
-        "--axis", type=int, default=0, help="axis to walk along (default: 0)"
+        "--axis",
+        default="0",
+        help="axis to walk along, by number or by name, for instance 1 or T "
+        "(default: 0, the first that is left after --index)",
     )
     add_result_options(volume)
 

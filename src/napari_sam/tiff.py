@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
@@ -82,6 +83,24 @@ class TiffImage:
             if data.shape[at] == 1 and axes[at] not in "YX":
                 data, axes = np.take(data, 0, at), axes[:at] + axes[at + 1 :]
         return type(self)(data, axes, self.scale, self.unit)
+
+    def axis(self, name: str) -> int:
+        """Number of an axis, from its name (Z, T, ...) or from its number as text.
+
+        Raises
+        ------
+        ValueError
+            When there is no such axis.
+        """
+        axes = self.axes.removesuffix(_COLOUR)
+        if re.fullmatch(r"-?[0-9]+", name):
+            if -len(axes) <= int(name) < len(axes):
+                return int(name) % len(axes)
+        elif len(name) == 1 and name.upper() in axes:
+            return axes.index(name.upper())
+        raise ValueError(
+            f"The image has axes {axes}: there is no axis {name!r} to walk along."
+        )
 
     def plane(self) -> NDArray[Any]:
         """The pixels as one plane, (H, W) or (H, W, 3)."""

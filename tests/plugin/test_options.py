@@ -192,3 +192,25 @@ def test_sentences_and_names_do_not_move_the_canvas(widget: SamWidget) -> None:
     widget.session.viewer.layers["balls"].name = "a name " * 20
     widget.status.value = "a sentence that goes on " * 20
     assert widget.native.minimumSizeHint().width() == before
+
+
+def test_the_axis_is_asked_only_where_there_is_a_choice(
+    widget: SamWidget, stack: np.ndarray
+) -> None:
+    widget.native.show()
+    viewer, through = widget.session.viewer, widget.through.combo
+    assert not through.visible
+    data = np.stack([stack] * 3)
+    viewer.add_image(data, name="series", axis_labels=("time", "z", "y", "x"))
+    widget.image.select(viewer.layers["series"])
+    assert through.visible
+    box = through.native
+    shown = [box.itemText(number) for number in range(box.count())]
+    assert shown == ["time (3 slices)", "z (9 slices)"]
+    assert through.value == 1
+    assert widget.session.axis is None
+    through.value = 0
+    assert widget.session.axis == 0
+    viewer.dims.order = (1, 2, 0, 3)
+    assert [value for _, value in widget.through._choices()] == [1, 2]
+    assert widget.session.axis is None  # the other one is displayed now

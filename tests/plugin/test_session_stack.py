@@ -7,6 +7,7 @@ import pytest
 from napari.components import ViewerModel
 
 import napari_sam as ns
+from napari_sam.plugin.image_view import voxel_sizes
 from napari_sam.plugin.session import SamSession
 from tests.plugin.conftest import (
     FIRST,
@@ -151,6 +152,78 @@ def test_a_time_series_of_stacks(bright: BrightPredictor, stack: np.ndarray) -> 
     assert not written(session)[:2].any()
     assert written(session)[2].any(axis=(1, 2)).sum() > 3
     assert len(session.shapes_layer.data) == 1  # the other time point's prompt stays
+
+
+@pytest.fixture
+def series(bright: BrightPredictor, stack: np.ndarray) -> SamSession:
+    """(5, 9, 40, 50): the balls, which are there at three time points of five."""
+    viewer = ViewerModel()
+    data = np.stack([stack * 0, stack, stack, stack, stack * 0])
+    labels = ("t", "z", "y", "x")
+    viewer.add_image(
+        data,
+        name="series",
+        contrast_limits=(0, 255),
+        axis_labels=labels,
+        scale=(1, 2, 1, 1),
+    )
+    viewer.dims.set_current_step(0, 2)
+    viewer.dims.set_current_step(1, 4)
+    session = SamSession(viewer, bright)
+    session.new_prompt_layers()
+    draw(session, FIRST, 2, 4)
+    return session
+
+
+@pytest.mark.parametrize(("axis", "at"), [(0, {1: 4}), (1, {0: 2}), (None, {0: 2})])
+def test_through_time_or_through_space(
+    series: SamSession, bright: BrightPredictor, axis: int | None, at: dict[int, int]
+) -> None:
+    data = series.image_layer.data
+    assert series.walkable_axes == [0, 1]
+    series.axis = axis
+    volume = series.propagate()
+    walk = 1 if axis is None else axis
+    assert volume.stack.axis == walk
+    assert volume.stack.spacing == ((1, 1, 1, 1) if walk == 0 else (1, 2, 1, 1))
+    series.commit()
+    ((fixed, index),) = at.items()
+    prompt = {2 if walk == 0 else 4: ns.Prompt(box=FIRST)}
+    spacing = (1, 1, 1) if walk == 0 else (2, 1, 1)
+    script = ns.segment_volume(
+        np.take(data, index, fixed),
+        prompt,
+        model=bright,
+        contrast_limits=(0, 255),
+        spacing=spacing,
+    )
+    labels = written(series)
+    np.testing.assert_array_equal(np.take(labels, index, fixed), script.labels)
+    assert (labels > 0).sum() == (script.labels > 0).sum()  # nothing elsewhere
+    assert script.labels.any(axis=(1, 2)).sum() >= 3
+    row = series.measure()[0]
+    slices = np.unique(np.nonzero(labels)[walk])
+    assert (row.first_slice, row.last_slice) == (slices[0], slices[-1])
+
+
+def test_a_displayed_axis_cannot_be_walked_along(series: SamSession) -> None:
+    series.axis = 2
+    with pytest.raises(ValueError, match="along axis 2 in this view: choose axis 0 or"):
+        series.propagate()
+    series.image_layer = series.viewer.layers["series"]
+    assert series.axis is None  # another image, another choice
+
+
+def test_seconds_do_not_hide_the_size_of_voxels(
+    bright: BrightPredictor, stack: np.ndarray
+) -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(
+        np.stack([stack] * 2), scale=(7, 2, 500, 500), units=("s", "um", "nm", "nm")
+    )
+    in_space = voxel_sizes(image, (1, 2, 3))
+    assert in_space == pytest.approx((1, 2, 0.5, 0.5))  # micrometres along all three
+    assert voxel_sizes(image, (0, 2, 3)) is None
 
 
 def test_a_colour_stack(bright: BrightPredictor, stack: np.ndarray) -> None:

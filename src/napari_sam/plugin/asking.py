@@ -12,7 +12,7 @@ from napari_sam.plugin.grouping import (
     objects_in_stack,
     objects_on_plane,
 )
-from napari_sam.plugin.image_view import displayed_stack, voxel_sizes
+from napari_sam.plugin.image_view import displayed_stack
 from napari_sam.plugin.layer_prompts import collect_prompts
 from napari_sam.plugin.layers import Sliders, displayed_plane
 from napari_sam.plugin.questions import Question
@@ -67,6 +67,8 @@ class Asked:
         Objects that the answer replaces.
     cleanup : CleanUp
         What is done with the objects once they are found.
+    axis : int, optional
+        Of the image, to follow objects along; the last one with a slider when None.
     """
 
     image: Image
@@ -80,6 +82,7 @@ class Asked:
     picked: Picked | None = None
     revision: Revision | None = None
     cleanup: CleanUp = _NO_CLEANUP
+    axis: int | None = None
 
     @property
     def picked_here(self) -> Picked | None:
@@ -195,6 +198,7 @@ class Asker:
             self._corrections.picked,
             self._corrections.revision,
             choices.cleanup,
+            choices.axis,
         )
 
 
@@ -231,8 +235,8 @@ def stack_question(asked: Asked, options: PropagationOptions) -> Question | None
     ValueError
         When image or prompts cannot be used.
     """
-    sizes = voxel_sizes(asked.image)
-    stack = displayed_stack(asked.view, asked.image.name, asked.plane, spacing=sizes)
+    image = asked.image
+    stack = displayed_stack(asked.view, image.name, asked.plane, asked.axis, image)
     here = asked.prompts_at(stack.fixed)
     picked = asked.picked_here
     if not here and picked is None:

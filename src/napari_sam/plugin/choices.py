@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_sam.cleanup import CleanUp
-from napari_sam.plugin.image_view import ImageView
+from napari_sam.plugin.image_view import ImageView, walkable_axes
+from napari_sam.plugin.layers import displayed_plane
 from napari_sam.plugin.model_choice import ModelChoice
 from napari_sam.plugin.prompt_layers import (
     add_prompt_layers,
@@ -61,6 +62,9 @@ class Choices:
         Which of several candidates a prompt means; the best scored when None.
     cleanup : CleanUp
         What is done with objects once they are found; smoothing is in slices.
+    axis : int or None
+        Of the image, that objects are followed along, such as Z or T; the last one
+        with a slider when None.
     """
 
     changed = Signal()
@@ -77,6 +81,7 @@ class Choices:
         self.propagation = PropagationOptions()
         self.size: Size | None = None
         self.cleanup = CleanUp()
+        self.axis: int | None = None
 
     @property
     def model(self) -> Any:
@@ -103,6 +108,7 @@ class Choices:
     def image_layer(self, layer: Image | None) -> None:
         if layer is not self.view.chosen:
             self.view.channels = ()
+            self.axis = None
             self.image_chosen.emit()
         self.view.chosen = layer
         self.changed.emit()
@@ -147,6 +153,29 @@ class Choices:
     @channels.setter
     def channels(self, channels: Sequence[ChannelChoice]) -> None:
         self.view.channels = tuple(channels)
+
+    @property
+    def walkable_axes(self) -> list[int]:
+        """Axes of the image that objects can be followed along in this view."""
+        image = self.image_layer
+        if image is None:
+            return []
+        try:
+            plane = displayed_plane(image, self.viewer.dims)
+        except ValueError:  # a 3D view, or a slider outside the image
+            return []
+        return walkable_axes(self.view.of(image), plane)
+
+    def axis_of(self, layer: Labels) -> int | None:
+        """The chosen axis, as another layer counts it; axes are aligned on the right.
+
+        None where nothing is chosen or the layer does not have it.
+        """
+        image = self.image_layer
+        if image is None or self.axis is None:
+            return None
+        axis = self.axis + layer.ndim - image.ndim
+        return axis if axis >= 0 else None
 
     @property
     def prompt_layers(self) -> list[Points | Shapes]:

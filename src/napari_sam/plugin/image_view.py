@@ -181,12 +181,13 @@ def _lies_on(layer: Image, image: Image, viewer: ViewerModel) -> bool:
 
 
 def planes_ahead(
-    view: View, name: str, plane: DisplayedPlane, step: int
+    view: View, name: str, plane: DisplayedPlane, step: int, axis: int | None = None
 ) -> list[PlaneIndex]:
     """The displayed plane and the one a step further along its stack, if there is."""
     planes = [plane.at()]
-    if walkable_axes(view, plane):
-        stack = displayed_stack(view, name, plane)
+    walkable = walkable_axes(view, plane)
+    if walkable:
+        stack = displayed_stack(view, name, plane, axis if axis in walkable else None)
         following = plane.index[stack.axis] + step
         if 0 <= following < len(stack):
             planes.append(stack.at(following))
@@ -206,7 +207,7 @@ def displayed_stack(
     name: str,
     plane: DisplayedPlane,
     axis: int | None = None,
-    spacing: tuple[float, ...] | None = None,
+    image: Image | None = None,
 ) -> Stack:
     """The stack of planes parallel to the displayed one.
 
@@ -220,28 +221,45 @@ def displayed_stack(
         Fixes the axes that are neither displayed nor walked along.
     axis : int, optional
         The axis to walk along; the last one with a slider when None.
-    spacing : tuple of float, optional
-        See `Stack`; a walk through time knows none.
+    image : Image, optional
+        Knows the sizes of voxels; a walk through time has none.
 
     Raises
     ------
     ValueError
-        When the image is a single plane.
+        When the image is a single plane, or the axis cannot be walked along.
     """
     walkable = walkable_axes(view, plane)
-    if axis is None and not walkable:
+    if not walkable:
         raise ValueError(f"The image {name!r} is a single plane: use 'Segment slice'.")
     walk = max(walkable) if axis is None else axis
+    if walk not in walkable:
+        choices = " or ".join(map(str, walkable))
+        raise ValueError(
+            f"Objects of {name!r} cannot be followed along axis {walk} in this view: "
+            f"choose axis {choices}."
+        )
     fixed = {a: i for a, i in plane.index.items() if a != walk}
+    spacing = None if image is None else voxel_sizes(image, (walk, *plane.axes))
     return Stack(view.reader, walk, fixed=fixed, spacing=spacing)
 
 
-def voxel_sizes(image: Image) -> tuple[float, ...] | None:
-    """Sizes of a voxel along the axes of an image; None when they have no common unit.
+def voxel_sizes(image: Image, axes: Sequence[int]) -> tuple[float, ...] | None:
+    """Sizes of a voxel along the axes of an image; None without a common unit.
 
-    Seconds cannot be compared with micrometres.
+    Parameters
+    ----------
+    image : Image
+        Its scale and units.
+    axes : sequence of int
+        Those that count; seconds cannot be compared with micrometres. The others
+        get 1.
     """
-    if len({unit.dimensionality for unit in image.units}) > 1:
+    units = [image.units[axis] for axis in axes]
+    if len({unit.dimensionality for unit in units}) > 1:
         return None
-    sizes = tuple(abs(float(size)) for size in image.scale)
-    return sizes if all(sizes) else None
+    sizes = [1.0] * image.ndim
+    for axis, unit in zip(axes, units, strict=True):
+        own = abs(float(image.scale[axis]))
+        sizes[axis] = own if unit == units[0] else (own * unit).to(units[0]).magnitude
+    return tuple(sizes) if all(sizes) else None

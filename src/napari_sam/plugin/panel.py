@@ -22,6 +22,7 @@ from napari_sam.plugin.controls import LayerChoice, button_row
 from napari_sam.plugin.keys import ACCEPT, DISCARD, DOUBT, NEXT, POLARITY, PREVIOUS
 from napari_sam.plugin.options import Options
 from napari_sam.plugin.strip import SliceStrip
+from napari_sam.plugin.through import Through
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +58,7 @@ class Panel(Container[Any]):
     ) -> None:
         super().__init__(labels=True)
         self._make_choices(viewer, session)
+        self.through = Through(session)
         self.afterwards_too = CheckBox(text="Clean up and measure")
         self.afterwards = Afterwards(session)
         self.afterwards.visible = False
@@ -99,6 +101,7 @@ class Panel(Container[Any]):
                 self.afterwards,
                 self.more,
                 self.more_options,
+                self.through.combo,
                 button_row(self.segment_slice, self.segment_stack),
                 button_row(self.accept, self.discard),
                 button_row(self.next_candidate, self.previous),

@@ -138,7 +138,7 @@ class SamSession(Choices):
         image = self.require_image()
         plane = displayed_plane(image, self.viewer.dims)
         view = self.view.of(image)
-        return view, planes_ahead(view, image.name, plane, step)
+        return view, planes_ahead(view, image.name, plane, step, self.axis)
 
     # -- answers ---------------------------------------------------------------
 
@@ -217,7 +217,7 @@ class SamSession(Choices):
                 self.adopt(question, request.finish(predictor, volume))
 
     def propagate(self) -> VolumeResult:
-        """Follow the objects through the axis of the slider, from all prompts."""
+        """Follow the objects along `axis`, from all prompts."""
         for _ in self.iter_propagate():
             pass
         assert self.result is not None
@@ -323,7 +323,8 @@ class SamSession(Choices):
         """
         labels = self.target.require_layer()
         label = int(labels.selected_label) if label is None else label
-        return Tidying.ask(labels, label, self.cleanup, self.viewer.dims)
+        axis = self.axis_of(labels)
+        return Tidying.ask(labels, label, self.cleanup, self.viewer.dims, axis)
 
     def clean_label(self, label: int | None = None) -> int:
         """Clean up an object of the labels layer in one undo step, see `cleanup`.
@@ -344,7 +345,8 @@ class SamSession(Choices):
         ValueError
             When there is no labels layer, or no plane of it is displayed.
         """
-        return Measuring.ask(self.target.require_layer(), self.viewer.dims)
+        labels = self.target.require_layer()
+        return Measuring.ask(labels, self.viewer.dims, self.axis_of(labels))
 
     def measure(self) -> list[ObjectMeasurement]:
         """Size, slices and lowest score of every object of the labels layer.

@@ -129,6 +129,7 @@ class SamWidget(Panel):
         dims = self._viewer.dims.events
         for event in (dims.current_step, dims.order, dims.ndisplay):
             event.connect(self._show_preview)
+        dims.order.connect(self._refresh)
         self._viewer.layers.events.inserted.connect(self._layer_added)
         self._viewer.layers.events.removed.connect(self._layer_removed)
         self._viewer.layers.selection.events.active.connect(self._refresh)
@@ -271,6 +272,7 @@ class SamWidget(Panel):
         started = session.points_layer is not None or session.shapes_layer is not None
         self.new_prompts.text = NEW_PROMPTS if started else START
         self.more_options.refresh()
+        self.through.refresh()
         if not self._runner.busy:
             self.progress.visible = False
             self.status.value = self._hint or state_sentence(session)
