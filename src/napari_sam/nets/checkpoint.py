@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 import struct
@@ -16,6 +15,12 @@ import torch
 from torch import Tensor
 
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
+from napari_sam.nets.hugging_face import (
+    is_hugging_face,
+    official_keys,
+    read_folder_config,
+    weight_files,
+)
 from napari_sam.nets.sam import SamModel
 from napari_sam.nets.sizes import infer_config
 from napari_sam.nets.tiny_vit import TinyViT
@@ -43,40 +48,13 @@ _DAMAGE = (
     zipfile.BadZipFile,
 )
 
-_POSITIONS = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
-_HUGGING_FACE_MLP = re.compile(
-    r"(mask_decoder\.(?:output_hypernetworks_mlps\.\d+|iou_prediction_head))"
-    r"\.(proj_in|proj_out|layers\.\d+)\.(weight|bias)$"
-)
-_HUGGING_FACE_KEYS = (
-    (r"^shared_image_embedding\.positional_embedding", _POSITIONS),
-    (r"^prompt_encoder\.shared_embedding\.positional_embedding", _POSITIONS),
-    (r"^prompt_encoder\.point_embed\.", "prompt_encoder.point_embeddings."),
-    (r"^prompt_encoder\.mask_embed\.conv1\.", "prompt_encoder.mask_downscaling.0."),
-    (r"\.mask_embed\.layer_norm1\.", ".mask_downscaling.1."),
-    (r"\.mask_embed\.conv2\.", ".mask_downscaling.3."),
-    (r"\.mask_embed\.layer_norm2\.", ".mask_downscaling.4."),
-    (r"\.mask_embed\.conv3\.", ".mask_downscaling.6."),
-    (r"^vision_encoder\.", "image_encoder."),
-    (r"^image_encoder\.layers\.", "image_encoder.blocks."),
-    (r"\.patch_embed\.projection\.", ".patch_embed.proj."),
-    (r"\.neck\.conv1\.", ".neck.0."),
-    (r"\.neck\.layer_norm1\.", ".neck.1."),
-    (r"\.neck\.conv2\.", ".neck.2."),
-    (r"\.neck\.layer_norm2\.", ".neck.3."),
-    (r"\.layer_norm_final_attn\.", ".norm_final_attn."),
-    (r"\.layer_norm(\d)\.", r".norm\1."),
-    (r"^mask_decoder\.upscale_conv1\.", "mask_decoder.output_upscaling.0."),
-    (r"^mask_decoder\.upscale_layer_norm\.", "mask_decoder.output_upscaling.1."),
-    (r"^mask_decoder\.upscale_conv2\.", "mask_decoder.output_upscaling.3."),
-)
-
 
 def load_model_file(
     path: str | Path,
     config: SamConfig | None = None,
     *,
     official_layer_norm: bool = False,
+    dtype: torch.dtype | None = torch.float32,
 ) -> SamModel:
     """Load a checkpoint file, or a folder in Hugging Face layout, for inference.
 
@@ -86,9 +64,12 @@ def load_model_file(
         A ``.pth``, ``.pt`` or ``.safetensors`` file with official key names, or
         a folder with ``config.json`` and ``model.safetensors``.
     config : SamConfig, optional
-        Tells what shapes cannot: the number of heads of the mask decoder.
+        For files: tells what shapes cannot, the number of heads of the mask
+        decoder. A folder has its own.
     official_layer_norm : bool
         Use the official epsilon in the decoder for folders too.
+    dtype : torch.dtype, optional
+        Of the weights; as they are stored when None.
 
     Raises
     ------
@@ -98,44 +79,32 @@ def load_model_file(
         When it is not a SAM checkpoint; the sentence names what is missing.
     """
     path = Path(path)
-    folder = path.is_dir()
-    if folder:
-        config = read_folder_config(path)
-        path = path / "model.safetensors"
-    state = to_official_keys(read_state_dict(path))
-    decoder = config.mask_decoder_config if config else SamMaskDecoderConfig()
-    if official_layer_norm or not folder:
-        decoder = replace(decoder, layer_norm_eps=OFFICIAL_LAYER_NORM_EPS)
-    sizes = infer_config(state, decoder, source=str(path))
+    if path.is_dir():
+        sizes = read_folder_config(path)
+        state: dict[str, Tensor] = {}
+        for file in weight_files(path):
+            state |= read_state_dict(file, dtype)
+        state = to_official_keys(state)
+        if official_layer_norm:
+            sizes.mask_decoder_config = _official(sizes.mask_decoder_config)
+    else:
+        state = to_official_keys(read_state_dict(path, dtype))
+        decoder = config.mask_decoder_config if config else SamMaskDecoderConfig()
+        sizes = infer_config(state, _official(decoder), source=str(path))
     return build_model(sizes, state, source=str(path))
 
 
-def read_folder_config(folder: Path) -> SamConfig:
-    """Read the ``config.json`` of a folder in Hugging Face layout."""
-    file = folder / "config.json"
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"The folder {folder} has no config.json: give a folder in Hugging Face "
-            "layout (config.json and model.safetensors) or a checkpoint file."
-        )
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{file} is not valid JSON ({error}): get it again."
-        ) from error
-    kind = values.get("model_type") if isinstance(values, dict) else None
-    if kind != "sam":
-        raise ValueError(
-            f"{file} describes a {kind!r} model: only 'sam' models can be used."
-        )
-    return SamConfig.from_dict(values)
+def _official(decoder: SamMaskDecoderConfig) -> SamMaskDecoderConfig:
+    return replace(decoder, layer_norm_eps=OFFICIAL_LAYER_NORM_EPS)
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
+def read_state_dict(
+    path: Path, dtype: torch.dtype | None = torch.float32
+) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint without running any code in it.
 
-    Returns float32 tensors; wrappers and prefixes of training code are removed.
+    Floating point tensors become `dtype`, or stay as they are when it is None;
+    wrappers and prefixes of training code are removed.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint file at {path}.")
@@ -159,7 +128,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     ):
         raise ValueError(f"{path} is not a state dict: give a file of SAM weights.")
     tensors = {_strip_prefixes(key): value for key, value in state.items()}
-    return {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    if dtype is None:
+        return tensors
+    return {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
 
 
 def _read_tensors(path: Path) -> Any:
@@ -186,31 +157,8 @@ def _strip_prefixes(key: str) -> str:
 
 def to_official_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename Hugging Face's keys to the official ones and drop unused entries."""
-    hugging_face = any(key.startswith("vision_encoder.") for key in state)
-    renamed = {}
-    for key, value in state.items():
-        name = _rename_hugging_face(key, state) if hugging_face else key
-        if not _UNUSED.search(name):
-            renamed[name] = value
-    return renamed
-
-
-def _rename_hugging_face(key: str, state: Mapping[str, Tensor]) -> str:
-    mlp = _HUGGING_FACE_MLP.match(key)
-    if mlp is not None:
-        # There the first and last layer have names of their own.
-        head, layer, kind = mlp.groups()
-        middle = sum(k.startswith(f"{head}.layers.") for k in state) // 2
-        if layer == "proj_in":
-            index = 0
-        elif layer == "proj_out":
-            index = middle + 1
-        else:
-            index = int(layer.removeprefix("layers.")) + 1
-        return f"{head}.layers.{index}.{kind}"
-    for pattern, replacement in _HUGGING_FACE_KEYS:
-        key = re.sub(pattern, replacement, key)
-    return key
+    renamed = official_keys(state) if is_hugging_face(state) else state
+    return {k: v for k, v in renamed.items() if not _UNUSED.search(k)}
 
 
 def build_model(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(slots=True)
@@ -140,7 +143,19 @@ class SamMaskDecoderConfig:
 
 @dataclass(slots=True)
 class SamConfig:
-    """Sizes of a whole SAM model: image encoder, prompt encoder, mask decoder."""
+    """Sizes of a whole SAM model: image encoder, prompt encoder, mask decoder.
+
+    Parameters
+    ----------
+    vision_config : SamVisionConfig, TinyViTConfig or dict, optional
+        Of the image encoder; SAM ViT-B when None, like the others.
+    prompt_encoder_config : SamPromptEncoderConfig or dict, optional
+        Of the prompt encoder.
+    mask_decoder_config : SamMaskDecoderConfig or dict, optional
+        Of the mask decoder.
+    initializer_range : float
+        Kept for files of transformers; nothing is initialised by it here.
+    """
 
     vision_config: SamVisionConfig | TinyViTConfig = field(
         default_factory=SamVisionConfig
@@ -151,23 +166,51 @@ class SamConfig:
     mask_decoder_config: SamMaskDecoderConfig = field(
         default_factory=SamMaskDecoderConfig
     )
+    initializer_range: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.vision_config, TinyViTConfig):
+            self.vision_config = _pick(SamVisionConfig, self.vision_config)
+        self.prompt_encoder_config = _pick(
+            SamPromptEncoderConfig, self.prompt_encoder_config
+        )
+        self.mask_decoder_config = _pick(SamMaskDecoderConfig, self.mask_decoder_config)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers, as in a ``config.json``."""
-        return asdict(self)
+        return {"model_type": "sam", **asdict(self)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Read a ``config.json`` in Hugging Face layout; other keys are ignored."""
-        return cls(
-            vision_config=_pick(SamVisionConfig, values.get("vision_config")),
-            prompt_encoder_config=_pick(
-                SamPromptEncoderConfig, values.get("prompt_encoder_config")
-            ),
-            mask_decoder_config=_pick(
-                SamMaskDecoderConfig, values.get("mask_decoder_config")
-            ),
-        )
+        known = {f.name for f in fields(cls)}
+        return cls(**{k: v for k, v in values.items() if k in known})
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, **hub: Any) -> Self:
+        """Read the ``config.json`` of a folder or of a model of the hub.
+
+        Parameters
+        ----------
+        path : str or Path
+            A folder, or a name of the Hugging Face hub.
+        **hub
+            See `napari_sam.hub.find_model`.
+        """
+        from napari_sam.hub import find_model
+        from napari_sam.nets.hugging_face import read_folder_config
+
+        config = read_folder_config(find_model(path, **hub))
+        assert isinstance(config, cls)
+        return config
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``config.json`` into a folder."""
+        from pathlib import Path
+
+        from napari_sam.nets.hugging_face import write_config
+
+        write_config(self, Path(folder))
 
 
 _Config = TypeVar(
@@ -175,6 +218,10 @@ _Config = TypeVar(
 )
 
 
-def _pick(kind: type[_Config], values: dict[str, Any] | None) -> _Config:
+def _pick(kind: type[_Config], values: _Config | dict[str, Any] | None) -> _Config:
+    """Make a config of a dictionary; keys that transformers adds are ignored."""
+    if isinstance(values, kind):
+        return values
+    given: Any = values or {}
     known = {f.name for f in fields(kind)}
-    return kind(**{k: v for k, v in (values or {}).items() if k in known})
+    return kind(**{k: v for k, v in given.items() if k in known})

@@ -55,6 +55,8 @@ class MaskDecoder(nn.Module):
         tokens: Tensor,
         dense: Tensor,
         multimask_output: bool,
+        attention_similarity: Tensor | None = None,
+        target_embedding: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decode prompts into masks.
 
@@ -70,6 +72,8 @@ class MaskDecoder(nn.Module):
             (B or 1, C, S or 1, S or 1) from `PromptEncoder.dense`.
         multimask_output : bool
             Three alternatives instead of one mask.
+        attention_similarity, target_embedding : Tensor, optional
+            See `napari_sam.nets.transformer.TwoWayTransformer`.
 
         Returns
         -------
@@ -88,6 +92,8 @@ class MaskDecoder(nn.Module):
             queries,
             image.flatten(2).transpose(1, 2),
             image_positions.flatten(2).transpose(1, 2),
+            attention_similarity,
+            target_embedding,
         )
         upscaled = self.output_upscaling(
             image_tokens.transpose(1, 2).reshape(image.shape)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from napari_sam.nets.config import SamPromptEncoderConfig
 
 NOT_A_POINT = -1
+# What transformers pads lists of points with; such tokens are zeros there.
+PADDING = -10
 
 
 class PromptEncoder(nn.Module):
@@ -62,7 +64,7 @@ class PromptEncoder(nn.Module):
         points : Tensor, optional
             (B, N, 2) as (x, y) pixels of the model input, centres at integers.
         labels : Tensor, optional
-            (B, N), 1 positive, 0 negative, -1 not a point.
+            (B, N), 1 positive, 0 negative, -1 not a point, -10 padding.
         boxes : Tensor, optional
             (B, 4) as (x_min, y_min, x_max, y_max).
 
@@ -103,7 +105,7 @@ class PromptEncoder(nn.Module):
         """
         if masks is None:
             return self.no_mask_embed.weight[:, :, None, None]
-        return self.mask_downscaling(masks)
+        return self.mask_downscaling(masks.to(self.no_mask_embed.weight.dtype))
 
     def image_positions(self) -> Tensor:
         """Positional encoding of the embedding grid, (1, C, S, S)."""
@@ -111,7 +113,7 @@ class PromptEncoder(nn.Module):
         weight = self.pe_layer.positional_encoding_gaussian_matrix
         centres = (torch.arange(size, device=weight.device) + 0.5) / size
         y, x = torch.meshgrid(centres, centres, indexing="ij")
-        encoded = self.pe_layer(torch.stack([x, y], -1).to(weight.dtype))
+        encoded = self.pe_layer(torch.stack([x, y], -1))
         return encoded.permute(2, 0, 1)[None]
 
     @property
@@ -129,6 +131,7 @@ class PromptEncoder(nn.Module):
         tokens = torch.where(
             kinds == NOT_A_POINT, self.not_a_point_embed.weight, tokens
         )
+        tokens = torch.where(kinds == PADDING, torch.zeros_like(tokens), tokens)
         for kind in (0, 1):
             tokens = torch.where(kinds == kind, tokens + self._kind(kind), tokens)
         return tokens
@@ -153,5 +156,7 @@ class RandomPositions(nn.Module):
     def forward(self, xy: Tensor) -> Tensor:
         """Encode (..., 2) coordinates in [0, 1] to (..., 2 * frequencies)."""
         frequencies = self.positional_encoding_gaussian_matrix
-        phase = 2 * math.pi * ((2 * xy - 1) @ frequencies)
-        return torch.cat([phase.sin(), phase.cos()], -1)
+        # Half precision would move points by whole pixels: it comes last.
+        exact = frequencies.to(torch.promote_types(frequencies.dtype, torch.float32))
+        phase = 2 * math.pi * ((2 * xy.to(exact.dtype) - 1) @ exact)
+        return torch.cat([phase.sin(), phase.cos()], -1).to(frequencies.dtype)

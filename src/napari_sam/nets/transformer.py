@@ -29,7 +29,12 @@ class TwoWayTransformer(nn.Module):
         self.norm_final_attn = nn.LayerNorm(config.hidden_size, 1e-5)
 
     def forward(
-        self, tokens: Tensor, image: Tensor, positions: Tensor
+        self,
+        tokens: Tensor,
+        image: Tensor,
+        positions: Tensor,
+        attention_similarity: Tensor | None = None,
+        target_embedding: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Transform tokens and image.
 
@@ -41,15 +46,29 @@ class TwoWayTransformer(nn.Module):
             (B, N, C) image tokens.
         positions : Tensor
             (1, N, C) positional encoding of the image tokens.
+        attention_similarity : Tensor, optional
+            Added to the scores of the blocks' token-to-image attention, broadcast to
+            (B, heads, T, N) (Zhang et al. 2023, "Personalize Segment Anything Model
+            with One Shot", target-guided attention).
+        target_embedding : Tensor, optional
+            Added to the tokens before each block, broadcast to (B, T, C) (same paper,
+            target-semantic prompting).
 
         Returns
         -------
         tokens, image : Tensor
             Of the same shapes.
         """
+        if target_embedding is not None:
+            # As published: the first time, the tokens' own encoding changes too.
+            tokens = tokens + target_embedding
         queries = tokens
-        for layer in self.layers:
-            queries, image = layer(queries, image, tokens, positions)
+        for i, layer in enumerate(self.layers):
+            if target_embedding is not None and i > 0:
+                queries = queries + target_embedding
+            queries, image = layer(
+                queries, image, tokens, positions, attention_similarity
+            )
         attended = self.final_attn_token_to_image(
             queries + tokens, image + positions, image
         )
@@ -74,12 +93,17 @@ class TwoWayBlock(nn.Module):
         self.cross_attn_image_to_token = Attention(config, rate)
 
     def forward(
-        self, queries: Tensor, image: Tensor, tokens: Tensor, positions: Tensor
+        self,
+        queries: Tensor,
+        image: Tensor,
+        tokens: Tensor,
+        positions: Tensor,
+        attention_similarity: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """One block; `tokens` serve the queries as their positional encoding."""
         queries = self.update_self(queries, tokens)
         attended = self.cross_attn_token_to_image(
-            queries + tokens, image + positions, image
+            queries + tokens, image + positions, image, attention_similarity
         )
         queries = self.update_mlp(queries, attended)
         attended = self.cross_attn_image_to_token(
@@ -125,12 +149,15 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(width, inner)
         self.out_proj = nn.Linear(inner, width)
 
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attend (B, T, C) queries to (B, N, C) keys and values."""
+    def forward(
+        self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None
+    ) -> Tensor:
+        """Attend (B, T, C) queries to (B, N, C); `bias` is added to the scores."""
         out = F.scaled_dot_product_attention(
             self._heads(self.q_proj(q)),
             self._heads(self.k_proj(k)),
             self._heads(self.v_proj(v)),
+            attn_mask=bias,
         )
         return self.out_proj(out.transpose(1, 2).flatten(2))
 

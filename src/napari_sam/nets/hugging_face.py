@@ -1,0 +1,235 @@
+"""Folders in the layout of Hugging Face's transformers: key names, reading, writing.
+
+A folder holds ``config.json`` and ``model.safetensors``; its key names differ from
+the official ones that the modules of this package carry.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from napari_sam.atomic import written_whole
+from napari_sam.nets.config import SamConfig, SamVisionConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from napari_sam.nets.sam import SamModel
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+_INDEX_FILE = "model.safetensors.index.json"
+_OLD_WEIGHTS_FILE = "pytorch_model.bin"
+
+_POSITIONS = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
+# Beginnings of names, official and Hugging Face's; the first that fits is taken.
+_BEGINNINGS = (
+    ("image_encoder.blocks.", "vision_encoder.layers."),
+    ("image_encoder.patch_embed.proj.", "vision_encoder.patch_embed.projection."),
+    ("image_encoder.neck.0.", "vision_encoder.neck.conv1."),
+    ("image_encoder.neck.1.", "vision_encoder.neck.layer_norm1."),
+    ("image_encoder.neck.2.", "vision_encoder.neck.conv2."),
+    ("image_encoder.neck.3.", "vision_encoder.neck.layer_norm2."),
+    ("image_encoder.", "vision_encoder."),
+    (_POSITIONS, "shared_image_embedding.positional_embedding"),
+    (_POSITIONS, "prompt_encoder.shared_embedding.positional_embedding"),
+    ("prompt_encoder.point_embeddings.", "prompt_encoder.point_embed."),
+    ("prompt_encoder.mask_downscaling.0.", "prompt_encoder.mask_embed.conv1."),
+    ("prompt_encoder.mask_downscaling.1.", "prompt_encoder.mask_embed.layer_norm1."),
+    ("prompt_encoder.mask_downscaling.3.", "prompt_encoder.mask_embed.conv2."),
+    ("prompt_encoder.mask_downscaling.4.", "prompt_encoder.mask_embed.layer_norm2."),
+    ("prompt_encoder.mask_downscaling.6.", "prompt_encoder.mask_embed.conv3."),
+    ("mask_decoder.output_upscaling.0.", "mask_decoder.upscale_conv1."),
+    ("mask_decoder.output_upscaling.1.", "mask_decoder.upscale_layer_norm."),
+    ("mask_decoder.output_upscaling.3.", "mask_decoder.upscale_conv2."),
+)
+_INNER = (
+    *((f".norm{i}.", f".layer_norm{i}.") for i in range(1, 5)),
+    (".norm_final_attn.", ".layer_norm_final_attn."),
+)
+# The heads of the decoder: there the first and last layer have names of their own.
+_HEAD = re.compile(
+    r"(mask_decoder\.(?:output_hypernetworks_mlps\.\d+|iou_prediction_head))\."
+    r"(proj_in|proj_out|layers\.\d+)\.(weight|bias)$"
+)
+
+
+def is_hugging_face(keys: Mapping[str, Any]) -> bool:
+    """Tell whether a state dict has Hugging Face's names."""
+    return any(key.startswith("vision_encoder.") for key in keys)
+
+
+def official_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename Hugging Face's keys to the official ones."""
+    pairs = [(theirs, ours) for ours, theirs in _BEGINNINGS]
+    inner = [(theirs, ours) for ours, theirs in _INNER]
+    renamed = {}
+    for key, value in state.items():
+        head = _HEAD.match(key)
+        if head is None:
+            renamed[_rename(key, pairs, inner)] = value
+            continue
+        part, layer, kind = head.groups()
+        between = _count_layers(state, part)
+        index = {"proj_in": 0, "proj_out": between + 1}.get(layer)
+        if index is None:
+            index = 1 + int(layer.removeprefix("layers."))
+        renamed[f"{part}.layers.{index}.{kind}"] = value
+    return renamed
+
+
+def hugging_face_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename official keys to Hugging Face's, as ``save_pretrained`` there does."""
+    renamed = {}
+    for key, value in state.items():
+        head = _HEAD.match(key)
+        if head is None:
+            renamed[_rename(key, _BEGINNINGS, _INNER)] = value
+            continue
+        part, layer, kind = head.groups()
+        index, last = int(layer.removeprefix("layers.")), _count_layers(state, part) - 1
+        name = {0: "proj_in", last: "proj_out"}.get(index, f"layers.{index - 1}")
+        renamed[f"{part}.{name}.{kind}"] = value
+    return renamed
+
+
+def _rename(key: str, beginnings: Any, inner: Any) -> str:
+    for old, new in beginnings:
+        if key.startswith(old):
+            key = new + key.removeprefix(old)
+            break
+    for old, new in inner:
+        key = key.replace(old, new)
+    return key
+
+
+def _count_layers(state: Mapping[str, Any], head: str) -> int:
+    return sum(
+        key.startswith(f"{head}.layers.") and key.endswith(".weight") for key in state
+    )
+
+
+def read_folder_config(folder: Path) -> SamConfig:
+    """Read the ``config.json`` of a folder.
+
+    Raises
+    ------
+    OSError
+        When there is none.
+    ValueError
+        When it is damaged or describes another kind of model.
+    """
+    file = folder / CONFIG_FILE
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"The folder {folder} has no config.json: give a folder in Hugging Face "
+            "layout (config.json and model.safetensors) or a checkpoint file."
+        )
+    values = read_json(file)
+    kind = values.get("model_type") if isinstance(values, dict) else None
+    if kind != "sam":
+        raise ValueError(
+            f"{file} describes a {kind!r} model: only 'sam' models can be used."
+        )
+    try:
+        return SamConfig.from_dict(values)
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"{file} has values of the wrong kind ({error}).") from error
+
+
+def read_json(file: Path) -> Any:
+    """Read a JSON file, or say that it is none."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{file} is not valid JSON ({error}): get it again."
+        ) from error
+
+
+def write_json(file: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON file as transformers does, whole or not at all."""
+    with written_whole(file) as part:
+        part.write_text(
+            json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+        )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Name the files that hold a folder's weights: one, or the shards of large models.
+
+    Raises
+    ------
+    OSError
+        When there are none.
+    ValueError
+        When the list of shards is damaged or leads out of the folder.
+    """
+    for name in (WEIGHTS_FILE, _INDEX_FILE, _OLD_WEIGHTS_FILE):
+        file = folder / name
+        if not file.is_file():
+            continue
+        if name != _INDEX_FILE:
+            return [file]
+        index = read_json(file)
+        shards = index.get("weight_map") if isinstance(index, dict) else None
+        if not isinstance(shards, dict):
+            raise ValueError(f"{file} lists no weights: get the folder again.")
+        names = sorted({str(shard) for shard in shards.values()})
+        # A list from the net must not name files elsewhere.
+        if any(shard != folder.joinpath(shard).name for shard in names):
+            raise ValueError(f"{file} names files outside of the folder: not loaded.")
+        return [folder / shard for shard in names]
+    raise FileNotFoundError(
+        f"The folder {folder} has no {WEIGHTS_FILE}: get the folder again."
+    )
+
+
+def write_folder(model: SamModel, folder: Path) -> None:
+    """Write ``config.json`` and ``model.safetensors`` as transformers reads them.
+
+    Raises
+    ------
+    ValueError
+        When the model is none that transformers knows.
+    OSError
+        When the folder cannot be written to.
+    """
+    from safetensors.torch import save_file
+
+    write_config(model.config, folder, dtype=str(model.dtype).removeprefix("torch."))
+    state = hugging_face_keys(model.state_dict())
+    with written_whole(folder / WEIGHTS_FILE, ".safetensors") as part:
+        # transformers refuses files that do not name their format.
+        save_file(
+            {key: value.contiguous() for key, value in state.items()},
+            part,
+            metadata={"format": "pt"},
+        )
+
+
+def write_config(config: SamConfig, folder: Path, *, dtype: str = "float32") -> None:
+    """Write the ``config.json`` of a ViT model, with all that transformers needs.
+
+    Raises
+    ------
+    ValueError
+        When the image encoder is none that transformers knows.
+    """
+    if not isinstance(config.vision_config, SamVisionConfig):
+        raise ValueError(
+            "Hugging Face's SAM has no TinyViT image encoder: keep the checkpoint "
+            "file, or export the model to ONNX."
+        )
+    values = config.to_dict()
+    values |= {"architectures": ["SamModel"], "dtype": dtype}
+    # Half the width in every SAM there is; transformers needs it said.
+    width = config.prompt_encoder_config.hidden_size
+    values["vision_config"]["num_pos_feats"] = width // 2
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / CONFIG_FILE, values)
