@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from napari_sam.api import segment, segment_volume
     from napari_sam.cache import EmbeddingCache
+    from napari_sam.image_processor import SamImageProcessor
     from napari_sam.intensity import IntensityMapping
     from napari_sam.loading import load_model
     from napari_sam.models import ModelSpec, list_models
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     )
     from napari_sam.nets.sam import SamModel
     from napari_sam.predictor import Embedding, Prediction, Predictor
+    from napari_sam.processing import SamProcessor
     from napari_sam.prompts import Prompt
     from napari_sam.record import read_record, write_record
     from napari_sam.replaying import replay as replay
@@ -38,8 +40,10 @@ _HOMES = {
     "Prompt": "prompts",
     "PropagationOptions": "volume",
     "SamConfig": "nets.config",
+    "SamImageProcessor": "image_processor",
     "SamMaskDecoderConfig": "nets.config",
     "SamModel": "nets.sam",
+    "SamProcessor": "processing",
     "SamPromptEncoderConfig": "nets.config",
     "SamVisionConfig": "nets.config",
     "VolumeResult": "volume",
@@ -63,8 +67,10 @@ __all__ = [
     "Prompt",
     "PropagationOptions",
     "SamConfig",
+    "SamImageProcessor",
     "SamMaskDecoderConfig",
     "SamModel",
+    "SamProcessor",
     "SamPromptEncoderConfig",
     "SamVisionConfig",
     "VolumeResult",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import torch
 
-from napari_sam.models import MODELS, Family, get_model_spec
+from napari_sam.finding import find_model, find_spec, is_hub_name
+from napari_sam.models import MODELS, Family
 from napari_sam.nets.checkpoint import load_model_file
+from napari_sam.nets.hugging_face import weight_files
 from napari_sam.predictor import Predictor
-from napari_sam.weights import fetch
+from napari_sam.processing import read_family
+from napari_sam.weights import hash_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,14 +40,15 @@ def load_model(
     ----------
     model : str or Path
         A name of the registry (see `list_models`), a checkpoint file (``.pth``,
-        ``.pt``, ``.safetensors``), or a folder in Hugging Face layout.
+        ``.pt``, ``.safetensors``), a folder in Hugging Face layout, or a name of the
+        Hugging Face hub.
     device : str or torch.device, optional
         Where to compute; CUDA, then Apple's MPS, then the CPU when None.
     config : SamConfig, optional
         For files: the sizes that shapes do not tell (heads of the mask decoder).
     family : {"sam", "medsam", "lite_medsam"}, optional
-        How planes are prepared for the model. Needed for files that the
-        registry does not know; their keys cannot tell.
+        How planes are prepared for the model. Needed for files and folders that the
+        registry does not know and that do not say it; their keys cannot tell.
     progress : callable, optional
         Called with (bytes done, bytes in all or None) while weights arrive.
 
@@ -58,45 +61,33 @@ def load_model(
     WeightsError
         When the weights of a named model cannot be had; it says where to put them.
     """
-    if str(model) in MODELS:
-        spec = get_model_spec(str(model))
-        if family not in (None, spec.family):
-            raise ValueError(
-                f"The model {spec.name!r} was trained as {spec.family!r}, not "
-                f"{family!r}: leave family out, or give the weights as a file."
-            )
-        path = fetch(spec, progress=progress)
-        return _predictor(path, spec, device, config)
-    path = Path(model).expanduser()
-    if not path.exists():
+    spec = find_spec(model)
+    if str(model) in MODELS and spec and family not in (None, spec.family):
         raise ValueError(
-            f"{str(model)!r} is neither a known model ({', '.join(MODELS)}) nor a "
-            "file or folder that exists."
+            f"The model {spec.name!r} was trained as {spec.family!r}, not "
+            f"{family!r}: leave family out, or give the weights as a file."
         )
-    return _load_file(path, device, config, family)
-
-
-def _load_file(
-    path: Path,
-    device: str | torch.device | None,
-    config: SamConfig | None,
-    family: Family | None,
-) -> Predictor:
-    """Load weights that are named by their place, not by a registry name."""
-    known = _find_spec(path) if path.is_file() else None
-    if known is not None and family in (None, known.family):
-        return _predictor(path, known, device, config)
+    # Of models on the hub the small files come first: a question about the family
+    # must not follow a long download.
+    path = find_model(model, weights=False, progress=progress)
+    if spec is not None and path.is_file() and family in (None, spec.family):
+        return _predictor(path, spec, device, config)
+    if family is None:
+        family = spec.family if spec else read_family(path)
     if family is None or family not in get_args(Family):
         raise ValueError(
             f"The registry does not know {path}, and weights do not tell how images "
             f"must be prepared: give family= one of {', '.join(get_args(Family))}."
         )
+    name = path.name
+    if is_hub_name(model) and not Path(model).exists():
+        path, name = find_model(model), str(model)
     return Predictor(
         _on_device(path, device, config),
-        name=path.name,
+        name=name,
         family=family,
         prompts=_ALL_PROMPTS if family == "sam" else _BOX_ONLY,
-        key=_sha256(_weights_file(path)),
+        key=_hash(path),
     )
 
 
@@ -131,20 +122,8 @@ def best_device() -> torch.device:
     return torch.device("cpu")
 
 
-def _find_spec(path: Path) -> ModelSpec | None:
-    """Recognise a registry model under another name by size and hash."""
-    size = path.stat().st_size
-    candidates = [s for s in MODELS.values() if s.sha256 and s.size_bytes == size]
-    if not candidates:
-        return None
-    digest = _sha256(path)
-    return next((s for s in candidates if s.sha256 == digest), None)
-
-
-def _weights_file(path: Path) -> Path:
-    return path / "model.safetensors" if path.is_dir() else path
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _hash(path: Path) -> str:
+    """Hash of a model's weights."""
+    files = weight_files(path) if path.is_dir() else [path]
+    hashes = [hash_file(file, "sha256").removeprefix("sha256:") for file in files]
+    return "+".join(hashes)

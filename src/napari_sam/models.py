@@ -44,8 +44,6 @@ class Preprocessing:
     pad : bool
         Whether zeros are added on the right and at the bottom, after the
         intensities were scaled, until the input is square.
-    description : str
-        The same in words, for the interface.
     multimask_output : bool
         Whether the decoder's three alternatives mean something; a family
         fine-tuned on its single mask has only that one to offer.
@@ -60,9 +58,17 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     pad: bool
-    description: str
     multimask_output: bool = True
     upsampled: Literal["logits", "probabilities"] = "logits"
+
+    def describe(self, size: int) -> str:
+        """One line for the interface; `size` is the side of the input, in pixels."""
+        way = "longest side to" if self.resize == "longest_side" else "stretched to"
+        side = f"{size} px" if self.resize == "longest_side" else f"{size} x {size} px"
+        scale = "mean and deviation of SAM"
+        if self.intensity == "min_max":
+            scale = "minimum to maximum as 0 to 1"
+        return f"{way} {side}, {scale}, {'zero' if self.pad else 'no'} padding"
 
 
 PREPROCESSING: Mapping[Family, Preprocessing] = MappingProxyType(
@@ -74,10 +80,6 @@ PREPROCESSING: Mapping[Family, Preprocessing] = MappingProxyType(
             mean=(123.675, 116.28, 103.53),
             std=(58.395, 57.12, 57.375),
             pad=True,
-            description=(
-                "longest side to 1024 px, mean and standard deviation of SAM, "
-                "zero padding"
-            ),
         ),
         "medsam": Preprocessing(
             resize="square",
@@ -86,10 +88,6 @@ PREPROCESSING: Mapping[Family, Preprocessing] = MappingProxyType(
             mean=(0.0, 0.0, 0.0),
             std=(1.0, 1.0, 1.0),
             pad=False,
-            description=(
-                "stretched to 1024 x 1024 px, minimum to maximum of the image to "
-                "[0, 1], no padding"
-            ),
             multimask_output=False,
             upsampled="probabilities",
         ),
@@ -100,10 +98,6 @@ PREPROCESSING: Mapping[Family, Preprocessing] = MappingProxyType(
             mean=(0.0, 0.0, 0.0),
             std=(1.0, 1.0, 1.0),
             pad=True,
-            description=(
-                "longest side to 256 px, minimum to maximum of the image to "
-                "[0, 1], zero padding"
-            ),
             multimask_output=False,
         ),
     }
@@ -178,6 +172,8 @@ class ModelSpec:
         The prompts it was trained on.
     image_size : int
         Side of the square model input, in pixels.
+    hub_names : tuple of str
+        Conversions of the same weights on the Hugging Face hub.
     """
 
     name: str
@@ -193,6 +189,7 @@ class ModelSpec:
     origin: str
     prompts: frozenset[PromptKind]
     image_size: int = 1024
+    hub_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a row that could not be verified."""
@@ -224,6 +221,7 @@ def _sam(
     file_name: str,
     size_bytes: int,
     sha256: str,
+    hub_name: str,
 ) -> ModelSpec:
     return ModelSpec(
         name=name,
@@ -240,6 +238,7 @@ def _sam(
         licence="Apache-2.0",
         origin="https://github.com/facebookresearch/segment-anything",
         prompts=_ALL_PROMPTS,
+        hub_names=(hub_name,),
     )
 
 
@@ -312,6 +311,7 @@ _ROWS = (
         "sam_vit_b_01ec64.pth",
         375_042_383,
         "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        "facebook/sam-vit-base",
     ),
     _sam(
         "sam_vit_l",
@@ -320,6 +320,7 @@ _ROWS = (
         "sam_vit_l_0b3195.pth",
         1_249_524_607,
         "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        "facebook/sam-vit-large",
     ),
     _sam(
         "sam_vit_h",
@@ -328,6 +329,7 @@ _ROWS = (
         "sam_vit_h_4b8939.pth",
         2_564_550_879,
         "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        "facebook/sam-vit-huge",
     ),
     ModelSpec(
         name="medsam_vit_b",
@@ -348,6 +350,8 @@ _ROWS = (
         licence="Apache-2.0",
         origin="https://github.com/bowang-lab/MedSAM",
         prompts=_BOXES,
+        # Both ship SAM's preprocessor settings; the family goes before them.
+        hub_names=("wanglab/medsam-vit-base", "flaviagiammarino/medsam-vit-base"),
     ),
     _micro_sam(
         "vit_b_lm",

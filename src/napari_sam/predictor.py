@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.masks import Patch
-    from napari_sam.models import Family
+    from napari_sam.models import Family, Preprocessing
     from napari_sam.nets.sam import SamModel
     from napari_sam.prompts import Prompt
 
@@ -162,6 +162,11 @@ class Predictor:
     def device(self) -> torch.device:
         """Where the model computes."""
         return next(self.model.parameters()).device
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How planes become input of the model, and masks come back."""
+        return PREPROCESSING[self.family]
 
     @property
     def input_size(self) -> int:

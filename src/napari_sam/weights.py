@@ -137,7 +137,7 @@ def verify(path: Path, expected: str) -> bool:
     ValueError
         If the algorithm is neither sha256 nor xxh128.
     """
-    return _hash_of(path, expected.partition(":")[0]) == expected.lower()
+    return hash_file(path, expected.partition(":")[0]) == expected.lower()
 
 
 def fetch(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
@@ -269,10 +269,11 @@ def _reporter(progress: Progress | None) -> Progress:
 
 def _describe(path: Path, spec: ModelSpec) -> str:
     algorithm = spec.hash.partition(":")[0]
-    return f"{path.stat().st_size:,} bytes with {_hash_of(path, algorithm)}"
+    return f"{path.stat().st_size:,} bytes with {hash_file(path, algorithm)}"
 
 
-def _hash_of(path: Path, algorithm: str) -> str:
+def hash_file(path: Path, algorithm: str) -> str:
+    """Hash a file, as in "sha256:79d8..."; `algorithm` is sha256 or xxh128."""
     with path.open("rb") as file:
         if algorithm == "sha256":
             digest = hashlib.file_digest(file, "sha256")

@@ -195,12 +195,12 @@ class SamConfig:
         path : str or Path
             A folder, or a name of the Hugging Face hub.
         **hub
-            See `napari_sam.hub.find_model`.
+            See `napari_sam.finding.find_model`.
         """
-        from napari_sam.hub import find_model
+        from napari_sam.finding import find_model
         from napari_sam.nets.hugging_face import read_folder_config
 
-        config = read_folder_config(find_model(path, **hub))
+        config = read_folder_config(find_model(path, weights=False, **hub))
         assert isinstance(config, cls)
         return config
 

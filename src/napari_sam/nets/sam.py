@@ -99,7 +99,7 @@ class SamModel(nn.Module):
             The older name of `dtype`.
         **hub
             ``revision``, ``cache_dir``, ``local_files_only``, ``token``: see
-            `napari_sam.hub.find_model`.
+            `napari_sam.finding.find_model`.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class SamModel(nn.Module):
         WeightsError
             When a model of the registry or the hub cannot be had.
         """
-        from napari_sam.hub import find_model
+        from napari_sam.finding import find_model
         from napari_sam.nets.checkpoint import load_model_file
 
         kind = _dtype(torch_dtype if torch_dtype is not None else dtype)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import ComboBox, Container
 from psygnal import Signal
 
+from napari_sam.models import PREPROCESSING
 from napari_sam.plugin.candidates import shown_candidate
 from napari_sam.plugin.keys import ACCEPT, DISCARD, DOUBT
 from napari_sam.plugin.preview import is_preview
@@ -146,14 +147,15 @@ def button_row(*widgets: Widget) -> Container[Any]:
 
 
 def describe_model(spec: ModelSpec, loaded: Predictor | None) -> str:
-    """What it is for, where it runs, and its licence, in two lines."""
+    """What it is for, where it runs, how it sees images, and its licence."""
     state = "ready" if is_cached(spec) else "not downloaded"
     if loaded is not None:
         state = f"loaded, runs on {loaded.device}"
     kinds = "boxes (points: a search over boxes)"
     if "point" in spec.prompts:
         kinds = "points, boxes"
-    return f"{spec.title}; {kinds}; {state}; licence {spec.licence}"
+    seen = PREPROCESSING[spec.family].describe(spec.image_size)
+    return f"{spec.title}; {kinds}; {state}; sees: {seen}; licence {spec.licence}"
 
 
 def download_text(spec: ModelSpec) -> str:

@@ -1,13 +1,17 @@
-"""Models by name: of the registry, or of the Hugging Face hub."""
+"""Where the files of a model are, and which model of the registry a file is."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_sam.models import MODELS, get_model_spec
-from napari_sam.weights import WeightsError, fetch
+from napari_sam.weights import WeightsError, fetch, hash_file
+
+if TYPE_CHECKING:
+    from napari_sam.models import ModelSpec
+    from napari_sam.weights import Progress
 
 # owner/name, as the hub spells it.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -25,6 +29,7 @@ def find_model(
     local_files_only: bool = False,
     token: str | bool | None = None,
     weights: bool = True,
+    progress: Progress | None = None,
 ) -> Path:
     """Find the file or folder of a model, and bring it here where needed.
 
@@ -36,7 +41,10 @@ def find_model(
         For names of the hub: handed to `huggingface_hub.snapshot_download`, whose
         cache and environment variables are honoured.
     weights : bool
-        Whether the weights are wanted, or the small files beside them only.
+        Of a model of the hub, whether the weights are wanted, or the small files
+        beside them only.
+    progress : callable, optional
+        For names of the registry: see `napari_sam.weights.fetch`.
 
     Raises
     ------
@@ -45,25 +53,25 @@ def find_model(
     WeightsError
         When the model cannot be had; the sentence says what to do.
     """
+    if str(model) in MODELS:
+        return fetch(get_model_spec(str(model)), progress=progress)
     path = Path(model).expanduser()
     if path.exists():
         return path
-    if str(model) in MODELS:
-        return fetch(get_model_spec(str(model)))
     if not is_hub_name(model):
         raise ValueError(
             f"{str(model)!r} is neither a known model ({', '.join(MODELS)}), nor a "
             "file or folder that exists, nor a name of the Hugging Face hub "
             "(owner/name)."
         )
-    wanted = [*_SMALL_FILES, *(_SAFE_WEIGHTS if weights else []), _SHARDS]
     options = {
         "revision": revision,
         "cache_dir": cache_dir,
         "local_files_only": local_files_only,
         "token": token,
     }
-    folder = _download(str(model), wanted if weights else _SMALL_FILES, options)
+    wanted = [*_SAFE_WEIGHTS, _SHARDS] if weights else []
+    folder = _download(str(model), [*_SMALL_FILES, *wanted], options)
     if weights and not any((folder / name).is_file() for name in _SAFE_WEIGHTS):
         # Folders of before safetensors; most have both, and then one is enough.
         folder = _download(str(model), [*_SMALL_FILES, _OLD_WEIGHTS], options)
@@ -73,6 +81,30 @@ def find_model(
 def is_hub_name(model: str | Path) -> bool:
     """Tell whether this could be a name of the hub, rather than a path."""
     return isinstance(model, str) and _HUB_NAME.fullmatch(model) is not None
+
+
+def find_spec(model: str | Path) -> ModelSpec | None:
+    """Recognise a model of the registry.
+
+    Parameters
+    ----------
+    model : str or Path
+        A name of the registry, a name of the hub, or a file, which is known by its
+        hash whatever it is called.
+    """
+    name = str(model)
+    if name in MODELS:
+        return MODELS[name]
+    if isinstance(model, str) and not Path(model).exists():
+        return next((s for s in MODELS.values() if name in s.hub_names), None)
+    path = Path(model).expanduser()
+    if not path.is_file():
+        return None
+    size = path.stat().st_size
+    candidates = [s for s in MODELS.values() if s.size_bytes in (size, None)]
+    kinds = {s.hash.partition(":")[0] for s in candidates}
+    digests = {hash_file(path, kind) for kind in kinds}
+    return next((s for s in candidates if s.hash in digests), None)
 
 
 def _download(name: str, patterns: list[str], options: dict[str, Any]) -> Path:

@@ -1,0 +1,297 @@
+"""The same model in transformers and here: masks, scores, folders, processors.
+
+    python benchmarks/hf_parity.py [--base] [--write tests/data/hf_parity.npz]
+
+needs transformers (``pip install transformers``; torchvision is not needed). It
+compares a small random model, with ``--base`` also one of ViT-B's size, and exits with
+1 when a difference is above what is allowed. ``--write`` makes the reference arrays of
+``tests/test_processing.py`` with the weights in ``tests/data/hf_sam_small``, so that
+the tests need neither transformers nor a network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from safetensors.torch import load_file
+from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
+
+import napari_sam as ns
+
+ALLOWED = 1e-4
+UNDECIDED = 1e-3
+SMALL = Path(__file__).parents[1] / "tests" / "data" / "hf_sam_small"
+
+
+def images() -> list[np.ndarray]:
+    """Two RGB pictures of different shapes, (H, W, 3) uint8."""
+    rng = np.random.default_rng(0)
+    made = []
+    for height, width in ((90, 150), (200, 130)):
+        y, x = np.mgrid[:height, :width]
+        waves = [
+            np.sin(x * 0.07 * (c + 1)) + np.cos(y * 0.05 * (c + 2)) for c in range(3)
+        ]
+        noise = rng.normal(0, 0.2, (height, width, 3))
+        picture = 127 + 55 * (np.stack(waves, -1) + noise)
+        made.append(picture.clip(0, 255).astype(np.uint8))
+    return made
+
+
+def prompts() -> dict[str, dict[str, Any]]:
+    """Prompts in pixels of the two images, as both processors take them."""
+    one = [[[40, 30]], [[60, 150]]]
+    several = [
+        [[[40, 30], [90, 60]]] * 3,
+        [[[60, 150], [20, 20]], [[9, 8], [80, 99]], [[1, 2], [100, 190]]],
+    ]
+    boxes = [[[10, 20, 80, 70], [5, 5, 60, 40]], [[20, 30, 100, 150], [1, 1, 50, 180]]]
+    return {
+        "one point": {"input_points": one},
+        "several points, several objects": {
+            "input_points": several,
+            "input_labels": [[[1, 0]] * 3, [[1, 1], [0, 1], [1, 0]]],
+        },
+        "boxes": {"input_boxes": boxes},
+        "points and boxes": {
+            "input_points": [image[:2] for image in several],
+            "input_labels": [[[1, 0]] * 2] * 2,
+            "input_boxes": boxes,
+        },
+    }
+
+
+def more(inputs: dict[str, Any], model: Any) -> dict[str, dict[str, Any]]:
+    """Inputs that no processor makes: masks, padding, personalization."""
+    generator = torch.Generator().manual_seed(1)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    config = model.config
+    grid = config.prompt_encoder_config.image_embedding_size
+    width = config.mask_decoder_config.hidden_size
+    points = {
+        name: inputs["several points, several objects"][name]
+        for name in ("pixel_values", "input_points", "input_labels")
+    }
+    padded = points["input_labels"].clone()
+    padded[..., 1] = -10
+    side = 4 * grid
+    return {
+        "masks": {**inputs["boxes"], "input_masks": 5 * random(2, 1, side, side)},
+        "a mask alone": {
+            "pixel_values": points["pixel_values"],
+            "input_masks": 5 * random(2, 1, side, side),
+        },
+        "padded by the caller": {**points, "input_labels": padded},
+        "personalized": {
+            **points,
+            "attention_similarity": random(1, 1, 1, grid * grid),
+            "target_embedding": random(1, 1, width),
+        },
+    }
+
+
+def run(model: Any, inputs: dict[str, Any], several: bool) -> tuple[Any, Any]:
+    takes = ("pixel_values", "input_", "attention_", "target_")
+    known = {k: v for k, v in inputs.items() if k.startswith(takes)}
+    with torch.inference_mode():
+        out = model(**known, multimask_output=several)
+    return out.pred_masks, out.iou_scores
+
+
+class Report:
+    """Prints lines, and remembers whether all is as it should be."""
+
+    def __init__(self) -> None:
+        self.good = True
+
+    def line(self, name: str, found: Any, good: bool = True) -> None:
+        self.good &= bool(good)
+        print(f"{'' if good else 'BAD  '}{name}: {found}", flush=True)
+
+    def difference(
+        self, name: str, ours: Any, theirs: Any, allowed: float = ALLOWED
+    ) -> None:
+        if ours.shape != theirs.shape:
+            self.line(name, f"{tuple(ours.shape)} and {tuple(theirs.shape)}", False)
+            return
+        largest = float((ours.float() - theirs.float()).abs().max())
+        self.line(name, f"largest difference {largest:.2g}", largest <= allowed)
+
+
+def random_model(config: Any) -> Any:
+    """A model of transformers whose every parameter is random."""
+    torch.manual_seed(0)
+    model = transformers.SamModel(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+    return model.eval()
+
+
+def small_config() -> Any:
+    return transformers.SamConfig.from_pretrained(SMALL)
+
+
+def same_bits(one: Path, other: Path) -> bool:
+    first, second = (load_file(f / "model.safetensors") for f in (one, other))
+    return first.keys() == second.keys() and all(
+        first[k].dtype == second[k].dtype and torch.equal(first[k], second[k])
+        for k in first
+    )
+
+
+def compare(theirs: Any, report: Report, folder: Path) -> None:
+    """One model of transformers against what this package makes of its folder."""
+    size = theirs.config.vision_config.image_size
+    side = 4 * theirs.config.prompt_encoder_config.image_embedding_size
+    settings = {
+        "size": {"longest_edge": size},
+        "pad_size": {"height": size, "width": size},
+        "mask_size": {"longest_edge": side},
+        "mask_pad_size": {"height": side, "width": side},
+    }
+    their_processor = transformers.SamProcessor(SamImageProcessorPil(**settings))
+    theirs.save_pretrained(folder / "theirs")
+    their_processor.save_pretrained(folder / "theirs")
+    ours = ns.SamModel.from_pretrained(folder / "theirs")
+    processor = ns.SamProcessor.from_pretrained(folder / "theirs")
+    ours.save_pretrained(folder / "ours")
+    processor.save_pretrained(folder / "ours")
+    back = transformers.SamModel.from_pretrained(folder / "ours")
+    back.save_pretrained(folder / "back")
+    for name in ("ours", "back"):
+        report.line(
+            f"weights of theirs -> {name} bit-identical",
+            same := same_bits(folder / "theirs", folder / name),
+            same,
+        )
+    their_back = transformers.SamProcessor.from_pretrained(folder / "ours")
+    kept = all(
+        dict(getattr(their_back.image_processor, k)) == v for k, v in settings.items()
+    )
+    report.line("processor settings survive both ways", kept, kept)
+
+    cases: dict[str, Any] = {}
+    for name, given in prompts().items():
+        expected = their_processor(images(), return_tensors="pt", **given)
+        found = processor(images(), return_tensors="pt", **given)
+        for key, value in expected.items():
+            allowed = 1e-4 if key != "pixel_values" else 1e-5
+            report.difference(f"{name}: {key}", found[key], value, allowed)
+        cases[name] = dict(expected)
+    cases |= more(cases, theirs)
+    for name, inputs in cases.items():
+        for several in (True, False):
+            expected_masks, expected_scores = run(theirs, inputs, several)
+            masks, scores = run(ours, inputs, several)
+            report.difference(f"{name}, {several}: pred_masks", masks, expected_masks)
+            report.difference(f"{name}, {several}: iou_scores", scores, expected_scores)
+        if "original_sizes" in inputs:
+            compare_masks(
+                processor, their_processor, masks, expected_masks, inputs, report, name
+            )
+    compare_masks_of_half(folder, cases, report)
+
+
+def compare_masks(
+    processor: Any,
+    their_processor: Any,
+    masks: Any,
+    expected: Any,
+    inputs: Any,
+    report: Report,
+    name: str,
+) -> None:
+    sizes = inputs["original_sizes"], inputs["reshaped_input_sizes"]
+    found = processor.post_process_masks(masks, *sizes)
+    wanted = their_processor.post_process_masks(expected, *sizes)
+    logits = their_processor.post_process_masks(expected, *sizes, binarize=False)
+    wrong = sum(
+        int(((f != w) & (v.abs() > UNDECIDED)).sum())
+        for f, w, v in zip(found, wanted, logits, strict=True)
+    )
+    report.line(f"{name}: post_process_masks, pixels that differ", wrong, wrong == 0)
+
+
+def compare_masks_of_half(folder: Path, cases: Any, report: Report) -> None:
+    exact, _ = run(ns.SamModel.from_pretrained(folder / "theirs"), cases["boxes"], True)
+    for kind in (torch.float16, torch.bfloat16):
+        values = []
+        for library in (ns, transformers):
+            model = library.SamModel.from_pretrained(folder / "theirs", dtype=kind)
+            inputs = dict(cases["boxes"])
+            inputs["pixel_values"] = inputs["pixel_values"].to(kind)
+            masks, _ = run(model, inputs, True)
+            assert masks.dtype == kind
+            values.append(float((masks.float() - exact).abs().mean()))
+        report.line(
+            f"{kind}: mean distance from float32, here and in transformers",
+            [f"{value:.2g}" for value in values],
+        )
+
+
+def write_reference(path: Path) -> None:
+    """Arrays of transformers for the tests, thinned out to stay small."""
+    model = transformers.SamModel.from_pretrained(SMALL)
+    size = model.config.vision_config.image_size
+    processor = transformers.SamProcessor(
+        SamImageProcessorPil(
+            size={"longest_edge": size}, pad_size={"height": size, "width": size}
+        )
+    )
+    arrays: dict[str, Any] = {f"image {i}": a for i, a in enumerate(images())}
+    cases: dict[str, Any] = {}
+    for name, given in prompts().items():
+        cases[name] = dict(processor(images(), return_tensors="pt", **given))
+    pixels = cases["one point"]["pixel_values"]
+    arrays["pixel_values, every 3rd"] = pixels[..., ::3, ::3]
+    cases |= more(cases, model)
+    for name, inputs in cases.items():
+        masks, scores = run(model, inputs, True)
+        arrays[f"{name}/pred_masks, every 2nd"] = masks[..., ::2, ::2]
+        arrays[f"{name}/iou_scores"] = scores
+        for key, value in inputs.items():
+            if key not in ("pixel_values", "original_sizes", "reshaped_input_sizes"):
+                arrays[f"{name}/{key}"] = value
+        if "original_sizes" in inputs:
+            sizes = inputs["original_sizes"], inputs["reshaped_input_sizes"]
+            full = processor.post_process_masks(masks, *sizes)
+            for i, mask in enumerate(full):
+                arrays[f"{name}/masks {i}"] = np.packbits(mask.numpy(), axis=-1)
+    np.savez_compressed(path, **{k: np.asarray(v) for k, v in arrays.items()})
+    print(f"wrote {path}, {path.stat().st_size:,} bytes")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--base", action="store_true", help="ViT-B's size as well")
+    parser.add_argument("--write", type=Path, help="make the reference arrays")
+    options = parser.parse_args()
+    if options.write:
+        write_reference(options.write)
+        return 0
+    print(f"transformers {transformers.__version__}, torch {torch.__version__}")
+    report = Report()
+    configs = {"small": small_config()}
+    if options.base:
+        configs["ViT-B"] = transformers.SamConfig()
+    for name, config in configs.items():
+        print(f"-- {name}")
+        with tempfile.TemporaryDirectory() as folder:
+            compare(random_model(config), report, Path(folder))
+    print("all within what is allowed" if report.good else "NOT all as it should be")
+    return 0 if report.good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,378 @@
+"""Images to model input and masks back, with the calls of ``SamImageProcessor``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_sam.image_inputs import (
+    FILTERS,
+    SamInputs,
+    as_kind,
+    as_list,
+    check_filter,
+    height_width,
+    longest_edge,
+    per_channel,
+    to_numpy,
+    to_plane,
+)
+from napari_sam.models import Family
+from napari_sam.nets.hugging_face import write_json
+from napari_sam.preprocessing import Frame
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_sam.image_inputs import Channels, Size
+    from napari_sam.nets.config import SamConfig
+
+PREPROCESSOR_FILE = "preprocessor_config.json"
+FAMILY_KEY = "napari_sam_family"
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_BILINEAR = 2
+
+
+class SamImageProcessor:
+    """Prepare images for a SAM model and bring its masks back.
+
+    Parameters and defaults are those of Hugging Face's ``SamImageProcessor``; each can
+    be given to `preprocess` too.
+
+    Parameters
+    ----------
+    do_resize : bool
+        Bring the longest side to `size`.
+    size : dict
+        ``{"longest_edge": pixels}``.
+    mask_size : dict
+        The same for segmentation maps.
+    resample : int
+        Filter of the resize, in Pillow's numbers: 0 nearest, 2 bilinear, 3 bicubic.
+    do_rescale, rescale_factor : bool, float
+        Multiply values of 0 to 255 by the factor.
+    do_normalize, image_mean, image_std : bool, list of float, list of float
+        Subtract a mean and divide by a deviation for each channel.
+    do_pad, pad_size, mask_pad_size : bool, dict, dict
+        Add zeros at the right and the bottom up to ``{"height", "width"}``.
+    do_convert_rgb : bool
+        Accepted as in transformers; images are always made RGB.
+    family : {"sam", "medsam", "lite_medsam"}
+        How the weights were trained (`napari_sam.models.PREPROCESSING`). For the
+        MedSAM families only `size` is of the parameters above; all else is theirs.
+
+    Raises
+    ------
+    ValueError
+        When a parameter cannot be understood.
+    """
+
+    model_input_names = ("pixel_values",)
+
+    def __init__(
+        self,
+        do_resize: bool = True,
+        size: Size = None,
+        mask_size: Size = None,
+        resample: int = _BILINEAR,
+        do_rescale: bool = True,
+        rescale_factor: float = 1 / 255,
+        do_normalize: bool = True,
+        image_mean: float | Sequence[float] | None = None,
+        image_std: float | Sequence[float] | None = None,
+        do_pad: bool = True,
+        pad_size: Size = None,
+        mask_pad_size: Size = None,
+        do_convert_rgb: bool = True,
+        family: Family = "sam",
+    ) -> None:
+        if family not in get_args(Family):
+            raise ValueError(
+                f"There is no family {family!r}: choose one of "
+                f"{', '.join(get_args(Family))}."
+            )
+        side = 256 if family == "lite_medsam" else 1024
+        self.family: Family = family
+        self.do_resize = do_resize
+        self.size = longest_edge(size, side)
+        self.mask_size = longest_edge(mask_size, 256)
+        self.resample = check_filter(resample)
+        self.do_rescale = do_rescale
+        self.rescale_factor = rescale_factor
+        self.do_normalize = do_normalize
+        self.image_mean = per_channel(image_mean, _MEAN)
+        self.image_std = per_channel(image_std, _STD)
+        self.do_pad = do_pad
+        self.pad_size = height_width(pad_size, side)
+        self.mask_pad_size = height_width(mask_pad_size, 256)
+        self.do_convert_rgb = do_convert_rgb
+
+    def __repr__(self) -> str:
+        return f"SamImageProcessor({self.to_dict()})"
+
+    # -- files -----------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain containers, as in a ``preprocessor_config.json``."""
+        values = {"image_processor_type": "SamImageProcessor", **vars(self)}
+        family = values.pop("family")
+        if family != "sam":
+            values[FAMILY_KEY] = family
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], **changes: Any) -> Self:
+        """Read a ``preprocessor_config.json``; other keys are ignored."""
+        known = set(vars(cls())) - {"family"}
+        given = {k: v for k, v in values.items() if k in known and v is not None}
+        if FAMILY_KEY in values:
+            given["family"] = values[FAMILY_KEY]
+        return cls(**{**given, **changes})
+
+    @classmethod
+    def for_model(cls, config: SamConfig, family: Family) -> Self:
+        """Make the processor that fits the sizes of a model."""
+        side = config.vision_config.image_size
+        mask = 4 * config.prompt_encoder_config.image_embedding_size
+        return cls(
+            size=side, mask_size=mask, pad_size=side, mask_pad_size=mask, family=family
+        )
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, **options: Any) -> Self:
+        """Read the settings of a model; see `SamProcessor.from_pretrained`."""
+        from napari_sam.processing import read_image_processor
+
+        processor = read_image_processor(path, **options)
+        assert isinstance(processor, cls)
+        return processor
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``preprocessor_config.json`` into a folder."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        write_json(Path(folder) / PREPROCESSOR_FILE, self.to_dict())
+
+    # -- there -----------------------------------------------------------------
+
+    def __call__(self, images: Any, *args: Any, **kwargs: Any) -> SamInputs:
+        """See `preprocess`."""
+        return self.preprocess(images, *args, **kwargs)
+
+    def preprocess(
+        self,
+        images: Any,
+        segmentation_maps: Any = None,
+        *,
+        return_tensors: str | None = None,
+        data_format: Channels = "channels_first",
+        input_data_format: Channels | None = None,
+        **changes: Any,
+    ) -> SamInputs:
+        """Resize, normalise and pad.
+
+        Parameters
+        ----------
+        images : array-like, Tensor, PIL.Image or sequence of these
+            (H, W), (H, W, 3), (H, W, 4) or (3, H, W) each. Values of 0 to 255 are
+            taken as they are and floats in [0, 1] as shares of white; all else is
+            mapped by its 0.5 and 99.5 percentile (`napari_sam.image.to_uint8`).
+        segmentation_maps : the same, optional
+            (H, W) labels each.
+        return_tensors : {"pt", "np"}, optional
+            Tensors, also when None, or numpy arrays.
+        data_format : {"channels_first"}
+            The only order that the model takes.
+        input_data_format : {"channels_first", "channels_last"}, optional
+            Where the channels are; found by the shape when None, last if in doubt.
+        **changes
+            Other values of the constructor's parameters.
+
+        Returns
+        -------
+        SamInputs
+            ``pixel_values`` (B, 3, S, S), ``original_sizes`` (B, 2) and
+            ``reshaped_input_sizes`` (B, 2) as (height, width), and ``labels`` of the
+            segmentation maps, (B, M, M).
+
+        Raises
+        ------
+        ValueError
+            When an image is none; the sentence says what it is.
+        """
+        if changes:
+            unknown = set(changes) - set(vars(self))
+            if unknown:
+                raise TypeError(
+                    f"SamImageProcessor does not know {', '.join(sorted(unknown))}: "
+                    f"it knows {', '.join(vars(self))}."
+                )
+            changed = type(self).from_dict({**self.to_dict(), **changes})
+            return changed.preprocess(
+                images,
+                segmentation_maps,
+                return_tensors=return_tensors,
+                data_format=data_format,
+                input_data_format=input_data_format,
+            )
+        if data_format != "channels_first":
+            raise ValueError("data_format must be 'channels_first', as SAM takes it.")
+        planes = [
+            to_plane(image, input_data_format, self.do_rescale)
+            for image in as_list(images)
+        ]
+        prepared = [self._prepare(plane) for plane in planes]
+        inputs = SamInputs(
+            pixel_values=_stack([pixels for pixels, _ in prepared]),
+            original_sizes=torch.tensor([plane.shape[:2] for plane in planes]),
+            reshaped_input_sizes=torch.tensor([shape for _, shape in prepared]),
+        )
+        if segmentation_maps is not None:
+            maps = [self._prepare_map(m) for m in as_list(segmentation_maps, ndim=2)]
+            inputs["labels"] = _stack(maps)
+        return as_kind(inputs, return_tensors)
+
+    def frame(self, original_size: Sequence[int], mask_size: int = 256) -> Frame:
+        """How an image lies in the model's input."""
+        height, width = (int(side) for side in original_size)
+        if self.family == "sam" and not self.do_resize:
+            side = max(height, width)
+        else:
+            side = self.size["longest_edge"]
+        return Frame.fit((height, width), side, mask_size, self.family)
+
+    def _prepare(self, plane: NDArray[Any]) -> tuple[Tensor, tuple[int, int]]:
+        """(3, S, S) of one plane, and the (height, width) that it fills."""
+        frame = self.frame(plane.shape[:2])
+        if self.family != "sam":
+            return frame.pixel_values(plane)[0], frame.resized_shape
+        pixels = torch.from_numpy(np.ascontiguousarray(np.atleast_3d(plane)))
+        pixels = pixels.permute(2, 0, 1)
+        if self.do_resize:
+            pixels = _resize(pixels, frame.resized_shape, self.resample)
+        pixels = pixels.float().expand(3, -1, -1)
+        if self.do_rescale:
+            pixels = pixels * self.rescale_factor
+        if self.do_normalize:
+            mean, std = torch.tensor(self.image_mean), torch.tensor(self.image_std)
+            pixels = (pixels - mean[:, None, None]) / std[:, None, None]
+        if self.do_pad:
+            pixels = _pad(pixels, self.pad_size)
+        return pixels, frame.resized_shape
+
+    def _prepare_map(self, labels: Any) -> Tensor:
+        """(M, M) labels of one segmentation map."""
+        plane = torch.from_numpy(np.asarray(to_numpy(labels)).astype(np.int64))
+        side = self.mask_size["longest_edge"]
+        if self.family == "medsam":
+            shape = (side, side)
+        else:
+            height, width = plane.shape
+            shape = Frame.fit((height, width), side, side, "sam").resized_shape
+        rows, cols = (
+            ((np.arange(new) + 0.5) * old / new).astype(np.int64)
+            for new, old in zip(shape, plane.shape, strict=True)
+        )
+        found = plane[rows][:, cols]
+        return _pad(found, self.mask_pad_size) if self.do_pad else found
+
+    # -- back ------------------------------------------------------------------
+
+    def post_process_masks(
+        self,
+        masks: Any,
+        original_sizes: Any,
+        reshaped_input_sizes: Any,
+        mask_threshold: float = 0.0,
+        binarize: bool = True,
+        pad_size: Size = None,
+    ) -> list[Tensor]:
+        """Bring low-resolution logits to the size of the images.
+
+        Parameters
+        ----------
+        masks : Tensor or sequence of Tensor or ndarray
+            (B, objects, masks, h, w) logits, or one array an image.
+        original_sizes, reshaped_input_sizes : Tensor or sequence
+            (B, 2) as `preprocess` gives them.
+        mask_threshold : float
+            Logits above it are inside. For MedSAM, which interpolates probabilities,
+            the probability less one half is compared.
+        binarize : bool
+            Give masks instead of interpolated logits.
+        pad_size : dict, optional
+            Size of the model's input; the processor's own when None.
+
+        Returns
+        -------
+        list of Tensor
+            (objects, masks, H, W) bool or float32, one an image.
+        """
+        padded = self.pad_size if pad_size is None else height_width(pad_size, 0)
+        found = []
+        for logits, original, reshaped in zip(
+            masks, _pairs(original_sizes), _pairs(reshaped_input_sizes), strict=True
+        ):
+            # Half precision would round logits to other sides of the threshold.
+            values = torch.as_tensor(logits).float()
+            if self.family == "sam":
+                values = _interpolate(values, (padded["height"], padded["width"]))
+                values = values[..., : reshaped[0], : reshaped[1]]
+                values = _interpolate(values, original)
+            else:
+                values = self._plane_logits(values, original)
+            found.append(values > mask_threshold if binarize else values)
+        return found
+
+    def _plane_logits(self, values: Tensor, original: tuple[int, int]) -> Tensor:
+        frame = self.frame(original, values.shape[-1])
+        planes = [frame.plane_logits(v) for v in values.detach().flatten(0, -3)]
+        return torch.from_numpy(np.stack(planes)).view(*values.shape[:-2], *original)
+
+
+# -- tensors -------------------------------------------------------------------
+
+
+def _resize(pixels: Tensor, shape: tuple[int, int], resample: int) -> Tensor:
+    mode = FILTERS[resample]
+    if mode == "nearest-exact":
+        return F.interpolate(pixels[None], shape, mode=mode)[0]
+    return F.interpolate(
+        pixels[None], shape, mode=mode, align_corners=False, antialias=True
+    )[0]
+
+
+def _interpolate(values: Tensor, shape: tuple[int, int]) -> Tensor:
+    return F.interpolate(values, shape, mode="bilinear", align_corners=False)
+
+
+def _pad(pixels: Tensor, size: Mapping[str, int]) -> Tensor:
+    height, width = pixels.shape[-2:]
+    bottom, right = size["height"] - height, size["width"] - width
+    if bottom < 0 or right < 0:
+        raise ValueError(
+            f"The image of {height} x {width} pixels does not fit into pad_size "
+            f"{dict(size)}: give a pad_size of at least the size."
+        )
+    return F.pad(pixels, (0, right, 0, bottom))
+
+
+def _stack(tensors: list[Tensor]) -> Tensor:
+    shapes = {tuple(tensor.shape) for tensor in tensors}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"The images have different sizes {sorted(shapes)} without padding: use "
+            "do_pad=True, or one image at a time."
+        )
+    return torch.stack(tensors)
+
+
+def _pairs(sizes: Any) -> list[tuple[int, int]]:
+    return [(int(height), int(width)) for height, width in sizes]

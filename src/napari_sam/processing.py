@@ -1,0 +1,319 @@
+"""Images and prompts to model input, with the calls of ``SamProcessor``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_sam.finding import find_model, find_spec
+from napari_sam.image_inputs import as_kind
+from napari_sam.image_processor import (
+    FAMILY_KEY,
+    PREPROCESSOR_FILE,
+    SamImageProcessor,
+)
+from napari_sam.models import Family
+from napari_sam.nets.hugging_face import (
+    CONFIG_FILE,
+    read_folder_config,
+    read_json,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_sam.image_inputs import SamInputs
+
+    # One entry an image, in it one an object, None for an object without.
+    _Nested = list[list[NDArray[np.float64] | None]]
+
+PROCESSOR_FILE = "processor_config.json"
+
+
+class SamProcessor:
+    """Prepare images, points, labels and boxes for a SAM model.
+
+    Parameters
+    ----------
+    image_processor : SamImageProcessor, optional
+        Prepares the images; that of SAM when None.
+    """
+
+    # Read by code that was written for transformers; nothing is padded here.
+    point_pad_value = -10
+
+    def __init__(self, image_processor: SamImageProcessor | None = None) -> None:
+        self.image_processor = image_processor or SamImageProcessor()
+
+    @property
+    def target_size(self) -> int:
+        """Longest side of an image in the model, in pixels."""
+        return self.image_processor.size["longest_edge"]
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """What the processor gives for images alone."""
+        names = self.image_processor.model_input_names
+        return [*names, "original_sizes", "reshaped_input_sizes"]
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, **options: Any) -> Self:
+        """Read the settings of a model.
+
+        Parameters
+        ----------
+        path : str or Path
+            A folder in Hugging Face layout, a checkpoint file, a name of the registry
+            or of the Hugging Face hub.
+        family : {"sam", "medsam", "lite_medsam"}, optional
+            How the weights were trained. Needed for files that the registry does not
+            know and folders without settings.
+        **options
+            ``revision``, ``cache_dir``, ``local_files_only``, ``token``, see
+            `napari_sam.finding.find_model`; and parameters of `SamImageProcessor`,
+            which go before what the files say.
+
+        Raises
+        ------
+        ValueError, OSError
+            When there is no such model or it does not say how images are prepared.
+        WeightsError
+            When a model of the hub cannot be had.
+        """
+        return cls(read_image_processor(path, **options))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``preprocessor_config.json``, as transformers reads it."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        values = self.image_processor.to_dict()
+        values["processor_class"] = "SamProcessor"
+        write_json(Path(folder) / PREPROCESSOR_FILE, values)
+
+    def __call__(
+        self,
+        images: Any = None,
+        text: Any = None,
+        segmentation_maps: Any = None,
+        input_points: Any = None,
+        input_labels: Any = None,
+        input_boxes: Any = None,
+        *,
+        return_tensors: str | None = None,
+        point_pad_value: int | None = None,
+        **options: Any,
+    ) -> SamInputs:
+        """Prepare images and prompts in pixels of the images.
+
+        Where images have different numbers of objects, or objects of points, prompts
+        stay nested lists: `SamModel` decodes them in groups. Nothing is padded, as
+        padding changes the masks.
+
+        Parameters
+        ----------
+        images : array-like, Tensor, PIL.Image or sequence of these
+            See `SamImageProcessor.preprocess`.
+        text : None
+            SAM has no text prompts.
+        segmentation_maps : the same as images, optional
+            (H, W) labels for training.
+        input_points : nested list, Tensor or ndarray, optional
+            (images, objects, points, 2) as (x, y), or (images, points, 2) for one
+            object an image. None for an object without points.
+        input_labels : the same, optional
+            (images, objects, points) or (images, points): 1 positive, 0 negative.
+        input_boxes : the same, optional
+            (images, objects, 4) as (x_min, y_min, x_max, y_max), or (images, 4).
+        return_tensors : {"pt", "np"}, optional
+            Tensors, also when None, or numpy arrays.
+        point_pad_value : int, optional
+            Accepted as in transformers; nothing is padded.
+        **options
+            See `SamImageProcessor.preprocess`.
+
+        Returns
+        -------
+        SamInputs
+            What `SamImageProcessor.preprocess` gives, with ``input_points`` (B,
+            objects, points, 2) float32, ``input_labels`` (B, objects, points) int64 and
+            ``input_boxes`` (B, objects, 4) float32 in pixels of the model input.
+
+        Raises
+        ------
+        ValueError
+            When images or prompts cannot be understood.
+        """
+        if text is not None:
+            raise ValueError(
+                "SAM has no text prompts, its text encoder was never published: give "
+                "input_points, input_boxes or input_masks."
+            )
+        if images is None:
+            raise ValueError("There are no images: give at least one.")
+        inputs = self.image_processor.preprocess(images, segmentation_maps, **options)
+        scales = [
+            self.image_processor.frame(size).scale[::-1]
+            for size in inputs["original_sizes"].tolist()
+        ]
+        points = _nest("input_points", input_points, 4, len(scales))
+        labels = _nest("input_labels", input_labels, 3, len(scales))
+        boxes = _nest("input_boxes", input_boxes, 3, len(scales))
+        if points is not None:
+            inputs["input_points"] = _join(_scaled(points, scales), torch.float32)
+        if labels is not None:
+            inputs["input_labels"] = _join(labels, torch.int64)
+        if boxes is not None:
+            inputs["input_boxes"] = _join(_scaled(boxes, scales), torch.float32)
+        return as_kind(inputs, return_tensors)
+
+    def post_process_masks(self, *args: Any, **kwargs: Any) -> list[Tensor]:
+        """See `SamImageProcessor.post_process_masks`."""
+        return self.image_processor.post_process_masks(*args, **kwargs)
+
+
+def read_image_processor(
+    path: str | Path,
+    *,
+    family: Family | None = None,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    **changes: Any,
+) -> SamImageProcessor:
+    """Make the image processor of a model; see `SamProcessor.from_pretrained`."""
+    spec = find_spec(path)
+    if family is None and spec is not None:
+        family = spec.family
+    if spec is not None and family == spec.family:
+        # By the table, whatever the files say: conversions of MedSAM ship SAM's.
+        side = spec.image_size
+        known = {"size": side, "pad_size": side, "family": family}
+        return SamImageProcessor(**{**known, **changes})
+    found = find_model(
+        path,
+        revision=revision,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+        token=token,
+        weights=False,
+    )
+    settings = read_settings(found) if found.is_dir() else {}
+    if settings and family in (None, settings.get(FAMILY_KEY, "sam")):
+        return SamImageProcessor.from_dict(settings, **changes)
+    if family is None or family not in get_args(Family):
+        raise ValueError(
+            f"{found} does not tell how images must be prepared: give family= one of "
+            f"{', '.join(get_args(Family))}."
+        )
+    if found.is_dir():
+        config = read_folder_config(found)
+    else:
+        from napari_sam.nets.checkpoint import load_model_file
+
+        config = load_model_file(found).config
+    fitting = SamImageProcessor.for_model(config, family)
+    return SamImageProcessor(**{**vars(fitting), **changes})
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Read how a folder says that images are prepared; empty when it does not."""
+    for name, part in ((PROCESSOR_FILE, "image_processor"), (PREPROCESSOR_FILE, None)):
+        file = folder / name
+        if not file.is_file():
+            continue
+        values = read_json(file)
+        if part is not None and isinstance(values, dict):
+            values = values.get(part, {})
+        if not isinstance(values, dict):
+            raise ValueError(f"{file} holds no settings: get it again.")
+        if values:
+            return values
+    return {}
+
+
+def read_family(path: Path) -> Family | None:
+    """Read the family that a folder names, which only this package writes."""
+    if not path.is_dir() or not (path / CONFIG_FILE).is_file():
+        return None
+    family: Family | None = read_settings(path).get(FAMILY_KEY)
+    return family
+
+
+# -- nested lists --------------------------------------------------------------
+
+
+def _nest(name: str, prompts: Any, depth: int, images: int) -> _Nested | None:
+    """[image][object] arrays of prompts, nested as deep as `depth` or one less."""
+    if prompts is None:
+        return None
+    if isinstance(prompts, Tensor):
+        prompts = prompts.detach().cpu()
+    if isinstance(prompts, Tensor | np.ndarray):
+        prompts = prompts.tolist()
+    found = _depth(prompts)
+    if found not in (depth, depth - 1):
+        shape = {"input_points": ", points, (x, y)", "input_labels": ", points"}
+        raise ValueError(
+            f"{name} is nested {found} deep: give lists of images, objects"
+            f"{shape.get(name, ', (x_min, y_min, x_max, y_max)')}."
+        )
+    if len(prompts) != images:
+        raise ValueError(
+            f"{name} is for {len(prompts)} images, there are {images}: give a list "
+            "with one entry an image."
+        )
+    if found < depth:
+        prompts = [[image] for image in prompts]
+    width = {"input_points": 2, "input_boxes": 4}.get(name)
+    return [[_to_array(name, item, width) for item in image] for image in prompts]
+
+
+def _depth(nested: Any) -> int:
+    if isinstance(nested, Tensor | np.ndarray):
+        return nested.ndim
+    if not isinstance(nested, Sequence):
+        return 0
+    return 1 + max((_depth(entry) for entry in nested if entry is not None), default=0)
+
+
+def _to_array(name: str, item: Any, width: int | None) -> NDArray[np.float64] | None:
+    if item is None or len(item) == 0:
+        return None
+    try:
+        array = np.asarray(item, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} holds {item!r}, which is no list of numbers.") from (
+            error
+        )
+    if width is not None and array.shape[-1] != width:
+        raise ValueError(f"{name} holds {item!r}: give {width} numbers for each.")
+    return array
+
+
+def _scaled(nested: _Nested, scales: Sequence[NDArray[np.float64]]) -> _Nested:
+    """Bring (x, y) pairs to the model's input; `scales` are (x, y) of each image."""
+    return [
+        [
+            None if item is None else (item.reshape(-1, 2) * scale).reshape(item.shape)
+            for item in image
+        ]
+        for image, scale in zip(nested, scales, strict=True)
+    ]
+
+
+def _join(nested: _Nested, dtype: torch.dtype) -> Tensor | list[list[Tensor | None]]:
+    """One tensor where all objects are alike, else lists."""
+    counts = {len(image) for image in nested}
+    shapes = {None if i is None else i.shape for image in nested for i in image}
+    if len(counts) == 1 and len(shapes) == 1 and None not in shapes:
+        return torch.as_tensor(np.array(nested)).to(dtype)
+    return [
+        [None if item is None else torch.as_tensor(item).to(dtype) for item in image]
+        for image in nested
+    ]
