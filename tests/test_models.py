@@ -84,7 +84,7 @@ def test_sources_are_https_or_pinned_wheels(spec: ModelSpec) -> None:
 @every_model
 def test_every_family_has_its_preprocessing(spec: ModelSpec) -> None:
     assert spec.family in PREPROCESSING
-    assert str(spec.image_size) in PREPROCESSING[spec.family].description
+    assert str(spec.image_size) in PREPROCESSING[spec.family].describe(spec.image_size)
 
 
 def test_preprocessing_covers_the_families() -> None:

@@ -196,10 +196,14 @@ class Frame:
         Of the rows and of the columns. A step may start from a part of what the
         step before it made, at the top left.
         """
+        if not PREPROCESSING[self.family].pad:
+            height, width = self.plane_shape
+            return ((self.mask_size, height),), ((self.mask_size, width),)
+        # A model whose masks are as large as its input needs no step between.
+        same = self.mask_size == self.input_size
+        first = () if same else ((self.mask_size, self.input_size),)
         rows, cols = (
-            ((self.mask_size, self.input_size), (resized, side))
-            if self.family == "sam"
-            else ((min(resized, self.mask_size), side),)
+            (*first, (resized, side))
             for resized, side in zip(self.resized_shape, self.plane_shape, strict=True)
         )
         return rows, cols
@@ -325,7 +329,9 @@ def _resize_floats(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tenso
 
 
 def _resize_bytes(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:
-    return _resize_bilinear(torch.from_numpy(np.ascontiguousarray(channels)), shape)
+    # Memory that may not be written to, as of a memory map, is copied.
+    pixels = torch.from_numpy(np.require(channels, requirements="CW"))
+    return _resize_bilinear(pixels, shape)
 
 
 def _resize_bicubic(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:

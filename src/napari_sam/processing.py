@@ -277,7 +277,7 @@ def _nest(name: str, prompts: Any, depth: int, images: int) -> _Nested | None:
 def _depth(nested: Any) -> int:
     if isinstance(nested, Tensor | np.ndarray):
         return nested.ndim
-    if not isinstance(nested, Sequence):
+    if isinstance(nested, str) or not isinstance(nested, Sequence):
         return 0
     return 1 + max((_depth(entry) for entry in nested if entry is not None), default=0)
 

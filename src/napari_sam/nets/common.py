@@ -17,11 +17,13 @@ class LayerNorm2d(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.eps = eps
+        # Not read from the data, so that an exported graph has it as a constant.
+        self.channels = (channels,)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise each pixel; (B, C, H, W) to the same shape."""
         x = x.permute(0, 2, 3, 1)
-        x = F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
+        x = F.layer_norm(x, self.channels, self.weight, self.bias, self.eps)
         return x.permute(0, 3, 1, 2)
 
 

@@ -1,0 +1,454 @@
+"""The processors and SamModel against reference arrays of transformers.
+
+The arrays were made by ``benchmarks/hf_parity.py --write``, which also compares both
+libraries live: transformers is no small package to install for a test (165 MB), so
+the tests take what it gave, and bit-identity of folders in the other direction is in
+that benchmark.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import napari_sam as ns
+from napari_sam.models import get_model_spec
+from napari_sam.preprocessing import Frame
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_sam.nets.config import SamConfig
+    from napari_sam.nets.sam import SamModel
+
+ATOL = 1e-4
+UNDECIDED = 1e-3
+FROM_PROMPTS = ["one point", "several points, several objects", "boxes"]
+FROM_PROMPTS += ["points and boxes"]
+CASES = [*FROM_PROMPTS, "masks", "a mask alone", "padded by the caller", "personalized"]
+
+ONE_POINT = [[[40, 30]], [[60, 150]]]
+SEVERAL = [
+    [[[40, 30], [90, 60]]] * 3,
+    [[[60, 150], [20, 20]], [[9, 8], [80, 99]], [[1, 2], [100, 190]]],
+]
+BOXES = [[[10, 20, 80, 70], [5, 5, 60, 40]], [[20, 30, 100, 150], [1, 1, 50, 180]]]
+PROMPTS: dict[str, dict[str, Any]] = {
+    "one point": {"input_points": ONE_POINT},
+    "several points, several objects": {
+        "input_points": SEVERAL,
+        "input_labels": [[[1, 0]] * 3, [[1, 1], [0, 1], [1, 0]]],
+    },
+    "boxes": {"input_boxes": BOXES},
+    "points and boxes": {
+        "input_points": [image[:2] for image in SEVERAL],
+        "input_labels": [[[1, 0]] * 2] * 2,
+        "input_boxes": BOXES,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def reference(data_folder: Path) -> dict[str, torch.Tensor]:
+    with np.load(data_folder / "hf_parity.npz") as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+
+
+@pytest.fixture(scope="module")
+def model(data_folder: Path) -> SamModel:
+    return ns.SamModel.from_pretrained(data_folder / "hf_sam_small")
+
+
+@pytest.fixture(scope="module")
+def processor() -> ns.SamProcessor:
+    return ns.SamProcessor(ns.SamImageProcessor(size=256, pad_size=256))
+
+
+@pytest.fixture(scope="module")
+def pictures(reference: dict[str, torch.Tensor]) -> list[np.ndarray]:
+    return [reference[f"image {i}"].numpy() for i in range(2)]
+
+
+def close(found: Any, expected: Any, atol: float = ATOL) -> None:
+    torch.testing.assert_close(found, expected, rtol=0, atol=atol, check_dtype=False)
+
+
+def of_case(reference: dict[str, torch.Tensor], case: str) -> dict[str, torch.Tensor]:
+    start = f"{case}/"
+    return {k.removeprefix(start): v for k, v in reference.items() if start in k}
+
+
+# Parity with transformers
+
+
+def test_pixel_values(
+    processor: ns.SamProcessor,
+    reference: dict[str, torch.Tensor],
+    pictures: list[np.ndarray],
+) -> None:
+    inputs = processor(pictures, return_tensors="pt")
+    assert inputs.pixel_values.shape == (2, 3, 256, 256)
+    close(
+        inputs["pixel_values"][..., ::3, ::3],
+        reference["pixel_values, every 3rd"],
+        1e-5,
+    )
+    assert inputs["original_sizes"].tolist() == [[90, 150], [200, 130]]
+    assert inputs["reshaped_input_sizes"].tolist() == [[154, 256], [256, 166]]
+
+
+@pytest.mark.parametrize("case", FROM_PROMPTS)
+def test_prompts_of_the_processor(
+    processor: ns.SamProcessor,
+    reference: dict[str, torch.Tensor],
+    pictures: list[np.ndarray],
+    case: str,
+) -> None:
+    inputs = processor(images=pictures, return_tensors="pt", **PROMPTS[case])
+    expected = of_case(reference, case)
+    for name in PROMPTS[case]:
+        close(inputs[name], expected[name])
+    assert {v.dtype for v in inputs.values()} <= {torch.float32, torch.int64}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_masks_and_scores(
+    model: SamModel,
+    processor: ns.SamProcessor,
+    reference: dict[str, torch.Tensor],
+    pictures: list[np.ndarray],
+    case: str,
+) -> None:
+    expected = of_case(reference, case)
+    pixels = processor(pictures)["pixel_values"]
+    takes = ("input_", "attention_", "target_")
+    given = {k: v for k, v in expected.items() if k.startswith(takes)}
+    found = model(pixel_values=pixels, **given)
+    close(found.pred_masks[..., ::2, ::2], expected["pred_masks, every 2nd"])
+    close(found.iou_scores, expected["iou_scores"])
+
+
+@pytest.mark.parametrize("case", FROM_PROMPTS)
+def test_the_example_of_the_documentation(
+    model: SamModel,
+    processor: ns.SamProcessor,
+    reference: dict[str, torch.Tensor],
+    pictures: list[np.ndarray],
+    case: str,
+) -> None:
+    inputs = processor(images=pictures, return_tensors="pt", **PROMPTS[case]).to("cpu")
+    with torch.no_grad():
+        outputs = model(**inputs)
+    sizes = inputs["original_sizes"].cpu(), inputs["reshaped_input_sizes"].cpu()
+    masks = processor.image_processor.post_process_masks(
+        outputs.pred_masks.cpu(), *sizes
+    )
+    logits = processor.post_process_masks(outputs["pred_masks"], *sizes, binarize=False)
+    assert outputs.iou_scores.shape == outputs.pred_masks.shape[:3]
+    assert outputs[0] is outputs.iou_scores
+    for i, mask in enumerate(masks):
+        packed = reference[f"{case}/masks {i}"].numpy()
+        expected = np.unpackbits(packed, axis=-1)[..., : mask.shape[-1]].astype(bool)
+        decided = (logits[i].abs() > UNDECIDED).numpy()
+        assert mask.shape == expected.shape
+        assert mask.dtype == torch.bool
+        np.testing.assert_array_equal(mask.numpy()[decided], expected[decided])
+
+
+def test_a_folder_of_transformers_is_written_again_bit_for_bit(
+    model: SamModel, data_folder: Path, tmp_path: Path
+) -> None:
+    model.save_pretrained(tmp_path)
+    first = load_file(data_folder / "hf_sam_small" / "model.safetensors")
+    again = load_file(tmp_path / "model.safetensors")
+    assert first.keys() == again.keys()
+    assert all(torch.equal(again[k], v) for k, v in first.items())
+    theirs, ours = (
+        json.loads((folder / "config.json").read_text())
+        for folder in (data_folder / "hf_sam_small", tmp_path)
+    )
+    for part in ("vision_config", "prompt_encoder_config", "mask_decoder_config"):
+        kept = {k: v for k, v in theirs[part].items() if k in ours[part]}
+        assert kept == ours[part]
+    assert ours["model_type"] == "sam"
+    assert ours["dtype"] == "float32"
+    assert (
+        ns.SamConfig.from_pretrained(tmp_path).to_dict()["vision_config"]
+        == (ns.SamConfig.from_dict(theirs).to_dict()["vision_config"])
+    )
+
+
+def test_an_official_file_becomes_a_folder(data_folder: Path, tmp_path: Path) -> None:
+    heads = ns.SamConfig(mask_decoder_config={"num_attention_heads": 4})
+    first = ns.SamModel.from_pretrained(data_folder / "sam_small.pth", config=heads)
+    first.save_pretrained(tmp_path / "a")
+    second = ns.SamModel.from_pretrained(tmp_path / "a")
+    second.save_pretrained(tmp_path / "b")
+    # The official epsilon goes with the weights.
+    assert second.config.mask_decoder_config.layer_norm_eps == 1e-5
+    for one, other in ((first, second),):
+        states = one.state_dict(), other.state_dict()
+        assert states[0].keys() == states[1].keys()
+        assert all(torch.equal(states[1][k], v) for k, v in states[0].items())
+    for name in ("config.json", "model.safetensors"):
+        assert (tmp_path / "a" / name).read_bytes() == (
+            tmp_path / "b" / name
+        ).read_bytes()
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision(
+    model: SamModel,
+    processor: ns.SamProcessor,
+    pictures: list[np.ndarray],
+    tmp_path: Path,
+    kind: torch.dtype,
+) -> None:
+    half = ns.SamModel.from_pretrained(_saved(model, tmp_path / "a"), dtype=kind)
+    half.save_pretrained(tmp_path / "b")
+    stored = ns.SamModel.from_pretrained(tmp_path / "b")
+    assert stored.dtype == half.dtype == kind
+    inputs = processor(pictures, input_points=ONE_POINT, return_tensors="pt")
+    found = stored(**inputs.to(kind))
+    assert found.pred_masks.dtype == kind
+    exact = model(**inputs)
+    # A random network spreads rounding more than a trained one.
+    assert (found.iou_scores.float() - exact.iou_scores).abs().mean() < 0.05
+    masks = processor.post_process_masks(
+        found.pred_masks, inputs["original_sizes"], inputs["reshaped_input_sizes"]
+    )
+    assert [m.shape for m in masks] == [(1, 3, 90, 150), (1, 3, 200, 130)]
+
+
+def _saved(model: SamModel, folder: Path) -> Path:
+    model.save_pretrained(folder)
+    return folder
+
+
+# Prompts that transformers refuses
+
+
+def test_ragged_prompts_equal_objects_on_their_own(
+    model: SamModel, processor: ns.SamProcessor, pictures: list[np.ndarray]
+) -> None:
+    points = [[[[40, 30]], [[90, 60], [10, 10]], None], [[[60, 150]]]]
+    labels = [[[1], [1, 0], None], [[0]]]
+    boxes = [[None, [10, 20, 80, 70], [5, 5, 60, 40]], [[20, 30, 100, 150]]]
+    inputs = processor(
+        pictures, input_points=points, input_labels=labels, input_boxes=boxes
+    )
+    together = model(**inputs)
+    assert [m.shape[:2] for m in together.pred_masks] == [(3, 3), (1, 3)]
+    for image, objects in enumerate(points):
+        for item in range(len(objects)):
+            given = {
+                "input_points": points[image][item],
+                "input_labels": labels[image][item],
+                "input_boxes": boxes[image][item],
+            }
+            alone = model(
+                **processor(
+                    pictures[image],
+                    **{k: [[v]] for k, v in given.items() if v is not None},
+                )
+            )
+            close(together.pred_masks[image][item], alone.pred_masks[0, 0], 1e-5)
+            close(together.iou_scores[image][item], alone.iou_scores[0, 0], 1e-5)
+    masks = processor.post_process_masks(
+        together.pred_masks, inputs["original_sizes"], inputs["reshaped_input_sizes"]
+    )
+    assert [m.shape for m in masks] == [(3, 3, 90, 150), (1, 3, 200, 130)]
+
+
+def test_ragged_points_with_equal_numbers_of_objects_stay_one_tensor(
+    model: SamModel, processor: ns.SamProcessor, pictures: list[np.ndarray]
+) -> None:
+    points = [[[[40, 30]], [[90, 60], [10, 10]]]]
+    inputs = processor(pictures[0], input_points=points)
+    assert isinstance(inputs["input_points"], list)
+    assert model(**inputs).pred_masks.shape == (1, 2, 3, 64, 64)
+
+
+def test_one_mask_for_each_object(
+    model: SamModel, processor: ns.SamProcessor, pictures: list[np.ndarray]
+) -> None:
+    inputs = processor(pictures, input_boxes=BOXES)
+    masks = 5 * torch.randn(2, 2, 64, 64, generator=torch.Generator().manual_seed(3))
+    together = model(**inputs, input_masks=masks)
+    nested = [[masks[0, 0], None], list(masks[1])]
+    mixed = model(
+        **{**inputs, "input_boxes": [list(b) for b in inputs["input_boxes"]]},
+        input_masks=nested,
+    )
+    for image in range(2):
+        for item in range(2):
+            one = slice(image, image + 1), slice(item, item + 1)
+            pixels, box = inputs["pixel_values"][one[0]], inputs["input_boxes"][one]
+            alone = model(pixels, input_boxes=box, input_masks=masks[one])
+            close(together.pred_masks[one], alone.pred_masks, 1e-5)
+            if (image, item) == (0, 1):
+                alone = model(pixels, input_boxes=box)
+            close(mixed.pred_masks[one], alone.pred_masks, 1e-5)
+
+
+def test_text_is_answered_in_a_sentence(
+    processor: ns.SamProcessor, pictures: list[np.ndarray]
+) -> None:
+    with pytest.raises(ValueError, match="SAM has no text prompts"):
+        processor(pictures[0], text="a cat")
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"input_points": [40, 30]}, "input_points is nested 1 deep"),
+        ({"input_points": [[[40, 30, 1]]]}, "give 2 numbers for each"),
+        ({"input_points": [[["a", 3]]]}, "no list of numbers"),
+        ({"input_boxes": [[[1, 2, 3]]]}, "give 4 numbers for each"),
+        ({"input_boxes": BOXES}, "input_boxes is for 2 images, there are 1"),
+        ({"return_tensors": "tf"}, "export the model to ONNX"),
+    ],
+)
+def test_prompts_that_cannot_be_understood(
+    processor: ns.SamProcessor,
+    pictures: list[np.ndarray],
+    given: dict[str, Any],
+    sentence: str,
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        processor(pictures[0], **given)
+
+
+# Images of every kind
+
+
+def test_an_image_means_the_same_in_every_form(processor: ns.SamProcessor) -> None:
+    from PIL import Image
+
+    picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    expected = processor(picture)["pixel_values"]
+    forms = {
+        "PIL": Image.fromarray(picture),
+        "RGBA": np.concatenate([picture, picture[..., :1]], -1),
+        "first": picture.transpose(2, 0, 1),
+        "tensor": torch.from_numpy(picture).permute(2, 0, 1),
+        "float of 0 to 255": picture.astype(np.float32),
+        "batch": picture[None],
+        "list": [picture],
+    }
+    for name, form in forms.items():
+        assert torch.equal(processor(form)["pixel_values"], expected), name
+    share = processor(picture / 255)["pixel_values"]
+    close(share, expected, 1 / 255 / 0.224 + 1e-6)
+    grey = processor(picture[..., 0])["pixel_values"]
+    assert torch.equal(
+        grey, processor(np.repeat(picture[..., :1], 3, -1))["pixel_values"]
+    )
+
+
+def test_three_rows_are_not_three_channels(processor: ns.SamProcessor) -> None:
+    picture = np.zeros((3, 50, 3), np.uint8)
+    assert processor(picture)["original_sizes"].tolist() == [[3, 50]]
+
+
+def test_sixteen_bits_are_mapped_as_everywhere(processor: ns.SamProcessor) -> None:
+    from napari_sam.image import to_uint8
+
+    plane = np.random.default_rng(0).integers(0, 4000, (40, 60)).astype(np.uint16)
+    expected = processor(to_uint8(plane))["pixel_values"]
+    assert torch.equal(processor(plane)["pixel_values"], expected)
+
+
+def test_segmentation_maps_follow_the_image(processor: ns.SamProcessor) -> None:
+    labels = np.zeros((40, 80), np.int32)
+    labels[10:20, 40:] = 7
+    found = processor(np.zeros((40, 80), np.uint8), segmentation_maps=labels)["labels"]
+    expected = torch.zeros(1, 256, 256, dtype=torch.int64)
+    expected[0, 32:64, 128:] = 7
+    assert torch.equal(found, expected)
+
+
+def test_steps_can_be_left_out() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    plain = ns.SamImageProcessor().preprocess(
+        picture, do_resize=False, do_rescale=False, do_normalize=False, do_pad=False
+    )
+    expected = torch.from_numpy(picture).permute(2, 0, 1).float()[None]
+    assert torch.equal(plain["pixel_values"], expected)
+    with pytest.raises(TypeError, match="does not know do_dance"):
+        ns.SamImageProcessor().preprocess(picture, do_dance=True)
+
+
+# Families and settings
+
+
+@pytest.mark.parametrize("family", ["sam", "medsam", "lite_medsam"])
+def test_a_processor_follows_its_family(family: Any, tmp_path: Path) -> None:
+    first = ns.SamProcessor(ns.SamImageProcessor(size=64, pad_size=64, family=family))
+    first.save_pretrained(tmp_path)
+    again = ns.SamProcessor.from_pretrained(tmp_path)
+    assert vars(again.image_processor) == vars(first.image_processor)
+    picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    frame = Frame.fit((40, 60), 64, 16, family)
+    inputs = again(picture, input_boxes=[[[6, 4, 30, 20]]])
+    close(inputs["pixel_values"], frame.pixel_values(picture), 1e-5)
+    x, y = frame.scale[1], frame.scale[0]
+    close(inputs["input_boxes"][0, 0], torch.tensor([6 * x, 4 * y, 30 * x, 20 * y]))
+    logits = torch.randn(1, 2, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    masks = again.post_process_masks(
+        logits, inputs["original_sizes"], inputs["reshaped_input_sizes"]
+    )
+    expected = np.stack([frame.plane_logits(v[0]) > 0 for v in logits[0]])
+    np.testing.assert_array_equal(masks[0][:, 0].numpy(), expected)
+
+
+def test_names_of_the_registry_bring_their_preprocessing() -> None:
+    for name in ("medsam_vit_b", "lite_medsam", "sam_vit_b"):
+        spec = get_model_spec(name)
+        found = ns.SamProcessor.from_pretrained(name).image_processor
+        assert found.family == spec.family
+        assert found.size == {"longest_edge": spec.image_size}
+    # Its conversion ships the settings of SAM.
+    medsam = ns.SamProcessor.from_pretrained("wanglab/medsam-vit-base")
+    assert medsam.image_processor.family == "medsam"
+
+
+def test_files_that_do_not_say_are_asked_about(data_folder: Path) -> None:
+    for name in ("sam_small.pth", "hf_sam_small"):
+        with pytest.raises(ValueError, match="give family= one of sam, medsam"):
+            ns.SamProcessor.from_pretrained(data_folder / name)
+        found = ns.SamProcessor.from_pretrained(data_folder / name, family="medsam")
+        assert found.image_processor.size == {"longest_edge": 256}
+        assert found.image_processor.mask_size == {"longest_edge": 64}
+
+
+def test_a_folder_that_names_its_family_needs_no_question(
+    model: SamModel, tmp_path: Path
+) -> None:
+    model.save_pretrained(tmp_path)
+    ns.SamImageProcessor(size=256, family="medsam").save_pretrained(tmp_path)
+    predictor = ns.load_model(tmp_path, device="cpu")
+    assert predictor.family == "medsam"
+    assert predictor.preprocessing.resize == "square"
+
+
+def test_settings_of_both_file_names_are_read(tmp_path: Path) -> None:
+    settings = {"size": {"longest_edge": 99}, "image_mean": [0, 0, 0]}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
+    assert ns.SamProcessor.from_pretrained(tmp_path).target_size == 99
+    settings["size"]["longest_edge"] = 77  # type: ignore[index]
+    (tmp_path / "processor_config.json").write_text(
+        json.dumps({"image_processor": settings, "processor_class": "SamProcessor"})
+    )
+    assert ns.SamProcessor.from_pretrained(tmp_path).target_size == 77
+
+
+def test_tiny_vit_has_no_folder(lite_config: SamConfig, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no TinyViT image encoder"):
+        ns.SamModel(lite_config).save_pretrained(tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
