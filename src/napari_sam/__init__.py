@@ -22,7 +22,8 @@ if TYPE_CHECKING:
         SamVisionConfig,
     )
     from napari_sam.nets.sam import SamModel
-    from napari_sam.predictor import Embedding, Prediction, Predictor
+    from napari_sam.prediction import Prediction
+    from napari_sam.predictor import Embedding, Predictor
     from napari_sam.processing import SamProcessor
     from napari_sam.prompts import Prompt
     from napari_sam.record import read_record, write_record
@@ -35,7 +36,7 @@ _HOMES = {
     "EmbeddingCache": "cache",
     "IntensityMapping": "intensity",
     "ModelSpec": "models",
-    "Prediction": "predictor",
+    "Prediction": "prediction",
     "Predictor": "predictor",
     "Prompt": "prompts",
     "PropagationOptions": "volume",

@@ -254,7 +254,9 @@ class SamImageProcessor:
         if self.family != "sam":
             return frame.pixel_values(plane)[0], frame.resized_shape
         # Memory that may not be written to, as Pillow's, is copied.
-        pixels = torch.from_numpy(np.require(np.atleast_3d(plane), requirements="CW"))
+        pixels = torch.from_numpy(
+            np.require(np.atleast_3d(plane), requirements=["C", "W"])
+        )
         pixels = pixels.permute(2, 0, 1)
         if self.do_resize:
             pixels = _resize(pixels, frame.resized_shape, self.resample)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,19 +18,19 @@ from napari_sam.image import full_shape, plane_key, to_uint8
 from napari_sam.masks import mask_to_box, stability
 from napari_sam.models import PREPROCESSING
 from napari_sam.nets.fast_decoder import FastMaskDecoder, ImageTerms
+from napari_sam.prediction import Method, Prediction
 from napari_sam.preprocessing import Frame
+
+__all__ = ["Embedding", "Method", "Prediction", "Predictor"]
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.masks import Patch
     from napari_sam.models import Family, Preprocessing
     from napari_sam.nets.sam import SamModel
     from napari_sam.prompts import Prompt
-
-Method = Literal["prompt", "box search", "box of the mask"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,47 +74,6 @@ class Embedding:
     def half(self) -> NDArray[np.float16]:
         """The encoder's output in half precision, (1, C, S, S), to be kept."""
         return self.image_embedding.half().cpu().numpy()
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """One object as the model sees it.
-
-    Parameters
-    ----------
-    logits : ndarray
-        (m, m) float32, the model's low-resolution logits, in the frame of its
-        input; can be fed back as `Prompt.mask`.
-    score : float
-        The model's own estimate of the mask's IoU with the truth; for MedSAM,
-        whose estimate is not trained, the stability of the mask.
-    frame : Frame
-        How the plane lies in the model's input.
-    candidates : tuple of Prediction
-        The model's alternatives, best first, this one included.
-    method : str
-        "prompt" when the model was asked directly, "box search" when points
-        were answered by searching boxes, "box of the mask" when the mask of the
-        prompt was replaced by its box, or by the box that was given with it.
-    """
-
-    logits: NDArray[np.float32]
-    score: float
-    frame: Frame
-    candidates: tuple[Prediction, ...] = ()
-    method: Method = "prompt"
-
-    @cached_property
-    def patch(self) -> Patch:
-        """The mask's logits at the size of the plane, cut tight around the mask."""
-        return self.frame.patch(self.logits)
-
-    @cached_property
-    def mask(self) -> NDArray[np.bool_]:
-        """(H, W) bool; as large as the plane, made when first asked for."""
-        mask = np.zeros(self.frame.plane_shape, bool)
-        mask[self.patch.region] = self.patch.mask
-        return mask
 
 
 class Predictor:

@@ -1,4 +1,7 @@
-"""Between a plane and the square input of a model, by family, both ways."""
+"""Between a plane and the square input of a model, by family, both ways.
+
+torch is needed on the way there only: masks come back with numpy alone.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from napari_sam.image import row_blocks
 from napari_sam.masks import Patch, mask_to_window
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     # First and second source pixel of each pixel, and the share of the second.
     _Taps = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]
@@ -98,6 +99,9 @@ class Frame:
         Tensor
             (1, 3, S, S) float32.
         """
+        import torch
+        from torch.nn import functional as F
+
         rule = PREPROCESSING[self.family]
         channels = np.atleast_3d(plane).transpose(2, 0, 1)
         resized = _RESIZE[self.family](channels, self.resized_shape)
@@ -226,6 +230,8 @@ class Frame:
             (M, M) float32: the logit of the covered share of each pixel, limited
             to probabilities of 0.001 and 0.999; padding is surely outside.
         """
+        import torch
+
         share = _resize_part(mask[None], self.mask_shape, self.plane_shape, origin)
         logits = np.full((self.mask_size, self.mask_size), -_SURE, np.float32)
         height, width = self.mask_shape
@@ -234,7 +240,7 @@ class Frame:
 
 
 def _to_numpy(logits: NDArray[np.float32] | Tensor) -> NDArray[np.float32]:
-    if isinstance(logits, Tensor):
+    if not isinstance(logits, np.ndarray):
         logits = logits.float().cpu().numpy()
     return np.asarray(logits, np.float32)
 
@@ -294,6 +300,8 @@ def _mix_cols(values: NDArray[np.float32], taps: _Taps) -> NDArray[np.float32]:
 
 def _resize_bilinear(channels: Tensor, shape: tuple[int, int]) -> Tensor:
     """Resize with an antialiased triangle filter; 8-bit input is rounded to 8 bits."""
+    from torch.nn import functional as F
+
     return F.interpolate(
         channels[None], shape, mode="bilinear", align_corners=False, antialias=True
     )[0]
@@ -310,6 +318,8 @@ def _resize_part(
     The filter works along one axis after the other, so blocks of rows can be made
     narrow one by one: there is no float copy of the plane.
     """
+    import torch
+
     (height, width), (row, col) = plane_shape, origin
     channels, rows, cols = part.shape
     narrow = torch.zeros(channels, height, shape[1])
@@ -329,13 +339,16 @@ def _resize_floats(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tenso
 
 
 def _resize_bytes(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:
+    import torch
+
     # Memory that may not be written to, as of a memory map, is copied.
-    pixels = torch.from_numpy(np.require(channels, requirements="CW"))
+    pixels = torch.from_numpy(np.require(channels, requirements=["C", "W"]))
     return _resize_bilinear(pixels, shape)
 
 
 def _resize_bicubic(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:
     """MedSAM resizes with scikit-image and cuts off the decimals."""
+    import torch
     from skimage.transform import resize
 
     planes = [

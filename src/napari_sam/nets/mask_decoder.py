@@ -44,8 +44,10 @@ class MaskDecoder(nn.Module):
         """Return the learned tokens that become masks and scores, (1, 1 + M, C)."""
         return torch.cat([self.iou_token.weight, self.mask_tokens.weight])[None]
 
-    def output_slice(self, multimask_output: bool) -> slice:
-        """Which of the mask tokens answer."""
+    def output_slice(self, multimask_output: bool | None) -> slice:
+        """Which of the mask tokens answer; all for None."""
+        if multimask_output is None:
+            return slice(None)
         return slice(1, None) if multimask_output else slice(0, 1)
 
     def forward(
@@ -54,7 +56,7 @@ class MaskDecoder(nn.Module):
         image_positions: Tensor,
         tokens: Tensor,
         dense: Tensor,
-        multimask_output: bool,
+        multimask_output: bool | None,
         attention_similarity: Tensor | None = None,
         target_embedding: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
@@ -70,8 +72,8 @@ class MaskDecoder(nn.Module):
             (B, T, C) from `PromptEncoder.tokens`.
         dense : Tensor
             (B or 1, C, S or 1, S or 1) from `PromptEncoder.dense`.
-        multimask_output : bool
-            Three alternatives instead of one mask.
+        multimask_output : bool or None
+            Three alternatives instead of one mask; all four for None, the one first.
         attention_similarity, target_embedding : Tensor, optional
             See `napari_sam.nets.transformer.TwoWayTransformer`.
 
@@ -82,11 +84,9 @@ class MaskDecoder(nn.Module):
         iou_scores : Tensor
             (B, 3 or 1) predicted intersection over union with the truth.
         """
-        batch = max(tokens.shape[0], image_embeddings.shape[0], dense.shape[0])
-        learned = self.output_tokens()
-        queries = torch.cat(
-            [learned.expand(batch, -1, -1), tokens.expand(batch, -1, -1)], 1
-        )
+        batch = tokens.shape[0]
+        learned = self.output_tokens().expand(batch, -1, -1)
+        queries = torch.cat([learned, tokens], 1)
         image = (image_embeddings + dense).expand(batch, -1, -1, -1)
         hidden, image_tokens = self.transformer(
             queries,
@@ -102,7 +102,7 @@ class MaskDecoder(nn.Module):
         masks = torch.einsum("bmc,bchw->bmhw", kernels, upscaled)
         return masks, self.scores(hidden, multimask_output)
 
-    def mask_kernels(self, hidden: Tensor, multimask_output: bool) -> Tensor:
+    def mask_kernels(self, hidden: Tensor, multimask_output: bool | None) -> Tensor:
         """Weights of each mask over the upscaled features, (B, M, C / 8)."""
         wanted = range(len(self.output_hypernetworks_mlps))[
             self.output_slice(multimask_output)
@@ -111,7 +111,7 @@ class MaskDecoder(nn.Module):
             [self.output_hypernetworks_mlps[i](hidden[:, 1 + i]) for i in wanted], 1
         )
 
-    def scores(self, hidden: Tensor, multimask_output: bool) -> Tensor:
+    def scores(self, hidden: Tensor, multimask_output: bool | None) -> Tensor:
         """Predicted IoU of each mask, (B, M)."""
         return self.iou_prediction_head(hidden[:, 0])[
             :, self.output_slice(multimask_output)

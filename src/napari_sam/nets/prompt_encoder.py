@@ -82,9 +82,9 @@ class PromptEncoder(nn.Module):
                 points = torch.cat([points, nothing], 1)
                 pad = labels.new_full((labels.shape[0], 1), NOT_A_POINT)
                 labels = torch.cat([labels, pad], 1)
-            parts.append(self._embed_points(points, labels))
+            parts.append(self.embed_points(points, labels))
         if boxes is not None:
-            corners = self._positions(boxes.view(-1, 2, 2))
+            corners = self._positions(boxes.reshape(-1, 2, 2))
             parts.append(corners + torch.cat([self._kind(2), self._kind(3)]))
         if not parts:
             return self.no_mask_embed.weight.new_empty(1, 0, self.width)
@@ -125,14 +125,18 @@ class PromptEncoder(nn.Module):
         # +0.5 turns integer pixel centres into distances from the image corner.
         return self.pe_layer((xy + 0.5) / self.image_size)
 
-    def _embed_points(self, points: Tensor, labels: Tensor) -> Tensor:
+    def embed_points(self, points: Tensor, labels: Tensor) -> Tensor:
+        """Encode (B, N, 2) points to (B, N, C).
+
+        Labels 2 and 3 are the corners of a box, as in the official export to ONNX.
+        """
         kinds = labels[..., None]
         tokens = self._positions(points)
         tokens = torch.where(
             kinds == NOT_A_POINT, self.not_a_point_embed.weight, tokens
         )
         tokens = torch.where(kinds == PADDING, torch.zeros_like(tokens), tokens)
-        for kind in (0, 1):
+        for kind in range(4):
             tokens = torch.where(kinds == kind, tokens + self._kind(kind), tokens)
         return tokens
 

@@ -1,0 +1,208 @@
+"""A model as two ONNX files: the image encoder, and the decoder of prompts.
+
+The decoder takes what the official export takes: points with labels, box corners as
+points with labels 2 and 3, and a mask prompt that may be switched off.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from napari_sam.atomic import written_whole
+from napari_sam.onnx_decoder import (
+    DECODER_FILE,
+    ENCODER_FILE,
+    SETTINGS_FILE,
+    import_runtime,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_sam.nets.sam import SamModel
+    from napari_sam.predictor import Predictor
+
+# The newest that onnxruntime 1.18 and the exporter of torch 2.5 both have in full.
+_OPSET = 17
+_ALLOWED = 1e-3
+_MASKS = ["low_res_masks", "iou_predictions"]
+
+
+def export_onnx(predictor: Predictor, folder: Path) -> list[Path]:
+    """Write the encoder, the decoder and what `OnnxDecoder` must know of them.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        On the CPU.
+    folder : Path
+        Made where it does not exist; files of the same names are replaced.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        When the extra ``napari-sam[onnx]`` is not installed.
+    ValueError
+        When a written network does not give what the model gives.
+    OSError
+        When the folder cannot be written to.
+    """
+    import_runtime("onnx")
+    model, size = predictor.model, predictor.input_size
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(1, 3, size, size, generator=generator)
+    embeddings = model.get_image_embeddings(pixels).clone()
+    encoder, decoder = folder / ENCODER_FILE, folder / DECODER_FILE
+    _write(model.image_encoder, {"pixel_values": pixels}, ["image_embeddings"], encoder)
+    _check(encoder, {"pixel_values": pixels}, [embeddings])
+    graph = DecoderGraph(model)
+    prompts = _example(model, embeddings, points=3, objects=2)
+    _write(graph, prompts, _MASKS, decoder)
+    # With other numbers of points and objects than those it was traced with.
+    prompts = _example(model, embeddings, points=2, objects=3)
+    with torch.inference_mode():
+        _check(decoder, prompts, list(graph(*prompts.values())))
+    settings = folder / SETTINGS_FILE
+    encoder_sizes = model.prompt_encoder
+    values = {
+        "name": predictor.name,
+        "key": predictor.key,
+        "family": predictor.family,
+        "prompts": sorted(predictor.prompts),
+        "input_size": size,
+        "mask_size": encoder_sizes.mask_size,
+    }
+    with written_whole(settings) as part:
+        part.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    return [encoder, decoder, settings]
+
+
+class DecoderGraph(nn.Module):
+    """Prompt encoder and mask decoder with plain tensors as input.
+
+    Parameters
+    ----------
+    model : SamModel
+        Whose weights are used.
+    """
+
+    def __init__(self, model: SamModel) -> None:
+        super().__init__()
+        self.prompt_encoder, self.mask_decoder = (
+            model.prompt_encoder,
+            model.mask_decoder,
+        )
+
+    def forward(
+        self,
+        image_embeddings: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+        mask_input: Tensor,
+        has_mask_input: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode K prompts with N points each.
+
+        Parameters
+        ----------
+        image_embeddings : Tensor
+            (1, C, s, s).
+        point_coords, point_labels : Tensor
+            (K, N, 2) as (x, y) pixels of the model input and (K, N) float: 1 positive,
+            0 negative, 2 and 3 corners of a box, -1 not a point.
+        mask_input : Tensor
+            (K, 1, m, m) logits.
+        has_mask_input : Tensor
+            (1,) 1 where `mask_input` counts, 0 where it does not.
+
+        Returns
+        -------
+        masks, scores : Tensor
+            (K, 4, m, m) logits and (K, 4) predicted IoU: the single mask, then the
+            alternatives.
+        """
+        encoder = self.prompt_encoder
+        dense = encoder.dense(mask_input) * has_mask_input
+        dense = dense + encoder.dense(None) * (1 - has_mask_input)
+        masks, scores = self.mask_decoder(
+            image_embeddings,
+            encoder.image_positions(),
+            encoder.embed_points(point_coords, point_labels),
+            dense,
+            None,
+        )
+        return masks, scores
+
+
+def _example(
+    model: SamModel, embeddings: Tensor, *, points: int, objects: int
+) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(points)
+    encoder = model.prompt_encoder
+    size, mask = encoder.image_size, encoder.mask_size
+    return {
+        "image_embeddings": embeddings,
+        "point_coords": torch.rand(objects, points, 2, generator=generator) * size,
+        "point_labels": torch.arange(points).expand(objects, -1).float() - 1,
+        "mask_input": torch.randn(objects, 1, mask, mask, generator=generator),
+        "has_mask_input": torch.ones(1),
+    }
+
+
+def _write(
+    module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], path: Path
+) -> None:
+    axes = {
+        "point_coords": {0: "objects", 1: "points"},
+        "point_labels": {0: "objects", 1: "points"},
+        "mask_input": {0: "objects"},
+        **{name: {0: "objects"} for name in _MASKS},
+    }
+    names = {*inputs, *outputs}
+    with (
+        written_whole(path, ".onnx") as part,
+        warnings.catch_warnings(),
+        # With gradients on, the encoder does not write into shared buffers, which
+        # would be lost in the graph.
+        torch.enable_grad(),
+    ):
+        # The newer exporter needs one more package, onnxscript; `_check` shows
+        # whether what this one traced is right.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            str(part),
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_axes={k: v for k, v in axes.items() if k in names},
+            opset_version=_OPSET,
+            dynamo=False,
+        )
+
+
+def _check(path: Path, inputs: dict[str, Tensor], expected: list[Tensor]) -> None:
+    """Refuse a network that does not give what the model gives."""
+    runtime: Any = import_runtime("onnxruntime")
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    given = {name: value.numpy() for name, value in inputs.items()}
+    for found, wanted in zip(session.run(None, given), expected, strict=True):
+        off = float(np.abs(found - wanted.numpy()).max())
+        if not off <= _ALLOWED * max(1.0, float(wanted.abs().max())):
+            path.unlink()
+            raise ValueError(
+                f"The network written to {path} differs from the model by {off:.2g}: it "
+                "was removed; please report the model and the version of torch."
+            )

@@ -1,0 +1,58 @@
+"""One object as a model sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_sam.masks import Patch
+    from napari_sam.preprocessing import Frame
+
+Method = Literal["prompt", "box search", "box of the mask"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """One object as the model sees it.
+
+    Parameters
+    ----------
+    logits : ndarray
+        (m, m) float32, the model's low-resolution logits, in the frame of its
+        input; can be fed back as `Prompt.mask`.
+    score : float
+        The model's own estimate of the mask's IoU with the truth; for MedSAM,
+        whose estimate is not trained, the stability of the mask.
+    frame : Frame
+        How the plane lies in the model's input.
+    candidates : tuple of Prediction
+        The model's alternatives, best first, this one included.
+    method : str
+        "prompt" when the model was asked directly, "box search" when points
+        were answered by searching boxes, "box of the mask" when the mask of the
+        prompt was replaced by its box, or by the box that was given with it.
+    """
+
+    logits: NDArray[np.float32]
+    score: float
+    frame: Frame
+    candidates: tuple[Prediction, ...] = ()
+    method: Method = "prompt"
+
+    @cached_property
+    def patch(self) -> Patch:
+        """The mask's logits at the size of the plane, cut tight around the mask."""
+        return self.frame.patch(self.logits)
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """(H, W) bool; as large as the plane, made when first asked for."""
+        mask = np.zeros(self.frame.plane_shape, bool)
+        mask[self.patch.region] = self.patch.mask
+        return mask

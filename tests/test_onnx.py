@@ -1,0 +1,188 @@
+"""Exported networks give what the model gives, and are decoded without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from napari_sam.cli import main
+from napari_sam.onnx_decoder import OnnxDecoder
+from napari_sam.onnx_export import export_onnx
+from napari_sam.prompts import Prompt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_sam.predictor import Predictor
+
+ATOL = 1e-4
+SHAPE = (45, 60)
+LOGITS = np.random.default_rng(1).normal(0, 4, (32, 32)).astype(np.float32)
+PROMPTS = {
+    "point": Prompt(points=[[20, 30]]),
+    "points": Prompt(points=[[20, 30], [5, 7], [40, 50]], labels=[1, 0, 1]),
+    "box": Prompt(box=[5, 10, 30, 44]),
+    "box and points": Prompt(
+        points=[[20, 30], [5, 7]], labels=[1, 0], box=[5, 10, 30, 44]
+    ),
+    "mask": Prompt(mask=LOGITS),
+    "box and mask": Prompt(box=[5, 10, 30, 44], mask=LOGITS),
+}
+
+
+@pytest.fixture(scope="module")
+def plane() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def exported(
+    tiny_sam: Predictor,
+    tiny_medsam: Predictor,
+    tiny_lite: Predictor,
+    tmp_path_factory: Any,
+) -> dict[str, Path]:
+    folders = {}
+    for predictor in (tiny_sam, tiny_medsam, tiny_lite):
+        folders[predictor.name] = tmp_path_factory.mktemp(predictor.name)
+        export_onnx(predictor, folders[predictor.name])
+    return folders
+
+
+def test_the_encoder(
+    tiny_predictor: Predictor, exported: dict[str, Path], plane: np.ndarray
+) -> None:
+    path = exported[tiny_predictor.name] / "encoder.onnx"
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    embedding = tiny_predictor.embed(plane)
+    pixels = embedding.frame.pixel_values(plane).numpy()
+    (found,) = session.run(["image_embeddings"], {"pixel_values": pixels})
+    np.testing.assert_allclose(found, embedding.image_embedding, rtol=0, atol=ATOL)
+
+
+@pytest.mark.parametrize("several", [None, True, False])
+@pytest.mark.parametrize("kind", PROMPTS)
+def test_the_decoder(
+    tiny_sam: Predictor,
+    exported: dict[str, Path],
+    plane: np.ndarray,
+    kind: str,
+    several: bool | None,
+) -> None:
+    embedding = tiny_sam.embed(plane)
+    expected = tiny_sam.predict(embedding, PROMPTS[kind], multimask_output=several)
+    found = OnnxDecoder(exported["tiny_sam"]).predict(
+        embedding.image_embedding.numpy(),
+        PROMPTS[kind],
+        SHAPE,
+        multimask_output=several,
+    )
+    assert len(found.candidates) == len(expected.candidates)
+    for one, other in zip(found.candidates, expected.candidates, strict=True):
+        assert one.score == pytest.approx(other.score, abs=ATOL)
+        np.testing.assert_allclose(one.logits, other.logits, rtol=0, atol=ATOL)
+        decided = np.abs(other.frame.plane_logits(other.logits)) > 1e-3
+        np.testing.assert_array_equal(one.mask[decided], other.mask[decided])
+
+
+@pytest.mark.parametrize("name", ["tiny_medsam", "tiny_lite"])
+def test_boxes_of_the_medsam_families(
+    request: pytest.FixtureRequest,
+    exported: dict[str, Path],
+    plane: np.ndarray,
+    name: str,
+) -> None:
+    predictor: Predictor = request.getfixturevalue(name)
+    embedding, box = predictor.embed(plane), PROMPTS["box"]
+    expected = predictor.predict(embedding, box)
+    decoder = OnnxDecoder(exported[name])
+    found = decoder.predict(embedding.image_embedding, box, SHAPE)
+    np.testing.assert_allclose(found.logits, expected.logits, rtol=0, atol=ATOL)
+    assert found.score == pytest.approx(expected.score, abs=1e-3)
+    with pytest.raises(ValueError, match="trained on box, not on point"):
+        decoder.predict(embedding.image_embedding, PROMPTS["point"], SHAPE)
+
+
+WITHOUT_TORCH = """
+import sys
+import numpy as np
+from napari_sam.onnx_decoder import OnnxDecoder
+from napari_sam.prompts import Prompt
+
+decoder = OnnxDecoder(sys.argv[1])
+embedding = np.load(sys.argv[2])
+found = decoder.predict(embedding, Prompt(box=[5, 10, 30, 44]), (45, 60))
+assert found.mask.shape == (45, 60)
+assert "torch" not in sys.modules
+np.save(sys.argv[2], found.logits)
+"""
+
+
+def test_decoding_needs_no_torch(
+    tiny_sam: Predictor, exported: dict[str, Path], plane: np.ndarray, tmp_path: Path
+) -> None:
+    embedding, path = tiny_sam.embed(plane), tmp_path / "array.npy"
+    np.save(path, embedding.image_embedding.numpy())
+    command = [sys.executable, "-c", WITHOUT_TORCH, exported["tiny_sam"], path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    expected = tiny_sam.predict(embedding, PROMPTS["box"]).logits
+    np.testing.assert_allclose(np.load(path), expected, rtol=0, atol=ATOL)
+
+
+def test_a_mask_of_the_plane_is_asked_for_as_logits(
+    exported: dict[str, Path],
+) -> None:
+    decoder = OnnxDecoder(exported["tiny_sam"])
+    mask = np.zeros(SHAPE, bool)
+    mask[4:9, 4:9] = True
+    with pytest.raises(ValueError, match="takes a mask as its own logits of 32 x 32"):
+        decoder.predict(np.zeros((1, 16, 8, 8)), Prompt(mask=mask), SHAPE)
+
+
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="write it with napari-sam export"):
+        OnnxDecoder(tmp_path)
+
+
+def test_the_command(
+    data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "onnx"
+    source = str(data_folder / "hf_sam_small")
+    command = ["export", source, "--output", str(folder), "--family", "sam"]
+    assert main(command) == 0
+    assert "longest side to 256 px" in capsys.readouterr().out
+    assert OnnxDecoder(folder).input_size == 256
+    assert main(command) == 1
+    assert "exists: name another folder, or give --overwrite" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
+
+
+def test_without_the_extra(
+    tiny_sam: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'napari-sam\[onnx\]'"):
+        export_onnx(tiny_sam, tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
+
+
+def test_a_network_that_is_wrong_is_not_left(
+    tiny_sam: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = type(tiny_sam.model).get_image_embeddings
+
+    def wrong(model: Any, pixel_values: torch.Tensor) -> torch.Tensor:
+        return right(model, pixel_values) + 1
+
+    monkeypatch.setattr(type(tiny_sam.model), "get_image_embeddings", wrong)
+    with pytest.raises(ValueError, match="differs from the model by 1 and was removed"):
+        export_onnx(tiny_sam, tmp_path)
+    assert not list(tmp_path.iterdir())
