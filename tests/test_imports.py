@@ -15,6 +15,7 @@ PACKAGE = Path(napari_sam.__file__).parent
 FACES = {"napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide6", "vispy"}
 HEAVY = {"torch", "skimage", "scipy"}
 NUMPY_ONLY = [
+    *("finding", "prediction", "preprocessing", "onnx_decoder"),
     *("prompts", "image", "masks", "models", "weights", "intensity", "planes", "stack"),
     *("painting", "label_grid", "record", "tiff", "cli", "cli_arguments"),
     *("cli_record", "cli_results", "requests", "volume", "anchors", "spans"),

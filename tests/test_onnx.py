@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 
 from napari_sam.cli import main
 from napari_sam.onnx_decoder import OnnxDecoder
@@ -18,6 +17,8 @@ from napari_sam.prompts import Prompt
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import torch
 
     from napari_sam.predictor import Predictor
 

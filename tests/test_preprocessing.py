@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from skimage.transform import resize
 from torch.nn import functional as F
 
+from napari_sam.image import to_uint8
 from napari_sam.masks import mask_iou
 from napari_sam.models import Family
 from napari_sam.preprocessing import Frame
@@ -105,6 +106,60 @@ def test_medsam_follows_its_published_recipe(
     expected = torch.tensor(img).float().permute(2, 0, 1)[None]
     found = Frame.fit(shape, 128, 32, "medsam").pixel_values(plane)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def medsam_input(plane: np.ndarray) -> np.ndarray:
+    """(1, 3, 1024, 1024) float32: the published recipe for any image, in plain steps.
+
+    The data preparation of MedSAM (pre_CT_MR.py) clips to percentiles and scales to
+    8 bits; its inference script (MedSAM_Inference.py) resizes and stretches.
+    """
+    if plane.dtype != np.uint8:
+        low, high = np.percentile(plane, [0.5, 99.5])
+        clipped = np.clip(plane.astype(np.float64), low, high)
+        plane = np.uint8(np.rint((clipped - low) / (high - low) * 255.0))
+    if plane.ndim == 2:
+        plane = np.repeat(plane[:, :, None], 3, axis=-1)
+    resized = resize(
+        plane, (1024, 1024), order=3, preserve_range=True, anti_aliasing=True
+    ).astype(np.uint8)
+    stretched = (resized - resized.min()) / np.clip(
+        resized.max() - resized.min(), a_min=1e-8, a_max=None
+    )
+    return stretched.transpose(2, 0, 1)[None].astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["8-bit", "16-bit", "RGB"])
+def test_any_image_reaches_medsam_as_published(
+    rng: np.random.Generator, kind: str
+) -> None:
+    y, x = np.mgrid[:90, :140]
+    waves = np.sin(x / 9) + np.cos(y / 7) + rng.normal(0, 0.2, (90, 140))
+    plane = {
+        "8-bit": (127 + 40 * waves).clip(0, 255).astype(np.uint8),
+        "16-bit": (9000 + 3000 * waves).clip(0, 65535).astype(np.uint16),
+        "RGB": (127 + 40 * np.stack([waves, -waves, waves + 1], -1))
+        .clip(0, 255)
+        .astype(np.uint8),
+    }[kind]
+    found = fit((90, 140), "medsam").pixel_values(to_uint8(plane)).numpy()
+    expected = medsam_input(plane)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@given(shape=st.tuples(st.integers(1, 60), st.integers(1, 60)), seed=st.integers(0, 9))
+def test_masks_smaller_than_the_input_lose_only_the_padding(
+    shape: tuple[int, int], seed: int
+) -> None:
+    frame = Frame.fit(shape, 64, 16, "lite_medsam")
+    logits = np.random.default_rng(seed).normal(0, 3, (16, 16)).astype(np.float32)
+    large = F.interpolate(
+        torch.from_numpy(logits)[None, None], (64, 64), mode="bilinear"
+    )
+    rows, cols = frame.resized_shape
+    expected = F.interpolate(large[..., :rows, :cols], shape, mode="bilinear")[0, 0]
+    np.testing.assert_allclose(frame.plane_logits(logits), expected, rtol=0, atol=1e-4)
 
 
 @given(height=sides, width=sides)

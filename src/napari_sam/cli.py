@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     try:
         _VERBS[options.verb](options)
-    except (ValueError, OSError, WeightsError) as error:
+    except (ValueError, OSError, ModuleNotFoundError, WeightsError) as error:
         print(f"napari-sam: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -137,6 +137,24 @@ def _replay(options: argparse.Namespace) -> None:
     print(f"wrote {write_labels(output, labels, image)}")
 
 
+def _export(options: argparse.Namespace) -> None:
+    from napari_sam.onnx_decoder import DECODER_FILE, ENCODER_FILE, SETTINGS_FILE
+
+    folder = Path(options.output)
+    for name in (ENCODER_FILE, DECODER_FILE, SETTINGS_FILE):
+        if (folder / name).exists() and not options.overwrite:
+            raise ValueError(
+                f"{folder / name} exists: name another folder, or give --overwrite."
+            )
+
+    from napari_sam.onnx_export import export_onnx
+
+    predictor = _load(options, device="cpu")
+    print(f"{predictor.name}: {predictor.preprocessing.describe(predictor.input_size)}")
+    for file in export_onnx(predictor, folder):
+        print(f"wrote {file}")
+
+
 def _demo(options: argparse.Namespace) -> None:
     from napari_sam.demo import run_demo
 
@@ -177,11 +195,11 @@ def _write(
         print(f"wrote {write_record(files.record, content)}")
 
 
-def _load(options: argparse.Namespace) -> Any:
+def _load(options: argparse.Namespace, device: str | None = None) -> Any:
     from napari_sam.loading import load_model
 
     family = getattr(options, "family", None)
-    return load_model(options.model, family=family, progress=_show_bytes)
+    return load_model(options.model, device=device, family=family, progress=_show_bytes)
 
 
 def _show_bytes(done: int, total: int | None) -> None:
@@ -200,6 +218,7 @@ _VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
     "segment": _segment,
     "volume": _volume,
     "replay": _replay,
+    "export": _export,
     "demo": _demo,
 }
 

@@ -48,6 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_segment(verbs)
     _add_volume(verbs)
     _add_replay(verbs)
+    _add_export(verbs)
     demo = _add(
         verbs,
         "demo",
@@ -57,6 +58,21 @@ def make_parser() -> argparse.ArgumentParser:
     demo.add_argument("--output", default="napari-sam-demo", help="folder to write to")
     _add_model(demo)
     return parser
+
+
+def _add_export(verbs: Any) -> None:
+    export = _add(
+        verbs,
+        "export",
+        "write a model as ONNX: an image encoder and a decoder of prompts",
+        f"napari-sam export {DEFAULT_MODEL} --output {DEFAULT_MODEL}_onnx",
+    )
+    export.add_argument("model", help="name, file or folder")
+    export.add_argument("--output", required=True, help="folder to write to")
+    _add_family(export)
+    export.add_argument(
+        "--overwrite", action="store_true", help="replace files that exist"
+    )
 
 
 def _add_segment(verbs: Any) -> None:
@@ -174,11 +190,7 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
     )
     _add_index(parser)
     _add_model(parser)
-    parser.add_argument(
-        "--family",
-        choices=["sam", "medsam", "lite_medsam"],
-        help="for a file that the registry does not know: how it was trained",
-    )
+    _add_family(parser)
     brightness = parser.add_mutually_exclusive_group()
     brightness.add_argument(
         "--contrast",
@@ -194,6 +206,14 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
         "--full-range",
         action="store_true",
         help="the lowest and highest value become black and white",
+    )
+
+
+def _add_family(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--family",
+        choices=["sam", "medsam", "lite_medsam"],
+        help="for a file that the registry does not know: how it was trained",
     )
 
 

@@ -75,14 +75,13 @@ def export_onnx(predictor: Predictor, folder: Path) -> list[Path]:
     with torch.inference_mode():
         _check(decoder, prompts, list(graph(*prompts.values())))
     settings = folder / SETTINGS_FILE
-    encoder_sizes = model.prompt_encoder
     values = {
         "name": predictor.name,
         "key": predictor.key,
         "family": predictor.family,
         "prompts": sorted(predictor.prompts),
         "input_size": size,
-        "mask_size": encoder_sizes.mask_size,
+        "mask_size": model.prompt_encoder.mask_size,
     }
     with written_whole(settings) as part:
         part.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
@@ -203,6 +202,6 @@ def _check(path: Path, inputs: dict[str, Tensor], expected: list[Tensor]) -> Non
         if not off <= _ALLOWED * max(1.0, float(wanted.abs().max())):
             path.unlink()
             raise ValueError(
-                f"The network written to {path} differs from the model by {off:.2g}: it "
-                "was removed; please report the model and the version of torch."
+                f"The network written to {path} differs from the model by {off:.2g} "
+                "and was removed; please report the model and the version of torch."
             )

@@ -351,11 +351,15 @@ def _resize_bicubic(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tens
     import torch
     from skimage.transform import resize
 
-    planes = [
-        resize(plane, shape, order=3, preserve_range=True, anti_aliasing=True)
-        for plane in channels
-    ]
-    return torch.from_numpy(np.stack(planes).astype(np.uint8))
+    # All channels at once: what overshoots is cut at the range of the whole image.
+    resized = resize(
+        channels.transpose(1, 2, 0),
+        shape,
+        order=3,
+        preserve_range=True,
+        anti_aliasing=True,
+    )
+    return torch.from_numpy(resized.astype(np.uint8).transpose(2, 0, 1))
 
 
 _RESIZE: dict[Family, Callable[[NDArray[np.uint8], tuple[int, int]], Tensor]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -13,13 +13,12 @@ from napari_sam.nets.config import (
     SamPromptEncoderConfig,
     SamVisionConfig,
 )
+from napari_sam.nets.sam import SamModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
-
-    from napari_sam.nets.sam import SamModel
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +144,71 @@ def test_wrong_prompt_shapes(
 ) -> None:
     with pytest.raises(ValueError, match=rf"{name} has shape .* for the 1 images"):
         model(random(1, 3, 64, 64), **{name: torch.zeros(shape)})
+
+
+def test_labels_without_points(model: SamModel) -> None:
+    with pytest.raises(ValueError, match="input_labels came without input_points"):
+        model(random(1, 3, 64, 64), input_labels=torch.ones(1, 2, 1))
+
+
+def test_labels_must_fit_their_points(model: SamModel) -> None:
+    with pytest.raises(ValueError, match="give one label a point"):
+        model(
+            random(1, 3, 64, 64),
+            input_points=torch.zeros(1, 2, 3, 2),
+            input_labels=torch.ones(1, 2, 1),
+        )
+
+
+@pytest.mark.parametrize(
+    ("prompts", "sentence"),
+    [
+        ({"input_points": [[None]]}, "Object 0 of image 0 has no prompt"),
+        ({"input_labels": [[[1]]]}, "Object 0 of image 0 has labels without points"),
+        ({"input_points": [[], []]}, "input_points is for 2 images, the model got 1"),
+        (
+            {"input_points": [[[[1, 2]]]], "input_boxes": [[[1, 2, 3, 4], None]]},
+            r"input_points \[1\], input_boxes \[2\]",
+        ),
+        (
+            {"input_points": [[[[1, 2]]]], "input_labels": [[[1, 0]]]},
+            "has 1 points and labels of shape",
+        ),
+    ],
+)
+def test_nested_prompts_that_do_not_fit(
+    model: SamModel, prompts: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        model(random(1, 3, 64, 64), **prompts)
+
+
+def test_masks_must_fit_the_objects(model: SamModel) -> None:
+    with pytest.raises(ValueError, match="holds 2 masks an image for 3 objects"):
+        model(
+            random(1, 3, 64, 64),
+            input_boxes=torch.zeros(1, 3, 4),
+            input_masks=torch.zeros(1, 2, 32, 32),
+        )
+
+
+@pytest.mark.parametrize("change", [{"hidden_act": "relu"}, {"use_rel_pos": False}])
+def test_what_no_published_sam_has_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="as in every published SAM"):
+        SamModel(SamConfig(vision_config=SamVisionConfig(**change)))
+
+
+def test_prompt_embeddings(model: SamModel) -> None:
+    sparse, dense = model.get_prompt_embeddings(
+        input_points=torch.zeros(2, 3, 4, 2), input_boxes=torch.zeros(2, 3, 4)
+    )
+    assert sparse is not None
+    assert sparse.shape == (2, 3, 6, 16)
+    assert dense.shape == (2, 16, 8, 8)
+    sparse, dense = model.get_prompt_embeddings(input_masks=torch.zeros(2, 1, 32, 32))
+    assert sparse is None
+    assert dense.shape == (2, 16, 8, 8)
+    assert model.get_image_wide_positional_embeddings().shape == (1, 16, 8, 8)
 
 
 def test_objects_must_agree(model: SamModel) -> None:
