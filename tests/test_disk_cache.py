@@ -107,13 +107,13 @@ class Counting:
 
     def __init__(self, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        encode = predictor.model.get_image_embeddings
+        encode = predictor._encode
 
         def counted(values: object) -> object:
             self.count += 1
             return encode(values)
 
-        monkeypatch.setattr(predictor.model, "get_image_embeddings", counted)
+        monkeypatch.setattr(predictor, "_encode", counted)
 
 
 def test_a_later_session_encodes_nothing_again(

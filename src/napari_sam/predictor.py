@@ -18,13 +18,17 @@ from napari_sam.image import full_shape, plane_key, to_uint8
 from napari_sam.masks import mask_to_box, stability
 from napari_sam.models import PREPROCESSING
 from napari_sam.nets.fast_decoder import FastMaskDecoder, ImageTerms
+from napari_sam.nets.fast_tiny_vit import FastTinyViT
+from napari_sam.nets.fast_vit import FastViT
+from napari_sam.nets.image_encoder import ImageEncoderViT
+from napari_sam.nets.tiny_vit import TinyViT
 from napari_sam.prediction import Method, Prediction
 from napari_sam.preprocessing import Frame
 
 __all__ = ["Embedding", "Method", "Prediction", "Predictor"]
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -108,6 +112,7 @@ class Predictor:
         self.prompts = prompts
         self.key = f"{family}:{key}"
         encoder = model.prompt_encoder
+        self._encode = _image_encoder(model)
         with torch.inference_mode():
             self._decoder = FastMaskDecoder(
                 model.mask_decoder, encoder.image_positions(), encoder.dense(None)
@@ -160,7 +165,7 @@ class Predictor:
         pixels = to_uint8(plane, contrast_limits)
         shape = full_shape(pixels, plane_shape)
         values = self._fit(shape).pixel_values(pixels).to(self.device)
-        encoded = self.model.get_image_embeddings(values)
+        encoded = self._encode(values)
         return self.restore(encoded, shape, plane_key(pixels))
 
     @torch.inference_mode()
@@ -361,6 +366,18 @@ class Predictor:
             torch.tensor([f.score for f in found]),
             "box search",
         )
+
+
+def _image_encoder(model: SamModel) -> Callable[[Tensor], Tensor]:
+    """Choose how (B, 3, S, S) images are encoded on the model's device."""
+    encoder = model.image_encoder
+    if next(encoder.parameters()).device.type != "cpu":
+        # Strips save memory traffic on a CPU; other devices want large products.
+        return model.get_image_embeddings
+    if isinstance(encoder, TinyViT):
+        return FastTinyViT(encoder)
+    assert isinstance(encoder, ImageEncoderViT)
+    return FastViT(encoder)
 
 
 def _signature(

@@ -75,19 +75,26 @@ class ConvNorm(nn.Sequential):
 
     @torch.no_grad()
     def fold(self) -> None:
-        """Scale the kernel by the norm's gain and turn its shift into a bias."""
+        """Make the convolution do the work of both."""
+        weight, bias = self.folded()
+        self.c.weight = nn.Parameter(weight, requires_grad=False)
+        self.c.bias = nn.Parameter(bias, requires_grad=False)
+        if hasattr(self, "bn"):
+            del self.bn
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Kernel scaled by the norm's gain, and the norm's shift as its bias."""
+        if self.c.bias is not None:
+            return self.c.weight, self.c.bias
         norm = cast("nn.BatchNorm2d", self.bn)
         assert norm.running_mean is not None
         assert norm.running_var is not None
         gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        folded = (self.c.weight * gain[:, None, None, None]).contiguous(
-            memory_format=torch.channels_last
+        weight = self.c.weight * gain[:, None, None, None]
+        return (
+            weight.contiguous(memory_format=torch.channels_last),
+            norm.bias - norm.running_mean * gain,
         )
-        self.c.weight = nn.Parameter(folded, requires_grad=False)
-        self.c.bias = nn.Parameter(
-            norm.bias - norm.running_mean * gain, requires_grad=False
-        )
-        del self.bn
 
 
 class PatchEmbed(nn.Module):
@@ -211,7 +218,7 @@ class WindowAttention(nn.Module):
         n, tokens, _ = x.shape
         qkv = self.qkv(self.norm(x)).view(n, tokens, self.heads, -1)
         q, k, v = qkv.transpose(1, 2).chunk(3, -1)
-        bias = self.attention_biases[:, self.bias_index]
+        bias = self.attention_biases[:, self.bias_index][None]
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.proj(out.transpose(1, 2).flatten(2))
 

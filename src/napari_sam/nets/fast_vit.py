@@ -1,0 +1,158 @@
+"""ViT's inference path: the same function, in buffers that are used again.
+
+At 1024 pixels the position bias of one global block is heads x 4096 x 4096 values,
+805 MB for ViT-B. Made as a whole it costs more time in memory than the attention
+costs in arithmetic, so it is made for one head and some rows of queries at a time,
+always in the same few megabytes. Windows and the MLP go strip by strip, see
+`napari_sam.nets.strips`. Differences to `ImageEncoderViT` are float32 rounding; a
+test holds both together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_sam.nets.image_encoder import relative
+from napari_sam.nets.strips import Affine, WindowAttention, add_mlp_
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_sam.nets.image_encoder import Attention, Block, ImageEncoderViT
+
+# Bias values in work at a time: 8 MB.
+_BIAS_VALUES = 2**21
+
+
+class FastViT:
+    """Encode images on a CPU, without gradients.
+
+    Parameters
+    ----------
+    encoder : ImageEncoderViT
+        Whose weights are used; they must not change afterwards.
+    """
+
+    @torch.no_grad()
+    def __init__(self, encoder: ImageEncoderViT) -> None:
+        self._encoder = encoder
+        self._blocks = [_Block(cast("Block", block)) for block in encoder.blocks]
+
+    @torch.inference_mode()
+    def __call__(self, pixel_values: Tensor) -> Tensor:
+        """Encode (B, 3, S, S) images to (B, C, s, s) embeddings."""
+        return torch.cat([self._encode(image[None]) for image in pixel_values])
+
+    def _encode(self, image: Tensor) -> Tensor:
+        x = (self._encoder.patch_embed(image) + self._encoder.pos_embed)[0].contiguous()
+        for block in self._blocks:
+            block.update_(x)
+        embedding: Tensor = self._encoder.neck(x[None].permute(0, 3, 1, 2))
+        return embedding
+
+
+class _Block:
+    """Attention in windows or global, and an MLP."""
+
+    def __init__(self, block: Block) -> None:
+        attention = block.attn
+        projection = _projection(attention.qkv)
+        self._attention: WindowAttention | _GlobalAttention
+        if block.window:
+            self._attention = WindowAttention(
+                norm=block.norm1,
+                qkv=projection,
+                padding=projection.bias,  # the projection of the zeros beyond the image
+                out=attention.proj,
+                heads=attention.heads,
+                window=block.window,
+                bias=_window_bias(attention, block.window),
+            )
+        else:
+            self._attention = _GlobalAttention(block, projection)
+        self._mlp = (block.norm2, block.mlp.lin1, block.mlp.lin2)
+
+    def update_(self, x: Tensor) -> None:
+        """Update (H, W, C) tokens in place."""
+        self._attention.add_(x)
+        add_mlp_(x, *self._mlp)
+
+
+def _projection(linear: nn.Linear) -> Affine:
+    """Put zeros for a bias that the configuration leaves out."""
+    bias: Tensor | None = linear.bias
+    if bias is None:
+        bias = linear.weight.new_zeros(linear.out_features)
+    return Affine(linear.weight, bias)
+
+
+def _window_bias(attention: Attention, window: int) -> Callable[[Tensor], Tensor]:
+    rows = relative(attention.rel_pos_h, window)
+    cols = relative(attention.rel_pos_w, window)
+
+    def bias(q: Tensor) -> Tensor:
+        """Map (n, heads, L, c) queries to (n, heads, L, L), L = window**2."""
+        by_row, by_col = _relative_scores(
+            q.view(*q.shape[:2], window, window, -1), rows, cols
+        )
+        return (by_row[..., None] + by_col[..., None, :]).view(*q.shape[:3], -1)
+
+    return bias
+
+
+class _GlobalAttention:
+    """Attention of every token to every token."""
+
+    def __init__(self, block: Block, qkv: Affine) -> None:
+        self._norm, self._qkv, self._out = block.norm1, qkv, block.attn.proj
+        self._heads = block.attn.heads
+        size = (len(block.attn.rel_pos_h) + 1) // 2
+        self._rows = relative(block.attn.rel_pos_h, size)
+        self._cols = relative(block.attn.rel_pos_w, size)
+
+    def add_(self, x: Tensor) -> None:
+        """``x += attention(x)`` for (H, W, C) tokens."""
+        height, width, _ = x.shape
+        qkv = self._qkv(self._norm(x)).view(height * width, 3, self._heads, -1)
+        q, k, v = qkv.permute(1, 2, 0, 3).unbind(0)  # each (heads, HW, c)
+        step = max(1, min(height, _BIAS_VALUES // (width * height * width)))
+        buffer = x.new_empty(step, width, height, width)
+        seen = x.new_empty(height * width, self._heads, q.shape[-1])
+        for head in range(self._heads):
+            keys, values = k[head].contiguous(), v[head].contiguous()
+            for start in range(0, height, step):
+                stop = min(start + step, height)
+                part = slice(start * width, stop * width)
+                ask = q[head, part]
+                by_row, by_col = _relative_scores(
+                    ask.view(stop - start, width, -1),
+                    self._rows[start:stop],
+                    self._cols,
+                )
+                bias = torch.add(
+                    by_row[..., None],
+                    by_col[..., None, :],
+                    out=buffer[: stop - start],
+                )
+                seen[part, head] = F.scaled_dot_product_attention(
+                    ask[None, None],
+                    keys[None, None],
+                    values[None, None],
+                    attn_mask=bias.view(1, 1, len(ask), -1),
+                )[0, 0]
+        x += self._out(seen.view(x.shape))
+
+
+def _relative_scores(q: Tensor, rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores of (..., y, x, c) queries for the distance to each row and column.
+
+    Of (y, H, c) and (x, W, c) relative positions, as (..., y, x, H) and
+    (..., y, x, W): ``q . R_h[y - v] + q . R_w[x - u]`` is the bias of key (v, u).
+    """
+    by_row = torch.matmul(q, rows.transpose(1, 2))
+    by_col = torch.matmul(q.transpose(-3, -2), cols.transpose(1, 2)).transpose(-3, -2)
+    return by_row, by_col
