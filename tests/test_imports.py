@@ -20,6 +20,7 @@ NUMPY_ONLY = [
     *("painting", "label_grid", "record", "tiff", "cli", "cli_arguments"),
     *("cli_record", "cli_results", "requests", "volume", "anchors", "spans"),
     *("confidence", "interpolation", "projection", "propagation", "tracks"),
+    *("encoded_planes", "eye"),
     *("cleanup", "morphology", "measurements", "prompt_files", "prompt_grouping"),
 ]
 

@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam.interpolation import blend, interpolate, signed_distance
+from napari_sam.interpolation import blend, interpolate
 from napari_sam.masks import Patch, patch_iou
+from napari_sam.morphology import signed_distance
 
 GRID = np.indices((60, 60)).T
 
@@ -56,6 +57,14 @@ def test_a_blend_lies_between_two_opinions() -> None:
 def test_a_blend_of_what_agrees_is_the_same() -> None:
     one = disc((25, 33), 9)
     np.testing.assert_array_equal(whole(blend(one, one, 0.4)), whole(one))
+
+
+def test_a_blend_keeps_thin_parts_where_one_opinion_is_sure() -> None:
+    mask = np.zeros((9, 30), bool)
+    mask[3:5] = True
+    sure = Patch((10, 10), np.where(mask, 6.0, -6.0).astype(np.float32))
+    unsure = Patch((12, 10), np.where(mask, 0.5, -0.5).astype(np.float32))
+    assert patch_iou(blend(sure, unsure, 0.5), sure) > 0.9
 
 
 def test_the_distance_is_positive_inside_and_changes_sign_at_the_outline() -> None:

@@ -157,6 +157,33 @@ def innermost(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.array(np.unravel_index(np.argmax(depth), depth.shape))
 
 
+def signed_distance(
+    plane: NDArray[np.bool_], sizes: ArrayLike = (1.0, 1.0)
+) -> NDArray[np.float32]:
+    """Distance of pixel centres to an object's outline, positive inside.
+
+    Parameters
+    ----------
+    plane : ndarray
+        (H, W) bool; what lies beyond it is outside the object.
+    sizes : array-like
+        (2,) physical height and width of a pixel.
+
+    Returns
+    -------
+    ndarray
+        (H, W) float32, in the unit of the sizes.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    # To centres on the other side, of which the outline is half a pixel short.
+    half = np.min(sizes) / 2
+    inside = distance_transform_edt(np.pad(plane, 1), sizes)[1:-1, 1:-1]
+    outside = distance_transform_edt(~plane, sizes)
+    distance: NDArray[np.float32] = np.where(plane, inside - half, half - outside)
+    return distance.astype(np.float32)
+
+
 def check_radius(radius: float) -> None:
     """Refuse what is no standard deviation."""
     if not (np.isfinite(radius) and radius >= 0):
@@ -187,26 +214,12 @@ def _smooth_run(
 
     if len(planes) == 1:
         return planes
-    distances = np.stack([_signed_distance(plane, sizes) for plane in planes])
+    distances = np.stack([signed_distance(plane, sizes) for plane in planes])
     gaussian_filter1d(distances, sigma, axis=0, output=distances, mode="nearest")
     inside = distances > 0
     vanished = ~inside.any(axis=(1, 2))
     inside[vanished] = planes[vanished]
     return inside
-
-
-def _signed_distance(
-    plane: NDArray[np.bool_], sizes: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """Distance of pixel centres to an object's outline, positive inside."""
-    from scipy.ndimage import distance_transform_edt
-
-    # To centres on the other side, of which the outline is half a pixel short.
-    half = sizes.min() / 2
-    inside = distance_transform_edt(np.pad(plane, 1), sizes)[1:-1, 1:-1]
-    outside = distance_transform_edt(~plane, sizes)
-    distance: NDArray[np.float32] = np.where(plane, inside - half, half - outside)
-    return distance.astype(np.float32)
 
 
 def _runs(present: NDArray[np.bool_]) -> list[slice]:

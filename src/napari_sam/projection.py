@@ -28,6 +28,9 @@ _MOTION, _GROWTH = 0.8, 0.5
 _FASTEST_GROWTH = 0.3  # of the logarithm of a side, in a slice
 # A piece is the continuation of the one it shares this much with.
 _SAME_PIECE = 0.1
+# A mask this near to a side of its box, as a share of the margin, touches it; the
+# side then moves outwards by this share of the box.
+_TOUCH, _WIDEN = 0.5, 0.1
 _FLOOR = -4.0  # the logit of what lies outside all patches
 
 
@@ -171,13 +174,19 @@ def expect(
     return Expected(whole, tuple(parts), prompts)
 
 
-def slid_box(
-    box: NDArray[np.float64], found: NDArray[np.float64], margin: float
+def refitted_box(
+    box: NDArray[np.float64],
+    found: NDArray[np.float64],
+    plane_shape: tuple[int, int],
+    margin: float,
 ) -> NDArray[np.float64] | None:
-    """Where to ask again about an object that has slid out of its box.
+    """Where to ask again about an object that has grown or slid out of its box.
 
-    A mask that reaches one side of the box and leaves the opposite one has most
-    likely moved on by what it leaves; the box follows it.
+    A side that the mask touches moves outwards: by what the mask leaves on the
+    opposite side, as the object has most likely slid there and that side follows
+    it, or else by a share of the box. A box too large does little harm, as models
+    draw the same object in it; one too small cuts the mask, and all slices after
+    inherit it.
 
     Parameters
     ----------
@@ -185,6 +194,8 @@ def slid_box(
         (4,) of the prompt.
     found : ndarray
         (4,) tight box of the mask that came of it.
+    plane_shape : tuple of int
+        (H, W) of a slice; at its border a mask may touch its box.
     margin : float
         See `expect`.
 
@@ -193,15 +204,20 @@ def slid_box(
     ndarray or None
         (4,); None when the mask lies well in its box.
     """
-    sides = box[2:] - box[:2]
+    sides = np.tile(box[2:] - box[:2], 2)
     near = np.maximum(1.0, margin * sides)
-    before, after = found[:2] - box[:2], box[2:] - found[2:]
-    forward = (after <= near) & (before > 2 * near + 1)
-    backward = (before <= near) & (after > 2 * near + 1)
-    move = np.where(forward, before - near, np.where(backward, near - after, 0.0))
+    gaps = np.concatenate([found[:2] - box[:2], box[2:] - found[2:]])
+    room = np.concatenate([box[:2], np.subtract(plane_shape, 1) - box[2:]])
+    left = gaps[[2, 3, 0, 1]]
+    slides = (gaps <= near) & (left > 2 * near + 1)
+    grows = (gaps < _TOUCH * near) & (room > 0) & ~slides
+    if not (slides | grows).any():
+        return None
     # No further than half an object at once: beyond may lie another one.
-    move = np.clip(move, -sides / 2, sides / 2)
-    return box + np.tile(move, 2) if move.any() else None
+    way = np.where(slides, np.minimum(left - near, sides / 2), 0.0)
+    out = way + np.where(grows, _WIDEN * sides, 0.0) - way[[2, 3, 0, 1]]
+    refitted: NDArray[np.float64] = box + out * (-1, -1, 1, 1)
+    return refitted
 
 
 def combine(solid: Sequence[Patch], holes: Sequence[Patch]) -> Patch:
