@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+import napari_sam as ns
 from napari_sam.cache import EmbeddingCache
 from napari_sam.image import plane_key, to_uint8
 from napari_sam.predictor import Prediction, Predictor
@@ -216,6 +217,25 @@ def test_every_axis_gives_the_same_object(
     turned = follow(np.moveaxis(lit(mask), 0, axis), prompts, axis=axis)
     assert_array_equal(np.moveaxis(turned.labels, axis, 0), straight.labels)
     assert statuses(turned) == statuses(straight)
+
+
+def test_a_script_walks_through_one_time_point_of_a_series_and_through_time() -> None:
+    still = lit(BALL)
+    for series, axis, at in (
+        (np.stack([np.zeros_like(still), still]), 1, (1,)),
+        (np.stack([np.zeros_like(still), still], axis=1), 0, (slice(None), 1)),
+    ):
+        out = ns.segment_volume(
+            series,
+            {6: box_on(BALL, 6)},
+            World(),
+            axis,
+            fixed={1 - axis: -1},
+            contrast_limits=(0, 255),
+        )
+        assert out.labels.shape == series.shape
+        assert_array_equal(out.labels[at] > 0, BALL)
+        assert np.count_nonzero(out.labels) == np.count_nonzero(BALL)
 
 
 @pytest.mark.parametrize("axis", [0, -1])

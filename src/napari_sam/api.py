@@ -84,6 +84,7 @@ def segment_volume(
     model: str | Path | Predictor = DEFAULT_MODEL,
     axis: int = 0,
     *,
+    fixed: Mapping[int, int] | None = None,
     masks: Mapping[int, Mapping[int, ArrayLike]] | None = None,
     spacing: Sequence[float] | None = None,
     previous: VolumeResult | None = None,
@@ -96,15 +97,18 @@ def segment_volume(
     Parameters
     ----------
     volume : array-like
-        Three axes of any real dtype, or four with colour last; numpy, dask or
-        zarr, read one plane at a time.
+        Three axes of any real dtype besides those of `fixed`, and perhaps one
+        more with colour last; numpy, dask or zarr, read one plane at a time.
     prompts : mapping
         {slice: Prompt} for one object, or {object id: {slice: Prompt}}. Slices
         and prompt coordinates are those of the planes across `axis`.
     model : str, Path or Predictor
         See `load_model`.
     axis : int
-        The axis that is walked along.
+        The axis that is walked along, also time.
+    fixed : mapping, optional
+        {axis: index} of the axes of a larger image (time, channel) that stay where
+        they are.
     masks : mapping, optional
         {object id: {slice: (H, W) bool}}, painted or corrected by hand: they are
         taken as they are, and the object is followed from them.
@@ -137,6 +141,7 @@ def segment_volume(
         by_object(prompts),
         axis,
         contrast_limits,
+        fixed=fixed,
         masks=masks,
         spacing=spacing,
         previous=previous,
@@ -193,6 +198,7 @@ def stack_request(
     brightness: IntensityMapping | ArrayLike | None = None,
     *,
     rgb: bool | None = None,
+    fixed: Mapping[int, int] | None = None,
     masks: Mapping[int, Mapping[int, ArrayLike]] | None = None,
     spacing: Sequence[float] | None = None,
     previous: VolumeResult | None = None,
@@ -211,8 +217,9 @@ def stack_request(
     brightness : IntensityMapping or array-like, optional
         A rule for contrast limits, or the limits; `IntensityMapping.data` when None.
     rgb : bool, optional
-        The last axis is colour; when None, of 3 or 4 as the fourth axis it is.
-    masks, spacing, previous, options
+        The last axis is colour; when None, of 3 or 4 as the fourth axis beside the
+        fixed ones it is.
+    fixed, masks, spacing, previous, options
         See `segment_volume`.
 
     Raises
@@ -222,9 +229,10 @@ def stack_request(
     """
     data = volume if hasattr(volume, "shape") else np.asarray(volume)
     if rgb is None:
-        rgb = len(data.shape) == 4 and data.shape[-1] in (3, 4)
+        free = len(data.shape) - len(fixed or {})
+        rgb = free == 4 and data.shape[-1] in (3, 4)
     sizes = None if spacing is None else tuple(spacing)
-    stack = Stack(data, axis, rgb=rgb, spacing=sizes)
+    stack = Stack(data, axis, rgb=rgb, fixed=fixed or {}, spacing=sizes)
     painted = check_masks(masks, stack)
     plan = check_prompts(prompts, stack, painted)
     if brightness is None:
