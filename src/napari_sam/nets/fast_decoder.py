@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -105,7 +105,9 @@ class FastMaskDecoder:
         self._layers = [_Layer(layer) for layer in transformer.layers]  # type: ignore[arg-type]
         self._final = _TokenToImage(transformer.final_attn_token_to_image)
         self._upscaling = _Upscaling(decoder.output_upscaling)
-        self._first_image = lru_cache(_IMAGES_KEPT)(self._make_first_image)
+        # Bound to its first layer, not to self: no cycle keeps a model's memory.
+        make = partial(_first_image, self._layers[0], self._no_mask, self._positions)
+        self._first_image = lru_cache(_IMAGES_KEPT)(make)
 
     @torch.inference_mode()
     def prepare(self, image_embedding: Tensor) -> ImageTerms:
@@ -151,10 +153,6 @@ class FastMaskDecoder:
             masks.append(mask)
             scores.append(score)
         return torch.cat(masks), torch.cat(scores)
-
-    def _make_first_image(self, terms: ImageTerms) -> _FirstImage:
-        tokens = terms.tokens + self._no_mask
-        return self._layers[0].project(tokens, self._positions)
 
     def _decode_chunk(
         self, prompt: Tensor, image: Tensor | _FirstImage, multimask_output: bool
@@ -295,6 +293,12 @@ class _Layer:
 
     def _update(self, image: Tensor, scores: Tensor, queries: Tensor) -> Tensor:
         return self._block.norm4(self._image_to_token.update(image, scores, queries))
+
+
+def _first_image(
+    layer: _Layer, no_mask: Tensor, positions: Tensor, terms: ImageTerms
+) -> _FirstImage:
+    return layer.project(terms.tokens + no_mask, positions)
 
 
 class _Upscaling:
