@@ -9,8 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_sam.api import segment, segment_volume
+    from napari_sam.api import everything, segment, segment_everything, segment_volume
     from napari_sam.cache import EmbeddingCache
+    from napari_sam.candidates import Candidates, PlaneObjects, Thresholds
     from napari_sam.image_processor import SamImageProcessor
     from napari_sam.intensity import IntensityMapping
     from napari_sam.loading import load_model
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
     from napari_sam.weights import WeightsError
 
 _HOMES = {
+    "Candidates": "candidates",
     "Embedding": "predictor",
     "EmbeddingCache": "cache",
     "IntensityMapping": "intensity",
     "ModelSpec": "models",
     "Prediction": "prediction",
+    "PlaneObjects": "candidates",
     "Predictor": "predictor",
     "Prompt": "prompts",
     "PropagationOptions": "volume",
@@ -47,22 +50,27 @@ _HOMES = {
     "SamProcessor": "processing",
     "SamPromptEncoderConfig": "nets.config",
     "SamVisionConfig": "nets.config",
+    "Thresholds": "candidates",
     "VolumeResult": "volume",
     "WeightsError": "weights",
+    "everything": "api",
     "list_models": "models",
     "load_model": "loading",
     "read_record": "record",
     "replay": "replaying",
     "segment": "api",
+    "segment_everything": "api",
     "segment_volume": "api",
     "write_record": "record",
 }
 
 __all__ = [
+    "Candidates",
     "Embedding",
     "EmbeddingCache",
     "IntensityMapping",
     "ModelSpec",
+    "PlaneObjects",
     "Prediction",
     "Predictor",
     "Prompt",
@@ -74,13 +82,16 @@ __all__ = [
     "SamProcessor",
     "SamPromptEncoderConfig",
     "SamVisionConfig",
+    "Thresholds",
     "VolumeResult",
     "WeightsError",
+    "everything",
     "list_models",
     "load_model",
     "read_record",
     "replay",
     "segment",
+    "segment_everything",
     "segment_volume",
     "write_record",
 ]

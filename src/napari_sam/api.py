@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.anchors import check_masks, check_prompts
+from napari_sam.automatic import find_everything
 from napari_sam.cache import EmbeddingCache
+from napari_sam.candidates import Thresholds
 from napari_sam.image import data_limits, to_uint8
 from napari_sam.intensity import IntensityMapping
 from napari_sam.loading import load_model
@@ -22,11 +24,12 @@ from napari_sam.stack import Stack
 from napari_sam.volume import PropagationOptions, VolumeResult
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_sam.automatic import SearchStep
     from napari_sam.predictor import Prediction
 
 
@@ -76,6 +79,97 @@ def segment(
     request = plane_request(plane, prompts, contrast_limits)
     result = run_to_end(request.run(as_predictor(model), EmbeddingCache()))
     return paint(result.predictions, request.view.reader.plane_shape(request.at))
+
+
+def segment_everything(
+    plane: ArrayLike,
+    model: str | Path | Predictor = DEFAULT_MODEL,
+    *,
+    thresholds: Thresholds | None = None,
+    region: ArrayLike | None = None,
+    points_per_side: int = 32,
+    contrast_limits: ArrayLike | None = None,
+) -> NDArray[np.int32]:
+    """Segment everything in a plane, without prompts.
+
+    Parameters
+    ----------
+    plane, model, contrast_limits
+        See `segment`.
+    thresholds : Thresholds, optional
+        Which masks are objects.
+    region : array-like, optional
+        (H, W) bool: where objects are searched; everywhere when None.
+    points_per_side : int
+        Of the grid of points that models are asked which know points. Models that
+        know boxes only are asked by a search over boxes.
+
+    Returns
+    -------
+    ndarray
+        (H, W) int32, the most trusted object painted as 1, 0 is background.
+
+    Raises
+    ------
+    ValueError
+        When image, region or grid cannot be used.
+    """
+    steps = everything(
+        plane,
+        model,
+        region=region,
+        points_per_side=points_per_side,
+        contrast_limits=contrast_limits,
+    )
+    shape = np.shape(plane)
+    labels = np.zeros((shape[0], shape[1]), np.int32)
+    last = None
+    for step in steps:
+        last = step
+    if last is not None:
+        labels = last.candidates.objects(thresholds or Thresholds()).labels
+    return labels
+
+
+def everything(
+    plane: ArrayLike,
+    model: str | Path | Predictor = DEFAULT_MODEL,
+    *,
+    region: ArrayLike | None = None,
+    points_per_side: int = 32,
+    contrast_limits: ArrayLike | None = None,
+    cache: EmbeddingCache | None = None,
+) -> Iterator[SearchStep]:
+    """Search masks of everything in a plane, step by step.
+
+    Parameters
+    ----------
+    plane, model, region, points_per_side, contrast_limits
+        See `segment_everything`.
+    cache : EmbeddingCache, optional
+        Keeps planes encoded between calls.
+
+    Yields
+    ------
+    SearchStep
+        What was found so far. `step.candidates.objects(thresholds)` gives labels
+        and scores by any thresholds, without asking the model again. To cancel,
+        stop iterating.
+
+    Raises
+    ------
+    ValueError
+        When image, region or grid cannot be used.
+    """
+    # Before a model is loaded, perhaps downloaded, for nothing.
+    request = plane_request(plane, (), contrast_limits)
+    inside = None if region is None else np.asarray(region)
+    predictor = as_predictor(model)
+    known = EmbeddingCache() if cache is None else cache
+    embedding = request.view.embed(predictor, known, request.at)
+    yield from find_everything(
+        predictor, embedding, points_per_side=points_per_side, region=inside
+    )
 
 
 def segment_volume(

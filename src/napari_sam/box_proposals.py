@@ -1,0 +1,175 @@
+"""Everything in a plane on models that only know boxes.
+
+Square boxes are laid over the plane, the large ones first. A mask of a large box
+often shows several objects: each connected piece of it, at several levels of the
+logits, is the proposal of a box. Proposals that many masks agree on are decoded, and
+their masks propose again. Small boxes are not laid where a trusted mask of their
+size or more is known.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_sam.candidates import Candidate
+from napari_sam.masks import box_iou, window_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+# Sides of the laid boxes in pixels of a 256 mask, half a side apart.
+_SIDES = (104.0, 68.0, 44.0, 28.0)
+# Logits at which pieces of a mask are proposed: touching objects part when raised.
+_LEVELS = (0.0, 2.0, 4.0)
+# Rounds of proposals after each side, and the most that are decoded in each.
+_ROUNDS = 2
+_MOST = 48
+# Boxes more alike than this give the same mask.
+_SAME_BOX = 0.75
+# Shortest side of a piece, in pixels of the mask.
+_SHORTEST = 4
+# A laid box is left out when so much of it is covered by masks trusted so far.
+_COVERED, _TRUSTED = 0.75, 0.6
+# Masks of so much less area than a box do not speak for what is in it.
+_OF_SIDE = 0.6
+
+
+class BoxSearch:
+    """The search on one plane: ask for boxes, tell their masks, until none is left.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (h, w) of the low-resolution mask that the plane covers, at its top left.
+    region : ndarray, optional
+        (h, w) bool: only boxes that meet it are asked.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], region: NDArray[np.bool_] | None = None
+    ) -> None:
+        self._shape = shape
+        self._region = region
+        self._tried = np.empty((0, 4))
+        self._largest = np.zeros(shape)  # area of the trusted masks there
+        self._proposed: list[NDArray[np.float64]] = []
+        self.candidates: list[Candidate] = []
+
+    def batches(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        """Yield (number of the batch, (K, 4) boxes) in low-resolution pixels.
+
+        Masks of a batch must be told before the next one is taken.
+        """
+        number = 0
+        for side in _SIDES:
+            boxes = self._open(_laid(side, self._shape), side)
+            for _ in range(_ROUNDS + 1):
+                boxes = boxes[self._in_region(boxes)]
+                if len(boxes):
+                    self._tried = np.concatenate([self._tried, boxes])
+                    yield number, boxes
+                number += 1
+                boxes = self._proposals()
+
+    @property
+    def count(self) -> int:
+        """How many batches there are."""
+        return len(_SIDES) * (_ROUNDS + 1)
+
+    def tell(
+        self,
+        boxes: NDArray[np.float64],
+        logits: NDArray[np.float32],
+        scores: NDArray[np.float64],
+    ) -> None:
+        """Take the (K, m, m) logits and the (K,) scores of a batch, or a part of it."""
+        for box, values, score in zip(boxes, logits, scores, strict=True):
+            self._propose(values)
+            whole, share = _largest_piece(values, self._shape)
+            # Scattered masks are no objects, whatever the model thinks of them.
+            found = Candidate.of(whole, float(score) * share, self._shape, box)
+            if found is None:
+                continue
+            self.candidates.append(found)
+            if found.trust >= _TRUSTED:
+                part = self._largest[window_at(found.origin, found.logits.shape)]
+                part[found.logits > 0] = np.maximum(part[found.logits > 0], found.area)
+
+    def _propose(self, logits: NDArray[np.float32]) -> None:
+        from scipy.ndimage import find_objects, label
+
+        seen = logits[: self._shape[0], : self._shape[1]]
+        for level in _LEVELS:
+            pieces, _ = label(seen > level)
+            for rows, cols in find_objects(pieces):
+                box = np.array(
+                    [rows.start, cols.start, rows.stop - 1, cols.stop - 1], float
+                )
+                if (box[2:] - box[:2] >= _SHORTEST - 1).all():
+                    self._proposed.append(box)
+
+    def _proposals(self) -> NDArray[np.float64]:
+        """Boxes that were proposed since, most agreed first, none tried before."""
+        if not self._proposed:
+            return np.empty((0, 4))
+        boxes, counts = np.unique(np.stack(self._proposed), axis=0, return_counts=True)
+        self._proposed = []
+        alike = box_iou(boxes[:, None], boxes[None]) > _SAME_BOX
+        votes = alike @ counts
+        known = box_iou(boxes[:, None], self._tried[None]) > _SAME_BOX
+        free = ~known.any(axis=1)
+        chosen: list[int] = []
+        for i in np.argsort(-votes, kind="stable").tolist():
+            if free[i] and len(chosen) < _MOST:
+                chosen.append(i)
+                free &= ~alike[i]
+        return boxes[chosen]
+
+    def _open(self, boxes: NDArray[np.float64], side: float) -> NDArray[np.float64]:
+        """Leave out boxes where objects of their size or more are known."""
+        known = self._largest > _OF_SIDE * side**2
+        return boxes[[_share(known, box) < _COVERED for box in boxes]]
+
+    def _in_region(self, boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+        if self._region is None:
+            return np.ones(len(boxes), bool)
+        return np.array([_share(self._region, box) > 0 for box in boxes], bool)
+
+
+def _largest_piece(
+    logits: NDArray[np.float32], shape: tuple[int, int]
+) -> tuple[NDArray[np.float32], float]:
+    """Logits that are positive only in the largest piece; its share of the mask."""
+    from scipy.ndimage import label
+
+    seen = logits[: shape[0], : shape[1]]
+    pieces, count = label(seen > 0)
+    if count < 2:
+        return seen, 1.0
+    sizes = np.bincount(pieces.ravel())[1:]
+    others = (pieces > 0) & (pieces != 1 + sizes.argmax())
+    return np.where(others, -seen, seen), float(sizes.max() / sizes.sum())
+
+
+def _laid(side: float, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Square boxes half a side apart, spread evenly over the plane."""
+    starts = [
+        np.array([(length - side) / 2])
+        if side >= length
+        else np.linspace(
+            0, length - side, int(np.ceil((length - side) / (side / 2))) + 1
+        )
+        for length in shape
+    ]
+    rows, cols = (a.ravel() for a in np.meshgrid(*starts, indexing="ij"))
+    boxes = np.stack([rows, cols, rows + side - 1, cols + side - 1], axis=1)
+    return np.clip(boxes, 0, np.tile(np.array(shape) - 1.0, 2))
+
+
+def _share(marked: NDArray[np.bool_], box: NDArray[np.float64]) -> float:
+    row, col, last_row, last_col = np.rint(box).astype(int)
+    return float(marked[row : last_row + 1, col : last_col + 1].mean())

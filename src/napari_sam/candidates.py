@@ -1,0 +1,343 @@
+"""Many masks of one plane kept small, and the objects chosen among them.
+
+Masks stay what the model gave, low-resolution logits, cut to where they matter:
+thresholds can be changed afterwards without asking the model again, and only the
+masks of the chosen objects are brought to the size of the plane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_sam.masks import (
+    Patch,
+    box_iou,
+    labels_from_patches,
+    mask_to_box,
+    mask_to_window,
+    stability,
+    window_at,
+)
+from napari_sam.morphology import fill_holes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from napari_sam.preprocessing import Frame
+
+# Pixels around a mask that bringing it to the plane looks at.
+_MARGIN = 2
+# What stands for the logits that were cut off.
+_OUTSIDE = -10.0
+# Masks that share more of the smaller one than this cannot both be objects.
+_SHARED = 0.25
+# Area counts this much less than trust when a whole stands against its parts.
+_TRUST_POWER = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Which masks are objects.
+
+    Parameters
+    ----------
+    score : float
+        Least estimate of the mask's IoU with an object, by the model.
+    stability : float
+        Least share of the mask that stays when its threshold moves.
+    trust : float
+        Least product of both and, in a search over boxes, of the IoU of the box
+        that was asked with that of its mask.
+    overlap : float
+        Of two masks whose boxes have a larger IoU the better one remains.
+    min_size, max_size : int
+        Pixels of the plane; no limit above when None.
+
+    Raises
+    ------
+    ValueError
+        When a number is out of range.
+    """
+
+    score: float = 0.5
+    stability: float = 0.6
+    trust: float = 0.7
+    overlap: float = 0.6
+    min_size: int = 0
+    max_size: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("score", "stability", "trust", "overlap"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(
+                    f"The threshold {name}={value} is no share: give 0 to 1."
+                )
+        largest = self.max_size
+        if self.min_size < 0 or (largest is not None and largest < self.min_size):
+            raise ValueError(
+                f"Sizes from {self.min_size} to {largest} pixels hold no object: give "
+                "a smallest size of 0 or more and a largest one above it."
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A mask that may be an object.
+
+    Parameters
+    ----------
+    origin : tuple of int
+        (row, col) of the first pixel of `logits` in the low-resolution mask.
+    logits : ndarray
+        (h, w) float16, the mask and a margin around it.
+    box : ndarray
+        (4,) tight box of the mask, in low-resolution pixels.
+    area : int
+        Low-resolution pixels of the mask.
+    score, stability : float
+        See `Thresholds`.
+    agreement : float
+        IoU of the box that was asked with that of its mask; 1 for points.
+    """
+
+    origin: tuple[int, int]
+    logits: NDArray[np.float16]
+    box: NDArray[np.float64]
+    area: int
+    score: float
+    stability: float
+    agreement: float = 1.0
+
+    @classmethod
+    def of(
+        cls,
+        logits: NDArray[np.float32],
+        score: float,
+        shape: tuple[int, int],
+        asked: NDArray[np.float64] | None = None,
+    ) -> Self | None:
+        """Keep a mask; None when it is empty.
+
+        Parameters
+        ----------
+        logits : ndarray
+            (m, m) float32 of the model.
+        score : float
+            Of the model.
+        shape : tuple of int
+            (h, w) of the part that the plane covers, at the top left.
+        asked : ndarray, optional
+            (4,) the box that was asked, in low-resolution pixels.
+        """
+        seen = logits[: shape[0], : shape[1]]
+        box = mask_to_box(seen > 0)
+        if box is None:
+            return None
+        row, col = (max(int(side) - _MARGIN, 0) for side in box[:2])
+        last_row, last_col = (int(side) + _MARGIN + 1 for side in box[2:])
+        return cls(
+            (row, col),
+            seen[row:last_row, col:last_col].astype(np.float16),
+            box,
+            int(np.count_nonzero(seen > 0)),
+            float(score),
+            float(stability(seen)),
+            1.0 if asked is None else float(box_iou(asked, box)),
+        )
+
+    @property
+    def trust(self) -> float:
+        """How far the mask is to be trusted, 0 to 1."""
+        return self.score * self.stability * self.agreement
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held by the mask."""
+        return self.logits.nbytes
+
+    def shared(self, other: Candidate) -> int:
+        """Low-resolution pixels of both masks."""
+        low = np.maximum(self.origin, other.origin)
+        high = np.minimum(*(np.add(c.origin, c.logits.shape) for c in (self, other)))
+        size = tuple(np.maximum(high - low, 0).tolist())
+        one, two = (
+            c.logits[window_at(tuple(low - c.origin), size)] > 0 for c in (self, other)
+        )
+        return int(np.count_nonzero(one & two)) if all(size) else 0
+
+    def patch(self, frame: Frame) -> Patch:
+        """The largest piece of the mask on the plane, its holes filled."""
+        from scipy.ndimage import label
+
+        logits = np.full((frame.mask_size,) * 2, _OUTSIDE, np.float32)
+        logits[window_at(self.origin, self.logits.shape)] = self.logits
+        whole = frame.patch(logits)
+        pieces, count = label(whole.mask)
+        if not count:
+            return whole
+        largest = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
+        window = mask_to_window(largest)
+        assert window is not None
+        mask = fill_holes(largest[window])
+        values = np.abs(whole.logits[window])
+        tiny = np.finfo(np.float32).tiny
+        origin = tuple(
+            first + w.start for first, w in zip(whole.origin, window, strict=True)
+        )
+        return Patch(origin, np.where(mask, np.maximum(values, tiny), -values))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlaneObjects:
+    """Objects of one plane, the most trusted first.
+
+    Parameters
+    ----------
+    patches : tuple of Patch
+        Their masks.
+    scores : tuple of float
+        How far each is to be trusted, 0 to 1.
+    shape : tuple of int
+        (H, W) of the plane.
+    """
+
+    patches: tuple[Patch, ...]
+    scores: tuple[float, ...]
+    shape: tuple[int, int]
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """(H, W) int32, object i painted as i + 1; overlaps go to larger logits."""
+        return labels_from_patches(self.patches, self.shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """All masks that a search met on one plane.
+
+    Parameters
+    ----------
+    members : tuple of Candidate
+        In the order in which they were met.
+    frame : Frame
+        How the plane lies in the model's input.
+    region : ndarray, optional
+        (H, W) bool: objects lie inside by more than half.
+    """
+
+    members: tuple[Candidate, ...]
+    frame: Frame
+    region: NDArray[np.bool_] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held by the masks."""
+        return sum(member.nbytes for member in self.members)
+
+    def masks(self, thresholds: Thresholds) -> list[Candidate]:
+        """The candidates that pass, none twice; parts and wholes remain."""
+        height, width = self.frame.plane_shape
+        low = self.frame.mask_shape
+        # Pixels of the plane for each of the mask.
+        scale = height * width / (low[0] * low[1])
+        largest = np.inf if thresholds.max_size is None else thresholds.max_size
+        passing = [
+            c
+            for c in self.members
+            if c.score >= thresholds.score
+            and c.stability >= thresholds.stability
+            and c.trust >= thresholds.trust
+            and thresholds.min_size <= c.area * scale <= largest
+        ]
+        return suppressed(passing, thresholds.overlap)
+
+    def objects(self, thresholds: Thresholds) -> PlaneObjects:
+        """The objects by other thresholds, at once: no mask is decoded again.
+
+        Of masks that contain one another those are chosen that explain most of the
+        plane by trusted masks; see `disjoint`.
+        """
+        chosen = disjoint(self.masks(thresholds))
+        patches, scores = [], []
+        for candidate in chosen:
+            patch = candidate.patch(self.frame)
+            size = np.count_nonzero(patch.mask)
+            if size >= max(thresholds.min_size, 1) and self._inside(patch, size):
+                patches.append(patch)
+                scores.append(candidate.trust)
+        return PlaneObjects(tuple(patches), tuple(scores), self.frame.plane_shape)
+
+    def _inside(self, patch: Patch, size: int) -> bool:
+        if self.region is None:
+            return True
+        return 2 * np.count_nonzero(self.region[patch.region] & patch.mask) > size
+
+
+def suppressed(candidates: Sequence[Candidate], overlap: float) -> list[Candidate]:
+    """Leave out masks whose box is like that of a more trusted one, best first."""
+    if not candidates:
+        return []
+    trust = np.array([c.trust for c in candidates])
+    order = np.argsort(-trust, kind="stable")
+    boxes = np.stack([candidates[i].box for i in order])
+    alive = np.ones(len(order), bool)
+    for i in range(len(order)):
+        if alive[i]:
+            alive[i + 1 :] &= box_iou(boxes[i + 1 :], boxes[i]) <= overlap
+    return [candidates[order[i]] for i in np.flatnonzero(alive)]
+
+
+def disjoint(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Choose masks that do not overlap, a whole or its parts, by what they explain.
+
+    The sum of area times the cube of trust becomes as large as it can: a whole
+    stands against its parts, and a cluster against its members, not one pair after
+    the other but all together. That is the choice of segments out of a hierarchy
+    by an integer programme (Bragantini et al. 2024, "Large-scale multi-hypotheses
+    cell tracking using ultrametric contours maps", ECCV).
+
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+        Of one plane.
+    """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import coo_array
+
+    pairs = _conflicts(candidates)
+    if not pairs:
+        return list(candidates)
+    value = np.array([c.area * c.trust**_TRUST_POWER for c in candidates])
+    rows = np.repeat(np.arange(len(pairs)), 2)
+    entries = np.ones(len(rows)), (rows, np.ravel(pairs))
+    limits = coo_array(entries, shape=(len(pairs), len(candidates)))
+    found = milp(
+        -value,
+        integrality=np.ones(len(value)),
+        bounds=Bounds(0, 1),
+        constraints=LinearConstraint(limits.tocsr(), -np.inf, 1),
+    )
+    if not found.success:
+        raise RuntimeError(f"Overlapping masks could not be settled: {found.message}")
+    return [c for c, kept in zip(candidates, found.x, strict=True) if kept > 0.5]
+
+
+def _conflicts(candidates: Sequence[Candidate]) -> list[tuple[int, int]]:
+    if not candidates:
+        return []
+    boxes = np.stack([c.box for c in candidates])
+    pairs = []
+    for i, one in enumerate(candidates):
+        meets = (boxes[:i, :2] <= one.box[2:]) & (boxes[:i, 2:] >= one.box[:2])
+        for j in np.flatnonzero(meets.all(axis=1)).tolist():
+            smaller = min(one.area, candidates[j].area)
+            if one.shared(candidates[j]) > _SHARED * smaller:
+                pairs.append((j, i))
+    return pairs
