@@ -10,9 +10,10 @@ import numpy as np
 from napari_sam.anchors import check_masks, check_prompts
 from napari_sam.automatic import find_everything
 from napari_sam.cache import EmbeddingCache
-from napari_sam.candidates import Thresholds
+from napari_sam.candidates import PlaneObjects, Thresholds
 from napari_sam.image import data_limits, to_uint8
 from napari_sam.intensity import IntensityMapping
+from napari_sam.linking import Linking, link_planes
 from napari_sam.loading import load_model
 from napari_sam.masks import labels_from_patches
 from napari_sam.models import DEFAULT_MODEL
@@ -137,7 +138,7 @@ def everything(
     *,
     region: ArrayLike | None = None,
     points_per_side: int = 32,
-    contrast_limits: ArrayLike | None = None,
+    contrast_limits: IntensityMapping | ArrayLike | None = None,
     cache: EmbeddingCache | None = None,
 ) -> Iterator[SearchStep]:
     """Search masks of everything in a plane, step by step.
@@ -170,6 +171,86 @@ def everything(
     yield from find_everything(
         predictor, embedding, points_per_side=points_per_side, region=inside
     )
+
+
+def segment_everything_volume(
+    volume: Any,
+    model: str | Path | Predictor = DEFAULT_MODEL,
+    axis: int = 0,
+    *,
+    thresholds: Thresholds | None = None,
+    linking: Linking | None = None,
+    points_per_side: int = 32,
+    contrast_limits: ArrayLike | None = None,
+) -> NDArray[np.int32]:
+    """Segment everything in a stack: plane by plane, then linked into 3D objects.
+
+    Parameters
+    ----------
+    volume, model, axis, contrast_limits
+        See `segment_volume`.
+    thresholds, points_per_side
+        See `segment_everything`.
+    linking : Linking, optional
+        How objects of the planes become one through the stack.
+
+    Returns
+    -------
+    ndarray
+        Of the volume's shape without colour, int32, 0 is background.
+
+    Raises
+    ------
+    ValueError
+        When volume, axis or grid cannot be used.
+    """
+    planes = everything_volume(
+        volume,
+        model,
+        axis,
+        thresholds=thresholds,
+        points_per_side=points_per_side,
+        brightness=contrast_limits,
+    )
+    return link_planes(list(planes), linking or Linking(), axis)
+
+
+def everything_volume(
+    volume: Any,
+    model: str | Path | Predictor = DEFAULT_MODEL,
+    axis: int = 0,
+    *,
+    thresholds: Thresholds | None = None,
+    points_per_side: int = 32,
+    brightness: IntensityMapping | ArrayLike | None = None,
+) -> Iterator[PlaneObjects]:
+    """Find the objects of each plane of a stack, one plane after the other.
+
+    Parameters
+    ----------
+    volume, model, axis, thresholds, points_per_side, brightness
+        See `segment_everything_volume`; contrast limits, or a rule for them.
+
+    Yields
+    ------
+    PlaneObjects
+        Of the planes from the first to the last; `link_planes` joins them. To
+        cancel, stop iterating.
+
+    Raises
+    ------
+    ValueError
+        When volume, axis or grid cannot be used.
+    """
+    request = stack_request(volume, {}, axis, brightness)
+    predictor, wanted = as_predictor(model), thresholds or Thresholds()
+    for index in range(len(request.stack)):
+        at = request.stack.at(index)
+        embedding = request.view.embed(predictor, EmbeddingCache(), at)
+        *_, last = find_everything(
+            predictor, embedding, points_per_side=points_per_side
+        )
+        yield last.candidates.objects(wanted)
 
 
 def segment_volume(

@@ -97,7 +97,8 @@ class BoxSearch:
             self.candidates.append(found)
             if found.trust >= _TRUSTED:
                 part = self._largest[window_at(found.origin, found.logits.shape)]
-                part[found.logits > 0] = np.maximum(part[found.logits > 0], found.area)
+                inside = found.logits > 0
+                np.maximum(part, np.where(inside, found.area, 0), out=part)
 
     def _propose(self, logits: NDArray[np.float32]) -> None:
         from scipy.ndimage import find_objects, label
@@ -118,7 +119,9 @@ class BoxSearch:
             return np.empty((0, 4))
         boxes, counts = np.unique(np.stack(self._proposed), axis=0, return_counts=True)
         self._proposed = []
-        alike = box_iou(boxes[:, None], boxes[None]) > _SAME_BOX
+        alike: NDArray[np.bool_] = np.greater(
+            box_iou(boxes[:, None], boxes[None]), _SAME_BOX
+        )
         votes = alike @ counts
         known = box_iou(boxes[:, None], self._tried[None]) > _SAME_BOX
         free = ~known.any(axis=1)
@@ -167,7 +170,8 @@ def _laid(side: float, shape: tuple[int, int]) -> NDArray[np.float64]:
     ]
     rows, cols = (a.ravel() for a in np.meshgrid(*starts, indexing="ij"))
     boxes = np.stack([rows, cols, rows + side - 1, cols + side - 1], axis=1)
-    return np.clip(boxes, 0, np.tile(np.array(shape) - 1.0, 2))
+    laid: NDArray[np.float64] = np.clip(boxes, 0, np.tile(np.array(shape) - 1.0, 2))
+    return laid
 
 
 def _share(marked: NDArray[np.bool_], box: NDArray[np.float64]) -> float:

@@ -268,7 +268,7 @@ class Candidates:
         patches, scores = [], []
         for candidate in chosen:
             patch = candidate.patch(self.frame)
-            size = np.count_nonzero(patch.mask)
+            size = int(np.count_nonzero(patch.mask))
             if size >= max(thresholds.min_size, 1) and self._inside(patch, size):
                 patches.append(patch)
                 scores.append(candidate.trust)
@@ -277,7 +277,8 @@ class Candidates:
     def _inside(self, patch: Patch, size: int) -> bool:
         if self.region is None:
             return True
-        return 2 * np.count_nonzero(self.region[patch.region] & patch.mask) > size
+        inside = int(np.count_nonzero(self.region[patch.region] & patch.mask))
+        return 2 * inside > size
 
 
 def suppressed(candidates: Sequence[Candidate], overlap: float) -> list[Candidate]:

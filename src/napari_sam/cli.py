@@ -14,9 +14,11 @@ from napari_sam.cli_arguments import (
     outputs,
     plane_prompts,
     replay_output,
+    thresholds,
     volume_prompts,
 )
 from napari_sam.cli_results import Finish
+from napari_sam.linking import Linking, link_planes
 from napari_sam.models import DEFAULT_MODEL, get_model_spec, list_models
 from napari_sam.weights import WeightsError, fetch, is_cached
 
@@ -121,6 +123,43 @@ def _volume(options: argparse.Namespace) -> None:
         print(f"wrote {finish.write_table(files.table, labels, whole, image)}")
 
 
+def _everything(options: argparse.Namespace) -> None:
+    files, seen, wanted = outputs(options), brightness(options), thresholds(options)
+    linking = Linking(options.gap, options.min_slices)
+
+    from napari_sam.api import everything, everything_volume
+    from napari_sam.automatic import how_everything_is_found
+    from napari_sam.tiff import write_labels
+
+    image = _read(options)
+    spatial = image.axes.removesuffix("S")
+    predictor = _load(options)
+    print(f"everything is found by {how_everything_is_found(predictor)}")
+    shared: Any = {"points_per_side": options.points_per_side}
+    if len(spatial) > 2:
+        planes = []
+        for plane in everything_volume(
+            image.volume(),
+            predictor,
+            options.axis,
+            thresholds=wanted,
+            brightness=seen,
+            **shared,
+        ):
+            planes.append(plane)
+            print(f"slice {len(planes) - 1}: {len(plane.scores)} objects", flush=True)
+        labels = link_planes(planes, linking, options.axis)
+        print(f"{int(labels.max())} objects")
+    else:
+        *_, last = everything(image.plane(), predictor, contrast_limits=seen, **shared)
+        objects = last.candidates.objects(wanted)
+        labels = objects.labels
+        for number, score in enumerate(objects.scores, start=1):
+            size = int((labels == number).sum())
+            print(f"object {number}: {size} pixels, score {score:.2f}")
+    print(f"wrote {write_labels(files.labels, labels, image)}")
+
+
 def _replay(options: argparse.Namespace) -> None:
     from napari_sam.cli_record import Recorded
     from napari_sam.tiff import write_labels
@@ -217,6 +256,7 @@ _VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
     "download": _download,
     "segment": _segment,
     "volume": _volume,
+    "everything": _everything,
     "replay": _replay,
     "export": _export,
     "demo": _demo,

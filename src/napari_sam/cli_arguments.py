@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from napari_sam.candidates import Thresholds
 from napari_sam.cli_results import add_result_options
 from napari_sam.image import to_uint8
 from napari_sam.intensity import IntensityMapping
@@ -18,6 +19,8 @@ from napari_sam.prompts import Prompt
 _LABELS = "labels are TIFF, name it .tif"
 _RECORD = "records are JSON, name it .json"
 _TABLE = "tables are CSV, name it .csv"
+
+_DEFAULTS = Thresholds()
 
 _Inputs = list[tuple[str, str | None]]
 
@@ -47,6 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
     download.add_argument("name", help="a name listed by: napari-sam models")
     _add_segment(verbs)
     _add_volume(verbs)
+    _add_everything(verbs)
     _add_replay(verbs)
     _add_export(verbs)
     demo = _add(
@@ -149,6 +153,67 @@ def _add_volume(verbs: Any) -> None:
     add_result_options(volume)
 
 
+def _add_everything(verbs: Any) -> None:
+    everything = _add(
+        verbs,
+        "everything",
+        "segment everything in a plane or in a stack, without prompts",
+        "napari-sam everything cells.tif --min-size 50",
+    )
+    _add_image(everything, record=False)
+    everything.set_defaults(prompts=[], record=None)
+    everything.add_argument(
+        "--axis", type=int, default=0, help="axis of a stack (default: 0)"
+    )
+    everything.add_argument(
+        "--points-per-side",
+        type=int,
+        default=32,
+        metavar="N",
+        help="grid for models that know points (default: 32); others search by boxes",
+    )
+    chosen = everything.add_argument_group("which masks are objects")
+    for name, words in (
+        ("score", "least quality by the model's own estimate"),
+        ("stability", "least share that stays when the mask's threshold moves"),
+        ("trust", "least product of both"),
+        ("overlap", "most alike that the boxes of two masks may be"),
+    ):
+        default = getattr(_DEFAULTS, name)
+        chosen.add_argument(
+            f"--{name}",
+            type=float,
+            default=default,
+            metavar="0..1",
+            help=f"{words} (default: {default})",
+        )
+    chosen.add_argument("--min-size", type=int, default=0, metavar="PIXELS")
+    chosen.add_argument("--max-size", type=int, metavar="PIXELS")
+    linked = everything.add_argument_group("objects of a stack")
+    linked.add_argument(
+        "--min-slices", type=int, default=2, metavar="N", help="shortest (default: 2)"
+    )
+    linked.add_argument(
+        "--gap",
+        type=int,
+        default=1,
+        metavar="N",
+        help="most slices without the object that are bridged (default: 1)",
+    )
+
+
+def thresholds(options: argparse.Namespace) -> Thresholds:
+    """Which masks `everything` takes for objects."""
+    return Thresholds(
+        options.score,
+        options.stability,
+        options.trust,
+        options.overlap,
+        options.min_size,
+        options.max_size,
+    )
+
+
 def _add_replay(verbs: Any) -> None:
     replay = _add(
         verbs,
@@ -180,14 +245,16 @@ def _add(verbs: Any, name: str, summary: str, example: str) -> argparse.Argument
     return parser
 
 
-def _add_image(parser: argparse.ArgumentParser) -> None:
+def _add_image(parser: argparse.ArgumentParser, *, record: bool = True) -> None:
     parser.add_argument("image", help="a TIFF file")
     _add_output(parser, "IMAGE_labels.tif beside it")
-    parser.add_argument(
-        "--record",
-        metavar="FILE",
-        help="also write down, as JSON, what made the labels: see napari-sam replay",
-    )
+    if record:
+        parser.add_argument(
+            "--record",
+            metavar="FILE",
+            help="also write down, as JSON, what made the labels: see napari-sam "
+            "replay",
+        )
     _add_index(parser)
     _add_model(parser)
     _add_family(parser)
