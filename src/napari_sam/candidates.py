@@ -104,7 +104,8 @@ class Candidate:
     score, stability : float
         See `Thresholds`.
     agreement : float
-        IoU of the box that was asked with that of its mask; 1 for points.
+        IoU of the box that was asked with the one that the mask suggests; 1 for
+        points.
     """
 
     origin: tuple[int, int]
@@ -121,7 +122,6 @@ class Candidate:
         logits: NDArray[np.float32],
         score: float,
         shape: tuple[int, int],
-        asked: NDArray[np.float64] | None = None,
     ) -> Self | None:
         """Keep a mask; None when it is empty.
 
@@ -133,8 +133,6 @@ class Candidate:
             Of the model.
         shape : tuple of int
             (h, w) of the part that the plane covers, at the top left.
-        asked : ndarray, optional
-            (4,) the box that was asked, in low-resolution pixels.
         """
         seen = logits[: shape[0], : shape[1]]
         box = mask_to_box(seen > 0)
@@ -149,8 +147,13 @@ class Candidate:
             int(np.count_nonzero(seen > 0)),
             float(score),
             float(stability(seen)),
-            1.0 if asked is None else float(box_iou(asked, box)),
         )
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """The low-resolution mask from `origin` on, (h, w) bool."""
+        inside: NDArray[np.bool_] = self.logits > 0
+        return inside
 
     @property
     def trust(self) -> float:
@@ -168,7 +171,7 @@ class Candidate:
         high = np.minimum(*(np.add(c.origin, c.logits.shape) for c in (self, other)))
         size = tuple(np.maximum(high - low, 0).tolist())
         one, two = (
-            c.logits[window_at(tuple(low - c.origin), size)] > 0 for c in (self, other)
+            c.mask[window_at(tuple(low - c.origin), size)] for c in (self, other)
         )
         return int(np.count_nonzero(one & two)) if all(size) else 0
 
