@@ -9,11 +9,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_sam.api import everything, segment, segment_everything, segment_volume
+    from napari_sam.api import (
+        everything,
+        everything_volume,
+        segment,
+        segment_everything,
+        segment_everything_volume,
+        segment_volume,
+    )
+    from napari_sam.automatic import SearchOptions
     from napari_sam.cache import EmbeddingCache
     from napari_sam.candidates import Candidates, PlaneObjects, Thresholds
     from napari_sam.image_processor import SamImageProcessor
     from napari_sam.intensity import IntensityMapping
+    from napari_sam.linking import Linking, link_labels, link_planes
     from napari_sam.loading import load_model
     from napari_sam.models import ModelSpec, list_models
     from napari_sam.nets.config import (
@@ -37,6 +46,7 @@ _HOMES = {
     "Embedding": "predictor",
     "EmbeddingCache": "cache",
     "IntensityMapping": "intensity",
+    "Linking": "linking",
     "ModelSpec": "models",
     "Prediction": "prediction",
     "PlaneObjects": "candidates",
@@ -50,16 +60,21 @@ _HOMES = {
     "SamProcessor": "processing",
     "SamPromptEncoderConfig": "nets.config",
     "SamVisionConfig": "nets.config",
+    "SearchOptions": "automatic",
     "Thresholds": "candidates",
     "VolumeResult": "volume",
     "WeightsError": "weights",
     "everything": "api",
+    "everything_volume": "api",
+    "link_labels": "linking",
+    "link_planes": "linking",
     "list_models": "models",
     "load_model": "loading",
     "read_record": "record",
     "replay": "replaying",
     "segment": "api",
     "segment_everything": "api",
+    "segment_everything_volume": "api",
     "segment_volume": "api",
     "write_record": "record",
 }
@@ -69,6 +84,7 @@ __all__ = [
     "Embedding",
     "EmbeddingCache",
     "IntensityMapping",
+    "Linking",
     "ModelSpec",
     "PlaneObjects",
     "Prediction",
@@ -82,16 +98,21 @@ __all__ = [
     "SamProcessor",
     "SamPromptEncoderConfig",
     "SamVisionConfig",
+    "SearchOptions",
     "Thresholds",
     "VolumeResult",
     "WeightsError",
     "everything",
+    "everything_volume",
+    "link_labels",
+    "link_planes",
     "list_models",
     "load_model",
     "read_record",
     "replay",
     "segment",
     "segment_everything",
+    "segment_everything_volume",
     "segment_volume",
     "write_record",
 ]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.anchors import check_masks, check_prompts
-from napari_sam.automatic import find_everything
+from napari_sam.automatic import SearchOptions, check_region
+from napari_sam.automatic_request import EverythingRequest
 from napari_sam.cache import EmbeddingCache
-from napari_sam.candidates import PlaneObjects, Thresholds
+from napari_sam.candidates import Thresholds
 from napari_sam.image import data_limits, to_uint8
 from napari_sam.intensity import IntensityMapping
 from napari_sam.linking import Linking, link_planes
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.automatic import SearchStep
+    from napari_sam.candidates import PlaneObjects
     from napari_sam.predictor import Prediction
 
 
@@ -87,8 +89,8 @@ def segment_everything(
     model: str | Path | Predictor = DEFAULT_MODEL,
     *,
     thresholds: Thresholds | None = None,
+    options: SearchOptions | None = None,
     region: ArrayLike | None = None,
-    points_per_side: int = 32,
     contrast_limits: ArrayLike | None = None,
 ) -> NDArray[np.int32]:
     """Segment everything in a plane, without prompts.
@@ -99,11 +101,11 @@ def segment_everything(
         See `segment`.
     thresholds : Thresholds, optional
         Which masks are objects.
+    options : SearchOptions, optional
+        How they are searched: models that know points are asked by a grid of
+        them, models that know boxes only by a search over boxes.
     region : array-like, optional
         (H, W) bool: where objects are searched; everywhere when None.
-    points_per_side : int
-        Of the grid of points that models are asked which know points. Models that
-        know boxes only are asked by a search over boxes.
 
     Returns
     -------
@@ -113,31 +115,20 @@ def segment_everything(
     Raises
     ------
     ValueError
-        When image, region or grid cannot be used.
+        When image or region cannot be used.
     """
-    steps = everything(
-        plane,
-        model,
-        region=region,
-        points_per_side=points_per_side,
-        contrast_limits=contrast_limits,
+    *_, last = everything(
+        plane, model, options=options, region=region, contrast_limits=contrast_limits
     )
-    shape = np.shape(plane)
-    labels = np.zeros((shape[0], shape[1]), np.int32)
-    last = None
-    for step in steps:
-        last = step
-    if last is not None:
-        labels = last.candidates.objects(thresholds or Thresholds()).labels
-    return labels
+    return last.candidates.objects(thresholds or Thresholds()).labels
 
 
 def everything(
     plane: ArrayLike,
     model: str | Path | Predictor = DEFAULT_MODEL,
     *,
+    options: SearchOptions | None = None,
     region: ArrayLike | None = None,
-    points_per_side: int = 32,
     contrast_limits: IntensityMapping | ArrayLike | None = None,
     cache: EmbeddingCache | None = None,
 ) -> Iterator[SearchStep]:
@@ -145,7 +136,7 @@ def everything(
 
     Parameters
     ----------
-    plane, model, region, points_per_side, contrast_limits
+    plane, model, options, region, contrast_limits
         See `segment_everything`.
     cache : EmbeddingCache, optional
         Keeps planes encoded between calls.
@@ -160,17 +151,17 @@ def everything(
     Raises
     ------
     ValueError
-        When image, region or grid cannot be used.
+        When image or region cannot be used.
     """
     # Before a model is loaded, perhaps downloaded, for nothing.
-    request = plane_request(plane, (), contrast_limits)
-    inside = None if region is None else np.asarray(region)
-    predictor = as_predictor(model)
-    known = EmbeddingCache() if cache is None else cache
-    embedding = request.view.embed(predictor, known, request.at)
-    yield from find_everything(
-        predictor, embedding, points_per_side=points_per_side, region=inside
+    asked = plane_request(plane, (), contrast_limits)
+    shape = asked.view.reader.plane_shape(asked.at)
+    inside = None if region is None else check_region(region, shape)
+    request = EverythingRequest(
+        asked.view, asked.at, options or SearchOptions(), region=inside
     )
+    known = EmbeddingCache() if cache is None else cache
+    yield from request.steps(as_predictor(model), known)
 
 
 def segment_everything_volume(
@@ -179,8 +170,8 @@ def segment_everything_volume(
     axis: int = 0,
     *,
     thresholds: Thresholds | None = None,
+    options: SearchOptions | None = None,
     linking: Linking | None = None,
-    points_per_side: int = 32,
     contrast_limits: ArrayLike | None = None,
 ) -> NDArray[np.int32]:
     """Segment everything in a stack: plane by plane, then linked into 3D objects.
@@ -189,7 +180,7 @@ def segment_everything_volume(
     ----------
     volume, model, axis, contrast_limits
         See `segment_volume`.
-    thresholds, points_per_side
+    thresholds, options
         See `segment_everything`.
     linking : Linking, optional
         How objects of the planes become one through the stack.
@@ -202,17 +193,17 @@ def segment_everything_volume(
     Raises
     ------
     ValueError
-        When volume, axis or grid cannot be used.
+        When volume or axis cannot be used.
     """
     planes = everything_volume(
         volume,
         model,
         axis,
         thresholds=thresholds,
-        points_per_side=points_per_side,
-        brightness=contrast_limits,
+        options=options,
+        contrast_limits=contrast_limits,
     )
-    return link_planes(list(planes), linking or Linking(), axis)
+    return link_planes(list(planes), linking, axis)
 
 
 def everything_volume(
@@ -221,35 +212,41 @@ def everything_volume(
     axis: int = 0,
     *,
     thresholds: Thresholds | None = None,
-    points_per_side: int = 32,
-    brightness: IntensityMapping | ArrayLike | None = None,
+    options: SearchOptions | None = None,
+    contrast_limits: IntensityMapping | ArrayLike | None = None,
+    rgb: bool | None = None,
+    cache: EmbeddingCache | None = None,
 ) -> Iterator[PlaneObjects]:
     """Find the objects of each plane of a stack, one plane after the other.
 
     Parameters
     ----------
-    volume, model, axis, thresholds, points_per_side, brightness
-        See `segment_everything_volume`; contrast limits, or a rule for them.
+    volume, model, axis, thresholds, options, contrast_limits
+        See `segment_everything_volume`; the limits may be a rule, too.
+    rgb : bool, optional
+        See `stack_request`.
+    cache : EmbeddingCache, optional
+        Keeps planes encoded between calls.
 
     Yields
     ------
     PlaneObjects
-        Of the planes from the first to the last; `link_planes` joins them. To
-        cancel, stop iterating.
+        Of the planes from the first to the last; `link_planes` joins them, also
+        those that are there when the iteration was stopped.
 
     Raises
     ------
     ValueError
-        When volume, axis or grid cannot be used.
+        When volume or axis cannot be used.
     """
-    request = stack_request(volume, {}, axis, brightness)
+    asked = stack_request(volume, {}, axis, contrast_limits, rgb=rgb)
     predictor, wanted = as_predictor(model), thresholds or Thresholds()
-    for index in range(len(request.stack)):
-        at = request.stack.at(index)
-        embedding = request.view.embed(predictor, EmbeddingCache(), at)
-        *_, last = find_everything(
-            predictor, embedding, points_per_side=points_per_side
+    known = EmbeddingCache() if cache is None else cache
+    for index in range(len(asked.stack)):
+        request = EverythingRequest(
+            asked.view, asked.stack.at(index), options or SearchOptions()
         )
+        *_, last = request.steps(predictor, known)
         yield last.candidates.objects(wanted)
 
 

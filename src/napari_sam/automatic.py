@@ -2,7 +2,7 @@
 
 Models that know points are asked by a grid of them (Kirillov et al. 2023, "Segment
 Anything", section 5 and appendix B); models that know boxes only by the search of
-`napari_sam.box_proposals`. Either way the plane is encoded once.
+`napari_sam.box_proposals`. Either way a plane, or a crop of it, is encoded once.
 """
 
 from __future__ import annotations
@@ -15,14 +15,20 @@ import numpy as np
 
 from napari_sam.box_proposals import BoxSearch
 from napari_sam.candidates import Candidate, Candidates
+from napari_sam.crops import Crop, crops_of
+from napari_sam.masks import mask_to_window
 from napari_sam.prompts import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from napari_sam.predictor import Embedding, Predictor
+
+    Embed = Callable[[Crop], Embedding]
+    # Share of the crop that is done, and what was found in it so far.
+    _Steps = Iterator[tuple[float, list[Candidate]]]
 
 # Masks of one batch take this share of the memory that is free, and never more
 # prompts than that; where the system does not tell, this many.
@@ -31,6 +37,42 @@ _MOST_PROMPTS = 64
 _PROMPTS_UNKNOWN = 16
 # The three alternatives of a point, twice: as tensor and as array.
 _COPIES = 6
+# Around a region so much of its sides is shown too, for objects on its border.
+_AROUND_REGION = 0.15
+_STEPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How everything in a plane is searched.
+
+    Parameters
+    ----------
+    points_per_side : int
+        Of the grid on the whole and on every crop, for models that know points.
+    crop_levels : int
+        The whole is searched at 0; level i adds 4**i overlapping crops, each
+        encoded on its own, for objects that are small in the plane.
+
+    Raises
+    ------
+    ValueError
+        When a number is out of range.
+    """
+
+    points_per_side: int = 32
+    crop_levels: int = 0
+
+    def __post_init__(self) -> None:
+        if self.points_per_side < 1:
+            raise ValueError(
+                f"A grid of {self.points_per_side} points a side is empty: give 1 or "
+                "more."
+            )
+        if self.crop_levels < 0:
+            raise ValueError(
+                f"There are no {self.crop_levels} levels of crops: give 0 or more."
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,18 +92,18 @@ class SearchStep:
     candidates: Candidates
 
 
-def how_everything_is_found(predictor: Predictor) -> str:
-    """In words, what a model is asked; for the interface."""
-    if "point" in predictor.prompts:
+def how_everything_is_found(prompts: frozenset[str]) -> str:
+    """In words, what a model of these prompts is asked; for the interface."""
+    if "point" in prompts:
         return "a grid of points"
     return "a search over boxes, as this model knows no points"
 
 
 def find_everything(
     predictor: Predictor,
-    embedding: Embedding,
-    *,
-    points_per_side: int = 32,
+    embed: Embed,
+    shape: tuple[int, int],
+    options: SearchOptions | None = None,
     region: NDArray[np.bool_] | None = None,
 ) -> Iterator[SearchStep]:
     """Collect masks of everything in a plane; stop by no longer iterating.
@@ -70,76 +112,121 @@ def find_everything(
     ----------
     predictor : Predictor
         Asked only for what its weights were trained on.
-    embedding : Embedding
-        Of the plane.
-    points_per_side : int
-        Of the grid, for models that know points.
+    embed : callable
+        Encodes a crop of the plane.
+    shape : tuple of int
+        (H, W) of the plane.
+    options : SearchOptions, optional
+        How.
     region : ndarray, optional
-        (H, W) bool: where objects are searched; everywhere when None.
+        (H, W) bool: where objects are searched; everywhere when None. What is
+        encoded is the box around it, so that a small region is seen enlarged.
 
     Yields
     ------
     SearchStep
-        After each batch; nothing when the region is empty.
+        After each batch.
 
     Raises
     ------
     ValueError
-        When the region does not fit the plane, or the grid has no point.
+        When the region is empty or does not fit the plane.
     """
-    if region is not None:
-        region = np.asarray(region)
-        if region.dtype != bool or region.shape != embedding.shape:
-            raise ValueError(
-                f"The region is {region.dtype} of shape {region.shape}: give booleans "
-                f"of the plane's shape {embedding.shape}."
-            )
-    if points_per_side < 1:
+    options = options or SearchOptions()
+    crops = crops_of(_whole(shape, region), options.crop_levels)
+    found: list[Candidate] = []
+    for number, crop in enumerate(crops):
+        embedding = embed(crop)
+        inside = None if region is None else region[crop.window]
+        if "point" in predictor.prompts:
+            steps = _by_points(predictor, embedding, crop, options, inside)
+        else:
+            steps = _by_boxes(predictor, embedding, crop, inside)
+        here: list[Candidate] = []
+        for share, here in steps:
+            done = int(_STEPS * (number + share))
+            known = Candidates((*found, *here), shape, region)
+            yield SearchStep(done, _STEPS * len(crops), known)
+        found += here
+    if not found:
+        yield SearchStep(1, 1, Candidates((), shape, region))
+
+
+def check_region(region: object, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Refuse what is no region of a plane.
+
+    Raises
+    ------
+    ValueError
+        When it is not boolean, of another shape or empty.
+    """
+    mask = np.asarray(region)
+    if mask.dtype != bool or mask.shape != shape:
         raise ValueError(
-            f"A grid of {points_per_side} points a side is empty: give 1 or more."
+            f"The region is {mask.dtype} of shape {mask.shape}: give booleans of the "
+            f"plane's shape {shape}."
         )
-    if "point" in predictor.prompts:
-        return _by_points(predictor, embedding, points_per_side, region)
-    return _by_boxes(predictor, embedding, region)
+    if not mask.any():
+        raise ValueError("The region is empty: mark where objects are searched.")
+    return mask
 
 
 def point_grid(shape: tuple[int, int], per_side: int) -> NDArray[np.float64]:
-    """(N, 2) points in the middle of `per_side` equal parts of each side."""
-    rows, cols = (
-        (np.arange(per_side) + 0.5) * (length / per_side) - 0.5 for length in shape
+    """(N, 2) points, at the borders and spacing of the published generator."""
+    rows, cols = ((np.arange(per_side) + 0.5) * (side / per_side) for side in shape)
+    grid = np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1).reshape(-1, 2)
+    # In a plane of fewer pixels than points the last ones would lie outside.
+    kept: NDArray[np.float64] = np.minimum(grid, np.array(shape) - 1.0)
+    return kept
+
+
+def _whole(shape: tuple[int, int], region: NDArray[np.bool_] | None) -> Crop:
+    """The plane, or the box of the region and what is around it."""
+    if region is None:
+        return Crop((0, 0), shape)
+    window = mask_to_window(check_region(region, shape))
+    assert window is not None
+    around = [int(_AROUND_REGION * (side.stop - side.start)) + 1 for side in window]
+    starts = [max(w.start - a, 0) for w, a in zip(window, around, strict=True)]
+    height, width = (
+        min(w.stop + a, size) - start
+        for w, a, size, start in zip(window, around, shape, starts, strict=True)
     )
-    return np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1).reshape(-1, 2)
+    return Crop((starts[0], starts[1]), (height, width))
 
 
 def _by_points(
     predictor: Predictor,
     embedding: Embedding,
-    per_side: int,
+    crop: Crop,
+    options: SearchOptions,
     region: NDArray[np.bool_] | None,
-) -> Iterator[SearchStep]:
+) -> _Steps:
     frame = embedding.frame
-    points = point_grid(embedding.shape, per_side)
+    points = point_grid(crop.shape, options.points_per_side)
     if region is not None:
-        points = points[region[tuple(np.rint(points).astype(int).T)]]
+        points = points[region[tuple(points.astype(int).T)]]
     size, found = _batch_size(frame.mask_size), []
     for start in range(0, len(points), size):
         prompts = [Prompt(points=[point]) for point in points[start : start + size]]
         answers = predictor.predict_batch(embedding, prompts, multimask_output=True)
         for mask in (mask for answer in answers for mask in answer.candidates):
-            kept = Candidate.of(mask.logits, mask.score, frame.mask_shape)
+            kept = Candidate.of(mask.logits, mask.score, crop, frame)
             if kept is not None:
                 found.append(kept)
-        done = start + len(prompts)
-        yield SearchStep(done, len(points), Candidates(tuple(found), frame, region))
+        yield (start + len(prompts)) / len(points), found
 
 
 def _by_boxes(
-    predictor: Predictor, embedding: Embedding, region: NDArray[np.bool_] | None
-) -> Iterator[SearchStep]:
+    predictor: Predictor,
+    embedding: Embedding,
+    crop: Crop,
+    region: NDArray[np.bool_] | None,
+) -> _Steps:
     frame = embedding.frame
     factor = np.tile(frame.scale * frame.mask_size / frame.input_size, 2)
     last = np.tile(np.array(embedding.shape) - 1.0, 2)
-    search = BoxSearch(frame.mask_shape, _shrunk(region, frame.mask_shape))
+    search = BoxSearch(crop, frame, _shrunk(region, frame.mask_shape))
     size = _batch_size(frame.mask_size)
     for number, boxes in search.batches():
         for start in range(0, len(boxes), size):
@@ -151,9 +238,8 @@ def _by_boxes(
                 np.stack([answer.logits for answer in answers]),
                 np.array([answer.score for answer in answers]),
             )
-            found = Candidates(tuple(search.candidates), frame, region)
-            whole = number + (start + len(asked)) / len(boxes)
-            yield SearchStep(int(100 * whole), 100 * search.count, found)
+            done = number + (start + len(asked)) / len(boxes)
+            yield done / search.count, search.candidates
 
 
 def _shrunk(

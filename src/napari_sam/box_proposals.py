@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_sam.crops import Crop
+    from napari_sam.preprocessing import Frame
+
 # Sides of the laid boxes in pixels of a 256 mask, half a side apart.
 _SIDES = (104.0, 68.0, 44.0, 28.0)
 # Logits at which pieces of a mask are proposed: touching objects part when raised.
@@ -47,20 +50,22 @@ _OF_SIDE = 0.6
 
 
 class BoxSearch:
-    """The search on one plane: ask for boxes, tell their masks, until none is left.
+    """The search on one plane: take boxes, tell their masks, until none is left.
 
     Parameters
     ----------
-    shape : tuple of int
-        (h, w) of the low-resolution mask that the plane covers, at its top left.
+    crop, frame : Crop, Frame
+        The part of the plane that is searched; see `Candidate`.
     region : ndarray, optional
-        (h, w) bool: only boxes that meet it are asked.
+        (h, w) bool, the low-resolution mask that the crop covers: only boxes that
+        meet it are asked.
     """
 
     def __init__(
-        self, shape: tuple[int, int], region: NDArray[np.bool_] | None = None
+        self, crop: Crop, frame: Frame, region: NDArray[np.bool_] | None = None
     ) -> None:
-        self._shape = shape
+        self._crop, self._frame = crop, frame
+        self._shape = shape = frame.mask_shape
         self._region = region
         self._tried = np.empty((0, 4))
         self._largest = np.zeros(shape)  # area of the trusted masks there
@@ -106,15 +111,17 @@ class BoxSearch:
             self._propose(values)
             whole, share = _largest_piece(values, self._shape)
             # Scattered masks are no objects, whatever the model thinks of them.
-            found = Candidate.of(whole, float(score) * share, self._shape)
+            trusted = float(score) * share
+            found = Candidate.of(whole, trusted, self._crop, self._frame)
             if found is None:
                 continue
-            own = _loose(found.box[None], self._shape)[0]
+            own = _loose(found.low_box[None], self._shape)[0]
             found = replace(found, agreement=float(box_iou(box, own)))
             self.candidates.append(found)
             if found.trust >= _TRUSTED:
                 part = self._largest[window_at(found.origin, found.logits.shape)]
-                np.maximum(part, found.mask * found.area, out=part)
+                size = np.count_nonzero(found.mask)
+                np.maximum(part, found.mask * size, out=part)
 
     def _propose(self, logits: NDArray[np.float32]) -> None:
         from scipy.ndimage import find_objects, label
@@ -144,13 +151,13 @@ class BoxSearch:
         """Boxes of good masks that were not asked by their own box, best first."""
         good = [c for c in self.candidates if c.score * c.stability >= _TRUSTED]
         good.sort(key=lambda c: -c.score * c.stability)
-        boxes = np.array([c.box for c in good]).reshape(-1, 4)
+        boxes = np.array([c.low_box for c in good]).reshape(-1, 4)
         return self._new(_loose(boxes, self._shape), _SETTLED)
 
     def _new(self, boxes: NDArray[np.float64], alike: float) -> NDArray[np.float64]:
         """The first boxes that are like none tried before and like no other."""
         known = box_iou(boxes[:, None], self._tried[None]) > alike
-        free: NDArray[np.bool_] = ~known.any(axis=1)
+        free = np.logical_not(known).all(axis=1).reshape(-1)
         chosen: list[int] = []
         for i in range(len(boxes)):
             if free[i] and len(chosen) < _MOST:

@@ -8,6 +8,7 @@ masks of the chosen objects are brought to the size of the plane.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_sam.crops import Crop
     from napari_sam.preprocessing import Frame
 
 # Pixels around a mask that bringing it to the plane looks at.
@@ -87,20 +89,22 @@ class Thresholds:
             )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """A mask that may be an object.
 
     Parameters
     ----------
+    crop : Crop
+        The part of the plane that the model saw.
+    frame : Frame
+        How that lies in the model's input.
     origin : tuple of int
         (row, col) of the first pixel of `logits` in the low-resolution mask.
     logits : ndarray
         (h, w) float16, the mask and a margin around it.
-    box : ndarray
-        (4,) tight box of the mask, in low-resolution pixels.
-    area : int
-        Low-resolution pixels of the mask.
+    area : float
+        Pixels of the plane, by the low-resolution mask.
     score, stability : float
         See `Thresholds`.
     agreement : float
@@ -108,43 +112,34 @@ class Candidate:
         points.
     """
 
+    crop: Crop
+    frame: Frame
     origin: tuple[int, int]
     logits: NDArray[np.float16]
-    box: NDArray[np.float64]
-    area: int
+    area: float
     score: float
     stability: float
     agreement: float = 1.0
 
     @classmethod
     def of(
-        cls,
-        logits: NDArray[np.float32],
-        score: float,
-        shape: tuple[int, int],
+        cls, logits: NDArray[np.float32], score: float, crop: Crop, frame: Frame
     ) -> Self | None:
-        """Keep a mask; None when it is empty.
-
-        Parameters
-        ----------
-        logits : ndarray
-            (m, m) float32 of the model.
-        score : float
-            Of the model.
-        shape : tuple of int
-            (h, w) of the part that the plane covers, at the top left.
-        """
-        seen = logits[: shape[0], : shape[1]]
+        """Keep the (m, m) logits and the score of the model; None for empty masks."""
+        height, width = frame.mask_shape
+        seen = logits[:height, :width]
         box = mask_to_box(seen > 0)
         if box is None:
             return None
         row, col = (max(int(side) - _MARGIN, 0) for side in box[:2])
         last_row, last_col = (int(side) + _MARGIN + 1 for side in box[2:])
+        per_pixel = np.prod(frame.plane_shape) / (height * width)
         return cls(
+            crop,
+            frame,
             (row, col),
             seen[row:last_row, col:last_col].astype(np.float16),
-            box,
-            int(np.count_nonzero(seen > 0)),
+            float(np.count_nonzero(seen > 0) * per_pixel),
             float(score),
             float(stability(seen)),
         )
@@ -161,40 +156,52 @@ class Candidate:
         return self.score * self.stability * self.agreement
 
     @property
-    def nbytes(self) -> int:
-        """Memory held by the mask."""
-        return self.logits.nbytes
+    def low_box(self) -> NDArray[np.float64]:
+        """(4,) tight box of the low-resolution mask, in its pixels."""
+        box = mask_to_box(self.mask)
+        assert box is not None
+        box += np.tile(self.origin, 2)
+        return box
 
-    def shared(self, other: Candidate) -> int:
-        """Low-resolution pixels of both masks."""
-        low = np.maximum(self.origin, other.origin)
-        high = np.minimum(*(np.add(c.origin, c.logits.shape) for c in (self, other)))
-        size = tuple(np.maximum(high - low, 0).tolist())
-        one, two = (
-            c.mask[window_at(tuple(low - c.origin), size)] for c in (self, other)
-        )
-        return int(np.count_nonzero(one & two)) if all(size) else 0
+    @cached_property
+    def box(self) -> NDArray[np.float64]:
+        """(4,) tight box of the mask on the plane; NaN where nothing is left of it.
 
-    def patch(self, frame: Frame) -> Patch:
-        """The largest piece of the mask on the plane, its holes filled."""
-        from scipy.ndimage import label
+        It is kept, as the mask on the plane is not: thresholds are changed often.
+        """
+        patch = self.patch()
+        if not patch.logits.size:
+            return np.full(4, np.nan)
+        low = np.array(patch.origin, float)
+        return np.concatenate([low, low + patch.logits.shape - 1])
 
-        logits = np.full((frame.mask_size,) * 2, _OUTSIDE, np.float32)
+    def patch(self) -> Patch:
+        """The mask on the plane."""
+        logits = np.full((self.frame.mask_size,) * 2, _OUTSIDE, np.float32)
         logits[window_at(self.origin, self.logits.shape)] = self.logits
-        whole = frame.patch(logits)
-        pieces, count = label(whole.mask)
-        if not count:
-            return whole
-        largest = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
-        window = mask_to_window(largest)
-        assert window is not None
-        mask = fill_holes(largest[window])
-        values = np.abs(whole.logits[window])
-        tiny = np.finfo(np.float32).tiny
-        origin = tuple(
-            first + w.start for first, w in zip(whole.origin, window, strict=True)
+        patch = self.frame.patch(logits)
+        row, col = np.add(patch.origin, self.crop.origin).tolist()
+        return Patch((row, col), patch.logits)
+
+    def share(self, other: Candidate) -> float:
+        """Share of the smaller of two masks that lies in the other."""
+        if self.crop == other.crop:
+            pairs = [(c.origin, c.mask) for c in (self, other)]
+        else:
+            patches = self.patch(), other.patch()
+            pairs = [(p.origin, p.mask) for p in patches]
+        (first, one), (second, two) = pairs
+        low = np.maximum(first, second)
+        high = np.minimum(np.add(first, one.shape), np.add(second, two.shape))
+        size = tuple(np.maximum(high - low, 0).tolist())
+        smaller = min(np.count_nonzero(one), np.count_nonzero(two))
+        if not (all(size) and smaller):
+            return 0.0
+        shared = (
+            one[window_at(tuple(low - first), size)]
+            & two[window_at(tuple(low - second), size)]
         )
-        return Patch(origin, np.where(mask, np.maximum(values, tiny), -values))
+        return float(np.count_nonzero(shared) / smaller)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -229,37 +236,50 @@ class Candidates:
     ----------
     members : tuple of Candidate
         In the order in which they were met.
-    frame : Frame
-        How the plane lies in the model's input.
+    shape : tuple of int
+        (H, W) of the plane.
     region : ndarray, optional
         (H, W) bool: objects lie inside by more than half.
     """
 
     members: tuple[Candidate, ...]
-    frame: Frame
+    shape: tuple[int, int]
     region: NDArray[np.bool_] | None = None
 
     @property
     def nbytes(self) -> int:
         """Memory held by the masks."""
-        return sum(member.nbytes for member in self.members)
+        return sum(member.logits.nbytes for member in self.members)
 
     def masks(self, thresholds: Thresholds) -> list[Candidate]:
-        """The candidates that pass, none twice; parts and wholes remain."""
-        height, width = self.frame.plane_shape
-        low = self.frame.mask_shape
-        # Pixels of the plane for each of the mask.
-        scale = height * width / (low[0] * low[1])
+        """The candidates that pass, none twice; parts and wholes remain.
+
+        Boxes are compared within each crop, the better score first, and then between
+        crops, the smaller crop first, as it saw more (Kirillov et al. 2023).
+        """
         largest = np.inf if thresholds.max_size is None else thresholds.max_size
-        passing = [
-            c
-            for c in self.members
-            if c.score >= thresholds.score
-            and c.stability >= thresholds.stability
-            and c.trust >= thresholds.trust
-            and thresholds.min_size <= c.area * scale <= largest
+        by_crop: dict[Crop, list[Candidate]] = {}
+        for c in self.members:
+            if (
+                c.score >= thresholds.score
+                and c.stability >= thresholds.stability
+                and c.trust >= thresholds.trust
+                and thresholds.min_size <= c.area <= largest
+                and not np.isnan(c.box[0])
+                and not c.crop.cuts(c.box, self.shape)
+            ):
+                by_crop.setdefault(c.crop, []).append(c)
+        kept = [
+            suppressed(
+                group, [c.score * c.agreement for c in group], thresholds.overlap
+            )
+            for group in by_crop.values()
         ]
-        return suppressed(passing, thresholds.overlap)
+        left = [candidate for group in kept for candidate in group]
+        if len(kept) < 2:
+            return left
+        order = [-float(np.prod(c.crop.shape)) for c in left]
+        return suppressed(left, order, thresholds.overlap)
 
     def objects(self, thresholds: Thresholds) -> PlaneObjects:
         """The objects by other thresholds, at once: no mask is decoded again.
@@ -267,15 +287,19 @@ class Candidates:
         Of masks that contain one another those are chosen that explain most of the
         plane by trusted masks; see `disjoint`.
         """
-        chosen = disjoint(self.masks(thresholds))
         patches, scores = [], []
-        for candidate in chosen:
-            patch = candidate.patch(self.frame)
+        for candidate in disjoint(self.masks(thresholds)):
+            patch = tidied(candidate.patch())
             size = int(np.count_nonzero(patch.mask))
             if size >= max(thresholds.min_size, 1) and self._inside(patch, size):
                 patches.append(patch)
                 scores.append(candidate.trust)
-        return PlaneObjects(tuple(patches), tuple(scores), self.frame.plane_shape)
+        order = sorted(range(len(scores)), key=lambda i: -scores[i])
+        return PlaneObjects(
+            tuple(patches[i] for i in order),
+            tuple(scores[i] for i in order),
+            self.shape,
+        )
 
     def _inside(self, patch: Patch, size: int) -> bool:
         if self.region is None:
@@ -284,18 +308,36 @@ class Candidates:
         return 2 * inside > size
 
 
-def suppressed(candidates: Sequence[Candidate], overlap: float) -> list[Candidate]:
-    """Leave out masks whose box is like that of a more trusted one, best first."""
+def suppressed(
+    candidates: Sequence[Candidate], values: Sequence[float], overlap: float
+) -> list[Candidate]:
+    """Leave out masks whose box is like that of one with a larger value, best first."""
     if not candidates:
         return []
-    trust = np.array([c.trust for c in candidates])
-    order = np.argsort(-trust, kind="stable")
+    order = np.argsort(-np.asarray(values), kind="stable")
     boxes = np.stack([candidates[i].box for i in order])
     alive = np.ones(len(order), bool)
     for i in range(len(order)):
         if alive[i]:
             alive[i + 1 :] &= box_iou(boxes[i + 1 :], boxes[i]) <= overlap
     return [candidates[order[i]] for i in np.flatnonzero(alive)]
+
+
+def tidied(patch: Patch) -> Patch:
+    """The largest piece of a mask, its holes filled."""
+    from scipy.ndimage import label
+
+    pieces, count = label(patch.mask)
+    if not count:
+        return patch
+    largest = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
+    window = mask_to_window(largest)
+    assert window is not None
+    mask = fill_holes(largest[window])
+    values = np.abs(patch.logits[window])
+    row, col = (o + w.start for o, w in zip(patch.origin, window, strict=True))
+    tiny = np.finfo(np.float32).tiny
+    return Patch((row, col), np.where(mask, np.maximum(values, tiny), -values))
 
 
 def disjoint(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -341,7 +383,6 @@ def _conflicts(candidates: Sequence[Candidate]) -> list[tuple[int, int]]:
     for i, one in enumerate(candidates):
         meets = (boxes[:i, :2] <= one.box[2:]) & (boxes[:i, 2:] >= one.box[:2])
         for j in np.flatnonzero(meets.all(axis=1)).tolist():
-            smaller = min(one.area, candidates[j].area)
-            if one.shared(candidates[j]) > _SHARED * smaller:
+            if one.share(candidates[j]) > _SHARED:
                 pairs.append((j, i))
     return pairs

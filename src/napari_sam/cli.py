@@ -128,14 +128,15 @@ def _everything(options: argparse.Namespace) -> None:
     linking = Linking(options.gap, options.min_slices)
 
     from napari_sam.api import everything, everything_volume
-    from napari_sam.automatic import how_everything_is_found
+    from napari_sam.automatic import SearchOptions, how_everything_is_found
     from napari_sam.tiff import write_labels
 
     image = _read(options)
     spatial = image.axes.removesuffix("S")
     predictor = _load(options)
-    print(f"everything is found by {how_everything_is_found(predictor)}")
-    shared: Any = {"points_per_side": options.points_per_side}
+    print(f"everything is found by {how_everything_is_found(predictor.prompts)}")
+    search = SearchOptions(options.points_per_side, options.crop_levels)
+    shared: Any = {"options": search, "contrast_limits": seen}
     if len(spatial) > 2:
         planes = []
         for plane in everything_volume(
@@ -143,7 +144,7 @@ def _everything(options: argparse.Namespace) -> None:
             predictor,
             options.axis,
             thresholds=wanted,
-            brightness=seen,
+            rgb=image.rgb,
             **shared,
         ):
             planes.append(plane)
@@ -151,7 +152,7 @@ def _everything(options: argparse.Namespace) -> None:
         labels = link_planes(planes, linking, options.axis)
         print(f"{int(labels.max())} objects")
     else:
-        *_, last = everything(image.plane(), predictor, contrast_limits=seen, **shared)
+        *_, last = everything(image.plane(), predictor, **shared)
         objects = last.candidates.objects(wanted)
         labels = objects.labels
         for number, score in enumerate(objects.scores, start=1):

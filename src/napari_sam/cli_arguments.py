@@ -172,6 +172,14 @@ def _add_everything(verbs: Any) -> None:
         metavar="N",
         help="grid for models that know points (default: 32); others search by boxes",
     )
+    everything.add_argument(
+        "--crop-levels",
+        type=int,
+        default=0,
+        metavar="N",
+        help="for small objects: level 1 adds 4 crops that are seen enlarged, level 2 "
+        "16 more (default: 0)",
+    )
     chosen = everything.add_argument_group("which masks are objects")
     for name, words in (
         ("score", "least quality by the model's own estimate"),

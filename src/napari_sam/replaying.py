@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_sam import __version__
 from napari_sam.anchors import paint_patch
+from napari_sam.automatic_request import EverythingRequest
 from napari_sam.cache import EmbeddingCache
 from napari_sam.cleaning import LabelCleaning
 from napari_sam.cleanup import CleanUp
@@ -59,7 +60,7 @@ _SHARED = (
 def describe(request: Request, result: Result, number: int) -> Entry:
     """What made one object of a result, in plain JSON types."""
     stack = request if isinstance(request, StackRequest) else None
-    at = request.at if isinstance(request, SliceRequest) else request.stack.at(0)
+    at = request.stack.at(0) if isinstance(request, StackRequest) else request.at
     prompts = request.prompts.get(number, {})
     scores = result.scores.get(number, ())
     slices = [score.index for score in scores if score.index is not None]
@@ -97,6 +98,8 @@ def describe(request: Request, result: Result, number: int) -> Entry:
         entry["cleanup"] = asdict(request.cleanup)
     if isinstance(request, SliceRequest):
         entry["size"] = request.size
+    if isinstance(request, EverythingRequest):
+        entry["everything"] = request.to_json()
     if stack is not None:
         entry["axis"] = stack.stack.axis
         entry["spacing"] = stack.stack.spacing
@@ -230,7 +233,7 @@ def _answer(
     cache: EmbeddingCache,
 ) -> Result:
     """Ask again; of a stack only what was reached then, as it may have been stopped."""
-    if isinstance(request, SliceRequest):
+    if not isinstance(request, StackRequest):
         return run_to_end(request.run(predictor, cache))
     reached = {
         (e["object"], score["index"]): score["status"] == "provisional"
@@ -286,6 +289,8 @@ def _request(
         for entry in entries
     }
     at = index_from_json(first["plane"])
+    if "everything" in first:
+        return EverythingRequest.from_json(view, at, first["everything"])
     cleanup = CleanUp(**first.get("cleanup", {}))
     if "axis" not in first:
         asked = {number: slices[""] for number, slices in prompts.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.anchors import ObjectMasks, ObjectPrompts
+    from napari_sam.automatic_request import EverythingRequest
     from napari_sam.cache import EmbeddingCache
+    from napari_sam.candidates import Candidates
     from napari_sam.intensity import IntensityMapping
     from napari_sam.masks import Patch
     from napari_sam.planes import ContrastLimits, PlaneIndex, PlaneReader
@@ -89,6 +91,8 @@ class Result:
         Of a slice; empty for a stack.
     volume : VolumeResult, optional
         Of a stack.
+    everything : Candidates, optional
+        All masks that a search for everything met.
     """
 
     pieces: tuple[Piece, ...]
@@ -97,6 +101,7 @@ class Result:
     limits: ContrastLimits | None
     predictions: tuple[Prediction, ...] = ()
     volume: VolumeResult | None = None
+    everything: Candidates | None = None
 
     def paint(self, shape: tuple[int, ...]) -> NDArray[np.int32]:
         """Labels of an image of this shape; object i is label i."""
@@ -291,7 +296,7 @@ class StackRequest:
         return Result(tuple(pieces), scores, predictor, self.limits, volume=volume)
 
 
-Request = SliceRequest | StackRequest
+Request: TypeAlias = "SliceRequest | StackRequest | EverythingRequest"
 
 
 def cut_out(

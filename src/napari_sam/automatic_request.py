@@ -1,0 +1,134 @@
+"""Everything in a plane or in a stack as questions to a model: plain data, no viewer.
+
+The plane's question has the form of `napari_sam.requests`, so that it is answered,
+shown, written and recorded as others are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam.automatic import SearchOptions, find_everything
+from napari_sam.candidates import Candidates, Thresholds
+from napari_sam.masks import mask_to_window, window_at
+from napari_sam.record import mask_from_json, mask_to_json
+from napari_sam.requests import Progress, Result, Score, cut_out
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from napari_sam.automatic import SearchStep
+    from napari_sam.cache import EmbeddingCache
+    from napari_sam.crops import Crop
+    from napari_sam.planes import PlaneIndex
+    from napari_sam.predictor import Embedding, Predictor
+    from napari_sam.prompts import Prompt
+    from napari_sam.requests import View
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EverythingRequest:
+    """Segment everything in one plane.
+
+    Parameters
+    ----------
+    view : View
+        The image.
+    at : tuple
+        Index of the plane.
+    options : SearchOptions
+        How objects are searched.
+    thresholds : Thresholds
+        Which masks are objects.
+    region : ndarray, optional
+        (H, W) bool: where; everywhere when None.
+    """
+
+    view: View
+    at: PlaneIndex
+    options: SearchOptions = field(default_factory=SearchOptions)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    region: NDArray[np.bool_] | None = None
+
+    @property
+    def prompts(self) -> dict[int, Prompt]:
+        """None; every request has prompts."""
+        return {}
+
+    def steps(
+        self, predictor: Predictor, cache: EmbeddingCache
+    ) -> Iterator[SearchStep]:
+        """Search, step by step."""
+        shape = self.view.reader.plane_shape(self.at)
+
+        def embed(crop: Crop) -> Embedding:
+            if crop.shape == shape:
+                return self.view.embed(predictor, cache, self.at)
+            limits = self.view.limits(self.at)
+            pixels = self.view.reader.read_uint8(self.at, None, limits)
+            return cache.embed(predictor, pixels[crop.window])
+
+        return find_everything(predictor, embed, shape, self.options, self.region)
+
+    def run(
+        self, predictor: Predictor, cache: EmbeddingCache
+    ) -> Generator[Progress, None, Result]:
+        """Search and choose."""
+        shape = self.view.reader.plane_shape(self.at)
+        known = Candidates((), shape, self.region)
+        yield Progress("Encoding the slice", 0, 0)
+        for step in self.steps(predictor, cache):
+            known = step.candidates
+            yield Progress(
+                f"Searching everything, {len(known.members)} masks seen",
+                step.done,
+                step.total,
+            )
+        return self.finish(predictor, known)
+
+    def finish(self, predictor: Predictor, candidates: Candidates) -> Result:
+        """Choose the objects, settle overlaps and cut them out."""
+        objects = candidates.objects(self.thresholds)
+        numbers = list(range(1, len(objects.scores) + 1))
+        pieces = cut_out(numbers, self.at, objects.patches)
+        scores: dict[int, tuple[Score, ...]] = {
+            number: (Score(None, score, "everything"),)
+            for number, score in zip(numbers, objects.scores, strict=True)
+        }
+        limits = self.view.limits(self.at)
+        return Result(tuple(pieces), scores, predictor, limits, everything=candidates)
+
+    def to_json(self) -> dict[str, Any]:
+        """What was asked, in plain types: search, thresholds and region."""
+        region = None
+        if self.region is not None:
+            window = mask_to_window(self.region)
+            assert window is not None
+            first = window[0].start, window[1].start
+            region = mask_to_json(self.region[window], first)
+        return {
+            "options": asdict(self.options),
+            "thresholds": asdict(self.thresholds),
+            "region": region,
+        }
+
+    @classmethod
+    def from_json(cls, view: View, at: PlaneIndex, entry: dict[str, Any]) -> Self:
+        """Undo `to_json`, for a plane of an image."""
+        region = None
+        if entry["region"] is not None:
+            mask, origin = mask_from_json(entry["region"])
+            region = np.zeros(view.reader.plane_shape(at), bool)
+            region[window_at(origin, mask.shape)] = mask
+        options = SearchOptions(**entry["options"])
+        return cls(view, at, options, Thresholds(**entry["thresholds"]), region)
+
+    def by(self, thresholds: Thresholds) -> Self:
+        """The same search with other thresholds."""
+        return replace(self, thresholds=thresholds)
