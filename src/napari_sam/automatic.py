@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Masks of one batch take this share of the memory that is free, and never more
 # prompts than that; where the system does not tell, this many.
 _SHARE_OF_MEMORY = 0.1
-_MOST_PROMPTS = 64
+_MOST_PROMPTS = 128
 _PROMPTS_UNKNOWN = 16
 # The three alternatives of a point, twice: as tensor and as array.
 _COPIES = 6
@@ -53,6 +53,9 @@ class SearchOptions:
     crop_levels : int
         The whole is searched at 0; level i adds 4**i overlapping crops, each
         encoded on its own, for objects that are small in the plane.
+    least_score, least_stability : float
+        Masks below are forgotten at once, which saves memory: thresholds cannot be
+        lowered further afterwards.
 
     Raises
     ------
@@ -62,6 +65,8 @@ class SearchOptions:
 
     points_per_side: int = 32
     crop_levels: int = 0
+    least_score: float = 0.3
+    least_stability: float = 0.3
 
     def __post_init__(self) -> None:
         if self.points_per_side < 1:
@@ -73,6 +78,11 @@ class SearchOptions:
             raise ValueError(
                 f"There are no {self.crop_levels} levels of crops: give 0 or more."
             )
+
+    def keeps(self, candidate: Candidate) -> bool:
+        """Whether thresholds can ever ask for the mask."""
+        good = candidate.score >= self.least_score
+        return good and candidate.stability >= self.least_stability
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,7 +151,7 @@ def find_everything(
         if "point" in predictor.prompts:
             steps = _by_points(predictor, embedding, crop, options, inside)
         else:
-            steps = _by_boxes(predictor, embedding, crop, inside)
+            steps = _by_boxes(predictor, embedding, crop, options, inside)
         here: list[Candidate] = []
         for share, here in steps:
             done = int(_STEPS * (number + share))
@@ -212,7 +222,7 @@ def _by_points(
         answers = predictor.predict_batch(embedding, prompts, multimask_output=True)
         for mask in (mask for answer in answers for mask in answer.candidates):
             kept = Candidate.of(mask.logits, mask.score, crop, frame)
-            if kept is not None:
+            if kept is not None and options.keeps(kept):
                 found.append(kept)
         yield (start + len(prompts)) / len(points), found
 
@@ -221,6 +231,7 @@ def _by_boxes(
     predictor: Predictor,
     embedding: Embedding,
     crop: Crop,
+    options: SearchOptions,
     region: NDArray[np.bool_] | None,
 ) -> _Steps:
     frame = embedding.frame
@@ -239,7 +250,8 @@ def _by_boxes(
                 np.array([answer.score for answer in answers]),
             )
             done = number + (start + len(asked)) / len(boxes)
-            yield done / search.count, search.candidates
+            kept = [c for c in search.candidates if options.keeps(c)]
+            yield done / search.count, kept
 
 
 def _shrunk(

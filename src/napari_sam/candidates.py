@@ -108,7 +108,7 @@ class Candidate:
     score, stability : float
         See `Thresholds`.
     agreement : float
-        IoU of the box that was asked with the one that the mask suggests; 1 for
+        IoU of the box that was asked with the one that the mask suggests; None for
         points.
     """
 
@@ -119,7 +119,7 @@ class Candidate:
     area: float
     score: float
     stability: float
-    agreement: float = 1.0
+    agreement: float | None = None
 
     @classmethod
     def of(
@@ -153,7 +153,17 @@ class Candidate:
     @property
     def trust(self) -> float:
         """How far the mask is to be trusted, 0 to 1."""
-        return self.score * self.stability * self.agreement
+        agreement = 1.0 if self.agreement is None else self.agreement
+        return self.score * self.stability * agreement
+
+    @property
+    def rank(self) -> float:
+        """Which of two masks with like boxes remains: the one with more.
+
+        By the score alone for points, as published. Boxes drift to loose masks with
+        good scores, so for them all counts.
+        """
+        return self.score if self.agreement is None else self.trust
 
     @property
     def low_box(self) -> NDArray[np.float64]:
@@ -270,9 +280,7 @@ class Candidates:
             ):
                 by_crop.setdefault(c.crop, []).append(c)
         kept = [
-            suppressed(
-                group, [c.score * c.agreement for c in group], thresholds.overlap
-            )
+            suppressed(group, [c.rank for c in group], thresholds.overlap)
             for group in by_crop.values()
         ]
         left = [candidate for group in kept for candidate in group]
