@@ -39,8 +39,9 @@ _MARGIN = 2
 _OUTSIDE = -10.0
 # Masks that share more of the smaller one than this cannot both be objects.
 _SHARED = 0.25
-# Area counts this much less than trust when a whole stands against its parts.
-_TRUST_POWER = 3.0
+# What masks explain, when a whole stands against its parts: these powers of trust and
+# area. By the whole area a loose mask around one object would beat the object.
+_TRUST_POWER, _AREA_POWER = 6.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,8 +352,8 @@ def tidied(patch: Patch) -> Patch:
 def disjoint(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Choose masks that do not overlap, a whole or its parts, by what they explain.
 
-    The sum of area times the cube of trust becomes as large as it can: a whole
-    stands against its parts, and a cluster against its members, not one pair after
+    The sum of their values, high powers of trust times the square root of the area,
+    becomes as large as it can: a whole stands against its parts, and a cluster against its members, not one pair after
     the other but all together. That is the choice of segments out of a hierarchy
     by an integer programme (Bragantini et al. 2024, "Large-scale multi-hypotheses
     cell tracking using ultrametric contours maps", ECCV).
@@ -368,7 +369,7 @@ def disjoint(candidates: Sequence[Candidate]) -> list[Candidate]:
     pairs = _conflicts(candidates)
     if not pairs:
         return list(candidates)
-    value = np.array([c.area * c.trust**_TRUST_POWER for c in candidates])
+    value = np.array([c.area**_AREA_POWER * c.trust**_TRUST_POWER for c in candidates])
     rows = np.repeat(np.arange(len(pairs)), 2)
     entries = np.ones(len(rows)), (rows, np.ravel(pairs))
     limits = coo_array(entries, shape=(len(pairs), len(candidates)))
