@@ -21,7 +21,9 @@ NUMPY_ONLY = [
     *("cli_record", "cli_results", "requests", "volume", "anchors", "spans"),
     *("confidence", "interpolation", "projection", "propagation", "tracks"),
     *("encoded_planes", "eye"),
-    *("cleanup", "morphology", "measurements", "prompt_files", "prompt_grouping"),
+    *("automatic", "automatic_request", "box_proposals", "candidates", "crops"),
+    *("linking", "cleanup", "morphology", "measurements"),
+    *("prompt_files", "prompt_grouping"),
 ]
 
 PROBE = """

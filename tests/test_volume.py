@@ -56,6 +56,7 @@ class World(Predictor):
         gray = pixels.max(axis=-1) if pixels.ndim == 3 else pixels
         return SimpleNamespace(
             pixels=gray,
+            frame=as_model(gray)[0],
             shape=gray.shape,
             nbytes=1,
             model_key=self.key,

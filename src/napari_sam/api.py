@@ -239,13 +239,11 @@ def everything_volume(
     ValueError
         When volume or axis cannot be used.
     """
-    asked = stack_request(volume, {}, axis, contrast_limits, rgb=rgb)
+    view, stack = _view_of_stack(volume, axis, contrast_limits, rgb)
     predictor, wanted = as_predictor(model), thresholds or Thresholds()
     known = EmbeddingCache() if cache is None else cache
-    for index in range(len(asked.stack)):
-        request = EverythingRequest(
-            asked.view, asked.stack.at(index), options or SearchOptions()
-        )
+    for index in range(len(stack)):
+        request = EverythingRequest(view, stack.at(index), options or SearchOptions())
         *_, last = request.steps(predictor, known)
         yield last.candidates.objects(wanted)
 
@@ -399,19 +397,30 @@ def stack_request(
     ValueError
         When the volume or a prompt cannot be used.
     """
+    view, stack = _view_of_stack(volume, axis, brightness, rgb, spacing, fixed)
+    painted = check_masks(masks, stack)
+    plan = check_prompts(prompts, stack, painted)
+    options = options or PropagationOptions()
+    return StackRequest(view, stack, plan, options, painted, previous)
+
+
+def _view_of_stack(
+    volume: Any,
+    axis: int,
+    brightness: IntensityMapping | ArrayLike | None,
+    rgb: bool | None,
+    spacing: Sequence[float] | None = None,
+    fixed: Mapping[int, int] | None = None,
+) -> tuple[View, Stack]:
     data = volume if hasattr(volume, "shape") else np.asarray(volume)
     if rgb is None:
         free = len(data.shape) - len(fixed or {})
         rgb = free == 4 and data.shape[-1] in (3, 4)
     sizes = None if spacing is None else tuple(spacing)
     stack = Stack(data, axis, rgb=rgb, fixed=fixed or {}, spacing=sizes)
-    painted = check_masks(masks, stack)
-    plan = check_prompts(prompts, stack, painted)
     if brightness is None:
         brightness = IntensityMapping.data()
-    view = _view(stack.reader, brightness)
-    options = options or PropagationOptions()
-    return StackRequest(view, stack, plan, options, painted, previous)
+    return _view(stack.reader, brightness), stack
 
 
 def _view(reader: PlaneReader, brightness: IntensityMapping | ArrayLike) -> View:

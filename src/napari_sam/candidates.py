@@ -353,10 +353,11 @@ def disjoint(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Choose masks that do not overlap, a whole or its parts, by what they explain.
 
     The sum of their values, high powers of trust times the square root of the area,
-    becomes as large as it can: a whole stands against its parts, and a cluster against its members, not one pair after
-    the other but all together. That is the choice of segments out of a hierarchy
-    by an integer programme (Bragantini et al. 2024, "Large-scale multi-hypotheses
-    cell tracking using ultrametric contours maps", ECCV).
+    becomes as large as it can: a whole stands against its parts, and a cluster
+    against its members, not one pair after the other but all together. That is the
+    choice of segments out of a hierarchy by an integer programme (Bragantini et al.
+    2024, "Large-scale multi-hypotheses cell tracking using ultrametric contours
+    maps", ECCV).
 
     Parameters
     ----------

@@ -1,0 +1,271 @@
+"""Everything in a plane: what is asked, and what comes of it."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.ndimage import label
+
+import napari_sam as ns
+from napari_sam.api import plane_request
+from napari_sam.automatic import SearchOptions, how_everything_is_found, point_grid
+from napari_sam.automatic_request import EverythingRequest
+from napari_sam.box_proposals import BoxSearch
+from napari_sam.cache import EmbeddingCache
+from napari_sam.candidates import Thresholds
+from napari_sam.crops import Crop
+from napari_sam.label_grid import LabelGrid
+from napari_sam.record import add_entries, new_record
+from napari_sam.replaying import describe_all, replay
+from napari_sam.requests import run_to_end
+from napari_sam.samples import coin_labels
+from tests.test_volume import World, as_model
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_sam.predictor import Prediction, Predictor
+
+SHAPE = (90, 110)
+# (row, col) of the centres of discs, and their radii.
+DISCS = {(20, 22): 11, (22, 60): 14, (60, 30): 9, (62, 80): 16}
+GRID = SearchOptions(points_per_side=12)
+
+
+def discs() -> np.ndarray:
+    """(H, W) int, each disc its number."""
+    rows, cols = np.indices(SHAPE)
+    labels = np.zeros(SHAPE, int)
+    for number, ((row, col), radius) in enumerate(DISCS.items(), start=1):
+        labels[(rows - row) ** 2 + (cols - col) ** 2 <= radius**2] = number
+    return labels
+
+
+PLANE = np.where(discs() > 0, 200, 20).astype(np.uint8)
+
+
+class Whole(World):
+    """Answers by the whole object under a point, or of which a box holds most."""
+
+    def __init__(self, *prompts: str) -> None:
+        super().__init__()
+        self.prompts = frozenset(prompts)
+        self.asked: list[ns.Prompt] = []
+
+    def predict_batch(
+        self, embedding: Any, prompts: Sequence[ns.Prompt], **_: Any
+    ) -> list[Prediction]:
+        self.asked += prompts
+        objects, _count = label(embedding.pixels > 127)
+        answers = []
+        for prompt in (p.within(embedding.shape) for p in prompts):
+            assert prompt.kinds <= self.prompts
+            if prompt.box is None:
+                held = objects[tuple(np.floor(prompt.points[0]).astype(int))]
+            else:
+                r0, c0, r1, c1 = np.rint(prompt.box).astype(int)
+                held = objects[max(r0, 0) : r1 + 1, max(c0, 0) : c1 + 1]
+            counts = np.bincount(np.ravel(held), minlength=2)
+            counts[0] = 0
+            mask = (objects == counts.argmax()) & (objects > 0)
+            frame, logits = as_model(np.where(mask, 9, -9).astype(np.float32))
+            one = ns.Prediction(logits, 0.9, frame)
+            answers.append(ns.Prediction(logits, 0.9, frame, (one,)))
+        return answers
+
+
+def same_objects(labels: np.ndarray, truth: np.ndarray) -> None:
+    """The same regions, in whatever order they are numbered."""
+    assert_array_equal(labels > 0, truth > 0)
+    pairs = np.unique(np.stack([labels, truth]).reshape(2, -1), axis=1)
+    assert len(pairs.T) == len(np.unique(truth)) == len(np.unique(labels))
+
+
+@pytest.mark.parametrize("prompts", [("point", "box"), ("box",)])
+def test_every_object_is_found_once(prompts: tuple[str, ...]) -> None:
+    model = Whole(*prompts)
+    labels = ns.segment_everything(PLANE, model, options=GRID)
+    assert labels.dtype == np.int32
+    same_objects(labels, discs())
+    assert len(model.seen) == 1  # encoded once
+    kinds = {kind for prompt in model.asked for kind in prompt.kinds}
+    assert kinds == {prompts[0]}
+
+
+def test_the_grid_is_that_of_the_published_generator() -> None:
+    grid = point_grid((40, 80), 4)
+    assert_allclose(np.unique(grid[:, 0]), [5, 15, 25, 35])
+    assert_allclose(np.unique(grid[:, 1]), [10, 30, 50, 70])
+    assert (point_grid((2, 3), 8) <= (1, 2)).all()
+
+
+def test_other_thresholds_ask_the_model_nothing() -> None:
+    model = Whole("box")
+    *_, last = ns.everything(PLANE, model)
+    count = len(model.asked)
+    areas = sorted(np.bincount(discs().ravel())[1:].tolist())
+    objects = last.candidates.objects(Thresholds(min_size=areas[1]))
+    assert len(objects.scores) == 3
+    assert len(last.candidates.objects(Thresholds(max_size=areas[1])).scores) == 2
+    assert not last.candidates.objects(Thresholds(score=1.0)).scores
+    assert len(model.asked) == count
+
+
+def test_who_stops_iterating_stops_the_work() -> None:
+    model = Whole("box")
+    step = next(iter(islice(ns.everything(PLANE, model), 1)))
+    first = len(model.asked)
+    assert 0 < step.done < step.total
+    assert step.candidates.members
+    list(ns.everything(PLANE, model))
+    assert len(model.asked) > 2 * first
+
+
+@pytest.mark.parametrize("prompts", [("point", "box"), ("box",)])
+def test_a_region_is_seen_enlarged_and_nothing_else_is_found(
+    prompts: tuple[str, ...],
+) -> None:
+    truth = discs()
+    region = np.zeros(SHAPE, bool)
+    region[:40, :80] = True
+    model = Whole(*prompts)
+    labels = ns.segment_everything(PLANE, model, options=GRID, region=region)
+    same_objects(labels, np.where(truth <= 2, truth, 0))
+    (seen,) = model.seen
+    assert seen.shape[0] < 60
+    assert seen.shape[1] < 100
+
+
+@pytest.mark.parametrize(
+    ("region", "why"),
+    [
+        (np.zeros(SHAPE, bool), "is empty"),
+        (np.ones((3, 4), bool), "plane's shape"),
+        (np.ones(SHAPE), "give booleans"),
+    ],
+)
+def test_regions_that_cannot_be_used_are_refused(region: Any, why: str) -> None:
+    model = Whole("box")
+    with pytest.raises(ValueError, match=why):
+        ns.segment_everything(PLANE, model, region=region)
+    assert not model.seen
+
+
+def test_crops_find_the_same_objects_once() -> None:
+    model = Whole("point", "box")
+    options = SearchOptions(12, crop_levels=1)
+    same_objects(ns.segment_everything(PLANE, model, options=options), discs())
+    assert len(model.seen) == 5
+
+
+@pytest.mark.parametrize("wrong", [{"points_per_side": 0}, {"crop_levels": -1}])
+def test_searches_that_cannot_be_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="give"):
+        SearchOptions(**wrong)
+
+
+def test_small_boxes_are_not_laid_on_a_known_object() -> None:
+    frame, _ = as_model(np.zeros((64, 64)))
+    rows, cols = np.indices((64, 64))
+    inside = (rows - 32) ** 2 + (cols - 32) ** 2 < 26**2
+    asked = []
+    for known in (True, False):
+        search, count = BoxSearch(Crop((0, 0), (64, 64)), frame), 0
+        for _, boxes in search.batches():
+            logits = np.full((len(boxes), 64, 64), -9, np.float32)
+            if known:
+                logits[:, inside] = 9
+            search.tell(boxes, logits, np.full(len(boxes), 0.9))
+            count += len(boxes)
+        asked.append(count)
+    assert asked[0] < asked[1]
+
+
+def test_the_interface_is_told_how_everything_is_found() -> None:
+    assert "points" in how_everything_is_found(frozenset({"point", "box"}))
+    assert "boxes" in how_everything_is_found(frozenset({"box"}))
+
+
+def test_real_families_run_and_label_the_plane(tiny_predictor: Predictor) -> None:
+    plane = np.random.default_rng(3).integers(0, 255, (40, 48), np.uint8)
+    options = SearchOptions(4, least_score=0, least_stability=0)
+    loose = Thresholds(0, 0, 0)
+    *_, last = ns.everything(plane, tiny_predictor, options=options)
+    labels = ns.segment_everything(
+        plane, tiny_predictor, options=options, thresholds=loose
+    )
+    assert_array_equal(labels, last.candidates.objects(loose).labels)
+    assert labels.shape == plane.shape
+
+
+@pytest.mark.parametrize("with_region", [False, True])
+def test_a_record_makes_the_same_labels_again(with_region: bool) -> None:
+    model = Whole("box")
+    asked = plane_request(PLANE, ())
+    region = None
+    if with_region:
+        region = np.zeros(SHAPE, bool)
+        region[5:50, :90] = True
+    request = EverythingRequest(
+        asked.view, asked.at, GRID, Thresholds(min_size=200), region
+    )
+    result = run_to_end(request.run(model, EmbeddingCache()))
+    labels = np.zeros(SHAPE, np.int32)
+    for piece in result.pieces:
+        labels[piece.region][piece.mask] = piece.number
+    assert labels.any()
+    ids = {number: number for number in result.scores}
+    shared = {
+        "image": {"name": "discs", "path": None},
+        "grid": LabelGrid.same(SHAPE).to_json(),
+        "dtype": "int32",
+        "policy": "keep",
+        "replaced": [],
+        "region": [[0, side] for side in SHAPE],
+    }
+    entries = describe_all(request, result, ids, "world", shared)
+    record = add_entries(new_record(), entries, {}, labels)
+    assert_array_equal(replay(record, PLANE, model), labels)
+
+
+def test_a_stack_is_found_plane_by_plane_and_linked() -> None:
+    model = Whole("box")
+    rising = np.stack([PLANE, np.roll(PLANE, 1, axis=1), np.roll(PLANE, 2, axis=1)])
+    labels = ns.segment_everything_volume(rising, model)
+    assert labels.shape == rising.shape
+    assert_array_equal(labels > 0, rising > 127)
+    assert labels.max() == len(DISCS)
+    turned = ns.segment_everything_volume(np.moveaxis(rising, 0, 2), model, axis=2)
+    assert_array_equal(np.moveaxis(turned, 2, 0), labels)
+
+
+def test_planes_of_a_stack_come_one_by_one() -> None:
+    model = Whole("box")
+    stack = np.stack([PLANE] * 3)
+    first = next(ns.everything_volume(stack, model, contrast_limits=(0, 255)))
+    same_objects(first.labels, discs())
+    assert len(model.seen) == 1
+
+
+@pytest.mark.weights
+def test_every_coin_is_found_once(default_predictor: Predictor) -> None:
+    from napari_sam.samples import coins
+
+    truth = coin_labels()
+    labels = ns.segment_everything(coins(), default_predictor)
+    ious, matched = [], set()
+    for coin in range(1, truth.max() + 1):
+        mine = truth == coin
+        number = np.bincount(labels[mine]).argmax()
+        assert number > 0
+        assert number not in matched
+        matched.add(number)
+        found = labels == number
+        ious.append((mine & found).sum() / (mine | found).sum())
+    assert np.mean(ious) >= 0.85
+    # Two more of the 24 coins are no part of the reference, which clears the border.
+    assert labels.max() - len(matched) <= 5 + (24 - truth.max())

@@ -1,0 +1,203 @@
+"""Which of many masks are objects: thresholds, doubles, wholes and parts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from napari_sam.candidates import Candidate, Candidates, Thresholds, disjoint, tidied
+from napari_sam.crops import Crop
+from napari_sam.masks import Patch
+from napari_sam.preprocessing import Frame
+
+SHAPE = (60, 80)
+FRAME = Frame(SHAPE, SHAPE, 80, 80, "lite_medsam")
+SAM = Frame((90, 120), (48, 64), 64, 16, "sam")
+LOOSE = Thresholds(0, 0, 0)
+
+
+def rectangle(
+    r0: int, c0: int, r1: int, c1: int, score: float = 0.9, **change: Any
+) -> Candidate:
+    """A mask of sure logits; its box as given, through the outermost pixels."""
+    logits = np.full((80, 80), -9, np.float32)
+    logits[r0 : r1 + 1, c0 : c1 + 1] = 9
+    found = Candidate.of(logits, score, Crop((0, 0), SHAPE), FRAME)
+    assert found is not None
+    return replace(found, **change)
+
+
+def chosen(*members: Candidate, **limits: Any) -> list[Candidate]:
+    return Candidates(members, SHAPE).masks(Thresholds(0, 0, 0, **limits))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["sam", "lite_medsam"]))
+def test_a_kept_mask_is_the_mask_of_the_model(seed: int, family: str) -> None:
+    rng = np.random.default_rng(seed)
+    frame = replace(SAM, family=family)
+    logits = rng.normal(0, 4, (16, 16)).astype(np.float16).astype(np.float32)
+    kept = Candidate.of(logits, 0.5, Crop((7, 9), frame.plane_shape), frame)
+    expected = frame.patch(logits)
+    if kept is None:
+        assert not expected.mask.any()
+        return
+    patch = kept.patch()
+    if not expected.mask.any():
+        assert not patch.mask.any()
+        return
+    assert patch.origin == (expected.origin[0] + 7, expected.origin[1] + 9)
+    assert_array_equal(patch.mask, expected.mask)
+
+
+def test_a_mask_in_the_padding_alone_is_none() -> None:
+    logits = np.full((80, 80), -9, np.float32)
+    logits[70:] = 9  # the plane has 60 rows
+    assert Candidate.of(logits, 0.9, Crop((0, 0), SHAPE), FRAME) is None
+
+
+def test_a_candidate_knows_its_size_and_place() -> None:
+    kept = rectangle(10, 20, 19, 39)
+    assert_array_equal(kept.box, [10, 20, 19, 39])
+    assert kept.area == 200
+    assert kept.stability == 1
+    assert kept.logits.nbytes < 80 * 80
+
+
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [
+        ({}, [0.9, 0.6]),
+        ({"score": 0.7}, [0.9]),
+        ({"score": 0.95}, []),
+        ({"min_size": 150}, [0.9]),
+        ({"max_size": 150}, [0.6]),
+        ({"trust": 0.7}, [0.9]),
+    ],
+)
+def test_thresholds_leave_out_what_is_below(
+    limits: dict[str, Any], left: list[float]
+) -> None:
+    members = rectangle(5, 5, 14, 24, 0.9), rectangle(30, 30, 39, 39, 0.6)
+    thresholds = replace(LOOSE, **limits)
+    scores = [c.score for c in Candidates(members, SHAPE).masks(thresholds)]
+    assert scores == left
+
+
+def test_of_like_masks_the_better_one_remains() -> None:
+    members = rectangle(5, 5, 24, 24, 0.7), rectangle(5, 6, 24, 25, 0.8)
+    assert chosen(*members) == [members[1]]
+    assert len(chosen(*members, overlap=1.0)) == 2
+
+
+def test_a_mask_too_large_hides_nothing() -> None:
+    inner, outer = rectangle(5, 5, 24, 24, 0.7), rectangle(4, 4, 26, 26, 0.9)
+    assert chosen(inner, outer) == [outer]
+    assert chosen(inner, outer, max_size=420) == [inner]
+
+
+def test_what_a_crop_cut_off_is_left_out() -> None:
+    crop = Crop((0, 0), (60, 50), 1)
+    cut, whole = (
+        rectangle(20, 30, 40, 49, crop=crop),
+        rectangle(5, 5, 15, 15, crop=crop),
+    )
+    assert chosen(cut, whole) == [whole]
+
+
+def test_of_a_crop_and_the_whole_the_crop_saw_more() -> None:
+    crop = Crop((0, 0), (60, 50), 1)
+    coarse = rectangle(10, 10, 29, 29, 0.9)
+    fine = rectangle(10, 10, 29, 28, 0.7, crop=crop)
+    assert chosen(coarse, fine) == [fine]
+
+
+def test_a_cluster_gives_way_to_its_members() -> None:
+    left, right = rectangle(10, 10, 29, 29), rectangle(10, 31, 29, 50)
+    cluster = rectangle(10, 10, 29, 50, 0.85)
+    assert disjoint([cluster, left, right]) == [left, right]
+
+
+def test_a_whole_is_not_cut_for_one_of_its_parts() -> None:
+    whole, part = rectangle(10, 10, 39, 39), rectangle(10, 10, 24, 24, 0.85)
+    assert disjoint([part, whole]) == [whole]
+
+
+def test_a_loose_mask_does_not_hide_the_object_inside() -> None:
+    tight, loose = rectangle(10, 10, 29, 29, 0.95), rectangle(8, 8, 36, 36, 0.75)
+    assert disjoint([loose, tight]) == [tight]
+
+
+def test_masks_that_touch_a_little_both_remain() -> None:
+    members = [rectangle(10, 10, 29, 29), rectangle(10, 27, 29, 46)]
+    assert disjoint(members) == members
+    assert disjoint([]) == []
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 40),
+            st.integers(0, 60),
+            st.integers(3, 19),
+            st.integers(3, 19),
+        ),
+        max_size=12,
+    )
+)
+def test_no_pixel_belongs_to_two_objects(places: list[tuple[int, ...]]) -> None:
+    members = [
+        rectangle(r, c, min(r + h, 59), min(c + w, 79), 0.5 + 0.02 * i)
+        for i, (r, c, h, w) in enumerate(places)
+    ]
+    objects = Candidates(tuple(members), SHAPE).objects(LOOSE)
+    labels = objects.labels
+    assert labels.shape == SHAPE
+    assert set(np.unique(labels[labels > 0])) <= set(range(1, len(objects.scores) + 1))
+    assert list(objects.scores) == sorted(objects.scores, reverse=True)
+    covered = np.zeros(SHAPE, bool)
+    for patch in objects.patches:
+        covered[patch.region] |= patch.mask
+    assert_array_equal(labels > 0, covered)
+
+
+def test_objects_lie_in_the_region_by_more_than_half() -> None:
+    region = np.zeros(SHAPE, bool)
+    region[:, :30] = True
+    members = rectangle(10, 15, 29, 34), rectangle(35, 25, 54, 44)
+    objects = Candidates(members, SHAPE, region).objects(LOOSE)
+    (patch,) = objects.patches
+    assert patch.origin == (10, 15)
+
+
+def test_small_pieces_go_and_holes_are_filled() -> None:
+    logits = np.full((12, 12), -2.0, np.float32)
+    logits[1:8, 1:8] = 3
+    logits[3:5, 3:5] = -1
+    logits[10, 10] = 5
+    patch = tidied(Patch((4, 6), logits))
+    assert patch.origin == (5, 7)
+    assert patch.mask.all()
+    assert patch.mask.shape == (7, 7)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"score": 1.2}, {"stability": -0.1}, {"min_size": 9, "max_size": 3}]
+)
+def test_impossible_thresholds_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="give"):
+        Thresholds(**wrong)
+
+
+def test_trust_counts_all_there_is() -> None:
+    kept = rectangle(5, 5, 20, 20, 0.8, agreement=0.5)
+    assert_allclose(kept.trust, 0.4)
+    assert_allclose(kept.rank, 0.4)
+    assert_allclose(rectangle(5, 5, 20, 20, 0.8).rank, 0.8)

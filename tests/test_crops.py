@@ -1,0 +1,48 @@
+"""Crops cover the plane, overlap, and know what they cut off."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_sam.crops import Crop, crops_of
+
+SIDES = st.integers(8, 300)
+
+
+@given(st.tuples(SIDES, SIDES), st.integers(0, 2))
+def test_every_level_covers_the_whole_and_stays_inside(
+    shape: tuple[int, int], levels: int
+) -> None:
+    whole = Crop((3, 5), shape)
+    crops = crops_of(whole, levels)
+    assert len(crops) == sum(4**level for level in range(levels + 1))
+    for level in range(levels + 1):
+        seen = np.zeros((3 + shape[0], 5 + shape[1]), int)
+        for crop in (c for c in crops if c.level == level):
+            part = seen[crop.window]
+            assert part.shape == crop.shape
+            part += 1
+        assert seen[3:, 5:].all()
+        assert not seen[:3].any()
+        assert not seen[:, :5].any()
+
+
+def test_an_object_at_an_inner_edge_is_cut_and_one_at_the_border_is_not() -> None:
+    crop = Crop((0, 50), (100, 100))
+    plane = (200, 150)
+    assert not crop.cuts(np.array([0, 70, 40, 149]), plane)  # top and right border
+    assert crop.cuts(np.array([20, 51, 40, 80]), plane)  # the left edge
+    assert crop.cuts(np.array([60, 70, 98, 90]), plane)  # the bottom edge
+    assert not crop.cuts(np.array([20, 60, 40, 80]), plane)
+
+
+def test_the_whole_plane_cuts_nothing() -> None:
+    assert not Crop((0, 0), (40, 50)).cuts(np.array([0, 0, 39, 49]), (40, 50))
+
+
+def test_a_negative_level_is_refused() -> None:
+    with pytest.raises(ValueError, match="-1 levels"):
+        crops_of(Crop((0, 0), (10, 10)), -1)
