@@ -119,7 +119,7 @@ class BoxSearch:
             found = replace(found, agreement=float(box_iou(box, own)))
             self.candidates.append(found)
             if found.trust >= _TRUSTED:
-                part = self._largest[window_at(found.origin, found.logits.shape)]
+                part = self._largest[window_at(found.origin, found.mask.shape)]
                 size = np.count_nonzero(found.mask)
                 np.maximum(part, found.mask * size, out=part)
 
@@ -185,10 +185,12 @@ def _largest_piece(
     seen = logits[: shape[0], : shape[1]]
     pieces, count = label(seen > 0)
     if count < 2:
-        return seen, 1.0
+        return logits, 1.0
     sizes = np.bincount(pieces.ravel())[1:]
     others = (pieces > 0) & (pieces != 1 + sizes.argmax())
-    return np.where(others, -seen, seen), float(sizes.max() / sizes.sum())
+    kept = logits.copy()
+    kept[: shape[0], : shape[1]][others] *= -1
+    return kept, float(sizes.max() / sizes.sum())
 
 
 def _laid(side: float, shape: tuple[int, int]) -> NDArray[np.float64]:

@@ -129,9 +129,11 @@ class Candidate:
         """Keep the (m, m) logits and the score of the model; None for empty masks."""
         height, width = frame.mask_shape
         seen = logits[:height, :width]
-        box = mask_to_box(seen > 0)
-        if box is None:
+        if not (seen > 0).any():
             return None
+        # The first pixels of the padding take part in the last ones of the plane.
+        box = mask_to_box(logits[: height + 1, : width + 1] > 0)
+        assert box is not None
         row, col = (max(int(side) - _MARGIN, 0) for side in box[:2])
         last_row, last_col = (int(side) + _MARGIN + 1 for side in box[2:])
         per_pixel = np.prod(frame.plane_shape) / (height * width)
@@ -139,7 +141,7 @@ class Candidate:
             crop,
             frame,
             (row, col),
-            seen[row:last_row, col:last_col].astype(np.float16),
+            logits[row:last_row, col:last_col].astype(np.float16),
             float(np.count_nonzero(seen > 0) * per_pixel),
             float(score),
             float(stability(seen)),
@@ -147,8 +149,9 @@ class Candidate:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """The low-resolution mask from `origin` on, (h, w) bool."""
-        inside: NDArray[np.bool_] = self.logits > 0
+        """The low-resolution mask from `origin` on, cut to the plane, (h, w) bool."""
+        rows, cols = np.subtract(self.frame.mask_shape, self.origin).tolist()
+        inside: NDArray[np.bool_] = self.logits[:rows, :cols] > 0
         return inside
 
     @property
