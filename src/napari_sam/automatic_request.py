@@ -13,6 +13,8 @@ import numpy as np
 
 from napari_sam.automatic import SearchOptions, find_everything
 from napari_sam.candidates import Candidates, Thresholds
+from napari_sam.cleaning import clean_pieces
+from napari_sam.cleanup import CleanUp
 from napari_sam.masks import mask_to_window, window_at
 from napari_sam.record import mask_from_json, mask_to_json
 from napari_sam.requests import Progress, Result, Score, cut_out
@@ -48,6 +50,8 @@ class EverythingRequest:
         Which masks are objects.
     region : ndarray, optional
         (H, W) bool: where; everywhere when None.
+    cleanup : CleanUp, optional
+        What is done with the objects once they are found.
     """
 
     view: View
@@ -55,6 +59,7 @@ class EverythingRequest:
     options: SearchOptions = field(default_factory=SearchOptions)
     thresholds: Thresholds = field(default_factory=Thresholds)
     region: NDArray[np.bool_] | None = None
+    cleanup: CleanUp = field(default_factory=CleanUp)
 
     @property
     def prompts(self) -> dict[int, Prompt]:
@@ -92,11 +97,18 @@ class EverythingRequest:
             )
         return self.finish(predictor, known)
 
+    def again(self, result: Result) -> Result:
+        """Finish an earlier result as this request would; no model is asked."""
+        assert result.everything is not None
+        return self.finish(result.model, result.everything)
+
     def finish(self, predictor: Predictor, candidates: Candidates) -> Result:
-        """Choose the objects, settle overlaps and cut them out."""
+        """Choose the objects, settle overlaps, cut them out and clean them up."""
         objects = candidates.objects(self.thresholds)
         numbers = list(range(1, len(objects.scores) + 1))
         pieces = cut_out(numbers, self.at, objects.patches)
+        if self.cleanup:
+            pieces = clean_pieces(pieces, self.cleanup, {})
         scores: dict[int, tuple[Score, ...]] = {
             number: (Score(None, score, "everything"),)
             for number, score in zip(numbers, objects.scores, strict=True)

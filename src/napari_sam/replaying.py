@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -289,9 +289,10 @@ def _request(
         for entry in entries
     }
     at = index_from_json(first["plane"])
-    if "everything" in first:
-        return EverythingRequest.from_json(view, at, first["everything"])
     cleanup = CleanUp(**first.get("cleanup", {}))
+    if "everything" in first:
+        search = EverythingRequest.from_json(view, at, first["everything"])
+        return replace(search, cleanup=cleanup)
     if "axis" not in first:
         asked = {number: slices[""] for number, slices in prompts.items()}
         return SliceRequest(view, at, asked, first.get("size"), cleanup)
