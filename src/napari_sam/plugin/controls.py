@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_sam.volume import VolumeResult
 
 _MEGABYTE = 1e6
+OWN_MODEL = "Your own weights: say how they were trained, images are prepared for it."
 _FIRST_STEPS = (
     "1. Draw a box around an object, or click on it with the points layer.\n"
     "2. Look at the blue outline. Not right? Move the box, or add points.\n"
@@ -147,15 +148,19 @@ def button_row(*widgets: Widget) -> Container[Any]:
 
 
 def describe_model(spec: ModelSpec, loaded: Predictor | None) -> str:
-    """What it is for, where it runs, how it sees images, and its licence."""
+    """What it is for, where it runs, and its licence, in two lines."""
     state = "ready" if is_cached(spec) else "not downloaded"
     if loaded is not None:
         state = f"loaded, runs on {loaded.device}"
     kinds = "boxes (points: a search over boxes)"
     if "point" in spec.prompts:
         kinds = "points, boxes"
-    seen = PREPROCESSING[spec.family].describe(spec.image_size)
-    return f"{spec.title}; {kinds}; {state}; sees: {seen}; licence {spec.licence}"
+    return f"{spec.title}; {kinds}; {state}; licence {spec.licence}"
+
+
+def describe_preprocessing(spec: ModelSpec) -> str:
+    """How images are prepared for it, for whoever points at its description."""
+    return f"Sees images so: {PREPROCESSING[spec.family].describe(spec.image_size)}"
 
 
 def download_text(spec: ModelSpec) -> str:

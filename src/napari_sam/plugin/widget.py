@@ -11,7 +11,9 @@ from napari_sam.models import get_model_spec
 from napari_sam.plugin.ahead import Ahead
 from napari_sam.plugin.availability import why_not
 from napari_sam.plugin.controls import (
+    OWN_MODEL,
     describe_model,
+    describe_preprocessing,
     download_text,
     kept_sentence,
     state_sentence,
@@ -259,13 +261,12 @@ class SamWidget(Panel):
         self._changes.follow(prompts, session.image_layer)
         own = self.model.value == OWN_FILE
         self.model_file.visible = self.family.visible = own
-        self.model_note.value = (
-            "Your own weights: say how they were trained, images are prepared for it."
-            if own
-            else describe_model(
-                get_model_spec(self.model.value), session.model_choice.loaded
-            )
-        )
+        note, seen = OWN_MODEL, ""
+        if not own:
+            spec = get_model_spec(self.model.value)
+            note = describe_model(spec, session.model_choice.loaded)
+            seen = describe_preprocessing(spec)
+        self.model_note.value, self.model_note.tooltip = note, seen
         self.download.visible = not own and not session.model_choice.is_at_hand
         if self.download.visible:
             self.download.text = download_text(get_model_spec(self.model.value))
