@@ -10,6 +10,7 @@ of the bare decoder or encoder on the main thread, taken in turn in the same run
 
 from __future__ import annotations
 
+import argparse
 import gc
 import os
 import platform
@@ -519,19 +520,40 @@ def sitting(predictor: Any) -> None:
     desk.close()
 
 
+PARTS = {
+    "stalls": "the longest stall of the event loop (c)",
+    "gestures": "from a prompt to its mask on an encoded plane (a)",
+    "planes": "the first mask on a new plane (b)",
+    "threads": "the worker against the main thread (d)",
+    "sitting": "many objects on one plane (e)",
+}
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", nargs="*", help=", ".join(PARTS) + "; all when none")
+    parts = parser.parse_args().part or list(PARTS)
+    unknown = set(parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no part is called {unknown.pop()!r}: take {', '.join(PARTS)}")
     load = os.getloadavg()[0]
     print(
         f"{os.cpu_count()} cores, {platform.machine()}, load {load:.1f}; Python "
         f"{platform.python_version()}, torch {torch.__version__} with "
         f"{torch.get_num_threads()} threads, napari {napari.__version__}"
     )
-    stalls()
+    if "stalls" in parts:
+        stalls()
     predictor = ns.load_model("lite_medsam")
-    gestures(predictor)
-    new_planes(predictor)
-    threads(predictor)
-    sitting(predictor)
+    measure = {
+        "gestures": gestures,
+        "planes": new_planes,
+        "threads": threads,
+        "sitting": sitting,
+    }
+    for name, part in measure.items():
+        if name in parts:
+            part(predictor)
 
 
 if __name__ == "__main__":

@@ -67,28 +67,55 @@ def group_entries(entries: Sequence[Entry]) -> ObjectPrompts:
         When an object has several boxes on a slice, a box several numbers, or a
         negative click no object.
     """
-    by_slice: dict[int, list[Entry]] = {}
-    for entry in entries:
-        by_slice.setdefault(entry.index, []).append(entry)
-    position = {id(entry): at for at, entry in enumerate(entries)}
     objects: ObjectPrompts = {}
-    loose: list[tuple[int, int, Prompt]] = []
-    for index, members in by_slice.items():
+    members: dict[tuple[int, int], list[Entry]] = {}
+    for entry, number in zip(entries, number_entries(entries), strict=True):
+        members.setdefault((number, entry.index), []).append(entry)
+    for number, index in sorted(members):
+        objects.setdefault(number, {})[index] = _join(members[number, index])
+    return objects
+
+
+def number_entries(entries: Sequence[Entry]) -> list[int]:
+    """Tell the object of each entry, by the rules of `group_entries`.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        In the order that objects are to be numbered in.
+
+    Returns
+    -------
+    list of int
+        The number of each entry's object.
+
+    Raises
+    ------
+    ValueError
+        When a box has several numbers, or a negative click no object.
+    """
+    by_slice: dict[int, list[int]] = {}
+    for at, entry in enumerate(entries):
+        by_slice.setdefault(entry.index, []).append(at)
+    numbers: dict[int, int] = {}
+    loose: list[list[int]] = []
+    for places in by_slice.values():
+        members = _adopt_numbers([entries[at] for at in places])
+        place_of = {id(member): at for member, at in zip(members, places, strict=True)}
         for number, group in _groups(members):
-            prompt = _join(group)
+            found = [place_of[id(entry)] for entry in group]
             if number is None:
-                loose.append((position[id(group[0])], index, prompt))
+                loose.append(found)
             else:
-                objects.setdefault(number, {})[index] = prompt
-    largest = max(objects, default=0)
-    for number, (_, index, prompt) in enumerate(sorted(loose, key=lambda g: g[0]), 1):
-        objects[largest + number] = {index: prompt}
-    return dict(sorted(objects.items()))
+                numbers.update(dict.fromkeys(found, number))
+    largest = max(numbers.values(), default=0)
+    for number, found in enumerate(sorted(loose), start=largest + 1):
+        numbers.update(dict.fromkeys(found, number))
+    return [numbers[at] for at in range(len(entries))]
 
 
 def _groups(members: Sequence[Entry]) -> list[tuple[int | None, list[Entry]]]:
-    """Number and entries of each object on one slice; the click or box first."""
-    members = _adopt_numbers(members)
+    """Number and entries of each object on one slice; its click or box first."""
     numbered: dict[int, list[Entry]] = {}
     groups: list[tuple[int | None, list[Entry]]] = []
     clicks: list[Entry] = []

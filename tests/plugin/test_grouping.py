@@ -53,13 +53,13 @@ def test_negative_points_without_an_object_are_refused_by_name() -> None:
 
 
 def test_prompts_on_several_slices_are_one_object() -> None:
-    plan = objects_in_stack([on(2, BOX), on(5, OTHER), on(5, OFF)], 0, False)
+    plan, _ = objects_in_stack([on(2, BOX), on(5, OTHER), on(5, OFF)], 0, False)
     assert {k: sorted(v) for k, v in plan.items()} == {1: [2, 5]}
     assert plan[1][5].kinds == {"box", "point"}
 
 
 def test_prompts_on_several_slices_are_an_object_each() -> None:
-    plan = objects_in_stack([on(2, BOX), on(5, OTHER), on(5, LONE)], 0, True)
+    plan, _ = objects_in_stack([on(2, BOX), on(5, OTHER), on(5, LONE)], 0, True)
     assert {k: sorted(v) for k, v in plan.items()} == {1: [2], 2: [5], 3: [5]}
 
 

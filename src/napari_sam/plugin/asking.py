@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam.anchors import check_prompts
 from napari_sam.cleanup import CleanUp
+from napari_sam.plugin.belonging import belonging
 from napari_sam.plugin.grouping import (
     check_boxes,
     objects_in_stack,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from napari_sam.prompts import Prompt
     from napari_sam.refinement import Size
     from napari_sam.requests import Request, Result, View
+    from napari_sam.stack import Stack
     from napari_sam.volume import PropagationOptions
 
 _NO_CLEANUP = CleanUp()
@@ -111,8 +113,13 @@ class Asked:
             "an object."
         )
 
-    def question(self, request: Request, prompts: Sequence[LayerPrompt]) -> Question:
-        """A question about some of the prompts."""
+    def question(
+        self,
+        request: Request,
+        prompts: Sequence[LayerPrompt],
+        objects: tuple[int, ...] = (),
+    ) -> Question:
+        """A question about some of the prompts, which belong to objects."""
         return Question(
             request,
             self.image,
@@ -121,6 +128,7 @@ class Asked:
             tuple(prompts),
             self.each,
             self.model,
+            objects,
             self.revision,
         )
 
@@ -173,7 +181,7 @@ class Asker:
             When image, prompts or target cannot be used, or there are no prompts.
         """
         asked = self.read()
-        question = stack_question(asked, self._choices.propagation)
+        question = stack_question(asked, self._choices.propagation, waiting)
         if question is None:
             raise ValueError(asked.why_none("stack", self._choices.prompt_layers))
         question = going_on(question, waiting.question, waiting.result)
@@ -227,7 +235,9 @@ def slice_question(asked: Asked) -> Question | None:
     return asked.question(request, here)
 
 
-def stack_question(asked: Asked, options: PropagationOptions) -> Question | None:
+def stack_question(
+    asked: Asked, options: PropagationOptions, waiting: Waiting
+) -> Question | None:
     """The question that the prompts of the displayed stack ask, if there are any.
 
     Raises
@@ -241,14 +251,30 @@ def stack_question(asked: Asked, options: PropagationOptions) -> Question | None
     picked = asked.picked_here
     if not here and picked is None:
         return None
-    plan = objects_in_stack(here, stack.axis, asked.each and picked is None)
+    each = asked.each and picked is None
+    known = _known_objects(here, stack, image, waiting) if each else None
+    plan, objects = objects_in_stack(here, stack.axis, each, known)
     if picked is not None:
         at = asked.plane.index[stack.axis]
         drawn = [p.prompt for p in here if p.slices[stack.axis] == at]
         plan = {1: {**plan.get(1, {}), at: _refined(picked, drawn)}}
     prompts = check_prompts(plan, stack)
     request = StackRequest(asked.view, stack, prompts, options, cleanup=asked.cleanup)
-    return asked.question(request, here)
+    return asked.question(request, here, objects)
+
+
+def _known_objects(
+    prompts: Sequence[LayerPrompt], stack: Stack, image: Image, waiting: Waiting
+) -> list[int | None] | None:
+    """The waiting objects that prompts correct, when the same stack is asked about."""
+    before, result = waiting.question, waiting.result
+    if before is None or result is None or result.volume is None:
+        return None
+    earlier = result.volume.stack
+    same = (stack.axis, stack.fixed) == (earlier.axis, earlier.fixed)
+    if not (same and before.each and before.image is image):
+        return None
+    return belonging(prompts, stack.axis, before, result.volume)
 
 
 def going_on(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from napari_sam.prompt_grouping import Entry, group_entries
+from napari_sam.prompt_grouping import Entry, group_entries, number_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from napari_sam.anchors import ObjectPrompts
     from napari_sam.plugin.layer_prompts import LayerPrompt
@@ -19,29 +19,74 @@ def objects_on_plane(
     prompts: Sequence[LayerPrompt], each_prompt_an_object: bool
 ) -> list[Prompt]:
     """One prompt for each object that the prompts of a plane describe."""
-    plan = _group(prompts, each_prompt_an_object, lambda _: 0)
-    return [slices[0] for slices in plan.values()]
+    numbers = _numbers(prompts, [0] * len(prompts), each_prompt_an_object)
+    entries = _entries(prompts, [0] * len(prompts), numbers)
+    return [slices[0] for slices in group_entries(entries).values()]
 
 
 def objects_in_stack(
-    prompts: Sequence[LayerPrompt], axis: int, each_prompt_an_object: bool
-) -> ObjectPrompts:
-    """{object: {slice: Prompt}} of the prompts along an axis.
+    prompts: Sequence[LayerPrompt],
+    axis: int,
+    each_prompt_an_object: bool,
+    known: Sequence[int | None] | None = None,
+) -> tuple[ObjectPrompts, tuple[int, ...]]:
+    """What the prompts along an axis say of which object.
 
-    Without `each_prompt_an_object` all slices describe one object.
+    Parameters
+    ----------
+    prompts : sequence of LayerPrompt
+        Of the stack.
+    axis : int
+        Along which the objects are followed.
+    each_prompt_an_object : bool
+        Otherwise all slices describe one object.
+    known : sequence of int or None, optional
+        The object of each prompt, where it is known.
+
+    Returns
+    -------
+    dict
+        {object: {slice: Prompt}}.
+    tuple of int
+        The object of each prompt.
     """
-    return _group(prompts, each_prompt_an_object, lambda p: p.slices[axis])
+    slices = [prompt.slices[axis] for prompt in prompts]
+    numbers = _numbers(prompts, slices, each_prompt_an_object, known)
+    return group_entries(_entries(prompts, slices, numbers)), tuple(numbers)
 
 
-def _group(
-    prompts: Sequence[LayerPrompt], each: bool, slice_of: Callable[[LayerPrompt], int]
-) -> ObjectPrompts:
+def _numbers(
+    prompts: Sequence[LayerPrompt],
+    slices: Sequence[int],
+    each: bool,
+    known: Sequence[int | None] | None = None,
+) -> list[int]:
+    """The object of each prompt."""
     if not each:
-        boxes = Counter(slice_of(p) for p in prompts if p.prompt.box is not None)
+        boxes = Counter(
+            index
+            for prompt, index in zip(prompts, slices, strict=True)
+            if prompt.prompt.box is not None
+        )
         check_boxes(max(boxes.values(), default=0))
+        return [1] * len(prompts)
+    entries = _entries(prompts, slices, known or [None] * len(prompts))
     # Boxes come first, as points may belong to them.
-    ordered = sorted(prompts, key=lambda p: p.prompt.box is None)
-    return group_entries([_entry(p, slice_of(p), each) for p in ordered])
+    order = sorted(range(len(entries)), key=lambda at: entries[at].is_point)
+    numbers = dict(
+        zip(order, number_entries([entries[at] for at in order]), strict=True)
+    )
+    return [numbers[at] for at in range(len(entries))]
+
+
+def _entries(
+    prompts: Sequence[LayerPrompt],
+    slices: Sequence[int],
+    numbers: Sequence[int | None],
+) -> list[Entry]:
+    return [
+        _entry(*described) for described in zip(prompts, slices, numbers, strict=True)
+    ]
 
 
 def check_boxes(count: int) -> None:
@@ -53,12 +98,12 @@ def check_boxes(count: int) -> None:
         )
 
 
-def _entry(prompt: LayerPrompt, index: int, each: bool) -> Entry:
+def _entry(prompt: LayerPrompt, index: int, number: int | None) -> Entry:
     kind = "A point" if prompt.kind == "point" else f"A {prompt.kind}"
     return Entry(
         f"{kind} in {prompt.layer.name!r}",
         index,
         prompt.prompt,
-        None if each else 1,
+        number,
         is_point=prompt.prompt.box is None,
     )

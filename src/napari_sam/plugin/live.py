@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
-# Long enough to take a drag or a pasted list as one change, too short to be felt.
+# Takes a drag or a pasted list as one change. A timer comes after the window has drawn
+# the prompt: beside that, for the interpreter's lock, a decoder is far slower.
 _PATIENCE_MS = 0
 # Layers say that they are about to change as well, before they do.
 _DONE = ("added", "changed", "removed")

@@ -64,6 +64,8 @@ class Question:
         Whether each prompt was an object of its own.
     model : object
         What the session was told to use.
+    objects : tuple of int
+        Which object each prompt belongs to.
     revision : Revision, optional
         Objects that the answer replaces.
     """
@@ -75,6 +77,7 @@ class Question:
     prompts: tuple[LayerPrompt, ...]
     each: bool
     model: Any
+    objects: tuple[int, ...] = ()
     revision: Revision | None = None
 
     @property
@@ -93,8 +96,8 @@ class Question:
             and self.model == other.model
             and (mine.size, mine.cleanup) == (theirs.size, theirs.cleanup)
             and mine.view == theirs.view
-            and [_identity(p) for p in self.prompts]
-            == [_identity(p) for p in other.prompts]
+            and [identity(p) for p in self.prompts]
+            == [identity(p) for p in other.prompts]
         )
 
     def is_current(self, viewer: ViewerModel) -> bool:
@@ -141,7 +144,7 @@ class UsedPrompts:
         self._seen: set[tuple[Any, ...]] = set()
 
     def __contains__(self, prompt: LayerPrompt) -> bool:
-        return _identity(prompt) in self._seen
+        return identity(prompt) in self._seen
 
     def release(self, prompts: Iterable[LayerPrompt]) -> None:
         """Remove prompts from layers that were made here, or mark them used.
@@ -150,7 +153,7 @@ class UsedPrompts:
         """
         for layer, members in self._by_layer(prompts).items():
             if not is_own(layer):
-                self._seen.update(_identity(prompt) for prompt in members)
+                self._seen.update(identity(prompt) for prompt in members)
                 continue
             layer.selected_data = {
                 number
@@ -162,7 +165,7 @@ class UsedPrompts:
     def restore(self, prompts: Iterable[LayerPrompt]) -> None:
         """Bring released prompts back, in the layers that are still there."""
         for layer, members in self._by_layer(prompts).items():
-            self._seen.difference_update(_identity(prompt) for prompt in members)
+            self._seen.difference_update(identity(prompt) for prompt in members)
             if is_own(layer):
                 restore_prompts(layer, members)
 
@@ -174,8 +177,19 @@ class UsedPrompts:
         return layers
 
 
-def _identity(prompt: LayerPrompt) -> tuple[Any, ...]:
-    """What makes a prompt the same: its layer, what was drawn there, and its slice."""
+def identity(prompt: LayerPrompt) -> tuple[Any, ...]:
+    """What makes a prompt the same: its layer, what was drawn there, and its slice.
+
+    Parameters
+    ----------
+    prompt : LayerPrompt
+        As it was read from its layer.
+
+    Returns
+    -------
+    tuple
+        Equal for the same prompt read at another time; fit for a dictionary.
+    """
     labels = () if prompt.prompt.labels is None else tuple(prompt.prompt.labels)
     drawn = tuple(np.ravel(prompt.drawn))
     slices = tuple(sorted(prompt.slices.items()))

@@ -1,0 +1,130 @@
+"""Which of the objects that wait in a stack a prompt belongs to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_sam.plugin.questions import identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from napari_sam.plugin.layer_prompts import LayerPrompt
+    from napari_sam.plugin.questions import Question
+    from napari_sam.prompts import Prompt
+    from napari_sam.volume import SliceResult, VolumeResult
+
+# A box that is drawn to correct an object covers at least this of it, as the
+# intersection of the two boxes over their union.
+_SAME = 0.3
+# Further from the slice of the prompt, an object may be elsewhere.
+_REACH = 3
+
+
+def belonging(
+    prompts: Sequence[LayerPrompt],
+    axis: int,
+    before: Question,
+    volume: VolumeResult,
+) -> list[int | None]:
+    """Tell which waiting object each prompt corrects, where each is an object.
+
+    A prompt that was there before stays with its object. A new box belongs to the
+    object that it covers best, a click on an object to that, and a click on the
+    background to the nearest one: all on the slice of the prompt or, where the
+    object is not on it, on the closest slice that has it, a few slices away at
+    most. An object has one box on a slice, so a second one is of a new object.
+
+    Parameters
+    ----------
+    prompts : sequence of LayerPrompt
+        Of the stack.
+    axis : int
+        Along which the objects are followed.
+    before : Question
+        That the objects answer.
+    volume : VolumeResult
+        The objects.
+
+    Returns
+    -------
+    list of int or None
+        The object of each prompt; None when it belongs to none of them.
+    """
+    known: dict[object, list[int]] = {}
+    for prompt, number in zip(before.prompts, before.objects, strict=True):
+        known.setdefault(identity(prompt), []).append(number)
+    found = [_next(known.get(identity(prompt), [])) for prompt in prompts]
+    kept = {
+        (number, prompt.slices[axis])
+        for prompt, number in zip(prompts, found, strict=True)
+        if number is not None and prompt.prompt.box is not None
+    }
+    present = set(before.request.prompts)
+    wishes: list[tuple[float, int, int]] = []
+    for at, prompt in enumerate(prompts):
+        if found[at] is not None:
+            continue
+        around = [
+            s for s in _around(volume, prompt.slices[axis]) if s.object_id in present
+        ]
+        if prompt.prompt.box is None:
+            found[at] = _clicked(prompt.prompt, around)
+        else:
+            wishes += [(_overlap(prompt.prompt, s), at, s.object_id) for s in around]
+    for share, at, number in sorted(wishes, reverse=True):
+        place = number, prompts[at].slices[axis]
+        if share >= _SAME and found[at] is None and place not in kept:
+            found[at] = number
+            kept.add(place)
+    return found
+
+
+def _next(numbers: list[int]) -> int | None:
+    """Of equal prompts each has an object of its own."""
+    return numbers.pop(0) if numbers else None
+
+
+def _around(volume: VolumeResult, index: int) -> Iterable[SliceResult]:
+    """Each object where it is closest to a slice."""
+    closest: dict[int, SliceResult] = {}
+    for there in volume.slices:
+        away = abs(there.index - index)
+        if away > _REACH or not there.logits.size or not there.mask.any():
+            continue
+        best = closest.get(there.object_id)
+        if best is None or away < abs(best.index - index):
+            closest[there.object_id] = there
+    return closest.values()
+
+
+def _overlap(prompt: Prompt, there: SliceResult) -> float:
+    """Intersection over union of the box of a prompt and that of a mask."""
+    rows, cols = np.nonzero(there.mask)
+    first = np.array([rows.min(), cols.min()]) + there.origin
+    last = np.array([rows.max(), cols.max()]) + there.origin
+    box = prompt.box
+    common = np.minimum(last, box[2:]) - np.maximum(first, box[:2]) + 1
+    if (common <= 0).any():
+        return 0.0
+    both = np.prod(common)
+    areas = np.prod(last - first + 1) + np.prod(box[2:] - box[:2] + 1)
+    return float(both / (areas - both))
+
+
+def _clicked(prompt: Prompt, around: Sequence[SliceResult]) -> int | None:
+    """The object that a click is on or, on the background, next to."""
+    if not around:
+        return None
+    away = [(_distance(prompt, there), there.object_id) for there in around]
+    distance, number = min(away)
+    return number if distance < 1 or not len(prompt.positives) else None
+
+
+def _distance(prompt: Prompt, there: SliceResult) -> float:
+    """Pixels from the points of a prompt to a mask; 0 on it."""
+    inside = np.argwhere(there.mask) + there.origin
+    steps = inside[:, None] - np.rint(prompt.points)
+    return float(np.sqrt((steps**2).sum(axis=-1)).min())
