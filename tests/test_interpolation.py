@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam.interpolation import blend, interpolate
+from napari_sam.interpolation import blend, interpolate, majority
 from napari_sam.masks import Patch, patch_iou
 from napari_sam.morphology import signed_distance
 
@@ -65,6 +65,15 @@ def test_a_blend_keeps_thin_parts_where_one_opinion_is_sure() -> None:
     sure = Patch((10, 10), np.where(mask, 6.0, -6.0).astype(np.float32))
     unsure = Patch((12, 10), np.where(mask, 0.5, -0.5).astype(np.float32))
     assert patch_iou(blend(sure, unsure, 0.5), sure) > 0.9
+
+
+@given(st.lists(st.tuples(centres, st.integers(4, 15)), min_size=3, max_size=3))
+def test_a_majority_is_what_two_of_three_hold(
+    discs: list[tuple[tuple[int, int], int]],
+) -> None:
+    three = [disc(centre, radius) for centre, radius in discs]
+    votes = np.sum([whole(patch) for patch in three], axis=0)
+    np.testing.assert_array_equal(whole(majority(three)), votes >= 2)
 
 
 def test_the_distance_is_positive_inside_and_changes_sign_at_the_outline() -> None:

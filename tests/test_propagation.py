@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,9 @@ from tests.test_volume import (
     lit,
     statuses,
 )
+
+if TYPE_CHECKING:
+    from napari_sam.predictor import Prediction
 
 NOT_HERE = Prompt(points=[(15, 18)], labels=[0])
 
@@ -80,6 +84,55 @@ def test_a_gap_between_anchors_is_filled() -> None:
     out = follow(volume, prompts, World(reach=2))
     assert {statuses(out)[i] for i in range(2, 7)} == {"interpolated"}
     assert_array_equal(out.labels > 0, mask)
+
+
+class Forgetful(World):
+    """Loses the lower part of an object on a slice when it comes from below."""
+
+    def __init__(self, at: int, loses: bool = True) -> None:
+        super().__init__(reach=2)
+        self.at, self.loses = at, loses
+        self.here, self.torn = 0, False
+        self.boxes: dict[bool, list[np.ndarray]] = {True: [], False: []}
+
+    def _answer(self, embedding: Any, prompt: Prompt) -> Prediction:
+        index = int(embedding.pixels[0, 0])  # as `numbered` says
+        if index != self.here:
+            self.torn, self.here = self.here < index == self.at, index
+        if index == self.at:
+            self.boxes[self.torn].append(prompt.box)
+        lost = 6 if self.torn and self.loses else 0
+        return super()._answer(embedding, Prompt(box=prompt.box - (0, 0, lost, 0)))
+
+
+def numbered(mask: np.ndarray) -> np.ndarray:
+    """A lit volume whose planes can be told from each other by their first pixel."""
+    volume = lit(mask)
+    volume[:, 0, 0] = np.arange(len(volume))
+    return volume
+
+
+def test_where_both_ends_differ_a_third_opinion_decides() -> None:
+    mask = column(*[25] * 9)
+    world = Forgetful(4)
+    prompts = {1: {i: box_on(mask, i) for i in (0, 8)}}
+    out = follow(numbered(mask), prompts, world, limits=(0, 255))
+    assert_array_equal(out.labels > 0, mask)
+    third = world.boxes[False][-1]
+    tight = box_on(mask, 4).box
+    assert (third[:2] <= tight[:2]).all()
+    assert (third[2:] >= tight[2:]).all()
+
+
+def test_where_both_ends_agree_nobody_else_is_asked() -> None:
+    mask = column(*[25] * 9)
+    prompts = {1: {i: box_on(mask, i) for i in (0, 8)}}
+    asked = []
+    for loses in (False, True):
+        world = Forgetful(4, loses)
+        follow(numbered(mask), prompts, world, limits=(0, 255))
+        asked.append(len(world.boxes[False]))
+    assert asked[1] == asked[0] + 1
 
 
 def test_an_object_that_drifts_fast_is_followed() -> None:

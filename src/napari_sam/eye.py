@@ -17,9 +17,9 @@ from napari_sam.masks import (
     stability,
     won_masks,
 )
-from napari_sam.projection import combine, refitted_box
+from napari_sam.projection import combine, grown, refitted_box
 from napari_sam.prompts import Prompt
-from napari_sam.tracks import EMPTY, Seen
+from napari_sam.tracks import EMPTY, Seen, disputed_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,9 +86,17 @@ class Eye:
             yield number, Seen(index, patch, answer.score, contrast)
 
     def look(
-        self, index: int, tracks: Sequence[Track], following: int | None
+        self,
+        index: int,
+        tracks: Sequence[Track],
+        before: Sequence[Seen | None],
+        following: int | None,
     ) -> list[Seen]:
-        """Look for objects on a slice where they are expected."""
+        """Look for objects on a slice where they are expected.
+
+        Where that differs from what the sweep `before` found, a third opinion is
+        asked for.
+        """
         plane, embedding = self.planes.get(index, following)
         shape, kinds = embedding.shape, self._kinds()
         expected = [track.expect(index, shape, kinds) for track in tracks]
@@ -110,7 +118,23 @@ class Eye:
             seen.append(Seen(index, patch, answer.score, contrast, trust))
             if trust >= self.options.min_confidence:
                 self.note(track.span.object_id, index, patch)
-        return seen
+        return self._ask_thirds(embedding, seen, before)
+
+    def _ask_thirds(
+        self,
+        embedding: Embedding,
+        seen: Sequence[Seen],
+        before: Sequence[Seen | None],
+    ) -> list[Seen]:
+        """The same, with a third opinion on what two sweeps saw differently."""
+        boxes = {}
+        for at, (now, earlier) in enumerate(zip(seen, before, strict=True)):
+            box = None if earlier is None else disputed_box(earlier, now)
+            if box is not None:
+                boxes[at] = Prompt(box=grown(box, self.options.margin / 2))
+        answers = self._decode(embedding, list(boxes.values()))
+        thirds = {at: a.patch for at, a in zip(boxes, answers, strict=True)}
+        return [replace(now, third=thirds.get(at)) for at, now in enumerate(seen)]
 
     def _kinds(self) -> frozenset[str]:
         """Of what prompts are made: what is asked for, and the model was trained on."""

@@ -55,17 +55,31 @@ def blend(first: Patch, second: Patch, share: float) -> Patch:
     sure and the other doubts, the sure one is followed. Distances to the outlines
     would not do: thin parts that lie beside each other vanish in their mean.
     """
-    patches = first, second
+    low, (sure, other) = _certainties([first, second])
+    return _tight(low, (1 - share) * sure + share * other)
+
+
+def majority(patches: Sequence[Patch]) -> Patch:
+    """One mask of three opinions on the same slice: what two of them hold.
+
+    Each pixel has the median of the three probabilities.
+    """
+    low, certainties = _certainties(patches)
+    return _tight(low, np.median(certainties, axis=0))
+
+
+def _certainties(
+    patches: Sequence[Patch],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Of masks on a canvas that holds all: its origin, and (N, h, w) in -1 to 1."""
     low = np.min([p.origin for p in patches], axis=0)
     high = np.max([np.add(p.origin, p.logits.shape) for p in patches], axis=0)
-    blended = np.zeros(high - low, np.float32)
-    for patch, weight in zip(patches, (1 - share, share), strict=True):
-        # Beyond its crop a mask says no as surely as it can.
-        sure = np.full(high - low, -1, np.float32)
+    # Beyond its crop a mask says no as surely as it can.
+    sure = np.full((len(patches), *(high - low)), -1, np.float32)
+    for canvas, patch in zip(sure, patches, strict=True):
         window = window_at(tuple(patch.origin - low), patch.logits.shape)
-        sure[window] = np.tanh(patch.logits / 2)
-        blended += np.float32(weight) * sure
-    return _tight(low, blended)
+        canvas[window] = np.tanh(patch.logits / 2)
+    return low, sure
 
 
 def _on_one_canvas(

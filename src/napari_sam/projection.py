@@ -220,6 +220,12 @@ def refitted_box(
     return refitted
 
 
+def grown(box: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
+    """(4,) box with room around it, see `expect`."""
+    grow = np.maximum(1.0, margin * (box[2:] - box[:2]))
+    return np.concatenate([box[:2] - grow, box[2:] + grow])
+
+
 def combine(solid: Sequence[Patch], holes: Sequence[Patch]) -> Patch:
     """One mask of pieces and holes: the largest logit of the pieces, less the holes."""
     inside = [patch for patch in solid if patch.logits.size]
@@ -361,8 +367,6 @@ def _ask(
     part: Part, holes: Sequence[Part], margin: float, kinds: frozenset[str]
 ) -> Prompt:
     """The prompt of a part: its box, and what else the model was trained on."""
-    box = part.box
-    grow = np.maximum(1.0, margin * (box[2:] - box[:2]))
     points, labels = None, None
     if "point" in kinds:
         points, labels = [_innermost(part.patch)], [POSITIVE]
@@ -372,8 +376,8 @@ def _ask(
     masks: dict[str, Any] = {}
     if "mask" in kinds:
         masks = {"mask": part.patch.mask, "mask_origin": part.patch.origin}
-    grown = np.concatenate([box[:2] - grow, box[2:] + grow])
-    return Prompt(points=points, labels=labels, box=grown, **masks)
+    box = grown(part.box, margin)
+    return Prompt(points=points, labels=labels, box=box, **masks)
 
 
 def _innermost(patch: Patch) -> NDArray[np.float64]:

@@ -158,7 +158,7 @@ class Propagation:
             tracks = self._tracks(todo, seen, step)
             for track in tracks:
                 yield from track.resume(todo[track.span])
-            yield from self._sweep(eye, tracks, step)
+            yield from self._sweep(eye, tracks, step, upward)
             if step > 0:
                 upward = {track.span: track for track in tracks}
             else:
@@ -216,7 +216,11 @@ class Propagation:
         return tracks
 
     def _sweep(
-        self, eye: Eye, tracks: Sequence[Track], step: int
+        self,
+        eye: Eye,
+        tracks: Sequence[Track],
+        step: int,
+        earlier: Mapping[Span, Track],
     ) -> Iterator[SliceResult]:
         """Carry objects in one direction, all those on a plane together."""
         visits: dict[int, list[Track]] = defaultdict(list)
@@ -232,7 +236,9 @@ class Propagation:
             following = order[position + 1] if position + 1 < len(order) else None
             if following is not None and all(t.ended for t in visits[following]):
                 following = None
-            found = eye.look(index, active, following)
+            others = [earlier.get(track.span) for track in active]
+            before = [None if t is None else t.believed(index) for t in others]
+            found = eye.look(index, active, before, following)
             for track, seen in zip(active, found, strict=True):
                 self._computed.add((track.span.object_id, index))
                 yield from track.take(seen)

@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.interpolation import blend, interpolate
-from napari_sam.masks import Patch, patch_iou
+from napari_sam.interpolation import blend, interpolate, majority
+from napari_sam.masks import Patch, mask_to_box, patch_iou
 from napari_sam.projection import Expected, Section, expect
 from napari_sam.volume import SliceResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from numpy.typing import NDArray
+
     from napari_sam.spans import Span
     from napari_sam.volume import PropagationOptions, Status
 
-# Two opinions that share less are not blended: the better one is taken.
-_SAME = 0.3
+# Two opinions that share less are not blended: the better one is taken. Of two that
+# share more, but not nearly all, a third one decides.
+_SAME, _AGREED = 0.3, 0.9
 EMPTY = Patch((0, 0), np.empty((0, 0), np.float32))
 
 
@@ -35,6 +38,8 @@ class Seen:
         May be empty.
     score, contrast, confidence : float
         See `napari_sam.confidence.Evidence`; the contrast in units of the image.
+    third : Patch, optional
+        What was found when the sweep before had seen something else.
     """
 
     index: int
@@ -42,6 +47,7 @@ class Seen:
     score: float = 0.0
     contrast: float = 0.0
     confidence: float = 1.0
+    third: Patch | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -122,6 +128,11 @@ class Track:
         """Contrast of the last slices."""
         return float(np.mean([seen.contrast for seen, _ in self._history]))
 
+    def believed(self, index: int) -> Seen | None:
+        """What was found on a slice, unless it was bad."""
+        seen = self._seen.get(index)
+        return seen if seen is not None and self._is_good(seen) else None
+
     def resume(self, results: Mapping[int, SliceResult]) -> Iterator[SliceResult]:
         """Go on after slices that were done before, which are yielded."""
         for index in self.slices:
@@ -171,7 +182,7 @@ class Track:
         number = self.span.object_id
         known = {s.index: s for s in (self.start, other.start) if not s.is_empty}
         for index in self.span.slices:
-            found = self._merge(index, self._seen.get(index), other._seen.get(index))
+            found = self._merge(index, other)
             if found is not None:
                 known[index] = found
                 yield found.result(number, self._status(found))
@@ -182,11 +193,10 @@ class Track:
                 filled = _between(known[max(before)], known[min(after)], index)
                 yield filled.result(number, "interpolated")
 
-    def _merge(self, index: int, up: Seen | None, down: Seen | None) -> Seen | None:
-        found = [s for s in (up, down) if s is not None and self._is_good(s)]
-        if len(found) < 2:
-            return found[0] if found else None
-        first, second = found
+    def _merge(self, index: int, other: Track) -> Seen | None:
+        first, second = self.believed(index), other.believed(index)
+        if first is None or second is None:
+            return first or second
         length = self.span.last - self.span.first + 2
         way = (index - self.span.first + 1) / length
         weights = (1 - way) * first.confidence, way * second.confidence
@@ -196,9 +206,11 @@ class Track:
         trust = min(1.0, 0.5 + shared) * better.confidence
         if shared < _SAME:
             return replace(better, confidence=trust)
+        patches = first.patch, second.patch
+        third = second.third
         return Seen(
             index,
-            blend(first.patch, second.patch, share),
+            blend(*patches, share) if third is None else majority([*patches, third]),
             (1 - share) * first.score + share * second.score,
             better.contrast,
             trust,
@@ -226,6 +238,25 @@ class Track:
         sure = 1 - max(bad.confidence for bad in self._bad)
         end = replace(self._bad[0], patch=EMPTY, confidence=sure)
         return end.result(self.span.object_id, "stopped")
+
+
+def disputed_box(first: Seen, second: Seen) -> NDArray[np.float64] | None:
+    """The box around two opinions on a slice that differ, to ask about once more.
+
+    Where two ends of an object differ, one has mostly lost a part of it; the two
+    together hold all. None where they agree, or share too little to be one object.
+    """
+    if second.is_empty or not (_SAME <= patch_iou(first.patch, second.patch) < _AGREED):
+        return None
+    boxes = np.stack([_box(seen.patch) for seen in (first, second)])
+    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+
+
+def _box(patch: Patch) -> NDArray[np.float64]:
+    tight = mask_to_box(patch.mask)
+    assert tight is not None
+    box: NDArray[np.float64] = tight + np.tile(patch.origin, 2)
+    return box
 
 
 def _between(before: Seen, after: Seen, index: int) -> Seen:

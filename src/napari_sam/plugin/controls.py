@@ -149,9 +149,10 @@ def button_row(*widgets: Widget) -> Container[Any]:
 
 def describe_model(spec: ModelSpec, loaded: Predictor | None) -> str:
     """What it is for, where it runs, and its licence, in two lines."""
-    state = "ready" if is_cached(spec) else "not downloaded"
     if loaded is not None:
         state = f"loaded, runs on {loaded.device}"
+    else:
+        state = "ready" if is_cached(spec) else "not downloaded"
     kinds = "boxes (points: a search over boxes)"
     if "point" in spec.prompts:
         kinds = "points, boxes"
