@@ -21,6 +21,7 @@ from napari_sam.plugin.afterwards import Afterwards
 from napari_sam.plugin.controls import LayerChoice, button_row
 from napari_sam.plugin.keys import ACCEPT, DISCARD, DOUBT, NEXT, POLARITY, PREVIOUS
 from napari_sam.plugin.options import Options
+from napari_sam.plugin.scrolling import VerticalScroll
 from napari_sam.plugin.strip import SliceStrip
 from napari_sam.plugin.through import Through
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 OWN_FILE = "own file ..."
 # Characters of a layer's name that are seen in any case.
 _NAME_LENGTH = 16
+# Pixels between the controls and the bar that scrolls them.
+_BESIDE_BAR = 4
 START, NEW_PROMPTS = "Start", "New prompt layers"
 
 
@@ -82,8 +85,8 @@ class Panel(Container[Any]):
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
             )
             box.setMinimumContentsLength(_NAME_LENGTH)
-        self.extend(
-            [
+        controls = Container[Any](
+            widgets=[
                 self.image.combo,
                 self.model,
                 self.model_file,
@@ -105,10 +108,12 @@ class Panel(Container[Any]):
                 button_row(self.accept, self.discard),
                 button_row(self.next_candidate, self.previous),
                 button_row(self.refine, self.doubtful),
-                button_row(self.progress, self.cancel),
-                self.status,
             ]
         )
+        controls.margins = (0, 0, _BESIDE_BAR, 0)
+        # What is going on stays in sight, whatever is scrolled.
+        self.extend([button_row(self.progress, self.cancel), self.status])
+        self.native.layout().insertWidget(0, VerticalScroll(controls.native))
         self.native.layout().addWidget(self.strip)
         self.native.layout().addStretch()
 

@@ -1,0 +1,42 @@
+"""A low window, or one with large letters, scrolls its controls."""
+
+from typing import Any
+
+import pytest
+from magicgui.widgets import PushButton
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_sam.plugin.scrolling import VerticalScroll
+from napari_sam.plugin.widget import SamWidget
+
+
+def buttons(widget: SamWidget) -> list[Any]:
+    found = [v.native for v in vars(widget).values() if isinstance(v, PushButton)]
+    return [button for button in found if button.isVisible()]
+
+
+@pytest.mark.parametrize("height", [250, 500, 1500])
+def test_no_control_is_squeezed(qtbot: Any, height: int) -> None:
+    widget = SamWidget(ViewerModel())
+    widget.afterwards_too.value = widget.more.value = True
+    widget.native.resize(400, height)
+    widget.native.show()
+    qtbot.waitExposed(widget.native)
+    low = [b for b in buttons(widget) if b.height() < b.minimumSizeHint().height()]
+    assert buttons(widget)
+    assert not low
+    assert widget.status.native.isVisible()
+    assert not widget.status.native.visibleRegion().isEmpty()
+    widget.disconnect_viewer()
+
+
+def test_it_is_as_wide_as_what_it_holds(qtbot: Any) -> None:
+    held, inside = QWidget(), QWidget()
+    inside.setMinimumSize(321, 2000)
+    QVBoxLayout(held).addWidget(inside)
+    scroll = VerticalScroll(held)
+    qtbot.addWidget(scroll)
+    assert scroll.minimumSizeHint().width() > 321
+    assert scroll.minimumSizeHint().height() < 200
+    assert scroll.sizeHint().height() >= 2000
