@@ -82,7 +82,7 @@ class SearchOptions:
     def keeps(self, candidate: Candidate) -> bool:
         """Whether thresholds can ever ask for the mask."""
         good = candidate.score >= self.least_score
-        return good and candidate.stability >= self.least_stability
+        return good and candidate.may_be_stable(self.least_stability)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
