@@ -202,7 +202,7 @@ class Candidate:
         """Tell by the low-resolution mask alone whether `is_stable` can be true."""
         if self.agreement is not None:
             return self.stability >= least
-        few = np.count_nonzero(self.logits > -_OFFSET) < _ENOUGH
+        few = bool(np.count_nonzero(self.logits > -_OFFSET) < _ENOUGH)
         return few or self.stability >= least - _SLACK
 
     def is_stable(self, least: float) -> bool:
