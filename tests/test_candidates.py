@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from napari_sam.candidates import Candidate, Candidates, Thresholds, disjoint, tidied
+from napari_sam.candidates import Candidate, Candidates, Thresholds
 from napari_sam.crops import Crop
-from napari_sam.masks import Patch
+from napari_sam.masks import Patch, stability
 from napari_sam.preprocessing import Frame
+from napari_sam.settling import disjoint, tidied
 
 SHAPE = (60, 80)
 FRAME = Frame(SHAPE, SHAPE, 80, 80, "lite_medsam")
@@ -59,6 +60,34 @@ def test_a_kept_mask_is_the_mask_of_the_model(seed: int, frame: Frame) -> None:
     assert_array_equal(patch.mask, expected.mask)
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.floats(0.2, 3))
+def test_stability_of_points_is_that_of_the_plane(seed: int, spread: float) -> None:
+    frame = FITTED[0]
+    noise = np.random.default_rng(seed).normal(0, spread, (16, 16))
+    logits = noise.astype(np.float16).astype(np.float32)
+    kept = Candidate.of(logits, 0.5, Crop((0, 0), frame.plane_shape), frame)
+    if kept is not None:
+        assert kept.plane_stability == stability(frame.plane_logits(logits))
+        boxed = replace(kept, agreement=1.0)  # thresholds of our own
+        assert boxed.plane_stability == kept.stability
+
+
+def test_masks_unstable_on_the_plane_are_left_out() -> None:
+    frame = FITTED[0]
+    rng = np.random.default_rng(2)
+    kept = [
+        Candidate.of(logits, 0.5, Crop((0, 0), frame.plane_shape), frame)
+        for logits in rng.normal(0, 2, (200, 16, 16)).astype(np.float32)
+    ]
+    members = tuple(c for c in kept if c is not None)
+    limit = float(np.median([c.plane_stability for c in members]))
+    limits = Thresholds(0, limit, 0, overlap=1)
+    chosen = Candidates(members, frame.plane_shape).masks(limits)
+    assert set(chosen) == {c for c in members if c.plane_stability >= limit}
+    assert set(chosen) != {c for c in members if c.stability >= limit}
+
+
 def test_a_mask_in_the_padding_alone_is_none() -> None:
     logits = np.full((80, 80), -9, np.float32)
     logits[70:] = 9  # the plane has 60 rows
@@ -97,6 +126,23 @@ def test_of_like_masks_the_better_one_remains() -> None:
     members = rectangle(5, 5, 24, 24, 0.7), rectangle(5, 6, 24, 25, 0.8)
     assert chosen(*members) == [members[1]]
     assert len(chosen(*members, overlap=1.0)) == 2
+
+
+def test_boxes_are_alike_as_in_the_published_generator() -> None:
+    # 10 x 10 pixels, 9 x 9 from centre to centre: 63 of 99 are shared by the latter.
+    one, other = rectangle(5, 5, 14, 14, 0.8), rectangle(5, 7, 14, 16, 0.7)
+    assert chosen(one, other, overlap=0.637) == [one, other]
+    assert chosen(one, other, overlap=0.636) == [one]
+    line = rectangle(30, 5, 30, 14, 0.8)
+    assert chosen(line, replace(line, score=0.7), overlap=0.1)[0] == line
+
+
+def test_the_published_thresholds_are_at_hand() -> None:
+    published = Thresholds.published()
+    assert (published.score, published.stability, published.overlap) == (
+        (0.88, 0.95, 0.7)
+    )
+    assert published.trust == published.min_size == 0
 
 
 def test_a_mask_too_large_hides_nothing() -> None:

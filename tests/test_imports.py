@@ -22,7 +22,7 @@ NUMPY_ONLY = [
     *("confidence", "interpolation", "projection", "propagation", "tracks"),
     *("encoded_planes", "eye"),
     *("automatic", "automatic_request", "box_proposals", "candidates", "crops"),
-    *("linking", "cleanup", "morphology", "measurements"),
+    *("linking", "settling", "cleanup", "morphology", "measurements"),
     *("prompt_files", "prompt_grouping"),
 ]
 

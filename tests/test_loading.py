@@ -12,6 +12,7 @@ import torch
 from napari_sam.loading import best_device, load_model
 from napari_sam.models import MODELS, get_model_spec
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
+from napari_sam.nets.sam import SamModel
 from napari_sam.prompts import Prompt
 from napari_sam.weights import fetch
 
@@ -134,3 +135,18 @@ def test_known_weights_are_recognised_under_another_name(
     assert predictor.family == "lite_medsam"
     assert predictor.prompts == {"box"}
     assert predictor.key == default_predictor.key
+
+
+@pytest.mark.weights
+def test_a_trained_model_is_saved_and_loaded(
+    default_predictor: Predictor, tmp_path: Path
+) -> None:
+    model = SamModel.from_pretrained("lite_medsam")
+    assert any("bn" in name for name in model.state_dict())  # as it is trained
+    torch.save(model.state_dict(), tmp_path / "tuned.pth")
+    tuned = load_model(tmp_path / "tuned.pth", family="lite_medsam", device="cpu")
+    expected = default_predictor.model.state_dict()
+    found = tuned.model.state_dict()
+    assert not any("bn" in name for name in found)  # merged for prediction
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[key], expected[key]) for key in expected)

@@ -16,7 +16,7 @@ import numpy as np
 from napari_sam.box_proposals import BoxSearch
 from napari_sam.candidates import Candidate, Candidates
 from napari_sam.crops import Crop, crops_of
-from napari_sam.masks import mask_to_window
+from napari_sam.masks import mask_to_window, window_at
 from napari_sam.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class SearchOptions:
     def keeps(self, candidate: Candidate) -> bool:
         """Whether thresholds can ever ask for the mask."""
         good = candidate.score >= self.least_score
-        return good and candidate.stability >= self.least_stability
+        return good and candidate.may_be_stable(self.least_stability)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,6 +179,18 @@ def check_region(region: object, shape: tuple[int, int]) -> NDArray[np.bool_]:
     if not mask.any():
         raise ValueError("The region is empty: mark where objects are searched.")
     return mask
+
+
+def marked(prompt: Prompt, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """(H, W) bool: what a shape drawn as a prompt marks, its mask or else its box."""
+    region = np.zeros(shape, bool)
+    if prompt.mask is not None:
+        part = window_at(prompt.mask_origin, prompt.mask.shape)
+        region[part] = prompt.mask > 0
+    elif prompt.box is not None:
+        row, col, last_row, last_col = np.rint(prompt.box).astype(int)
+        region[max(row, 0) : last_row + 1, max(col, 0) : last_col + 1] = True
+    return region
 
 
 def point_grid(shape: tuple[int, int], per_side: int) -> NDArray[np.float64]:

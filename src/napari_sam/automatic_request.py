@@ -1,12 +1,12 @@
-"""Everything in a plane or in a stack as questions to a model: plain data, no viewer.
+"""Everything in a plane as a question to a model: plain data, no viewer.
 
-The plane's question has the form of `napari_sam.requests`, so that it is answered,
+It has the form of `napari_sam.requests`, so that it is answered,
 shown, written and recorded as others are.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,8 +99,8 @@ class EverythingRequest:
 
     def again(self, result: Result) -> Result:
         """Finish an earlier result as this request would; no model is asked."""
-        assert result.everything is not None
-        return self.finish(result.model, result.everything)
+        (candidates,) = result.everything
+        return self.finish(result.model, candidates)
 
     def finish(self, predictor: Predictor, candidates: Candidates) -> Result:
         """Choose the objects, settle overlaps, cut them out and clean them up."""
@@ -114,33 +114,44 @@ class EverythingRequest:
             for number, score in zip(numbers, objects.scores, strict=True)
         }
         limits = self.view.limits(self.at)
-        return Result(tuple(pieces), scores, predictor, limits, everything=candidates)
+        return Result(
+            tuple(pieces), scores, predictor, limits, everything=(candidates,)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """What was asked, in plain types: search, thresholds and region."""
-        region = None
-        if self.region is not None:
-            window = mask_to_window(self.region)
-            assert window is not None
-            first = window[0].start, window[1].start
-            region = mask_to_json(self.region[window], first)
-        return {
-            "options": asdict(self.options),
-            "thresholds": asdict(self.thresholds),
-            "region": region,
-        }
+        return search_to_json(self.options, self.thresholds, self.region)
 
     @classmethod
     def from_json(cls, view: View, at: PlaneIndex, entry: dict[str, Any]) -> Self:
         """Undo `to_json`, for a plane of an image."""
-        region = None
-        if entry["region"] is not None:
-            mask, origin = mask_from_json(entry["region"])
-            region = np.zeros(view.reader.plane_shape(at), bool)
-            region[window_at(origin, mask.shape)] = mask
-        options = SearchOptions(**entry["options"])
-        return cls(view, at, options, Thresholds(**entry["thresholds"]), region)
+        return cls(view, at, *search_from_json(entry, view.reader.plane_shape(at)))
 
-    def by(self, thresholds: Thresholds) -> Self:
-        """The same search with other thresholds."""
-        return replace(self, thresholds=thresholds)
+
+def search_to_json(
+    options: SearchOptions, thresholds: Thresholds, region: NDArray[np.bool_] | None
+) -> dict[str, Any]:
+    """What everything is asked by, in plain types."""
+    marked = None
+    if region is not None:
+        window = mask_to_window(region)
+        assert window is not None
+        marked = mask_to_json(region[window], (window[0].start, window[1].start))
+    return {
+        "options": asdict(options),
+        "thresholds": asdict(thresholds),
+        "region": marked,
+    }
+
+
+def search_from_json(
+    entry: dict[str, Any], shape: tuple[int, int]
+) -> tuple[SearchOptions, Thresholds, NDArray[np.bool_] | None]:
+    """Undo `search_to_json`, for planes of a shape."""
+    region = None
+    if entry["region"] is not None:
+        mask, origin = mask_from_json(entry["region"])
+        region = np.zeros(shape, bool)
+        region[window_at(origin, mask.shape)] = mask
+    thresholds = Thresholds(**entry["thresholds"])
+    return SearchOptions(**entry["options"]), thresholds, region

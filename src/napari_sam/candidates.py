@@ -15,17 +15,14 @@ import numpy as np
 
 from napari_sam.masks import (
     Patch,
-    box_iou,
     labels_from_patches,
     mask_to_box,
-    mask_to_window,
     stability,
     window_at,
 )
-from napari_sam.morphology import fill_holes
+from napari_sam.settling import disjoint, suppressed, tidied
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Self
 
     from numpy.typing import NDArray
@@ -35,13 +32,13 @@ if TYPE_CHECKING:
 
 # Pixels around a mask that bringing it to the plane looks at.
 _MARGIN = 2
+# Logits by which the threshold moves for the stability.
+_OFFSET = 1.0
+# Low-resolution stability of a mask of so many pixels is this much off at most: further
+# below the threshold, no mask is brought to the plane.
+_SLACK, _ENOUGH = 0.15, 64
 # What stands for the logits that were cut off.
 _OUTSIDE = -10.0
-# Masks that share more of the smaller one than this cannot both be objects.
-_SHARED = 0.25
-# What masks explain, when a whole stands against its parts: these powers of trust and
-# area. By the whole area a loose mask around one object would beat the object.
-_TRUST_POWER, _AREA_POWER = 6.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +71,14 @@ class Thresholds:
     overlap: float = 0.6
     min_size: int = 0
     max_size: int | None = None
+
+    @classmethod
+    def published(cls) -> Self:
+        """Those of the published generator for SAM (Kirillov et al. 2023, appendix B).
+
+        `Candidates.masks` gives the same masks by them, before overlaps are settled.
+        """
+        return cls(score=0.88, stability=0.95, trust=0.0, overlap=0.7)
 
     def __post_init__(self) -> None:
         for name in ("score", "stability", "trust", "overlap"):
@@ -131,8 +136,9 @@ class Candidate:
         seen = logits[:height, :width]
         if not (seen > 0).any():
             return None
-        # The first pixels of the padding take part in the last ones of the plane.
-        box = mask_to_box(logits[: height + 1, : width + 1] > 0)
+        # The first pixels of the padding take part in the last ones of the plane, and
+        # stability looks at what is nearly inside.
+        box = mask_to_box(logits[: height + 1, : width + 1] > -_OFFSET)
         assert box is not None
         row, col = (max(int(side) - _MARGIN, 0) for side in box[:2])
         last_row, last_col = (int(side) + _MARGIN + 1 for side in box[2:])
@@ -178,6 +184,32 @@ class Candidate:
         return box
 
     @cached_property
+    def plane_stability(self) -> float:
+        """Stability of the mask on the plane, as published, for masks of points.
+
+        Those of boxes, whose thresholds are our own, and those of MedSAM, which
+        interpolates probabilities, keep that of the low-resolution mask.
+        """
+        if self.agreement is not None or self.frame.family != "sam":
+            return self.stability
+        logits = self._whole()
+        window = self.frame.window(logits + np.float32(_OFFSET))
+        if window is None:
+            return 0.0
+        return float(stability(self.frame.plane_logits(logits, window), _OFFSET))
+
+    def may_be_stable(self, least: float) -> bool:
+        """Tell by the low-resolution mask alone whether `is_stable` can be true."""
+        if self.agreement is not None:
+            return self.stability >= least
+        few = bool(np.count_nonzero(self.logits > -_OFFSET) < _ENOUGH)
+        return few or self.stability >= least - _SLACK
+
+    def is_stable(self, least: float) -> bool:
+        """Whether stability reaches a threshold, on the plane where that counts."""
+        return self.may_be_stable(least) and self.plane_stability >= least
+
+    @cached_property
     def box(self) -> NDArray[np.float64]:
         """(4,) tight box of the mask on the plane; NaN where nothing is left of it.
 
@@ -191,11 +223,15 @@ class Candidate:
 
     def patch(self) -> Patch:
         """The mask on the plane."""
-        logits = np.full((self.frame.mask_size,) * 2, _OUTSIDE, np.float32)
-        logits[window_at(self.origin, self.logits.shape)] = self.logits
-        patch = self.frame.patch(logits)
+        patch = self.frame.patch(self._whole())
         row, col = np.add(patch.origin, self.crop.origin).tolist()
         return Patch((row, col), patch.logits)
+
+    def _whole(self) -> NDArray[np.float32]:
+        """(m, m) logits as the model gave them, but for what is surely outside."""
+        logits = np.full((self.frame.mask_size,) * 2, _OUTSIDE, np.float32)
+        logits[window_at(self.origin, self.logits.shape)] = self.logits
+        return logits
 
     def share(self, other: Candidate) -> float:
         """Share of the smaller of two masks that lies in the other."""
@@ -276,7 +312,7 @@ class Candidates:
         for c in self.members:
             if (
                 c.score >= thresholds.score
-                and c.stability >= thresholds.stability
+                and c.is_stable(thresholds.stability)
                 and c.trust >= thresholds.trust
                 and thresholds.min_size <= c.area <= largest
                 and not np.isnan(c.box[0])
@@ -318,84 +354,3 @@ class Candidates:
             return True
         inside = int(np.count_nonzero(self.region[patch.region] & patch.mask))
         return 2 * inside > size
-
-
-def suppressed(
-    candidates: Sequence[Candidate], values: Sequence[float], overlap: float
-) -> list[Candidate]:
-    """Leave out masks whose box is like that of one with a larger value, best first."""
-    if not candidates:
-        return []
-    order = np.argsort(-np.asarray(values), kind="stable")
-    boxes = np.stack([candidates[i].box for i in order])
-    alive = np.ones(len(order), bool)
-    for i in range(len(order)):
-        if alive[i]:
-            alive[i + 1 :] &= box_iou(boxes[i + 1 :], boxes[i]) <= overlap
-    return [candidates[order[i]] for i in np.flatnonzero(alive)]
-
-
-def tidied(patch: Patch) -> Patch:
-    """The largest piece of a mask, its holes filled."""
-    from scipy.ndimage import label
-
-    pieces, count = label(patch.mask)
-    if not count:
-        return patch
-    largest = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
-    window = mask_to_window(largest)
-    assert window is not None
-    mask = fill_holes(largest[window])
-    values = np.abs(patch.logits[window])
-    row, col = (o + w.start for o, w in zip(patch.origin, window, strict=True))
-    tiny = np.finfo(np.float32).tiny
-    return Patch((row, col), np.where(mask, np.maximum(values, tiny), -values))
-
-
-def disjoint(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Choose masks that do not overlap, a whole or its parts, by what they explain.
-
-    The sum of their values, high powers of trust times the square root of the area,
-    becomes as large as it can: a whole stands against its parts, and a cluster
-    against its members, not one pair after the other but all together. That is the
-    choice of segments out of a hierarchy by an integer programme (Bragantini et al.
-    2024, "Large-scale multi-hypotheses cell tracking using ultrametric contours
-    maps", ECCV).
-
-    Parameters
-    ----------
-    candidates : sequence of Candidate
-        Of one plane.
-    """
-    from scipy.optimize import Bounds, LinearConstraint, milp
-    from scipy.sparse import coo_array
-
-    pairs = _conflicts(candidates)
-    if not pairs:
-        return list(candidates)
-    value = np.array([c.area**_AREA_POWER * c.trust**_TRUST_POWER for c in candidates])
-    rows = np.repeat(np.arange(len(pairs)), 2)
-    entries = np.ones(len(rows)), (rows, np.ravel(pairs))
-    limits = coo_array(entries, shape=(len(pairs), len(candidates)))
-    found = milp(
-        -value,
-        integrality=np.ones(len(value)),
-        bounds=Bounds(0, 1),
-        constraints=LinearConstraint(limits.tocsr(), -np.inf, 1),
-    )
-    if not found.success:
-        raise RuntimeError(f"Overlapping masks could not be settled: {found.message}")
-    return [c for c, kept in zip(candidates, found.x, strict=True) if kept > 0.5]
-
-
-def _conflicts(candidates: Sequence[Candidate]) -> list[tuple[int, int]]:
-    if not candidates:
-        return []
-    boxes = np.stack([c.box for c in candidates])
-    pairs = []
-    for i, one in enumerate(candidates):
-        meets = (boxes[:i, :2] <= one.box[2:]) & (boxes[:i, 2:] >= one.box[:2])
-        for j in np.flatnonzero(meets.all(axis=1)).tolist():
-            if one.share(candidates[j]) > _SHARED:
-                pairs.append((j, i))
-    return pairs

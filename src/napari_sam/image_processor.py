@@ -208,14 +208,7 @@ class SamImageProcessor:
             When an image is none; the sentence says what it is.
         """
         if changes:
-            unknown = set(changes) - set(vars(self))
-            if unknown:
-                raise TypeError(
-                    f"SamImageProcessor does not know {', '.join(sorted(unknown))}: "
-                    f"it knows {', '.join(vars(self))}."
-                )
-            changed = type(self).from_dict({**self.to_dict(), **changes})
-            return changed.preprocess(
+            return self._changed(changes).preprocess(
                 images,
                 segmentation_maps,
                 return_tensors=return_tensors,
@@ -238,6 +231,16 @@ class SamImageProcessor:
             maps = [self._prepare_map(m) for m in as_list(segmentation_maps, ndim=2)]
             inputs["labels"] = _stack(maps)
         return as_kind(inputs, return_tensors)
+
+    def _changed(self, changes: Mapping[str, Any]) -> Self:
+        """Make a processor with other values of some parameters."""
+        unknown = set(changes) - set(vars(self))
+        if unknown:
+            raise TypeError(
+                f"SamImageProcessor does not know {', '.join(sorted(unknown))}: "
+                f"it knows {', '.join(vars(self))}."
+            )
+        return self.from_dict({**self.to_dict(), **changes})
 
     def frame(self, original_size: Sequence[int], mask_size: int = 256) -> Frame:
         """How an image lies in the model's input."""

@@ -11,6 +11,7 @@ from napari_sam.finding import find_model, find_spec, is_hub_name
 from napari_sam.models import MODELS, Family
 from napari_sam.nets.checkpoint import load_model_file
 from napari_sam.nets.hugging_face import weight_files
+from napari_sam.nets.tiny_vit import TinyViT
 from napari_sam.predictor import Predictor
 from napari_sam.processing import read_family
 from napari_sam.weights import hash_file
@@ -110,6 +111,9 @@ def _on_device(
     path: Path, device: str | torch.device | None, config: SamConfig | None
 ) -> SamModel:
     model = load_model_file(path, config, official_layer_norm=True)
+    if isinstance(model.image_encoder, TinyViT):
+        # For prediction only: what is trained and saved keeps its norms.
+        model.image_encoder.fold_batch_norms()
     return model.to(device or best_device())
 
 

@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     _Nested = list[list[NDArray[np.float64] | None]]
 
 PROCESSOR_FILE = "processor_config.json"
+# Of each kind of prompt: levels of lists, what an object's are, numbers in the last.
+_FORMS: dict[str, tuple[int, str, int | None]] = {
+    "input_points": (4, "points, (x, y)", 2),
+    "input_labels": (3, "points", None),
+    "input_boxes": (3, "(x_min, y_min, x_max, y_max)", 4),
+}
 
 
 class SamProcessor:
@@ -160,15 +166,13 @@ class SamProcessor:
             self.image_processor.frame(size).scale[::-1]
             for size in inputs["original_sizes"].tolist()
         ]
-        points = _nest("input_points", input_points, 4, len(scales))
-        labels = _nest("input_labels", input_labels, 3, len(scales))
-        boxes = _nest("input_boxes", input_boxes, 3, len(scales))
-        if points is not None:
-            inputs["input_points"] = _join(_scaled(points, scales), torch.float32)
-        if labels is not None:
-            inputs["input_labels"] = _join(labels, torch.int64)
-        if boxes is not None:
-            inputs["input_boxes"] = _join(_scaled(boxes, scales), torch.float32)
+        for name, prompts in (
+            ("input_points", input_points),
+            ("input_labels", input_labels),
+            ("input_boxes", input_boxes),
+        ):
+            if prompts is not None:
+                inputs[name] = _prepared(name, prompts, scales)
         return as_kind(inputs, return_tensors)
 
     def post_process_masks(self, *args: Any, **kwargs: Any) -> list[Tensor]:
@@ -248,20 +252,27 @@ def read_family(path: Path) -> Family | None:
 # -- nested lists --------------------------------------------------------------
 
 
-def _nest(name: str, prompts: Any, depth: int, images: int) -> _Nested | None:
-    """[image][object] arrays of prompts, nested as deep as `depth` or one less."""
-    if prompts is None:
-        return None
+def _prepared(
+    name: str, prompts: Any, scales: Sequence[NDArray[np.float64]]
+) -> Tensor | list[list[Tensor | None]]:
+    """Prompts in pixels of the model's input; `scales` are (x, y) of each image."""
+    nested = _nest(name, prompts, len(scales))
+    if name == "input_labels":
+        return _join(nested, torch.int64)
+    return _join(_scaled(nested, scales), torch.float32)
+
+
+def _nest(name: str, prompts: Any, images: int) -> _Nested:
+    """[image][object] arrays of prompts; a level for the objects may be missing."""
     if isinstance(prompts, Tensor):
         prompts = prompts.detach().cpu()
     if isinstance(prompts, Tensor | np.ndarray):
         prompts = prompts.tolist()
+    depth, inner, width = _FORMS[name]
     found = _depth(prompts)
     if found not in (depth, depth - 1):
-        shape = {"input_points": ", points, (x, y)", "input_labels": ", points"}
         raise ValueError(
-            f"{name} is nested {found} deep: give lists of images, objects"
-            f"{shape.get(name, ', (x_min, y_min, x_max, y_max)')}."
+            f"{name} is nested {found} deep: give lists of images, objects, {inner}."
         )
     if len(prompts) != images:
         raise ValueError(
@@ -270,7 +281,6 @@ def _nest(name: str, prompts: Any, depth: int, images: int) -> _Nested | None:
         )
     if found < depth:
         prompts = [[image] for image in prompts]
-    width = {"input_points": 2, "input_boxes": 4}.get(name)
     return [[_to_array(name, item, width) for item in image] for image in prompts]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from napari_sam import __version__
 from napari_sam.anchors import paint_patch
 from napari_sam.automatic_request import EverythingRequest
+from napari_sam.automatic_stack import THROUGH_STACKS, EverythingStackRequest
 from napari_sam.cache import EmbeddingCache
 from napari_sam.cleaning import LabelCleaning
 from napari_sam.cleanup import CleanUp
@@ -59,8 +60,8 @@ _SHARED = (
 
 def describe(request: Request, result: Result, number: int) -> Entry:
     """What made one object of a result, in plain JSON types."""
-    stack = request if isinstance(request, StackRequest) else None
-    at = request.stack.at(0) if isinstance(request, StackRequest) else request.at
+    walked = request.stack if isinstance(request, THROUGH_STACKS) else None
+    at = request.stack.at(0) if isinstance(request, THROUGH_STACKS) else request.at
     prompts = request.prompts.get(number, {})
     scores = result.scores.get(number, ())
     slices = [score.index for score in scores if score.index is not None]
@@ -100,14 +101,16 @@ def describe(request: Request, result: Result, number: int) -> Entry:
         entry["size"] = request.size
     if isinstance(request, EverythingRequest):
         entry["everything"] = request.to_json()
-    if stack is not None:
-        entry["axis"] = stack.stack.axis
-        entry["spacing"] = stack.stack.spacing
+    if isinstance(request, EverythingStackRequest):
+        entry["everything"] = request.to_json(len(result.everything))
+    if walked is not None:
+        entry["axis"], entry["spacing"] = walked.axis, walked.spacing
+    if isinstance(request, StackRequest):
         entry["painted"] = {
             str(index): mask_to_json(patch.mask, patch.origin)
-            for index, patch in stack.masks.get(number, {}).items()
+            for index, patch in request.masks.get(number, {}).items()
         }
-        options = asdict(stack.options)
+        options = asdict(request.options)
         entry["options"] = {name: _setting(value) for name, value in options.items()}
     return entry
 
@@ -290,7 +293,7 @@ def _request(
     }
     at = index_from_json(first["plane"])
     cleanup = CleanUp(**first.get("cleanup", {}))
-    if "everything" in first:
+    if "everything" in first and "axis" not in first:
         search = EverythingRequest.from_json(view, at, first["everything"])
         return replace(search, cleanup=cleanup)
     if "axis" not in first:
@@ -303,6 +306,10 @@ def _request(
     }
     spacing = first.get("spacing")
     sizes = None if spacing is None else tuple(spacing)
+    stack = Stack(view.reader, first["axis"], fixed=fixed, spacing=sizes)
+    if "everything" in first:
+        everywhere = EverythingStackRequest.from_json(view, stack, first["everything"])
+        return replace(everywhere, cleanup=cleanup)
     painted = {
         entry["object"]: {
             int(index): paint_patch(*mask_from_json(mask))
@@ -312,7 +319,7 @@ def _request(
     }
     return StackRequest(
         view,
-        Stack(view.reader, first["axis"], fixed=fixed, spacing=sizes),
+        stack,
         {n: {int(i): p for i, p in slices.items()} for n, slices in prompts.items()},
         PropagationOptions(**first["options"]),
         {number: masks for number, masks in painted.items() if masks},

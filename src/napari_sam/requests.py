@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_sam.anchors import ObjectMasks, ObjectPrompts
     from napari_sam.automatic_request import EverythingRequest
+    from napari_sam.automatic_stack import EverythingStackRequest
     from napari_sam.cache import EmbeddingCache
     from napari_sam.candidates import Candidates
     from napari_sam.intensity import IntensityMapping
@@ -91,8 +92,8 @@ class Result:
         Of a slice; empty for a stack.
     volume : VolumeResult, optional
         Of a stack.
-    everything : Candidates, optional
-        All masks that a search for everything met.
+    everything : tuple of Candidates
+        All masks that a search for everything met, of each plane.
     """
 
     pieces: tuple[Piece, ...]
@@ -101,7 +102,7 @@ class Result:
     limits: ContrastLimits | None
     predictions: tuple[Prediction, ...] = ()
     volume: VolumeResult | None = None
-    everything: Candidates | None = None
+    everything: tuple[Candidates, ...] = ()
 
     def paint(self, shape: tuple[int, ...]) -> NDArray[np.int32]:
         """Labels of an image of this shape; object i is label i."""
@@ -296,7 +297,9 @@ class StackRequest:
         return Result(tuple(pieces), scores, predictor, self.limits, volume=volume)
 
 
-Request: TypeAlias = "SliceRequest | StackRequest | EverythingRequest"
+Request: TypeAlias = (
+    "SliceRequest | StackRequest | EverythingRequest | EverythingStackRequest"
+)
 
 
 def cut_out(

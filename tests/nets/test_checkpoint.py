@@ -154,7 +154,8 @@ def test_mobile_sam_with_its_classification_head(
     }
     loaded = load_model_file(save(state, tmp_path), heads(config))
     assert loaded.config.vision_config == config.vision_config
-    assert not any("bn" in name for name, _ in loaded.named_modules())
+    # Batch norms are kept: the model can be trained, saved and loaded again.
+    assert loaded.state_dict().keys() == model.state_dict().keys()
     pixels = torch.rand(1, 3, 512, 512, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(
         loaded.get_image_embeddings(pixels),

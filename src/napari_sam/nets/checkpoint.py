@@ -23,7 +23,6 @@ from napari_sam.nets.hugging_face import (
 )
 from napari_sam.nets.sam import SamModel
 from napari_sam.nets.sizes import infer_config
-from napari_sam.nets.tiny_vit import TinyViT
 
 OFFICIAL_LAYER_NORM_EPS = 1e-5
 
@@ -187,10 +186,7 @@ def build_model(
         if key.endswith("num_batches_tracked")
     }
     model.load_state_dict({**state, **counters}, strict=True, assign=True)
-    model.eval().requires_grad_(False)
-    if isinstance(model.image_encoder, TinyViT):
-        model.image_encoder.fold_batch_norms()
-    return model
+    return model.eval().requires_grad_(False)
 
 
 def _differences(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor]) -> str:

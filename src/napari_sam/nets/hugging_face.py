@@ -14,7 +14,7 @@ from napari_sam.atomic import written_whole
 from napari_sam.nets.config import SamConfig, SamVisionConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -66,39 +66,50 @@ def is_hugging_face(keys: Mapping[str, Any]) -> bool:
 
 def official_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename Hugging Face's keys to the official ones."""
-    pairs = [(theirs, ours) for ours, theirs in _BEGINNINGS]
+    beginnings = [(theirs, ours) for ours, theirs in _BEGINNINGS]
     inner = [(theirs, ours) for ours, theirs in _INNER]
-    renamed = {}
-    for key, value in state.items():
-        head = _HEAD.match(key)
-        if head is None:
-            renamed[_rename(key, pairs, inner)] = value
-            continue
-        part, layer, kind = head.groups()
-        between = _count_layers(state, part)
-        index = {"proj_in": 0, "proj_out": between + 1}.get(layer)
-        if index is None:
-            index = 1 + int(layer.removeprefix("layers."))
-        renamed[f"{part}.layers.{index}.{kind}"] = value
-    return renamed
+
+    def layer_name(layer: str, between: int) -> str:
+        known = {"proj_in": 0, "proj_out": between + 1}
+        index = known[layer] if layer in known else 1 + _number(layer)
+        return f"layers.{index}"
+
+    return _renamed(state, beginnings, inner, layer_name)
 
 
 def hugging_face_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename official keys to Hugging Face's, as ``save_pretrained`` there does."""
+
+    def layer_name(layer: str, count: int) -> str:
+        index = _number(layer)
+        names = {0: "proj_in", count - 1: "proj_out"}
+        return names.get(index, f"layers.{index - 1}")
+
+    return _renamed(state, _BEGINNINGS, _INNER, layer_name)
+
+
+def _renamed(
+    state: Mapping[str, Tensor],
+    beginnings: Sequence[tuple[str, str]],
+    inner: Sequence[tuple[str, str]],
+    layer_name: Callable[[str, int], str],
+) -> dict[str, Tensor]:
+    """Rename all keys; `layer_name` takes a layer of a head and its ``layers``."""
     renamed = {}
     for key, value in state.items():
         head = _HEAD.match(key)
         if head is None:
-            renamed[_rename(key, _BEGINNINGS, _INNER)] = value
-            continue
-        part, layer, kind = head.groups()
-        index, last = int(layer.removeprefix("layers.")), _count_layers(state, part) - 1
-        name = {0: "proj_in", last: "proj_out"}.get(index, f"layers.{index - 1}")
-        renamed[f"{part}.{name}.{kind}"] = value
+            renamed[_rename(key, beginnings, inner)] = value
+        else:
+            part, layer, kind = head.groups()
+            name = layer_name(layer, _count_layers(state, part))
+            renamed[f"{part}.{name}.{kind}"] = value
     return renamed
 
 
-def _rename(key: str, beginnings: Any, inner: Any) -> str:
+def _rename(
+    key: str, beginnings: Sequence[tuple[str, str]], inner: Sequence[tuple[str, str]]
+) -> str:
     for old, new in beginnings:
         if key.startswith(old):
             key = new + key.removeprefix(old)
@@ -106,6 +117,10 @@ def _rename(key: str, beginnings: Any, inner: Any) -> str:
     for old, new in inner:
         key = key.replace(old, new)
     return key
+
+
+def _number(layer: str) -> int:
+    return int(layer.removeprefix("layers."))
 
 
 def _count_layers(state: Mapping[str, Any], head: str) -> int:

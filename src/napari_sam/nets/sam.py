@@ -234,32 +234,18 @@ class SamModel(nn.Module):
         ValueError
             When image or prompts are missing or do not fit together.
         """
-        if (pixel_values is None) == (image_embeddings is None):
-            raise ValueError(
-                "SamModel takes either pixel_values or image_embeddings: give one."
-            )
-        if pixel_values is not None:
-            image_embeddings = self.image_encoder(pixel_values.to(self.dtype))
-        assert image_embeddings is not None
-        image_embeddings = image_embeddings.to(self.dtype)
+        embeddings = self._embeddings(pixel_values, image_embeddings)
         counts, groups = group_prompts(
-            len(image_embeddings), input_points, input_labels, input_boxes, input_masks
+            len(embeddings), input_points, input_labels, input_boxes, input_masks
         )
-        if len(groups) != 1 and (attention_similarity, target_embedding) != (None,) * 2:
+        personal = attention_similarity, target_embedding
+        if len(groups) != 1 and personal != (None, None):
             raise ValueError(
                 "attention_similarity and target_embedding need objects with the same "
                 "prompts: give tensors, not lists."
             )
         answers = [
-            self.mask_decoder(
-                image_embeddings[group.images],
-                self.prompt_encoder.image_positions(),
-                self._tokens(group),
-                self._dense(group),
-                multimask_output,
-                attention_similarity,
-                target_embedding,
-            )
+            self._decode(group, embeddings, multimask_output, *personal)
             for group in groups
         ]
         places = torch.cat([group.places for group in groups]).argsort()
@@ -268,6 +254,39 @@ class SamModel(nn.Module):
             for parts in zip(*answers, strict=True)
         )
         return SamImageSegmentationOutput(scores, masks)
+
+    def _embeddings(
+        self, pixel_values: Tensor | None, image_embeddings: Tensor | None
+    ) -> Tensor:
+        """(B, C, s, s) of the images, encoded unless they are."""
+        if (pixel_values is None) == (image_embeddings is None):
+            raise ValueError(
+                "SamModel takes either pixel_values or image_embeddings: give one."
+            )
+        if pixel_values is not None:
+            image_embeddings = self.image_encoder(pixel_values.to(self.dtype))
+        assert image_embeddings is not None
+        return image_embeddings.to(self.dtype)
+
+    def _decode(
+        self,
+        group: PromptGroup,
+        image_embeddings: Tensor,
+        multimask_output: bool,
+        attention_similarity: Tensor | None,
+        target_embedding: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """(K, masks, h, w) logits and (K, masks) scores of a group's objects."""
+        answer: tuple[Tensor, Tensor] = self.mask_decoder(
+            image_embeddings[group.images],
+            self.prompt_encoder.image_positions(),
+            self._tokens(group),
+            self._dense(group),
+            multimask_output,
+            attention_similarity,
+            target_embedding,
+        )
+        return answer
 
     def _tokens(self, group: PromptGroup) -> Tensor:
         """(K, tokens, C) of a group's points and boxes."""

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_sam.anchors import check_prompts
+from napari_sam.automatic import marked
+from napari_sam.automatic_request import EverythingRequest
+from napari_sam.automatic_stack import EverythingStackRequest
 from napari_sam.cleanup import CleanUp
 from napari_sam.plugin.belonging import belonging
 from napari_sam.plugin.grouping import (
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
 
     from napari.layers import Image, Points, Shapes
 
+    from napari_sam.automatic import SearchOptions
+    from napari_sam.candidates import Thresholds
     from napari_sam.plugin.choices import Choices
     from napari_sam.plugin.corrections import Corrections
     from napari_sam.plugin.layer_prompts import LayerPrompt
@@ -188,6 +195,24 @@ class Asker:
         self._choices.target.check(question)
         return question
 
+    def everything(self) -> Question:
+        """What is asked about all of the displayed plane or stack, or marks in it.
+
+        Raises
+        ------
+        ValueError
+            When image, shapes or target cannot be used.
+        """
+        choices = self._choices
+        question = everything_question(
+            self.read(),
+            choices.search,
+            choices.thresholds,
+            choices.everything_in_stack,
+        )
+        self._choices.target.check(question)
+        return question
+
     def read(self) -> Asked:
         """Read all that a question is made of."""
         choices, dims = self._choices, self._choices.viewer.dims
@@ -235,6 +260,44 @@ def slice_question(asked: Asked) -> Question | None:
     return asked.question(request, here)
 
 
+def everything_question(
+    asked: Asked, search: SearchOptions, thresholds: Thresholds, in_stack: bool
+) -> Question:
+    """The question for everything in the displayed plane, or in its stack.
+
+    Boxes, ellipses and polygons that lie on the plane are no prompts here: where one is
+    drawn, only what lies inside of one of them is searched.
+
+    Raises
+    ------
+    ValueError
+        When a shape lies outside the plane.
+    """
+    marks = [
+        prompt
+        for prompt in asked.prompts_at(asked.plane.index)
+        if prompt.prompt.box is not None
+    ]
+    region = None
+    if marks:
+        region = np.zeros(asked.plane.shape, bool)
+        for mark in marks:
+            region |= marked(mark.prompt.within(asked.plane.shape), region.shape)
+    view, plane, name = asked.view, asked.plane, asked.image.name
+    request: Request
+    if in_stack:
+        stack = displayed_stack(view, name, plane, asked.axis, asked.image)
+        request = EverythingStackRequest(
+            view, stack, search, thresholds, region, cleanup=asked.cleanup
+        )
+    else:
+        request = EverythingRequest(
+            view, plane.at(), search, thresholds, region, asked.cleanup
+        )
+    # An object that is corrected has nothing to do with it.
+    return replace(asked, revision=None).question(request, marks)
+
+
 def stack_question(
     asked: Asked, options: PropagationOptions, waiting: Waiting
 ) -> Question | None:
@@ -269,6 +332,8 @@ def _known_objects(
     """The waiting objects that prompts correct, when the same stack is asked about."""
     before, result = waiting.question, waiting.result
     if before is None or result is None or result.volume is None:
+        return None
+    if not isinstance(before.request, StackRequest):
         return None
     earlier = result.volume.stack
     same = (stack.axis, stack.fixed) == (earlier.axis, earlier.fixed)

@@ -38,6 +38,7 @@ def why_not(session: SamSession, busy: bool, asked: bool) -> dict[str, str]:
         "new_prompts": segment,
         "segment_slice": segment,
         "segment_stack": segment,
+        "segment_everything": segment,
         "positive": points,
         "negative": points,
         "accept": _BUSY if asked else "" if has_result or busy else waits,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_sam.automatic import SearchOptions
+from napari_sam.candidates import Thresholds
 from napari_sam.cleanup import CleanUp
 from napari_sam.plugin.image_view import ImageView, walkable_axes
 from napari_sam.plugin.layers import displayed_plane
@@ -62,6 +64,10 @@ class Choices:
         Which of several candidates a prompt means; the best scored when None.
     cleanup : CleanUp
         What is done with objects once they are found; smoothing is in slices.
+    thresholds, search : Thresholds, SearchOptions
+        Which masks are objects, and how they are searched, when everything is asked.
+    everything_in_stack : bool
+        Everything is asked of all slices, and linked, rather than of the displayed one.
     axis : int or None
         Of the image, that objects are followed along, such as Z or T; the last one
         with a slider when None.
@@ -81,6 +87,9 @@ class Choices:
         self.propagation = PropagationOptions()
         self.size: Size | None = None
         self.cleanup = CleanUp()
+        self.thresholds = Thresholds()
+        self.search = SearchOptions()
+        self.everything_in_stack = False
         self.axis: int | None = None
 
     @property

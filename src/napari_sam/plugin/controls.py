@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
     from napari_sam.plugin.waiting import Waiting
     from napari_sam.predictor import Predictor
+    from napari_sam.requests import Result
     from napari_sam.volume import VolumeResult
 
 _MEGABYTE = 1e6
@@ -184,20 +185,8 @@ def state_sentence(session: SamSession) -> str:
     """Where the user is, and what to do next, in one line."""
     if session.image_layer is None:
         return "Open an image, or a sample: File > Open Sample > napari-sam."
-    result = session.result
-    if result is not None:
-        found = len({piece.number for piece in result.pieces})
-        if not found:
-            return "Nothing was found: change the prompts and segment again."
-        what = "1 object" if found == 1 else f"{found} objects"
-        if result.volume is not None:
-            return f"{what} in the preview{_of_stack(session.waiting, result.volume)}"
-        shown = shown_candidate(result)
-        which = "" if shown is None else f" ({shown[0]} of {shown[1]} candidates)"
-        return (
-            f"{what} in the preview{which}, score {result.lowest_score:.2f}. Accept "
-            f"({ACCEPT}), or change the prompts."
-        )
+    if session.result is not None:
+        return _waiting_sentence(session, session.result)
     revision = session.corrections.revision
     if revision is not None:
         which = _labels(revision.ids)
@@ -216,6 +205,29 @@ def state_sentence(session: SamSession) -> str:
     if session.points_layer is None and session.shapes_layer is None:
         return "Press 'Start' to draw on the image."
     return _FIRST_STEPS
+
+
+def _waiting_sentence(session: SamSession, result: Result) -> str:
+    """What waits, and what can be done with it."""
+    found = len({piece.number for piece in result.pieces})
+    if not found:
+        if result.everything:
+            return "Nothing passes: lower the thresholds, or try crops or a shape."
+        return "Nothing was found: change the prompts and segment again."
+    what = "1 object" if found == 1 else f"{found} objects"
+    if result.volume is not None:
+        return f"{what} in the preview{_of_stack(session.waiting, result.volume)}"
+    if result.everything:
+        return (
+            f"{what} in the preview. Change the thresholds until they are right, "
+            f"then Accept ({ACCEPT})."
+        )
+    shown = shown_candidate(result)
+    which = "" if shown is None else f" ({shown[0]} of {shown[1]} candidates)"
+    return (
+        f"{what} in the preview{which}, score {result.lowest_score:.2f}. Accept "
+        f"({ACCEPT}), or change the prompts."
+    )
 
 
 def _of_stack(waiting: Waiting, volume: VolumeResult) -> str:

@@ -49,6 +49,14 @@ class ModelChoice:
         name = str(self.chosen)
         return is_cached(MODELS[name]) if name in MODELS else Path(name).exists()
 
+    @property
+    def prompts(self) -> frozenset[str] | None:
+        """The kinds of prompt it was taught; None of a file that is not loaded."""
+        if self.loaded is not None:
+            return self.loaded.prompts
+        spec = MODELS.get(str(self.chosen))
+        return None if spec is None else spec.prompts
+
     def load(self, progress: Report | None = None) -> Predictor:
         """Load the model unless it is loaded; brings its weights where needed."""
         if self.loaded is None:

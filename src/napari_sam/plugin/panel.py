@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import (
@@ -19,6 +20,7 @@ from qtpy.QtWidgets import QComboBox, QSizePolicy
 from napari_sam.models import list_models
 from napari_sam.plugin.afterwards import Afterwards
 from napari_sam.plugin.controls import LayerChoice, button_row
+from napari_sam.plugin.everything import Everything
 from napari_sam.plugin.keys import ACCEPT, DISCARD, DOUBT, NEXT, POLARITY, PREVIOUS
 from napari_sam.plugin.options import Options
 from napari_sam.plugin.scrolling import VerticalScroll
@@ -64,11 +66,25 @@ class Panel(Container[Any]):
         self.through = Through(session)
         self.afterwards_too = CheckBox(text="Clean up and measure")
         self.afterwards = Afterwards(session)
-        self.afterwards.visible = False
+        self.everything = Everything(session)
         self._make_buttons()
         self.more = CheckBox(text="More options")
         self.more_options = Options(session, refused)
-        self.more_options.visible = False
+        self.everything_too = CheckBox(
+            text="Everything: how",
+            tooltip="Thresholds, sizes, crops and all slices, for Everything",
+        )
+        # Its thresholds are wanted once something is found.
+        self.segment_everything.changed.connect(
+            lambda: setattr(self.everything_too, "value", True)
+        )
+        for shown, part in (
+            (self.afterwards_too, self.afterwards),
+            (self.everything_too, self.everything),
+            (self.more, self.more_options),
+        ):
+            part.visible = False
+            shown.changed.connect(partial(setattr, part, "visible"))
         self.progress = ProgressBar(label="", min=0, max=1, value=0)
         self.status = Label(value="")
         self.strip = SliceStrip(session.waiting.go_to)
@@ -98,13 +114,16 @@ class Panel(Container[Any]):
                 self.shapes.combo,
                 button_row(self.positive, self.negative),
                 self.each,
-                self.live,
+                button_row(self.live, self.more),
                 self.labels_layer.combo,
-                button_row(self.afterwards_too, self.more),
+                button_row(self.afterwards_too, self.everything_too),
                 self.afterwards,
+                self.everything,
                 self.more_options,
                 self.through.combo,
-                button_row(self.segment_slice, self.segment_stack),
+                button_row(
+                    self.segment_slice, self.segment_stack, self.segment_everything
+                ),
                 button_row(self.accept, self.discard),
                 button_row(self.next_candidate, self.previous),
                 button_row(self.refine, self.doubtful),
@@ -166,6 +185,11 @@ class Panel(Container[Any]):
         self.segment_stack = PushButton(
             text="Segment stack",
             tooltip="Follow the objects through the slices, from all their prompts",
+        )
+        self.segment_everything = PushButton(
+            text="Everything",
+            tooltip="Find all objects, without prompts; shapes drawn on the slice say "
+            "where. Takes half a minute or more; thresholds are changed afterwards",
         )
         self.accept = PushButton(
             text=f"Accept ({ACCEPT})", tooltip="Write it into the labels"

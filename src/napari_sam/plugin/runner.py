@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import QTimer
 
+from napari_sam.automatic_stack import THROUGH_STACKS
 from napari_sam.plugin.controls import weights_step
 from napari_sam.plugin.worker import Worker
-from napari_sam.requests import Progress, StackRequest
+from napari_sam.requests import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -96,7 +97,7 @@ class Runner:
                 yield Progress("Loading the model", 0, 0)
                 predictor = load(lambda done, total: report(weights_step(done, total)))
             request = question.request
-            if isinstance(request, StackRequest):
+            if isinstance(request, THROUGH_STACKS):
                 result = yield from request.run(predictor, cache, halt.is_set)
             else:
                 result = yield from request.run(predictor, cache)
@@ -104,7 +105,7 @@ class Runner:
 
         self._kind = "live" if live else "asked"
         self._submit(job, self._take)
-        if isinstance(question.request, StackRequest):
+        if isinstance(question.request, THROUGH_STACKS):
             self._halt = halt
 
     def load(self, on_loaded: Callable[[], None]) -> None:

@@ -92,6 +92,18 @@ class SamSession(Choices):
         """
         return self._asker.stack(self.waiting)
 
+    def ask_everything(self) -> Question:
+        """Gather what is needed to segment everything in the displayed plane.
+
+        Shapes that lie on the plane limit where objects are searched.
+
+        Raises
+        ------
+        ValueError
+            When image, shapes or target cannot be used; the sentence says why.
+        """
+        return self._asker.everything()
+
     def peek_slice(self) -> Question | None:
         """As `ask_slice`; None when the plane has no prompts or they are answered.
 
@@ -104,7 +116,7 @@ class SamSession(Choices):
         ValueError
             When image, prompts or target cannot be used; the sentence says why.
         """
-        if self.waiting.is_stack:
+        if self.waiting.is_stack or self.waiting.is_everything:
             return None
         try:
             asked = self._asker.read()
@@ -197,6 +209,22 @@ class SamSession(Choices):
         self.adopt(question, result)
         return result.predictions[0]
 
+    def segment_everything(self) -> Result:
+        """Segment everything in the displayed plane; waits like any other result.
+
+        `thresholds` and `search` say how. After other thresholds `clean_waiting`
+        chooses again, without asking the model.
+
+        Raises
+        ------
+        ValueError
+            When image, shapes or target cannot be used.
+        """
+        question = self.ask_everything()
+        result = run_to_end(question.request.run(self.load(), self.cache))
+        self.adopt(question, result)
+        return result
+
     def iter_propagate(self) -> Iterator[SliceResult]:
         """Follow the objects through the stack; yields slice results.
 
@@ -246,7 +274,8 @@ class SamSession(Choices):
         if not result.pieces:
             raise ValueError("The mask is empty: change the prompts and try again.")
         labels, written = self.target.write(question, result)
-        self.corrections.remember(Committed(question, labels, written.label_ids))
+        if not result.everything:  # hundreds are not corrected together
+            self.corrections.remember(Committed(question, labels, written.label_ids))
         self._used.release(question.prompts)
         self._forget()
         return written.label_ids[-1]
@@ -259,7 +288,7 @@ class SamSession(Choices):
         self._forget()
 
     def clean_waiting(self) -> None:
-        """Give the waiting objects the clean-up of this moment, see `cleanup`."""
+        """Bring what waits to the `cleanup` and the `thresholds` of this moment."""
         todo = self.ask_clean_waiting()
         if todo is not None:
             finish, take = todo
@@ -269,7 +298,7 @@ class SamSession(Choices):
         self,
     ) -> tuple[Callable[[], Result], Callable[[Result], None]] | None:
         """What `clean_waiting` computes, on any thread, and what takes it."""
-        todo = self.waiting.cleaned(self.cleanup)
+        todo = self.waiting.chosen(self.cleanup, self.thresholds)
         if todo is None:
             return None
         finish, take = todo

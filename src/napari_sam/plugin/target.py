@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_sam.automatic_stack import THROUGH_STACKS
 from napari_sam.painting import POLICIES, Policy
 from napari_sam.plugin.labels_writer import (
     LabelIds,
@@ -16,7 +17,6 @@ from napari_sam.plugin.labels_writer import (
     write,
 )
 from napari_sam.plugin.provenance import earlier_entries, entries_of, note
-from napari_sam.requests import StackRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -168,7 +168,7 @@ class Target:
 def _check_walk(labels: Labels, grid: LabelGrid, question: Question) -> None:
     """Refuse labels without the axis that a stack is walked along."""
     request = question.request
-    if isinstance(request, StackRequest):
+    if isinstance(request, THROUGH_STACKS):
         axis = request.stack.axis
         if axis < grid.image_ndim - grid.shared:
             raise ValueError(

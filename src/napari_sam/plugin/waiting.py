@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_sam.plugin.candidates import has_choice, with_next_size
 from napari_sam.plugin.doubts import (
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from napari_sam.candidates import Thresholds
     from napari_sam.cleanup import CleanUp
     from napari_sam.plugin.questions import Question
     from napari_sam.requests import Result
@@ -67,6 +68,11 @@ class Waiting:
         question = self.question if self.result is not None else None
         return question is not None and isinstance(question.request, StackRequest)
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether the objects are all that were found in a plane or a stack."""
+        return self.result is not None and bool(self.result.everything)
+
     def take(self, question: Question, result: Result, model: object) -> None:
         """Keep an answer in place of the one before.
 
@@ -109,10 +115,17 @@ class Waiting:
             raise ValueError("There are no other candidates for this object.")
         self.question, self._result = with_next_size(question, result)
 
-    def cleaned(
-        self, cleanup: CleanUp
+    def chosen(
+        self, cleanup: CleanUp, thresholds: Thresholds
     ) -> tuple[Callable[[], Result], Callable[[Result], None]] | None:
-        """The same objects after another clean-up; None when they are so already.
+        """The same after other choices; None when they are so already.
+
+        Parameters
+        ----------
+        cleanup : CleanUp
+            What is done with the objects.
+        thresholds : Thresholds
+            Which masks are objects, where everything was asked.
 
         Returns
         -------
@@ -121,9 +134,14 @@ class Waiting:
             the one before, unless that has gone.
         """
         before, result = self.question, self.result
-        if before is None or result is None or before.request.cleanup == cleanup:
+        if before is None or result is None:
             return None
-        request = replace(before.request, cleanup=cleanup)
+        wanted: dict[str, Any] = {"cleanup": cleanup}
+        if result.everything:
+            wanted["thresholds"] = thresholds
+        if all(getattr(before.request, k) == value for k, value in wanted.items()):
+            return None
+        request = replace(before.request, **wanted)
 
         def take(cleaned: Result) -> None:
             if self.question is before:

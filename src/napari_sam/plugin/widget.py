@@ -87,7 +87,7 @@ class SamWidget(Panel):
     # -- connections -----------------------------------------------------------
 
     def _connect(self) -> None:
-        session = self.session
+        session, run = self.session, self._runner.run
         for choice, name in (
             (self.image, "image_layer"),
             (self.points, "points_layer"),
@@ -98,9 +98,8 @@ class SamWidget(Panel):
             choice.changed.connect(self._refresh)
             choice.changed.connect(self._changes.notice)
         self.each.changed.connect(_setter(session, "each_prompt_an_object"))
-        self.more.changed.connect(_setter(self.more_options, "visible"))
-        self.afterwards_too.changed.connect(_setter(self.afterwards, "visible"))
         self.afterwards.chosen.connect(self._clean_waiting)
+        self.everything.chosen.connect(self._clean_waiting)
         for control in (self.model, self.model_file, self.family):
             control.changed.connect(self._choose_model)
         for button, action in (
@@ -108,8 +107,9 @@ class SamWidget(Panel):
             (self.new_prompts, self._make_prompt_layers),
             (self.positive, lambda: session.set_polarity(True)),
             (self.negative, lambda: session.set_polarity(False)),
-            (self.segment_slice, lambda: self._runner.run(session.ask_slice())),
-            (self.segment_stack, lambda: self._runner.run(session.ask_stack())),
+            (self.segment_slice, lambda: run(session.ask_slice())),
+            (self.segment_stack, lambda: run(session.ask_stack())),
+            (self.segment_everything, lambda: run(session.ask_everything())),
             (self.accept, self._accept),
             (self.discard, session.discard),
             (self.next_candidate, session.next_candidate),
@@ -219,7 +219,7 @@ class SamWidget(Panel):
         todo = self.session.ask_clean_waiting()
         if todo is not None and (self._cleaning or not self._runner.busy):
             finish, take = todo
-            self._runner.compute("Cleaning up", finish, take)
+            self._runner.compute("Choosing and cleaning up", finish, take)
             self._cleaning = True
         self._enable()
 
@@ -273,6 +273,7 @@ class SamWidget(Panel):
         started = session.points_layer is not None or session.shapes_layer is not None
         self.new_prompts.text = NEW_PROMPTS if started else START
         self.more_options.refresh()
+        self.everything.explain(session.model_choice.prompts)
         self.through.refresh()
         if not self._runner.busy:
             self.progress.visible = False

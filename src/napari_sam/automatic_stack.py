@@ -1,0 +1,148 @@
+"""Everything in a stack as a question to a model: plain data, no viewer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam.automatic import SearchOptions
+from napari_sam.automatic_request import (
+    EverythingRequest,
+    search_from_json,
+    search_to_json,
+)
+from napari_sam.candidates import Thresholds
+from napari_sam.cleaning import clean_pieces
+from napari_sam.cleanup import CleanUp
+from napari_sam.linking import Linking, link_planes
+from napari_sam.painting import Piece
+from napari_sam.requests import Progress, Result, Score, StackRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from napari_sam.cache import EmbeddingCache
+    from napari_sam.candidates import Candidates
+    from napari_sam.predictor import Predictor
+    from napari_sam.prompts import Prompt
+    from napari_sam.requests import View
+    from napari_sam.stack import Stack
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EverythingStackRequest:
+    """Segment everything in every plane of a stack, linked to objects of the stack.
+
+    Parameters
+    ----------
+    view : View
+        The image.
+    stack : Stack
+        Its planes, and the axis to walk along.
+    options : SearchOptions
+        How objects are searched in a plane.
+    thresholds : Thresholds
+        Which masks are objects.
+    region : ndarray, optional
+        (H, W) bool: where in every plane; everywhere when None.
+    linking : Linking, optional
+        How objects of planes become one.
+    cleanup : CleanUp, optional
+        What is done with the objects once they are found; smoothing is in slices.
+    planes : int, optional
+        Only so many from the first one; all when None.
+    """
+
+    view: View
+    stack: Stack
+    options: SearchOptions = field(default_factory=SearchOptions)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    region: NDArray[np.bool_] | None = None
+    linking: Linking = field(default_factory=Linking)
+    cleanup: CleanUp = field(default_factory=CleanUp)
+    planes: int | None = None
+
+    @property
+    def prompts(self) -> dict[int, dict[int, Prompt]]:
+        """None; every request has prompts."""
+        return {}
+
+    def run(
+        self,
+        predictor: Predictor,
+        cache: EmbeddingCache,
+        halted: Callable[[], bool] = lambda: False,
+    ) -> Generator[Progress, None, Result]:
+        """Search plane by plane; `halted` ends it with the planes that are done."""
+        total = len(self.stack) if self.planes is None else self.planes
+        found: list[Candidates] = []
+        yield Progress("Encoding the first slice", 0, 0)
+        for index in range(total):
+            at = self.stack.at(index)
+            plane = EverythingRequest(self.view, at, self.options, region=self.region)
+            for step in plane.steps(predictor, cache):
+                known = step.candidates
+                share = index * step.total + step.done
+                what = f"Slice {index}, {len(known.members)} masks seen"
+                yield Progress(what, share, total * step.total)
+            found.append(known)
+            if halted():
+                break
+        return self.finish(predictor, found)
+
+    def again(self, result: Result) -> Result:
+        """Finish an earlier result as this request would; no model is asked."""
+        return self.finish(result.model, result.everything)
+
+    def finish(self, predictor: Predictor, found: Sequence[Candidates]) -> Result:
+        """Choose the objects of each plane, link them, and clean them up."""
+        from scipy.ndimage import find_objects
+
+        planes = [candidates.objects(self.thresholds) for candidates in found]
+        pieces: list[Piece] = []
+        scores: dict[int, list[Score]] = defaultdict(list)
+        for index, linked in enumerate(link_planes(planes, self.linking)):
+            alone = planes[index].labels
+            for number, window in enumerate(find_objects(linked), start=1):
+                if window is None:
+                    continue
+                mask = linked[window] == number
+                origin = window[0].start, window[1].start
+                pieces.append(Piece(number, self.stack.at(index), origin, mask))
+                # Where a plane was bridged, the model has no mask, and some background.
+                label = int(alone[window][mask].min())
+                trust = planes[index].scores[label - 1] if label else 0.0
+                status = "everything" if label else "bridged"
+                scores[number].append(Score(index, trust, status))
+        if self.cleanup:
+            sizes = np.array([self.stack.step, *self.stack.pixel]) / self.stack.step
+            pieces = clean_pieces(pieces, self.cleanup, {}, self.stack.axis, sizes)
+        return Result(
+            tuple(pieces),
+            {number: tuple(members) for number, members in scores.items()},
+            predictor,
+            self.view.limits(self.stack.at(0)),
+            everything=tuple(found),
+        )
+
+    def to_json(self, planes: int) -> dict[str, Any]:
+        """What was asked of so many planes, in plain types, but for the stack."""
+        search = search_to_json(self.options, self.thresholds, self.region)
+        return {**search, "linking": asdict(self.linking), "planes": planes}
+
+    @classmethod
+    def from_json(cls, view: View, stack: Stack, entry: dict[str, Any]) -> Self:
+        """Undo `to_json`, for a stack of an image."""
+        search = search_from_json(entry, stack.plane_shape)
+        linking = Linking(**entry["linking"])
+        return cls(view, stack, *search, linking, planes=entry["planes"])
+
+
+THROUGH_STACKS = (StackRequest, EverythingStackRequest)
+"""The questions about a stack rather than a plane."""

@@ -1,0 +1,196 @@
+"""Everything in a slice, in the viewer: asked, chosen again, accepted, made again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from numpy.testing import assert_array_equal
+
+from napari_sam.automatic_stack import EverythingStackRequest
+from napari_sam.candidates import Thresholds
+from napari_sam.plugin.session import SamSession
+from napari_sam.plugin.widget import SamWidget
+from napari_sam.replaying import replay
+from napari_sam.requests import run_to_end
+from tests.plugin.conftest import corners, press, written
+from tests.test_automatic import DISCS, PLANE, Whole, discs, same_objects
+
+SIZES = sorted(np.bincount(discs().ravel())[1:].tolist())
+
+
+@pytest.fixture
+def session() -> SamSession:
+    """On the second of three slices, which has discs."""
+    viewer = ViewerModel()
+    stack = np.stack([np.zeros_like(PLANE), PLANE, np.zeros_like(PLANE)])
+    viewer.add_image(stack, name="discs", scale=(2, 1, 1), contrast_limits=(0, 255))
+    viewer.dims.set_current_step(0, 1)
+    return SamSession(viewer, Whole("box"))
+
+
+def waiting(session: SamSession) -> int:
+    assert session.result is not None
+    return len({piece.number for piece in session.result.pieces})
+
+
+def test_all_objects_of_the_slice_wait_and_are_one_undo_step(
+    session: SamSession,
+) -> None:
+    session.segment_everything()
+    assert waiting(session) == len(DISCS)
+    assert session.labels_layer is None
+    session.commit()
+    labels = written(session)
+    same_objects(labels[1], discs())
+    assert not labels[[0, 2]].any()
+    assert session.labels_layer is not None
+    session.labels_layer.undo()
+    assert not written(session).any()
+
+
+def test_other_thresholds_change_what_waits_without_the_model(
+    session: SamSession,
+) -> None:
+    session.segment_everything()
+    model: Any = session.model
+    count = len(model.asked)
+    session.thresholds = Thresholds(min_size=SIZES[1])
+    session.clean_waiting()
+    assert waiting(session) == len(DISCS) - 1
+    session.thresholds = Thresholds()
+    session.clean_waiting()
+    assert waiting(session) == len(DISCS)
+    assert len(model.asked) == count
+
+
+def test_a_shape_on_the_slice_limits_the_search(session: SamSession) -> None:
+    session.new_prompt_layers()
+    assert session.shapes_layer is not None
+    session.shapes_layer.add_rectangles(corners((2, 4, 40, 40), 1))
+    session.shapes_layer.add_rectangles(corners((40, 40, 80, 80), 0))  # elsewhere
+    session.segment_everything()
+    session.commit()
+    same_objects(written(session)[1], np.where(discs() == 1, 1, 0))
+    assert len(session.shapes_layer.data) == 1  # the one that was used is gone
+
+
+def test_what_is_drawn_meanwhile_does_not_replace_it(session: SamSession) -> None:
+    session.segment_everything()
+    session.new_prompt_layers()
+    assert session.shapes_layer is not None
+    session.shapes_layer.add_rectangles(corners((5, 5, 30, 30), 1))
+    assert session.peek_slice() is None
+    assert waiting(session) == len(DISCS)
+
+
+def test_the_record_makes_the_same_labels_again(session: SamSession) -> None:
+    session.new_prompt_layers()
+    assert session.shapes_layer is not None
+    session.shapes_layer.add_ellipses(corners((4, 4, 45, 90), 1))
+    session.thresholds = Thresholds(min_size=SIZES[0])
+    session.segment_everything()
+    session.commit()
+    assert written(session).any()
+    (image,) = (la for la in session.viewer.layers if la.name == "discs")
+    again = replay(session.record(), image.data, session.model)
+    assert_array_equal(again, written(session))
+
+
+@pytest.fixture
+def rising() -> SamSession:
+    """Three slices with the same discs, asked all together."""
+    viewer = ViewerModel()
+    planes = [np.where(PLANE > 127, 255 - index, 0) for index in range(3)]
+    viewer.add_image(
+        np.stack(planes).astype(np.uint8), name="discs", contrast_limits=(0, 255)
+    )
+    session = SamSession(viewer, Whole("box"))
+    session.everything_in_stack = True
+    return session
+
+
+def test_objects_of_all_slices_become_those_of_the_stack(rising: SamSession) -> None:
+    result = rising.segment_everything()
+    assert {s.index for s in result.scores[1]} == {0, 1, 2}
+    rising.commit()
+    labels = written(rising)
+    for plane in labels:
+        same_objects(plane, discs())
+    assert labels.max() == len(DISCS)
+    assert rising.labels_layer is not None
+    rising.labels_layer.undo()
+    assert not written(rising).any()
+
+
+def test_thresholds_choose_again_in_a_whole_stack(rising: SamSession) -> None:
+    rising.segment_everything()
+    model: Any = rising.model
+    count = len(model.asked)
+    rising.thresholds = Thresholds(min_size=SIZES[1])
+    rising.clean_waiting()
+    assert waiting(rising) == len(DISCS) - 1
+    assert len(model.asked) == count
+
+
+def test_the_record_of_a_stack_makes_the_same_labels_again(rising: SamSession) -> None:
+    rising.thresholds = Thresholds(min_size=SIZES[1])
+    rising.segment_everything()
+    rising.commit()
+    (image,) = (la for la in rising.viewer.layers if la.name == "discs")
+    again = replay(rising.record(), image.data, rising.model)
+    assert_array_equal(again, written(rising))
+
+
+def test_a_stack_that_is_stopped_keeps_what_is_done(rising: SamSession) -> None:
+    question = rising.ask_everything()
+    assert isinstance(question.request, EverythingStackRequest)
+    model: Any = rising.model
+    work = question.request.run(model, rising.cache, lambda: len(model.seen) == 2)
+    rising.adopt(question, run_to_end(work))
+    rising.commit()
+    labels = written(rising)
+    assert labels[:2].all(axis=0).sum() == (discs() > 0).sum()
+    assert not labels[2].any()
+    (image,) = (la for la in rising.viewer.layers if la.name == "discs")
+    assert_array_equal(replay(rising.record(), image.data, model), labels)
+
+
+@pytest.fixture
+def widget(session: SamSession, qtbot: Any) -> Any:
+    made = SamWidget(session.viewer)
+    made.live.value = False
+    made.session.model = Whole("box")
+    yield made
+    made.disconnect_viewer()
+
+
+def test_the_button_finds_and_sliders_choose(widget: SamWidget, qtbot: Any) -> None:
+    def idle() -> bool:
+        return not widget.cancel.enabled
+
+    assert "search over boxes" in widget.everything.how.value
+    press(widget.segment_everything)
+    qtbot.waitUntil(lambda: idle() and widget.session.result is not None)
+    assert widget.everything_too.value  # its thresholds are there
+    assert "4 objects" in widget.status.value
+    widget.everything.smallest.value = SIZES[1]
+    qtbot.waitUntil(lambda: idle() and "3 objects" in widget.status.value)
+    widget.everything.trust.value = 1.0
+    qtbot.waitUntil(lambda: idle() and "Nothing passes" in widget.status.value)
+    widget.everything.trust.value = 0.7
+    widget.everything.smallest.value = 0
+    qtbot.waitUntil(lambda: idle() and "4 objects" in widget.status.value)
+    press(widget.accept)
+    same_objects(written(widget.session)[1], discs())
+
+
+def test_the_search_is_cancelled_without_a_trace(widget: SamWidget, qtbot: Any) -> None:
+    press(widget.segment_everything)
+    press(widget.cancel)
+    qtbot.waitUntil(lambda: not widget.cancel.enabled)
+    assert widget.session.result is None
+    assert widget.session.labels_layer is None
+    assert widget.segment_everything.enabled
