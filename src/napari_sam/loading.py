@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-import torch
-
+from napari_sam.devices import best_device, hand_back_memory
 from napari_sam.finding import find_model, find_spec, is_hub_name
 from napari_sam.models import MODELS, Family
 from napari_sam.nets.checkpoint import load_model_file
@@ -17,6 +16,8 @@ from napari_sam.weights import hash_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import torch
 
     from napari_sam.models import ModelSpec
     from napari_sam.nets.config import SamConfig
@@ -109,17 +110,9 @@ def _predictor(
 def _on_device(
     path: Path, device: str | torch.device | None, config: SamConfig | None
 ) -> SamModel:
+    hand_back_memory()  # of the model before, which the caller let go
     model = load_model_file(path, config, official_layer_norm=True)
     return model.to(device or best_device())
-
-
-def best_device() -> torch.device:
-    """CUDA, Apple's MPS or the CPU, the first that is there."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
 
 
 def _hash(path: Path) -> str:

@@ -36,14 +36,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_sam.devices import in_batches
 from napari_sam.nets.common import LayerNorm2d
 
 if TYPE_CHECKING:
     from napari_sam.nets.mask_decoder import MaskDecoder
     from napari_sam.nets.transformer import Attention, TwoWayBlock
 
-# Prompts decoded together: more only push the image tokens out of the cache.
-_CHUNK = 4
+# Prompts decoded together: on a CPU more only push the image tokens out of the cache.
+_CHUNK_ON_CPU, _CHUNK_ON_GPU = 4, 64
 # Images whose terms of the first layer are kept: clicks go back and forth between
 # few. They are 2.5 times as large as the embedding and made in a few milliseconds.
 _IMAGES_KEPT = 2
@@ -60,6 +61,11 @@ class ImageTerms:
     """
 
     tokens: Tensor
+
+    def to(self, device: torch.device) -> ImageTerms:
+        """The same on a device; itself when it is there."""
+        here = self.tokens.to(device)
+        return self if here is self.tokens else ImageTerms(here)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,16 +148,16 @@ class FastMaskDecoder:
         masks, iou_scores : Tensor
             (B, M, 4S, 4S) logits and (B, M) predicted IoU.
         """
-        masks, scores = [], []
-        for start in range(0, len(tokens), _CHUNK):
-            chunk = slice(start, start + _CHUNK)
+
+        def run(chunk: slice) -> tuple[Tensor, Tensor]:
             if dense is None:
                 image: Tensor | _FirstImage = self._first_image(terms)
             else:
                 image = terms.tokens + _rows(dense[chunk])
-            mask, score = self._decode_chunk(tokens[chunk], image, multimask_output)
-            masks.append(mask)
-            scores.append(score)
+            return self._decode_chunk(tokens[chunk], image, multimask_output)
+
+        chunk = _CHUNK_ON_CPU if tokens.device.type == "cpu" else _CHUNK_ON_GPU
+        masks, scores = zip(*in_batches(run, len(tokens), chunk), strict=True)
         return torch.cat(masks), torch.cat(scores)
 
     def _decode_chunk(
