@@ -73,13 +73,7 @@ def load_model(
     path = find_model(model, weights=False, progress=progress)
     if spec is not None and path.is_file() and family in (None, spec.family):
         return _predictor(path, spec, device, config)
-    if family is None:
-        family = spec.family if spec else read_family(path)
-    if family is None or family not in get_args(Family):
-        raise ValueError(
-            f"The registry does not know {path}, and weights do not tell how images "
-            f"must be prepared: give family= one of {', '.join(get_args(Family))}."
-        )
+    family = _known_family(path, spec, family)
     name = path.name
     if is_hub_name(model) and not Path(model).exists():
         path, name = find_model(model), str(model)
@@ -90,6 +84,18 @@ def load_model(
         prompts=_ALL_PROMPTS if family == "sam" else _BOX_ONLY,
         key=_hash(path),
     )
+
+
+def _known_family(path: Path, spec: ModelSpec | None, family: Family | None) -> Family:
+    """What the caller, the registry or the file itself says, in this order."""
+    if family is None:
+        family = spec.family if spec else read_family(path)
+    if family is None or family not in get_args(Family):
+        raise ValueError(
+            f"The registry does not know {path}, and weights do not tell how images "
+            f"must be prepared: give family= one of {', '.join(get_args(Family))}."
+        )
+    return family
 
 
 def _predictor(

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from napari_sam.box_search import search_boxes
 from napari_sam.engine import Engine
+from napari_sam.families import PREPROCESSING
 from napari_sam.image import full_shape, plane_key, to_uint8
 from napari_sam.masks import mask_to_box, stability
-from napari_sam.models import PREPROCESSING
 from napari_sam.prediction import Method, Prediction
 from napari_sam.preprocessing import Frame
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.models import Family, Preprocessing
+    from napari_sam.families import Family, Preprocessing
     from napari_sam.nets.fast_decoder import ImageTerms
     from napari_sam.nets.sam import SamModel
     from napari_sam.prompts import Prompt
