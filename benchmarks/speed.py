@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import speed_nets
+import speed_tasks
 from speed_table import put
 from timing import Effort, machine
 
@@ -36,8 +37,13 @@ PARTS: dict[str, Callable[[Effort], list[str]]] = {
     "lite_medsam": speed_nets.lite_medsam,
     "mobile_sam": speed_nets.mobile_sam,
     "decoder": speed_nets.decoder,
+    "click": speed_tasks.click,
+    "everything": speed_tasks.everything_mode,
+    "stack": speed_tasks.stack,
+    "scaling": speed_tasks.scaling,
+    "around": speed_tasks.around,
 }
-FULL, QUICK = Effort(seconds=40, least=3, most=15), Effort(seconds=2, least=1, most=3)
+FULL, QUICK = Effort(seconds=20, least=2, most=11), Effort(seconds=2, least=1, most=3)
 
 
 def main() -> None:

@@ -184,7 +184,8 @@ class FastMaskDecoder:
         assert isinstance(image, Tensor)
         hidden = self._attend_last(queries, image, tokens, multimask_output)
         kernels = self._decoder.mask_kernels(hidden, multimask_output)
-        if isinstance(first, _FirstImage):
+        rank = sum(update.weights.shape[-1] for update in updates)
+        if isinstance(first, _FirstImage) and rank < image.shape[-1]:
             masks = self._upscaling.traced(first.upscaled, updates, kernels)
         else:
             masks = self._upscaling.plain(image, kernels)
