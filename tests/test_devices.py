@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -177,6 +179,21 @@ def test_threads_take_turns(
     for thread in threads:
         thread.join()
     assert most == [1]
+
+
+def test_a_model_that_is_let_go_leaves_memory_at_once(
+    random_model: Callable[..., SamModel], vit_config: SamConfig
+) -> None:
+    model = random_model(vit_config)
+    running = engine.Engine(model)
+    running.encode(torch.zeros(1, 3, 64, 64))
+    weights = weakref.ref(model.mask_decoder.mask_tokens.weight)
+    gc.disable()  # nothing waits for the collector of cycles
+    try:
+        del running, model
+        assert weights() is None
+    finally:
+        gc.enable()
 
 
 def test_only_graphics_cards_measure_and_fall_back(predictor: Predictor) -> None:
