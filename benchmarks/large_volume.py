@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from measuring import Watch, clock
+from timing import Watch, clock
 
 import napari_sam as ns
 from napari_sam.cache import EmbeddingCache

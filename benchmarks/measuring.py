@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import peer
-import psutil
 from corrections import Correction, between, elsewhere, strays, worst_slices
 from scores import Looked, Quality, looked_at
 from stacks import SEED, TWENTY, BenchStack, suite
+from timing import Watch, clock
 
 import napari_sam as ns
 from napari_sam.cache import EmbeddingCache
@@ -37,30 +35,6 @@ HAND = (-1.0, 2.0)
 MEMORY = 8 * 2**30
 # Slices that are encoded once more to be timed when all are known already.
 TIMED = 2
-
-clock = time.perf_counter
-
-
-class Watch:
-    """Seconds of a block, and how much more memory it held than at its start."""
-
-    def __enter__(self) -> Self:
-        self._process, self._done = psutil.Process(), threading.Event()
-        self._before = self._peak = self._process.memory_info().rss
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-        self._thread.start()
-        self._started = clock()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds = clock() - self._started
-        self._done.set()
-        self._thread.join()
-        self.megabytes = (self._peak - self._before) / 1e6
-
-    def _sample(self) -> None:
-        while not self._done.wait(0.02):
-            self._peak = max(self._peak, self._process.memory_info().rss)
 
 
 # ------------------------------------------------------------------ prompts

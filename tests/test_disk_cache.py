@@ -17,6 +17,9 @@ from napari_sam.prompts import Prompt
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import Tensor
+
+    from napari_sam.nets.fast_decoder import ImageTerms
     from napari_sam.predictor import Predictor
 
 BOX = Prompt(box=[2, 3, 15, 20])
@@ -107,13 +110,13 @@ class Counting:
 
     def __init__(self, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        encode = predictor._encode
+        encode = predictor._engine.encode
 
-        def counted(values: object) -> object:
+        def counted(values: Tensor) -> ImageTerms:
             self.count += 1
             return encode(values)
 
-        monkeypatch.setattr(predictor, "_encode", counted)
+        monkeypatch.setattr(predictor._engine, "encode", counted)
 
 
 def test_a_later_session_encodes_nothing_again(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sam.loading import best_device, load_model
+from napari_sam.devices import best_device
+from napari_sam.loading import load_model
 from napari_sam.models import MODELS, get_model_spec
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.sam import SamModel

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-import torch
-
+from napari_sam.devices import best_device, hand_back_memory
 from napari_sam.finding import find_model, find_spec, is_hub_name
 from napari_sam.models import MODELS, Family
 from napari_sam.nets.checkpoint import load_model_file
@@ -18,6 +17,8 @@ from napari_sam.weights import hash_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import torch
 
     from napari_sam.models import ModelSpec
     from napari_sam.nets.config import SamConfig
@@ -73,13 +74,7 @@ def load_model(
     path = find_model(model, weights=False, progress=progress)
     if spec is not None and path.is_file() and family in (None, spec.family):
         return _predictor(path, spec, device, config)
-    if family is None:
-        family = spec.family if spec else read_family(path)
-    if family is None or family not in get_args(Family):
-        raise ValueError(
-            f"The registry does not know {path}, and weights do not tell how images "
-            f"must be prepared: give family= one of {', '.join(get_args(Family))}."
-        )
+    family = _known_family(path, spec, family)
     name = path.name
     if is_hub_name(model) and not Path(model).exists():
         path, name = find_model(model), str(model)
@@ -90,6 +85,18 @@ def load_model(
         prompts=_ALL_PROMPTS if family == "sam" else _BOX_ONLY,
         key=_hash(path),
     )
+
+
+def _known_family(path: Path, spec: ModelSpec | None, family: Family | None) -> Family:
+    """What the caller, the registry or the file itself says, in this order."""
+    if family is None:
+        family = spec.family if spec else read_family(path)
+    if family is None or family not in get_args(Family):
+        raise ValueError(
+            f"The registry does not know {path}, and weights do not tell how images "
+            f"must be prepared: give family= one of {', '.join(get_args(Family))}."
+        )
+    return family
 
 
 def _predictor(
@@ -110,20 +117,12 @@ def _predictor(
 def _on_device(
     path: Path, device: str | torch.device | None, config: SamConfig | None
 ) -> SamModel:
+    hand_back_memory()  # of the model before, which the caller let go
     model = load_model_file(path, config, official_layer_norm=True)
     if isinstance(model.image_encoder, TinyViT):
         # For prediction only: what is trained and saved keeps its norms.
         model.image_encoder.fold_batch_norms()
     return model.to(device or best_device())
-
-
-def best_device() -> torch.device:
-    """CUDA, Apple's MPS or the CPU, the first that is there."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
 
 
 def _hash(path: Path) -> str:

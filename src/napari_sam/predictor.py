@@ -14,25 +14,22 @@ import torch
 from torch import Tensor
 
 from napari_sam.box_search import search_boxes
+from napari_sam.engine import Engine
+from napari_sam.families import PREPROCESSING
 from napari_sam.image import full_shape, plane_key, to_uint8
 from napari_sam.masks import mask_to_box, stability
-from napari_sam.models import PREPROCESSING
-from napari_sam.nets.fast_decoder import FastMaskDecoder, ImageTerms
-from napari_sam.nets.fast_tiny_vit import FastTinyViT
-from napari_sam.nets.fast_vit import FastViT
-from napari_sam.nets.image_encoder import ImageEncoderViT
-from napari_sam.nets.tiny_vit import TinyViT
 from napari_sam.prediction import Method, Prediction
 from napari_sam.preprocessing import Frame
 
 __all__ = ["Embedding", "Method", "Prediction", "Predictor"]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.models import Family, Preprocessing
+    from napari_sam.families import Family, Preprocessing
+    from napari_sam.nets.fast_decoder import ImageTerms
     from napari_sam.nets.sam import SamModel
     from napari_sam.prompts import Prompt
 
@@ -111,12 +108,7 @@ class Predictor:
         self.family: Family = family
         self.prompts = prompts
         self.key = f"{family}:{key}"
-        encoder = model.prompt_encoder
-        self._encode = _image_encoder(model)
-        with torch.inference_mode():
-            self._decoder = FastMaskDecoder(
-                model.mask_decoder, encoder.image_positions(), encoder.dense(None)
-            )
+        self._engine = Engine(model)
 
     def __repr__(self) -> str:
         return f"Predictor({self.name!r}, family={self.family!r}, {self.device})"
@@ -124,7 +116,7 @@ class Predictor:
     @property
     def device(self) -> torch.device:
         """Where the model computes."""
-        return next(self.model.parameters()).device
+        return self._engine.device
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -136,7 +128,6 @@ class Predictor:
         """Side of the square that the model sees, in pixels; more is scaled down."""
         return self.model.prompt_encoder.image_size
 
-    @torch.inference_mode()
     def embed(
         self,
         plane: Any,
@@ -164,11 +155,10 @@ class Predictor:
         """
         pixels = to_uint8(plane, contrast_limits)
         shape = full_shape(pixels, plane_shape)
-        values = self._fit(shape).pixel_values(pixels).to(self.device)
-        encoded = self._encode(values)
-        return self.restore(encoded, shape, plane_key(pixels))
+        frame = self._fit(shape)
+        terms = self._engine.encode(frame.pixel_values(pixels))
+        return Embedding(terms, frame, self.key, plane_key(pixels))
 
-    @torch.inference_mode()
     def restore(
         self, image_embedding: Any, shape: tuple[int, int], key: str
     ) -> Embedding:
@@ -183,8 +173,7 @@ class Predictor:
         key : str
             The embedding's `plane_key`.
         """
-        encoded = torch.as_tensor(image_embedding).to(self.device, torch.float32)
-        terms = self._decoder.prepare(encoded)
+        terms = self._engine.prepare(torch.as_tensor(image_embedding))
         return Embedding(terms, self._fit(shape), self.key, key)
 
     def _fit(self, shape: tuple[int, int]) -> Frame:
@@ -301,7 +290,7 @@ class Predictor:
         self, embedding: Embedding, tokens: Tensor, dense: Tensor | None, several: bool
     ) -> tuple[Tensor, Tensor]:
         """Logits (K, M, m, m) and the scores (K, M) that this family deserves."""
-        logits, scores = self._decoder.decode(embedding.terms, tokens, dense, several)
+        logits, scores = self._engine.decode(embedding.terms, tokens, dense, several)
         if self.family == "medsam":
             # MedSAM did not train the decoder's own estimate.
             scores = torch.as_tensor(stability(logits.cpu().numpy()))
@@ -366,18 +355,6 @@ class Predictor:
             torch.tensor([f.score for f in found]),
             "box search",
         )
-
-
-def _image_encoder(model: SamModel) -> Callable[[Tensor], Tensor]:
-    """Choose how (B, 3, S, S) images are encoded on the model's device."""
-    encoder = model.image_encoder
-    if next(encoder.parameters()).device.type != "cpu":
-        # Strips save memory traffic on a CPU; other devices want large products.
-        return model.get_image_embeddings
-    if isinstance(encoder, TinyViT):
-        return FastTinyViT(encoder)
-    assert isinstance(encoder, ImageEncoderViT)
-    return FastViT(encoder)
 
 
 def _signature(

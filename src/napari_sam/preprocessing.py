@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from napari_sam.families import PREPROCESSING, Family
 from napari_sam.image import row_blocks
 from napari_sam.masks import Patch, mask_to_window
-from napari_sam.models import PREPROCESSING, Family
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from napari_sam.nets.config import (
     SamVisionConfig,
 )
 from napari_sam.nets.fast_decoder import FastMaskDecoder
+from napari_sam.nets.fast_upscaling import Upscaling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,20 +33,22 @@ KINDS = ["points", "box", "mask", "points+box", "points+mask", "box+mask", "all"
 class Question:
     """Random prompts of one kind for several objects, encoded by a model."""
 
-    def __init__(self, model: SamModel, kind: str, objects: int, seed: int) -> None:
+    def __init__(
+        self, model: SamModel, kind: str, objects: int, seed: int, points: int = 3
+    ) -> None:
         generator = torch.Generator().manual_seed(seed)
         encoder = model.prompt_encoder
         size, side = encoder.image_size, encoder.mask_size
-        points = labels = boxes = masks = None
+        places = labels = boxes = masks = None
         if kind.startswith("points") or kind == "all":
-            points = torch.rand(objects, 3, 2, generator=generator) * size
-            labels = torch.randint(0, 2, (objects, 3), generator=generator)
+            places = torch.rand(objects, points, 2, generator=generator) * size
+            labels = torch.randint(0, 2, (objects, points), generator=generator)
         if "box" in kind or kind == "all":
             corners = torch.rand(objects, 2, 2, generator=generator) * size
             boxes = corners.sort(1).values.flatten(1)
         if "mask" in kind or kind == "all":
             masks = 5 * torch.randn(objects, 1, side, side, generator=generator)
-        self.tokens = encoder.tokens(points, labels, boxes).expand(objects, -1, -1)
+        self.tokens = encoder.tokens(places, labels, boxes).expand(objects, -1, -1)
         self.dense = None if masks is None else encoder.dense(masks)
         grid = encoder.embedding_size
         self.embedding = torch.randn(1, encoder.width, grid, grid, generator=generator)
@@ -90,7 +93,7 @@ def test_same_answers(model: SamModel, kind: str, objects: int, several: bool) -
 @st.composite
 def configs(draw: st.DrawFn) -> SamConfig:
     heads = draw(st.sampled_from([1, 2, 4]))
-    width = 16 * draw(st.integers(1, 2))
+    width = 16 * draw(st.integers(1, 5))
     grid, patch = draw(st.integers(1, 6)), draw(st.sampled_from([4, 16]))
     return SamConfig(
         vision_config=SamVisionConfig(
@@ -136,6 +139,43 @@ def test_same_answers_at_any_size(
 ) -> None:
     model = random_model(config, seed)
     assert_same(model, Question(model, kind, objects, seed), several)
+
+
+@pytest.mark.parametrize("points", [1, 3, 40])
+@pytest.mark.parametrize("heads", [1, 4])
+def test_upscaling_of_the_image_or_of_its_updates(
+    random_model: Callable[..., SamModel],
+    vit_config: SamConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    heads: int,
+    points: int,
+) -> None:
+    width = 64
+    config = replace(
+        vit_config,
+        vision_config=replace(vit_config.vision_config, output_channels=width),
+        prompt_encoder_config=replace(
+            vit_config.prompt_encoder_config, hidden_size=width
+        ),
+        mask_decoder_config=replace(
+            vit_config.mask_decoder_config, hidden_size=width, num_attention_heads=heads
+        ),
+    )
+    model, ways = random_model(config), []
+    for way in ("plain", "traced"):
+        inner = getattr(Upscaling, way)
+
+        def noted(*args: object, inner: Any = inner, way: str = way) -> Tensor:
+            ways.append(way)
+            result: Tensor = inner(*args)
+            return result
+
+        monkeypatch.setattr(Upscaling, way, noted)
+    asked = Question(model, "points", 2, seed=3, points=points)
+    assert_same(model, asked, True)
+    # Two updates of the image with a row for each token, one of them padding, and head.
+    few = 2 * heads * (6 + points) < width
+    assert ways == ["traced" if few else "plain"]
 
 
 @pytest.mark.parametrize("several", [False, True])

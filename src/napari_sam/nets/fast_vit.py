@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from napari_sam.nets.image_encoder import Attention, Block, ImageEncoderViT
 
-# Bias values in work at a time: 8 MB.
-_BIAS_VALUES = 2**21
+# Bias values in work at a time: 16 MB.
+_BIAS_VALUES = 2**22
 
 
 class FastViT:
@@ -124,25 +124,22 @@ class _GlobalAttention:
         seen = x.new_empty(height * width, self._heads, q.shape[-1])
         for head in range(self._heads):
             keys, values = k[head].contiguous(), v[head].contiguous()
+            by_row, by_col = _relative_scores(
+                q[head].view(height, width, -1), self._rows, self._cols
+            )
             for start in range(0, height, step):
                 stop = min(start + step, height)
                 part = slice(start * width, stop * width)
-                ask = q[head, part]
-                by_row, by_col = _relative_scores(
-                    ask.view(stop - start, width, -1),
-                    self._rows[start:stop],
-                    self._cols,
-                )
                 bias = torch.add(
-                    by_row[..., None],
-                    by_col[..., None, :],
+                    by_row[start:stop, :, :, None],
+                    by_col[start:stop, :, None],
                     out=buffer[: stop - start],
                 )
                 seen[part, head] = F.scaled_dot_product_attention(
-                    ask[None, None],
+                    q[head, part][None, None],
                     keys[None, None],
                     values[None, None],
-                    attn_mask=bias.view(1, 1, len(ask), -1),
+                    attn_mask=bias.view(1, 1, -1, height * width),
                 )[0, 0]
         x += self._out(seen.view(x.shape))
 

@@ -172,4 +172,5 @@ class WindowAttention:
             seen = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias(q))
             seen = seen.view(across, self.heads, side, side, -1).permute(2, 0, 3, 1, 4)
             seen = seen.reshape(side, across * side, channels)[:count, :width]
-            rows += self.out(seen)
+            # One product, not one a row of tokens, as for what is not contiguous.
+            rows += self.out(seen.contiguous())

@@ -1,0 +1,164 @@
+"""Time and memory of rivals that run in turns, and what the machine can do at best."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import platform
+import statistics
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import psutil
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    Rivals = Mapping[str, Callable[[], Any]]
+
+# Seconds between two looks at the memory held.
+_LOOK = 0.005
+# Side of the square matrices whose product shows what the machine can do: 34 GFLOP.
+_SGEMM = 2560
+SGEMM = "sgemm"
+
+clock = time.perf_counter
+
+
+class Watch:
+    """Seconds of a block, and how much more memory it held than at its start."""
+
+    def __enter__(self) -> Self:
+        self._process, self._done = psutil.Process(), threading.Event()
+        self._before = self._peak = self._process.memory_info().rss
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+        self._started = clock()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = clock() - self._started
+        self._done.set()
+        self._thread.join()
+        self.megabytes = (self._peak - self._before) / 1e6
+
+    def _sample(self) -> None:
+        while not self._done.wait(_LOOK):
+            self._peak = max(self._peak, self._process.memory_info().rss)
+
+
+@dataclass(frozen=True, eq=False)
+class Cost:
+    """What a rival took.
+
+    Parameters
+    ----------
+    seconds : list of float
+        Of each round.
+    megabytes : float
+        Most memory of its first run, above that before it.
+    answer : object
+        Of its first run.
+    """
+
+    seconds: list[float]
+    megabytes: float
+    answer: Any
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long a comparison may take: about `seconds`, within these rounds."""
+
+    seconds: float
+    least: int
+    most: int
+
+    def rounds(self, one: float) -> int:
+        return min(max(int(self.seconds / one), self.least), self.most)
+
+
+def in_turns(rivals: Rivals, effort: Effort) -> dict[str, Cost]:
+    """Run rivals once each for their memory, then in turns for their time.
+
+    A product of matrices runs among them, as `SGEMM`: its time is that of
+    `2 * 2560**3` floating-point operations at the machine's best.
+    """
+    matrix = torch.rand(_SGEMM, _SGEMM)
+    runs = {**rivals, SGEMM: lambda: matrix @ matrix}
+    first = {}
+    for name, run in runs.items():
+        release_memory()
+        with Watch() as watch:
+            answer = run()
+        first[name] = (watch, answer)
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(effort.rounds(sum(watch.seconds for watch, _ in first.values()))):
+        for name, run in runs.items():
+            started = clock()
+            run()
+            seconds[name].append(clock() - started)
+    return {
+        name: Cost(seconds[name], watch.megabytes, answer)
+        for name, (watch, answer) in first.items()
+    }
+
+
+def gflop_rate(costs: Mapping[str, Cost]) -> float:
+    """GFLOP a second of the matrix product that ran among the rivals."""
+    return 2 * _SGEMM**3 / costs[SGEMM].median / 1e9
+
+
+def gflop(run: Callable[[], Any]) -> float:
+    """GFLOP of the matrix products, convolutions and attention in a run.
+
+    Counted by torch as it calls them: 2 for a multiplication with its addition.
+    Norms, GELU and softmax are left out, as is usual.
+    """
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    known = {attention: _attention_flop}  # the one that torch does not count
+    with FlopCounterMode(display=False, custom_mapping=known) as counter:
+        run()
+    return counter.get_total_flops() / 1e9
+
+
+def _attention_flop(
+    query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any
+) -> int:
+    """Operations for queries (B, h, L, c), keys (B, h, S, c), values (B, h, S, d)."""
+    batch, heads, length, channels = query
+    return 2 * batch * heads * length * key[2] * (channels + value[3])
+
+
+def release_memory() -> None:
+    """Give memory that is free but kept back to the system, where that is known."""
+    gc.collect()
+    if platform.system() == "Linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
+def machine() -> str:
+    """Processor, memory and versions in one line."""
+    name, info = platform.processor(), Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text().splitlines()
+        name = next((x.split(":")[1] for x in lines if "model name" in x), name)
+    widest = torch.backends.cpu.get_cpu_capability()
+    memory = psutil.virtual_memory().total / 2**30
+    return (
+        f"{name.strip()}, {os.cpu_count()} cores ({widest}), {memory:.0f} GiB, "
+        f"{platform.system()}, Python {platform.python_version()}, torch "
+        f"{torch.__version__} with {torch.get_num_threads()} threads"
+    )

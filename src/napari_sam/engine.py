@@ -1,0 +1,126 @@
+"""The networks of a model at work on a device: encode an image, decode prompts."""
+
+from __future__ import annotations
+
+import warnings
+from threading import RLock
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from napari_sam import devices
+from napari_sam.nets.fast_decoder import FastMaskDecoder, ImageTerms
+from napari_sam.nets.fast_tiny_vit import FastTinyViT
+from napari_sam.nets.fast_vit import FastViT
+from napari_sam.nets.image_encoder import ImageEncoderViT
+from napari_sam.nets.tiny_vit import TinyViT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from napari_sam.nets.sam import SamModel
+
+    Encode = Callable[[Tensor], Tensor]
+
+_Answer = TypeVar("_Answer")
+
+
+class Engine:
+    """Runs the inference paths of a model, for one thread at a time.
+
+    torch gives every thread that calls it as many helpers as there are cores: two
+    threads at once would have twice as many as can work, and both be slower.
+
+    Where a graphics card has too little memory for one image and one prompt, the
+    model moves to the CPU for good, with a warning.
+
+    Parameters
+    ----------
+    model : SamModel
+        In evaluation mode, on the device to be used.
+    """
+
+    def __init__(self, model: SamModel) -> None:
+        self._model = model
+        self._turn = RLock()
+        self._set_up()
+
+    @torch.inference_mode()
+    def _set_up(self) -> None:
+        encoder = self._model.prompt_encoder
+        self._encode = _image_encoder(self._model, self.device)
+        self._decoder = FastMaskDecoder(
+            self._model.mask_decoder, encoder.image_positions(), encoder.dense(None)
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self._model.device
+
+    @torch.inference_mode()
+    def encode(self, pixel_values: Tensor) -> ImageTerms:
+        """Encode one (1, 3, S, S) image, from any device."""
+
+        def run() -> ImageTerms:
+            return self._decoder.prepare(self._encode(pixel_values.to(self.device)))
+
+        return self._compute(run)
+
+    @torch.inference_mode()
+    def prepare(self, image_embedding: Tensor) -> ImageTerms:
+        """Take a (1, C, S, S) embedding that was encoded before, on any device."""
+
+        def run() -> ImageTerms:
+            here = image_embedding.to(self.device, torch.float32)
+            return self._decoder.prepare(here)
+
+        return self._compute(run)
+
+    @torch.inference_mode()
+    def decode(
+        self, terms: ImageTerms, tokens: Tensor, dense: Tensor | None, several: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Decode prompts; see `FastMaskDecoder.decode`. Tensors from any device."""
+
+        def run() -> tuple[Tensor, Tensor]:
+            masks = None if dense is None else dense.to(self.device)
+            here = terms.to(self.device)
+            return self._decoder.decode(here, tokens.to(self.device), masks, several)
+
+        return self._compute(run)
+
+    def _compute(self, run: Callable[[], _Answer]) -> _Answer:
+        with self._turn:
+            try:
+                return run()
+            except RuntimeError as error:
+                if not (devices.has_fallback(self.device) and devices.is_full(error)):
+                    raise
+                device, reason = self.device, str(error).split("\n")[0]
+            # Here the error is forgotten, and with it the memory of its frames.
+            self._model.to("cpu")
+            self._set_up()
+            devices.hand_back_memory()
+            warnings.warn(
+                f"The memory of {device} is too small for this model: it computes on "
+                f"the CPU from now on, slower. ({reason})",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return run()
+
+
+def _image_encoder(model: SamModel, device: torch.device) -> Encode:
+    """Choose how (B, 3, S, S) images are encoded on the model's device."""
+    encoder = model.image_encoder
+    if device.type != "cpu":
+        # Strips save memory traffic on a CPU; other devices want large products.
+        encode: Encode = model.get_image_embeddings
+        return devices.MeasuredPrecision(encode) if device.type == "cuda" else encode
+    if isinstance(encoder, TinyViT):
+        return FastTinyViT(encoder)
+    assert isinstance(encoder, ImageEncoderViT)
+    return FastViT(encoder)

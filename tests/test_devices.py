@@ -1,0 +1,207 @@
+"""Precision by measurement, batches that shrink, a model that moves to the CPU."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_sam import devices, engine
+from napari_sam.devices import MeasuredPrecision, in_batches, is_full
+from napari_sam.prompts import Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_sam.nets.config import SamConfig
+    from napari_sam.nets.sam import SamModel
+    from napari_sam.predictor import Predictor
+
+FULL = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+BOX = Prompt(box=[2, 3, 15, 20])
+
+
+class Device:
+    """Encodes with a deviation and in a time that depend on the precision."""
+
+    def __init__(self, **precisions: tuple[float, float]) -> None:
+        self.precisions = precisions
+        self.time = 0.0
+        self.asked: list[str] = []
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        reduced = torch.is_autocast_enabled("cpu")
+        dtype = torch.get_autocast_dtype("cpu") if reduced else torch.float32
+        name = str(dtype).removeprefix("torch.")
+        self.asked.append(name)
+        seconds, deviation = self.precisions[name]
+        self.time += seconds
+        return pixels + deviation * torch.ones_like(pixels)
+
+    def chosen(self) -> torch.dtype | None:
+        encoder = MeasuredPrecision(self.encode, clock=lambda: self.time)
+        pixels = torch.linspace(-1, 1, 48).view(1, 3, 4, 4)
+        assert encoder(pixels).dtype == torch.float32
+        self.asked.clear()
+        encoder(pixels)
+        assert self.asked == [str(encoder.chosen).removeprefix("torch.")]
+        return encoder.chosen
+
+
+@pytest.mark.parametrize(
+    ("half", "brain", "expected"),
+    [
+        ((0.5, 1e-4), (0.6, 1e-3), torch.float16),
+        ((0.5, 1e-4), (0.4, 1e-3), torch.bfloat16),
+        ((1.5, 1e-4), (4.8, 1e-3), torch.float32),
+        ((0.5, float("nan")), (0.6, 1e-3), torch.bfloat16),
+        ((0.5, float("inf")), (0.6, 0.5), torch.float32),
+    ],
+)
+def test_the_fastest_precision_that_does_not_deviate(
+    half: tuple[float, float], brain: tuple[float, float], expected: torch.dtype
+) -> None:
+    device = Device(float32=(1.0, 0.0), float16=half, bfloat16=brain)
+    assert device.chosen() == expected
+
+
+@given(count=st.integers(0, 40), size=st.integers(1, 16), fitting=st.integers(1, 16))
+def test_batches_shrink_until_they_fit(count: int, size: int, fitting: int) -> None:
+    def run(part: slice) -> list[int]:
+        wanted = list(range(count))[part]
+        if len(wanted) > fitting:
+            raise FULL
+        return wanted
+
+    parts = in_batches(run, count, size)
+    assert [i for part in parts for i in part] == list(range(count))
+
+
+@pytest.mark.parametrize("error", [FULL, ValueError("no"), RuntimeError("no")])
+def test_what_cannot_shrink_is_an_error(error: Exception) -> None:
+    def run(part: slice) -> None:
+        raise error
+
+    with pytest.raises(type(error), match=str(error)):
+        list(in_batches(run, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (FULL, True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), True),
+        (RuntimeError("shapes do not fit"), False),
+        (MemoryError("out of memory"), False),
+    ],
+)
+def test_which_errors_mean_too_little_memory(error: Exception, full: bool) -> None:
+    assert is_full(error) == full
+
+
+@pytest.fixture
+def predictor(
+    random_model: Callable[..., SamModel], vit_config: SamConfig
+) -> Predictor:
+    from napari_sam.predictor import Predictor
+
+    prompts = frozenset({"point", "box", "mask"})
+    model = random_model(vit_config)
+    return Predictor(model, name="small", family="sam", prompts=prompts, key="small")
+
+
+def fill_once(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None:
+    """Let a call find too little memory, the first time."""
+    inner, raised = getattr(owner, name), []
+
+    def full(*args: object) -> object:
+        if not raised:
+            raised.append(True)
+            raise FULL
+        return inner(*args)
+
+    monkeypatch.setattr(owner, name, full)
+
+
+@pytest.mark.parametrize("step", ["_encode", "_decoder"])
+def test_a_full_card_moves_the_model_to_the_cpu(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    plane = np.arange(600, dtype=np.uint16).reshape(20, 30)
+    expected = predictor.predict(predictor.embed(plane), BOX)
+    monkeypatch.setattr(devices, "has_fallback", lambda device: True)
+    inside = predictor._engine
+    if step == "_encode":
+        fill_once(monkeypatch, inside, "_encode")
+    else:
+        # Above one prompt at a time the decoder would help itself.
+        monkeypatch.setattr("napari_sam.nets.fast_decoder._CHUNK_ON_CPU", 1)
+        fill_once(monkeypatch, inside._decoder, "_decode_chunk")
+    with pytest.warns(RuntimeWarning, match="computes on the CPU from now on"):
+        found = predictor.predict(predictor.embed(plane), BOX)
+    np.testing.assert_array_equal(found.logits, expected.logits)
+    again = predictor.predict(predictor.embed(plane), BOX)  # and does not warn again
+    np.testing.assert_array_equal(again.logits, expected.logits)
+
+
+def test_a_full_main_memory_is_an_error(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_once(monkeypatch, predictor._engine, "_encode")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        predictor.embed(np.zeros((20, 30), np.uint8))
+
+
+def test_threads_take_turns(
+    predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner, inside, most = predictor._engine._encode, [0], [0]
+
+    def counted(pixels: torch.Tensor) -> torch.Tensor:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        answer = inner(pixels)
+        inside[0] -= 1
+        return answer
+
+    monkeypatch.setattr(predictor._engine, "_encode", counted)
+    planes = np.random.default_rng(0).integers(0, 255, (8, 20, 30), np.uint8)
+    threads = [threading.Thread(target=predictor.embed, args=(p,)) for p in planes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+
+
+def test_a_model_that_is_let_go_leaves_memory_at_once(
+    random_model: Callable[..., SamModel], vit_config: SamConfig
+) -> None:
+    model = random_model(vit_config)
+    running = engine.Engine(model)
+    running.encode(torch.zeros(1, 3, 64, 64))
+    weights = weakref.ref(model.mask_decoder.mask_tokens.weight)
+    gc.disable()  # nothing waits for the collector of cycles
+    try:
+        del running, model
+        assert weights() is None
+    finally:
+        gc.enable()
+
+
+def test_only_graphics_cards_measure_and_fall_back(predictor: Predictor) -> None:
+    assert not devices.has_fallback(torch.device("cpu"))
+    assert devices.has_fallback(torch.device("cuda"))
+    encoders = {
+        kind: engine._image_encoder(predictor.model, torch.device(kind))
+        for kind in ("cuda", "mps")
+    }
+    assert isinstance(encoders["cuda"], MeasuredPrecision)
+    assert encoders["mps"] == predictor.model.get_image_embeddings
