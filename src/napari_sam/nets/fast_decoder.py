@@ -234,7 +234,8 @@ class _TokenToImage:
         q = self._queries(queries)
         weights = torch.softmax(torch.bmm(_by_head_first(q), keys), -1)
         seen = torch.bmm(weights, values)  # (h, BT, c)
-        return self._join(seen.view(len(seen), *q.shape[::2], -1).transpose(0, 1))
+        batch, heads, count, _ = q.shape
+        return self._join(seen.view(heads, batch, count, -1).transpose(0, 1))
 
     def _queries(self, queries: Tensor) -> Tensor:
         """(B, T, C) to (B, h, T, c), scaled."""
