@@ -125,9 +125,12 @@ def gflop(run: Callable[[], Any]) -> float:
     Counted by torch as it calls them: 2 for a multiplication with its addition.
     Norms, GELU and softmax are left out, as is usual.
     """
-    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    known = {attention: _attention_flop}  # the one that torch does not count
-    with FlopCounterMode(display=False, custom_mapping=known) as counter:
+    # Those that torch does not count.
+    more = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop,
+        torch.ops.aten.baddbmm_: _product_flop,
+    }
+    with FlopCounterMode(display=False, custom_mapping=more) as counter:
         run()
     return counter.get_total_flops() / 1e9
 
@@ -138,6 +141,14 @@ def _attention_flop(
     """Operations for queries (B, h, L, c), keys (B, h, S, c), values (B, h, S, d)."""
     batch, heads, length, channels = query
     return 2 * batch * heads * length * key[2] * (channels + value[3])
+
+
+def _product_flop(
+    _: Sequence[int], first: Sequence[int], second: Sequence[int], *__: Any, **___: Any
+) -> int:
+    """Operations for (B, n, k) times (B, k, m)."""
+    batch, rows, inner = first
+    return 2 * batch * rows * inner * second[2]
 
 
 def release_memory() -> None:
