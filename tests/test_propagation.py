@@ -220,7 +220,7 @@ def test_only_what_a_correction_touches_is_computed_again() -> None:
         previous=before,
         contrast_limits=(0, 255),
     )
-    assert after.recomputed == 5  # 9, 10, the corrected 11, 12 and 13
+    assert after.recomputed == 4  # 9, 10, 12 and 13; 11 was painted
     assert len(world.seen) == 4
     kept = {i for i, s in before.of_object(1).items() if s in after.slices}
     assert kept == set(before.of_object(1)) - {9, 10, 11, 12, 13}

@@ -183,7 +183,6 @@ class Propagation:
                     seen = Seen(index, known.patch, known.score)
                     yield number, eye.contrasted(number, seen), known
                 elif index in anchors.masks:
-                    self._computed.add((number, index))
                     painted = Seen(index, anchors.masks[index], 1.0)
                     yield number, eye.contrasted(number, painted), None
                 else:

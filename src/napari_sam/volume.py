@@ -124,7 +124,8 @@ class VolumeResult:
     anchors : dict
         {object id: ObjectAnchors} that it was made from.
     recomputed : int
-        Slices of objects that were not taken from an earlier result.
+        Slices of objects that the model was asked about: neither taken from an
+        earlier result nor painted by hand.
     complete : bool
         Whether the work came to its end.
     """
