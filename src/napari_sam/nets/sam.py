@@ -272,7 +272,7 @@ class SamModel(nn.Module):
         self,
         group: PromptGroup,
         image_embeddings: Tensor,
-        multimask_output: bool,
+        multimask_output: bool | None,
         attention_similarity: Tensor | None,
         target_embedding: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
