@@ -402,7 +402,7 @@ def test_of_three_alternatives_the_best_is_taught() -> None:
 def test_the_real_decoder_learns_its_batch(default_predictor: Predictor) -> None:
     options = TrainingOptions(
         steps=5, objects=2, views=1, corrections=0, prompts=("point",),
-        validate_every=100, validation_objects=2, learning_rate=3e-4,
+        validate_every=100, validation_objects=2, learning_rate=2e-3,
     )  # fmt: skip
     training = FineTuning(default_predictor, discs(2, (96, 128)), options)
     (image,) = training.trained

@@ -46,12 +46,12 @@ class Amounts:
     """How much of everything."""
 
     synthetic: int = 900
-    crops: int = 700
+    crops: int = 300
     validate: int = 27
     test: int = 54
-    test_crops: int = 30
-    steps: int = 8000
-    validate_every: int = 400
+    test_crops: int = 20
+    steps: int = 6000
+    validate_every: int = 300
     coins: bool = True
 
 

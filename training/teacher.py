@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 Rng = np.random.Generator
 
 CROPS = (64, 96, 128, 192, 256, 384)
-BOXES = 48
+BOXES = 24
 LEAST_CONSISTENCY = 0.8
 LEAST_SCORE = 0.85
+# Of a first answer, to ask about its own box.
+WORTH_ASKING = 0.6
 LEAST_STABILITY = 0.9
 # Two masks are the same object from here on.
 SAME = 0.7
@@ -58,7 +60,11 @@ def teach(
     first = predictor.predict_batch(embedding, prompts)
     tight = [mask_to_box(answer.mask) for answer in first]
     # A mask's own box is a better question about the same object.
-    asked = [box for box in tight if box is not None and _has_area(box)]
+    asked = [
+        box
+        for answer, box in zip(first, tight, strict=True)
+        if box is not None and _has_area(box) and answer.score >= WORTH_ASKING
+    ]
     if not asked:
         return []
     answers = predictor.predict_batch(embedding, [Prompt(box=box) for box in asked])
