@@ -106,7 +106,12 @@ def _paint(rng: Rng, labels: Labels, low: float, high: float) -> Image:
 def _rim(labels: Labels, width: int = 1) -> NDArray[np.bool_]:
     """Pixels of objects at their outline."""
     inner = segmentation.find_boundaries(labels, mode="inner") & (labels > 0)
-    return ndimage.binary_dilation(inner, iterations=width) & (labels > 0)
+    return _grown(inner, width) & (labels > 0)
+
+
+def _grown(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """Dilate; scipy takes 0 for as often as anything changes."""
+    return ndimage.binary_dilation(mask, iterations=width) if width else mask
 
 
 # -- kinds ---------------------------------------------------------------------
@@ -137,7 +142,7 @@ def membranes(rng: Rng, side: int) -> Scene:
     distance = np.linalg.norm(points[..., None, :] - seeds, axis=-1)
     labels = distance.argmin(-1) + 1
     border = segmentation.find_boundaries(labels, mode="thick")
-    border = ndimage.binary_dilation(border, iterations=int(rng.integers(0, 2)))
+    border = _grown(border, int(rng.integers(0, 2)))
     image = 0.3 + 0.04 * _noise(rng, side, 4) + 0.55 * border
     return Scene(image, (_connected(np.where(border, 0, labels)),))
 
