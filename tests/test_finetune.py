@@ -308,7 +308,10 @@ def test_what_is_saved_answers_the_same(
     assert loaded.prompts >= {"point", "box"}
     found, expected = answers(loaded), answers(training.predictor())
     assert len(found) == 3 + 1 + 1
-    assert all(np.array_equal(f, e) for f, e in zip(found, expected, strict=True))
+    assert same(loaded.model.state_dict(), training.best_model().state_dict())
+    # Products depend in their last bits on where in memory the weights lie.
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)
 
 
 def test_a_tiny_vit_has_no_folder(
