@@ -18,12 +18,21 @@ NUMPY_ONLY = [
     *("finding", "prediction", "preprocessing", "onnx_decoder"),
     *("prompts", "image", "masks", "models", "weights", "intensity", "planes", "stack"),
     *("painting", "label_grid", "record", "tiff", "cli", "cli_arguments"),
-    *("cli_record", "cli_results", "requests", "volume", "anchors", "spans"),
+    *(
+        "cli_record",
+        "cli_results",
+        "cli_train",
+        "requests",
+        "volume",
+        "anchors",
+        "spans",
+    ),
     *("confidence", "interpolation", "projection", "propagation", "tracks"),
     *("encoded_planes", "eye"),
     *("automatic", "automatic_request", "box_proposals", "candidates", "crops"),
     *("linking", "settling", "cleanup", "morphology", "measurements"),
     *("prompt_files", "prompt_grouping"),
+    *("model_card", "training_data", "training_options", "training_prompts"),
 ]
 
 PROBE = """

@@ -44,7 +44,7 @@ def test_the_commands_are_those_of_the_program() -> None:
         make_parser().parse_args(shlex.split(line, comments=True)[1:]).verb
         for line in commands
     }
-    assert verbs == {"models", "segment", "volume", "everything", "replay"}
+    assert verbs == {"models", "segment", "volume", "everything", "replay", "train"}
 
 
 def test_every_model_is_in_the_table() -> None:

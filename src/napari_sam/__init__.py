@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_sam.automatic import SearchOptions
     from napari_sam.cache import EmbeddingCache
     from napari_sam.candidates import Candidates, PlaneObjects, Thresholds
+    from napari_sam.finetune import FineTuning
     from napari_sam.image_processor import SamImageProcessor
     from napari_sam.intensity import IntensityMapping
     from napari_sam.linking import Linking, link_labels, link_planes
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from napari_sam.prompts import Prompt
     from napari_sam.record import read_record, write_record
     from napari_sam.replaying import replay as replay
+    from napari_sam.training_data import read_training_images, training_images
+    from napari_sam.training_options import TrainingOptions, TrainingProgress
     from napari_sam.volume import PropagationOptions, VolumeResult
     from napari_sam.weights import WeightsError
 
@@ -45,6 +48,7 @@ _HOMES = {
     "Candidates": "candidates",
     "Embedding": "predictor",
     "EmbeddingCache": "cache",
+    "FineTuning": "finetune",
     "IntensityMapping": "intensity",
     "Linking": "linking",
     "ModelSpec": "models",
@@ -62,6 +66,8 @@ _HOMES = {
     "SamVisionConfig": "nets.config",
     "SearchOptions": "automatic",
     "Thresholds": "candidates",
+    "TrainingOptions": "training_options",
+    "TrainingProgress": "training_options",
     "VolumeResult": "volume",
     "WeightsError": "weights",
     "everything": "api",
@@ -71,11 +77,13 @@ _HOMES = {
     "list_models": "models",
     "load_model": "loading",
     "read_record": "record",
+    "read_training_images": "training_data",
     "replay": "replaying",
     "segment": "api",
     "segment_everything": "api",
     "segment_everything_volume": "api",
     "segment_volume": "api",
+    "training_images": "training_data",
     "write_record": "record",
 }
 
@@ -83,6 +91,7 @@ __all__ = [
     "Candidates",
     "Embedding",
     "EmbeddingCache",
+    "FineTuning",
     "IntensityMapping",
     "Linking",
     "ModelSpec",
@@ -100,6 +109,8 @@ __all__ = [
     "SamVisionConfig",
     "SearchOptions",
     "Thresholds",
+    "TrainingOptions",
+    "TrainingProgress",
     "VolumeResult",
     "WeightsError",
     "everything",
@@ -109,11 +120,13 @@ __all__ = [
     "list_models",
     "load_model",
     "read_record",
+    "read_training_images",
     "replay",
     "segment",
     "segment_everything",
     "segment_everything_volume",
     "segment_volume",
+    "training_images",
     "write_record",
 ]
 

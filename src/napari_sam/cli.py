@@ -195,6 +195,13 @@ def _export(options: argparse.Namespace) -> None:
         print(f"wrote {file}")
 
 
+def _train(options: argparse.Namespace) -> None:
+    from napari_sam.cli_train import train
+
+    for line in train(options, index(options.index), lambda: _load(options)):
+        print(line, flush=True)
+
+
 def _demo(options: argparse.Namespace) -> None:
     from napari_sam.demo import run_demo
 
@@ -260,6 +267,7 @@ _VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
     "everything": _everything,
     "replay": _replay,
     "export": _export,
+    "train": _train,
     "demo": _demo,
 }
 

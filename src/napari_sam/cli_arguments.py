@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from napari_sam.candidates import Thresholds
 from napari_sam.cli_results import add_result_options
+from napari_sam.cli_train import EXAMPLE, add_train_options
 from napari_sam.image import to_uint8
 from napari_sam.intensity import IntensityMapping
 from napari_sam.models import DEFAULT_MODEL
@@ -53,6 +54,11 @@ def make_parser() -> argparse.ArgumentParser:
     _add_everything(verbs)
     _add_replay(verbs)
     _add_export(verbs)
+    train = _add(verbs, "train", "fine-tune a model on labelled images", EXAMPLE)
+    add_train_options(train)
+    _add_index(train)
+    _add_model(train)
+    _add_family(train)
     demo = _add(
         verbs,
         "demo",

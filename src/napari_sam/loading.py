@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 from napari_sam.devices import best_device, hand_back_memory
 from napari_sam.finding import find_model, find_spec, is_hub_name
+from napari_sam.model_card import ModelCard
 from napari_sam.models import MODELS, Family
 from napari_sam.nets.checkpoint import load_model_file
 from napari_sam.nets.hugging_face import weight_files
@@ -74,23 +75,35 @@ def load_model(
     path = find_model(model, weights=False, progress=progress)
     if spec is not None and path.is_file() and family in (None, spec.family):
         return _predictor(path, spec, device, config)
-    family = _known_family(path, spec, family)
+    card = ModelCard.read(path)
+    family = _known_family(path, spec, card, family)
     name = path.name
     if is_hub_name(model) and not Path(model).exists():
         path, name = find_model(model), str(model)
+        card = ModelCard.read(path)
+    known = _ALL_PROMPTS if family == "sam" else _BOX_ONLY
     return Predictor(
         _on_device(path, device, config),
         name=name,
         family=family,
-        prompts=_ALL_PROMPTS if family == "sam" else _BOX_ONLY,
+        prompts=frozenset(card.prompts) if card else known,
         key=_hash(path),
+        multimask_output=card.multimask_output if card else None,
     )
 
 
-def _known_family(path: Path, spec: ModelSpec | None, family: Family | None) -> Family:
+def _known_family(
+    path: Path, spec: ModelSpec | None, card: ModelCard | None, family: Family | None
+) -> Family:
     """What the caller, the registry or the file itself says, in this order."""
+    if card is not None and family not in (None, card.family):
+        raise ValueError(
+            f"{path} was trained as {card.family!r}, not {family!r}: leave family out."
+        )
+    if family is None and spec is not None:
+        family = spec.family
     if family is None:
-        family = spec.family if spec else read_family(path)
+        family = card.family if card is not None else read_family(path)
     if family is None or family not in get_args(Family):
         raise ValueError(
             f"The registry does not know {path}, and weights do not tell how images "

@@ -92,6 +92,9 @@ class Predictor:
         The kinds of prompt the weights were trained on.
     key : str
         Identifies the weights, for instance by their hash.
+    multimask_output : bool, optional
+        Whether the three alternatives of an ambiguous prompt mean something; what
+        the family says when None.
     """
 
     def __init__(
@@ -102,12 +105,16 @@ class Predictor:
         family: Family,
         prompts: frozenset[str],
         key: str,
+        multimask_output: bool | None = None,
     ) -> None:
         self.model = model
         self.name = name
         self.family: Family = family
         self.prompts = prompts
         self.key = f"{family}:{key}"
+        self._rule = PREPROCESSING[family]
+        if multimask_output is not None:
+            self._rule = replace(self._rule, multimask_output=multimask_output)
         self._engine = Engine(model)
 
     def __repr__(self) -> str:
@@ -121,7 +128,7 @@ class Predictor:
     @property
     def preprocessing(self) -> Preprocessing:
         """How planes become input of the model, and masks come back."""
-        return PREPROCESSING[self.family]
+        return self._rule
 
     @property
     def input_size(self) -> int:
@@ -155,7 +162,7 @@ class Predictor:
         """
         pixels = to_uint8(plane, contrast_limits)
         shape = full_shape(pixels, plane_shape)
-        frame = self._fit(shape)
+        frame = self.frame(shape)
         terms = self._engine.encode(frame.pixel_values(pixels))
         return Embedding(terms, frame, self.key, plane_key(pixels))
 
@@ -174,9 +181,10 @@ class Predictor:
             The embedding's `plane_key`.
         """
         terms = self._engine.prepare(torch.as_tensor(image_embedding))
-        return Embedding(terms, self._fit(shape), self.key, key)
+        return Embedding(terms, self.frame(shape), self.key, key)
 
-    def _fit(self, shape: tuple[int, int]) -> Frame:
+    def frame(self, shape: tuple[int, int]) -> Frame:
+        """How a plane of (H, W) lies in the model's input."""
         encoder = self.model.prompt_encoder
         return Frame.fit(shape, encoder.image_size, encoder.mask_size, self.family)
 
@@ -267,23 +275,47 @@ class Predictor:
         self, embedding: Embedding, prompts: Sequence[Prompt], multimask_output: bool
     ) -> tuple[Tensor, Tensor]:
         """Logits (K, M, m, m) and scores (K, M) for prompts of one signature."""
-        frame, first = embedding.frame, prompts[0]
-        points = labels = boxes = dense = None
-        if first.points is not None:
-            points = self._to_xy(np.stack([p.points for p in prompts]) * frame.scale)
-            labels = torch.from_numpy(np.stack([p.labels for p in prompts]))
-            labels = labels.to(self.device)
-        if first.box is not None:
-            corners = np.stack([p.box.reshape(2, 2) for p in prompts]) * frame.scale
-            boxes = self._to_xy(corners).flatten(1)
+        frame, first, dense = embedding.frame, prompts[0], None
+        points, labels, boxes = self.prompt_tensors(frame, prompts)
         with torch.inference_mode():
             if first.mask is not None:
                 inputs = [self._mask_input(frame, p) for p in prompts]
                 dense = self.model.prompt_encoder.dense(torch.stack(inputs))
             tokens = self.model.prompt_encoder.tokens(points, labels, boxes)
             tokens = tokens.expand(len(prompts), -1, -1)
-        several = multimask_output and PREPROCESSING[self.family].multimask_output
+        several = multimask_output and self.preprocessing.multimask_output
         return self._decode_tokens(embedding, tokens, dense, several)
+
+    def prompt_tensors(
+        self, frame: Frame, prompts: Sequence[Prompt]
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Points and boxes as the model's prompt encoder takes them.
+
+        Parameters
+        ----------
+        frame : Frame
+            How the plane of the prompts lies in the model's input.
+        prompts : sequence of Prompt
+            K of them, all with the same number of points and all or none with a box.
+
+        Returns
+        -------
+        points : Tensor or None
+            (K, N, 2) float32 as (x, y) pixels of the model's input.
+        labels : Tensor or None
+            (K, N) int64, 1 on the object and 0 off it.
+        boxes : Tensor or None
+            (K, 4) float32 as (x_min, y_min, x_max, y_max).
+        """
+        points = labels = boxes = None
+        if prompts[0].points is not None:
+            points = self._to_xy(np.stack([p.points for p in prompts]) * frame.scale)
+            labels = torch.from_numpy(np.stack([p.labels for p in prompts]))
+            labels = labels.to(self.device)
+        if prompts[0].box is not None:
+            corners = np.stack([p.box.reshape(2, 2) for p in prompts]) * frame.scale
+            boxes = self._to_xy(corners).flatten(1)
+        return points, labels, boxes
 
     @torch.inference_mode()
     def _decode_tokens(

@@ -205,8 +205,19 @@ def weight_files(folder: Path) -> list[Path]:
     )
 
 
-def write_folder(model: SamModel, folder: Path) -> None:
+def write_folder(
+    model: SamModel, folder: Path, metadata: Mapping[str, str] | None = None
+) -> None:
     """Write ``config.json`` and ``model.safetensors`` as transformers reads them.
+
+    Parameters
+    ----------
+    model : SamModel
+        With a ViT image encoder.
+    folder : Path
+        Made where it does not exist.
+    metadata : mapping of str, optional
+        Kept in the weights' file.
 
     Raises
     ------
@@ -224,7 +235,7 @@ def write_folder(model: SamModel, folder: Path) -> None:
         save_file(
             {key: value.contiguous() for key, value in state.items()},
             part,
-            metadata={"format": "pt"},
+            metadata={"format": "pt", **(metadata or {})},
         )
 
 

@@ -189,7 +189,7 @@ class SamModel(nn.Module):
         input_boxes: Prompts | None = None,
         input_masks: Prompts | None = None,
         image_embeddings: Tensor | None = None,
-        multimask_output: bool = True,
+        multimask_output: bool | None = True,
         attention_similarity: Tensor | None = None,
         target_embedding: Tensor | None = None,
         *,
@@ -219,8 +219,8 @@ class SamModel(nn.Module):
             image, (B, objects, h, w) with one for each.
         image_embeddings : Tensor, optional
             (B, C, s, s) from `get_image_embeddings`.
-        multimask_output : bool
-            Three masks an object instead of one.
+        multimask_output : bool or None
+            Three masks an object instead of one; all four for None, the one first.
         attention_similarity : Tensor, optional
             Added to the attention of tokens to the image, broadcast to (B *
             objects, heads, tokens, s * s) (Zhang et al. 2023, "PerSAM").
@@ -272,7 +272,7 @@ class SamModel(nn.Module):
         self,
         group: PromptGroup,
         image_embeddings: Tensor,
-        multimask_output: bool,
+        multimask_output: bool | None,
         attention_similarity: Tensor | None,
         target_embedding: Tensor | None,
     ) -> tuple[Tensor, Tensor]:

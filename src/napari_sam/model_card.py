@@ -1,0 +1,107 @@
+"""What a fine-tuned model says of itself, in the metadata of its safetensors file.
+
+numpy only: a card is read before torch and the weights are.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self, get_args
+
+from napari_sam.models import Family, PromptKind
+from napari_sam.nets.hugging_face import WEIGHTS_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+CARD_KEY = "napari_sam"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """Origin and abilities of weights that were trained with this package.
+
+    Parameters
+    ----------
+    family : {"sam", "medsam", "lite_medsam"}
+        How planes are prepared for the model.
+    prompts : frozenset of {"point", "box", "mask"}
+        What it was trained to answer, by its parent's training or here.
+    multimask_output : bool
+        Whether its three alternatives for a single click mean something.
+    parent : str
+        Key of the weights that it was trained from, with their hash.
+    licence : str
+        Of these weights.
+    data : mapping
+        Summary of the data, in words and numbers for JSON.
+    training : mapping
+        Options and scores of the training, for JSON.
+    """
+
+    family: Family
+    prompts: frozenset[PromptKind]
+    multimask_output: bool
+    parent: str
+    licence: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the card as metadata of a safetensors file, text by text."""
+        values = {
+            "family": self.family,
+            "prompts": sorted(self.prompts),
+            "multimask_output": self.multimask_output,
+            "parent": self.parent,
+            "licence": self.licence,
+            "data": dict(self.data),
+            "training": dict(self.training),
+        }
+        return {CARD_KEY: json.dumps(values, sort_keys=True)}
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Read the card of a file or a folder; None where there is none.
+
+        Raises
+        ------
+        ValueError
+            When the file is damaged or its card says what cannot be.
+        """
+        file = path / WEIGHTS_FILE if path.is_dir() else path
+        if file.suffix != ".safetensors" or not file.is_file():
+            return None
+        text = _metadata(file).get(CARD_KEY)
+        if text is None:
+            return None
+        try:
+            values = json.loads(text)
+            card = cls(**{**values, "prompts": frozenset(values["prompts"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{file} has a damaged description of itself ({error}): get it again."
+            ) from error
+        if card.family not in get_args(Family) or not card.prompts <= {
+            *get_args(PromptKind)
+        }:
+            raise ValueError(
+                f"{file} was written for family {card.family!r} and prompts "
+                f"{sorted(card.prompts)}, which this version does not know."
+            )
+        return card
+
+
+def _metadata(file: Path) -> dict[str, str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            return opened.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(
+            f"{file} cannot be read as a checkpoint ({error}): it is damaged, "
+            "incomplete or another kind of file; get it again."
+        ) from error

@@ -1,0 +1,194 @@
+"""Rounds of prompt, answer and correction on one embedding, to learn or to measure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_sam.training_loss import answer_loss, best_answers, mask_ious
+from napari_sam.training_prompts import corrective_click, first_prompt, with_click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from napari_sam.nets.sam import SamModel
+    from napari_sam.predictor import Predictor
+    from napari_sam.preprocessing import Frame
+    from napari_sam.prompts import Prompt
+    from napari_sam.training_options import TrainingOptions
+    from napari_sam.training_prompts import Start
+
+    Truths = Sequence[NDArray[np.bool_]]
+
+
+class Practice:
+    """Ask a model about objects as a user would, through its plain forward pass.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        Knows how planes and prompts become the model's input.
+    options : TrainingOptions
+        Which prompts are practised, and how.
+    """
+
+    def __init__(self, predictor: Predictor, options: TrainingOptions) -> None:
+        self._predictor, self._options = predictor, options
+
+    def learn(
+        self,
+        model: SamModel,
+        embedding: Tensor,
+        truths: Truths,
+        rng: np.random.Generator,
+    ) -> float:
+        """Ask, learn, click where the answer is wrong, and ask again.
+
+        Parameters
+        ----------
+        model : SamModel
+            Gradients are added to its trainable weights, and to `embedding`.
+        embedding : Tensor
+            (1, C, s, s) of the plane.
+        truths : sequence of ndarray
+            (H, W) bool, one an object.
+        rng : Generator
+            Source of all chance.
+
+        Returns
+        -------
+        float
+            The mean loss of the rounds.
+        """
+        options, frame = self._options, self._frame(truths)
+        start = options.starts[rng.integers(len(options.starts))]
+        prompts = self._first(truths, start, rng)
+        target = self.target(frame, truths)
+        rounds = 1 + int(rng.integers(options.corrections + 1))
+        feeds_back = "mask" in options.prompts and rng.random() < 0.5
+        total, masks = 0.0, None
+        for left in reversed(range(rounds)):
+            logits, scores = self.answer(model, embedding, frame, prompts, masks)
+            loss = answer_loss(_covered(logits, frame), scores, target) / rounds
+            torch.autograd.backward(loss)
+            total += float(loss.detach())
+            if left:
+                best = best_answers(logits, scores)
+                answers = logits.detach()[torch.arange(len(best)), best]
+                masks = answers[:, None] if feeds_back else None
+                prompts = [
+                    with_click(p, *corrective_click(t, _mask(frame, a), rng))
+                    for p, t, a in zip(prompts, truths, answers, strict=True)
+                ]
+        return total
+
+    @torch.no_grad()
+    def measure(
+        self,
+        model: SamModel,
+        embedding: Tensor,
+        truths: Truths,
+        rng: np.random.Generator,
+    ) -> dict[str, list[float]]:
+        """Low-resolution IoU of each object, by the kind of its only prompt."""
+        frame = self._frame(truths)
+        target, found = self.target(frame, truths), {}
+        for start in self._options.starts:
+            prompts = self._first(truths, start, rng)
+            logits, scores = self.answer(model, embedding, frame, prompts)
+            ious = mask_ious(_covered(logits, frame), target)
+            best = best_answers(logits, scores)
+            found[str(start)] = ious[torch.arange(len(best)), best].tolist()
+        return found
+
+    @torch.no_grad()
+    def loss(
+        self,
+        model: SamModel,
+        embedding: Tensor,
+        truths: Truths,
+        prompts: Sequence[Prompt],
+    ) -> float:
+        """Loss of the answers to given prompts."""
+        frame = self._frame(truths)
+        logits, scores = self.answer(model, embedding, frame, prompts)
+        target = self.target(frame, truths)
+        return float(answer_loss(_covered(logits, frame), scores, target))
+
+    def answer(
+        self,
+        model: SamModel,
+        embedding: Tensor,
+        frame: Frame,
+        prompts: Sequence[Prompt],
+        masks: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode prompts of one kind.
+
+        Parameters
+        ----------
+        model : SamModel
+            Asked through its plain, differentiable forward pass.
+        embedding : Tensor
+            (1, C, s, s).
+        frame : Frame
+            Of the plane.
+        prompts : sequence of Prompt
+            K of them.
+        masks : Tensor, optional
+            (K, 1, m, m) logits of earlier answers, fed back.
+
+        Returns
+        -------
+        logits : Tensor
+            (K, M, m, m): the single mask, after which come the three alternatives
+            where there is but one click.
+        scores : Tensor
+            (K, M) predicted IoU.
+        """
+        points, labels, boxes = self._predictor.prompt_tensors(frame, prompts)
+        ambiguous = boxes is None and points is not None and points.shape[1] == 1
+        output = model(
+            image_embeddings=embedding,
+            input_points=None if points is None else points[None],
+            input_labels=None if labels is None else labels[None],
+            input_boxes=None if boxes is None else boxes[None],
+            input_masks=None if masks is None else masks.transpose(0, 1),
+            multimask_output=None if ambiguous else False,
+        )
+        return output.pred_masks[0], output.iou_scores[0]
+
+    def target(self, frame: Frame, truths: Truths) -> Tensor:
+        """Covered shares (K, h, w) of the low-resolution pixels of the plane."""
+        logits = np.stack([frame.mask_logits(truth) for truth in truths])
+        shares = torch.from_numpy(logits).to(self._predictor.device).sigmoid()
+        return _covered(shares, frame)
+
+    def _first(
+        self, truths: Truths, start: Start, rng: np.random.Generator
+    ) -> list[Prompt]:
+        jitter = self._options.box_jitter
+        return [first_prompt(truth, start, rng, box_jitter=jitter) for truth in truths]
+
+    def _frame(self, truths: Truths) -> Frame:
+        height, width = truths[0].shape
+        return self._predictor.frame((height, width))
+
+
+def _covered(masks: Tensor, frame: Frame) -> Tensor:
+    """Cut the padding off low-resolution masks, (..., m, m) to (..., h, w)."""
+    height, width = frame.mask_shape
+    return masks[..., :height, :width]
+
+
+def _mask(frame: Frame, logits: Tensor) -> NDArray[np.bool_]:
+    """Bring an answer (m, m) to the plane, (H, W) bool."""
+    mask = np.zeros(frame.plane_shape, bool)
+    patch = frame.patch(logits)
+    mask[patch.region] = patch.mask
+    return mask

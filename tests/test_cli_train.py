@@ -1,0 +1,130 @@
+"""`napari-sam train`: files in, a model out, and what is refused before the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+from safetensors.numpy import load_file
+
+from napari_sam import cli, loading
+from napari_sam.finetune import FineTuning
+from napari_sam.model_card import ModelCard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from napari_sam.predictor import Predictor
+
+QUICK = ["--steps", "6", "--validate-every", "3", "--views", "1", "--objects", "2"]
+
+
+@pytest.fixture(autouse=True)
+def model(monkeypatch: pytest.MonkeyPatch, tiny_lite: Predictor) -> Predictor:
+    """What every verb loads."""
+    monkeypatch.setattr(loading, "load_model", lambda *_, **__: tiny_lite)
+    return tiny_lite
+
+
+@pytest.fixture
+def folders(tmp_path: Path, rng: np.random.Generator) -> list[str]:
+    """Three images of two squares and their labels."""
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    for number in range(3):
+        labels = np.zeros((40, 48), np.uint16)
+        labels[5 + number : 20, 4:20] = 1
+        labels[18:36, 25 : 44 - number] = 2
+        noise = rng.integers(0, 20, labels.shape)
+        plane = (100 * (labels > 0) + noise).astype(np.uint8)
+        tifffile.imwrite(tmp_path / "images" / f"{number}.tif", plane)
+        tifffile.imwrite(tmp_path / "labels" / f"{number}.tif", labels)
+    return [str(tmp_path / "images"), str(tmp_path / "labels")]
+
+
+def train(folders: list[str], output: Path, *more: str) -> int:
+    return cli.main(["train", *folders, "--output", str(output), *QUICK, *more])
+
+
+def test_images_and_labels_give_a_model(
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "a.safetensors"
+    assert train(folders, output, "--licence", "CC0-1.0") == 0
+    card = ModelCard.read(output)
+    assert card is not None
+    assert (card.licence, card.prompts) == ("CC0-1.0", {"point", "box"})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "6 objects on 3 planes"
+    assert lines[-1] == f"wrote {output}"
+    for kind in ("click", "clicks", "box"):
+        assert any(line.strip().startswith(f"{kind}: ") for line in lines)
+    assert not list(tmp_path.glob("*.run.safetensors"))
+
+
+def test_broken_off_it_keeps_the_best_and_goes_on(
+    folders: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole, parts = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    assert train(folders, whole) == 0
+    run = FineTuning.run
+
+    def stopped(self: FineTuning) -> Iterator[Any]:
+        for progress in run(self):
+            yield progress
+            if progress.phase == "train" and progress.done == 4:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(FineTuning, "run", stopped)
+    assert train(folders, parts) == 130
+    assert ModelCard.read(parts) is not None
+    assert "stopped before the end" in capsys.readouterr().err
+    monkeypatch.setattr(FineTuning, "run", run)
+    assert train(folders, parts, "--resume") == 0
+    assert "going on after step 4" in capsys.readouterr().out
+    assert ModelCard.read(parts) == ModelCard.read(whole)
+    one, other = load_file(parts), load_file(whole)
+    assert one.keys() == other.keys()
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "sentence"),
+    [
+        ("a.onnx", [], "an ending that weights do not have"),
+        ("a", [], "no TinyViT image encoder: name a file"),
+        ("there.safetensors", [], "exists: name another file with --output"),
+        ("none/a.safetensors", [], "does not exist: make it first"),
+        ("a.safetensors", ["--prompts", "text"], "choose of point, box, mask"),
+        ("a.safetensors", ["--steps", "0"], "steps=0"),
+        ("a.safetensors", ["--resume"], "no training run in"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_work(
+    folders: list[str],
+    tmp_path: Path,
+    name: str,
+    more: list[str],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "there.safetensors").write_bytes(b"kept")
+    assert train(folders, tmp_path / name, *more) == 1
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "a.safetensors").exists()
+    assert (tmp_path / "there.safetensors").read_bytes() == b"kept"
+
+
+def test_bad_labels_get_their_sentence(
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = np.zeros((40, 48), np.float32)
+    tifffile.imwrite(tmp_path / "labels" / "1.tif", bad)
+    assert train(folders, tmp_path / "a.safetensors") == 1
+    assert "The labels of 1.tif have type float32" in capsys.readouterr().err

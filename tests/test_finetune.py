@@ -1,0 +1,422 @@
+"""Fine-tuning learns, stops, goes on to the same bits, and writes what loads again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam.disk_cache import DiskCache
+from napari_sam.finetune import FineTuning
+from napari_sam.loading import load_model
+from napari_sam.model_card import ModelCard
+from napari_sam.nets.sam import SamModel
+from napari_sam.prompts import Prompt
+from napari_sam.saving import official_state
+from napari_sam.training_data import training_images
+from napari_sam.training_loss import answer_loss, best_answers, mask_ious
+from napari_sam.training_options import TrainingOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_sam.models import Family
+    from napari_sam.nets.config import SamConfig
+    from napari_sam.predictor import Predictor
+    from napari_sam.training_data import TrainingImage
+
+QUICK = TrainingOptions(
+    steps=6,
+    objects=2,
+    learning_rate=3e-3,
+    views=2,
+    validate_every=3,
+    validation_objects=4,
+)
+
+
+def discs(count: int = 4, shape: tuple[int, int] = (48, 64)) -> list[TrainingImage]:
+    """Images of two bright discs each, wider than high as the padding is one-sided."""
+    images, rng = [], np.random.default_rng(3)
+    rows, cols = np.indices(shape)
+    for number in range(count):
+        labels = np.zeros(shape, int)
+        for label, middle in enumerate((15, 46), start=1):
+            centre = rng.integers(-3, 4, 2) + np.array([shape[0] // 2, middle])
+            labels[np.hypot(rows - centre[0], cols - centre[1]) < 10] = label
+        plane = np.where(labels > 0, 200, 40) + rng.normal(0, 5, shape)
+        images += training_images(plane, labels, f"discs {number}")
+    return images
+
+
+def weights(training: FineTuning) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in training.model.state_dict().items()}
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(first[key], second[key]) for key in first
+    )
+
+
+def run(training: FineTuning) -> FineTuning:
+    for _ in training.run():
+        pass
+    return training
+
+
+def test_the_loss_falls_and_the_held_back_images_gain(tiny_sam: Predictor) -> None:
+    options = replace(
+        QUICK, steps=60, learning_rate=1e-2, views=1, prompts=("box",), corrections=0
+    )
+    training = run(FineTuning(tiny_sam, discs(), replace(options, validate_every=20)))
+    losses = training.state.losses
+    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
+    assert training.state.best > training.state.start_scores["box"] + 0.1
+
+
+def test_every_family_can_be_trained(tiny_predictor: Predictor) -> None:
+    before = {k: v.clone() for k, v in tiny_predictor.model.state_dict().items()}
+    options = replace(QUICK, steps=3, prompts=("point", "box", "mask"), corrections=3)
+    training = run(FineTuning(tiny_predictor, discs(), options))
+    assert training.state.step == 3
+    assert same(before, tiny_predictor.model.state_dict())
+    changed = {
+        key.partition(".")[0]
+        for key, value in training.model.state_dict().items()
+        if not torch.equal(value, before[key])
+    }
+    assert changed == {"prompt_encoder", "mask_decoder"}
+
+
+@pytest.mark.parametrize("family", ["tiny_sam", "tiny_lite"])
+def test_the_last_blocks_of_the_encoder_can_be_trained(
+    family: str, request: pytest.FixtureRequest
+) -> None:
+    predictor = request.getfixturevalue(family)
+    options = replace(QUICK, steps=2, encoder_blocks=1)
+    training = run(FineTuning(predictor, discs(), options))
+    before = predictor.model.state_dict()
+    changed = [k for k, v in weights(training).items() if not torch.equal(v, before[k])]
+    encoder = [key for key in changed if key.startswith("image_encoder")]
+    assert any("neck" in key for key in encoder)
+    assert any("neck" not in key for key in encoder)
+    assert not any("patch_embed" in key for key in encoder)
+
+
+def test_more_blocks_than_there_are(tiny_lite: Predictor) -> None:
+    with pytest.raises(ValueError, match="has 3 blocks: 9 cannot be trained"):
+        FineTuning(tiny_lite, discs(), replace(QUICK, encoder_blocks=9))
+
+
+@pytest.mark.parametrize("stop", [2, 8, 10, 12, 16])
+def test_interrupted_is_uninterrupted_bit_for_bit(
+    tiny_lite: Predictor, tmp_path: Path, stop: int
+) -> None:
+    # After 2 views, at the first measurement, after steps, and at the last measurement.
+    whole = run(FineTuning(tiny_lite, discs(), QUICK))
+    part = FineTuning(tiny_lite, discs(), QUICK)
+    for _ in islice(part.run(), stop):
+        pass
+    part.write(tmp_path / "run.safetensors")
+    resumed = FineTuning(tiny_lite, discs(), QUICK)
+    resumed.resume(tmp_path / "run.safetensors")
+    run(resumed)
+    assert resumed.state == whole.state
+    assert same(weights(resumed), weights(whole))
+    assert same(resumed.best_model().state_dict(), whole.best_model().state_dict())
+
+
+def test_a_run_that_was_broken_off_goes_on(tiny_lite: Predictor) -> None:
+    whole = run(FineTuning(tiny_lite, discs(), QUICK))
+    part = FineTuning(tiny_lite, discs(), QUICK)
+    for _ in islice(part.run(), 11):
+        pass
+    assert same(weights(run(part)), weights(whole))
+
+
+def test_a_run_of_other_data_or_options_is_not_gone_on_with(
+    tiny_lite: Predictor, tiny_sam: Predictor, tmp_path: Path
+) -> None:
+    file = tmp_path / "run.safetensors"
+    FineTuning(tiny_lite, discs(), QUICK).write(file)
+    for other in (
+        FineTuning(tiny_lite, discs(5), QUICK),
+        FineTuning(tiny_lite, discs(), replace(QUICK, seed=1)),
+        FineTuning(tiny_sam, discs(), QUICK),
+    ):
+        with pytest.raises(ValueError, match="another model, other images or other"):
+            other.resume(file)
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(ValueError, match="damaged or no training run"):
+        FineTuning(tiny_lite, discs(), QUICK).resume(file)
+    with pytest.raises(FileNotFoundError, match="no training run in"):
+        FineTuning(tiny_lite, discs(), QUICK).resume(tmp_path / "none.safetensors")
+
+
+def test_a_cancelled_run_keeps_the_best(tiny_lite: Predictor) -> None:
+    # So fast that it destroys what it learned: the best lies before the end.
+    options = replace(QUICK, steps=40, learning_rate=0.3, validate_every=4, patience=99)
+    training = FineTuning(tiny_lite, discs(), options)
+    for progress in training.run():
+        if progress.phase == "train" and progress.done == 30:
+            break
+    state = training.state
+    means = {step: np.mean(list(scores.values())) for step, scores in state.history}
+    assert state.best == max(means.values()) == means[state.best_step]
+    assert state.step == 30
+    best = training.best_model()
+    again = FineTuning(tiny_lite, discs(), options)
+    again.model.load_state_dict(best.state_dict())
+    for _ in again._validate():
+        pass
+    assert again.state.best == state.best
+
+
+def test_before_the_first_step_the_best_is_the_start(tiny_lite: Predictor) -> None:
+    training = FineTuning(tiny_lite, discs(), QUICK)
+    assert same(training.best_model().state_dict(), tiny_lite.model.state_dict())
+
+
+def test_training_stops_when_nothing_is_gained(tiny_lite: Predictor) -> None:
+    options = replace(
+        QUICK, steps=60, learning_rate=1e-12, validate_every=2, patience=3
+    )
+    assert run(FineTuning(tiny_lite, discs(), options)).state.step == 6
+
+
+def test_progress_tells_where_it_is(tiny_lite: Predictor) -> None:
+    told = list(FineTuning(tiny_lite, discs(), QUICK).run())
+    phases = [progress.phase for progress in told]
+    assert phases[0] == "encode"
+    assert phases.count("encode") == 1 + 3 * QUICK.views
+    assert phases.count("train") == QUICK.steps
+    assert {p.seconds_left is not None and p.seconds_left >= 0 for p in told} == {True}
+    last = [progress for progress in told if progress.phase == "train"][-1]
+    assert (last.done, last.total, last.seconds_left) == (QUICK.steps, QUICK.steps, 0)
+    assert set(last.scores) == {"click", "clicks", "box"}
+    assert last.loss is not None
+
+
+def test_views_may_be_kept_on_disk(tiny_lite: Predictor, tmp_path: Path) -> None:
+    disk = DiskCache(tmp_path)
+    kept = run(FineTuning(tiny_lite, discs(), QUICK, disk=disk))
+    assert same(weights(kept), weights(run(FineTuning(tiny_lite, discs(), QUICK))))
+    again = FineTuning(tiny_lite, discs(), QUICK, disk=disk)
+    assert next(again.run()).phase == "validate"
+    tiny = DiskCache(tmp_path / "tiny", max_bytes=1)
+    small = run(FineTuning(tiny_lite, discs(), QUICK, disk=tiny))
+    assert same(weights(small), weights(kept))
+
+
+def test_an_embedding_of_a_view_is_that_of_the_turned_plane(
+    tiny_sam: Predictor,
+) -> None:
+    image = discs(1)[0]
+    training = FineTuning(tiny_sam, discs(), QUICK)
+    turned = tiny_sam.embed(image.plane.T[::-1, ::-1]).half()
+    found = [training._views.embedding(image, number).numpy() for number in range(8)]
+    assert sum(np.array_equal(one.astype(np.float16), turned) for one in found) == 1
+
+
+def test_one_image_and_objects_too_small(tiny_lite: Predictor) -> None:
+    with pytest.raises(ValueError, match="two labelled images at least"):
+        FineTuning(tiny_lite, discs(1), QUICK)
+    labels = np.zeros((400, 400), int)
+    labels[7, 7] = 1
+    specks = training_images(labels, labels, "a") + training_images(labels, labels, "b")
+    with pytest.raises(ValueError, match=r"large enough.*64 pixels, so cut"):
+        FineTuning(tiny_lite, specks, QUICK)
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ({"steps": 0}, "steps=0: give 1 or more"),
+        ({"learning_rate": 0}, "learning_rate=0"),
+        ({"held_back": 1}, "held_back=1"),
+        ({"views": 9}, "views=9"),
+        ({"prompts": ("text",)}, "choose of point, box, mask"),
+        ({"prompts": ("mask",)}, "Masks are practised beside"),
+    ],
+)
+def test_options_that_cannot_be(option: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        TrainingOptions(**option)
+
+
+# -- files ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def parents(
+    random_model: Callable[..., SamModel],
+    vit_config: SamConfig,
+    lite_config: SamConfig,
+    tmp_path: Path,
+) -> dict[str, Predictor]:
+    """Small models from files, with sizes that a state dict tells."""
+    # All published files of TinyViT end on a grid of 64 x 64.
+    vision = replace(lite_config.vision_config, image_size=256)
+    prompts = replace(lite_config.prompt_encoder_config, image_size=256)
+    lite_config = replace(
+        lite_config, vision_config=vision, prompt_encoder_config=prompts
+    )
+    found = {}
+    for family, config in (("sam", vit_config), ("lite_medsam", lite_config)):
+        path = tmp_path / f"{family}.pth"
+        torch.save(random_model(config).state_dict(), path)
+        found[family] = load_model(path, config=config, family=family, device="cpu")
+    return found
+
+
+def answers(predictor: Predictor) -> list[np.ndarray]:
+    embedding = predictor.embed(discs(1)[0].plane)
+    prompts = [
+        Prompt(points=[(24, 15)]),
+        Prompt(points=[(24, 15), (2, 2)], labels=[1, 0]),
+        Prompt(box=(14, 5, 34, 25)),
+    ]
+    found = predictor.predict_batch(embedding, prompts)
+    return [c.logits for answer in found for c in answer.candidates]
+
+
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        ("sam", "a.safetensors"),
+        ("sam", "a.pth"),
+        ("sam", "folder"),
+        ("lite_medsam", "a.safetensors"),
+    ],
+)
+def test_what_is_saved_answers_the_same(
+    family: Family, name: str, tmp_path: Path, parents: dict[str, Predictor]
+) -> None:
+    parent = parents[family]
+    training = run(FineTuning(parent, discs(), QUICK))
+    path = training.save(tmp_path / name)
+    # Only a plain state dict does not say how images are prepared.
+    told = family if name == "a.pth" else None
+    loaded = load_model(path, config=parent.model.config, family=told, device="cpu")
+    assert loaded.family == family
+    assert loaded.prompts >= {"point", "box"}
+    found, expected = answers(loaded), answers(training.predictor())
+    assert len(found) == 3 + 1 + 1
+    assert same(loaded.model.state_dict(), training.best_model().state_dict())
+    # Products depend in their last bits on where in memory the weights lie.
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)
+
+
+def test_a_tiny_vit_has_no_folder(
+    parents: dict[str, Predictor], tmp_path: Path
+) -> None:
+    training = FineTuning(parents["lite_medsam"], discs(), QUICK)
+    with pytest.raises(ValueError, match="no TinyViT"):
+        training.save(tmp_path / "folder")
+
+
+def test_norms_that_were_folded_are_written_as_published(
+    parents: dict[str, Predictor],
+) -> None:
+    model = parents["lite_medsam"].model
+    state = official_state(model)
+    plain = SamModel(model.config).state_dict()
+    wanted = {key for key in plain if not key.endswith("num_batches_tracked")}
+    assert state.keys() == wanted
+    assert all(state[key].shape == plain[key].shape for key in wanted)
+
+
+def test_the_card_tells_where_weights_come_from(
+    tiny_lite: Predictor, tmp_path: Path
+) -> None:
+    training = run(FineTuning(tiny_lite, discs(), QUICK))
+    card = ModelCard.read(training.save(tmp_path / "a.safetensors", licence="CC0-1.0"))
+    assert card is not None
+    assert card == training.card("CC0-1.0")
+    assert (card.family, card.parent) == ("lite_medsam", tiny_lite.key)
+    assert card.prompts == {"point", "box"}
+    assert card.data["objects"] == 8
+    assert card.training["options"]["steps"] == QUICK.steps
+
+
+def test_half_precision_is_half_the_size(
+    parents: dict[str, Predictor], tmp_path: Path
+) -> None:
+    training = FineTuning(parents["sam"], discs(), QUICK)
+    full = training.save(tmp_path / "a.safetensors")
+    half = training.save(tmp_path / "b.safetensors", dtype=torch.float16)
+    assert half.stat().st_size < 0.6 * full.stat().st_size
+    loaded = load_model(half, config=parents["sam"].model.config, device="cpu")
+    pairs = zip(answers(loaded), answers(training.predictor()), strict=True)
+    assert max(np.abs(one - other).max() for one, other in pairs) < 0.1
+
+
+def test_files_that_say_what_cannot_be(tiny_lite: Predictor, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    training = FineTuning(tiny_lite, discs(), QUICK)
+    training.save(path)
+    with pytest.raises(ValueError, match="trained as 'lite_medsam', not 'sam'"):
+        load_model(path, family="sam")
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(ValueError, match="damaged"):
+        load_model(path)
+    with pytest.raises(ValueError, match="ending that weights do not have"):
+        training.save(tmp_path / "a.onnx")
+
+
+# -- the loss ------------------------------------------------------------------
+
+
+def test_a_perfect_answer_costs_next_to_nothing() -> None:
+    target = torch.zeros(1, 8, 8)
+    target[:, 2:6, 2:6] = 1
+    logits = (40 * target - 20)[:, None]
+    assert float(answer_loss(logits, torch.ones(1, 1), target)) < 1e-3
+    assert mask_ious(logits, target).item() == 1
+    assert float(answer_loss(-logits, torch.zeros(1, 1), target)) > 10
+
+
+def test_of_three_alternatives_the_best_is_taught() -> None:
+    target = torch.zeros(1, 8, 8)
+    target[:, 2:6, 2:6] = 1
+    good = (2 * target - 1)[:, None]
+    logits = torch.cat([good, -good, good, -good], 1).requires_grad_()
+    scores = torch.tensor([[0.9, 0.1, 0.2, 0.3]], requires_grad=True)
+    answer_loss(logits, scores, target).backward()
+    taught = logits.grad.abs().sum((0, 2, 3)) > 0
+    assert taught.tolist() == [True, False, True, False]
+    # The estimates of all of them are.
+    assert (scores.grad != 0).all()
+    assert best_answers(logits, scores).tolist() == [3]
+    assert best_answers(logits[:, :1], scores[:, :1]).tolist() == [0]
+
+
+# -- the real decoder ----------------------------------------------------------
+
+
+@pytest.mark.weights
+def test_the_real_decoder_learns_its_batch(default_predictor: Predictor) -> None:
+    options = TrainingOptions(
+        steps=5, objects=2, views=1, corrections=0, prompts=("point",),
+        validate_every=100, validation_objects=2, learning_rate=2e-3,
+    )  # fmt: skip
+    training = FineTuning(default_predictor, discs(2, (96, 128)), options)
+    (image,) = training.trained
+    truths = [image.labels == label for label in (1, 2)]
+    clicks = [Prompt(points=[np.argwhere(truth).mean(0)]) for truth in truths]
+
+    embedding = default_predictor.embed(image.plane).image_embedding.clone()
+
+    def loss() -> float:
+        return training.practice.loss(training.model, embedding, truths, clicks)
+
+    before = loss()
+    run(training)
+    assert loss() < 0.9 * before

@@ -1,0 +1,51 @@
+"""What eight labelled images of an unseen kind are worth, in ten minutes.
+
+``python training/finetune_unseen.py`` fine-tunes the default model on eight images of
+`rods`, which nothing was trained on, and measures on eight others. ``--model FILE``
+starts from other weights, for instance from those of `make_point_decoder.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from evaluation import table
+from synthetic_images import make_many
+
+from napari_sam.finetune import FineTuning
+from napari_sam.loading import load_model
+from napari_sam.training_options import TrainingOptions
+
+KIND, COUNT = ("rods",), 8
+TRAIN_SEED, TEST_SEED = 0, 5000
+OPTIONS = TrainingOptions(steps=1000, views=4, validate_every=50, patience=6)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="lite_medsam")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    options = parser.parse_args()
+    predictor = load_model(options.model, device="cpu")
+    images = make_many(KIND, COUNT, TRAIN_SEED)
+    training = FineTuning(predictor, images, OPTIONS)
+    started = time.monotonic()
+    for progress in training.run():
+        seconds = time.monotonic() - started
+        if progress.phase == "train" and progress.done % 50 == 0:
+            print(f"{seconds:.0f} s, step {progress.done}: {progress.scores}")
+        if seconds > 60 * options.minutes:
+            break
+    state = training.state
+    print(
+        f"{seconds:.0f} s, {state.step} steps on {len(training.trained)} images, best "
+        f"after step {state.best_step}"
+    )
+    models = {"before": predictor, "after": training.predictor()}
+    for line in table(models, make_many(KIND, COUNT, TEST_SEED)):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
