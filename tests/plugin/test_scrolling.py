@@ -31,6 +31,22 @@ def test_no_control_is_squeezed(qtbot: Any, height: int) -> None:
     widget.disconnect_viewer()
 
 
+def test_nothing_scrolls_where_there_is_room(qtbot: Any) -> None:
+    viewer = ViewerModel()
+    widget = SamWidget(viewer)
+    # As themes do.
+    widget.native.setStyleSheet("QAbstractScrollArea { border: 3px solid red; }")
+    widget.native.resize(300, 1500)
+    widget.native.show()
+    qtbot.waitExposed(widget.native)
+    (scroll,) = widget.native.findChildren(VerticalScroll)
+    bar = scroll.verticalScrollBar()
+    for opened in (False, True):
+        widget.more.value = opened
+        qtbot.waitUntil(lambda: not bar.isVisible() and bar.maximum() == 0)
+    widget.disconnect_viewer()
+
+
 def test_it_is_as_wide_as_what_it_holds(qtbot: Any) -> None:
     held, inside = QWidget(), QWidget()
     inside.setMinimumSize(321, 2000)

@@ -33,9 +33,10 @@ class VerticalScroll(QScrollArea):
         self._held = held
 
     def sizeHint(self) -> QSize:
-        """Of what it holds, with the bar."""
-        hint = self._held.sizeHint()
-        return QSize(hint.width() + self._bar_width(), hint.height())
+        """Of what it holds, with the bar and what the theme puts around."""
+        hint, viewport = self._held.sizeHint(), self.viewport()
+        around = 0 if viewport is None else self.height() - viewport.height()
+        return QSize(hint.width() + self._bar_width(), hint.height() + around)
 
     def minimumSizeHint(self) -> QSize:
         """As wide as what it holds must be; as low as may be."""
