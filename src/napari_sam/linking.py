@@ -169,10 +169,11 @@ def _paths(count: int, links: Sequence[tuple[int, int, float]]) -> list[list[int
 
     if not count:
         return []
-    alone = np.arange(count)
-    rows = np.concatenate([np.array([a for a, _, _ in links], int), alone])
+    # The matching of older SciPy takes indices of 32 bits only.
+    alone = np.arange(count, dtype=np.int32)
+    rows = np.concatenate([np.array([a for a, _, _ in links], np.int32), alone])
     # One column an object, and one for each that has no successor.
-    cols = np.concatenate([np.array([b for _, b, _ in links], int), alone + count])
+    cols = np.concatenate([np.array([b for _, b, _ in links], np.int32), alone + count])
     cost = np.concatenate(
         [_NO_LINK - np.array([v for _, _, v in links]), np.full(count, _NO_LINK)]
     )
