@@ -67,9 +67,32 @@ def group_entries(entries: Sequence[Entry]) -> ObjectPrompts:
         When an object has several boxes on a slice, a box several numbers, or a
         negative click no object.
     """
+    return join_entries(entries, number_entries(entries))
+
+
+def join_entries(entries: Sequence[Entry], numbers: Sequence[int]) -> ObjectPrompts:
+    """Join what describes the same object, the number of each entry's being known.
+
+    Parameters
+    ----------
+    entries : sequence of Entry
+        What was said.
+    numbers : sequence of int
+        As `number_entries` tells them.
+
+    Returns
+    -------
+    dict
+        {object id: {slice: Prompt}}.
+
+    Raises
+    ------
+    ValueError
+        When an object has several boxes on a slice.
+    """
     objects: ObjectPrompts = {}
     members: dict[tuple[int, int], list[Entry]] = {}
-    for entry, number in zip(entries, number_entries(entries), strict=True):
+    for entry, number in zip(entries, numbers, strict=True):
         members.setdefault((number, entry.index), []).append(entry)
     for number, index in sorted(members):
         objects.setdefault(number, {})[index] = _join(members[number, index])

@@ -9,7 +9,7 @@ import numpy as np
 from napari_sam.plugin.questions import identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from napari_sam.plugin.layer_prompts import LayerPrompt
     from napari_sam.plugin.questions import Question
@@ -62,14 +62,11 @@ def belonging(
         for prompt, number in zip(prompts, found, strict=True)
         if number is not None and prompt.prompt.box is not None
     }
-    present = set(before.request.prompts)
     wishes: list[tuple[float, int, int]] = []
     for at, prompt in enumerate(prompts):
         if found[at] is not None:
             continue
-        around = [
-            s for s in _around(volume, prompt.slices[axis]) if s.object_id in present
-        ]
+        around = _around(volume, prompt.slices[axis])
         if prompt.prompt.box is None:
             found[at] = _clicked(prompt.prompt, around)
         else:
@@ -87,7 +84,7 @@ def _next(numbers: list[int]) -> int | None:
     return numbers.pop(0) if numbers else None
 
 
-def _around(volume: VolumeResult, index: int) -> Iterable[SliceResult]:
+def _around(volume: VolumeResult, index: int) -> list[SliceResult]:
     """Each object where it is closest to a slice."""
     closest: dict[int, SliceResult] = {}
     for there in volume.slices:
@@ -97,7 +94,7 @@ def _around(volume: VolumeResult, index: int) -> Iterable[SliceResult]:
         best = closest.get(there.object_id)
         if best is None or away < abs(best.index - index):
             closest[there.object_id] = there
-    return closest.values()
+    return list(closest.values())
 
 
 def _overlap(prompt: Prompt, there: SliceResult) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from napari_sam.prompt_grouping import Entry, group_entries, number_entries
+from napari_sam.prompt_grouping import Entry, join_entries, number_entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,9 +19,8 @@ def objects_on_plane(
     prompts: Sequence[LayerPrompt], each_prompt_an_object: bool
 ) -> list[Prompt]:
     """One prompt for each object that the prompts of a plane describe."""
-    numbers = _numbers(prompts, [0] * len(prompts), each_prompt_an_object)
-    entries = _entries(prompts, [0] * len(prompts), numbers)
-    return [slices[0] for slices in group_entries(entries).values()]
+    plan, _ = _group(prompts, [0] * len(prompts), each_prompt_an_object)
+    return [slices[0] for slices in plan.values()]
 
 
 def objects_in_stack(
@@ -51,17 +50,17 @@ def objects_in_stack(
         The object of each prompt.
     """
     slices = [prompt.slices[axis] for prompt in prompts]
-    numbers = _numbers(prompts, slices, each_prompt_an_object, known)
-    return group_entries(_entries(prompts, slices, numbers)), tuple(numbers)
+    return _group(prompts, slices, each_prompt_an_object, known)
 
 
-def _numbers(
+def _group(
     prompts: Sequence[LayerPrompt],
     slices: Sequence[int],
     each: bool,
     known: Sequence[int | None] | None = None,
-) -> list[int]:
-    """The object of each prompt."""
+) -> tuple[ObjectPrompts, tuple[int, ...]]:
+    """What is said of which object, and the object of each prompt."""
+    known = [None] * len(prompts) if known is None else known
     if not each:
         boxes = Counter(
             index
@@ -69,24 +68,15 @@ def _numbers(
             if prompt.prompt.box is not None
         )
         check_boxes(max(boxes.values(), default=0))
-        return [1] * len(prompts)
-    entries = _entries(prompts, slices, known or [None] * len(prompts))
+        known = [1] * len(prompts)
+    entries = [_entry(*said) for said in zip(prompts, slices, known, strict=True)]
     # Boxes come first, as points may belong to them.
     order = sorted(range(len(entries)), key=lambda at: entries[at].is_point)
-    numbers = dict(
-        zip(order, number_entries([entries[at] for at in order]), strict=True)
-    )
-    return [numbers[at] for at in range(len(entries))]
-
-
-def _entries(
-    prompts: Sequence[LayerPrompt],
-    slices: Sequence[int],
-    numbers: Sequence[int | None],
-) -> list[Entry]:
-    return [
-        _entry(*described) for described in zip(prompts, slices, numbers, strict=True)
-    ]
+    ordered = [entries[at] for at in order]
+    numbers = number_entries(ordered)
+    object_of = dict(zip(order, numbers, strict=True))
+    plan = join_entries(ordered, numbers)
+    return plan, tuple(object_of[at] for at in range(len(entries)))
 
 
 def check_boxes(count: int) -> None:
