@@ -12,7 +12,6 @@ from napari_sam.confidence import confidence, weigh
 from napari_sam.masks import (
     Patch,
     border_contrast,
-    mask_to_box,
     patch_iou,
     stability,
     won_masks,
@@ -160,11 +159,10 @@ class Eye:
         for _ in range(_REFITS):
             again = {}
             for i, box in boxes.items():
-                found = mask_to_box(answers[i].patch.mask)
-                if found is not None:
-                    tight = found + np.tile(answers[i].patch.origin, 2)
+                patch = answers[i].patch
+                if patch.logits.size:
                     moved = refitted_box(
-                        box, tight, embedding.shape, self.options.margin
+                        box, patch.box, embedding.shape, self.options.margin
                     )
                     if moved is not None and _lies_on(moved, embedding.shape):
                         again[i] = moved

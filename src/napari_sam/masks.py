@@ -40,6 +40,14 @@ class Patch:
         return inside
 
     @property
+    def box(self) -> NDArray[np.float64]:
+        """(row_min, col_min, row_max, col_max) on the plane; not of an empty mask."""
+        tight = mask_to_box(self.mask)
+        assert tight is not None
+        moved: NDArray[np.float64] = tight + np.tile(self.origin, 2)
+        return moved
+
+    @property
     def centroid(self) -> NDArray[np.float64]:
         """(row, col) on the plane, the mean of the mask's pixels; NaN when empty."""
         centre: NDArray[np.float64] = np.argwhere(self.mask).mean(axis=0) + self.origin

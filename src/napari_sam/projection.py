@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_sam.masks import Patch, mask_to_box, mask_to_window, patch_iou, window_at
+from napari_sam.masks import Patch, mask_to_window, patch_iou, window_at
 from napari_sam.morphology import innermost
 from napari_sam.prompts import NEGATIVE, POSITIVE, Prompt
 
@@ -52,10 +52,7 @@ class Part:
     @property
     def box(self) -> NDArray[np.float64]:
         """(row_min, col_min, row_max, col_max) on the plane."""
-        box = mask_to_box(self.patch.mask)
-        assert box is not None
-        moved: NDArray[np.float64] = box + np.tile(self.patch.origin, 2)
-        return moved
+        return self.patch.box
 
 
 @dataclass(frozen=True, slots=True, eq=False)

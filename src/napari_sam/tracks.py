@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.interpolation import blend, interpolate, majority
-from napari_sam.masks import Patch, mask_to_box, patch_iou
+from napari_sam.masks import Patch, patch_iou
 from napari_sam.projection import Expected, Section, expect
 from napari_sam.volume import SliceResult
 
@@ -248,15 +248,8 @@ def disputed_box(first: Seen, second: Seen) -> NDArray[np.float64] | None:
     """
     if second.is_empty or not (_SAME <= patch_iou(first.patch, second.patch) < _AGREED):
         return None
-    boxes = np.stack([_box(seen.patch) for seen in (first, second)])
+    boxes = np.stack([first.patch.box, second.patch.box])
     return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
-
-
-def _box(patch: Patch) -> NDArray[np.float64]:
-    tight = mask_to_box(patch.mask)
-    assert tight is not None
-    box: NDArray[np.float64] = tight + np.tile(patch.origin, 2)
-    return box
 
 
 def _between(before: Seen, after: Seen, index: int) -> Seen:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam.masks import box_iou
 from napari_sam.plugin.questions import identity
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _around(volume: VolumeResult, index: int) -> list[SliceResult]:
     closest: dict[int, SliceResult] = {}
     for there in volume.slices:
         away = abs(there.index - index)
-        if away > _REACH or not there.logits.size or not there.mask.any():
+        if away > _REACH or not there.logits.size:
             continue
         best = closest.get(there.object_id)
         if best is None or away < abs(best.index - index):
@@ -99,16 +100,7 @@ def _around(volume: VolumeResult, index: int) -> list[SliceResult]:
 
 def _overlap(prompt: Prompt, there: SliceResult) -> float:
     """Intersection over union of the box of a prompt and that of a mask."""
-    rows, cols = np.nonzero(there.mask)
-    first = np.array([rows.min(), cols.min()]) + there.origin
-    last = np.array([rows.max(), cols.max()]) + there.origin
-    box = prompt.box
-    common = np.minimum(last, box[2:]) - np.maximum(first, box[:2]) + 1
-    if (common <= 0).any():
-        return 0.0
-    both = np.prod(common)
-    areas = np.prod(last - first + 1) + np.prod(box[2:] - box[:2] + 1)
-    return float(both / (areas - both))
+    return float(box_iou(prompt.box, there.patch.box))
 
 
 def _clicked(prompt: Prompt, around: Sequence[SliceResult]) -> int | None:
