@@ -6,8 +6,6 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_sam.automatic import SearchOptions
 from napari_sam.automatic_request import (
     EverythingRequest,
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from typing import Self
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_sam.cache import EmbeddingCache
@@ -121,8 +120,8 @@ class EverythingStackRequest:
                 status = "everything" if label else "bridged"
                 scores[number].append(Score(index, trust, status))
         if self.cleanup:
-            sizes = np.array([self.stack.step, *self.stack.pixel]) / self.stack.step
-            pieces = clean_pieces(pieces, self.cleanup, {}, self.stack.axis, sizes)
+            axis, sizes = self.stack.axis, self.stack.voxel
+            pieces = clean_pieces(pieces, self.cleanup, {}, axis, sizes)
         return Result(
             tuple(pieces),
             {number: tuple(members) for number, members in scores.items()},

@@ -286,8 +286,7 @@ class StackRequest:
             pieces += cut_out(numbers, self.stack.at(index), patches)
         if self.cleanup:
             seeds = prompt_seeds(self.prompts, volume.slices)
-            # In units of the distance of slices.
-            sizes = np.array([self.stack.step, *self.stack.pixel]) / self.stack.step
+            sizes = self.stack.voxel
             pieces = clean_pieces(pieces, self.cleanup, seeds, self.stack.axis, sizes)
         for entry in volume.slices:
             if entry.status != "stopped":

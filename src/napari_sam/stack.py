@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_sam.intensity import IntensityMapping
 from napari_sam.planes import PlaneReader
 
@@ -111,6 +113,12 @@ class Stack:
         apart = {self.axis, *self.fixed}
         rows, cols = (s for i, s in enumerate(self.spacing) if i not in apart)
         return rows, cols
+
+    @property
+    def voxel(self) -> NDArray[np.float64]:
+        """(3,) size of a voxel along slices, rows and columns, in slices."""
+        sizes: NDArray[np.float64] = np.array([self.step, *self.pixel]) / self.step
+        return sizes
 
     def at(self, index: int) -> PlaneIndex:
         """Index of one plane in the volume and in its labels."""

@@ -34,8 +34,6 @@ def test_no_control_is_squeezed(qtbot: Any, height: int) -> None:
 def test_nothing_scrolls_where_there_is_room(qtbot: Any) -> None:
     viewer = ViewerModel()
     widget = SamWidget(viewer)
-    # As themes do.
-    widget.native.setStyleSheet("QAbstractScrollArea { border: 3px solid red; }")
     widget.native.resize(300, 1500)
     widget.native.show()
     qtbot.waitExposed(widget.native)
@@ -45,6 +43,24 @@ def test_nothing_scrolls_where_there_is_room(qtbot: Any) -> None:
         widget.more.value = opened
         qtbot.waitUntil(lambda: not bar.isVisible() and bar.maximum() == 0)
     widget.disconnect_viewer()
+
+
+def test_the_border_of_a_theme_has_its_own_room(qtbot: Any) -> None:
+    outer, held, inside = QWidget(), QWidget(), QWidget()
+    inside.setFixedSize(100, 200)
+    QVBoxLayout(held).addWidget(inside)
+    scroll = VerticalScroll(held)
+    scroll.setViewportMargins(3, 3, 3, 3)
+    layout = QVBoxLayout(outer)
+    layout.addWidget(scroll)
+    layout.addStretch()
+    qtbot.addWidget(outer)
+    outer.resize(300, 600)
+    outer.show()
+    qtbot.waitExposed(outer)
+    inside.setFixedSize(100, 300)  # something is opened
+    bar = scroll.verticalScrollBar()
+    qtbot.waitUntil(lambda: held.height() >= 300 and bar.maximum() == 0)
 
 
 def test_it_is_as_wide_as_what_it_holds(qtbot: Any) -> None:
