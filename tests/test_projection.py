@@ -76,6 +76,21 @@ def test_a_goal_draws_the_object_on() -> None:
     assert_array_equal(whole(found.patch), disc(40, 25, 10))
 
 
+@pytest.mark.parametrize("upwards", [True, False])
+def test_towards_its_end_an_object_shrinks_late(upwards: bool) -> None:
+    # A ball of radius 30 in slices of 3: its middle and its last slice but one.
+    radii = [np.sqrt(30**2 - (3 * index) ** 2) for index in range(10)]
+    first, last = (0, 9) if upwards else (9, 0)
+    start, goal = (section(i, disc(40, 45, radii[i])) for i in (first, last))
+    for index in range(1, 9):
+        found = expect([start], index, SHAPE, margin=0, kinds=BOX, goal=goal)
+        assert found is not None
+        box = mask_to_box(whole(found.patch))
+        assert box is not None
+        evenly = np.interp(index, [0, 9], [radii[0], radii[9]])
+        assert evenly <= (box[3] - box[1] + 1) / 2 <= radii[index] + 1
+
+
 def test_what_has_left_the_plane_is_not_expected() -> None:
     seen = [section(i, disc(40, 20 - 9 * i, 10)) for i in range(3)]
     near = expect(seen, 3, SHAPE, margin=0, kinds=BOX)

@@ -76,6 +76,26 @@ def test_patience_is_limited() -> None:
     assert_array_equal(follow(volume, prompts, options=patient).labels > 0, mask)
 
 
+def test_thin_slices_count_less() -> None:
+    mask = column(*[25] * 8)
+    volume = lit(mask)
+    volume[4:6] = 0
+    prompts = {1: {1: box_on(mask, 1)}}
+    thin = follow(volume, prompts, spacing=(0.25, 1, 1))
+    assert {statuses(thin)[i] for i in (4, 5)} == {"interpolated"}
+    assert_array_equal(thin.labels > 0, mask)
+
+
+def test_between_anchors_a_doubtful_mask_is_better_than_a_guess() -> None:
+    mask = column(*[25] * 5)
+    unsure = World(score=0.02)
+    one = {1: {0: box_on(mask, 0)}}
+    assert statuses(follow(lit(mask), one, unsure))[1] == "stopped"
+    two = {1: {i: box_on(mask, i) for i in (0, 4)}}
+    out = follow(lit(mask), two, unsure)
+    assert {statuses(out)[i] for i in (1, 2, 3)} == {"doubtful"}
+
+
 def test_a_gap_between_anchors_is_filled() -> None:
     mask = column(15, 17, 19, 21, 23, 25, 27, 29, 31)
     volume = lit(mask)

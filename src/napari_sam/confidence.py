@@ -76,6 +76,20 @@ def confidence(evidence: Evidence) -> float:
     return float(1 / (1 + np.exp(-odds)))
 
 
+def radius_of(patch: Patch, pixel: tuple[float, float]) -> float:
+    """Radius of the disc with the area of a mask, in physical units.
+
+    Parameters
+    ----------
+    patch : Patch
+        Not empty.
+    pixel : tuple of float
+        Physical (height, width) of a pixel.
+    """
+    area = np.count_nonzero(patch.mask) * pixel[0] * pixel[1]
+    return float(np.sqrt(area / np.pi))
+
+
 def weigh(
     found: Patch,
     expected: Patch,
@@ -104,7 +118,7 @@ def weigh(
         Physical (height, width) of a pixel.
     """
     area, before = (int(np.count_nonzero(p.mask)) for p in (found, expected))
-    radius = np.sqrt(before * pixel[0] * pixel[1] / np.pi)
+    radius = radius_of(expected, pixel)
     way = (found.centroid - expected.centroid) * pixel
     sides = np.maximum(np.array(box[2:]) - box[:2] + 1, 1)
     tight = mask_to_box(expected.mask)

@@ -115,7 +115,7 @@ class Eye:
             contrast = self._contrast(plane, patch)
             trust = self._judge(track, index, patch, answer, e, contrast)
             seen.append(Seen(index, patch, answer.score, contrast, trust))
-            if trust >= self.options.min_confidence:
+            if trust >= track.least_confidence:
                 self.note(track.span.object_id, index, patch)
         return self._ask_thirds(embedding, seen, before)
 

@@ -309,7 +309,8 @@ def _extrapolate(
         start, goal = (_whole_box(section) for section in heading)
         steps = abs(heading[1].index - heading[0].index)
         straight = (_centre(goal) - _centre(start)) / steps
-        widening = np.log(_size(goal) / _size(start)) / steps
+        widening = _towards(_size(start), _size(goal), abs(index - last_index) / steps)
+        widening /= abs(index - last_index)
         share = 0.5 if known else 1.0
         motion += share * (straight - motion)
         growth += share * (widening - growth)
@@ -318,6 +319,19 @@ def _extrapolate(
     half = size * np.exp(growth * steps) / 2
     middle = centre + motion * steps
     return np.concatenate([middle - half + 0.5, middle + half - 0.5])
+
+
+def _towards(
+    size: NDArray[np.float64], goal: NDArray[np.float64], share: float
+) -> NDArray[np.float64]:
+    """Logarithm of the growth of sides on part of the way to a goal.
+
+    The squares of the sides change evenly, as those of an ellipsoid do at least:
+    towards its end an object shrinks late, and from its end it grows at once.
+    """
+    squares = (1 - share) * size**2 + share * goal**2
+    growth: NDArray[np.float64] = np.log(squares / size**2) / 2
+    return growth
 
 
 def _centre(box: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -211,7 +211,9 @@ class Propagation:
             if start is not None:
                 first = seen[span.object_id, start]
                 last = None if goal is None else seen[span.object_id, goal]
-                tracks.append(Track(span, step, first, last, self.options))
+                tracks.append(
+                    Track(span, step, first, last, self.stack, self.options)
+                )
         return tracks
 
     def _sweep(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam.confidence import radius_of
 from napari_sam.interpolation import blend, interpolate, majority
 from napari_sam.masks import Patch, patch_iou
 from napari_sam.projection import Expected, Section, expect
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.spans import Span
+    from napari_sam.stack import Stack
     from napari_sam.volume import PropagationOptions, Status
 
 # Two opinions that share less are not blended: the better one is taken. Of two that
 # share more, but not nearly all, a third one decides.
 _SAME, _AGREED = 0.3, 0.9
+# Between two anchors an object is known to be there: a mask need only be so much of
+# `min_confidence` to be better than a guess from the masks around.
+_BETWEEN = 0.25
 EMPTY = Patch((0, 0), np.empty((0, 0), np.float32))
 
 
@@ -87,6 +92,8 @@ class Track:
         The anchor that it starts from.
     goal : Seen, optional
         The anchor that it comes to.
+    stack : Stack
+        For the size of its voxels.
     options : PropagationOptions
         When it ends.
     """
@@ -97,10 +104,11 @@ class Track:
         step: int,
         start: Seen,
         goal: Seen | None,
+        stack: Stack,
         options: PropagationOptions,
     ) -> None:
         self.span, self.step, self.start = span, step, start
-        self.options = options
+        self.stack, self.options = stack, options
         self.ended = start.is_empty
         self.resumed: set[int] = set()
         self._seen: dict[int, Seen] = {}
@@ -127,6 +135,12 @@ class Track:
     def usual_contrast(self) -> float:
         """Contrast of the last slices."""
         return float(np.mean([seen.contrast for seen, _ in self._history]))
+
+    @property
+    def least_confidence(self) -> float:
+        """A mask with less is no mask of this object."""
+        share = _BETWEEN if self.span.is_between else 1.0
+        return share * self.options.min_confidence
 
     def believed(self, index: int) -> Seen | None:
         """What was found on a slice, unless it was bad."""
@@ -174,7 +188,7 @@ class Track:
         self._bad.append(seen)
         if not self.span.is_between:
             at_end = seen.index == self.slices[-1]
-            if len(self._bad) > self.options.patience or at_end:
+            if len(self._bad) > self._patience or at_end:
                 yield self._stop()
 
     def settle(self, other: Track) -> Iterator[SliceResult]:
@@ -216,8 +230,14 @@ class Track:
             trust,
         )
 
+    @property
+    def _patience(self) -> int:
+        """So many bad slices in a row do not end the object yet."""
+        reach = self.options.reach * radius_of(self.last.patch, self.stack.pixel)
+        return max(self.options.patience, int(reach / self.stack.step))
+
     def _is_good(self, seen: Seen) -> bool:
-        return not seen.is_empty and seen.confidence >= self.options.min_confidence
+        return not seen.is_empty and seen.confidence >= self.least_confidence
 
     def _status(self, seen: Seen) -> Status:
         return "propagated" if seen.confidence >= self.options.doubt else "doubtful"

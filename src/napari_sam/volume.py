@@ -38,10 +38,14 @@ class PropagationOptions:
         Of what the prompts of the next slice are made: "box", "box+point",
         "box+mask", "box+point+mask"; "auto" takes all the model was trained on.
     min_confidence : float
-        A slice whose mask is less probable to be good counts as bad.
+        A slice whose mask is less probable to be good counts as bad; between two
+        anchors, where the object is known to be, a quarter of it is enough.
     patience : int
         An object ends after more bad slices than this in a row; fewer are bridged
         by interpolation.
+    reach : float
+        Bad slices that lie within this share of the object's radius are bridged
+        too, however many: an object does not end as abruptly.
     doubt : float
         Slices of less confidence are called doubtful.
     first, last : int, optional
@@ -53,6 +57,7 @@ class PropagationOptions:
     projection: Projection = "auto"
     min_confidence: float = 0.2
     patience: int = 1
+    reach: float = 0.15
     doubt: float = 0.8
     first: int | None = None
     last: int | None = None
