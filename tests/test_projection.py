@@ -13,6 +13,7 @@ from napari_sam.masks import Patch, mask_to_box, mask_to_window
 from napari_sam.projection import (
     Section,
     combine,
+    drawn_margin,
     expect,
     refitted_box,
     split_parts,
@@ -89,6 +90,19 @@ def test_towards_its_end_an_object_shrinks_late(upwards: bool) -> None:
         assert box is not None
         evenly = np.interp(index, [0, 9], [radii[0], radii[9]])
         assert evenly <= (box[3] - box[1] + 1) / 2 <= radii[index] + 1
+
+
+def test_the_room_a_user_left_is_left_on_other_slices() -> None:
+    mask = disc(40, 45, 20)
+    box = mask_to_box(mask)
+    assert box is not None
+    # Of 40: a tenth, none, less than usual, too much.
+    drawn = np.add(box, (-4, 0, 1, 90))
+    margin = drawn_margin(drawn, box, 0.06)
+    assert_allclose(margin, [0.1, 0.06, 0.06, 0.12])
+    found = expect([section(0, mask)], 1, SHAPE, margin=margin, kinds=BOX)
+    assert found is not None
+    assert_allclose(found.prompts[0].box, box + 40 * margin * (-1, -1, 1, 1))
 
 
 def test_what_has_left_the_plane_is_not_expected() -> None:

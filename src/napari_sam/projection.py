@@ -31,6 +31,8 @@ _SAME_PIECE = 0.1
 # A mask this near to a side of its box, as a share of the margin, touches it; the
 # side then moves outwards by this share of the box.
 _TOUCH, _WIDEN = 0.5, 0.1
+# No more room around an object than this share of its sides is taken over from a user.
+_MOST_ROOM = 0.12
 _FLOOR = -4.0  # the logit of what lies outside all patches
 
 
@@ -123,7 +125,7 @@ def expect(
     index: int,
     plane_shape: tuple[int, int],
     *,
-    margin: float,
+    margin: float | NDArray[np.float64],
     kinds: frozenset[str],
     goal: Section | None = None,
 ) -> Expected | None:
@@ -140,8 +142,9 @@ def expect(
         The next slice.
     plane_shape : tuple of int
         (H, W) of a slice.
-    margin : float
-        Boxes grow by this share of their sides, and by one pixel at least.
+    margin : float or ndarray
+        Boxes grow by this share of their sides, and by one pixel at least; of an
+        object in one piece, (4,) for each side of the box.
     kinds : frozenset of str
         "box", "point" and "mask": of what the prompts are made.
     goal : Section, optional
@@ -167,7 +170,11 @@ def expect(
     whole = combine([p.patch for p in solid], [p.patch for p in holes])
     if not whole.mask.any():
         whole = solid[0].patch
-    prompts = tuple(_ask(part, holes, margin, kinds) for part in parts)
+    narrow = float(np.min(margin))
+    prompts = tuple(
+        _ask(part, holes, narrow if part.is_hole or len(solid) > 1 else margin, kinds)
+        for part in parts
+    )
     return Expected(whole, tuple(parts), prompts)
 
 
@@ -217,10 +224,39 @@ def refitted_box(
     return refitted
 
 
-def grown(box: NDArray[np.float64], margin: float) -> NDArray[np.float64]:
+def grown(
+    box: NDArray[np.float64], margin: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
     """(4,) box with room around it, see `expect`."""
-    grow = np.maximum(1.0, margin * (box[2:] - box[:2]))
-    return np.concatenate([box[:2] - grow, box[2:] + grow])
+    grow = np.maximum(1.0, margin * np.tile(box[2:] - box[:2], 2))
+    larger: NDArray[np.float64] = box + grow * (-1, -1, 1, 1)
+    return larger
+
+
+def drawn_margin(
+    drawn: NDArray[np.float64], found: NDArray[np.float64], margin: float
+) -> NDArray[np.float64]:
+    """The room that a user left around an object, to be left on other slices too.
+
+    A model may draw less than what the user boxed, as an organ inside; asked about
+    a box around that, it would draw even less.
+
+    Parameters
+    ----------
+    drawn, found : ndarray
+        (4,) box of the prompt, and that of the mask which came of it.
+    margin : float
+        The least, see `expect`.
+
+    Returns
+    -------
+    ndarray
+        (4,) shares of the sides of `found`.
+    """
+    room = (found - drawn) * (1, 1, -1, -1)
+    shares = room / np.tile(np.maximum(found[2:] - found[:2], 1.0), 2)
+    limited: NDArray[np.float64] = np.clip(shares, margin, max(margin, _MOST_ROOM))
+    return limited
 
 
 def combine(solid: Sequence[Patch], holes: Sequence[Patch]) -> Patch:
@@ -375,7 +411,10 @@ def _warp(
 
 
 def _ask(
-    part: Part, holes: Sequence[Part], margin: float, kinds: frozenset[str]
+    part: Part,
+    holes: Sequence[Part],
+    margin: float | NDArray[np.float64],
+    kinds: frozenset[str],
 ) -> Prompt:
     """The prompt of a part: its box, and what else the model was trained on."""
     points, labels = None, None

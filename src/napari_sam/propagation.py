@@ -210,9 +210,11 @@ class Propagation:
             start, goal = (span.below, span.above)[::step]
             if start is not None:
                 first = seen[span.object_id, start]
+                prompt = self.anchors[span.object_id].prompts.get(start)
+                box = None if prompt is None else prompt.box
                 last = None if goal is None else seen[span.object_id, goal]
                 tracks.append(
-                    Track(span, step, first, last, self.stack, self.options)
+                    Track(span, step, first, last, box, self.stack, self.options)
                 )
         return tracks
 

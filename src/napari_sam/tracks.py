@@ -10,7 +10,7 @@ import numpy as np
 from napari_sam.confidence import radius_of
 from napari_sam.interpolation import blend, interpolate, majority
 from napari_sam.masks import Patch, patch_iou
-from napari_sam.projection import Expected, Section, expect
+from napari_sam.projection import Expected, Section, drawn_margin, expect
 from napari_sam.volume import SliceResult
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ class Track:
         The anchor that it starts from.
     goal : Seen, optional
         The anchor that it comes to.
+    box : ndarray, optional
+        (4,) that the user drew at the start.
     stack : Stack
         For the size of its voxels.
     options : PropagationOptions
@@ -104,6 +106,7 @@ class Track:
         step: int,
         start: Seen,
         goal: Seen | None,
+        box: NDArray[np.float64] | None,
         stack: Stack,
         options: PropagationOptions,
     ) -> None:
@@ -118,8 +121,11 @@ class Track:
             self._heading = Section.of(goal.index, goal.patch)
         self._history: list[tuple[Seen, Section]] = []
         self._bad: list[Seen] = []
+        self._margin = np.full(4, options.margin)
         if not self.ended:
             self._believe(start)
+            if box is not None:
+                self._margin = drawn_margin(box, start.patch.box, options.margin)
 
     @property
     def slices(self) -> range:
@@ -167,7 +173,7 @@ class Track:
             [section for _, section in self._history],
             index,
             plane_shape,
-            margin=self.options.margin,
+            margin=self._margin,
             kinds=kinds,
             goal=self._heading,
         )
