@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEED = 20240
-THREADS = torch.get_num_threads()
+# Shared by all that run tests at once.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+THREADS = max(1, torch.get_num_threads() // WORKERS)
 
 # The same examples in every run, and no failures of a busy machine's making;
 # `pytest --hypothesis-profile=explore` looks for new ones.
