@@ -18,6 +18,7 @@ from napari_sam.stack import Stack
 from napari_sam.volume import PropagationOptions, VolumeResult
 from tests.test_volume import (
     BALL,
+    DARK,
     SHAPE,
     World,
     box_on,
@@ -76,14 +77,24 @@ def test_patience_is_limited() -> None:
     assert_array_equal(follow(volume, prompts, options=patient).labels > 0, mask)
 
 
-def test_thin_slices_count_less() -> None:
+def test_where_slices_are_thin_more_of_them_may_be_bad() -> None:
     mask = column(*[25] * 8)
     volume = lit(mask)
-    volume[4:6] = 0
+    volume[4:6, :25] = DARK  # half of the object
     prompts = {1: {1: box_on(mask, 1)}}
-    thin = follow(volume, prompts, spacing=(0.25, 1, 1))
+    unsure = World(score=0.3)
+    assert statuses(follow(volume, prompts, unsure))[4] == "stopped"
+    thin = follow(volume, prompts, unsure, spacing=(0.25, 1, 1))
     assert {statuses(thin)[i] for i in (4, 5)} == {"interpolated"}
     assert_array_equal(thin.labels > 0, mask)
+
+
+def test_where_nothing_is_left_thin_slices_end_an_object_too() -> None:
+    mask = column(*[25] * 12)
+    mask[6:] = False
+    out = follow(lit(mask), {1: {1: box_on(mask, 1)}}, spacing=(0.25, 1, 1))
+    assert statuses(out)[6] == "stopped"
+    assert max(statuses(out)) == 6
 
 
 def test_between_anchors_a_doubtful_mask_is_better_than_a_guess() -> None:

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 # Two opinions that share less are not blended: the better one is taken. Of two that
 # share more, but not nearly all, a third one decides.
 _SAME, _AGREED = 0.3, 0.9
-# Between two anchors an object is known to be there: a mask need only be so much of
-# `min_confidence` to be better than a guess from the masks around.
-_BETWEEN = 0.25
+# A mask with this share of `min_confidence` may be one of the object, and it is better
+# than a guess where that is known to be there, between two anchors.
+_FAINT = 0.25
 EMPTY = Patch((0, 0), np.empty((0, 0), np.float32))
 
 
@@ -145,7 +145,7 @@ class Track:
     @property
     def least_confidence(self) -> float:
         """A mask with less is no mask of this object."""
-        share = _BETWEEN if self.span.is_between else 1.0
+        share = _FAINT if self.span.is_between else 1.0
         return share * self.options.min_confidence
 
     def believed(self, index: int) -> Seen | None:
@@ -239,6 +239,9 @@ class Track:
     @property
     def _patience(self) -> int:
         """So many bad slices in a row do not end the object yet."""
+        faint = _FAINT * self.options.min_confidence
+        if max(bad.confidence for bad in self._bad) < faint:
+            return self.options.patience
         reach = self.options.reach * radius_of(self.last.patch, self.stack.pixel)
         return max(self.options.patience, int(reach / self.stack.step))
 

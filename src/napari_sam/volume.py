@@ -45,7 +45,8 @@ class PropagationOptions:
         by interpolation.
     reach : float
         Bad slices that lie within this share of the object's radius are bridged
-        too, however many: an object does not end as abruptly.
+        too, however many, unless nothing at all is left of it: an object does not
+        end as abruptly.
     doubt : float
         Slices of less confidence are called doubtful.
     first, last : int, optional
