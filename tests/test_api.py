@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam.api import by_object, make_prompts
+from napari_sam.array_requests import by_object, make_prompts
 from napari_sam.refinement import answer
 from tests.test_volume import BALL, World, box_on, lit
 

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import label
 
 import napari_sam as ns
-from napari_sam.api import plane_request
+from napari_sam.array_requests import plane_request
 from napari_sam.automatic import SearchOptions, how_everything_is_found, point_grid
 from napari_sam.automatic_request import EverythingRequest
 from napari_sam.box_proposals import BoxSearch

@@ -72,7 +72,8 @@ def _download(options: argparse.Namespace) -> None:
 def _segment(options: argparse.Namespace) -> None:
     files, seen = outputs(options), brightness(options)
 
-    from napari_sam.api import paint, plane_request
+    from napari_sam.api import paint
+    from napari_sam.array_requests import plane_request
     from napari_sam.cache import EmbeddingCache
     from napari_sam.requests import run_to_end
 
@@ -93,7 +94,7 @@ def _volume(options: argparse.Namespace) -> None:
     files, seen = outputs(options), brightness(options)
     finish = Finish.read(options)
 
-    from napari_sam.api import stack_request
+    from napari_sam.array_requests import stack_request
     from napari_sam.cache import EmbeddingCache
 
     image = _read(options)
