@@ -18,6 +18,7 @@ NUMPY_ONLY = [
     *("finding", "prediction", "preprocessing", "onnx_decoder"),
     *("prompts", "image", "masks", "models", "weights", "intensity", "planes", "stack"),
     *("painting", "label_grid", "record", "tiff", "cli", "cli_arguments"),
+    *("cli_options", "cli_outputs", "array_requests"),
     *(
         "cli_record",
         "cli_results",

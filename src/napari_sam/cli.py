@@ -7,16 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.cli_arguments import (
+from napari_sam.cli_arguments import make_parser
+from napari_sam.cli_options import (
     brightness,
     index,
-    make_parser,
-    outputs,
     plane_prompts,
-    replay_output,
     thresholds,
     volume_prompts,
 )
+from napari_sam.cli_outputs import outputs, replay_output
 from napari_sam.cli_results import Finish
 from napari_sam.linking import Linking, link_planes
 from napari_sam.models import DEFAULT_MODEL, get_model_spec, list_models
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_sam.cli_arguments import Outputs
+    from napari_sam.cli_outputs import Outputs
     from napari_sam.requests import Request, Result
     from napari_sam.tiff import TiffImage
 

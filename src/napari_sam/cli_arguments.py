@@ -1,37 +1,16 @@
-"""What the command line takes: the parser, and its words as prompts and paths."""
+"""What the command line takes: the parser, a function for each verb."""
 
 from __future__ import annotations
 
 import argparse
-import os
-import re
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from napari_sam.candidates import Thresholds
 from napari_sam.cli_results import add_result_options
 from napari_sam.cli_train import EXAMPLE, add_train_options
-from napari_sam.image import to_uint8
-from napari_sam.intensity import IntensityMapping
 from napari_sam.models import DEFAULT_MODEL
-from napari_sam.prompt_files import read_prompts
-from napari_sam.prompts import Prompt
-
-_LABELS = "labels are TIFF, name it .tif"
-_RECORD = "records are JSON, name it .json"
-_TABLE = "tables are CSV, name it .csv"
 
 _DEFAULTS = Thresholds()
-
-_Inputs = list[tuple[str, str | None]]
-
-
-class Outputs(NamedTuple):
-    """Files to be written; None for those that were not asked for."""
-
-    labels: Path
-    record: Path | None
-    table: Path | None
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -216,18 +195,6 @@ def _add_everything(verbs: Any) -> None:
     )
 
 
-def thresholds(options: argparse.Namespace) -> Thresholds:
-    """Which masks `everything` takes for objects."""
-    return Thresholds(
-        options.score,
-        options.stability,
-        options.trust,
-        options.overlap,
-        options.min_size,
-        options.max_size,
-    )
-
-
 def _add_replay(verbs: Any) -> None:
     replay = _add(
         verbs,
@@ -316,158 +283,3 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name, file or folder")
-
-
-def outputs(options: argparse.Namespace) -> Outputs:
-    """Where `segment` and `volume` write labels and, when asked for, more.
-
-    Raises
-    ------
-    ValueError
-        When a file could not be written after the work, or must not be.
-    """
-    inputs: _Inputs = [("image", options.image), ("model", options.model)]
-    inputs += [("file of prompts", path) for path in options.prompts]
-    labels = _labels_path(options, options.image, inputs)
-    inputs.append(("file of labels", str(labels)))
-    record = table = None
-    if options.record is not None:
-        record = Path(options.record)
-        _check_output("--record", record, inputs, options.overwrite)
-        if record.suffix.lower() not in ("", ".json"):
-            raise ValueError(f"--record {record}: {_RECORD}.")
-        inputs.append(("record", str(record)))
-    if getattr(options, "table", None) is not None:
-        table = Path(options.table)
-        _check_output("--table", table, inputs, options.overwrite)
-        if table.suffix.lower() not in ("", ".csv"):
-            raise ValueError(f"--table {table}: {_TABLE}.")
-    return Outputs(labels, record, table)
-
-
-def replay_output(options: argparse.Namespace, image: Path) -> Path:
-    """Where `replay` writes, refused as `outputs` does."""
-    named = {"image": str(image), "record": options.record, "model": options.model}
-    return _labels_path(options, options.record, [*named.items()])
-
-
-def _labels_path(options: argparse.Namespace, source: str, inputs: _Inputs) -> Path:
-    """The label file, by default named after its source and beside it."""
-    beside = Path(source)
-    # Of the name only the ending goes: cells.t1.tif and cells.t2.tif stay apart.
-    ending = r"((\.ome)?\.tiff?|\.json)$"
-    stem = re.sub(ending, "", beside.name, flags=re.IGNORECASE)
-    default = beside.with_name(f"{stem}_labels.tif")
-    path = Path(options.output) if options.output else default
-    _check_output("--output", path, inputs, options.overwrite)
-    if path.suffix.lower() not in ("", ".tif", ".tiff"):
-        raise ValueError(f"--output {path}: {_LABELS}.")
-    return path
-
-
-def _check_output(flag: str, path: Path, inputs: _Inputs, overwrite: bool) -> None:
-    """Refuse a file before the work rather than after it."""
-    for role, given in inputs:
-        if given and _is_same(path, Path(given)):
-            raise ValueError(f"{flag} {path} is the {role} itself: name another file.")
-    if path.is_dir():
-        raise ValueError(f"{flag} {path} is a folder: name a file in it.")
-    if not path.parent.is_dir():
-        raise ValueError(f"The folder {path.parent} does not exist: make it first.")
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{flag} {path} is no ordinary file: name another file.")
-    if path.exists() and not overwrite:
-        raise ValueError(
-            f"{path} exists: name another file with {flag}, or give --overwrite."
-        )
-    if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"The folder {path.parent} cannot be written to.")
-
-
-def _is_same(path: Path, other: Path) -> bool:
-    if path.exists() and other.exists():
-        return path.samefile(other)
-    return path.resolve() == other.resolve()
-
-
-def brightness(
-    options: argparse.Namespace,
-) -> IntensityMapping | tuple[float, float] | None:
-    """Which values become black and white; None for what the data suggest."""
-    if options.window is not None:
-        centre, width = _numbers(options.window, 2)
-        mapping = IntensityMapping.window(centre, width)
-        to_uint8([[0]], (mapping.low, mapping.high))  # refuses what is not finite
-        return mapping
-    if options.full_range:
-        return IntensityMapping.full()
-    if options.contrast is None:
-        return None
-    low, high = _numbers(options.contrast, 2)
-    to_uint8([[0]], (low, high))
-    return low, high
-
-
-def index(text: str) -> dict[str, int]:
-    """{axis: number} of words like T=0,C=1."""
-    indices = {}
-    for part in filter(None, text.split(",")):
-        name, _, number = part.partition("=")
-        if not (name and number.isdecimal()):
-            raise ValueError(f"--index {text!r} is not of the form T=0,C=1.")
-        indices[name.strip().upper()] = int(number)
-    return indices
-
-
-def plane_prompts(
-    options: argparse.Namespace, plane_shape: tuple[int, int]
-) -> list[Prompt]:
-    """One prompt an object: points, then boxes, then those of the files."""
-    prompts = [Prompt(points=[_numbers(text, 2)]) for text in options.point]
-    prompts += [Prompt(box=_numbers(text, 4)) for text in options.box]
-    listed = read_prompts(options.prompts, ndim=2, plane_shape=plane_shape)
-    prompts += [prompt for slices in listed.values() for prompt in slices.values()]
-    if not prompts:
-        raise ValueError("There are no prompts: give --point, --box or --prompts.")
-    return prompts
-
-
-def volume_prompts(
-    options: argparse.Namespace, shape: tuple[int, ...]
-) -> dict[int, dict[int, Prompt]]:
-    """{object: {slice: Prompt}}: those of the files, then points, then boxes.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        What was parsed.
-    shape : tuple of int
-        Of the volume, without colour.
-    """
-    rows, cols = (size for i, size in enumerate(shape) if i != options.axis % 3)
-    prompts = read_prompts(options.prompts, options.axis, plane_shape=(rows, cols))
-    clicks = [(text, 2) for text in options.point]
-    for text, count in (*clicks, *((text, 4) for text in options.box)):
-        number, colon, rest = text.partition(":")
-        if not colon:
-            raise ValueError(f"{text!r} names no slice: write 12:{text} for slice 12.")
-        numbers = _numbers(rest, count)
-        prompt = Prompt(points=[numbers]) if count == 2 else Prompt(box=numbers)
-        prompts[max(prompts, default=0) + 1] = {_whole(number): prompt}
-    return prompts
-
-
-def _numbers(text: str, count: int) -> list[float]:
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) != count:
-        raise ValueError(f"{text!r} is not {count} numbers separated by commas.")
-    return values
-
-
-def _whole(text: str) -> int:
-    if not text.strip().isdecimal():
-        raise ValueError(f"{text!r} is not a slice number.")
-    return int(text)
