@@ -52,33 +52,34 @@ def prompts() -> dict[int, dict[int, ns.Prompt]]:
     }
 
 
-class Encodes:
-    """Counts how often a model encodes."""
+class Looks:
+    """Remembers the planes that a model is asked about."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self.count = 0
-        self._inner = predictor.embed
-        predictor.embed = self  # type: ignore[method-assign]
+        self.planes: set[str] = set()
+        self._inner = predictor.predict_batch
+        predictor.predict_batch = self  # type: ignore[method-assign]
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        self.count += 1
-        return self._inner(*args, **options)
+    def __call__(self, embedding: Any, *args: Any, **options: Any) -> Any:
+        self.planes.add(embedding.plane_key)
+        return self._inner(embedding, *args, **options)
 
 
 def cancel(volume: Any, predictor: Predictor) -> None:
     """Stop in the middle: how much runs between two moments that can be the last."""
-    encodes = Encodes(predictor)
+    looks = Looks(predictor)
     walk = propagate(Stack(volume), prompts(), predictor, cache=EmbeddingCache())
-    seconds, encoded = [], []
+    seconds, looked = [], []
     for _ in range(CANCELLED):
-        started, before = clock(), encodes.count
+        started = clock()
         next(walk)
         seconds.append(clock() - started)
-        encoded.append(encodes.count - before)
+        looked.append(len(looks.planes))
+        looks.planes.clear()
     started = clock()
     walk.close()  # type: ignore[attr-defined]
     print(
-        f"cancelled: at most {max(encoded)} slice encoded and {max(seconds):.2f} s "
+        f"cancelled: at most {max(looked)} slice looked at and {max(seconds):.2f} s "
         f"until it is noticed, {clock() - started:.3f} s to end; allowed: 1 slice"
     )
 

@@ -13,7 +13,7 @@ import napari_sam as ns
 from napari_sam.anchors import anchors_of
 from napari_sam.cache import EmbeddingCache
 from napari_sam.prompts import Prompt
-from napari_sam.propagation import Propagation
+from napari_sam.propagation import Propagation, propagate
 from napari_sam.stack import Stack
 from napari_sam.volume import PropagationOptions, VolumeResult
 from tests.test_volume import (
@@ -276,6 +276,34 @@ def broken_off(after: int, stack: Stack, prompts: dict) -> VolumeResult:
     some = list(islice(walk, after))
     walk.close()
     return work.finish(some)
+
+
+class Watched(World):
+    """Remembers the slices that it was asked about since it was looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(score=0.3)
+        self.slices: set[int] = set()
+
+    def _answer(self, embedding: Any, prompt: Prompt) -> Prediction:
+        self.slices.add(int(embedding.pixels[0, 0]))  # as `numbered` says
+        return super()._answer(embedding, prompt)
+
+
+@pytest.mark.parametrize("anchors", [(1,), (1, 12)])
+def test_it_can_be_cancelled_at_each_slice(anchors: tuple[int, ...]) -> None:
+    mask = column(*[25] * 14)
+    volume = numbered(mask)
+    volume[3:9, 1:25] = DARK  # lost for long, in thin slices
+    world = Watched()
+    prompts = {1: {i: box_on(mask, i) for i in anchors}}
+    stack = Stack(volume, spacing=(0.1, 1, 1))
+    most = []
+    for _ in propagate(stack, prompts, world, contrast_limits=(0, 255)):
+        most.append(len(world.slices))
+        world.slices.clear()
+    assert max(most) == 1
+    assert sum(most) >= len(mask)
 
 
 @pytest.mark.parametrize("after", range(1, 24, 2))

@@ -91,7 +91,9 @@ class Propagation:
     where masks meet, the larger logit decides at once, so that no object grows
     into its neighbour. Slices between two anchors are reached from both and
     blended by distance; they come twice, first provisionally. Beyond the
-    outermost anchors an object goes on until it ends.
+    outermost anchors an object goes on until it ends. Each slice yields as soon
+    as it is looked at, the latest result again where it is not known yet whether the
+    object ends.
 
     Parameters
     ----------
@@ -121,14 +123,18 @@ class Propagation:
         """Walk; yields results as they are computed, stop iterating to cancel."""
         if contrast_limits is None:
             contrast_limits = self.stack.contrast_limits()
-        with ThreadPoolExecutor(1, "napari-sam ahead") as ahead:
-            planes = EncodedPlanes(self.stack, predictor, cache, contrast_limits, ahead)
+        ahead = ThreadPoolExecutor(1, "napari-sam ahead")
+        planes = EncodedPlanes(self.stack, predictor, cache, contrast_limits, ahead)
+        try:
             yield from self._walk(Eye(predictor, planes, self.options))
+        finally:
+            # Whoever cancels does not wait for a plane that nobody needs any more.
+            ahead.shutdown(wait=False, cancel_futures=True)
         self._complete = True
 
     @property
     def expected_slices(self) -> int:
-        """An upper limit of the slices of objects that `run` yields."""
+        """About as many results as `run` yields, or more."""
         spans = [span for span, _ in self._spans()]
         walked = sum(len(s.slices) * (1 + 2 * s.is_between) for s in spans)
         return walked + sum(len(a.indices) for a in self.anchors.values())

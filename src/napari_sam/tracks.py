@@ -121,6 +121,7 @@ class Track:
             self._heading = Section.of(goal.index, goal.patch)
         self._history: list[tuple[Seen, Section]] = []
         self._bad: list[Seen] = []
+        self._told = start.result(span.object_id, "anchor")
         self._margin = np.full(4, options.margin)
         if not self.ended:
             self._believe(start)
@@ -163,6 +164,7 @@ class Track:
             seen = Seen(index, result.patch, result.score, contrast, result.confidence)
             self._believe(seen)
             self.resumed.add(index)
+            self._told = result
             yield result
 
     def expect(
@@ -179,23 +181,32 @@ class Track:
         )
 
     def take(self, seen: Seen) -> Iterator[SliceResult]:
-        """Judge what was found on a slice; yields the results that are settled."""
+        """Judge what was found on a slice.
+
+        Yields
+        ------
+        SliceResult
+            All that are settled, or the latest one again while nothing is.
+        """
         self._seen[seen.index] = seen
         number = self.span.object_id
         if self._is_good(seen):
             gap, self._bad = self._bad, []
             if not self.span.is_between:
                 yield from self._bridge([bad.index for bad in gap], seen)
-            yield seen.result(
+            self._told = seen.result(
                 number, self._status(seen), provisional=self.span.is_between
             )
+            yield self._told
             self._believe(seen)
             return
         self._bad.append(seen)
-        if not self.span.is_between:
-            at_end = seen.index == self.slices[-1]
-            if len(self._bad) > self._patience or at_end:
-                yield self._stop()
+        at_end = seen.index == self.slices[-1]
+        if not self.span.is_between and (len(self._bad) > self._patience or at_end):
+            yield self._stop()
+        else:
+            # It is not known yet what the slice is; one can cancel here all the same.
+            yield self._told
 
     def settle(self, other: Track) -> Iterator[SliceResult]:
         """Results of a span that was walked from both ends, `other` downwards."""
