@@ -16,7 +16,8 @@ from napari_sam.masks import (
     stability,
     won_masks,
 )
-from napari_sam.projection import combine, grown, refitted_box
+from napari_sam.projection import combine
+from napari_sam.prompt_boxes import grown, refitted_box
 from napari_sam.prompts import Prompt
 from napari_sam.tracks import EMPTY, Seen, disputed_box
 
