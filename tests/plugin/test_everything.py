@@ -9,6 +9,7 @@ import pytest
 from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
+import napari_sam as ns
 from napari_sam.automatic_stack import EverythingStackRequest
 from napari_sam.candidates import Thresholds
 from napari_sam.linking import Linking
@@ -106,6 +107,11 @@ def test_objects_of_all_slices_become_those_of_the_stack(rising: SamSession) -> 
     for plane in labels:
         same_objects(plane, discs())
     assert labels.max() == len(DISCS)
+    (image,) = (la for la in rising.viewer.layers if la.name == "discs")
+    alone = ns.segment_everything_volume(
+        image.data, rising.model, contrast_limits=(0, 255)
+    )
+    assert_array_equal(labels, alone)
     assert rising.labels_layer is not None
     rising.labels_layer.undo()
     assert not written(rising).any()
