@@ -4,9 +4,10 @@
 
 needs transformers (``pip install transformers``; torchvision is not needed). It
 compares a small random model, with ``--base`` also one of ViT-B's size, and exits with
-1 when a difference is above what is allowed. ``--write`` makes the reference arrays of
-``tests/test_processing.py`` with the weights in ``tests/data/hf_sam_small``, so that
-the tests need neither transformers nor a network.
+1 when a difference is above what is allowed. Both libraries are also run in double
+precision, which parts rounding from a model that computes something else. ``--write``
+makes the reference arrays of ``tests/test_processing.py`` with the weights in
+``tests/data/hf_sam_small``, so that the tests need neither transformers nor a network.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,9 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 
 import napari_sam as ns
 
-ALLOWED = 1e-4
+ALLOWED, EXACT = 1e-4, 1e-9
 UNDECIDED = 1e-3
+LOGITS = 20.0
 SMALL = Path(__file__).parents[1] / "tests" / "data" / "hf_sam_small"
 
 
@@ -111,19 +114,28 @@ def run(model: Any, inputs: dict[str, Any], several: bool) -> tuple[Any, Any]:
 class Encoded:
     """A model that encodes the images of all cases, which are the same, once.
 
-    The first case goes through the whole model.
+    The first case goes through the whole model, unless that takes too long.
     """
 
-    def __init__(self, model: Any) -> None:
-        self._model, self._known = model, {}
+    def __init__(self, model: Any, *, whole: bool = True) -> None:
+        self._model, self._whole, self._known = model, whole, {}
 
     def run(self, inputs: dict[str, Any], several: bool) -> tuple[Any, Any]:
-        pixels = inputs["pixel_values"]
+        inputs = {k: cast(v, self._model.dtype) for k, v in inputs.items()}
         if not self._known:
-            self._known = {"image_embeddings": self._model.get_image_embeddings(pixels)}
-            return run(self._model, inputs, several)
+            pixels = inputs["pixel_values"]
+            with torch.inference_mode():
+                embeddings = self._model.get_image_embeddings(pixels)
+            self._known = {"image_embeddings": embeddings}
+            if self._whole:
+                return run(self._model, inputs, several)
         rest = {k: v for k, v in inputs.items() if k != "pixel_values"}
         return run(self._model, rest | self._known, several)
+
+
+def cast(value: Any, dtype: torch.dtype) -> Any:
+    """Bring floating numbers to the precision of a model."""
+    return value.to(dtype) if value.is_floating_point() else value
 
 
 class Report:
@@ -142,18 +154,47 @@ class Report:
         if ours.shape != theirs.shape:
             self.line(name, f"{tuple(ours.shape)} and {tuple(theirs.shape)}", False)
             return
-        largest = float((ours.float() - theirs.float()).abs().max())
+        largest = distance(ours, theirs)
         self.line(name, f"largest difference {largest:.2g}", largest <= allowed)
 
 
+def distance(one: Any, other: Any) -> float:
+    """Largest difference of two tensors."""
+    return float((one.double() - other.double()).abs().max())
+
+
 def random_model(config: Any) -> Any:
-    """A model of transformers whose every parameter is random."""
+    """A model of transformers whose every parameter is random, in the usual range.
+
+    Weights keep the deviation of what they take, as a fresh layer of torch does, and
+    the masks are scaled to logits of up to `LOGITS`: rounding is compared with what
+    masks are made of, not with a network that overflows.
+    """
     torch.manual_seed(0)
-    model = transformers.SamModel(config)
+    model = transformers.SamModel(config).eval()
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape))
-    return model.eval()
+        for name, parameter in model.named_parameters():
+            parameter.copy_(random_values(name, parameter.shape))
+        size = config.vision_config.image_size
+        pixels = torch.randn(1, 3, size, size)
+        box = torch.tensor([[[0.2, 0.2, 0.7, 0.6]]]) * size
+        masks = model(pixel_values=pixels, input_boxes=box).pred_masks
+        scale = LOGITS / float(masks.abs().max())
+        for kernels in model.mask_decoder.output_hypernetworks_mlps:
+            kernels.proj_out.weight.mul_(scale)
+            kernels.proj_out.bias.mul_(scale)
+    return model
+
+
+def random_values(name: str, shape: torch.Size) -> torch.Tensor:
+    values = torch.randn(shape)
+    if "norm" in name:
+        return 0.1 * values + (1.0 if name.endswith("weight") else 0.0)
+    if name.endswith("bias") or any(k in name for k in ("embed", "token", "rel_pos")):
+        return 0.1 * values
+    # Of a transposed convolution, as large as its stride, the inputs come first.
+    inputs = shape[0] if "upscale" in name else shape[1:].numel()
+    return values * inputs**-0.5
 
 
 def small_config() -> Any:
@@ -208,19 +249,30 @@ def compare(theirs: Any, report: Report, folder: Path) -> None:
             report.difference(f"{name}: {key}", found[key], value, allowed)
         cases[name] = dict(expected)
     cases |= more(cases, theirs)
-    encoded = Encoded(ours), Encoded(theirs)
+    large = size >= 1024
+    models = ours, theirs, deepcopy(ours).double(), deepcopy(theirs).double()
+    encoded = [Encoded(model, whole=not large) for model in models]
     for name, inputs in cases.items():
         for several in (True, False):
-            masks, scores = encoded[0].run(inputs, several)
-            expected_masks, expected_scores = encoded[1].run(inputs, several)
-            report.difference(f"{name}, {several}: pred_masks", masks, expected_masks)
-            report.difference(f"{name}, {several}: iou_scores", scores, expected_scores)
+            answers = [model.run(inputs, several) for model in encoded]
+            compare_answers(f"{name}, {several}", answers, report)
         if "original_sizes" in inputs:
-            compare_masks(
-                processor, their_processor, masks, expected_masks, inputs, report, name
-            )
-    if size < 1024:  # half precision takes minutes for larger images on a CPU
+            found = [masks for masks, _ in answers[:2]]
+            compare_masks(processor, their_processor, *found, inputs, report, name)
+    if not large:  # half precision takes minutes on a CPU
         compare_masks_of_half(folder, cases, report)
+
+
+def compare_answers(name: str, answers: list[Any], report: Report) -> None:
+    """Of both libraries in single precision, then in double."""
+    for i, kind in enumerate(("pred_masks", "iou_scores")):
+        ours, theirs, exact, their_exact = (answer[i] for answer in answers)
+        report.difference(f"{name}: {kind}", ours, theirs)
+        report.difference(f"{name}: {kind}, double", exact, their_exact, EXACT)
+        report.line(
+            f"{name}: {kind} up to {float(theirs.abs().max()):.3g}, from double",
+            f"ours {distance(ours, exact):.2g}, theirs {distance(theirs, exact):.2g}",
+        )
 
 
 def compare_masks(

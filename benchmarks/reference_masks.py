@@ -1,19 +1,23 @@
 """The same masks as SamAutomaticMaskGenerator, with less memory and fewer calls.
 
-Run ``python benchmarks/reference_masks.py`` where ``segment-anything`` 1.0 (with
-torchvision) is installed beside this package. Both sides get one random model with
-SAM's layout, 256 px wide, the same image and thresholds. Masks are matched one to one
-by an IoU of 0.99; peak memory is what a process takes beyond the loaded model. A
-random model's scores mean nothing: biases are set so that a good number pass.
+Run ``python benchmarks/reference_masks.py [--seed N] [--crops]`` where
+``segment-anything`` 1.0 (with torchvision) is installed beside this package. Both sides
+get one random model with SAM's layout, 256 px wide, the same image and thresholds, and
+with ``--crops`` a larger image in one level of crops, fewer points each. Masks are
+matched one to one by an IoU of 0.99; peak memory is what a process takes beyond the
+loaded model. A random model's scores mean nothing: biases are set so that a good number
+pass.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import resource
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,21 +36,31 @@ from segment_anything.modeling import (
     TwoWayTransformer,
 )
 
-SEED, SIDE, PATCH, WIDTH = 5, 256, 16, 32
-SHAPE = (192, 256)
-POINTS, SCORE, STABILITY, OVERLAP = 32, 0.4, 0.4, 0.8
+SIDE, PATCH, WIDTH = 256, 16, 32
+SCORE, STABILITY, OVERLAP = 0.4, 0.4, 0.8
 SAME = 0.99
 
 
-def image() -> np.ndarray:
-    noise = np.random.default_rng(SEED).normal(size=(*SHAPE, 3))
-    smooth = gaussian_filter(noise, (5, 5, 0))
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What both sides get."""
+
+    seed: int
+    shape: tuple[int, int]
+    points: int
+    crops: int
+
+
+def image(setting: Setting) -> np.ndarray:
+    noise = np.random.default_rng(setting.seed).normal(size=(*setting.shape, 3))
+    spread = 5 * setting.shape[1] / SIDE
+    smooth = gaussian_filter(noise, (spread, spread, 0))
     smooth = (smooth - smooth.min()) / np.ptp(smooth)
     return (smooth * 255).astype(np.uint8)
 
 
-def reference_model() -> Sam:
-    torch.manual_seed(SEED)
+def reference_model(setting: Setting) -> Sam:
+    torch.manual_seed(setting.seed)
     grid = (SIDE // PATCH, SIDE // PATCH)
     model = Sam(
         ImageEncoderViT(
@@ -104,8 +118,8 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def run_reference(_: Path) -> tuple[np.ndarray, int, float]:
-    model = reference_model()
+def run_reference(_: Path, setting: Setting) -> tuple[np.ndarray, int, float]:
+    model = reference_model(setting)
     calls = [0]
 
     def count(*_: Any) -> None:
@@ -114,18 +128,20 @@ def run_reference(_: Path) -> tuple[np.ndarray, int, float]:
     model.mask_decoder.register_forward_hook(count)
     generator = SamAutomaticMaskGenerator(
         model,
-        points_per_side=POINTS,
+        points_per_side=setting.points,
+        crop_n_layers=setting.crops,
+        crop_nms_thresh=OVERLAP,
         pred_iou_thresh=SCORE,
         stability_score_thresh=STABILITY,
         box_nms_thresh=OVERLAP,
     )
     before = peak()
-    found = generator.generate(image())
+    found = generator.generate(image(setting))
     used = peak() - before
     return np.array([f["segmentation"] for f in found]), calls[0], used
 
 
-def run_ours(folder: Path) -> tuple[np.ndarray, int, float]:
+def run_ours(folder: Path, setting: Setting) -> tuple[np.ndarray, int, float]:
     from napari_sam.api import everything
     from napari_sam.automatic import SearchOptions
     from napari_sam.candidates import Thresholds
@@ -169,12 +185,13 @@ def run_ours(folder: Path) -> tuple[np.ndarray, int, float]:
 
     predictor.predict_batch = counted  # type: ignore[method-assign]
     before = peak()
-    options = SearchOptions(POINTS, 0, SCORE, STABILITY)
-    steps = everything(image(), predictor, options=options, contrast_limits=(0, 255))
+    options = SearchOptions(setting.points, setting.crops, SCORE, STABILITY)
+    seen = image(setting)
+    steps = everything(seen, predictor, options=options, contrast_limits=(0, 255))
     *_, last = steps
     chosen = last.candidates.masks(Thresholds(SCORE, STABILITY, 0.0, OVERLAP))
     used = peak() - before
-    masks = np.zeros((len(chosen), *SHAPE), bool)
+    masks = np.zeros((len(chosen), *setting.shape), bool)
     for mask, candidate in zip(masks, chosen, strict=True):
         patch = candidate.patch()
         mask[patch.region] = patch.mask
@@ -196,19 +213,28 @@ SIDES = {"segment-anything": run_reference, "napari-sam": run_ours}
 
 
 def main() -> None:
-    if len(sys.argv) > 1:
-        name, folder = sys.argv[1], Path(sys.argv[2])
-        masks, calls, used = SIDES[name](folder)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--crops", action="store_true", help="one level, on both sides")
+    parser.add_argument("--run", nargs=2, metavar=("SIDE", "FOLDER"))
+    given = parser.parse_args()
+    setting = Setting(given.seed, (192, 256), 32, 0)
+    if given.crops:
+        # Crops so large that 20 px are near their edge, as published, and not less.
+        setting = Setting(given.seed, (720, 960), 12, 1)
+    if given.run:
+        name, folder = given.run[0], Path(given.run[1])
+        masks, calls, used = SIDES[name](folder, setting)
         np.save(folder / f"{name}.npy", masks)
         print(json.dumps({"masks": len(masks), "calls": calls, "MB": round(used)}))
         return
-    with tempfile.TemporaryDirectory() as given:
-        folder = Path(given)
-        torch.save(reference_model().state_dict(), folder / "model.pth")
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        torch.save(reference_model(setting).state_dict(), folder / "model.pth")
         for name in SIDES:
             # Each in a process of its own: peaks would mix otherwise.
             done = subprocess.run(
-                [sys.executable, __file__, name, given],
+                [sys.executable, __file__, *sys.argv[1:], "--run", name, made],
                 check=True,
                 stdout=subprocess.PIPE,
                 text=True,

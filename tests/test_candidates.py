@@ -183,6 +183,12 @@ def test_a_loose_mask_does_not_hide_the_object_inside() -> None:
     assert disjoint([loose, tight]) == [tight]
 
 
+def test_an_object_beats_itself_with_its_shadow() -> None:
+    # As met on one of the coins, nearly as trusted and 2.5 times as large.
+    tight, loose = rectangle(10, 10, 29, 29, 0.771), rectangle(8, 8, 33, 46, 0.746)
+    assert disjoint([loose, tight]) == [tight]
+
+
 def test_masks_that_touch_a_little_both_remain() -> None:
     members = [rectangle(10, 10, 29, 29), rectangle(10, 27, 29, 46)]
     assert disjoint(members) == members

@@ -50,7 +50,9 @@ def test_thresholds_are_obeyed(plane: Path, tmp_path: Path) -> None:
     assert tifffile.imread(out).max() == len(DISCS) - 1
 
 
-def test_a_stack_is_linked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stack_is_linked(
+    model: Whole, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path, out = tmp_path / "stack.tif", tmp_path / "out.tif"
     stack = np.stack([PLANE, np.roll(PLANE, 1, axis=0), np.roll(PLANE, 2, axis=0)])
     tifffile.imwrite(path, stack, ome=True, metadata={"axes": "ZYX"})
@@ -58,6 +60,7 @@ def test_a_stack_is_linked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     labels = tifffile.imread(out)
     assert labels.max() == len(DISCS)
     assert np.array_equal(labels > 0, stack > 127)
+    assert np.array_equal(labels, api.segment_everything_volume(stack, model))
     assert f"{len(DISCS)} objects" in capsys.readouterr().out
 
 

@@ -13,14 +13,13 @@ import pytest
 from napari_sam.cli import main
 from napari_sam.onnx_decoder import OnnxDecoder
 from napari_sam.onnx_export import export_onnx
+from napari_sam.predictor import Predictor
 from napari_sam.prompts import Prompt
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
-
-    from napari_sam.predictor import Predictor
 
 ATOL = 1e-4
 SHAPE = (45, 60)
@@ -108,6 +107,28 @@ def test_boxes_of_the_medsam_families(
     assert found.score == pytest.approx(expected.score, abs=1e-3)
     with pytest.raises(ValueError, match="trained on box, not on point"):
         decoder.predict(embedding.image_embedding, PROMPTS["point"], SHAPE)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_fine_tuned_model_answers_as_it_was_trained(
+    tiny_lite: Predictor, plane: np.ndarray, tmp_path: Path, several: bool
+) -> None:
+    # Not as its family does, which knows no points and has no alternatives.
+    tuned = Predictor(
+        tiny_lite.model,
+        name="tuned",
+        family="lite_medsam",
+        prompts=frozenset({"point", "box"}),
+        key="tuned",
+        multimask_output=several,
+    )
+    export_onnx(tuned, tmp_path)
+    embedding, point = tuned.embed(plane), PROMPTS["point"]
+    expected = tuned.predict(embedding, point)
+    found = OnnxDecoder(tmp_path).predict(embedding.image_embedding, point, SHAPE)
+    assert len(found.candidates) == len(expected.candidates) == (3 if several else 1)
+    for one, other in zip(found.candidates, expected.candidates, strict=True):
+        np.testing.assert_allclose(one.logits, other.logits, rtol=0, atol=ATOL)
 
 
 WITHOUT_TORCH = """

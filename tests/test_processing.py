@@ -74,11 +74,18 @@ def pictures(reference: dict[str, torch.Tensor]) -> list[np.ndarray]:
     return [reference[f"image {i}"].numpy() for i in range(2)]
 
 
+@pytest.fixture(scope="module")
+def pixels(processor: ns.SamProcessor, pictures: list[np.ndarray]) -> torch.Tensor:
+    found: torch.Tensor = processor(pictures)["pixel_values"]
+    return found
+
+
 def close(found: Any, expected: Any, atol: float = ATOL) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=atol, check_dtype=False)
 
 
-def of_case(reference: dict[str, torch.Tensor], case: str) -> dict[str, torch.Tensor]:
+@pytest.fixture
+def expected(reference: dict[str, torch.Tensor], case: str) -> dict[str, torch.Tensor]:
     start = f"{case}/"
     return {k.removeprefix(start): v for k, v in reference.items() if start in k}
 
@@ -105,12 +112,11 @@ def test_pixel_values(
 @pytest.mark.parametrize("case", FROM_PROMPTS)
 def test_prompts_of_the_processor(
     processor: ns.SamProcessor,
-    reference: dict[str, torch.Tensor],
     pictures: list[np.ndarray],
+    expected: dict[str, torch.Tensor],
     case: str,
 ) -> None:
     inputs = processor(images=pictures, return_tensors="pt", **PROMPTS[case])
-    expected = of_case(reference, case)
     for name in PROMPTS[case]:
         close(inputs[name], expected[name])
     assert {v.dtype for v in inputs.values()} <= {torch.float32, torch.int64}
@@ -118,14 +124,8 @@ def test_prompts_of_the_processor(
 
 @pytest.mark.parametrize("case", CASES)
 def test_masks_and_scores(
-    model: SamModel,
-    processor: ns.SamProcessor,
-    reference: dict[str, torch.Tensor],
-    pictures: list[np.ndarray],
-    case: str,
+    model: SamModel, pixels: torch.Tensor, expected: dict[str, torch.Tensor]
 ) -> None:
-    expected = of_case(reference, case)
-    pixels = processor(pictures)["pixel_values"]
     takes = ("input_", "attention_", "target_")
     given = {k: v for k, v in expected.items() if k.startswith(takes)}
     found = model(pixel_values=pixels, **given)
@@ -137,8 +137,8 @@ def test_masks_and_scores(
 def test_the_example_of_the_documentation(
     model: SamModel,
     processor: ns.SamProcessor,
-    reference: dict[str, torch.Tensor],
     pictures: list[np.ndarray],
+    expected: dict[str, torch.Tensor],
     case: str,
 ) -> None:
     inputs = processor(images=pictures, return_tensors="pt", **PROMPTS[case]).to("cpu")
@@ -152,12 +152,12 @@ def test_the_example_of_the_documentation(
     assert outputs.iou_scores.shape == outputs.pred_masks.shape[:3]
     assert outputs[0] is outputs.iou_scores
     for i, mask in enumerate(masks):
-        packed = reference[f"{case}/masks {i}"].numpy()
-        expected = np.unpackbits(packed, axis=-1)[..., : mask.shape[-1]].astype(bool)
+        packed = expected[f"masks {i}"].numpy()
+        theirs = np.unpackbits(packed, axis=-1)[..., : mask.shape[-1]].astype(bool)
         decided = (logits[i].abs() > UNDECIDED).numpy()
-        assert mask.shape == expected.shape
+        assert mask.shape == theirs.shape
         assert mask.dtype == torch.bool
-        np.testing.assert_array_equal(mask.numpy()[decided], expected[decided])
+        np.testing.assert_array_equal(mask.numpy()[decided], theirs[decided])
 
 
 def test_a_folder_of_transformers_is_written_again_bit_for_bit(

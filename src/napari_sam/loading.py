@@ -107,7 +107,8 @@ def _known_family(
     if family is None or family not in get_args(Family):
         raise ValueError(
             f"The registry does not know {path}, and weights do not tell how images "
-            f"must be prepared: give family= one of {', '.join(get_args(Family))}."
+            f"must be prepared: give family= one of {', '.join(get_args(Family))} "
+            "('Trained as' in the viewer, --family on the command line)."
         )
     return family
 

@@ -59,7 +59,10 @@ class OnnxDecoder:
             self.prompts = frozenset(values["prompts"])
             self.input_size = int(values["input_size"])
             self.mask_size = int(values["mask_size"])
-            self.preprocessing = PREPROCESSING[self.family]
+            self.preprocessing = replace(
+                PREPROCESSING[self.family],
+                multimask_output=bool(values["multimask_output"]),
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{settings} is damaged ({error!r}): export the model again."

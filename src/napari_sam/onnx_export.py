@@ -80,6 +80,7 @@ def export_onnx(predictor: Predictor, folder: Path) -> list[Path]:
         "key": predictor.key,
         "family": predictor.family,
         "prompts": sorted(predictor.prompts),
+        "multimask_output": predictor.preprocessing.multimask_output,
         "input_size": size,
         "mask_size": model.prompt_encoder.mask_size,
     }

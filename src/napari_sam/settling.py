@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SHARED = 0.25
 # What masks explain, when a whole stands against its parts: these powers of trust and
 # area. By the whole area a loose mask around one object would beat the object.
-_TRUST_POWER, _AREA_POWER = 6.0, 0.5
+_TRUST_POWER, _AREA_POWER = 8.0, 0.25
 
 
 def suppressed(
@@ -64,7 +64,7 @@ def tidied(patch: Patch) -> Patch:
 def disjoint(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Choose masks that do not overlap, a whole or its parts, by what they explain.
 
-    The sum of their values, high powers of trust times the square root of the area,
+    The sum of their values, high powers of trust times a low one of the area,
     becomes as large as it can: a whole stands against its parts, and a cluster
     against its members, not one pair after the other but all together. That is the
     choice of segments out of a hierarchy by an integer programme (Bragantini et al.

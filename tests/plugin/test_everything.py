@@ -9,8 +9,10 @@ import pytest
 from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
+import napari_sam as ns
 from napari_sam.automatic_stack import EverythingStackRequest
 from napari_sam.candidates import Thresholds
+from napari_sam.linking import Linking
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.replaying import replay
@@ -49,21 +51,6 @@ def test_all_objects_of_the_slice_wait_and_are_one_undo_step(
     assert session.labels_layer is not None
     session.labels_layer.undo()
     assert not written(session).any()
-
-
-def test_other_thresholds_change_what_waits_without_the_model(
-    session: SamSession,
-) -> None:
-    session.segment_everything()
-    model: Any = session.model
-    count = len(model.asked)
-    session.thresholds = Thresholds(min_size=SIZES[1])
-    session.clean_waiting()
-    assert waiting(session) == len(DISCS) - 1
-    session.thresholds = Thresholds()
-    session.clean_waiting()
-    assert waiting(session) == len(DISCS)
-    assert len(model.asked) == count
 
 
 def test_a_shape_on_the_slice_limits_the_search(session: SamSession) -> None:
@@ -120,18 +107,58 @@ def test_objects_of_all_slices_become_those_of_the_stack(rising: SamSession) -> 
     for plane in labels:
         same_objects(plane, discs())
     assert labels.max() == len(DISCS)
+    (image,) = (la for la in rising.viewer.layers if la.name == "discs")
+    alone = ns.segment_everything_volume(
+        image.data, rising.model, contrast_limits=(0, 255)
+    )
+    assert_array_equal(labels, alone)
     assert rising.labels_layer is not None
     rising.labels_layer.undo()
     assert not written(rising).any()
 
 
-def test_thresholds_choose_again_in_a_whole_stack(rising: SamSession) -> None:
-    rising.segment_everything()
-    model: Any = rising.model
+@pytest.mark.parametrize("kind", ["session", "rising"])
+def test_other_thresholds_change_what_waits_without_the_model(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    session: SamSession = request.getfixturevalue(kind)
+    session.segment_everything()
+    model: Any = session.model
     count = len(model.asked)
-    rising.thresholds = Thresholds(min_size=SIZES[1])
-    rising.clean_waiting()
-    assert waiting(rising) == len(DISCS) - 1
+    session.thresholds = Thresholds(min_size=SIZES[1])
+    session.clean_waiting()
+    assert waiting(session) == len(DISCS) - 1
+    session.thresholds = Thresholds()
+    session.clean_waiting()
+    assert waiting(session) == len(DISCS)
+    assert len(model.asked) == count
+
+
+def test_gaps_and_shortest_objects_are_chosen_without_the_model() -> None:
+    viewer = ViewerModel()
+    planes = [PLANE, np.zeros_like(PLANE), np.where(PLANE > 127, 180, 0)]
+    viewer.add_image(
+        np.stack(planes).astype(np.uint8), name="discs", contrast_limits=(0, 255)
+    )
+    session = SamSession(viewer, Whole("box"))
+    session.everything_in_stack = True
+    result = session.segment_everything()
+    model: Any = session.model
+    count = len(model.asked)
+    assert waiting(session) == len(DISCS)
+    statuses = [score.status for score in result.scores[1]]
+    assert statuses == ["everything", "bridged", "everything"]
+    for linking, expected in (
+        (Linking(gap=0, min_slices=2), 0),
+        (Linking(gap=0, min_slices=1), 2 * len(DISCS)),
+        (Linking(gap=1, min_slices=4), 0),
+        (Linking(gap=1, min_slices=3), len(DISCS)),
+    ):
+        session.linking = linking
+        session.clean_waiting()
+        assert waiting(session) == expected
+    session.commit()
+    same_objects(written(session)[1], discs())
     assert len(model.asked) == count
 
 
@@ -185,6 +212,23 @@ def test_the_button_finds_and_sliders_choose(widget: SamWidget, qtbot: Any) -> N
     qtbot.waitUntil(lambda: idle() and "4 objects" in widget.status.value)
     press(widget.accept)
     same_objects(written(widget.session)[1], discs())
+
+
+def test_linking_is_offered_with_all_slices(widget: SamWidget, qtbot: Any) -> None:
+    def idle() -> bool:
+        return not widget.cancel.enabled
+
+    everything = widget.everything
+    assert everything.linking.native.isHidden()
+    everything.in_stack.value = True
+    assert not everything.linking.native.isHidden()
+    everything.shortest.value = 1
+    press(widget.segment_everything)
+    qtbot.waitUntil(lambda: idle() and "4 objects" in widget.status.value)
+    everything.shortest.value = 2  # they are on one slice only
+    qtbot.waitUntil(lambda: idle() and "Nothing passes" in widget.status.value)
+    everything.in_stack.value = False
+    assert everything.linking.native.isHidden()
 
 
 def test_the_search_is_cancelled_without_a_trace(widget: SamWidget, qtbot: Any) -> None:

@@ -11,6 +11,7 @@ from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QPointF
 
+from napari_sam.plugin.panel import OWN_FILE
 from napari_sam.plugin.widget import SamWidget
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, press
 
@@ -551,3 +552,18 @@ def test_cancel_keeps_the_slices_that_are_done(
     wait(widget)
     assert widget.session.result.volume.complete
     assert set(volume.slices) <= set(widget.session.result.volume.slices)
+
+
+def test_a_file_that_does_not_say_how_it_was_trained_is_asked_about(
+    widget: SamWidget, data_folder: Path
+) -> None:
+    widget.model.value = OWN_FILE
+    widget.model_file.value = data_folder / "sam_small.pth"
+    assert "choose it" in widget.model_note.value
+    with pytest.raises(ValueError, match="'Trained as' in the viewer"):
+        widget.session.load()
+    widget.family.value = "medsam"
+    widget.session.load()
+    widget.session.changed.emit()
+    assert "trained as medsam" in widget.model_note.value
+    assert "stretched to 256 x 256 px" in widget.model_note.tooltip

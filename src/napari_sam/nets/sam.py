@@ -195,6 +195,7 @@ class SamModel(nn.Module):
         *,
         original_sizes: Any = None,
         reshaped_input_sizes: Any = None,
+        labels: Any = None,
     ) -> SamImageSegmentationOutput:
         """Predict masks, differentiably.
 
@@ -226,7 +227,7 @@ class SamModel(nn.Module):
             objects, heads, tokens, s * s) (Zhang et al. 2023, "PerSAM").
         target_embedding : Tensor, optional
             Added to the tokens, broadcast to (B * objects, tokens, C) (PerSAM).
-        original_sizes, reshaped_input_sizes : optional
+        original_sizes, reshaped_input_sizes, labels : optional
             Not used: ``model(**inputs)`` takes all that a processor gives.
 
         Raises

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from napari_sam.automatic import SearchOptions
     from napari_sam.candidates import Thresholds
+    from napari_sam.linking import Linking
     from napari_sam.plugin.choices import Choices
     from napari_sam.plugin.corrections import Corrections
     from napari_sam.plugin.layer_prompts import LayerPrompt
@@ -208,7 +209,7 @@ class Asker:
             self.read(),
             choices.search,
             choices.thresholds,
-            choices.everything_in_stack,
+            choices.linking if choices.everything_in_stack else None,
         )
         self._choices.target.check(question)
         return question
@@ -261,9 +262,12 @@ def slice_question(asked: Asked) -> Question | None:
 
 
 def everything_question(
-    asked: Asked, search: SearchOptions, thresholds: Thresholds, in_stack: bool
+    asked: Asked,
+    search: SearchOptions,
+    thresholds: Thresholds,
+    linking: Linking | None,
 ) -> Question:
-    """The question for everything in the displayed plane, or in its stack.
+    """The question for everything in the displayed plane, or linked in its stack.
 
     Boxes, ellipses and polygons that lie on the plane are no prompts here: where one is
     drawn, only what lies inside of one of them is searched.
@@ -285,10 +289,10 @@ def everything_question(
             region |= marked(mark.prompt.within(asked.plane.shape), region.shape)
     view, plane, name = asked.view, asked.plane, asked.image.name
     request: Request
-    if in_stack:
+    if linking is not None:
         stack = displayed_stack(view, name, plane, asked.axis, asked.image)
         request = EverythingStackRequest(
-            view, stack, search, thresholds, region, cleanup=asked.cleanup
+            view, stack, search, thresholds, region, linking, asked.cleanup
         )
     else:
         request = EverythingRequest(

@@ -9,6 +9,7 @@ from psygnal import Signal
 from napari_sam.automatic import SearchOptions
 from napari_sam.candidates import Thresholds
 from napari_sam.cleanup import CleanUp
+from napari_sam.linking import Linking
 from napari_sam.plugin.image_view import ImageView, walkable_axes
 from napari_sam.plugin.layers import displayed_plane
 from napari_sam.plugin.model_choice import ModelChoice
@@ -68,6 +69,8 @@ class Choices:
         Which masks are objects, and how they are searched, when everything is asked.
     everything_in_stack : bool
         Everything is asked of all slices, and linked, rather than of the displayed one.
+    linking : Linking
+        How objects of slices become those of the stack, when everything is asked.
     axis : int or None
         Of the image, that objects are followed along, such as Z or T; the last one
         with a slider when None.
@@ -90,6 +93,7 @@ class Choices:
         self.thresholds = Thresholds()
         self.search = SearchOptions()
         self.everything_in_stack = False
+        self.linking = Linking()
         self.axis: int | None = None
 
     @property

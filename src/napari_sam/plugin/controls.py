@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from napari_sam.volume import VolumeResult
 
 _MEGABYTE = 1e6
-OWN_MODEL = "Your own weights: say how they were trained, images are prepared for it."
+OWN_MODEL = (
+    "Your own weights. Where the file does not say how they were trained, choose it: "
+    "images are prepared for it."
+)
 _FIRST_STEPS = (
     "1. Draw a box around an object, or click on it with the points layer.\n"
     "2. Look at the blue outline. Not right? Move the box, or add points.\n"
@@ -148,21 +151,41 @@ def button_row(*widgets: Widget) -> Container[Any]:
     return row
 
 
-def describe_model(spec: ModelSpec, loaded: Predictor | None) -> str:
-    """What it is for, where it runs, and its licence, in two lines."""
+def describe_model(spec: ModelSpec | None, loaded: Predictor | None) -> tuple[str, str]:
+    """What the model is for and where it runs, and how it sees images.
+
+    Parameters
+    ----------
+    spec : ModelSpec or None
+        None for a file of the user's own.
+    loaded : Predictor or None
+        The model, once it is loaded.
+
+    Returns
+    -------
+    note, seen : str
+        Two lines for the panel, and one for whoever points at them; empty where
+        nothing is known before a file is loaded.
+    """
+    known = spec or loaded
+    if known is None:
+        return OWN_MODEL, ""
+    kinds = "boxes (points: a search over boxes)"
+    if "point" in known.prompts:
+        kinds = "points, boxes"
+    state = "not downloaded"
     if loaded is not None:
         state = f"loaded, runs on {loaded.device}"
+    elif spec is not None and is_cached(spec):
+        state = "ready"
+    if spec is not None:
+        seen = PREPROCESSING[spec.family].describe(spec.image_size)
+        note = f"{spec.title}; {kinds}; {state}; licence {spec.licence}"
     else:
-        state = "ready" if is_cached(spec) else "not downloaded"
-    kinds = "boxes (points: a search over boxes)"
-    if "point" in spec.prompts:
-        kinds = "points, boxes"
-    return f"{spec.title}; {kinds}; {state}; licence {spec.licence}"
-
-
-def describe_preprocessing(spec: ModelSpec) -> str:
-    """How images are prepared for it, for whoever points at its description."""
-    return f"Sees images so: {PREPROCESSING[spec.family].describe(spec.image_size)}"
+        assert loaded is not None
+        seen = loaded.preprocessing.describe(loaded.input_size)
+        note = f"{loaded.name}, trained as {loaded.family}; {kinds}; {state}"
+    return note, f"Sees images so: {seen}"
 
 
 def download_text(spec: ModelSpec) -> str:

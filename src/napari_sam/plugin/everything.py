@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QSizePolicy
 
 from napari_sam.automatic import SearchOptions, how_everything_is_found
 from napari_sam.candidates import Thresholds
+from napari_sam.linking import Linking
 from napari_sam.plugin.controls import button_row
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 _MOST_PIXELS = 10**9
 _MOST_LEVELS = 2
-_SHOWN = Thresholds()
+_MOST_SLICES = 1000
+_SHOWN, _LINKED = Thresholds(), Linking()
 
 
 class Everything(Container[Any]):
@@ -72,13 +74,28 @@ class Everything(Container[Any]):
             )
             for label in ("Smallest", "Largest")
         )
+        self.shortest = SpinBox(
+            min=1,
+            max=_MOST_SLICES,
+            value=_LINKED.min_slices,
+            tooltip="Objects through fewer slices are left out",
+        )
+        self.gap = SpinBox(
+            min=0,
+            max=_MOST_SLICES,
+            value=_LINKED.gap,
+            tooltip="So many slices without the object are bridged",
+        )
+        linked = Label(value="Slices, at least"), self.shortest
+        self.linking = button_row(*linked, Label(value="Gap"), self.gap)
+        self.linking.visible = False
         limits = self.trust, self.score, self.stability, self.smallest, self.largest
         sizes = button_row(*(c for w in limits[3:] for c in (Label(value=w.label), w)))
         where = button_row(Label(value=self.crops.label), self.crops, self.in_stack)
-        self.extend([self.how, where, *limits[:3], sizes])
+        self.extend([self.how, where, self.linking, *limits[:3], sizes])
         self.crops.changed.connect(self._choose_search)
         self.in_stack.changed.connect(self._choose_stack)
-        for control in limits:
+        for control in (*limits, self.shortest, self.gap):
             control.changed.connect(self._choose)
 
     def explain(self, prompts: frozenset[str] | None) -> None:
@@ -92,7 +109,7 @@ class Everything(Container[Any]):
         self._session.search = SearchOptions(crop_levels=levels)
 
     def _choose_stack(self, in_stack: bool) -> None:
-        self._session.everything_in_stack = in_stack
+        self._session.everything_in_stack = self.linking.visible = in_stack
 
     def _choose(self, _: Any = None) -> None:
         smallest, largest = self.smallest.value, self.largest.value
@@ -104,4 +121,5 @@ class Everything(Container[Any]):
             # A largest size below the smallest is on its way to be typed.
             max_size=max(largest, smallest) if largest else None,
         )
+        self._session.linking = Linking(self.gap.value, self.shortest.value)
         self.chosen.emit()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from magicgui.widgets import (
     CheckBox,
@@ -17,7 +17,7 @@ from magicgui.widgets import (
 from napari.layers import Image, Labels, Points, Shapes
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
-from napari_sam.models import list_models
+from napari_sam.models import Family, list_models
 from napari_sam.plugin.afterwards import Afterwards
 from napari_sam.plugin.controls import LayerChoice, button_row
 from napari_sam.plugin.everything import Everything
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
 
 OWN_FILE = "own file ..."
+AS_IT_SAYS = "as the file says"
 # Characters of a layer's name that are seen in any case.
 _NAME_LENGTH = 16
 # Pixels between the controls and the bar that scrolls them.
@@ -146,7 +147,7 @@ class Panel(Container[Any]):
         self.model = ComboBox(label="Model", choices=[*names, OWN_FILE])
         self.model_file = FileEdit(label="File", filter="*.pth *.pt *.safetensors")
         self.family = ComboBox(
-            label="Trained as", choices=["sam", "medsam", "lite_medsam"]
+            label="Trained as", choices=[AS_IT_SAYS, *get_args(Family)]
         )
         self.model_note = Label(value="")
         self.points = LayerChoice(viewer, Points, "Points", lambda: "(none)")

@@ -212,8 +212,8 @@ class SamSession(Choices):
     def segment_everything(self) -> Result:
         """Segment everything in the displayed plane; waits like any other result.
 
-        `thresholds` and `search` say how. After other thresholds `clean_waiting`
-        chooses again, without asking the model.
+        `thresholds`, `search` and `linking` say how. After other thresholds or another
+        linking `clean_waiting` chooses again, without asking the model.
 
         Raises
         ------
@@ -288,7 +288,7 @@ class SamSession(Choices):
         self._forget()
 
     def clean_waiting(self) -> None:
-        """Bring what waits to the `cleanup` and the `thresholds` of this moment."""
+        """Bring what waits to `cleanup`, `thresholds` and `linking` of this moment."""
         todo = self.ask_clean_waiting()
         if todo is not None:
             finish, take = todo
@@ -298,7 +298,8 @@ class SamSession(Choices):
         self,
     ) -> tuple[Callable[[], Result], Callable[[Result], None]] | None:
         """What `clean_waiting` computes, on any thread, and what takes it."""
-        todo = self.waiting.chosen(self.cleanup, self.thresholds)
+        names = "cleanup", "thresholds", "linking"
+        todo = self.waiting.chosen({name: getattr(self, name) for name in names})
         if todo is None:
             return None
         finish, take = todo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.plugin.candidates import has_choice, with_next_size
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from napari_sam.candidates import Thresholds
-    from napari_sam.cleanup import CleanUp
     from napari_sam.plugin.questions import Question
     from napari_sam.requests import Result
     from napari_sam.stack import Stack
@@ -116,16 +114,14 @@ class Waiting:
         self.question, self._result = with_next_size(question, result)
 
     def chosen(
-        self, cleanup: CleanUp, thresholds: Thresholds
+        self, choices: Mapping[str, Any]
     ) -> tuple[Callable[[], Result], Callable[[Result], None]] | None:
         """The same after other choices; None when they are so already.
 
         Parameters
         ----------
-        cleanup : CleanUp
-            What is done with the objects.
-        thresholds : Thresholds
-            Which masks are objects, where everything was asked.
+        choices : mapping
+            Fields of requests; those that this one does not have do not matter.
 
         Returns
         -------
@@ -136,9 +132,8 @@ class Waiting:
         before, result = self.question, self.result
         if before is None or result is None:
             return None
-        wanted: dict[str, Any] = {"cleanup": cleanup}
-        if result.everything:
-            wanted["thresholds"] = thresholds
+        known = {f.name for f in fields(before.request)}
+        wanted: dict[str, Any] = {k: v for k, v in choices.items() if k in known}
         if all(getattr(before.request, k) == value for k, value in wanted.items()):
             return None
         request = replace(before.request, **wanted)

@@ -11,9 +11,7 @@ from napari_sam.models import get_model_spec
 from napari_sam.plugin.ahead import Ahead
 from napari_sam.plugin.availability import why_not
 from napari_sam.plugin.controls import (
-    OWN_MODEL,
     describe_model,
-    describe_preprocessing,
     download_text,
     kept_sentence,
     state_sentence,
@@ -29,7 +27,7 @@ from napari_sam.plugin.keys import (
 )
 from napari_sam.plugin.layers import displayed_plane
 from napari_sam.plugin.live import Changes
-from napari_sam.plugin.panel import NEW_PROMPTS, OWN_FILE, START, Panel
+from napari_sam.plugin.panel import AS_IT_SAYS, NEW_PROMPTS, OWN_FILE, START, Panel
 from napari_sam.plugin.preview import Preview
 from napari_sam.plugin.runner import Runner
 from napari_sam.plugin.session import SamSession
@@ -162,7 +160,8 @@ class SamWidget(Panel):
     def _choose_model(self, _: Any = None) -> None:
         own = self.model.value == OWN_FILE
         self.session.model = str(self.model_file.value) if own else self.model.value
-        self.session.model_choice.family = self.family.value if own else None
+        known = own and self.family.value != AS_IT_SAYS
+        self.session.model_choice.family = self.family.value if known else None
         self._refresh()
 
     def _make_prompt_layers(self) -> None:
@@ -261,15 +260,12 @@ class SamWidget(Panel):
         self._changes.follow(prompts, session.image_layer)
         own = self.model.value == OWN_FILE
         self.model_file.visible = self.family.visible = own
-        note, seen = OWN_MODEL, ""
-        if not own:
-            spec = get_model_spec(self.model.value)
-            note = describe_model(spec, session.model_choice.loaded)
-            seen = describe_preprocessing(spec)
+        spec = None if own else get_model_spec(self.model.value)
+        note, seen = describe_model(spec, session.model_choice.loaded)
         self.model_note.value, self.model_note.tooltip = note, seen
-        self.download.visible = not own and not session.model_choice.is_at_hand
-        if self.download.visible:
-            self.download.text = download_text(get_model_spec(self.model.value))
+        self.download.visible = not (own or session.model_choice.is_at_hand)
+        if spec is not None:
+            self.download.text = download_text(spec)
         started = session.points_layer is not None or session.shapes_layer is not None
         self.new_prompts.text = NEW_PROMPTS if started else START
         self.more_options.refresh()
