@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_sam.nets.sam import SamModel
+    from napari_sam.predictor import Predictor
+    from tests.conftest import Scene
 
 ATOL = 1e-4
 KINDS = ["points", "box", "mask", "points+box", "points+mask", "box+mask", "all"]
@@ -197,3 +200,22 @@ def test_the_embedding_is_not_changed(model: SamModel) -> None:
     second = fast(model, asked, True)
     assert torch.equal(asked.embedding, before)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.weights
+def test_the_real_decoder_rounds_no_more_than_float32_must(
+    default_predictor: Predictor, coins: Scene
+) -> None:
+    model = default_predictor.model
+    asked = Question(model, "box", 4, seed=3)
+    asked.embedding = default_predictor.embed(coins.image).image_embedding
+    found, _ = fast(model, asked, False)
+    exact, _ = plain(copy.deepcopy(model).double(), in_double(asked), False)
+    assert exact.abs().max() > 10
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=ATOL)
+
+
+def in_double(asked: Question) -> Question:
+    exact = copy.copy(asked)
+    exact.tokens, exact.embedding = asked.tokens.double(), asked.embedding.double()
+    return exact
