@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +13,7 @@ from napari_sam.prompts import NEGATIVE, POSITIVE, Prompt
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Start = Literal["click", "clicks", "box"]
-"""How a user begins: one click, a click and another off the object, or a box."""
+    from napari_sam.training_options import Start
 
 # Boxes are drawn wider than their object by this share of its side at most, or by
 # one pixel: jitter that suits large objects would swallow small ones.
