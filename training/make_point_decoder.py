@@ -52,14 +52,14 @@ LARGEST_CACHE = 40 * 2**30
 class Amounts:
     """How much of everything."""
 
-    synthetic: int = 144
-    crops: int = 36
+    synthetic: int = 168
+    crops: int = 42
     validate: int = 18
     test: int = 27
     test_crops: int = 9
     objects: int = 4  # of each test image
     steps: int = 6000
-    minutes: float | None = 62.0
+    minutes: float | None = 60.0
     validate_every: int = 250
     coins: bool = True
 
