@@ -15,7 +15,7 @@ from napari_sam.masks import mask_iou, mask_to_box
 from napari_sam.prompts import Prompt
 from napari_sam.samples import coin_labels, coins
 from napari_sam.training_data import training_images
-from napari_sam.training_prompts import inside_point, with_click
+from napari_sam.training_prompts import innermost, inside_point, with_click
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,22 +35,17 @@ def centre(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     middle = np.argwhere(mask).mean(0)
     if mask[tuple(np.rint(middle).astype(int))]:
         return np.asarray(middle)
-    return _innermost(mask)
-
-
-def _innermost(region: NDArray[np.bool_]) -> NDArray[np.float64]:
-    depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
-    return np.array(np.unravel_index(depth.argmax(), depth.shape), float)
+    return innermost(mask)
 
 
 def correct(prompt: Prompt, truth: NDArray, answer: NDArray) -> Prompt:
     """Click into the middle of the largest mistake."""
     wrong, _ = ndimage.label(truth ^ answer)
     if not wrong.any():
-        return with_click(prompt, _innermost(truth), 1)
+        return with_click(prompt, innermost(truth), 1)
     sizes = np.bincount(wrong.ravel())
     sizes[0] = 0
-    point = _innermost(wrong == sizes.argmax())
+    point = innermost(wrong == sizes.argmax())
     return with_click(prompt, point, int(truth[tuple(point.astype(int))]))
 
 

@@ -238,6 +238,7 @@ class FineTuning:
             state.losses[-1] if state.losses else None,
             state.scores,
             state.best if state.history else None,
+            self.share_done,
         )
 
     # -- results -----------------------------------------------------------------

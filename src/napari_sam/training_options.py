@@ -156,6 +156,8 @@ class TrainingProgress:
         Held-back IoU by kind of first prompt, of the last measurement.
     best : float or None
         Mean of the best scores up to now.
+    share : float
+        Of all steps, or of the minutes, that is over: 0 to 1.
     """
 
     phase: Literal["encode", "validate", "train"]
@@ -165,3 +167,4 @@ class TrainingProgress:
     loss: float | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     best: float | None = None
+    share: float = 0.0

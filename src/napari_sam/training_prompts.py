@@ -85,6 +85,14 @@ def inside_point(
     return _deep_pixel(truth[window], rng) + _corner(window)
 
 
+def innermost(region: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Pixel farthest from the outline of a mask, (2,) as (row, col)."""
+    from scipy.ndimage import distance_transform_edt
+
+    depth = distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    return np.array(np.unravel_index(depth.argmax(), depth.shape), float)
+
+
 def outside_point(
     truth: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float64] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, Container
+from napari.utils.notifications import show_error
 from psygnal import Signal
 
 from napari_sam.models import PREPROCESSING
@@ -266,3 +267,24 @@ def _labels(ids: tuple[int, ...]) -> str:
     if len(different) == 1:
         return f"label {different[0]}"
     return f"labels {different[0]} to {different[-1]}"
+
+
+def setter(owner: Any, name: str) -> Callable[[Any], None]:
+    """Set an attribute, as a function."""
+
+    def set_value(value: Any) -> None:
+        setattr(owner, name, value)
+
+    return set_value
+
+
+def told(action: Callable[[], Any]) -> Callable[[], None]:
+    """Show the sentence of a refused action as a notification."""
+
+    def run() -> None:
+        try:
+            action()
+        except (ValueError, OSError) as error:
+            show_error(str(error))
+
+    return run
