@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 # Low-resolution mask pixels a side of a cell.
 _RATIO = 4
-# Cells a side: of the smallest close-up, and what sides are multiples of.
-_SMALLEST, _STEP = 16, 8
-# Of the object's side, and cells added to it.
-_SPACE, _MARGIN = 1.4, 4
+# Of the embedding's side: the smallest close-up, and what sides are multiples of.
+_SMALLEST, _STEP = 1 / 4, 1 / 8
+# Of the object's side; and of the embedding's, added to it.
+_SPACE, _MARGIN = 1.4, 1 / 16
 # Logit of what was not looked at: background.
 _FAR = -10.0
 
@@ -63,10 +63,11 @@ class CloseUps:
         cells = np.array(target.shape[1:]) // _RATIO
         first, last = _extents(target)
         first, last = first // _RATIO, np.minimum(last // _RATIO, cells - 1)
-        needed = _SPACE * (last - first + 1).max() + _MARGIN
-        side = max(_SMALLEST, int(np.ceil(needed / _STEP)) * _STEP)
-        side += _STEP * int(rng.integers(2))
-        if side > min(grid - _STEP, *cells):
+        step = int(grid * _STEP)
+        needed = _SPACE * (last - first + 1).max() + grid * _MARGIN
+        side = max(int(grid * _SMALLEST), int(np.ceil(needed / step)) * step)
+        side += step * int(rng.integers(2))
+        if side > min(grid - step, *cells):
             return None
         low = np.maximum(last - side + 1, 0)
         high = np.minimum(first, cells - side)
