@@ -20,8 +20,8 @@ _MEAN_OF = 25
 # Colours that colour-blind people tell apart (Okabe & Ito 2008).
 _LOSS = "#999999"
 _KINDS = {
-    "click": ("#0072B2", "one click"),
-    "clicks": ("#009E73", "two clicks"),
+    "click": ("#56B4E9", "one click"),
+    "clicks": ("#009E73", "on and off"),
     "box": ("#E69F00", "box"),
 }
 _MARGIN = 4
@@ -123,6 +123,9 @@ class LossCurve(QWidget):
         painter.setPen(self.palette().windowText().color())
         below = area.bottom() + metrics.ascent()
         painter.drawText(QPointF(area.left(), below), f"{len(self.losses)} steps")
+        scale = "overlap from 0 to 1"
+        right = area.right() - metrics.horizontalAdvance(scale)
+        painter.drawText(QPointF(right, below), scale)
 
 
 def _means(losses: NDArray[np.float64]) -> NDArray[np.float64]:

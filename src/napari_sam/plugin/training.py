@@ -84,6 +84,7 @@ class TrainingPanel(Container[Any]):
             tooltip="Of training, after the image was looked at; it ends earlier when "
             "nothing more is gained",
         )
+        self.model = Label(label="Model", value="")
         self.enough, self.status = Label(value=""), Label(value=_IDLE)
         self.train = PushButton(text="Train")
         self.stop = PushButton(
@@ -101,6 +102,7 @@ class TrainingPanel(Container[Any]):
             )
         self.extend(
             [
+                self.model,
                 self.image.combo,
                 self.labels_layer.combo,
                 self.enough,
@@ -110,9 +112,8 @@ class TrainingPanel(Container[Any]):
                 self.status,
             ]
         )
-        for part in (self.curve, self.comparison):
+        for part in (self.curve, self.comparison, self.use.native):
             self.native.layout().addWidget(part)
-        self.append(self.use)
         self.native.layout().addStretch()
         self._worker = Worker(self.native)
         self._connect()
@@ -252,6 +253,7 @@ class TrainingPanel(Container[Any]):
         self._enable()
 
     def _refresh(self, _: Any = None) -> None:
+        self.model.value = self._choice.name
         self._watch(self.labels_layer.layer)
         self._count()
         self._enable()
@@ -314,6 +316,7 @@ class TrainingDock:
             self._widget.native.destroyed.connect(self.close)
         self._panel.image.select(session.image_layer)
         self._panel.labels_layer.select(session.labels_layer)
+        self._panel.model.value = session.model_choice.name
         return self._panel
 
     def close(self, _: Any = None) -> None:
