@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.models import MODELS, get_model_spec
-from napari_sam.weights import WeightsError, fetch, hash_file, verify
+from napari_sam.weights import WeightsError, fetch, hash_file
 
 if TYPE_CHECKING:
     from napari_sam.models import ModelSpec
@@ -78,31 +78,6 @@ def find_model(
     return folder
 
 
-def find_decoder(model: str | Path) -> Path | None:
-    """Find the decoder that comes with this package for a name of the registry.
-
-    Returns
-    -------
-    Path or None
-        A file whose hash was checked; None for all models that are whole.
-
-    Raises
-    ------
-    WeightsError
-        When the file is missing or is another one.
-    """
-    spec = MODELS.get(str(model))
-    if spec is None or spec.decoder is None:
-        return None
-    path = Path(__file__).parent.joinpath(*spec.decoder.member.split("/"))
-    if not path.is_file() or not verify(path, f"sha256:{spec.decoder.sha256}"):
-        raise WeightsError(
-            f"The decoder of {spec.name} in {path} is missing or damaged: install "
-            "napari-sam again."
-        )
-    return path
-
-
 def is_hub_name(model: str | Path) -> bool:
     """Tell whether this could be a name of the hub, rather than a path."""
     return isinstance(model, str) and _HUB_NAME.fullmatch(model) is not None
@@ -126,9 +101,7 @@ def find_spec(model: str | Path) -> ModelSpec | None:
     if not path.is_file():
         return None
     size = path.stat().st_size
-    # A file says nothing of a decoder that this package puts in its place.
-    whole = [spec for spec in MODELS.values() if spec.decoder is None]
-    candidates = [spec for spec in whole if spec.size_bytes in (size, None)]
+    candidates = [s for s in MODELS.values() if s.size_bytes in (size, None)]
     kinds = {s.hash.partition(":")[0] for s in candidates}
     digests = {hash_file(path, kind) for kind in kinds}
     return next((s for s in candidates if s.hash in digests), None)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from napari_sam.devices import best_device, hand_back_memory
-from napari_sam.finding import find_decoder, find_model, find_spec, is_hub_name
+from napari_sam.finding import find_model, find_spec, is_hub_name
 from napari_sam.model_card import ModelCard
 from napari_sam.models import MODELS, Family
 from napari_sam.nets.checkpoint import load_model_file
@@ -119,23 +119,19 @@ def _predictor(
     config: SamConfig | None,
 ) -> Predictor:
     return Predictor(
-        _on_device(path, device, config, find_decoder(spec.name)),
+        _on_device(path, device, config),
         name=spec.name,
         family=spec.family,
         prompts=frozenset(spec.prompts),
-        key=spec.key,
-        multimask_output=spec.multimask_output,
+        key=spec.hash,
     )
 
 
 def _on_device(
-    path: Path,
-    device: str | torch.device | None,
-    config: SamConfig | None,
-    decoder: Path | None = None,
+    path: Path, device: str | torch.device | None, config: SamConfig | None
 ) -> SamModel:
     hand_back_memory()  # of the model before, which the caller let go
-    model = load_model_file(path, config, official_layer_norm=True, decoder=decoder)
+    model = load_model_file(path, config, official_layer_norm=True)
     if isinstance(model.image_encoder, TinyViT):
         # For prediction only: what is trained and saved keeps its norms.
         model.image_encoder.fold_batch_norms()

@@ -26,7 +26,6 @@ __all__ = [
     "ModelSpec",
     "Preprocessing",
     "PromptKind",
-    "ShippedDecoder",
     "Source",
     "UrlSource",
     "WheelSource",
@@ -74,22 +73,6 @@ Source = UrlSource | WheelSource
 
 
 @dataclass(frozen=True, slots=True)
-class ShippedDecoder:
-    """Prompt encoder and mask decoder that come inside this package.
-
-    Attributes
-    ----------
-    member : str
-        Path of the safetensors file within the package, with forward slashes.
-    sha256 : str
-        SHA-256 of the file in hexadecimal.
-    """
-
-    member: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One published checkpoint: what it is, whose it is and where to get it.
 
@@ -104,7 +87,7 @@ class ModelSpec:
     family : {"sam", "medsam", "lite_medsam"}
         The key of its `PREPROCESSING`.
     file_name : str
-        Name of the file in the cache folder; only models with the same file share one.
+        Name of the file in the cache folder; no two models share one.
     size_bytes : int or None
         Size of the file, None where its publisher does not state it.
     sha256 : str or None
@@ -123,11 +106,6 @@ class ModelSpec:
         Side of the square model input, in pixels.
     hub_names : tuple of str
         Conversions of the same weights on the Hugging Face hub.
-    decoder : ShippedDecoder, optional
-        Takes the place of prompt encoder and mask decoder of the file, of which only
-        the image encoder is used then.
-    multimask_output : bool, optional
-        Whether its alternatives mean something; what its family says when None.
     """
 
     name: str
@@ -144,8 +122,6 @@ class ModelSpec:
     prompts: frozenset[PromptKind]
     image_size: int = 1024
     hub_names: tuple[str, ...] = ()
-    decoder: ShippedDecoder | None = None
-    multimask_output: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse a row that could not be verified."""
@@ -161,13 +137,6 @@ class ModelSpec:
         if self.sha256 is not None:
             return f"sha256:{self.sha256}"
         return f"xxh128:{self.xxh128}"
-
-    @property
-    def key(self) -> str:
-        """All its weights in one text: the hash, and that of the decoder."""
-        if self.decoder is None:
-            return self.hash
-        return f"{self.hash}+sha256:{self.decoder.sha256}"
 
 
 _BOXES: frozenset[PromptKind] = frozenset({"box"})

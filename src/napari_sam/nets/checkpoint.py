@@ -32,7 +32,6 @@ _ALIGNMENT = 64
 # the classifier it was distilled from.
 _WRAPPERS = ("model_state", "model", "state_dict")
 _PREFIXES = ("module.", "sam.")
-_ENCODER = "image_encoder."
 _UNUSED = re.compile(
     r"image_encoder\.(norm_head|head)\.|\.attention_bias_idxs$|\.num_batches_tracked$"
 )
@@ -57,7 +56,6 @@ def load_model_file(
     *,
     official_layer_norm: bool = False,
     dtype: torch.dtype | None = torch.float32,
-    decoder: Path | None = None,
 ) -> SamModel:
     """Load a checkpoint file, or a folder in Hugging Face layout, for inference.
 
@@ -73,9 +71,6 @@ def load_model_file(
         Use the official epsilon in the decoder for folders too.
     dtype : torch.dtype, optional
         Of the weights; as they are stored when None.
-    decoder : Path, optional
-        For files: another file that holds prompt encoder and mask decoder, and nothing
-        else, to be used instead of those of `path`.
 
     Raises
     ------
@@ -95,25 +90,9 @@ def load_model_file(
             sizes.mask_decoder_config = _official(sizes.mask_decoder_config)
     else:
         state = to_official_keys(read_state_dict(path, dtype))
-        if decoder is not None:
-            state = _with_decoder(state, read_state_dict(decoder, dtype), decoder)
-        heads = config.mask_decoder_config if config else SamMaskDecoderConfig()
-        sizes = infer_config(state, _official(heads), source=str(path))
+        decoder = config.mask_decoder_config if config else SamMaskDecoderConfig()
+        sizes = infer_config(state, _official(decoder), source=str(path))
     return build_model(sizes, state, source=str(path))
-
-
-def _with_decoder(
-    state: Mapping[str, Tensor], decoder: Mapping[str, Tensor], source: Path
-) -> dict[str, Tensor]:
-    """Image encoder of one state dict, all else of another."""
-    foreign = [key for key in decoder if key.startswith(_ENCODER)]
-    if foreign:
-        raise ValueError(
-            f"{source} holds more than a decoder ({foreign[0]}): give prompt encoder "
-            "and mask decoder alone."
-        )
-    encoder = {k: v for k, v in state.items() if k.startswith(_ENCODER)}
-    return encoder | dict(decoder)
 
 
 def _official(decoder: SamMaskDecoderConfig) -> SamMaskDecoderConfig:

@@ -108,12 +108,11 @@ class SamModel(nn.Module):
         WeightsError
             When a model of the registry or the hub cannot be had.
         """
-        from napari_sam.finding import find_decoder, find_model
+        from napari_sam.finding import find_model
         from napari_sam.nets.checkpoint import load_model_file
 
         kind = _dtype(torch_dtype if torch_dtype is not None else dtype)
-        file, decoder = find_model(path, **hub), find_decoder(path)
-        model = load_model_file(file, config, dtype=kind, decoder=decoder)
+        model = load_model_file(find_model(path, **hub), config, dtype=kind)
         assert isinstance(model, cls)
         return model
 
