@@ -10,7 +10,6 @@ again, it goes on where it stopped. ``--minutes 60`` works that long and stops;
 from __future__ import annotations
 
 import argparse
-import copy
 import csv
 import time
 from dataclasses import dataclass
@@ -23,20 +22,16 @@ from evaluation import coin_images, table
 from packaged_images import IMAGES
 from synthetic_images import KINDS, MIXTURE, make_many
 from teacher import crop, teach
-from torch import nn
 
 from napari_sam.disk_cache import DiskCache
 from napari_sam.finetune import FineTuning
 from napari_sam.loading import load_model
-from napari_sam.predictor import Predictor
 from napari_sam.saving import official_state, write_tensors
 from napari_sam.training_data import summarise, training_images
 from napari_sam.training_options import TrainingOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from napari_sam.nets.mask_decoder import MaskDecoder
+    from napari_sam.predictor import Predictor
     from napari_sam.training_data import TrainingImage
     from napari_sam.training_options import Start
 
@@ -120,39 +115,6 @@ def real_crops(
 # -- training ------------------------------------------------------------------
 
 
-def with_alternatives(predictor: Predictor) -> Predictor:
-    """Copy a model, its three alternatives as good as its single mask to start with.
-
-    LiteMedSAM trained the single mask alone: what makes the others is as it was at
-    the start of that training. A little chance lets them become different.
-    """
-    model = copy.deepcopy(predictor.model)
-    decoder, chance = model.mask_decoder, torch.Generator().manual_seed(0)
-    for number in range(1, len(decoder.output_hypernetworks_mlps)):
-        decoder.output_hypernetworks_mlps[number].load_state_dict(
-            decoder.output_hypernetworks_mlps[0].state_dict()
-        )
-    with torch.no_grad():
-        tokens, last = decoder.mask_tokens.weight, list(_estimates(decoder))[-1]
-        noise = torch.randn(tokens[1:].shape, generator=chance)
-        tokens[1:] = tokens[:1] + 0.1 * tokens[:1].std() * noise
-        last.weight[1:], last.bias[1:] = last.weight[:1], last.bias[:1]
-    return Predictor(
-        model,
-        name=predictor.name,
-        family=predictor.family,
-        prompts=predictor.prompts,
-        key=predictor.key.partition(":")[2],
-    )
-
-
-def _estimates(decoder: MaskDecoder) -> Iterator[nn.Linear]:
-    """Linear layers of the head that predicts the IoU."""
-    for module in decoder.iou_prediction_head.modules():
-        if isinstance(module, nn.Linear):
-            yield module
-
-
 def prepare(
     predictor: Predictor, folder: Path, amounts: Amounts, clock: Clock
 ) -> FineTuning:
@@ -164,7 +126,6 @@ def prepare(
         steps=amounts.steps,
         minutes=amounts.minutes,
         objects=6,
-        learning_rate=4e-4,
         box_jitter=5.0,
         first_prompts=FIRST_PROMPTS,
         close_ups=0.8,
@@ -174,8 +135,7 @@ def prepare(
         validation_objects=2 * len(held_back),
     )
     disk = DiskCache(folder / "embeddings", LARGEST_CACHE)
-    start = with_alternatives(predictor)
-    training = FineTuning(start, images, options, held_back=held_back, disk=disk)
+    training = FineTuning(predictor, images, options, held_back=held_back, disk=disk)
     run = folder / "run.safetensors"
     if run.is_file():
         training.resume(run)
