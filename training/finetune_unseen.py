@@ -39,8 +39,8 @@ def main() -> None:
             print(f"step {progress.done}: {progress.scores}", flush=True)
     state = training.state
     print(
-        f"{time.monotonic() - started:.0f} s with encoding, {state.step} steps on {len(training.trained)} images, best "
-        f"after step {state.best_step}"
+        f"{time.monotonic() - started:.0f} s with encoding, {state.step} steps on "
+        f"{len(training.trained)} images, best after step {state.best_step}"
     )
     models = {"before": predictor, "after": training.predictor()}
     for line in table(models, make_many(KIND, COUNT, TEST_SEED)):
