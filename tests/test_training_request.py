@@ -35,7 +35,7 @@ def ask(output: Path, image: np.ndarray, labels: np.ndarray) -> TrainingRequest:
 def hopeless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Too slow to learn anything, and over soon."""
     still = replace(QUICK, learning_rate=1e-12, steps=3)
-    monkeypatch.setattr("napari_sam.training_request.options", lambda _: still)
+    monkeypatch.setattr("napari_sam.training_request.options", lambda *_: still)
 
 
 def run_to_end(request: TrainingRequest, predictor: Predictor, stop: int = 10**6):
@@ -91,7 +91,16 @@ def test_a_comparison_shows_the_largest_objects(tiny_sam: Predictor) -> None:
 
 
 def test_the_clock_ends_it(tiny_sam: Predictor) -> None:
-    assert options(7.0).minutes == 7.0
+    assert options(7.0, tiny_sam.prompts).minutes == 7.0
+
+
+@pytest.mark.parametrize("family", ["tiny_sam", "tiny_lite"])
+def test_only_what_the_model_answers_is_practised(
+    family: str, request: pytest.FixtureRequest
+) -> None:
+    predictor: Predictor = request.getfixturevalue(family)
+    practised = options(1.0, predictor.prompts).prompts
+    assert set(practised) == predictor.prompts & {"point", "box"}
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_sam.models import PromptKind
     from napari_sam.predictor import Predictor
     from napari_sam.training_data import TrainingImage
     from napari_sam.training_options import TrainingProgress
@@ -129,7 +130,8 @@ class TrainingRequest:
         )
         if len(images) == 1:
             images = cut_in_two(images[0])
-        training = FineTuning(predictor, images, options(self.minutes))
+        chosen = options(self.minutes, predictor.prompts)
+        training = FineTuning(predictor, images, chosen)
         for progress in training.run():
             yield progress
             if is_stopped():
@@ -145,11 +147,18 @@ class TrainingRequest:
         return Trained(path, state.step, state.start_scores, best, comparison)
 
 
-def options(minutes: float) -> TrainingOptions:
-    """How labels of the viewer are trained on."""
+def options(minutes: float, prompts: frozenset[str]) -> TrainingOptions:
+    """How labels of the viewer are trained on.
+
+    Only what the model was taught is practised. One that knows boxes answers clicks by
+    a search over them, which gains with its boxes; some minutes of clicks would put
+    answers in place of it that are far worse.
+    """
+    kinds: tuple[PromptKind, ...] = ("point", "box")
     return TrainingOptions(
         steps=_MANY_STEPS,
         minutes=minutes,
+        prompts=tuple(kind for kind in kinds if kind in prompts),
         views=4,
         close_ups=0.5,
         validate_every=25,

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     Truths = Sequence[NDArray[np.bool_]]
 
-# Close-ups practised in the time of one whole plane, or a little less.
+# So many fewer objects are practised on a whole plane, which costs as much as
+# several close-ups.
 _WHOLE = 3
 
 
@@ -69,13 +70,9 @@ class Practice:
             The mean loss of the rounds.
         """
         options, frame = self._options, self._frame(truths)
-        near = None
-        if options.close_ups:
-            if rng.random() < options.close_ups:
-                grid = model.prompt_encoder.embedding_size
-                near = CloseUps.around(self.target(frame, truths), grid, rng)
-            if near is None:  # one whole plane costs as much as several close-ups
-                truths = truths[: max(1, len(truths) // _WHOLE)]
+        near = self._close_ups(model, frame, truths, rng)
+        if near is None and options.close_ups:
+            truths = truths[: max(1, len(truths) // _WHOLE)]
         start = options.starts[rng.integers(len(options.starts))]
         prompts = self._first(truths, start, rng)
         target = self.target(frame, truths)
@@ -91,15 +88,25 @@ class Practice:
             total += float(loss.detach())
             if left:
                 best = best_answers(logits, scores)
-                answers = logits.detach()[torch.arange(len(best)), best]
+                answers = logits.detach()[torch.arange(len(best)), best][:, None]
                 if near is not None:
-                    answers = near.paste(answers[:, None], frame.mask_size)[:, 0]
-                masks = answers[:, None] if feeds_back else None
+                    answers = near.paste(answers, frame.mask_size)
+                masks = answers if feeds_back else None
                 prompts = [
-                    with_click(p, *corrective_click(t, _mask(frame, a), rng))
+                    with_click(p, *corrective_click(t, _mask(frame, a[0]), rng))
                     for p, t, a in zip(prompts, truths, answers, strict=True)
                 ]
         return total
+
+    def _close_ups(
+        self, model: SamModel, frame: Frame, truths: Truths, rng: np.random.Generator
+    ) -> CloseUps | None:
+        """What the decoder sees in this step; None for the whole plane."""
+        share = self._options.close_ups
+        if not share or rng.random() >= share:
+            return None
+        grid = model.prompt_encoder.embedding_size
+        return CloseUps.around(self.target(frame, truths), grid, rng)
 
     @torch.no_grad()
     def measure(
@@ -172,17 +179,8 @@ class Practice:
         ambiguous = boxes is None and points is not None and points.shape[1] == 1
         several = None if ambiguous else False
         if near is not None:
-            encoder = model.prompt_encoder
-            tokens = encoder.tokens(points, labels, boxes)
-            dense = encoder.dense(masks)
-            answer: tuple[Tensor, Tensor] = model.mask_decoder(
-                near.cut(embedding),
-                near.cut(encoder.image_positions()),
-                tokens.expand(len(prompts), -1, -1),
-                dense if masks is None else near.cut(dense),
-                several,
-            )
-            return answer
+            tokens = model.prompt_encoder.tokens(points, labels, boxes)
+            return _decode_near(model, near, embedding, tokens, masks, several)
         output = model(
             image_embeddings=embedding,
             input_points=None if points is None else points[None],
@@ -208,6 +206,27 @@ class Practice:
     def _frame(self, truths: Truths) -> Frame:
         height, width = truths[0].shape
         return self._predictor.frame((height, width))
+
+
+def _decode_near(
+    model: SamModel,
+    near: CloseUps,
+    embedding: Tensor,
+    tokens: Tensor,
+    masks: Tensor | None,
+    several: bool | None,
+) -> tuple[Tensor, Tensor]:
+    """Decode K prompts, each on its close-up; as `Practice.answer`."""
+    encoder, count = model.prompt_encoder, len(near.corners)
+    dense = encoder.dense(masks)
+    answer: tuple[Tensor, Tensor] = model.mask_decoder(
+        near.cut(embedding),
+        near.cut(encoder.image_positions()),
+        tokens.expand(count, -1, -1),
+        dense if masks is None else near.cut(dense),
+        several,
+    )
+    return answer
 
 
 def _covered(masks: Tensor, frame: Frame) -> Tensor:

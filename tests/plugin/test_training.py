@@ -12,6 +12,7 @@ from napari.components import ViewerModel
 from napari_sam.model_card import ModelCard
 from napari_sam.plugin.model_choice import ModelChoice
 from napari_sam.plugin.training import TrainingPanel
+from napari_sam.training_request import Comparison, Trained
 from tests.plugin.conftest import press
 from tests.test_finetune import QUICK, discs
 
@@ -36,7 +37,7 @@ LEARNS = replace(
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("NAPARI_SAM_CACHE", str(tmp_path))
-    monkeypatch.setattr("napari_sam.training_request.options", lambda _: LEARNS)
+    monkeypatch.setattr("napari_sam.training_request.options", lambda *_: LEARNS)
     yield
 
 
@@ -98,7 +99,7 @@ def test_it_trains_and_the_result_can_be_used(
     card = ModelCard.read(path)
     assert card is not None
     assert "box" in card.prompts
-    assert str(path) in panel.status.value
+    assert panel.status.tooltip == str(path)
     for layer, data in zip(viewer.layers, before, strict=True):
         np.testing.assert_array_equal(layer.data, data)
 
@@ -123,11 +124,23 @@ def test_before_and_after_are_shown(panel: TrainingPanel, qtbot: Any) -> None:
     assert any(min(red, green) > blue + 80 for red, green, blue in colours)
 
 
+def test_a_result_that_answers_clicks_worse_says_so(
+    panel: TrainingPanel, tmp_path: Path
+) -> None:
+    labels = np.ones((4, 4), int)
+    found = Comparison(
+        labels.astype(np.uint8), labels, labels, labels, np.ones((1, 2)), np.eye(1, 2)
+    )
+    trained = Trained(tmp_path / "a.safetensors", 7, {"box": 0.5}, {"box": 0.6}, found)
+    panel._take((trained, "sam"))
+    assert "box 0.50 before, 0.60 now. But one click is worse" in panel.status.value
+
+
 def test_stopped_it_keeps_the_best(
     panel: TrainingPanel, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endless = replace(LEARNS, steps=10**6, patience=10**6, validate_every=5)
-    monkeypatch.setattr("napari_sam.training_request.options", lambda _: endless)
+    monkeypatch.setattr("napari_sam.training_request.options", lambda *_: endless)
     press(panel.train)
     qtbot.waitUntil(lambda: len(panel.curve.scores) > 3, timeout=60_000)
     press(panel.stop)
@@ -193,3 +206,28 @@ def test_closed_while_it_trains_it_stops(panel: TrainingPanel, qtbot: Any) -> No
     press(panel.train)
     panel.close_panel()
     assert not panel._worker.busy
+    panel.close_panel()  # as when napari closes
+
+
+def test_it_opens_beside_the_widget_and_hands_it_the_result(
+    make_napari_viewer: Any, tiny_sam: Predictor, tmp_path: Path
+) -> None:
+    viewer = make_napari_viewer()
+    image = viewer.add_image(np.zeros((48, 64), np.uint8), name="cells")
+    labels = viewer.add_labels(np.eye(48, 64, dtype=int), name="drawn")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
+    widget.session.model = tiny_sam
+    widget.labels_layer.select(labels)
+    panel = widget._training.open()
+    assert panel.model.value == "tiny_sam"
+    assert (panel.image.layer, panel.labels_layer.layer) == (image, labels)
+    assert "1 object: too few" in panel.enough.value
+    assert widget._training.open() is panel
+    viewer.window.remove_dock_widget(panel.native)
+    assert widget._training.open() is panel
+    assert panel.native.parent() is not None
+    panel._use(tmp_path / "mine.safetensors", "lite_medsam")
+    assert widget.session.model_choice.chosen == str(tmp_path / "mine.safetensors")
+    assert widget.session.model_choice.family == "lite_medsam"
+    panel.close_panel()
+    widget.disconnect_viewer()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from napari_sam.volume import VolumeResult
 
 _MEGABYTE = 1e6
+_NO_VALUE = object()
 OWN_MODEL = "Your own weights: say how they were trained, images are prepared for it."
 _FIRST_STEPS = (
     "1. Draw a box around an object, or click on it with the points layer.\n"
@@ -69,6 +70,8 @@ class LayerChoice:
     ) -> None:
         self._viewer, self._kind, self._nothing = viewer, kind, nothing
         self.combo = ComboBox(label=label, choices=self._choices)
+        # No layer is a choice too, which magicgui would take for no value and not tell.
+        self.combo.null_value = _NO_VALUE
         self.combo.changed.connect(self._emit)
         self._last: Layer | None = None
         self._offered = self._choices()

@@ -19,11 +19,13 @@ _SIZE = (260, 130)
 _MEAN_OF = 25
 # Colours that colour-blind people tell apart (Okabe & Ito 2008).
 _LOSS = "#999999"
-_KINDS = {
+KINDS = {
     "click": ("#56B4E9", "one click"),
     "clicks": ("#009E73", "on and off"),
     "box": ("#E69F00", "box"),
 }
+"""Colour and name of each kind of first prompt."""
+
 _MARGIN = 4
 
 
@@ -74,7 +76,7 @@ class LossCurve(QWidget):
             heights = smooth / max(smooth.max(), 1e-6)
             steps = np.linspace(0, last, len(smooth)) / last
             self._draw(painter, area, steps, heights, _LOSS, dots=False)
-        for kind, (colour, _name) in _KINDS.items():
+        for kind, (colour, _name) in KINDS.items():
             points = [(s / last, ious[kind]) for s, ious in self.scores if kind in ious]
             if points:
                 steps, heights = np.array(points).T
@@ -112,7 +114,7 @@ class LossCurve(QWidget):
         parts = [(_LOSS, "loss" if not self.losses else f"loss {self.losses[-1]:.2f}")]
         parts += [
             (colour, f"{name} {kinds[kind]:.2f}")
-            for kind, (colour, name) in _KINDS.items()
+            for kind, (colour, name) in KINDS.items()
             if kind in kinds
         ]
         left, metrics = area.left(), painter.fontMetrics()

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QSizePolicy
 
 from napari_sam.plugin.before_after import BeforeAfter
 from napari_sam.plugin.controls import LayerChoice, button_row, told, weights_step
-from napari_sam.plugin.curve import LossCurve
+from napari_sam.plugin.curve import KINDS, LossCurve
 from napari_sam.plugin.layers import levels_of, spatial_shape
 from napari_sam.plugin.worker import Worker
 from napari_sam.requests import Progress
@@ -71,8 +71,15 @@ class TrainingPanel(Container[Any]):
     ) -> None:
         super().__init__(labels=True)
         self._choice, self._use = choice, use
-        self._halt = Event()
+        self._halt, self._closed = Event(), False
         self._finished: tuple[Trained, Family] | None = None
+        self._make_controls(viewer)
+        self._arrange()
+        self._worker = Worker(self.native)
+        self._connect()
+        self._refresh()
+
+    def _make_controls(self, viewer: napari.Viewer) -> None:
         self.image = LayerChoice(viewer, Image, "Image", lambda: "(none)")
         self.labels_layer = LayerChoice(viewer, Labels, "Labels", lambda: "(none)")
         self.minutes = FloatSpinBox(
@@ -95,6 +102,8 @@ class TrainingPanel(Container[Any]):
         )
         self.progress = ProgressBar(label="", min=0, max=1, value=0)
         self.curve, self.comparison = LossCurve(), BeforeAfter()
+
+    def _arrange(self) -> None:
         for text in (self.enough, self.status):
             text.native.setWordWrap(True)
             text.native.setSizePolicy(
@@ -115,9 +124,6 @@ class TrainingPanel(Container[Any]):
         for part in (self.curve, self.comparison, self.use.native):
             self.native.layout().addWidget(part)
         self.native.layout().addStretch()
-        self._worker = Worker(self.native)
-        self._connect()
-        self._refresh()
 
     def _connect(self) -> None:
         self._watched: Labels | None = None
@@ -136,7 +142,10 @@ class TrainingPanel(Container[Any]):
         self.native.destroyed.connect(self.close_panel)
 
     def close_panel(self, _: Any = None) -> None:
-        """Stop silently and let go of the viewer."""
+        """Stop silently and let go of the viewer; once."""
+        if self._closed:
+            return
+        self._closed = True
         self._worker.close()
         self._watch(None)
         for layers in (self.image, self.labels_layer):
@@ -166,7 +175,7 @@ class TrainingPanel(Container[Any]):
             on_error=lambda error: show_error(str(error)),
             on_end=self._end,
         )
-        self.status.value = "Beginning ..."
+        self.status.value, self.status.tooltip = "Beginning ...", ""
         self._enable()
 
     def _request(self) -> TrainingRequest:
@@ -238,13 +247,19 @@ class TrainingPanel(Container[Any]):
             )
             return
         gains = "; ".join(
-            f"{kind} {trained.start[kind]:.2f} before, {iou:.2f} now"
+            f"{KINDS[kind][1]} {trained.start[kind]:.2f} before, {iou:.2f} now"
             for kind, iou in trained.best.items()
         )
+        worse = ""
+        if trained.comparison is not None:
+            before, after = trained.comparison.ious.mean(0)
+            if after < before:
+                worse = " But one click is worse than before, as shown below."
         self.status.value = (
-            f"Done, {trained.steps} steps. Overlap on what was held back: {gains}. "
-            f"Kept as {trained.path}"
+            f"Done, {trained.steps} steps. Overlap on what was held back: {gains}."
+            f"{worse} It is kept in a file; point here to see which."
         )
+        self.status.tooltip = str(trained.path)
 
     def _end(self) -> None:
         self.progress.value = 0
@@ -309,11 +324,12 @@ class TrainingDock:
             self._panel = TrainingPanel(
                 self._viewer, session.model_choice, self._widget.choose_file
             )
+            self._panel.native.destroyed.connect(self._forget)
+            self._widget.native.destroyed.connect(self.close)
+        if self._panel.native.parent() is None:  # new, or its dock was closed
             self._viewer.window.add_dock_widget(
                 self._panel, name="Train on labels", area="right", tabify=True
             )
-            self._panel.native.destroyed.connect(self._forget)
-            self._widget.native.destroyed.connect(self.close)
         self._panel.image.select(session.image_layer)
         self._panel.labels_layer.select(session.labels_layer)
         self._panel.model.value = session.model_choice.name
