@@ -41,6 +41,7 @@ NUMPY_ONLY = [
     *("linking", "settling", "cleanup", "morphology", "measurements"),
     *("prompt_files", "prompt_grouping"),
     *("model_card", "training_data", "training_options", "training_prompts"),
+    "training_request",
 ]
 
 PROBE = """

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from napari_sam.training_data import (
     VIEWS,
+    cut_in_two,
     data_key,
     read_training_images,
     split,
@@ -163,3 +164,31 @@ def test_a_summary_counts_and_tells_data_apart() -> None:
     assert (summary["images"], summary["planes"], summary["objects"]) == (1, 3, 6)
     other = training_images(PLANE, LABELS + (LABELS > 0))
     assert data_key(other) != data_key(training_images(PLANE, LABELS))
+
+
+# -- one plane in two ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_one_plane_is_cut_between_its_objects(turned: bool) -> None:
+    labels = np.zeros((20, 60), int)
+    labels[5:15, 3:28], labels[5:15, 35:55] = 1, 2
+    plane = np.arange(1200).reshape(20, 60) % 256
+    if turned:
+        plane, labels = plane.T, labels.T
+    (image,) = training_images(plane.astype(np.uint8), labels, "cells")
+    first, second = cut_in_two(image)
+    axis = 0 if turned else 1
+    assert (first.objects(), second.objects()) == ([1], [2])
+    assert first.source != second.source
+    for name in ("plane", "labels"):
+        parts = [getattr(part, name) for part in (first, second)]
+        np.testing.assert_array_equal(np.concatenate(parts, axis), getattr(image, name))
+
+
+def test_a_plane_with_all_objects_on_one_side_is_not_cut() -> None:
+    labels = np.zeros((20, 60), int)
+    labels[5:15, 3:15] = 1
+    (image,) = training_images(labels.astype(np.uint8), labels, "cells")
+    with pytest.raises(ValueError, match="All objects of cells are in one half"):
+        cut_in_two(image)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
 
+from napari_sam.atomic import written_whole
 from napari_sam.masks import mask_iou, mask_to_box
 from napari_sam.prompts import Prompt
 from napari_sam.samples import coin_labels, coins
 from napari_sam.training_data import training_images
-from napari_sam.training_prompts import inside_point, with_click
+from napari_sam.training_prompts import innermost, inside_point, with_click
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -32,22 +35,17 @@ def centre(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     middle = np.argwhere(mask).mean(0)
     if mask[tuple(np.rint(middle).astype(int))]:
         return np.asarray(middle)
-    return _innermost(mask)
-
-
-def _innermost(region: NDArray[np.bool_]) -> NDArray[np.float64]:
-    depth = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
-    return np.array(np.unravel_index(depth.argmax(), depth.shape), float)
+    return innermost(mask)
 
 
 def correct(prompt: Prompt, truth: NDArray, answer: NDArray) -> Prompt:
     """Click into the middle of the largest mistake."""
     wrong, _ = ndimage.label(truth ^ answer)
     if not wrong.any():
-        return with_click(prompt, _innermost(truth), 1)
+        return with_click(prompt, innermost(truth), 1)
     sizes = np.bincount(wrong.ravel())
     sizes[0] = 0
-    point = _innermost(wrong == sizes.argmax())
+    point = innermost(wrong == sizes.argmax())
     return with_click(prompt, point, int(truth[tuple(point.astype(int))]))
 
 
@@ -75,10 +73,41 @@ def measure(
     return np.array(rows).reshape(-1, len(COLUMNS))
 
 
+def _kept(
+    predictor: Predictor, image: TrainingImage, most: int, folder: Path | None
+) -> NDArray[np.float64]:
+    """`measure`, or what it found before with this model and image."""
+    if folder is None:
+        return measure(predictor, image, most)
+    name = blake2b(f"{predictor.key} {image.key} {most}".encode(), digest_size=16)
+    file = folder / f"{name.hexdigest()}.npy"
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with written_whole(file, ".npy") as part:
+            np.save(part, measure(predictor, image, most))
+    found: NDArray[np.float64] = np.load(file)
+    return found
+
+
 def table(
-    models: dict[str, Predictor], images: Sequence[TrainingImage]
+    models: dict[str, Predictor],
+    images: Sequence[TrainingImage],
+    most: int = 8,
+    folder: Path | None = None,
 ) -> Iterator[str]:
-    """Rows of a Markdown table: each kind of image, each model."""
+    """Rows of a Markdown table: each kind of image, each model.
+
+    Parameters
+    ----------
+    models : dict of Predictor
+        By the name in the table.
+    images : sequence of TrainingImage
+        Their kind is the first word of their source.
+    most : int
+        Objects of an image that are measured, chosen by seed.
+    folder : Path, optional
+        Keeps what was measured, so that it can be gone on with.
+    """
     kinds: dict[str, list[TrainingImage]] = defaultdict(list)
     for image in images:
         kinds[image.source.split(" ")[0]].append(image)
@@ -86,7 +115,9 @@ def table(
     yield "|---" * (3 + len(COLUMNS)) + "|"
     for kind, members in kinds.items():
         for name, predictor in models.items():
-            found = np.concatenate([measure(predictor, image) for image in members])
+            found = np.concatenate(
+                [_kept(predictor, image, most, folder) for image in members]
+            )
             if not len(found):
                 continue
             means = " | ".join(f"{value:.3f}" for value in found.mean(0))

@@ -2,7 +2,8 @@
 
 ``python training/make_point_decoder.py --folder run`` makes the data, encodes it,
 trains, measures, and writes weights, curves and a model card into the folder. Run
-again, it goes on where it stopped. ``--minutes 60`` works that long and stops.
+again, it goes on where it stopped. ``--minutes 60`` works that long and stops;
+``--finish`` takes the best there is by then.
 ``--quick`` goes through everything on a handful of images, to see it run.
 """
 
@@ -17,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from evaluation import coin_images, measure, table
+from evaluation import coin_images, table
 from packaged_images import IMAGES
-from synthetic_images import KINDS, make_many
+from synthetic_images import KINDS, MIXTURE, make_many
 from teacher import crop, teach
 
 from napari_sam.disk_cache import DiskCache
@@ -32,6 +33,7 @@ from napari_sam.training_options import TrainingOptions
 if TYPE_CHECKING:
     from napari_sam.predictor import Predictor
     from napari_sam.training_data import TrainingImage
+    from napari_sam.training_options import Start
 
 LICENCE = "Apache-2.0"
 PARENT = "lite_medsam"
@@ -45,18 +47,23 @@ LARGEST_CACHE = 40 * 2**30
 class Amounts:
     """How much of everything."""
 
-    synthetic: int = 900
-    crops: int = 300
-    validate: int = 27
-    test: int = 54
-    test_crops: int = 20
+    synthetic: int = 168
+    crops: int = 42
+    validate: int = 18
+    test: int = 27
+    test_crops: int = 9
+    objects: int = 4  # of each test image
     steps: int = 6000
-    validate_every: int = 300
+    minutes: float | None = 60.0
+    validate_every: int = 250
     coins: bool = True
 
 
 FULL = Amounts()
-QUICK = Amounts(9, 4, 3, 3, 2, 8, 4, coins=False)
+QUICK = Amounts(9, 4, 3, 3, 2, 1, 8, None, 4, coins=False)
+
+# What is practised: clicks most, boxes so that nothing of them is lost.
+FIRST_PROMPTS: tuple[Start, ...] = ("click", "click", "click", "clicks", "box", "box")
 
 
 class Stopped(Exception):
@@ -108,20 +115,24 @@ def real_crops(
 # -- training ------------------------------------------------------------------
 
 
-def train(
+def prepare(
     predictor: Predictor, folder: Path, amounts: Amounts, clock: Clock
 ) -> FineTuning:
-    """Train, or go on training, and write the run down now and then."""
-    kinds = tuple(KINDS)
-    images = make_many(kinds, amounts.synthetic, TRAIN_SEED)
+    """Make the data, and a run that goes on where one was left."""
+    images = make_many(MIXTURE, amounts.synthetic, TRAIN_SEED)
     images += real_crops(predictor, folder / "crops", amounts.crops, False, clock)
-    held_back = make_many(kinds, amounts.validate, VALIDATE_SEED)
+    held_back = make_many(tuple(KINDS), amounts.validate, VALIDATE_SEED)
     options = TrainingOptions(
         steps=amounts.steps,
+        minutes=amounts.minutes,
+        objects=6,
+        box_jitter=5.0,
+        first_prompts=FIRST_PROMPTS,
+        close_ups=0.8,
         validate_every=amounts.validate_every,
         views=1,  # more images are cheaper than more views of few
-        patience=8,
-        validation_objects=3 * len(held_back),
+        patience=100,
+        validation_objects=2 * len(held_back),
     )
     disk = DiskCache(folder / "embeddings", LARGEST_CACHE)
     training = FineTuning(predictor, images, options, held_back=held_back, disk=disk)
@@ -130,7 +141,12 @@ def train(
         training.resume(run)
         print(f"going on after step {training.state.step}", flush=True)
     print(summarise([*training.trained, *training.held_back]), flush=True)
-    measured = len(training.state.history)
+    return training
+
+
+def train(training: FineTuning, folder: Path, clock: Clock) -> None:
+    """Train, and write the run down now and then."""
+    run, measured = folder / "run.safetensors", len(training.state.history)
     for progress in training.run():
         state = training.state
         if progress.phase == "train" and progress.done % SAVE_EVERY == 0:
@@ -148,7 +164,6 @@ def train(
             raise
     print(_told(training), flush=True)
     training.write(run)
-    return training
 
 
 def _told(training: FineTuning) -> str:
@@ -194,23 +209,20 @@ def write_weights(training: FineTuning, folder: Path) -> None:
 
 
 def evaluate(
-    training: FineTuning, predictor: Predictor, folder: Path, amounts: Amounts
+    models: dict[str, Predictor], teacher: Predictor, folder: Path, amounts: Amounts
 ) -> list[str]:
-    """Tables of before (the search over boxes) and after, printed as they come."""
-    models = {"before": predictor, "after": training.predictor()}
+    """Tables of the models, printed as they come; what was measured is kept."""
     images = make_many(tuple(KINDS), amounts.test, TEST_SEED)
-    crops = real_crops(
-        predictor, folder / "test_crops", amounts.test_crops, True, Clock(None)
+    images += real_crops(
+        teacher, folder / "test_crops", amounts.test_crops, True, Clock(None)
     )
+    kept = folder / "measured"
     lines = []
-    for line in table(models, [*images, *crops]):
+    for line in table(models, images, amounts.objects, kept):
         print(line, flush=True)
         lines.append(line)
     if amounts.coins:
-        (coins,) = coin_images()
-        for name, model in models.items():
-            means = measure(model, coins, most=99).mean(0)
-            line = f"| coins | all | {name} | {' | '.join(f'{m:.3f}' for m in means)} |"
+        for line in list(table(models, coin_images(), 99, kept))[2:]:
             print(line, flush=True)
             lines.append(line)
     return lines
@@ -258,20 +270,35 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path("point_decoder"))
     parser.add_argument("--minutes", type=float, help="stop after so long")
     parser.add_argument("--quick", action="store_true", help="a handful of images")
+    parser.add_argument(
+        "--finish", action="store_true", help="end with the best there is by now"
+    )
+    parser.add_argument(
+        "--before",
+        action="store_true",
+        help="measure the model as it is, to save time later",
+    )
     options = parser.parse_args()
-    amounts = QUICK if options.quick else FULL
-    options.folder.mkdir(parents=True, exist_ok=True)
+    folder, amounts = options.folder, QUICK if options.quick else FULL
+    folder.mkdir(parents=True, exist_ok=True)
     predictor = load_model(PARENT, device="cpu")
     print(f"{torch.get_num_threads()} threads", flush=True)
+    models = {"before": predictor}
+    if options.before:
+        evaluate(models, predictor, folder, amounts)
+        return 0
+    clock = Clock(options.minutes)
     try:
-        training = train(predictor, options.folder, amounts, Clock(options.minutes))
+        training = prepare(predictor, folder, amounts, clock)
+        if not options.finish:
+            train(training, folder, clock)
     except Stopped:
         print("stopped; run the same command to go on", flush=True)
         return 0
-    write_curves(training, options.folder)
-    write_weights(training, options.folder)
-    lines = evaluate(training, predictor, options.folder, amounts)
-    write_card(training, options.folder, lines)
+    write_curves(training, folder)
+    write_weights(training, folder)
+    models["after"] = training.predictor()
+    write_card(training, folder, evaluate(models, predictor, folder, amounts))
     return 0
 
 

@@ -77,13 +77,14 @@ def _scatter(
     *,
     wobble: float = 0.08,
     gap: int = 0,
+    flat: float = 0.55,
 ) -> Labels:
     """Blobs in chance places, later ones beside earlier ones, often touching."""
     labels = np.zeros((side, side), np.int64)
     for number in range(1, count + 1):
         radius = np.exp(rng.uniform(*np.log(radii)))
         centre = rng.uniform(0, side, 2)
-        mask = _blob(rng, side, centre, radius, wobble, rng.uniform(0.55, 1))
+        mask = _blob(rng, side, centre, radius, wobble, rng.uniform(flat, 1))
         taken = (
             ndimage.binary_dilation(labels > 0, iterations=gap) if gap else labels > 0
         )
@@ -210,11 +211,24 @@ def nested(rng: Rng, side: int) -> Scene:
 
 
 def discs(rng: Rng, side: int) -> Scene:
-    """Flat round things with a relief on them, on uneven ground."""
-    labels = _scatter(rng, side, (side / 20, side / 9), 24, wobble=0.01, gap=2)
-    relief = 0.25 * _noise(rng, side, side / 60) * (labels > 0)
-    image = 0.25 + _paint(rng, labels, 0.25, 0.6) + relief + 0.15 * _rim(labels, 1)
-    return Scene(image + 0.05 * _noise(rng, side, 8), (labels,))
+    """Round things with a relief on them, lit from one side, on uneven ground."""
+    labels = _scatter(
+        rng, side, (side / 20, side / 9), 24, wobble=0.015, gap=2, flat=0.85
+    )
+    inside = labels > 0
+    depth = ndimage.distance_transform_edt(inside)
+    height = _noise(rng, side, rng.uniform(1.2, side / 60)) + np.exp(-depth / 2)
+    turn = rng.uniform(0, 2 * np.pi)
+    rows, cols = np.gradient(height)
+    lit = (rows * np.sin(turn) + cols * np.cos(turn)) / rows.std()
+    relief = np.where(inside, rng.uniform(0.02, 0.16) * lit, 0)
+    ground = 0.25 + rng.uniform(0.01, 0.06) * _noise(rng, side, 8)
+    ground += rng.uniform(0, 0.12) * _noise(rng, side, side / 4)
+    # The side away from the light lies in shadow, and so does the ground beside it.
+    shift = 2 * np.array([np.sin(turn), np.cos(turn)])
+    shadow = ndimage.shift(inside.astype(float), shift, order=1) * ~inside
+    image = ground + _paint(rng, labels, 0.15, 0.5) + relief
+    return Scene(image - rng.uniform(0, 0.2) * shadow, (labels,))
 
 
 def rods(rng: Rng, side: int) -> Scene:
@@ -241,6 +255,12 @@ KINDS: dict[str, Callable[[Rng, int], Scene]] = {
     )
 }
 """What is trained on."""
+
+MIXTURE = (
+    *("discs", "cells", "nuclei", "brightfield", "discs", "nested"),
+    *("organelles", "membranes", "discs", "cells", "tissue", "tubes"),
+)
+"""The kinds in the shares that are trained on: what people click on most, most."""
 
 UNSEEN: dict[str, Callable[[Rng, int], Scene]] = {"rods": rods}
 """What is never trained on: fine-tuning starts from here."""

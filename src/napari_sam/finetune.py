@@ -123,7 +123,8 @@ class FineTuning:
         """
         for done, total, left in self._views.encode(self._wanted()):
             yield self._progress("encode", done, total, left)
-        started, first = time.perf_counter(), self.state.step
+        before = self.share_done
+        spent, started = self.state.seconds, time.perf_counter()
         while True:
             if self._is_due():
                 yield from self._validate()
@@ -131,9 +132,20 @@ class FineTuning:
                 return
             self.state.losses.append(self._train_step())
             self.state.step += 1
-            each = (time.perf_counter() - started) / (self.state.step - first)
-            left = each * (self.options.steps - self.state.step)
+            passed = time.perf_counter() - started
+            self.state.seconds = spent + passed
+            share = self.share_done
+            left = passed * (1 - share) / (share - before)
             yield self._progress("train", self.state.step, self.options.steps, left)
+
+    @property
+    def share_done(self) -> float:
+        """How much of the steps, or of the minutes, is over: 0 to 1."""
+        options, state = self.options, self.state
+        done = state.step / options.steps
+        if options.minutes is not None:
+            done = max(done, state.seconds / (60 * options.minutes))
+        return min(1.0, done)
 
     def _wanted(self) -> list[tuple[TrainingImage, int]]:
         """The held-back images, and every view that will be learned from."""
@@ -145,14 +157,13 @@ class FineTuning:
     def is_finished(self) -> bool:
         """Whether all steps are done, or nothing was gained for long, and measured."""
         state, longest = self.state, self.options.validate_every * self.options.patience
-        enough = state.step >= self.options.steps
         return not self._is_due() and (
-            enough or state.step - state.best_step >= longest
+            self.share_done >= 1 or state.step - state.best_step >= longest
         )
 
     def _is_due(self) -> bool:
         step = self.state.step
-        last = step >= self.options.steps
+        last = self.share_done >= 1
         return self.state.validated_at != step and (
             last or step % self.options.validate_every == 0
         )
@@ -179,8 +190,9 @@ class FineTuning:
 
     def _set_rate(self) -> None:
         """Warm up, then fall as half a cosine (Loshchilov & Hutter 2017)."""
-        done = self.state.step / self.options.steps
-        rate = self.options.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        rate = (
+            self.options.learning_rate * 0.5 * (1 + math.cos(math.pi * self.share_done))
+        )
         rate *= min(1.0, (self.state.step + 1) / _WARM_UP)
         for group in self._optimiser.param_groups:
             group["lr"] = rate
@@ -226,6 +238,7 @@ class FineTuning:
             state.losses[-1] if state.losses else None,
             state.scores,
             state.best if state.history else None,
+            self.share_done,
         )
 
     # -- results -----------------------------------------------------------------

@@ -268,6 +268,43 @@ def split(
     )
 
 
+def cut_in_two(image: TrainingImage) -> list[TrainingImage]:
+    """Cut one plane across its longer side, so that half can be held back.
+
+    The cut goes through as few pixels of objects as there are near the middle, and
+    whatever it goes through becomes part of both halves.
+
+    Parameters
+    ----------
+    image : TrainingImage
+        With objects on both sides.
+
+    Raises
+    ------
+    ValueError
+        When all objects are in one half.
+    """
+    axis = int(np.argmax(image.shape))
+    covered = np.count_nonzero(image.labels, axis=1 - axis)
+    length = len(covered)
+    middle = np.arange(length // 3, max(length - length // 3, length // 3 + 1))
+    # The nearest to the middle of those through the fewest pixels.
+    at = int(min(middle, key=lambda i: (covered[i], abs(i - length // 2))))
+    parts = []
+    for number, part in enumerate((slice(None, at), slice(at, None)), start=1):
+        window = (part, slice(None)) if axis == 0 else (slice(None), part)
+        name, labels = f"{image.name}, half {number}", image.labels[window]
+        if labels.any():
+            plane = np.ascontiguousarray(image.plane[window])
+            parts.append(TrainingImage(name, name, plane, np.ascontiguousarray(labels)))
+    if len(parts) < 2:
+        raise ValueError(
+            f"All objects of {image.name} are in one half of the image: one half is "
+            "held back to see what is gained, so label objects in both."
+        )
+    return parts
+
+
 def summarise(images: Sequence[TrainingImage]) -> dict[str, Any]:
     """Describe data in numbers, for the card of a model."""
     return {

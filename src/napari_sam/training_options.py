@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from napari_sam.models import PromptKind
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Kinds = tuple[PromptKind, ...]
+Start = Literal["click", "clicks", "box"]
+"""How a user begins: one click, a click and another off the object, or a box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,9 @@ class TrainingOptions:
     ----------
     steps : int
         Most of them; the learning rate falls as a cosine over all.
+    minutes : float, optional
+        After which it ends in any case, the learning rate falling with the time. Such
+        a run depends on the speed of the machine and is not repeated to the bit.
     objects : int
         Of one image, in each step.
     learning_rate, weight_decay : float
@@ -39,6 +44,12 @@ class TrainingOptions:
         then pass the encoder in every step: far slower.
     held_back : float
         Share of the images to measure on.
+    first_prompts : tuple of {"click", "clicks", "box"}
+        How objects are begun, each entry as often as any other; what `prompts` allow
+        when empty.
+    close_ups : float
+        Share of the steps in which the decoder sees only the surroundings of each
+        object, which costs a fraction of a whole plane.
     validate_every : int
         Steps between measurements.
     validation_objects : int
@@ -55,6 +66,7 @@ class TrainingOptions:
     """
 
     steps: int = 600
+    minutes: float | None = None
     objects: int = 4
     learning_rate: float = 2e-4
     weight_decay: float = 0.01
@@ -63,6 +75,8 @@ class TrainingOptions:
     box_jitter: float = 20.0
     views: int = 8
     encoder_blocks: int = 0
+    first_prompts: tuple[Start, ...] = ()
+    close_ups: float = 0.0
     held_back: float = 0.2
     validate_every: int = 50
     validation_objects: int = 32
@@ -79,6 +93,8 @@ class TrainingOptions:
         for name, low in least.items():
             if getattr(self, name) < low:
                 raise ValueError(f"{name}={getattr(self, name)}: give {low} or more.")
+        if self.minutes is not None and self.minutes <= 0:
+            raise ValueError(f"minutes={self.minutes}: give more than 0, or None.")
         if self.learning_rate <= 0:
             raise ValueError(
                 f"learning_rate={self.learning_rate}: give more than 0, such as 2e-4."
@@ -87,8 +103,15 @@ class TrainingOptions:
             raise ValueError(
                 f"held_back={self.held_back}: give a share between 0 and 1."
             )
+        if not 0 <= self.close_ups <= 1:
+            raise ValueError(
+                f"close_ups={self.close_ups}: give a share between 0 and 1."
+            )
         if self.views > 8:
             raise ValueError(f"views={self.views}: a plane has 8 flips and turns.")
+        self._check_prompts()
+
+    def _check_prompts(self) -> None:
         if not self.prompts or not {*self.prompts} <= {*get_args(PromptKind)}:
             raise ValueError(
                 f"prompts={self.prompts}: choose of {', '.join(get_args(PromptKind))}."
@@ -98,12 +121,21 @@ class TrainingOptions:
                 "Masks are practised beside corrective clicks only: add 'point' or "
                 "'box' to the prompts."
             )
+        if not {*self.first_prompts} <= {*get_args(Start)}:
+            raise ValueError(
+                f"first_prompts={self.first_prompts}: choose of "
+                f"{', '.join(get_args(Start))}."
+            )
 
     @property
-    def starts(self) -> list[Any]:
+    def starts(self) -> list[Start]:
         """First prompts that are practised, each as often as the others."""
-        clicks = ["click", "clicks"] if "point" in self.prompts else []
-        return clicks + (["box"] if "box" in self.prompts else [])
+        if self.first_prompts:
+            return list(self.first_prompts)
+        starts: list[Start] = []
+        if "point" in self.prompts:
+            starts += ["click", "clicks"]
+        return [*starts, "box"] if "box" in self.prompts else starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +156,8 @@ class TrainingProgress:
         Held-back IoU by kind of first prompt, of the last measurement.
     best : float or None
         Mean of the best scores up to now.
+    share : float
+        Of all steps, or of the minutes, that is over: 0 to 1.
     """
 
     phase: Literal["encode", "validate", "train"]
@@ -133,3 +167,4 @@ class TrainingProgress:
     loss: float | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     best: float | None = None
+    share: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +13,7 @@ from napari_sam.prompts import NEGATIVE, POSITIVE, Prompt
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Start = Literal["click", "clicks", "box"]
-"""How a user begins: one click, a click and another off the object, or a box."""
+    from napari_sam.training_options import Start
 
 # Boxes are drawn wider than their object by this share of its side at most, or by
 # one pixel: jitter that suits large objects would swallow small ones.
@@ -84,6 +83,14 @@ def inside_point(
     window = mask_to_window(truth)
     assert window is not None, "an empty mask has no pixel to click on"
     return _deep_pixel(truth[window], rng) + _corner(window)
+
+
+def innermost(region: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Pixel farthest from the outline of a mask, (2,) as (row, col)."""
+    from scipy.ndimage import distance_transform_edt
+
+    depth = distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    return np.array(np.unravel_index(depth.argmax(), depth.shape), float)
 
 
 def outside_point(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_sam.close_ups import CloseUps
 from napari_sam.training_loss import answer_loss, best_answers, mask_ious
 from napari_sam.training_prompts import corrective_click, first_prompt, with_click
 
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from napari_sam.predictor import Predictor
     from napari_sam.preprocessing import Frame
     from napari_sam.prompts import Prompt
-    from napari_sam.training_options import TrainingOptions
-    from napari_sam.training_prompts import Start
+    from napari_sam.training_options import Start, TrainingOptions
 
     Truths = Sequence[NDArray[np.bool_]]
+
+# So many fewer objects are practised on a whole plane, which costs as much as
+# several close-ups.
+_WHOLE = 3
 
 
 class Practice:
@@ -66,26 +70,43 @@ class Practice:
             The mean loss of the rounds.
         """
         options, frame = self._options, self._frame(truths)
+        near = self._close_ups(model, frame, truths, rng)
+        if near is None and options.close_ups:
+            truths = truths[: max(1, len(truths) // _WHOLE)]
         start = options.starts[rng.integers(len(options.starts))]
         prompts = self._first(truths, start, rng)
         target = self.target(frame, truths)
         rounds = 1 + int(rng.integers(options.corrections + 1))
         feeds_back = "mask" in options.prompts and rng.random() < 0.5
+        learned = target if near is None else near.cut_masks(target[:, None])[:, 0]
         total, masks = 0.0, None
         for left in reversed(range(rounds)):
-            logits, scores = self.answer(model, embedding, frame, prompts, masks)
-            loss = answer_loss(_covered(logits, frame), scores, target) / rounds
+            logits, scores = self.answer(model, embedding, frame, prompts, masks, near)
+            seen = _covered(logits, frame) if near is None else logits
+            loss = answer_loss(seen, scores, learned) / rounds
             torch.autograd.backward(loss)
             total += float(loss.detach())
             if left:
                 best = best_answers(logits, scores)
-                answers = logits.detach()[torch.arange(len(best)), best]
-                masks = answers[:, None] if feeds_back else None
+                answers = logits.detach()[torch.arange(len(best)), best][:, None]
+                if near is not None:
+                    answers = near.paste(answers, frame.mask_size)
+                masks = answers if feeds_back else None
                 prompts = [
-                    with_click(p, *corrective_click(t, _mask(frame, a), rng))
+                    with_click(p, *corrective_click(t, _mask(frame, a[0]), rng))
                     for p, t, a in zip(prompts, truths, answers, strict=True)
                 ]
         return total
+
+    def _close_ups(
+        self, model: SamModel, frame: Frame, truths: Truths, rng: np.random.Generator
+    ) -> CloseUps | None:
+        """What the decoder sees in this step; None for the whole plane."""
+        share = self._options.close_ups
+        if not share or rng.random() >= share:
+            return None
+        grid = model.prompt_encoder.embedding_size
+        return CloseUps.around(self.target(frame, truths), grid, rng)
 
     @torch.no_grad()
     def measure(
@@ -98,7 +119,7 @@ class Practice:
         """Low-resolution IoU of each object, by the kind of its only prompt."""
         frame = self._frame(truths)
         target, found = self.target(frame, truths), {}
-        for start in self._options.starts:
+        for start in dict.fromkeys(self._options.starts):
             prompts = self._first(truths, start, rng)
             logits, scores = self.answer(model, embedding, frame, prompts)
             ious = mask_ious(_covered(logits, frame), target)
@@ -127,6 +148,7 @@ class Practice:
         frame: Frame,
         prompts: Sequence[Prompt],
         masks: Tensor | None = None,
+        near: CloseUps | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decode prompts of one kind.
 
@@ -142,24 +164,30 @@ class Practice:
             K of them.
         masks : Tensor, optional
             (K, 1, m, m) logits of earlier answers, fed back.
+        near : CloseUps, optional
+            What the decoder sees of the embedding; all of it when None.
 
         Returns
         -------
         logits : Tensor
-            (K, M, m, m): the single mask, after which come the three alternatives
-            where there is but one click.
+            (K, M, m, m), of the close-ups alone if there are any: the single mask,
+            after which come the three alternatives where there is but one click.
         scores : Tensor
             (K, M) predicted IoU.
         """
         points, labels, boxes = self._predictor.prompt_tensors(frame, prompts)
         ambiguous = boxes is None and points is not None and points.shape[1] == 1
+        several = None if ambiguous else False
+        if near is not None:
+            tokens = model.prompt_encoder.tokens(points, labels, boxes)
+            return _decode_near(model, near, embedding, tokens, masks, several)
         output = model(
             image_embeddings=embedding,
             input_points=None if points is None else points[None],
             input_labels=None if labels is None else labels[None],
             input_boxes=None if boxes is None else boxes[None],
             input_masks=None if masks is None else masks.transpose(0, 1),
-            multimask_output=None if ambiguous else False,
+            multimask_output=several,
         )
         return output.pred_masks[0], output.iou_scores[0]
 
@@ -178,6 +206,27 @@ class Practice:
     def _frame(self, truths: Truths) -> Frame:
         height, width = truths[0].shape
         return self._predictor.frame((height, width))
+
+
+def _decode_near(
+    model: SamModel,
+    near: CloseUps,
+    embedding: Tensor,
+    tokens: Tensor,
+    masks: Tensor | None,
+    several: bool | None,
+) -> tuple[Tensor, Tensor]:
+    """Decode K prompts, each on its close-up; as `Practice.answer`."""
+    encoder, count = model.prompt_encoder, len(near.corners)
+    dense = encoder.dense(masks)
+    answer: tuple[Tensor, Tensor] = model.mask_decoder(
+        near.cut(embedding),
+        near.cut(encoder.image_positions()),
+        tokens.expand(count, -1, -1),
+        dense if masks is None else near.cut(dense),
+        several,
+    )
+    return answer
 
 
 def _covered(masks: Tensor, frame: Frame) -> Tensor:

@@ -39,6 +39,8 @@ class RunState:
         Highest mean of the held-back scores; -1 before the first validation.
     best_step : int
         Where it was reached.
+    seconds : float
+        Spent on steps and measurements, which is no part of what is the same.
     losses : list of float
         One a step.
     history : list
@@ -51,6 +53,7 @@ class RunState:
     start_scores: dict[str, float] = field(default_factory=dict)
     best: float = -1.0
     best_step: int = 0
+    seconds: float = field(default=0.0, compare=False)
     losses: list[float] = field(default_factory=list)
     history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
 

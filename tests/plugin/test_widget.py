@@ -148,6 +148,15 @@ def test_chosen_layers_are_those_of_the_session(
     assert session.points_layer is None
 
 
+def test_a_new_layer_can_be_chosen_again(widget: SamWidget) -> None:
+    shape = widget.session.viewer.layers["balls"].data.shape
+    labels = widget.session.viewer.add_labels(np.zeros(shape, int), name="old")
+    widget.labels_layer.select(labels)
+    assert widget.session.labels_layer is labels
+    widget.labels_layer.combo.native.setCurrentIndex(0)
+    assert widget.session.labels_layer is None
+
+
 def test_the_preview_is_no_target(widget: SamWidget, wait: Any) -> None:
     press(widget.segment_slice)
     wait(widget)

@@ -25,6 +25,8 @@ from napari_sam.nets.sam import SamModel
 from napari_sam.nets.sizes import infer_config
 
 OFFICIAL_LAYER_NORM_EPS = 1e-5
+# Bytes; torch's own on a CPU.
+_ALIGNMENT = 64
 
 # Files of training runs wrap the weights, and MobileSAM's carries the head of
 # the classifier it was distilled from.
@@ -138,10 +140,23 @@ def _read_tensors(path: Path) -> Any:
         from safetensors.torch import load_file
 
         try:
-            return load_file(path)
+            return _aligned(load_file(path))
         except SafetensorError as error:
             raise ValueError(str(error)) from error
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _aligned(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Move tensors to where torch itself would put them in memory.
+
+    safetensors maps a file as it is, with tensors at any address. Products of matrices
+    differ in their last bits with the address: the same weights would answer otherwise
+    when they come from another kind of file.
+    """
+    for key, tensor in state.items():
+        if tensor.data_ptr() % _ALIGNMENT:
+            state[key] = tensor.clone()
+    return state
 
 
 def _first_line(error: Exception) -> str:

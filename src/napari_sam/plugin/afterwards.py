@@ -1,4 +1,4 @@
-"""Controls for what is done with objects afterwards: clean-up and measuring."""
+"""Controls for what is done with objects afterwards: clean-up, measuring, training."""
 
 from __future__ import annotations
 
@@ -59,8 +59,13 @@ class Afterwards(Container[Any]):
             text="Measure objects ...",
             tooltip="Size, slices and lowest score of every label; to be saved as CSV",
         )
+        self.train = PushButton(
+            text="Train on these labels ...",
+            tooltip="Teach the model your objects, from the labels there are; it takes "
+            "minutes, and the result is kept beside the model",
+        )
         choices = self.keep_prompted, self.fill_holes, self.smooth, self.min_size
-        self.extend([*choices, self.clean_label, self.measure])
+        self.extend([*choices, self.clean_label, self.measure, self.train])
         for control in choices:
             control.changed.connect(self._choose)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, Container
+from napari.utils.notifications import show_error
 from psygnal import Signal
 
 from napari_sam.models import PREPROCESSING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from napari_sam.volume import VolumeResult
 
 _MEGABYTE = 1e6
+_NO_VALUE = object()
 OWN_MODEL = (
     "Your own weights. Where the file does not say how they were trained, choose it: "
     "images are prepared for it."
@@ -71,6 +73,8 @@ class LayerChoice:
     ) -> None:
         self._viewer, self._kind, self._nothing = viewer, kind, nothing
         self.combo = ComboBox(label=label, choices=self._choices)
+        # No layer is a choice too, which magicgui would take for no value and not tell.
+        self.combo.null_value = _NO_VALUE
         self.combo.changed.connect(self._emit)
         self._last: Layer | None = None
         self._offered = self._choices()
@@ -289,3 +293,24 @@ def _labels(ids: tuple[int, ...]) -> str:
     if len(different) == 1:
         return f"label {different[0]}"
     return f"labels {different[0]} to {different[-1]}"
+
+
+def setter(owner: Any, name: str) -> Callable[[Any], None]:
+    """Set an attribute, as a function."""
+
+    def set_value(value: Any) -> None:
+        setattr(owner, name, value)
+
+    return set_value
+
+
+def told(action: Callable[[], Any]) -> Callable[[], None]:
+    """Show the sentence of a refused action as a notification."""
+
+    def run() -> None:
+        try:
+            action()
+        except (ValueError, OSError) as error:
+            show_error(str(error))
+
+    return run

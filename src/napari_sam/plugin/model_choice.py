@@ -50,6 +50,14 @@ class ModelChoice:
         return is_cached(MODELS[name]) if name in MODELS else Path(name).exists()
 
     @property
+    def name(self) -> str:
+        """What to call it: its name, or that of its file."""
+        if self.loaded is not None:
+            return self.loaded.name
+        name = str(self.chosen)
+        return name if name in MODELS else Path(name).name
+
+    @property
     def prompts(self) -> frozenset[str] | None:
         """The kinds of prompt it was taught; None of a file that is not loaded."""
         if self.loaded is not None:

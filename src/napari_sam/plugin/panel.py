@@ -29,9 +29,11 @@ from napari_sam.plugin.through import Through
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from napari.components import ViewerModel
 
+    from napari_sam.models import Family
     from napari_sam.plugin.session import SamSession
 
 OWN_FILE = "own file ..."
@@ -65,7 +67,7 @@ class Panel(Container[Any]):
         super().__init__(labels=True)
         self._make_choices(viewer, session)
         self.through = Through(session)
-        self.afterwards_too = CheckBox(text="Clean up and measure")
+        self.afterwards_too = CheckBox(text="Clean up, measure, train")
         self.afterwards = Afterwards(session)
         self.everything = Everything(session)
         self._make_buttons()
@@ -136,6 +138,12 @@ class Panel(Container[Any]):
         self.native.layout().insertWidget(0, VerticalScroll(controls.native))
         self.native.layout().addWidget(self.strip)
         self.native.layout().addStretch()
+
+    def choose_file(self, path: Path, family: Family) -> None:
+        """Choose weights from a file, as a user would."""
+        self.family.value = family
+        self.model_file.value = path
+        self.model.value = OWN_FILE
 
     def _make_choices(self, viewer: ViewerModel, session: SamSession) -> None:
         def automatic() -> str:
@@ -224,6 +232,7 @@ class Panel(Container[Any]):
         )
         self.clean_label = self.afterwards.clean_label
         self.measure = self.afterwards.measure
+        self.train = self.afterwards.train
         # What they do, for when they are on; see `availability.why_not`.
         self.tooltips = {
             name: str(button.tooltip or "")

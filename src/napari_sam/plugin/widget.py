@@ -14,7 +14,9 @@ from napari_sam.plugin.controls import (
     describe_model,
     download_text,
     kept_sentence,
+    setter,
     state_sentence,
+    told,
 )
 from napari_sam.plugin.keys import (
     ACCEPT,
@@ -32,6 +34,7 @@ from napari_sam.plugin.preview import Preview
 from napari_sam.plugin.runner import Runner
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.table import show_table
+from napari_sam.plugin.training import TrainingDock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +53,7 @@ class SamWidget(Panel):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self.session = SamSession(napari_viewer)
-        super().__init__(napari_viewer, self.session, _told)
+        super().__init__(napari_viewer, self.session, told)
         self._viewer = napari_viewer
         self._preview = Preview(napari_viewer)
         self._hint = ""
@@ -63,6 +66,7 @@ class SamWidget(Panel):
             on_error=self._show_failure,
             on_end=self._end,
         )
+        self._training = TrainingDock(napari_viewer, self)
         self._changes = Changes(napari_viewer, self.native)
         self._ahead = Ahead(self.session, self._runner, self.native)
         self._keys = Keys(
@@ -73,7 +77,7 @@ class SamWidget(Panel):
                 NEXT: self._pressed(self.next_candidate),
                 PREVIOUS: self._pressed(self.previous),
                 DOUBT: self._pressed(self.doubtful),
-                POLARITY: _told(self.session.toggle_polarity),
+                POLARITY: told(self.session.toggle_polarity),
             },
         )
         self._connect()
@@ -92,10 +96,10 @@ class SamWidget(Panel):
             (self.shapes, "shapes_layer"),
             (self.labels_layer, "labels_layer"),
         ):
-            choice.changed.connect(_setter(session, name))
+            choice.changed.connect(setter(session, name))
             choice.changed.connect(self._refresh)
             choice.changed.connect(self._changes.notice)
-        self.each.changed.connect(_setter(session, "each_prompt_an_object"))
+        self.each.changed.connect(setter(session, "each_prompt_an_object"))
         self.afterwards.chosen.connect(self._clean_waiting)
         self.everything.chosen.connect(self._clean_waiting)
         for control in (self.model, self.model_file, self.family):
@@ -116,9 +120,10 @@ class SamWidget(Panel):
             (self.doubtful, session.waiting.next_doubtful),
             (self.clean_label, self._clean_label),
             (self.measure, self._measure),
+            (self.train, self._training.open),
             (self.cancel, self._runner.cancel),
         ):
-            button.changed.connect(_told(action))
+            button.changed.connect(told(action))
         for changed in (self.live.changed, self.each.changed, self.model.changed):
             changed.connect(self._changes.notice)
         self.more_options.changed.connect(self._changes.notice)
@@ -228,13 +233,13 @@ class SamWidget(Panel):
 
     def _measure(self) -> None:
         asked = self.session.ask_measure()
-        show = partial(show_table, asked, self._viewer.dims, _told, self.native)
+        show = partial(show_table, asked, self._viewer.dims, told, self.native)
         self._runner.compute("Measuring", asked.compute, show)
 
     def _end(self) -> None:
         accept, self._accept_next = self._accept_next, False
         if accept and self.session.result is not None and not self._runner.busy:
-            _told(self._accept)()
+            told(self._accept)()
         self._cleaning = False
         self._refresh()
 
@@ -325,22 +330,3 @@ class SamWidget(Panel):
                 button.changed.emit(True)
 
         return press
-
-
-def _setter(owner: Any, name: str) -> Callable[[Any], None]:
-    def set_value(value: Any) -> None:
-        setattr(owner, name, value)
-
-    return set_value
-
-
-def _told(action: Callable[[], Any]) -> Callable[[], None]:
-    """Show the sentence of a refused action as a notification."""
-
-    def run() -> None:
-        try:
-            action()
-        except (ValueError, OSError) as error:
-            show_error(str(error))
-
-    return run
