@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_sam.models import Family
     from napari_sam.plugin.session import SamSession
 
 OWN_FILE = "own file ..."
