@@ -275,7 +275,11 @@ class FineTuning:
             licence=licence or (spec.licence if spec else "that of its parent"),
             data=summarise([*self.trained, *self.held_back]),
             training={
-                "options": asdict(self.options) | {"prompts": sorted(trained)},
+                "options": asdict(self.options)
+                | {
+                    "prompts": sorted(trained),
+                    "first_prompts": [*self.options.first_prompts],
+                },
                 "steps": state.step,
                 "best_step": state.best_step,
                 "start_scores": state.start_scores,

@@ -100,6 +100,7 @@ def test_it_trains_and_the_result_can_be_used(
     assert card is not None
     assert "box" in card.prompts
     assert panel.status.tooltip == str(path)
+    assert "to segment with now" in panel.status.value
     for layer, data in zip(viewer.layers, before, strict=True):
         np.testing.assert_array_equal(layer.data, data)
 
@@ -109,9 +110,9 @@ def test_before_and_after_are_shown(panel: TrainingPanel, qtbot: Any) -> None:
     press(panel.train)
     idle(panel, qtbot)
     assert not panel.comparison.isHidden()
-    assert all(
-        "overlap" in title or "After" in title for title in panel.comparison.titles
-    )
+    before, after = panel.comparison.titles
+    assert before.startswith("Before, one click: 0.")
+    assert after.startswith("After: 0.")
     panel.native.resize(400, 900)
     panel.native.show()
     picture = panel.comparison.grab().toImage()

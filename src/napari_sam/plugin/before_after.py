@@ -55,7 +55,7 @@ class BeforeAfter(QWidget):
         if self._comparison is None:
             return "", ""
         before, after = self._comparison.ious.mean(0)
-        return f"Before: overlap {before:.2f}", f"After: {after:.2f}"
+        return f"Before, one click: {before:.2f}", f"After: {after:.2f}"
 
     def sizeHint(self) -> QSize:
         """Room for two pictures with a line of text above."""

@@ -216,6 +216,7 @@ class TrainingPanel(Container[Any]):
         trained, family = self._finished
         assert trained.path is not None
         self._use(trained.path, family)
+        self.status.value = "The result is the model to segment with now."
 
     # -- showing ---------------------------------------------------------------
 
