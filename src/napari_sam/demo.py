@@ -11,6 +11,7 @@ from napari_sam import samples
 from napari_sam.api import paint, segment_volume
 from napari_sam.image import to_uint8
 from napari_sam.masks import mask_iou
+from napari_sam.outlines import label_outlines
 from napari_sam.prompts import Prompt
 from napari_sam.tiff import TiffImage, write_labels
 
@@ -152,11 +153,9 @@ def overlay(gray: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.ui
     ndarray
         (2 H, 2 W, 3) uint8.
     """
-    from skimage.segmentation import find_boundaries
-
     zoom = np.ones((_OUTLINE_ZOOM, _OUTLINE_ZOOM), np.uint8)
     large = np.kron(labels, zoom)
     picture = np.repeat(np.kron(gray, zoom)[..., None], 3, axis=2)
-    outline = find_boundaries(large, mode="inner")
+    outline = label_outlines(large)
     picture[outline] = _PALETTE[large[outline] % len(_PALETTE)]
     return picture

@@ -9,6 +9,8 @@ from qtpy.QtCore import QPointF, QRectF, QSize
 from qtpy.QtGui import QColor, QImage, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from napari_sam.outlines import label_outlines
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -98,17 +100,8 @@ def _picture(comparison: Comparison, answer: NDArray[np.int64]) -> QImage:
     shown = np.broadcast_to(plane, (*plane.shape[:2], 3))
     shown = shown.repeat(factor, 0).repeat(factor, 1)
     for labels, colour in ((comparison.truth, _TRUTH), (answer, _ANSWER)):
-        shown[_outline(labels.repeat(factor, 0).repeat(factor, 1))] = colour
+        fine = labels.repeat(factor, 0).repeat(factor, 1)
+        shown[label_outlines(fine)] = colour
     rows, cols = shown.shape[:2]
     image = QImage(shown.tobytes(), cols, rows, 3 * cols, QImage.Format.Format_RGB888)
     return image.copy()  # of its own memory: the bytes above go
-
-
-def _outline(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Pixels of objects beside pixels of another number."""
-    padded = np.pad(labels, 1, mode="edge")
-    rows, cols = labels.shape
-    outline = np.zeros(labels.shape, bool)
-    for row, col in ((0, 1), (2, 1), (1, 0), (1, 2)):
-        outline |= labels != padded[row : row + rows, col : col + cols]
-    return outline & (labels > 0)
