@@ -5,18 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from timing import Watch, clock
 
 import napari_sam as ns
 from napari_sam.cache import EmbeddingCache
+from napari_sam.predictor import Predictor
 from napari_sam.propagation import propagate
 from napari_sam.stack import Stack
-
-if TYPE_CHECKING:
-    from napari_sam.predictor import Predictor
 
 SHAPE = (512, 1024, 1024)  # uint16: 1 GB
 ALLOWED = 2.0
@@ -52,30 +50,36 @@ def prompts() -> dict[int, dict[int, ns.Prompt]]:
     }
 
 
-class Looks:
-    """Remembers the planes that a model is asked about."""
+class Watched(Predictor):
+    """Remembers the planes that it is asked about."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, inner: Predictor) -> None:
+        super().__init__(
+            inner.model,
+            name=inner.name,
+            family=inner.family,
+            prompts=inner.prompts,
+            key=inner.key,
+        )
         self.planes: set[str] = set()
-        self._inner = predictor.predict_batch
-        predictor.predict_batch = self  # type: ignore[method-assign]
 
-    def __call__(self, embedding: Any, *args: Any, **options: Any) -> Any:
+    def predict_batch(self, embedding: Any, *args: Any, **options: Any) -> Any:
+        """Answer as always."""
         self.planes.add(embedding.plane_key)
-        return self._inner(embedding, *args, **options)
+        return super().predict_batch(embedding, *args, **options)
 
 
 def cancel(volume: Any, predictor: Predictor) -> None:
     """Stop in the middle: how much runs between two moments that can be the last."""
-    looks = Looks(predictor)
-    walk = propagate(Stack(volume), prompts(), predictor, cache=EmbeddingCache())
+    watched = Watched(predictor)
+    walk = propagate(Stack(volume), prompts(), watched, cache=EmbeddingCache())
     seconds, looked = [], []
     for _ in range(CANCELLED):
         started = clock()
         next(walk)
         seconds.append(clock() - started)
-        looked.append(len(looks.planes))
-        looks.planes.clear()
+        looked.append(len(watched.planes))
+        watched.planes.clear()
     started = clock()
     walk.close()  # type: ignore[attr-defined]
     print(
