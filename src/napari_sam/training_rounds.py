@@ -70,12 +70,13 @@ class Practice:
             The mean loss of the rounds.
         """
         options, frame = self._options, self._frame(truths)
-        near = self._close_ups(model, frame, truths, rng)
+        target = self.target(frame, truths)
+        near = self._close_ups(model, target, rng)
         if near is None and options.close_ups:
-            truths = truths[: max(1, len(truths) // _WHOLE)]
+            fewer = max(1, len(truths) // _WHOLE)
+            truths, target = truths[:fewer], target[:fewer]
         start = options.starts[rng.integers(len(options.starts))]
         prompts = self._first(truths, start, rng)
-        target = self.target(frame, truths)
         rounds = 1 + int(rng.integers(options.corrections + 1))
         feeds_back = "mask" in options.prompts and rng.random() < 0.5
         learned = target if near is None else near.cut_masks(target[:, None])[:, 0]
@@ -99,14 +100,14 @@ class Practice:
         return total
 
     def _close_ups(
-        self, model: SamModel, frame: Frame, truths: Truths, rng: np.random.Generator
+        self, model: SamModel, target: Tensor, rng: np.random.Generator
     ) -> CloseUps | None:
         """What the decoder sees in this step; None for the whole plane."""
         share = self._options.close_ups
         if not share or rng.random() >= share:
             return None
         grid = model.prompt_encoder.embedding_size
-        return CloseUps.around(self.target(frame, truths), grid, rng)
+        return CloseUps.around(target, grid, rng)
 
     @torch.no_grad()
     def measure(
