@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from napari_sam.cache import EmbeddingCache
+from napari_sam.predictor import Embedding, Predictor
 from napari_sam.prompts import Prompt
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.predictor import Predictor
+    from napari_sam.nets.sam import SamModel
 
 
 @pytest.fixture
@@ -49,6 +50,49 @@ def test_the_cache_answers_like_the_predictor(
     prompt = Prompt(box=[2, 3, 15, 20])
     found, expected = (tiny_sam.predict(e, prompt) for e in (cached, direct))
     np.testing.assert_array_equal(found.logits, expected.logits)
+
+
+class Several(Predictor):
+    """Encodes up to three planes together, and tells how many it was given."""
+
+    planes_at_once = 3
+
+    def __init__(self, model: SamModel) -> None:
+        known = frozenset({"point", "box", "mask"})
+        super().__init__(model, name="s", family="sam", prompts=known, key="several")
+        self.batches: list[int] = []
+
+    def embed_batch(self, planes: Any, *args: Any, **shape: Any) -> list[Embedding]:
+        self.batches.append(len(planes))
+        return super().embed_batch(planes, *args, **shape)
+
+
+def test_planes_that_are_not_known_are_encoded_together(
+    tiny_sam: Predictor, planes: list[NDArray[np.uint8]]
+) -> None:
+    cache, several = EmbeddingCache(), Several(tiny_sam.model)
+    known = cache.embed(several, planes[1])
+    shown = [planes[0], planes[1], planes[2], planes[0].copy()]
+    found = cache.embed_batch(several, shown)
+    assert several.batches == [1, 2]
+    assert found[1] is known
+    assert found[3] is found[0]
+    for plane, entry in zip(shown, found, strict=True):
+        alone = tiny_sam.embed(plane)
+        assert entry.plane_key == alone.plane_key
+        np.testing.assert_allclose(
+            entry.image_embedding, alone.image_embedding, atol=1e-5
+        )
+
+
+def test_planes_of_different_shapes_are_encoded_together(tiny_sam: Predictor) -> None:
+    shapes = [(20, 30), (41, 17, 3), (64, 64)]
+    shown = [np.full(shape, 90, np.uint8) for shape in shapes]
+    found = Several(tiny_sam.model).embed_batch(shown)
+    assert [entry.shape for entry in found] == [shape[:2] for shape in shapes]
+    for plane, entry in zip(shown, found, strict=True):
+        alone = tiny_sam.embed(plane).image_embedding
+        np.testing.assert_allclose(entry.image_embedding, alone, atol=1e-5)
 
 
 def test_another_content_is_another_entry(

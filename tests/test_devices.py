@@ -181,6 +181,30 @@ def test_threads_take_turns(
     assert most == [1]
 
 
+def test_too_many_images_for_the_memory_are_encoded_in_fewer_at_once(
+    random_model: Callable[..., SamModel],
+    vit_config: SamConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    running = engine.Engine(random_model(vit_config))
+    images = torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    alone = [running.encode(image[None])[0].tokens for image in images]
+    inner, sizes = running._encode, []
+
+    def small(pixels: torch.Tensor) -> torch.Tensor:
+        if len(pixels) > 2:
+            raise FULL
+        sizes.append(len(pixels))
+        return inner(pixels)
+
+    monkeypatch.setattr(running, "_encode", small)
+    monkeypatch.setattr(engine.Engine, "planes_at_once", 4)
+    found = running.encode(images)
+    assert sizes == [2, 2, 1]
+    for terms, expected in zip(found, alone, strict=True):
+        torch.testing.assert_close(terms.tokens, expected)
+
+
 def test_a_model_that_is_let_go_leaves_memory_at_once(
     random_model: Callable[..., SamModel], vit_config: SamConfig
 ) -> None:

@@ -58,6 +58,30 @@ def test_the_range_of_slices_is_kept_to(first: int | None, last: int | None) -> 
     assert_array_equal(out.labels > 0, BALL & kept[:, None, None])
 
 
+class Together(World):
+    """Encodes up to three planes together."""
+
+    planes_at_once = 3
+
+    def __init__(self, reach: int) -> None:
+        super().__init__(reach=reach)
+        self.batches: list[int] = []
+
+    def embed_batch(self, planes: Any, *args: Any, **shape: Any) -> list[Any]:
+        self.batches.append(len(planes))
+        return [self.embed(plane, *args, **shape) for plane in planes]
+
+
+def test_planes_encoded_together_are_encoded_once_and_give_the_same() -> None:
+    volume, prompts = lit(BALL), {1: {6: box_on(BALL, 6)}}
+    expected = follow(volume, prompts, World(reach=2))
+    together = Together(reach=2)
+    assert_array_equal(follow(volume, prompts, together).labels, expected.labels)
+    assert max(together.batches) == 3
+    planes = {plane.tobytes() for plane in together.seen}
+    assert len(together.seen) == len(planes)
+
+
 def test_a_dark_slice_is_bridged() -> None:
     mask = column(*[25] * 8)
     volume = lit(mask)

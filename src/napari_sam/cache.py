@@ -10,6 +10,8 @@ from napari_sam.image import full_shape, plane_key, to_uint8
 from napari_sam.refinement import Answers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike
 
     from napari_sam.disk_cache import DiskCache
@@ -66,22 +68,49 @@ class EmbeddingCache:
         plane_shape: tuple[int, int] | None = None,
     ) -> Embedding:
         """Return `Predictor.embed` of the plane, from memory or disk when known."""
-        pixels = to_uint8(plane, contrast_limits)
-        shape = full_shape(pixels, plane_shape)
-        key = (predictor.key, plane_key(pixels), shape, self.disk is not None)
+        return self.embed_batch(
+            predictor, [plane], contrast_limits, plane_shape=plane_shape
+        )[0]
+
+    def embed_batch(
+        self,
+        predictor: Predictor,
+        planes: Sequence[Any],
+        contrast_limits: ArrayLike | None = None,
+        *,
+        plane_shape: tuple[int, int] | None = None,
+    ) -> list[Embedding]:
+        """Do so for several planes; those that are not known are encoded together."""
+        pixels = [to_uint8(plane, contrast_limits) for plane in planes]
+        keys = [self._key(predictor, p, plane_shape) for p in pixels]
+        found = {key: self._from_memory(key) for key in keys}
+        for key, entry in found.items():
+            if entry is None:
+                found[key] = self._from_disk(predictor, key)
+        missing = {
+            key: p for key, p in zip(keys, pixels, strict=True) if found[key] is None
+        }
+        fresh = predictor.embed_batch(list(missing.values()), plane_shape=plane_shape)
+        for key, entry in zip(missing, fresh, strict=True):
+            found[key] = self._to_disk(predictor, key, entry)
+        entries = [found[key] for key in keys]
+        known = [entry for entry in entries if entry is not None]
         with self._lock:
-            entry = self._entries.get(key)
-            if entry is not None:
+            for key, entry in zip(keys, known, strict=True):
+                self._entries[key] = entry
                 self._entries.move_to_end(key)
-                return entry
-        entry = self._from_disk(predictor, key)
-        if entry is None:
-            entry = predictor.embed(pixels, plane_shape=shape)
-            entry = self._to_disk(predictor, key, entry)
-        with self._lock:
-            self._entries[key] = entry
             self._shrink()
-        return entry
+        return known
+
+    def _key(
+        self, predictor: Predictor, pixels: Any, plane_shape: tuple[int, int] | None
+    ) -> _Key:
+        shape = full_shape(pixels, plane_shape)
+        return predictor.key, plane_key(pixels), shape, self.disk is not None
+
+    def _from_memory(self, key: _Key) -> Embedding | None:
+        with self._lock:
+            return self._entries.get(key)
 
     def _from_disk(self, predictor: Predictor, key: _Key) -> Embedding | None:
         stored = None if self.disk is None else self.disk.get(key)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from napari_sam import devices
+from napari_sam.devices import in_batches
 from napari_sam.nets.fast_decoder import FastMaskDecoder, ImageTerms
 from napari_sam.nets.fast_tiny_vit import FastTinyViT
 from napari_sam.nets.fast_vit import FastViT
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     Encode = Callable[[Tensor], Tensor]
 
 _Answer = TypeVar("_Answer")
+
+# Images that are encoded together: enough to fill a graphics card, and a small part
+# of its memory at 1024 pixels. On a CPU one image fills the machine.
+_PLANES_ON_GPU = 4
 
 
 class Engine:
@@ -60,12 +65,25 @@ class Engine:
         """Where the model computes."""
         return self._model.device
 
-    @torch.inference_mode()
-    def encode(self, pixel_values: Tensor) -> ImageTerms:
-        """Encode one (1, 3, S, S) image, from any device."""
+    @property
+    def planes_at_once(self) -> int:
+        """How many images are worth encoding together."""
+        return 1 if self.device.type == "cpu" else _PLANES_ON_GPU
 
-        def run() -> ImageTerms:
-            return self._decoder.prepare(self._encode(pixel_values.to(self.device)))
+    @torch.inference_mode()
+    def encode(self, pixel_values: Tensor) -> list[ImageTerms]:
+        """Encode (B, 3, S, S) images from any device, one entry an image.
+
+        Fewer are encoded together where the memory is too small for
+        `planes_at_once`.
+        """
+
+        def encoded(chunk: slice) -> Tensor:
+            return self._encode(pixel_values[chunk].to(self.device))
+
+        def run() -> list[ImageTerms]:
+            parts = in_batches(encoded, len(pixel_values), self.planes_at_once)
+            return [self._decoder.prepare(e[None]) for part in parts for e in part]
 
         return self._compute(run)
 

@@ -90,7 +90,7 @@ class Eye:
         index: int,
         tracks: Sequence[Track],
         before: Sequence[Seen | None],
-        following: int | None,
+        following: Sequence[int],
     ) -> list[Seen]:
         """Look for objects on a slice where they are expected.
 

@@ -72,8 +72,9 @@ def _certainties(
     patches: Sequence[Patch],
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Of masks on a canvas that holds all: its origin, and (N, h, w) in -1 to 1."""
-    low = np.min([p.origin for p in patches], axis=0)
-    high = np.max([np.add(p.origin, p.logits.shape) for p in patches], axis=0)
+    origins = np.array([p.origin for p in patches])
+    low = origins.min(axis=0)
+    high = (origins + [p.logits.shape for p in patches]).max(axis=0)
     # Beyond its crop a mask says no as surely as it can.
     sure = np.full((len(patches), *(high - low)), -1, np.float32)
     for canvas, patch in zip(sure, patches, strict=True):

@@ -177,7 +177,7 @@ def signed_distance(
     from scipy.ndimage import distance_transform_edt
 
     # To centres on the other side, of which the outline is half a pixel short.
-    half = np.min(sizes) / 2
+    half = np.asarray(sizes, float).min() / 2
     inside = distance_transform_edt(np.pad(plane, 1), sizes)[1:-1, 1:-1]
     outside = distance_transform_edt(~plane, sizes)
     distance: NDArray[np.float32] = np.where(plane, inside - half, half - outside)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from napari_sam.anchors import anchors_of, check_masks, check_prompts
@@ -242,9 +243,10 @@ class Propagation:
             active = [track for track in visits[index] if not track.ended]
             if not active:
                 continue
-            following = order[position + 1] if position + 1 < len(order) else None
-            if following is not None and all(t.ended for t in visits[following]):
-                following = None
+            later = (
+                i for i in order[position + 1 :] if not all(t.ended for t in visits[i])
+            )
+            following = list(islice(later, eye.predictor.planes_at_once))
             others = [earlier.get(track.span) for track in active]
             before = [None if t is None else t.believed(index) for t in others]
             found = eye.look(index, active, before, following)

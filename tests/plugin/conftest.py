@@ -19,6 +19,7 @@ class BrightPredictor(Predictor):
     """Stands for a model in logic tests: an object is what is bright in its box."""
 
     input_size = 32
+    planes_at_once = 1
     device = "cpu"
 
     def __init__(self, key: str = "bright", threshold: int = 127) -> None:
