@@ -48,7 +48,7 @@ class Amounts:
     """How much of everything."""
 
     synthetic: int = 168
-    crops: int = 42
+    crops: int = 66
     validate: int = 18
     test: int = 27
     test_crops: int = 9

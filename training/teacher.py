@@ -18,17 +18,23 @@ from napari_sam.training_data import TrainingImage, training_images
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_sam.prediction import Prediction
     from napari_sam.predictor import Predictor
 
 Rng = np.random.Generator
 
-CROPS = (64, 96, 128, 192, 256, 384)
+CROPS = (128, 192, 256, 384)
 BOXES = 24
-LEAST_CONSISTENCY = 0.8
-LEAST_SCORE = 0.85
-# Of a first answer, to ask about its own box.
-WORTH_ASKING = 0.6
-LEAST_STABILITY = 0.9
+# A box is drawn by chance; its mask's own box is a better question about the same
+# object. So often it is asked, until mask and box agree.
+ROUNDS = 4
+LEAST_CONSISTENCY = 0.85
+LEAST_SCORE = 0.78
+LEAST_STABILITY = 0.75
+# Of an answer, to ask about its own box.
+WORTH_ASKING = 0.65
+# Boxes more alike than this get the same answer.
+SETTLED = 0.95
 # Two masks are the same object from here on.
 SAME = 0.7
 AREAS = (0.003, 0.5)
@@ -56,32 +62,35 @@ def teach(
         Masks that overlap lie in different ones, which share their plane.
     """
     embedding = predictor.embed(plane)
-    prompts = [Prompt(box=box) for box in _boxes(plane.shape[0], rng)]
-    first = predictor.predict_batch(embedding, prompts)
-    tight = [mask_to_box(answer.mask) for answer in first]
-    # A mask's own box is a better question about the same object.
-    asked = [
-        box
-        for answer, box in zip(first, tight, strict=True)
-        if box is not None and _has_area(box) and answer.score >= WORTH_ASKING
-    ]
-    if not asked:
-        return []
-    answers = predictor.predict_batch(embedding, [Prompt(box=box) for box in asked])
+    boxes = list(_boxes(plane.shape[0], rng))
     kept: list[tuple[float, NDArray[np.bool_]]] = []
-    for box, answer in zip(asked, answers, strict=True):
-        mask, again = answer.mask, mask_to_box(answer.mask)
-        share = mask.mean()
-        steady = float(stability(answer.logits))
-        if (
-            again is not None
-            and AREAS[0] < share < AREAS[1]
-            and answer.score >= LEAST_SCORE
-            and steady >= LEAST_STABILITY
-            and float(box_iou(box, again)) >= LEAST_CONSISTENCY
-        ):
-            kept.append((answer.score * steady, mask))
+    for _ in range(ROUNDS):
+        answers = predictor.predict_batch(embedding, [Prompt(box=b) for b in boxes])
+        following = []
+        for box, answer in zip(boxes, answers, strict=True):
+            again = mask_to_box(answer.mask)
+            if again is None or not _has_area(again) or answer.score < WORTH_ASKING:
+                continue
+            consistency = float(box_iou(box, again))
+            trust = _trust(answer, consistency)
+            if trust:
+                kept.append((trust, answer.mask))
+            elif consistency < SETTLED:
+                following.append(again)
+        boxes = following
     return _layers(plane, kept, name)
+
+
+def _trust(answer: Prediction, consistency: float) -> float:
+    """How sure an answer is, 0 where it is not to be learned from."""
+    steady = float(stability(answer.logits))
+    good = (
+        AREAS[0] < answer.mask.mean() < AREAS[1]
+        and answer.score >= LEAST_SCORE
+        and steady >= LEAST_STABILITY
+        and consistency >= LEAST_CONSISTENCY
+    )
+    return answer.score * steady if good else 0.0
 
 
 def _boxes(side: int, rng: Rng) -> NDArray[np.float64]:
