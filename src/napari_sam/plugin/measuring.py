@@ -110,5 +110,7 @@ def _sizes(labels: Labels, axes: list[int]) -> tuple[tuple[float, ...] | None, s
         float(steps[axis] * (1 * unit).to(units[0]).magnitude)
         for axis, unit in zip(axes, units, strict=True)
     ]
-    name = str(units[0])
-    return tuple(sizes), name if name == "pixel" else f"{units[0]:~}"
+    if str(units[0]) == "pixel":
+        return tuple(sizes), "pixel"
+    # Versions of pint write either of two letters for micro; files have this one.
+    return tuple(sizes), f"{units[0]:~}".replace("\N{GREEK SMALL LETTER MU}", "µ")
