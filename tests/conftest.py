@@ -79,8 +79,8 @@ def coins() -> Scene:
     for region in measure.regionprops(labels):
         if region.area <= 100:
             labels[labels == region.label] = 0
-    labels, _, _ = segmentation.relabel_sequential(labels)
-    return Scene(image, labels.astype(np.int32))
+    numbers = np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+    return Scene(image, numbers.astype(np.int32))
 
 
 @pytest.fixture(scope="session")
@@ -195,6 +195,23 @@ def tiny_lite(
         family="lite_medsam",
         prompts=frozenset({"box"}),
         key="tiny_lite",
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_clicks(
+    random_model: Callable[..., SamModel], tiny_lite: Predictor
+) -> Predictor:
+    """`tiny_lite` with another random decoder, on its image encoder, for clicks."""
+    clicks = random_model(tiny_lite.model.config, SEED + 1)
+    clicks.image_encoder = tiny_lite.model.image_encoder
+    return Predictor(
+        tiny_lite.model,
+        name="tiny_clicks",
+        family="lite_medsam",
+        prompts=frozenset({"box"}),
+        key="tiny_clicks",
+        clicks=clicks,
     )
 
 

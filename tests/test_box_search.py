@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from napari_sam.box_search import Found, search_boxes
 from napari_sam.masks import box_iou, mask_iou, mask_to_box
+from napari_sam.predictor import Predictor
 from napari_sam.prompts import Prompt
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
-    from napari_sam.predictor import Predictor
+    from numpy.typing import NDArray
 
 SIDE = 128
 MOST_DECODES = 32
@@ -81,8 +82,8 @@ class World:
         )
         return 2 * (0.8 - inside), 0.4
 
-    def search(self, **prompt: Any) -> list[Found]:
-        return search_boxes(self.decode, Prompt(**prompt), self.shape)
+    def search(self, proposals: Sequence[Found] = (), **prompt: Any) -> list[Found]:
+        return search_boxes(self.decode, Prompt(**prompt), self.shape, proposals)
 
 
 def overlap(found: list[Found], world: World, disc: int) -> float:
@@ -230,6 +231,45 @@ def test_the_prompt_is_left_alone_and_the_answer_repeats() -> None:
     np.testing.assert_array_equal(box, world.box(0))
 
 
+# -- proposals of a decoder for clicks -----------------------------------------
+
+
+def proposal(world: World, disc: int, off: float = 0.0, score: float = 0.8) -> Found:
+    """A disc, seen a little too large or too small."""
+    return Found((world.depth(disc) + off).astype(np.float32), score)
+
+
+@pytest.mark.parametrize("off", [-2.0, 3.0])
+def test_a_proposal_is_made_sure_of_by_its_box(off: float) -> None:
+    world = World([(60, 64, 20), (30, 100, 12)])
+    found = world.search([proposal(world, 0, off)], points=[(62, 60)])
+    assert overlap(found, world, 0) == 1
+    assert len(world.boxes) == 1
+
+
+def test_proposals_cost_a_fraction_of_a_search() -> None:
+    world, searched = World([(60, 64, 20)]), World([(60, 64, 20)])
+    searched.search(points=[(62, 60)])
+    proposals = [proposal(world, 0, off) for off in (-9, -4, 0, 5)]
+    assert overlap(world.search(proposals, points=[(62, 60)]), world, 0) == 1
+    assert len(world.boxes) <= len(searched.boxes) / 4
+
+
+def test_of_proposals_the_one_that_agrees_with_the_points_is_taken() -> None:
+    world = World([(60, 30, 14), (60, 64, 14)])
+    proposals = [proposal(world, 0, score=0.9), proposal(world, 1, score=0.6)]
+    found = world.search(proposals, points=[(60, 64), (60, 30)], labels=[1, 0])
+    assert overlap(found, world, 1) == 1
+
+
+def test_a_proposal_stands_where_boxes_see_nothing() -> None:
+    world = World([(60, 64, 20)])
+    seen = proposal(world, 0)
+    blind = World([], blind=True)
+    found = blind.search([seen], points=[(62, 60)])
+    assert mask_iou(found[0].logits > 0, world.mask(0)) == 1
+
+
 @given(data=st.data())
 def test_any_click_is_answered(data: st.DataObject) -> None:
     shape = data.draw(st.tuples(*[st.integers(1, SIDE)] * 2), "shape")
@@ -254,15 +294,69 @@ def test_any_click_is_answered(data: st.DataObject) -> None:
     assert scores == sorted(scores, reverse=True)
 
 
+@pytest.fixture
+def searching(default_predictor: Predictor) -> Predictor:
+    """The default weights as published, whose clicks are searched."""
+    return Predictor(
+        default_predictor.model,
+        name="published",
+        family=default_predictor.family,
+        prompts=default_predictor.prompts,
+        key="published",
+    )
+
+
+def clicked(predictor: Predictor, image: Any, labels: Any, method: str) -> list[float]:
+    """IoU of each object with the answer to one click at its centre."""
+    embedding, overlaps = predictor.embed(image), []
+    for value in range(1, labels.max() + 1):
+        truth = labels == value
+        point = np.argwhere(truth).mean(axis=0)
+        found = predictor.predict(embedding, Prompt(points=[point]))
+        assert found.method == method
+        overlaps.append(mask_iou(found.mask, truth))
+    return overlaps
+
+
 @pytest.mark.weights
-def test_clicks_find_coins(default_predictor: Predictor, coins: Any) -> None:
-    embedding = default_predictor.embed(coins.image)
-    overlaps = []
-    for value in range(1, coins.labels.max() + 1):
-        coin = coins.labels == value
-        point = np.argwhere(coin).mean(axis=0)
-        found = default_predictor.predict(embedding, Prompt(points=[point]))
-        assert found.method == "box search"
-        overlaps.append(mask_iou(found.mask, coin))
+def test_a_search_finds_coins(searching: Predictor, coins: Any) -> None:
+    overlaps = clicked(searching, coins.image, coins.labels, "box search")
     assert len(overlaps) == 22
     assert np.mean(overlaps) >= 0.92
+
+
+@pytest.mark.weights
+def test_the_decoder_for_clicks_finds_coins(
+    default_predictor: Predictor, coins: Any
+) -> None:
+    overlaps = clicked(default_predictor, coins.image, coins.labels, "click decoder")
+    assert len(overlaps) == 22
+    assert np.mean(overlaps) >= 0.94
+
+
+@pytest.mark.weights
+def test_the_decoder_for_clicks_finds_coins_alone(
+    default_predictor: Predictor, coins: Any
+) -> None:
+    assert default_predictor.clicks is not None
+    alone = Predictor(
+        default_predictor.clicks,
+        name="alone",
+        family="lite_medsam",
+        prompts=frozenset({"point", "box"}),
+        key="alone",
+        multimask_output=True,
+    )
+    overlaps = clicked(alone, coins.image, coins.labels, "prompt")
+    assert np.mean(overlaps) >= 0.9
+
+
+@pytest.mark.weights
+def test_boxes_go_to_the_published_weights(
+    default_predictor: Predictor, searching: Predictor, coins: Any
+) -> None:
+    box = Prompt(box=mask_to_box(coins.labels == 5))
+    answers = [
+        p.predict(p.embed(coins.image), box) for p in (default_predictor, searching)
+    ]
+    np.testing.assert_array_equal(answers[0].logits, answers[1].logits)

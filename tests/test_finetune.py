@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from napari_sam.finetune import FineTuning
 from napari_sam.loading import load_model
 from napari_sam.model_card import ModelCard
 from napari_sam.nets.sam import SamModel
+from napari_sam.predictor import Predictor
 from napari_sam.prompts import Prompt
 from napari_sam.saving import official_state
 from napari_sam.training_data import training_images
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
     from napari_sam.models import Family, PromptKind
     from napari_sam.nets.config import SamConfig
-    from napari_sam.predictor import Predictor
     from napari_sam.training_data import TrainingImage
 
 QUICK = TrainingOptions(
@@ -347,6 +348,29 @@ def test_what_is_saved_answers_the_same(
         np.testing.assert_array_equal(one, other)
 
 
+def test_what_learns_from_a_decoder_for_clicks_answers_as_it_does(
+    tmp_path: Path, parents: dict[str, Predictor]
+) -> None:
+    model = parents["lite_medsam"].model
+    clicks = copy.deepcopy(model)
+    clicks.mask_decoder.mask_tokens.weight.neg_()
+    boxes = frozenset({"box"})
+    parent = Predictor(
+        model, name="a", family="lite_medsam", prompts=boxes, key="a", clicks=clicks
+    )
+    training = FineTuning(parent, discs(), QUICK)
+    assert same(training.model.state_dict(), clicks.state_dict())
+    path = run(training).save(tmp_path / "a.safetensors")
+    loaded = load_model(path, config=model.config, device="cpu")
+    image, click = discs(1)[0], Prompt(points=[[24, 15]])
+    found, expected = (
+        p.predict(p.embed(image.plane), click) for p in (loaded, training.predictor())
+    )
+    assert found.method == expected.method
+    assert loaded.clicks is not None
+    np.testing.assert_array_equal(found.logits, expected.logits)
+
+
 def test_a_tiny_vit_has_no_folder(
     parents: dict[str, Predictor], tmp_path: Path
 ) -> None:
@@ -436,16 +460,23 @@ def test_of_three_alternatives_the_best_is_taught() -> None:
 
 @pytest.mark.weights
 def test_the_real_decoder_learns_its_batch(default_predictor: Predictor) -> None:
+    published = Predictor(
+        default_predictor.model,
+        name="published",
+        family="lite_medsam",
+        prompts=frozenset({"box"}),
+        key="published",
+    )
     options = TrainingOptions(
         steps=5, objects=2, views=1, corrections=0, prompts=("point",),
         validate_every=100, validation_objects=2, learning_rate=2e-3,
     )  # fmt: skip
-    training = FineTuning(default_predictor, discs(2, (96, 128)), options)
+    training = FineTuning(published, discs(2, (96, 128)), options)
     (image,) = training.trained
     truths = [image.labels == label for label in (1, 2)]
     clicks = [Prompt(points=[np.argwhere(truth).mean(0)]) for truth in truths]
 
-    embedding = default_predictor.embed(image.plane).image_embedding.clone()
+    embedding = published.embed(image.plane).image_embedding.clone()
 
     def loss() -> float:
         return training.practice.loss(training.model, embedding, truths, clicks)

@@ -10,19 +10,23 @@ import pytest
 import torch
 
 from napari_sam.devices import best_device
-from napari_sam.loading import load_model
-from napari_sam.models import MODELS, get_model_spec
+from napari_sam.loading import click_decoder, load_model
+from napari_sam.models import MODELS, PackagedDecoder, get_model_spec
+from napari_sam.nets.checkpoint import with_decoder
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.sam import SamModel
 from napari_sam.prompts import Prompt
+from napari_sam.saving import official_state, write_tensors
 from napari_sam.weights import fetch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari_sam.models import Family
     from napari_sam.predictor import Predictor
 
+IOU_TOKEN = "mask_decoder.iou_token.weight"
 SMALL = SamConfig(mask_decoder_config=SamMaskDecoderConfig(num_attention_heads=4))
 
 
@@ -122,7 +126,52 @@ def test_a_name(default_predictor: Predictor) -> None:
     assert default_predictor.name == "lite_medsam"
     assert default_predictor.family == spec.family
     assert default_predictor.prompts == spec.prompts
-    assert default_predictor.key == f"lite_medsam:{spec.hash}"
+    assert spec.clicks is not None
+    made_by = f"lite_medsam:{spec.hash}, clicks sha256:{spec.clicks.sha256}"
+    assert default_predictor.key == made_by
+
+
+@pytest.mark.weights
+def test_the_decoder_for_clicks_shares_the_image_encoder(
+    default_predictor: Predictor,
+) -> None:
+    clicks = default_predictor.clicks
+    assert clicks is not None
+    assert clicks.image_encoder is default_predictor.model.image_encoder
+    other = default_predictor.model.mask_decoder.state_dict()
+    found = clicks.mask_decoder.state_dict()
+    assert found.keys() == other.keys()
+    assert not torch.equal(found["iou_token.weight"], other["iou_token.weight"])
+
+
+def test_a_packaged_decoder_that_is_damaged(
+    tmp_path: Path, random_model: Callable[..., SamModel], lite_config: SamConfig
+) -> None:
+    path = tmp_path / "decoder.safetensors"
+    model, decoder = random_model(lite_config), PackagedDecoder(str(path), "0" * 64)
+    for content in (None, b"something else"):
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(ValueError, match="damaged or missing: install napari-sam"):
+            click_decoder(model, decoder)
+
+
+def test_a_decoder_that_does_not_fit(
+    tmp_path: Path, random_model: Callable[..., SamModel], lite_config: SamConfig
+) -> None:
+    model, path = random_model(lite_config), tmp_path / "decoder.safetensors"
+    decoder = {
+        key: value
+        for key, value in official_state(model).items()
+        if not key.startswith("image_encoder.")
+    }
+    write_tensors(path, decoder, {})
+    other = with_decoder(random_model(lite_config, 5), path)
+    assert torch.equal(other.mask_decoder.iou_token.weight, decoder[IOU_TOKEN])
+    del decoder[IOU_TOKEN]
+    write_tensors(path, decoder, {})
+    with pytest.raises(ValueError, match=f"1 keys missing .{IOU_TOKEN}"):
+        with_decoder(model, path)
 
 
 @pytest.mark.weights

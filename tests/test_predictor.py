@@ -399,6 +399,51 @@ def test_masks_of_dots_and_lines(
     assert np.isfinite(found.logits).all()
 
 
+def test_a_decoder_for_clicks_answers_points_only(
+    tiny_clicks: Predictor, tiny_lite: Predictor, plane: NDArray[np.uint8]
+) -> None:
+    embedding = tiny_clicks.embed(plane)
+    answers = tiny_clicks.predict_batch(embedding, [POINT, BOX])
+    assert [a.method for a in answers] == ["click decoder", "prompt"]
+    assert answers[0].mask.shape == SHAPE
+    published = tiny_lite.predict(tiny_lite.embed(plane), BOX)
+    np.testing.assert_array_equal(answers[1].logits, published.logits)
+
+
+def test_several_points_are_answered_by_the_decoder_for_clicks_at_once(
+    tiny_clicks: Predictor, plane: NDArray[np.uint8]
+) -> None:
+    assert tiny_clicks.clicks is not None
+    alone = Predictor(
+        tiny_clicks.clicks,
+        name="alone",
+        family="lite_medsam",
+        prompts=frozenset({"point", "box"}),
+        key="alone",
+    )
+    clicks = Prompt(points=[[9, 9], [30, 50]], labels=[1, 0])
+    boxed = replace(clicks, box=BOX.box)
+    for prompt in (clicks, boxed):
+        found, expected = (
+            p.predict(p.embed(plane), prompt) for p in (tiny_clicks, alone)
+        )
+        assert found.method == "click decoder"
+        np.testing.assert_array_equal(found.logits, expected.logits)
+
+
+def test_one_click_has_alternatives_unless_one_mask_is_asked_for(
+    tiny_clicks: Predictor, plane: NDArray[np.uint8]
+) -> None:
+    embedding = tiny_clicks.embed(plane)
+    one = tiny_clicks.predict(embedding, POINT, multimask_output=False)
+    assert len(one.candidates) == 1
+    assert one.method == "click decoder"
+    several = tiny_clicks.predict(embedding, POINT)
+    assert 1 <= len(several.candidates) <= 3
+    scores = [candidate.score for candidate in several.candidates]
+    assert scores == sorted(scores, reverse=True)
+
+
 @pytest.mark.parametrize("name", ["tiny_medsam", "tiny_lite"])
 def test_box_models_answer_clicks_by_a_search(
     request: pytest.FixtureRequest, name: str, plane: NDArray[np.uint8]

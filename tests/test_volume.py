@@ -37,6 +37,7 @@ class World(Predictor):
 
     input_size = 32
     planes_at_once = 1
+    clicks = None
 
     def __init__(self, score: float = 0.9, gain: float = 1.0, reach: int = 0) -> None:
         self.name, self.family, self.key = "world", "sam", "world"

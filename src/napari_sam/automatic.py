@@ -106,7 +106,7 @@ def how_everything_is_found(prompts: frozenset[str]) -> str:
     """In words, what a model of these prompts is asked; for the interface."""
     if "point" in prompts:
         return "a grid of points"
-    return "a search over boxes, as this model knows no points"
+    return "a search over boxes, which this model knows best"
 
 
 def find_everything(

@@ -1,12 +1,13 @@
 """Points on models that only know boxes: a search over boxes around the points.
 
-Square boxes of several sizes are decoded, then the boxes their masks suggest. The
-masks that contradict the fewest points are ranked by how far one can trust them.
+Square boxes of several sizes are decoded, then the boxes their masks suggest. Where a
+decoder for clicks proposes masks, the boxes around them are asked instead. The masks
+that contradict the fewest points are ranked by how far one can trust them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ _LEAST_MARGIN = 0.1  # of the spread of several points: less changes nothing
 # Boxes decoded in each refinement, tight and grown; with the first boxes they are
 # what a click costs, about 20 decodes.
 _REFINEMENTS = ((6, 3), (3, 2))
+# Those after the proposals of a decoder for clicks, which need to be made sure of only.
+_AFTER_PROPOSALS = ((3, 0),)
 # A grown box has this much more of the mask's size where the mask was cut off.
 _GROWTH = 0.4
 # Boxes more alike than this give the same mask.
@@ -90,7 +93,7 @@ class Found:
 class _Candidate:
     """A decoded box; its mask is cut to the parts with positive points."""
 
-    box: NDArray[np.float64]
+    box: NDArray[np.float64] | None
     logits: NDArray[np.float32]
     mask: NDArray[np.bool_]
     mask_box: NDArray[np.float64]
@@ -99,7 +102,9 @@ class _Candidate:
 
     @property
     def cut_off(self) -> NDArray[np.bool_]:
-        """Sides of the box that the mask reaches, (4,)."""
+        """Sides of the box that the mask reaches, (4,); none where there is no box."""
+        if self.box is None:
+            return np.zeros(4, bool)
         return np.concatenate(
             [
                 self.mask_box[:2] <= self.box[:2] + 1,
@@ -108,7 +113,12 @@ class _Candidate:
         )
 
 
-def search_boxes(decode: Decode, prompt: Prompt, shape: tuple[int, int]) -> list[Found]:
+def search_boxes(
+    decode: Decode,
+    prompt: Prompt,
+    shape: tuple[int, int],
+    proposals: Sequence[Found] = (),
+) -> list[Found]:
     """Answer points, with or without a box, by boxes alone.
 
     Parameters
@@ -121,21 +131,24 @@ def search_boxes(decode: Decode, prompt: Prompt, shape: tuple[int, int]) -> list
         coordinates in low-resolution mask pixels.
     shape : tuple of int
         (h, w) of the low-resolution mask that the plane covers, at its top left.
+    proposals : sequence of Found
+        What a decoder for clicks answers: these masks and the boxes around them are
+        where the search begins, instead of boxes of many sizes.
 
     Returns
     -------
     list of Found
         One to three distinct answers, best first.
     """
-    if prompt.box is None:
-        boxes = _boxes_around(prompt.positives)
+    if proposals:
+        fresh = [_candidate(None, p.logits, p.score, prompt, shape) for p in proposals]
+        refinements = _AFTER_PROPOSALS
     else:
-        size = np.tile(prompt.box[2:] - prompt.box[:2], 2)
-        boxes = prompt.box + _VARIATIONS * size
-    boxes = _distinct(_cut(boxes, shape), np.empty((0, 4)))
-    fresh = _decoded(decode, boxes, prompt, shape)
+        boxes = _distinct(_cut(_first_boxes(prompt), shape), np.empty((0, 4)))
+        fresh = _decoded(decode, boxes, prompt, shape)
+        refinements = _REFINEMENTS
     candidates = fresh
-    for tight, grown in _REFINEMENTS:
+    for tight, grown in refinements:
         parents = _ranked(fresh, candidates, prompt)
         boxes = _refined(parents, candidates, shape, tight, grown)
         if not len(boxes):
@@ -143,6 +156,15 @@ def search_boxes(decode: Decode, prompt: Prompt, shape: tuple[int, int]) -> list
         fresh = _decoded(decode, boxes, prompt, shape)
         candidates = candidates + fresh
     return _answers(candidates, prompt)
+
+
+def _first_boxes(prompt: Prompt) -> NDArray[np.float64]:
+    """Where a search begins that knows nothing but the prompt."""
+    if prompt.box is None:
+        return _boxes_around(prompt.positives)
+    size = np.tile(prompt.box[2:] - prompt.box[:2], 2)
+    varied: NDArray[np.float64] = prompt.box + _VARIATIONS * size
+    return varied
 
 
 def _boxes_around(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -184,7 +206,8 @@ def _refined(
     The tight box of a mask lets the model correct itself. A mask cut off at some
     sides belongs to a click off the centre: there the object may go on.
     """
-    tried = np.stack([c.box for c in candidates])
+    decoded = [c.box for c in candidates if c.box is not None]
+    tried = np.array(decoded).reshape(-1, 4)
     boxes = np.array([c.mask_box for c in parents]).reshape(-1, 4)
     tight = _distinct(_cut(boxes, shape), tried)[:most_tight]
     grown = []
@@ -212,7 +235,7 @@ def _decoded(
 
 
 def _candidate(
-    box: NDArray[np.float64],
+    box: NDArray[np.float64] | None,
     logits: NDArray[np.float32],
     iou: float,
     prompt: Prompt,
@@ -229,7 +252,8 @@ def _candidate(
     mask_box = mask_to_box(mask)
     if mask_box is None:
         # Worse than any mask, whatever the points say.
-        mask_box, violations = box, 1 + len(prompt.points)
+        mask_box = np.zeros(4) if box is None else box
+        violations = 1 + len(prompt.points)
     else:
         violations = int(np.sum(~mask[positives]) + np.sum(mask[negatives]))
     logits = np.where(mask, logits, -np.abs(logits))

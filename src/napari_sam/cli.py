@@ -54,10 +54,11 @@ def _models(_: argparse.Namespace) -> None:
         size = f"{spec.size_bytes / _MEGABYTE:.0f} MB" if spec.size_bytes else "size ?"
         state = "downloaded" if is_cached(spec) else "not downloaded"
         default = " (default)" if spec.name == DEFAULT_MODEL else ""
+        clicks = ", clicks by a decoder of this package" if spec.clicks else ""
         print(f"{spec.name}{default}: {spec.title}")
+        prompts = ", ".join(sorted(spec.prompts)) + clicks
         print(
-            f"    {size}, {state}; trained on {', '.join(sorted(spec.prompts))}; "
-            f"{spec.licence}; {spec.origin}"
+            f"    {size}, {state}; trained on {prompts}; {spec.licence}; {spec.origin}"
         )
 
 

@@ -45,20 +45,21 @@ class Engine:
     ----------
     model : SamModel
         In evaluation mode, on the device to be used.
+    clicks : SamModel, optional
+        The same image encoder with another decoder, see `decode`.
     """
 
-    def __init__(self, model: SamModel) -> None:
-        self._model = model
+    def __init__(self, model: SamModel, clicks: SamModel | None = None) -> None:
+        self._model, self._clicks = model, clicks
         self._turn = RLock()
         self._set_up()
 
     @torch.inference_mode()
     def _set_up(self) -> None:
-        encoder = self._model.prompt_encoder
         self._encode = _image_encoder(self._model, self.device)
-        self._decoder = FastMaskDecoder(
-            self._model.mask_decoder, encoder.image_positions(), encoder.dense(None)
-        )
+        self._decoder = _mask_decoder(self._model)
+        if self._clicks is not None:
+            self._click_decoder = _mask_decoder(self._clicks)
 
     @property
     def device(self) -> torch.device:
@@ -99,14 +100,25 @@ class Engine:
 
     @torch.inference_mode()
     def decode(
-        self, terms: ImageTerms, tokens: Tensor, dense: Tensor | None, several: bool
+        self,
+        terms: ImageTerms,
+        tokens: Tensor,
+        dense: Tensor | None,
+        several: bool,
+        *,
+        by_clicks: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """Decode prompts; see `FastMaskDecoder.decode`. Tensors from any device."""
+        """Decode prompts; see `FastMaskDecoder.decode`. Tensors from any device.
+
+        With `by_clicks` the decoder of `clicks` answers; the tokens are those of its
+        prompt encoder.
+        """
 
         def run() -> tuple[Tensor, Tensor]:
+            decoder = self._click_decoder if by_clicks else self._decoder
             masks = None if dense is None else dense.to(self.device)
             here = terms.to(self.device)
-            return self._decoder.decode(here, tokens.to(self.device), masks, several)
+            return decoder.decode(here, tokens.to(self.device), masks, several)
 
         return self._compute(run)
 
@@ -120,6 +132,8 @@ class Engine:
                 device, reason = self.device, str(error).split("\n")[0]
             # Here the error is forgotten, and with it the memory of its frames.
             self._model.to("cpu")
+            if self._clicks is not None:
+                self._clicks.to("cpu")
             self._set_up()
             devices.hand_back_memory()
             warnings.warn(
@@ -129,6 +143,13 @@ class Engine:
                 stacklevel=2,
             )
             return run()
+
+
+def _mask_decoder(model: SamModel) -> FastMaskDecoder:
+    encoder = model.prompt_encoder
+    return FastMaskDecoder(
+        model.mask_decoder, encoder.image_positions(), encoder.dense(None)
+    )
 
 
 def _image_encoder(model: SamModel, device: torch.device) -> Encode:

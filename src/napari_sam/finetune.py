@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from napari_sam.encoded_views import EncodedViews
+from napari_sam.loading import predictor_of
 from napari_sam.model_card import ModelCard
 from napari_sam.models import MODELS
 from napari_sam.nets.trainable import trainable_weights
-from napari_sam.predictor import Predictor
 from napari_sam.saving import save_model
 from napari_sam.training_data import data_key, split, summarise, view
 from napari_sam.training_options import TrainingOptions, TrainingProgress
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from napari_sam.disk_cache import DiskCache
     from napari_sam.models import PromptKind
     from napari_sam.nets.sam import SamModel
+    from napari_sam.predictor import Predictor
     from napari_sam.training_data import TrainingImage
 
 # Low-resolution pixels that an object must cover to be learned from.
@@ -88,7 +89,9 @@ class FineTuning:
             images, held_back = split(images, self.options.held_back, self._rng)
         self.trained = self._usable(images)
         self.held_back = self._usable(held_back)
-        self.model = copy.deepcopy(predictor.model)
+        # What answers clicks knows boxes as well, and learns from where it is.
+        start = predictor.model if predictor.clicks is None else predictor.clicks
+        self.model = copy.deepcopy(start)
         self._weights = trainable_weights(self.model, self.options.encoder_blocks)
         self._best = {name: p.detach().clone() for name, p in self._weights.items()}
         self._optimiser = torch.optim.AdamW(
@@ -251,14 +254,12 @@ class FineTuning:
 
     def predictor(self) -> Predictor:
         """Return a predictor with the best model up to now."""
-        card, parent = self.card(), self._parent
-        return Predictor(
+        parent = self._parent
+        return predictor_of(
             self.best_model(),
+            self.card(),
             name=f"{parent.name}, fine-tuned",
-            family=parent.family,
-            prompts=frozenset(card.prompts),
             key=f"{parent.key}+{self._key()}@{self.state.best_step}",
-            multimask_output=card.multimask_output,
         )
 
     def card(self, licence: str | None = None) -> ModelCard:
@@ -273,6 +274,7 @@ class FineTuning:
             multimask_output=alternatives,
             parent=parent.key,
             licence=licence or (spec.licence if spec else "that of its parent"),
+            settles_clicks=parent.clicks is not None and "point" in trained,
             data=summarise([*self.trained, *self.held_back]),
             training={
                 "options": asdict(self.options)

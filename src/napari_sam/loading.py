@@ -9,19 +9,19 @@ from napari_sam.devices import best_device, hand_back_memory
 from napari_sam.finding import find_model, find_spec, is_hub_name
 from napari_sam.model_card import ModelCard
 from napari_sam.models import MODELS, Family
-from napari_sam.nets.checkpoint import load_model_file
+from napari_sam.nets.checkpoint import load_model_file, with_decoder
 from napari_sam.nets.hugging_face import weight_files
 from napari_sam.nets.tiny_vit import TinyViT
 from napari_sam.predictor import Predictor
 from napari_sam.processing import read_family
-from napari_sam.weights import hash_file
+from napari_sam.weights import hash_file, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
 
-    from napari_sam.models import ModelSpec
+    from napari_sam.models import ModelSpec, PackagedDecoder
     from napari_sam.nets.config import SamConfig
     from napari_sam.nets.sam import SamModel
 
@@ -81,14 +81,24 @@ def load_model(
     if is_hub_name(model) and not Path(model).exists():
         path, name = find_model(model), str(model)
         card = ModelCard.read(path)
+    network, key = _on_device(path, device, config), _hash(path)
+    if card is not None:
+        return predictor_of(network, card, name=name, key=key)
     known = _ALL_PROMPTS if family == "sam" else _BOX_ONLY
+    return Predictor(network, name=name, family=family, prompts=known, key=key)
+
+
+def predictor_of(model: SamModel, card: ModelCard, *, name: str, key: str) -> Predictor:
+    """A predictor that uses a fine-tuned model as its card says."""
+    prompts = frozenset[str](card.prompts)
     return Predictor(
-        _on_device(path, device, config),
+        model,
         name=name,
-        family=family,
-        prompts=frozenset(card.prompts) if card else known,
-        key=_hash(path),
-        multimask_output=card.multimask_output if card else None,
+        family=card.family,
+        prompts=prompts - {"point"} if card.settles_clicks else prompts,
+        key=key,
+        multimask_output=card.multimask_output,
+        clicks=model if card.settles_clicks else None,
     )
 
 
@@ -119,13 +129,32 @@ def _predictor(
     device: str | torch.device | None,
     config: SamConfig | None,
 ) -> Predictor:
+    model, key, clicks = _on_device(path, device, config), spec.hash, None
+    if spec.clicks is not None:
+        clicks = click_decoder(model, spec.clicks)
+        key = f"{key}, clicks sha256:{spec.clicks.sha256}"
     return Predictor(
-        _on_device(path, device, config),
+        model,
         name=spec.name,
         family=spec.family,
         prompts=frozenset(spec.prompts),
-        key=spec.hash,
+        key=key,
+        clicks=clicks,
     )
+
+
+def click_decoder(model: SamModel, decoder: PackagedDecoder) -> SamModel:
+    """Put the decoder for clicks that this package brings on a model's encoder.
+
+    Raises
+    ------
+    ValueError
+        When the file is missing, is not the one that was published, or does not fit.
+    """
+    path = decoder.path
+    if not (path.is_file() and verify(path, f"sha256:{decoder.sha256}")):
+        raise ValueError(f"{path} is damaged or missing: install napari-sam again.")
+    return with_decoder(model, path)
 
 
 def _on_device(

@@ -35,6 +35,9 @@ class ModelCard:
         Key of the weights that it was trained from, with their hash.
     licence : str
         Of these weights.
+    settles_clicks : bool
+        Whether clicks are answered in two steps, as by its parent: what it makes of
+        the clicks, then of the boxes around that.
     data : mapping
         Summary of the data, in words and numbers for JSON.
     training : mapping
@@ -46,6 +49,7 @@ class ModelCard:
     multimask_output: bool
     parent: str
     licence: str
+    settles_clicks: bool = False
     data: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
 
@@ -57,6 +61,7 @@ class ModelCard:
             "multimask_output": self.multimask_output,
             "parent": self.parent,
             "licence": self.licence,
+            "settles_clicks": self.settles_clicks,
             "data": dict(self.data),
             "training": dict(self.training),
         }

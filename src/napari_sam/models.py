@@ -9,6 +9,7 @@ they see an image.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +25,7 @@ __all__ = [
     "Architecture",
     "Family",
     "ModelSpec",
+    "PackagedDecoder",
     "Preprocessing",
     "PromptKind",
     "Source",
@@ -73,6 +75,27 @@ Source = UrlSource | WheelSource
 
 
 @dataclass(frozen=True, slots=True)
+class PackagedDecoder:
+    """A decoder for clicks that comes inside this package, for weights of others.
+
+    Attributes
+    ----------
+    file_name : str
+        In the package's folder `data`.
+    sha256 : str
+        SHA-256 of the file in hexadecimal.
+    """
+
+    file_name: str
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return Path(__file__).parent / "data" / self.file_name
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One published checkpoint: what it is, whose it is and where to get it.
 
@@ -106,6 +129,8 @@ class ModelSpec:
         Side of the square model input, in pixels.
     hub_names : tuple of str
         Conversions of the same weights on the Hugging Face hub.
+    clicks : PackagedDecoder or None
+        Answers clicks in place of weights that know boxes only.
     """
 
     name: str
@@ -122,6 +147,7 @@ class ModelSpec:
     prompts: frozenset[PromptKind]
     image_size: int = 1024
     hub_names: tuple[str, ...] = ()
+    clicks: PackagedDecoder | None = None
 
     def __post_init__(self) -> None:
         """Refuse a row that could not be verified."""
@@ -196,7 +222,7 @@ def _micro_sam(
 _ROWS = (
     ModelSpec(
         name="lite_medsam",
-        title="LiteMedSAM (fast, boxes, CPU)",
+        title="LiteMedSAM (fast, boxes and clicks, CPU)",
         architecture="tiny_vit",
         family="lite_medsam",
         file_name="lite_medsam.pth",
@@ -216,6 +242,10 @@ _ROWS = (
         origin="https://github.com/bowang-lab/MedSAM/tree/LiteMedSAM",
         prompts=_BOXES,
         image_size=256,
+        clicks=PackagedDecoder(
+            "lite_medsam_clicks.safetensors",
+            "f34f1fa89b64a4382db2cf55d89c3815f81128a9d0d884fdb56298153affe398",
+        ),
     ),
     ModelSpec(
         name="mobile_sam",

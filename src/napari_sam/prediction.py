@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_sam.masks import Patch
     from napari_sam.preprocessing import Frame
 
-Method = Literal["prompt", "box search", "box of the mask"]
+Method = Literal["prompt", "click decoder", "box search", "box of the mask"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +34,10 @@ class Prediction:
     candidates : tuple of Prediction
         The model's alternatives, best first, this one included.
     method : str
-        "prompt" when the model was asked directly, "box search" when points
-        were answered by searching boxes, "box of the mask" when the mask of the
-        prompt was replaced by its box, or by the box that was given with it.
+        "prompt" when the model was asked directly; "click decoder" when points were
+        answered by a decoder of their own, "box search" when by searching boxes;
+        "box of the mask" when the mask of the prompt was replaced by its box, or by
+        the box that was given with it.
     """
 
     logits: NDArray[np.float32]
@@ -56,3 +57,29 @@ class Prediction:
         mask = np.zeros(self.frame.plane_shape, bool)
         mask[self.patch.region] = self.patch.mask
         return mask
+
+
+def best_first(
+    frame: Frame,
+    logits: NDArray[np.float32],
+    scores: NDArray[np.floating],
+    method: Method,
+) -> Prediction:
+    """One prediction of the alternatives to it, sorted by their scores.
+
+    Parameters
+    ----------
+    frame : Frame
+        How the plane lies in the model's input.
+    logits : ndarray
+        (M, m, m) float32.
+    scores : ndarray
+        (M,).
+    method : str
+        See `Prediction`.
+    """
+    candidates = tuple(
+        Prediction(logits[i].copy(), float(scores[i]), frame, method=method)
+        for i in np.argsort(-scores, kind="stable")
+    )
+    return replace(candidates[0], candidates=candidates)

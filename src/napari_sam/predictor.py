@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_sam.box_search import search_boxes
+from napari_sam.box_search import Found, search_boxes
 from napari_sam.embedding import Embedding
 from napari_sam.engine import Engine
 from napari_sam.families import PREPROCESSING
 from napari_sam.image import full_shape, plane_key, to_uint8
 from napari_sam.masks import mask_to_box, stability
-from napari_sam.prediction import Method, Prediction
+from napari_sam.prediction import Method, Prediction, best_first
 from napari_sam.preprocessing import Frame
+from napari_sam.prompts import batch_signature
 
 __all__ = ["Embedding", "Method", "Prediction", "Predictor"]
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.families import Family, Preprocessing
+    from napari_sam.nets.prompt_encoder import PromptEncoder
     from napari_sam.nets.sam import SamModel
     from napari_sam.prompts import Prompt
 
@@ -52,6 +54,9 @@ class Predictor:
     multimask_output : bool, optional
         Whether the three alternatives of an ambiguous prompt mean something; what
         the family says when None.
+    clicks : SamModel, optional
+        For a model that knows boxes only: the same image encoder with a decoder that
+        was trained for clicks. Boxes go to `model` as ever.
     """
 
     def __init__(
@@ -63,8 +68,9 @@ class Predictor:
         prompts: frozenset[str],
         key: str,
         multimask_output: bool | None = None,
+        clicks: SamModel | None = None,
     ) -> None:
-        self.model = model
+        self.model, self.clicks = model, clicks
         self.name = name
         self.family: Family = family
         self.prompts = prompts
@@ -72,7 +78,7 @@ class Predictor:
         self._rule = PREPROCESSING[family]
         if multimask_output is not None:
             self._rule = replace(self._rule, multimask_output=multimask_output)
-        self._engine = Engine(model)
+        self._engine = Engine(model, clicks)
 
     def __repr__(self) -> str:
         return f"Predictor({self.name!r}, family={self.family!r}, {self.device})"
@@ -203,7 +209,8 @@ class Predictor:
             From this predictor's `embed`.
         prompts : sequence of Prompt
             One object each. Points on a model that knows boxes only are
-            answered by a search over boxes, see `napari_sam.box_search`.
+            answered by its decoder for clicks if it has one, and otherwise by a search
+            over boxes, see `napari_sam.box_search`.
         multimask_output : bool, optional
             Ask for the three alternatives of an ambiguous prompt or for one
             mask. When None, a single positive point alone is ambiguous and
@@ -224,18 +231,28 @@ class Predictor:
         groups: dict[Any, list[tuple[int, Prompt, Method]]] = defaultdict(list)
         for index, prompt in enumerate(prompts):
             known, method = self._simplify(embedding.frame, prompt, embedding.shape)
-            if known.kinds <= self.prompts:
-                key = _signature(known, multimask_output)
-                groups[key].append((index, known, method))
-            else:
+            by_clicks = not known.kinds <= self.prompts
+            if by_clicks and self.clicks is None:
                 answers[index] = self._search(embedding, known)
+                continue
+            if by_clicks and method == "prompt":
+                method = "click decoder"
+            key = by_clicks, *batch_signature(known, multimask_output)
+            groups[key].append((index, known, method))
         # Prompts with different token counts are never padded to one batch:
         # padded tokens take part in attention and change the masks.
-        for (_, _, _, several), members in groups.items():
+        for (by_clicks, *_, several), members in groups.items():
             batch = [known for _, known, _ in members]
-            masks, scores = self._decode(embedding, batch, several)
-            for (i, _, method), mask, score in zip(members, masks, scores, strict=True):
-                answers[i] = self._prediction(embedding.frame, mask, score, method)
+            decoded = self._decode(embedding, batch, several, by_clicks)
+            masks, scores = (answer.cpu().numpy() for answer in decoded)
+            for (i, known, method), mask, score in zip(
+                members, masks, scores, strict=True
+            ):
+                if by_clicks and several:
+                    proposals = list(map(Found, mask, score))
+                    answers[i] = self._search(embedding, known, proposals)
+                else:
+                    answers[i] = best_first(embedding.frame, mask, score, method)
         return [answer for answer in answers if answer is not None]
 
     def _simplify(
@@ -260,7 +277,11 @@ class Predictor:
         return box
 
     def _decode(
-        self, embedding: Embedding, prompts: Sequence[Prompt], multimask_output: bool
+        self,
+        embedding: Embedding,
+        prompts: Sequence[Prompt],
+        multimask_output: bool,
+        by_clicks: bool,
     ) -> tuple[Tensor, Tensor]:
         """Logits (K, M, m, m) and scores (K, M) for prompts of one signature."""
         frame, first, dense = embedding.frame, prompts[0], None
@@ -269,10 +290,15 @@ class Predictor:
             if first.mask is not None:
                 inputs = [self._mask_input(frame, p) for p in prompts]
                 dense = self.model.prompt_encoder.dense(torch.stack(inputs))
-            tokens = self.model.prompt_encoder.tokens(points, labels, boxes)
+            tokens = self._prompt_encoder(by_clicks).tokens(points, labels, boxes)
             tokens = tokens.expand(len(prompts), -1, -1)
-        several = multimask_output and self.preprocessing.multimask_output
-        return self._decode_tokens(embedding, tokens, dense, several)
+        several = multimask_output and (by_clicks or self._rule.multimask_output)
+        return self._decode_tokens(embedding, tokens, dense, several, by_clicks)
+
+    def _prompt_encoder(self, by_clicks: bool) -> PromptEncoder:
+        """Of the model, or of its decoder for clicks."""
+        model = self.clicks if by_clicks and self.clicks is not None else self.model
+        return model.prompt_encoder
 
     def prompt_tensors(
         self, frame: Frame, prompts: Sequence[Prompt]
@@ -307,10 +333,17 @@ class Predictor:
 
     @torch.inference_mode()
     def _decode_tokens(
-        self, embedding: Embedding, tokens: Tensor, dense: Tensor | None, several: bool
+        self,
+        embedding: Embedding,
+        tokens: Tensor,
+        dense: Tensor | None,
+        several: bool,
+        by_clicks: bool,
     ) -> tuple[Tensor, Tensor]:
         """Logits (K, M, m, m) and the scores (K, M) that this family deserves."""
-        logits, scores = self._engine.decode(embedding.terms, tokens, dense, several)
+        logits, scores = self._engine.decode(
+            embedding.terms, tokens, dense, several, by_clicks=by_clicks
+        )
         if self.family == "medsam":
             # MedSAM did not train the decoder's own estimate.
             scores = torch.as_tensor(stability(logits.cpu().numpy()))
@@ -334,25 +367,14 @@ class Predictor:
             )
         return torch.from_numpy(logits)[None].to(self.device)
 
-    def _prediction(
-        self, frame: Frame, logits: Tensor, scores: Tensor, method: Method
+    def _search(
+        self, embedding: Embedding, prompt: Prompt, proposals: Sequence[Found] = ()
     ) -> Prediction:
-        """Sort the (M, m, m) answers to one prompt, best first."""
-        order = torch.argsort(scores, descending=True, stable=True).tolist()
-        candidates = tuple(
-            Prediction(
-                logits=logits[i].cpu().numpy(),
-                score=float(scores[i]),
-                frame=frame,
-                method=method,
-            )
-            for i in order
-        )
-        return replace(candidates[0], candidates=candidates)
+        """Answer points by boxes; coordinates of the search are mask pixels.
 
-    def _search(self, embedding: Embedding, prompt: Prompt) -> Prediction:
-        """Answer points by boxes; coordinates of the search are mask pixels."""
-        frame = embedding.frame
+        Proposals of the decoder for clicks are made sure of by its own boxes.
+        """
+        frame, by_clicks = embedding.frame, bool(proposals)
         step = frame.input_size / frame.mask_size
         factor = frame.scale / step
         # Centres of pixels: the search looks points up in masks. Boxes are scaled
@@ -364,24 +386,13 @@ class Predictor:
             boxes: NDArray[np.float64],
         ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             corners = self._to_xy(boxes.reshape(-1, 2, 2) * step).flatten(1)
-            tokens = self.model.prompt_encoder.tokens(boxes=corners)
-            logits, scores = self._decode_tokens(embedding, tokens, None, False)
+            tokens = self._prompt_encoder(by_clicks).tokens(boxes=corners)
+            logits, scores = self._decode_tokens(
+                embedding, tokens, None, False, by_clicks
+            )
             return logits[:, 0].cpu().numpy(), scores[:, 0].float().cpu().numpy()
 
-        found = search_boxes(decode, prompt, frame.mask_shape)
-        return self._prediction(
-            frame,
-            torch.from_numpy(np.stack([f.logits for f in found])),
-            torch.tensor([f.score for f in found]),
-            "box search",
-        )
-
-
-def _signature(
-    prompt: Prompt, multimask_output: bool | None
-) -> tuple[int, bool, bool, bool]:
-    """What prompts of one batch must share: token counts and number of masks."""
-    points = 0 if prompt.points is None else len(prompt.points)
-    ambiguous = points == 1 and prompt.kinds == {"point"}
-    several = ambiguous if multimask_output is None else multimask_output
-    return points, prompt.box is not None, prompt.mask is not None, several
+        found = search_boxes(decode, prompt, frame.mask_shape, proposals)
+        method: Method = "click decoder" if by_clicks else "box search"
+        logits = np.stack([f.logits for f in found])
+        return best_first(frame, logits, np.array([f.score for f in found]), method)

@@ -234,3 +234,13 @@ def _cut_box(box: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.flo
 
 def _words(box: NDArray[np.float64]) -> str:
     return "(" + ", ".join(f"{value:.4g}" for value in box) + ")"
+
+
+def batch_signature(
+    prompt: Prompt, multimask_output: bool | None
+) -> tuple[int, bool, bool, bool]:
+    """What prompts of one batch must share: token counts and number of masks."""
+    points = 0 if prompt.points is None else len(prompt.points)
+    ambiguous = points == 1 and prompt.kinds == {"point"}
+    several = ambiguous if multimask_output is None else multimask_output
+    return points, prompt.box is not None, prompt.mask is not None, several

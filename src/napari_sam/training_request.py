@@ -130,7 +130,10 @@ class TrainingRequest:
         )
         if len(images) == 1:
             images = cut_in_two(images[0])
-        chosen = options(self.minutes, predictor.prompts)
+        kinds = predictor.prompts
+        if predictor.clicks is not None:
+            kinds |= {"point"}
+        chosen = options(self.minutes, kinds)
         training = FineTuning(predictor, images, chosen)
         for progress in training.run():
             yield progress
@@ -150,9 +153,9 @@ class TrainingRequest:
 def options(minutes: float, prompts: frozenset[str]) -> TrainingOptions:
     """How labels of the viewer are trained on.
 
-    Only what the model was taught is practised. One that knows boxes answers clicks by
-    a search over them, which gains with its boxes; some minutes of clicks would put
-    answers in place of it that are far worse.
+    Only what the model was taught is practised. One that knows boxes only answers
+    clicks by a search over them, which gains with its boxes; some minutes of clicks
+    would put answers in place of it that are far worse.
     """
     kinds: tuple[PromptKind, ...] = ("point", "box")
     return TrainingOptions(

@@ -20,6 +20,7 @@ class BrightPredictor(Predictor):
 
     input_size = 32
     planes_at_once = 1
+    clicks = None
     device = "cpu"
 
     def __init__(self, key: str = "bright", threshold: int = 127) -> None:

@@ -204,6 +204,39 @@ def build_model(
     return model.eval().requires_grad_(False)
 
 
+def with_decoder(model: SamModel, path: Path) -> SamModel:
+    """Put the prompt encoder and decoder of a file on a model's image encoder.
+
+    Parameters
+    ----------
+    model : SamModel
+        Stays as it is; its image encoder is shared, not copied.
+    path : Path
+        A file with official key names, without those of an image encoder.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be read.
+    ValueError
+        When it does not fit; the sentence names what is missing or left over.
+    """
+    state = to_official_keys(read_state_dict(path))
+    with torch.device("meta"):
+        other = SamModel(model.config)
+    other.image_encoder = model.image_encoder
+    wanted = {
+        key: value.shape
+        for key, value in other.state_dict().items()
+        if not key.startswith("image_encoder.")
+    }
+    problems = _differences(wanted, state)
+    if problems:
+        raise ValueError(f"{path} does not fit the image encoder: {problems}.")
+    other.load_state_dict(state, strict=False, assign=True)
+    return other.to(model.device).eval().requires_grad_(False)
+
+
 def _differences(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor]) -> str:
     """Say in words how a state dict differs from what the model needs."""
     groups = {

@@ -175,7 +175,7 @@ def describe_model(spec: ModelSpec | None, loaded: Predictor | None) -> tuple[st
     if known is None:
         return OWN_MODEL, ""
     kinds = "boxes (points: a search over boxes)"
-    if "point" in known.prompts:
+    if "point" in known.prompts or known.clicks is not None:
         kinds = "points, boxes"
     state = "not downloaded"
     if loaded is not None:
