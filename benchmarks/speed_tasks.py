@@ -18,6 +18,8 @@ from napari_sam.candidates import Thresholds
 from napari_sam.disk_cache import DiskCache
 from napari_sam.image import plane_key, to_uint8
 from napari_sam.masks import labels_from_patches, mask_to_box
+from napari_sam.models import get_model_spec
+from napari_sam.nets.checkpoint import with_decoder
 from napari_sam.nets.fast_tiny_vit import FastTinyViT
 from napari_sam.predictor import Predictor
 
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 
 SAM = "segment-anything"
 SIDE, OBJECTS, PLANES = 512, 10, 16
-# Everything-mode: a grid as dense as 60 s allow, and thresholds that leave masks of
-# weights that never saw a point.
+# Everything-mode: a grid as dense as 60 s allow, and thresholds that leave masks: the
+# decoder for clicks sees another brightness here than it was trained on.
 GRID, SCORE, STABILITY, OVERLAP = 12, 0.2, 0.4, 0.7
 SIDES, PROMPTS, DEPTHS = (256, 512, 1024, 2048, 4096), (1, 4, 16, 64), (2, 4, 8, 16)
 DISPLAYED = (0, 255)
@@ -105,7 +107,9 @@ def click(effort: Effort) -> list[str]:
 
 def everything_mode(effort: Effort) -> list[str]:
     """Everything in a plane, the default weights asked by a grid of points."""
-    model = references.lite_medsam()
+    clicks = get_model_spec("lite_medsam").clicks
+    assert clicks is not None
+    model = with_decoder(references.lite_medsam(), clicks.path)
     known = frozenset({"point", "box", "mask"})
     ours = Predictor(model, name="grid", family="sam", prompts=known, key="grid")
     published = references.published_sam(model)

@@ -35,9 +35,9 @@ _STEPS = 11
 _LEAST_MARGIN = 0.1  # of the spread of several points: less changes nothing
 # Boxes decoded in each refinement, tight and grown; with the first boxes they are
 # what a click costs, about 20 decodes.
-_REFINEMENTS = ((6, 3), (3, 2))
+_REFINEMENTS: tuple[tuple[int, int], ...] = ((6, 3), (3, 2))
 # Those after the proposals of a decoder for clicks, which need to be made sure of only.
-_AFTER_PROPOSALS = ((3, 0),)
+_AFTER_PROPOSALS: tuple[tuple[int, int], ...] = ((3, 0),)
 # A grown box has this much more of the mask's size where the mask was cut off.
 _GROWTH = 0.4
 # Boxes more alike than this give the same mask.
