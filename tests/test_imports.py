@@ -52,6 +52,20 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
 """
 
 
+# Loads a model and asks it, as the plugin does while a viewer is open.
+ASKED = """
+import sys
+import numpy as np
+import napari_sam as ns
+model = ns.load_model({path!r}, family="sam", config=ns.SamConfig(
+    mask_decoder_config=ns.SamMaskDecoderConfig(num_attention_heads=4)))
+plane = np.arange(600, dtype=np.uint16).reshape(20, 30)
+model.predict(model.embed(plane), ns.Prompt(points=[[9, 9]]))
+assert "torch" in sys.modules
+assert "torch._dynamo" not in sys.modules
+"""
+
+
 def imported_by(*names: str) -> set[str]:
     """Top-level packages that are loaded once the modules are."""
     done = subprocess.run(
@@ -95,6 +109,15 @@ def test_the_core_never_meets_the_viewer() -> None:
     if imported_by(*core_modules()) & FACES:
         culprits = {name: imported_by(name) & FACES for name in core_modules()}
         pytest.fail(str({name: bad for name, bad in culprits.items() if bad}))
+
+
+def test_a_model_is_used_without_the_compiler_of_torch(data_folder: Path) -> None:
+    """It brings an LLVM, which crashes a viewer that is drawn by another one."""
+    script = ASKED.format(path=str(data_folder / "sam_small.pth"))
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_public_name_is_there() -> None:

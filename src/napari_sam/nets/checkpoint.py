@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.hugging_face import (
@@ -185,8 +186,7 @@ def build_model(
     ValueError
         When keys are missing, left over or of the wrong shape; it names them.
     """
-    with torch.device("meta"):
-        model = SamModel(config)
+    model = _without_weights(config)
     wanted = {
         key: value.shape
         for key, value in model.state_dict().items()
@@ -202,6 +202,29 @@ def build_model(
     }
     model.load_state_dict({**state, **counters}, strict=True, assign=True)
     return model.eval().requires_grad_(False)
+
+
+def _without_weights(config: SamConfig) -> SamModel:
+    """Make a model whose weights are yet to be assigned."""
+    with torch.device("meta"), _NoInitialisation():
+        return SamModel(config)
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Leaves new weights as they are.
+
+    Normal numbers on the meta device make torch load its compiler, and with it
+    triton, whose LLVM crashes the process where a software renderer (Mesa's
+    llvmpipe) has loaded another one for the viewer.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def with_decoder(model: SamModel, path: Path) -> SamModel:
@@ -222,8 +245,7 @@ def with_decoder(model: SamModel, path: Path) -> SamModel:
         When it does not fit; the sentence names what is missing or left over.
     """
     state = to_official_keys(read_state_dict(path))
-    with torch.device("meta"):
-        other = SamModel(model.config)
+    other = _without_weights(model.config)
     other.image_encoder = model.image_encoder
     wanted = {
         key: value.shape
