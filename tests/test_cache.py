@@ -77,6 +77,8 @@ def test_planes_that_are_not_known_are_encoded_together(
     assert several.batches == [1, 2]
     assert found[1] is known
     assert found[3] is found[0]
+    again = cache.embed_batch(several, shown)
+    assert all(a is b for a, b in zip(again, found, strict=True))
     for plane, entry in zip(shown, found, strict=True):
         alone = tiny_sam.embed(plane)
         assert entry.plane_key == alone.plane_key

@@ -138,7 +138,7 @@ class Predictor:
         plane_shape: tuple[int, int] | None = None,
     ) -> list[Embedding]:
         """Encode planes as `embed` does, several at once where that is faster."""
-        if self.planes_at_once > 1:
+        if len(planes) > 1 and self.planes_at_once > 1:
             return self._embed(planes, contrast_limits, plane_shape)
         return [
             self.embed(plane, contrast_limits, plane_shape=plane_shape)
