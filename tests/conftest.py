@@ -92,6 +92,18 @@ def default_predictor() -> Predictor:
 
 
 @pytest.fixture(scope="session")
+def published_predictor(default_predictor: Predictor) -> Predictor:
+    """The default weights as published: without our decoder for clicks."""
+    return Predictor(
+        default_predictor.model,
+        name="published",
+        family=default_predictor.family,
+        prompts=default_predictor.prompts,
+        key="published",
+    )
+
+
+@pytest.fixture(scope="session")
 def random_model() -> Callable[..., SamModel]:
     """Make a model whose every parameter is random: mechanics, not quality."""
 

@@ -294,18 +294,6 @@ def test_any_click_is_answered(data: st.DataObject) -> None:
     assert scores == sorted(scores, reverse=True)
 
 
-@pytest.fixture
-def searching(default_predictor: Predictor) -> Predictor:
-    """The default weights as published, whose clicks are searched."""
-    return Predictor(
-        default_predictor.model,
-        name="published",
-        family=default_predictor.family,
-        prompts=default_predictor.prompts,
-        key="published",
-    )
-
-
 def clicked(predictor: Predictor, image: Any, labels: Any, method: str) -> list[float]:
     """IoU of each object with the answer to one click at its centre."""
     embedding, overlaps = predictor.embed(image), []
@@ -319,8 +307,8 @@ def clicked(predictor: Predictor, image: Any, labels: Any, method: str) -> list[
 
 
 @pytest.mark.weights
-def test_a_search_finds_coins(searching: Predictor, coins: Any) -> None:
-    overlaps = clicked(searching, coins.image, coins.labels, "box search")
+def test_a_search_finds_coins(published_predictor: Predictor, coins: Any) -> None:
+    overlaps = clicked(published_predictor, coins.image, coins.labels, "box search")
     assert len(overlaps) == 22
     assert np.mean(overlaps) >= 0.92
 
@@ -353,10 +341,11 @@ def test_the_decoder_for_clicks_finds_coins_alone(
 
 @pytest.mark.weights
 def test_boxes_go_to_the_published_weights(
-    default_predictor: Predictor, searching: Predictor, coins: Any
+    default_predictor: Predictor, published_predictor: Predictor, coins: Any
 ) -> None:
     box = Prompt(box=mask_to_box(coins.labels == 5))
     answers = [
-        p.predict(p.embed(coins.image), box) for p in (default_predictor, searching)
+        p.predict(p.embed(coins.image), box)
+        for p in (default_predictor, published_predictor)
     ]
     np.testing.assert_array_equal(answers[0].logits, answers[1].logits)

@@ -459,24 +459,17 @@ def test_of_three_alternatives_the_best_is_taught() -> None:
 
 
 @pytest.mark.weights
-def test_the_real_decoder_learns_its_batch(default_predictor: Predictor) -> None:
-    published = Predictor(
-        default_predictor.model,
-        name="published",
-        family="lite_medsam",
-        prompts=frozenset({"box"}),
-        key="published",
-    )
+def test_the_real_decoder_learns_its_batch(published_predictor: Predictor) -> None:
     options = TrainingOptions(
         steps=5, objects=2, views=1, corrections=0, prompts=("point",),
         validate_every=100, validation_objects=2, learning_rate=2e-3,
     )  # fmt: skip
-    training = FineTuning(published, discs(2, (96, 128)), options)
+    training = FineTuning(published_predictor, discs(2, (96, 128)), options)
     (image,) = training.trained
     truths = [image.labels == label for label in (1, 2)]
     clicks = [Prompt(points=[np.argwhere(truth).mean(0)]) for truth in truths]
 
-    embedding = published.embed(image.plane).image_embedding.clone()
+    embedding = published_predictor.embed(image.plane).image_embedding.clone()
 
     def loss() -> float:
         return training.practice.loss(training.model, embedding, truths, clicks)
