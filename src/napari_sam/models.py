@@ -9,6 +9,7 @@ they see an image.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -92,7 +93,7 @@ class PackagedDecoder:
     @property
     def path(self) -> Path:
         """Where the file is."""
-        return Path(__file__).parent / "data" / self.file_name
+        return Path(str(files("napari_sam") / "data" / self.file_name))
 
 
 @dataclass(frozen=True, slots=True)
