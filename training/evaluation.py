@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from napari_sam.atomic import written_whole
+from napari_sam.files import written_whole
 from napari_sam.masks import mask_iou, mask_to_box
 from napari_sam.prompts import Prompt
 from napari_sam.samples import coin_labels, coins

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.atomic import written_whole
+from napari_sam.files import written_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

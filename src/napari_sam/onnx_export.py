@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_sam.atomic import written_whole
+from napari_sam.files import written_whole
 from napari_sam.onnx_decoder import (
     DECODER_FILE,
     ENCODER_FILE,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_sam.atomic import written_whole
+from napari_sam.files import written_whole
 from napari_sam.nets.hugging_face import write_folder
 from napari_sam.nets.tiny_vit import ConvNorm, TinyViT
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_sam.atomic import written_whole
+from napari_sam.files import written_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.atomic import written_whole
+from napari_sam.files import written_whole
 from napari_sam.nets.config import SamConfig, SamVisionConfig
 
 if TYPE_CHECKING:
