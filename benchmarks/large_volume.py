@@ -12,9 +12,9 @@ from timing import Watch, clock
 
 import napari_sam as ns
 from napari_sam.cache import EmbeddingCache
+from napari_sam.images.stack import Stack
 from napari_sam.predictor import Predictor
 from napari_sam.propagation import propagate
-from napari_sam.stack import Stack
 
 SHAPE = (512, 1024, 1024)  # uint16: 1 GB
 ALLOWED = 2.0

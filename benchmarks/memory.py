@@ -72,7 +72,7 @@ def measure(kind: str) -> None:
     from napari.components import ViewerModel
 
     from napari_sam import load_model
-    from napari_sam.intensity import IntensityMapping
+    from napari_sam.images.intensity import IntensityMapping
     from napari_sam.plugin.image_view import ChannelChoice
     from napari_sam.plugin.session import SamSession
 

@@ -11,8 +11,8 @@ from numpy.testing import assert_array_equal
 import napari_sam as ns
 from napari_sam import samples
 from napari_sam.demo import overlay, run_demo
+from napari_sam.images.tiff import read_tiff
 from napari_sam.masks import mask_iou
-from napari_sam.tiff import read_tiff
 from tests.test_volume import World
 
 if TYPE_CHECKING:

@@ -16,8 +16,17 @@ FACES = {"napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide6", "
 HEAVY = {"torch", "skimage", "scipy"}
 NUMPY_ONLY = [
     *("finding", "prediction", "preprocessing", "onnx_decoder"),
-    *("prompts", "image", "masks", "models", "weights", "intensity", "planes", "stack"),
-    *("painting", "label_grid", "record", "tiff", "cli", "cli_arguments"),
+    *(
+        "prompts",
+        "images.uint8",
+        "masks",
+        "models",
+        "weights",
+        "images.intensity",
+        "images.planes",
+        "images.stack",
+    ),
+    *("painting", "label_grid", "record", "images.tiff", "cli", "cli_arguments"),
     *("cli_options", "cli_outputs", "array_requests"),
     *(
         "cli_record",

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_sam.image import plane_key
+from napari_sam.images.uint8 import plane_key
 from napari_sam.masks import mask_iou, mask_to_box
 from napari_sam.predictor import Prediction, Predictor
 from napari_sam.prompts import Prompt

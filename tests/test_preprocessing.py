@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from skimage.transform import resize
 from torch.nn import functional as F
 
-from napari_sam.image import to_uint8
+from napari_sam.images.uint8 import to_uint8
 from napari_sam.masks import mask_iou
 from napari_sam.models import Family
 from napari_sam.preprocessing import Frame
@@ -406,7 +406,7 @@ def test_blocks_of_rows_change_nothing(
     frame = Frame.fit(shape, 32, 32, "lite_medsam")
     whole = frame.pixel_values(plane)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("napari_sam.image._BLOCK_VALUES", 100)
+        patch.setattr("napari_sam.images.uint8._BLOCK_VALUES", 100)
         in_blocks = frame.pixel_values(plane)
     torch.testing.assert_close(in_blocks, whole, rtol=0, atol=0)
 

@@ -357,7 +357,7 @@ def test_three_rows_are_not_three_channels(processor: ns.SamProcessor) -> None:
 
 
 def test_sixteen_bits_are_mapped_as_everywhere(processor: ns.SamProcessor) -> None:
-    from napari_sam.image import to_uint8
+    from napari_sam.images.uint8 import to_uint8
 
     plane = np.random.default_rng(0).integers(0, 4000, (40, 60)).astype(np.uint16)
     expected = processor(to_uint8(plane))["pixel_values"]

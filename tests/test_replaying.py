@@ -11,24 +11,24 @@ from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
 from napari_sam.cache import EmbeddingCache
-from napari_sam.intensity import IntensityMapping
+from napari_sam.images.intensity import IntensityMapping
+from napari_sam.images.planes import Channel, PlaneReader
+from napari_sam.images.stack import Stack
 from napari_sam.label_grid import LabelGrid
 from napari_sam.painting import plan_changes
-from napari_sam.planes import Channel, PlaneReader
 from napari_sam.plugin.image_view import ChannelChoice
 from napari_sam.plugin.session import SamSession
 from napari_sam.prompts import Prompt
 from napari_sam.record import add_entries, new_record, region_of, still_there
 from napari_sam.replaying import describe, replay
 from napari_sam.requests import SliceRequest, StackRequest, View, run_to_end
-from napari_sam.stack import Stack
 from napari_sam.volume import PropagationOptions
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, draw, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_sam.planes import ContrastLimits
+    from napari_sam.images.planes import ContrastLimits
     from napari_sam.predictor import Predictor
     from tests.conftest import Scene
 

@@ -14,9 +14,10 @@ from numpy.testing import assert_array_equal
 
 import napari_sam as ns
 from napari_sam.cache import EmbeddingCache
-from napari_sam.intensity import IntensityMapping
+from napari_sam.images.intensity import IntensityMapping
+from napari_sam.images.planes import Channel, PlaneReader
+from napari_sam.images.stack import Stack
 from napari_sam.masks import Patch, labels_from_patches
-from napari_sam.planes import Channel, PlaneReader
 from napari_sam.prompts import Prompt
 from napari_sam.requests import (
     Result,
@@ -27,9 +28,8 @@ from napari_sam.requests import (
     cut_out,
     run_to_end,
 )
-from napari_sam.stack import Stack
 from napari_sam.volume import PropagationOptions
-from tests.test_planes import Recorder
+from tests.images.test_planes import Recorder
 from tests.test_volume import (
     BALL,
     SHAPE,

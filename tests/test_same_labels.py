@@ -13,8 +13,8 @@ from numpy.testing import assert_array_equal
 
 import napari_sam as ns
 from napari_sam import api, cli, loading, replaying, samples
+from napari_sam.images.tiff import read_tiff
 from napari_sam.plugin.session import SamSession
-from napari_sam.tiff import read_tiff
 from tests.plugin.conftest import BrightPredictor, corners
 
 if TYPE_CHECKING:

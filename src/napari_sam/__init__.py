@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_sam.candidates import Candidates, PlaneObjects, Thresholds
     from napari_sam.finetune import FineTuning
     from napari_sam.image_processor import SamImageProcessor
-    from napari_sam.intensity import IntensityMapping
+    from napari_sam.images.intensity import IntensityMapping
     from napari_sam.linking import Linking, link_labels, link_planes
     from napari_sam.loading import load_model
     from napari_sam.models import ModelSpec, list_models
@@ -49,7 +49,7 @@ _HOMES = {
     "Embedding": "predictor",
     "EmbeddingCache": "cache",
     "FineTuning": "finetune",
-    "IntensityMapping": "intensity",
+    "IntensityMapping": "images.intensity",
     "Linking": "linking",
     "ModelSpec": "models",
     "Prediction": "prediction",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.stack import Stack
+    from napari_sam.images.stack import Stack
 
 ObjectPrompts = dict[int, dict[int, Prompt]]
 ObjectMasks = dict[int, dict[int, Patch]]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.anchors import check_masks, check_prompts
-from napari_sam.image import data_limits, to_uint8
-from napari_sam.intensity import IntensityMapping
-from napari_sam.planes import PlaneReader
+from napari_sam.images.intensity import IntensityMapping
+from napari_sam.images.planes import PlaneReader
+from napari_sam.images.stack import Stack
+from napari_sam.images.uint8 import data_limits, to_uint8
 from napari_sam.prompts import Prompt
 from napari_sam.requests import SliceRequest, StackRequest, View
-from napari_sam.stack import Stack
 from napari_sam.volume import PropagationOptions
 
 if TYPE_CHECKING:

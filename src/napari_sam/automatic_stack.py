@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from napari_sam.cache import EmbeddingCache
     from napari_sam.candidates import Candidates
+    from napari_sam.images.stack import Stack
     from napari_sam.predictor import Predictor
     from napari_sam.prompts import Prompt
     from napari_sam.requests import View
-    from napari_sam.stack import Stack
 
 
 @dataclass(frozen=True, slots=True, eq=False)

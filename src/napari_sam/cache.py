@@ -6,7 +6,7 @@ from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.image import full_shape, plane_key, to_uint8
+from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.refinement import Answers
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.cli_outputs import Outputs
+    from napari_sam.images.tiff import TiffImage
     from napari_sam.requests import Request, Result
-    from napari_sam.tiff import TiffImage
 
 _MEGABYTE = 1e6
 
@@ -130,7 +130,7 @@ def _everything(options: argparse.Namespace) -> None:
 
     from napari_sam.api import everything, everything_volume
     from napari_sam.automatic import SearchOptions, how_everything_is_found
-    from napari_sam.tiff import write_labels
+    from napari_sam.images.tiff import write_labels
 
     image = _read(options)
     spatial = image.axes.removesuffix("S")
@@ -164,7 +164,7 @@ def _everything(options: argparse.Namespace) -> None:
 
 def _replay(options: argparse.Namespace) -> None:
     from napari_sam.cli_record import Recorded
-    from napari_sam.tiff import write_labels
+    from napari_sam.images.tiff import write_labels
 
     recorded = Recorded.read(options.record, options.image, index(options.index))
     output = replay_output(options, recorded.image)
@@ -212,7 +212,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _read(options: argparse.Namespace) -> TiffImage:
-    from napari_sam.tiff import read_tiff
+    from napari_sam.images.tiff import read_tiff
 
     return read_tiff(options.image).select(**index(options.index))
 
@@ -226,8 +226,8 @@ def _write(
 ) -> None:
     """Write the labels and, when asked for, how they were made."""
     from napari_sam.cli_record import make_record
+    from napari_sam.images.tiff import write_labels
     from napari_sam.record import write_record
-    from napari_sam.tiff import write_labels
 
     print(f"wrote {write_labels(files.labels, labels, image)}")
     if files.record is not None:

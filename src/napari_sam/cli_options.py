@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.candidates import Thresholds
-from napari_sam.image import to_uint8
-from napari_sam.intensity import IntensityMapping
+from napari_sam.images.intensity import IntensityMapping
+from napari_sam.images.uint8 import to_uint8
 from napari_sam.prompt_files import read_prompts
 from napari_sam.prompts import Prompt
 

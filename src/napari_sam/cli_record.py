@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.images.tiff import TiffImage, read_tiff
 from napari_sam.models import MODELS
 from napari_sam.record import (
     add_entries,
@@ -16,7 +17,6 @@ from napari_sam.record import (
     new_record,
     read_record,
 )
-from napari_sam.tiff import TiffImage, read_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

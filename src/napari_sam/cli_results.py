@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.tiff import TiffImage
+    from napari_sam.images.tiff import TiffImage
     from napari_sam.volume import VolumeResult
 
 # Of OME files that name none.

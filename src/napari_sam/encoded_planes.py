@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.cache import EmbeddingCache
+    from napari_sam.images.stack import Stack
     from napari_sam.predictor import Embedding, Predictor
-    from napari_sam.stack import Stack
 
     Known = tuple[NDArray[Any], Embedding]
 
@@ -33,7 +33,7 @@ class EncodedPlanes:
     cache : EmbeddingCache
         Keeps them.
     limits : tuple of float or array-like, optional
-        Of all planes, see `napari_sam.image.to_uint8`.
+        Of all planes, see `napari_sam.images.uint8.to_uint8`.
     ahead : Executor
         Encodes the next planes beside the decoding of this one.
     """

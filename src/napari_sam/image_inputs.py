@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from torch import Tensor
 
-from napari_sam.image import to_uint8
+from napari_sam.images.uint8 import to_uint8
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -183,7 +183,7 @@ class SamImageProcessor:
         images : array-like, Tensor, PIL.Image or sequence of these
             (H, W), (H, W, 3), (H, W, 4) or (3, H, W) each. Values of 0 to 255 are
             taken as they are and floats in [0, 1] as shares of white; all else is
-            mapped by its 0.5 and 99.5 percentile (`napari_sam.image.to_uint8`).
+            mapped by its 0.5 and 99.5 percentile (`napari_sam.images.uint8.to_uint8`).
         segmentation_maps : the same, optional
             (H, W) labels each.
         return_tensors : {"pt", "np"}, optional

@@ -17,7 +17,7 @@ from napari_sam.box_search import Found, search_boxes
 from napari_sam.embedding import Embedding
 from napari_sam.engine import Engine
 from napari_sam.families import PREPROCESSING
-from napari_sam.image import full_shape, plane_key, to_uint8
+from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.masks import mask_to_box, stability
 from napari_sam.prediction import Method, Prediction, best_first
 from napari_sam.preprocessing import Frame
@@ -113,7 +113,7 @@ class Predictor:
             (H, W) or (H, W, 3), any real dtype.
         contrast_limits : tuple of float or array-like, optional
             Values shown to the model as black and white; taken from the data
-            when None, see `napari_sam.image.to_uint8`.
+            when None, see `napari_sam.images.uint8.to_uint8`.
         plane_shape : tuple of int, optional
             (H, W) of the full plane when `plane` is a smaller rendition of it, a
             level of a pyramid; prompts and masks are those of the full plane.

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from napari_sam.anchors import ObjectAnchors
+    from napari_sam.images.stack import Stack
     from napari_sam.predictor import Predictor
     from napari_sam.prompts import Prompt
-    from napari_sam.stack import Stack
     from napari_sam.volume import VolumeResult
 
 
@@ -54,7 +54,7 @@ def propagate(
     masks : mapping, optional
         {object id: {slice index: (H, W) bool}}, painted by hand.
     contrast_limits : tuple of float or array-like, optional
-        Of the whole stack, see `napari_sam.image.to_uint8`; a sample of it decides
+        Of the whole stack, see `napari_sam.images.uint8.to_uint8`; a sample of it decides
         when None.
     options : PropagationOptions, optional
         How objects are followed.

@@ -15,12 +15,13 @@ from napari_sam.automatic_stack import THROUGH_STACKS, EverythingStackRequest
 from napari_sam.cache import EmbeddingCache
 from napari_sam.cleaning import LabelCleaning
 from napari_sam.cleanup import CleanUp
-from napari_sam.intensity import IntensityMapping
+from napari_sam.images.intensity import IntensityMapping
+from napari_sam.images.planes import Channel, PlaneReader
+from napari_sam.images.stack import Stack
 from napari_sam.label_grid import LabelGrid
 from napari_sam.loading import load_model
 from napari_sam.models import MODELS
 from napari_sam.painting import plan_changes
-from napari_sam.planes import Channel, PlaneReader
 from napari_sam.predictor import Predictor
 from napari_sam.record import (
     check_record,
@@ -33,7 +34,6 @@ from napari_sam.record import (
     prompt_to_json,
 )
 from napari_sam.requests import Result, SliceRequest, StackRequest, View, run_to_end
-from napari_sam.stack import Stack
 from napari_sam.volume import PropagationOptions
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.planes import ContrastLimits
+    from napari_sam.images.planes import ContrastLimits
     from napari_sam.record import Entry, Record
     from napari_sam.requests import Request
 

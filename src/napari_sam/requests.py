@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from napari_sam.automatic_stack import EverythingStackRequest
     from napari_sam.cache import EmbeddingCache
     from napari_sam.candidates import Candidates
-    from napari_sam.intensity import IntensityMapping
+    from napari_sam.images.intensity import IntensityMapping
+    from napari_sam.images.planes import ContrastLimits, PlaneIndex, PlaneReader
+    from napari_sam.images.stack import Stack
     from napari_sam.masks import Patch
-    from napari_sam.planes import ContrastLimits, PlaneIndex, PlaneReader
     from napari_sam.predictor import Embedding, Prediction, Predictor
     from napari_sam.prompts import Prompt
     from napari_sam.refinement import Size
-    from napari_sam.stack import Stack
     from napari_sam.volume import PropagationOptions, VolumeResult
 
 _NO_CLEANUP = CleanUp()

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_sam.images.stack import Stack
     from napari_sam.spans import Span
-    from napari_sam.stack import Stack
     from napari_sam.volume import PropagationOptions, Status
 
 # Two opinions that share less are not blended: the better one is taken. Of two that

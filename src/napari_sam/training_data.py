@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.image import data_limits, plane_key, to_uint8
+from napari_sam.images.uint8 import data_limits, plane_key, to_uint8
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,7 +108,7 @@ def training_images(
     name : str
         What to call the pair in messages.
     contrast_limits : tuple of float or array-like, optional
-        As for `napari_sam.image.to_uint8`; of the whole stack when None, never of
+        As for `napari_sam.images.uint8.to_uint8`; of the whole stack when None, never of
         a slice.
 
     Raises
@@ -218,7 +218,7 @@ def _stem(path: Path) -> str:
 
 
 def _read(path: Path, index: dict[str, int]) -> NDArray[Any]:
-    from napari_sam.tiff import read_tiff
+    from napari_sam.images.tiff import read_tiff
 
     image = read_tiff(path).select(**index)
     return image.plane() if image.axes in ("YX", "YXS") else image.volume()

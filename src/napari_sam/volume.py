@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.anchors import ObjectAnchors
+    from napari_sam.images.stack import Stack
     from napari_sam.projection import Projection
-    from napari_sam.stack import Stack
 
 Status = Literal["anchor", "propagated", "interpolated", "doubtful", "stopped"]
 

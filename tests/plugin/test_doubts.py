@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from napari_sam.images.stack import Stack
 from napari_sam.plugin.doubts import next_doubtful, slice_states
 from napari_sam.plugin.strip import SliceStrip
-from napari_sam.stack import Stack
 from napari_sam.volume import SliceResult, VolumeResult
 from tests.plugin.conftest import FIRST, draw
 

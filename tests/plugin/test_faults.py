@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Shapes
 from napari.utils.notifications import notification_manager
 
-from napari_sam.intensity import IntensityMapping
+from napari_sam.images.intensity import IntensityMapping
 from napari_sam.painting import POLICIES
 from napari_sam.plugin.image_view import ChannelChoice
 from napari_sam.plugin.session import SamSession

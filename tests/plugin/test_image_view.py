@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_sam.intensity import IntensityMapping
+from napari_sam.images.intensity import IntensityMapping
 from napari_sam.plugin.image_view import ChannelChoice, channel_choices
 from napari_sam.plugin.layers import layer_affine
 from napari_sam.plugin.session import SamSession

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from napari.components import Dims, ViewerModel
 from napari.layers import Image, Points
 
+from napari_sam.images.stack import Stack
 from napari_sam.masks import window_at
 from napari_sam.plugin.image_view import ImageView, displayed_stack
 from napari_sam.plugin.layer_prompts import collect_prompts
@@ -21,7 +22,6 @@ from napari_sam.plugin.layers import (
 )
 from napari_sam.plugin.prompt_layers import add_prompt_layers, set_polarity
 from napari_sam.prompts import Prompt
-from napari_sam.stack import Stack
 
 # napari says so of every layer that is turned out of the displayed plane.
 turned = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QFileDialog
 
-from napari_sam.intensity import IntensityMapping
+from napari_sam.images.intensity import IntensityMapping
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.record import read_record
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, press

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from napari_sam.automatic import SearchOptions
     from napari_sam.candidates import Thresholds
+    from napari_sam.images.stack import Stack
     from napari_sam.linking import Linking
     from napari_sam.plugin.choices import Choices
     from napari_sam.plugin.corrections import Corrections
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from napari_sam.prompts import Prompt
     from napari_sam.refinement import Size
     from napari_sam.requests import Request, Result, View
-    from napari_sam.stack import Stack
     from napari_sam.volume import PropagationOptions
 
 _NO_CLEANUP = CleanUp()

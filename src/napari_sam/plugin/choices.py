@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Points, Shapes
 
-    from napari_sam.intensity import IntensityMapping
+    from napari_sam.images.intensity import IntensityMapping
     from napari_sam.plugin.image_view import ChannelChoice
     from napari_sam.plugin.model_choice import Report
     from napari_sam.predictor import Predictor

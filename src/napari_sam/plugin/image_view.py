@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.intensity import IntensityMapping, for_channels
-from napari_sam.planes import Channel, PlaneReader
+from napari_sam.images.intensity import IntensityMapping, for_channels
+from napari_sam.images.planes import Channel, PlaneReader
+from napari_sam.images.stack import Stack
 from napari_sam.plugin.layers import (
     Sliders,
     grid_between,
@@ -16,7 +17,6 @@ from napari_sam.plugin.layers import (
     spatial_shape,
 )
 from napari_sam.requests import View
-from napari_sam.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from napari_sam.planes import ContrastLimits, PlaneIndex
+    from napari_sam.images.planes import ContrastLimits, PlaneIndex
     from napari_sam.plugin.layers import DisplayedPlane
 
 _CHANNEL_NAMES = {"c", "ch", "channel", "channels"}

@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from napari_sam.images.planes import plane_sides
 from napari_sam.painting import Changes, Piece, next_free_label, plan_changes
-from napari_sam.planes import plane_sides
 from napari_sam.plugin.layers import (
     grid_between,
     layer_affine,
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from numpy.typing import NDArray
 
+    from napari_sam.images.planes import PlaneIndex
     from napari_sam.label_grid import LabelGrid
     from napari_sam.painting import Policy
-    from napari_sam.planes import PlaneIndex
     from napari_sam.plugin.layers import Sliders
 
 # Larger labels are made with 16 bits.

@@ -15,7 +15,7 @@ from magicgui.widgets import (
 )
 
 from napari_sam.disk_cache import DiskCache
-from napari_sam.intensity import IntensityMapping
+from napari_sam.images.intensity import IntensityMapping
 from napari_sam.plugin.image_view import ChannelChoice, channel_choices
 from napari_sam.record import write_record
 from napari_sam.weights import cache_folder

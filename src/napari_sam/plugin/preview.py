@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.ndimage import binary_erosion
 
+from napari_sam.images.planes import plane_sides
 from napari_sam.masks import window_at
-from napari_sam.planes import plane_sides
 from napari_sam.plugin.layers import layer_affine, placement, spatial_shape
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from numpy.typing import NDArray
 
+    from napari_sam.images.planes import PlaneIndex
     from napari_sam.painting import Piece
-    from napari_sam.planes import PlaneIndex
 
     Region = tuple[slice, slice]
 

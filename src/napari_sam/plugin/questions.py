@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from napari_sam.planes import PlaneIndex
+    from napari_sam.images.planes import PlaneIndex
     from napari_sam.plugin.layer_prompts import LayerPrompt
     from napari_sam.plugin.layers import Sliders
     from napari_sam.requests import Request

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtCore import QObject
 
-    from napari_sam.planes import PlaneIndex
+    from napari_sam.images.planes import PlaneIndex
     from napari_sam.plugin.questions import Question
     from napari_sam.plugin.session import SamSession
     from napari_sam.plugin.worker import Job, Report

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
+    from napari_sam.images.planes import PlaneIndex
     from napari_sam.measurements import ObjectMeasurement
-    from napari_sam.planes import PlaneIndex
     from napari_sam.plugin.questions import Question
     from napari_sam.predictor import Prediction, Predictor
     from napari_sam.record import Record

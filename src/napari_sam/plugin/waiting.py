@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from napari_sam.images.stack import Stack
     from napari_sam.plugin.questions import Question
     from napari_sam.requests import Result
-    from napari_sam.stack import Stack
     from napari_sam.volume import Status
 
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from napari_sam.tiff import TiffImage, read_tiff, write_labels
+from napari_sam.images.tiff import TiffImage, read_tiff, write_labels
 
 if TYPE_CHECKING:
     from pathlib import Path

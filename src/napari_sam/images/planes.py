@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.image import to_uint8
+from napari_sam.images.uint8 import to_uint8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -155,7 +155,7 @@ class PlaneReader:
         at, enough : tuple, int
             See `read`.
         limits : tuple or None
-            Contrast limits, see `napari_sam.image.to_uint8`.
+            Contrast limits, see `napari_sam.images.uint8.to_uint8`.
         """
         if len(self.channels) < 2 or limits is None:
             return to_uint8(self.read(at, enough), limits)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_sam.cache import EmbeddingCache
-from napari_sam.image import to_uint8
-from napari_sam.intensity import IntensityMapping, for_channels
-from napari_sam.planes import Channel, PlaneReader
-from tests.test_planes import FULL, Recorder
+from napari_sam.images.intensity import IntensityMapping, for_channels
+from napari_sam.images.planes import Channel, PlaneReader
+from napari_sam.images.uint8 import to_uint8
+from tests.images.test_planes import FULL, Recorder
 
 if TYPE_CHECKING:
     from napari_sam.predictor import Predictor

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_sam.image import data_limits, plane_key, row_blocks, to_uint8
+from napari_sam.images.uint8 import data_limits, plane_key, row_blocks, to_uint8
 
 INTEGERS = "int8 int16 uint16 int32 uint32 int64 uint64"
 FLOATS = "float16 float32 float64"
@@ -330,7 +330,7 @@ def test_mapping_in_blocks_is_mapping_at_once(
         plane[rng.random(shape) < 0.1] = np.inf
     expected = plainly(plane[..., :3] if len(shape) == 3 else plane, 30.5, 180)
     whole = to_uint8(plane)
-    monkeypatch.setattr("napari_sam.image._BLOCK_VALUES", 50)
+    monkeypatch.setattr("napari_sam.images.uint8._BLOCK_VALUES", 50)
     np.testing.assert_array_equal(to_uint8(plane, (30.5, 180)), expected)
     np.testing.assert_array_equal(to_uint8(plane), whole)
     if len(shape) == 3:
@@ -342,7 +342,7 @@ def test_mapping_in_blocks_is_mapping_at_once(
 def test_blocks_cover_every_row_once(
     monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
 ) -> None:
-    monkeypatch.setattr("napari_sam.image._BLOCK_VALUES", 8)
+    monkeypatch.setattr("napari_sam.images.uint8._BLOCK_VALUES", 8)
     rows = [row for block in row_blocks(shape) for row in range(shape[0])[block]]
     assert rows == list(range(shape[0]))
 
@@ -358,5 +358,5 @@ def test_plane_keys(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -
     assert plane_key(pixels.copy(order="F")) == key
     others = [changed, pixels.reshape(4, 6), pixels[..., None].repeat(3, -1)]
     assert len({plane_key(one) for one in [pixels, *others]}) == 4
-    monkeypatch.setattr("napari_sam.image._BLOCK_VALUES", 8)
+    monkeypatch.setattr("napari_sam.images.uint8._BLOCK_VALUES", 8)
     assert plane_key(pixels) == key

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 
-from napari_sam.image import PERCENTILES, data_limits, to_uint8
-from napari_sam.planes import MOST_CHANNELS
+from napari_sam.images.planes import MOST_CHANNELS
+from napari_sam.images.uint8 import PERCENTILES, data_limits, to_uint8
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_sam.planes import ContrastLimits, PlaneIndex, PlaneReader
+    from napari_sam.images.planes import ContrastLimits, PlaneIndex, PlaneReader
 
 # Pixels of one plane that are enough for percentiles.
 _ENOUGH_PIXELS = 2**18
@@ -72,7 +72,7 @@ class IntensityMapping:
 
     @classmethod
     def data(cls) -> Self:
-        """As `napari_sam.image.data_limits`: 8 bits as they are, else percentiles."""
+        """As `napari_sam.images.uint8.data_limits`: 8 bits as they are, else percentiles."""
         return cls("data")
 
     @classmethod

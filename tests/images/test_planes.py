@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from napari_sam.image import to_uint8
-from napari_sam.planes import Channel, PlaneReader
+from napari_sam.images.planes import Channel, PlaneReader
+from napari_sam.images.uint8 import to_uint8
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.intensity import IntensityMapping
-from napari_sam.planes import PlaneReader
+from napari_sam.images.intensity import IntensityMapping
+from napari_sam.images.planes import PlaneReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from napari_sam.planes import ContrastLimits, PlaneIndex
+    from napari_sam.images.planes import ContrastLimits, PlaneIndex
 
 
 @dataclass(frozen=True, slots=True, eq=False)
