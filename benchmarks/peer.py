@@ -23,7 +23,7 @@ from skimage.transform import resize
 
 from napari_sam.masks import mask_iou
 from napari_sam.predictor import Predictor
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

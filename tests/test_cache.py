@@ -10,7 +10,7 @@ import pytest
 
 from napari_sam.cache import EmbeddingCache
 from napari_sam.predictor import Embedding, Predictor
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,7 +20,7 @@ from napari_sam.cleanup import (
     object_windows,
     prompt_seeds,
 )
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 from napari_sam.volume import SliceResult
 
 IDS = [0, 0, 1, 2, 2**31 - 1]

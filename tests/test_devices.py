@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from napari_sam import devices, engine
 from napari_sam.devices import MeasuredPrecision, in_batches, is_full
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Callable

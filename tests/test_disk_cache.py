@@ -12,7 +12,7 @@ import pytest
 
 from napari_sam.cache import EmbeddingCache
 from napari_sam.disk_cache import DiskCache
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     from pathlib import Path

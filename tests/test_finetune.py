@@ -17,7 +17,7 @@ from napari_sam.loading import load_model
 from napari_sam.model_card import ModelCard
 from napari_sam.nets.sam import SamModel
 from napari_sam.predictor import Predictor
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 from napari_sam.saving import official_state
 from napari_sam.training_data import training_images
 from napari_sam.training_loss import answer_loss, best_answers, mask_ious

@@ -17,7 +17,7 @@ HEAVY = {"torch", "skimage", "scipy"}
 NUMPY_ONLY = [
     *("finding", "prediction", "preprocessing", "onnx_decoder"),
     *(
-        "prompts",
+        "prompts.prompt",
         "images.uint8",
         "masks",
         "models",
@@ -48,7 +48,7 @@ NUMPY_ONLY = [
     *("encoded_planes", "eye"),
     *("automatic", "automatic_request", "box_proposals", "candidates", "crops"),
     *("linking", "settling", "cleanup", "morphology", "measurements"),
-    *("prompt_files", "prompt_grouping"),
+    *("prompts.files", "prompts.grouping"),
     *("model_card", "training_data", "training_options", "training_prompts"),
     "training_request",
 ]

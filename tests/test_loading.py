@@ -15,7 +15,7 @@ from napari_sam.models import MODELS, PackagedDecoder, get_model_spec
 from napari_sam.nets.checkpoint import with_decoder
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.sam import SamModel
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 from napari_sam.saving import official_state, write_tensors
 from napari_sam.weights import fetch
 

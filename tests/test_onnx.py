@@ -14,7 +14,7 @@ from napari_sam.cli import main
 from napari_sam.onnx_decoder import OnnxDecoder
 from napari_sam.onnx_export import export_onnx
 from napari_sam.predictor import Predictor
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,7 +135,7 @@ WITHOUT_TORCH = """
 import sys
 import numpy as np
 from napari_sam.onnx_decoder import OnnxDecoder
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 
 decoder = OnnxDecoder(sys.argv[1])
 embedding = np.load(sys.argv[2])

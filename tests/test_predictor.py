@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from napari_sam.images.uint8 import plane_key
 from napari_sam.masks import mask_iou, mask_to_box
 from napari_sam.predictor import Prediction, Predictor
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ import napari_sam as ns
 from napari_sam.anchors import anchors_of
 from napari_sam.cache import EmbeddingCache
 from napari_sam.images.stack import Stack
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 from napari_sam.propagation import Propagation, propagate
 from napari_sam.volume import PropagationOptions, VolumeResult
 from tests.test_volume import (

@@ -18,7 +18,7 @@ from napari_sam.label_grid import LabelGrid
 from napari_sam.painting import plan_changes
 from napari_sam.plugin.image_view import ChannelChoice
 from napari_sam.plugin.session import SamSession
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 from napari_sam.record import add_entries, new_record, region_of, still_there
 from napari_sam.replaying import describe, replay
 from napari_sam.requests import SliceRequest, StackRequest, View, run_to_end

@@ -18,7 +18,7 @@ from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.stack import Stack
 from napari_sam.masks import Patch, labels_from_patches
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 from napari_sam.requests import (
     Result,
     Score,

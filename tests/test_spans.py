@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_sam.anchors import anchors_of
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 from napari_sam.spans import spans_of
 from napari_sam.volume import PropagationOptions
 

@@ -21,7 +21,7 @@ from napari_sam.images.stack import Stack
 from napari_sam.images.uint8 import plane_key, to_uint8
 from napari_sam.predictor import Prediction, Predictor
 from napari_sam.preprocessing import Frame
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 from napari_sam.propagation import propagate
 from napari_sam.volume import PropagationOptions, VolumeResult, assemble
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from napari_sam.files import written_whole
 from napari_sam.masks import mask_iou, mask_to_box
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 from napari_sam.samples import coin_labels, coins
 from napari_sam.training_data import training_images
 from napari_sam.training_prompts import innermost, inside_point, with_click

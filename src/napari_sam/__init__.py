@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction import Prediction
     from napari_sam.predictor import Embedding, Predictor
     from napari_sam.processing import SamProcessor
-    from napari_sam.prompts import Prompt
+    from napari_sam.prompts.prompt import Prompt
     from napari_sam.record import read_record, write_record
     from napari_sam.replaying import replay as replay
     from napari_sam.training_data import read_training_images, training_images
@@ -55,7 +55,7 @@ _HOMES = {
     "Prediction": "prediction",
     "PlaneObjects": "candidates",
     "Predictor": "predictor",
-    "Prompt": "prompts",
+    "Prompt": "prompts.prompt",
     "PropagationOptions": "volume",
     "SamConfig": "nets.config",
     "SamImageProcessor": "image_processor",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_sam.candidates import PlaneObjects
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.predictor import Prediction
-    from napari_sam.prompts import Prompt
+    from napari_sam.prompts.prompt import Prompt
     from napari_sam.volume import PropagationOptions, VolumeResult
 
 

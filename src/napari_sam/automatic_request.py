@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_sam.crops import Crop
     from napari_sam.images.planes import PlaneIndex
     from napari_sam.predictor import Embedding, Predictor
-    from napari_sam.prompts import Prompt
+    from napari_sam.prompts.prompt import Prompt
     from napari_sam.requests import View
 
 

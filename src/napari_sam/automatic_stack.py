@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_sam.candidates import Candidates
     from napari_sam.images.stack import Stack
     from napari_sam.predictor import Predictor
-    from napari_sam.prompts import Prompt
+    from napari_sam.prompts.prompt import Prompt
     from napari_sam.requests import View
 
 

@@ -18,7 +18,7 @@ from napari_sam.masks import box_iou, mask_iou, mask_to_box, stability
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.prompts import Prompt
+    from napari_sam.prompts.prompt import Prompt
 
 Decode = Callable[
     ["NDArray[np.float64]"],

@@ -17,7 +17,7 @@ from napari_sam.morphology import (
     minimum_size,
     smooth_across,
 )
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from napari_sam.candidates import Thresholds
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.uint8 import to_uint8
-from napari_sam.prompt_files import read_prompts
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.files import read_prompts
+from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     import argparse

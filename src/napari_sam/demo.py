@@ -12,8 +12,8 @@ from napari_sam.api import paint, segment_volume
 from napari_sam.images.tiff import TiffImage, write_labels
 from napari_sam.images.uint8 import to_uint8
 from napari_sam.masks import mask_iou
-from napari_sam.outlines import label_outlines
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
+from napari_sam.prompts.shapes import label_outlines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from napari_sam.masks import (
 )
 from napari_sam.projection import combine
 from napari_sam.prompt_boxes import grown, refitted_box
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 from napari_sam.tracks import EMPTY, Seen, disputed_box
 
 if TYPE_CHECKING:

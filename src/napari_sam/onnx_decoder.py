@@ -18,7 +18,7 @@ from napari_sam.preprocessing import Frame
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.prompts import Prompt
+    from napari_sam.prompts.prompt import Prompt
 
 ENCODER_FILE = "encoder.onnx"
 DECODER_FILE = "decoder.onnx"

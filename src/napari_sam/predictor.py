@@ -21,7 +21,7 @@ from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.masks import mask_to_box, stability
 from napari_sam.prediction import Method, Prediction, best_first
 from napari_sam.preprocessing import Frame
-from napari_sam.prompts import batch_signature
+from napari_sam.prompts.prompt import batch_signature
 
 __all__ = ["Embedding", "Method", "Prediction", "Predictor"]
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_sam.families import Family, Preprocessing
     from napari_sam.nets.prompt_encoder import PromptEncoder
     from napari_sam.nets.sam import SamModel
-    from napari_sam.prompts import Prompt
+    from napari_sam.prompts.prompt import Prompt
 
 
 class Predictor:

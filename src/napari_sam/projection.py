@@ -10,7 +10,7 @@ import numpy as np
 from napari_sam.masks import Patch, mask_to_window, patch_iou, window_at
 from napari_sam.morphology import innermost
 from napari_sam.prompt_boxes import box_size, extrapolated, grown
-from napari_sam.prompts import NEGATIVE, POSITIVE, Prompt
+from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

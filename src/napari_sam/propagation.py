@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_sam.anchors import ObjectAnchors
     from napari_sam.images.stack import Stack
     from napari_sam.predictor import Predictor
-    from napari_sam.prompts import Prompt
+    from napari_sam.prompts.prompt import Prompt
     from napari_sam.volume import VolumeResult
 
 

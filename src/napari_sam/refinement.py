@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from napari_sam.prompts import POSITIVE, Prompt
+from napari_sam.prompts.prompt import POSITIVE, Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_sam.images.stack import Stack
     from napari_sam.masks import Patch
     from napari_sam.predictor import Embedding, Prediction, Predictor
-    from napari_sam.prompts import Prompt
+    from napari_sam.prompts.prompt import Prompt
     from napari_sam.refinement import Size
     from napari_sam.volume import PropagationOptions, VolumeResult
 

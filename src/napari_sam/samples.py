@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.masks import mask_to_box, mask_to_window
-from napari_sam.prompts import NEGATIVE, POSITIVE, Prompt
+from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.masks import mask_iou
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 from napari_sam.training_data import cut_in_two, training_images
 from napari_sam.training_options import TrainingOptions
 from napari_sam.training_prompts import innermost

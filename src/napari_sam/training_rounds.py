@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_sam.nets.sam import SamModel
     from napari_sam.predictor import Predictor
     from napari_sam.preprocessing import Frame
-    from napari_sam.prompts import Prompt
+    from napari_sam.prompts.prompt import Prompt
     from napari_sam.training_options import Start, TrainingOptions
 
     Truths = Sequence[NDArray[np.bool_]]

@@ -16,7 +16,7 @@ from napari_sam.nets.sam import SamModel
 from napari_sam.nets.sizes import infer_config
 from napari_sam.nets.tiny_vit import TinyViT, WindowAttention
 from napari_sam.preprocessing import Frame
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     from pathlib import Path

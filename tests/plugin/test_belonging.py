@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_sam.plugin.session import SamSession
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 from tests.plugin.conftest import FIRST, SECOND, corners, draw, written
 
 FREE = (0, 40, 6, 48)

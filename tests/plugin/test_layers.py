@@ -21,7 +21,7 @@ from napari_sam.plugin.layers import (
     to_image_data,
 )
 from napari_sam.plugin.prompt_layers import add_prompt_layers, set_polarity
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 
 # napari says so of every layer that is turned out of the displayed plane.
 turned = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")

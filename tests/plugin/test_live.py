@@ -24,7 +24,7 @@ from napari_sam.plugin.keys import (
 )
 from napari_sam.plugin.layers import nearest
 from napari_sam.plugin.widget import SamWidget
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, press
 
 LONG = 20_000

@@ -22,7 +22,7 @@ from napari_sam.plugin.image_view import displayed_stack
 from napari_sam.plugin.layer_prompts import collect_prompts
 from napari_sam.plugin.layers import Sliders, displayed_plane
 from napari_sam.plugin.questions import Question
-from napari_sam.prompt_grouping import join_prompts
+from napari_sam.prompts.grouping import join_prompts
 from napari_sam.requests import SliceRequest, StackRequest
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.picking import Picked
     from napari_sam.plugin.questions import Revision, UsedPrompts
     from napari_sam.plugin.waiting import Waiting
-    from napari_sam.prompts import Prompt
+    from napari_sam.prompts.prompt import Prompt
     from napari_sam.refinement import Size
     from napari_sam.requests import Request, Result, View
     from napari_sam.volume import PropagationOptions

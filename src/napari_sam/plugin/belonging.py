@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from napari_sam.plugin.layer_prompts import LayerPrompt
     from napari_sam.plugin.questions import Question
-    from napari_sam.prompts import Prompt
+    from napari_sam.prompts.prompt import Prompt
     from napari_sam.volume import SliceResult, VolumeResult
 
 # A box that is drawn to correct an object covers at least this of it, as the

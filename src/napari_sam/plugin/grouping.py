@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from napari_sam.prompt_grouping import Entry, join_entries, number_entries
+from napari_sam.prompts.grouping import Entry, join_entries, number_entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_sam.anchors import ObjectPrompts
     from napari_sam.plugin.layer_prompts import LayerPrompt
-    from napari_sam.prompts import Prompt
+    from napari_sam.prompts.prompt import Prompt
 
 
 def objects_on_plane(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.outlines import shape_prompt
 from napari_sam.plugin.layers import (
     DisplayedPlane,
     Sliders,
@@ -15,7 +14,8 @@ from napari_sam.plugin.layers import (
     to_image_data,
     world_affine,
 )
-from napari_sam.prompts import NEGATIVE, POSITIVE, Prompt
+from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
+from napari_sam.prompts.shapes import shape_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,7 +10,7 @@ import numpy as np
 from napari_sam.masks import mask_to_box, mask_to_window
 from napari_sam.painting import Piece
 from napari_sam.plugin.layers import Sliders, displayed_plane, grid_between
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     from napari.components import Dims

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam.prompt_grouping import Entry, group_entries
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.grouping import Entry, group_entries
+from napari_sam.prompts.prompt import Prompt
 
 SMALL, LARGE, FAR = (10, 10, 20, 20), (5, 5, 40, 40), (60, 60, 70, 70)
 

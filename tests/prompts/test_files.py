@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from napari_sam.outlines import ellipse_mask, points_along, polygon_mask
-from napari_sam.prompt_files import read_prompts
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.files import read_prompts
+from napari_sam.prompts.prompt import Prompt
+from napari_sam.prompts.shapes import ellipse_mask, points_along, polygon_mask
 from napari_sam.record import prompt_to_json
 
 if TYPE_CHECKING:

@@ -8,7 +8,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_sam.outlines import box_around, ellipse_mask, points_along, polygon_mask
+from napari_sam.prompts.shapes import (
+    box_around,
+    ellipse_mask,
+    points_along,
+    polygon_mask,
+)
 
 SHAPE = (14, 17)
 coordinates = st.floats(-6, 24, allow_subnormal=False, width=32).map(float)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from napari_sam.prompts import Prompt
+from napari_sam.prompts.prompt import Prompt
 
 coordinates = st.floats(-1e4, 1e4)
 factors = st.floats(0.01, 100)

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.measurements import check_axis
-from napari_sam.outlines import shape_prompt
-from napari_sam.prompt_grouping import Entry, group_entries
-from napari_sam.prompts import NEGATIVE, POSITIVE, Prompt
+from napari_sam.prompts.grouping import Entry, group_entries
+from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
+from napari_sam.prompts.shapes import shape_prompt
 from napari_sam.record import prompt_from_json, read_json
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def read_prompts(
     """Read the prompts of an image from one or several files.
 
     Several files count as one: points of one and boxes of another may describe the
-    same object; `napari_sam.prompt_grouping.group_entries` tells how. Without object
+    same object; `napari_sam.prompts.grouping.group_entries` tells how. Without object
     numbers every box, line, entry of JSON and positive point outside all boxes is an
     object of its own, on one slice.
 
