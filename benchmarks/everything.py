@@ -20,7 +20,7 @@ from skimage import io, segmentation
 from napari_sam.api import everything
 from napari_sam.candidates import Thresholds
 from napari_sam.loading import load_model
-from napari_sam.masks import mask_iou
+from napari_sam.masks.patch import mask_iou
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

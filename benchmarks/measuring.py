@@ -16,7 +16,7 @@ import napari_sam as ns
 from napari_sam.cache import EmbeddingCache
 from napari_sam.disk_cache import DiskCache
 from napari_sam.images.stack import Stack
-from napari_sam.masks import mask_to_box
+from napari_sam.masks.patch import mask_to_box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

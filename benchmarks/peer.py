@@ -21,7 +21,7 @@ from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.transform import resize
 
-from napari_sam.masks import mask_iou
+from napari_sam.masks.patch import mask_iou
 from napari_sam.predictor import Predictor
 from napari_sam.prompts.prompt import Prompt
 

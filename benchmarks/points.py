@@ -16,7 +16,7 @@ from scipy import ndimage
 from skimage import data, draw, filters, measure, morphology, segmentation
 
 from napari_sam.loading import load_model
-from napari_sam.masks import mask_iou, mask_to_box
+from napari_sam.masks.patch import mask_iou, mask_to_box
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from napari_sam.box_proposals import BoxSearch
 from napari_sam.cache import EmbeddingCache
 from napari_sam.candidates import Thresholds
 from napari_sam.crops import Crop
-from napari_sam.label_grid import LabelGrid
+from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.record import add_entries, new_record
 from napari_sam.replaying import describe_all, replay
 from napari_sam.requests import run_to_end

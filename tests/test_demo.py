@@ -12,7 +12,7 @@ import napari_sam as ns
 from napari_sam import samples
 from napari_sam.demo import overlay, run_demo
 from napari_sam.images.tiff import read_tiff
-from napari_sam.masks import mask_iou
+from napari_sam.masks.patch import mask_iou
 from tests.test_volume import World
 
 if TYPE_CHECKING:

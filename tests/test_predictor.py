@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_sam.images.uint8 import plane_key
-from napari_sam.masks import mask_iou, mask_to_box
+from napari_sam.masks.patch import mask_iou, mask_to_box
 from napari_sam.predictor import Prediction, Predictor
 from napari_sam.prompts.prompt import Prompt
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from napari_sam.masks import Patch, mask_to_box, mask_to_window
+from napari_sam.masks.patch import Patch, mask_to_box, mask_to_window
 from napari_sam.projection import (
     Section,
     combine,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
-from napari_sam.painting import Piece, plan_changes
+from napari_sam.masks.painting import Piece, plan_changes
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.record import (
     FORMAT,

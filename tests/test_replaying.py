@@ -14,8 +14,8 @@ from napari_sam.cache import EmbeddingCache
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.stack import Stack
-from napari_sam.label_grid import LabelGrid
-from napari_sam.painting import plan_changes
+from napari_sam.masks.label_grid import LabelGrid
+from napari_sam.masks.painting import plan_changes
 from napari_sam.plugin.image_view import ChannelChoice
 from napari_sam.plugin.session import SamSession
 from napari_sam.prompts.prompt import Prompt

@@ -17,7 +17,7 @@ from napari_sam.cache import EmbeddingCache
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.stack import Stack
-from napari_sam.masks import Patch, labels_from_patches
+from napari_sam.masks.patch import Patch, labels_from_patches
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.requests import (
     Result,
@@ -43,7 +43,7 @@ from tests.test_volume import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_sam.painting import Piece
+    from napari_sam.masks.painting import Piece
     from napari_sam.predictor import Predictor
 
 FULL = slice(None)

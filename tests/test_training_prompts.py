@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam.masks import mask_to_box
+from napari_sam.masks.patch import mask_to_box
 from napari_sam.training_prompts import (
     corrective_click,
     first_prompt,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_sam.masks import mask_iou
+from napari_sam.masks.patch import mask_iou
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.training_data import training_images
 from napari_sam.training_request import (

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_sam.files import written_whole
-from napari_sam.masks import mask_iou, mask_to_box
+from napari_sam.masks.patch import mask_iou, mask_to_box
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.samples import coin_labels, coins
 from napari_sam.training_data import training_images

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.masks import Patch, mask_to_window
+from napari_sam.masks.patch import Patch, mask_to_window
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:

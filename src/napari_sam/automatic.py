@@ -16,7 +16,7 @@ import numpy as np
 from napari_sam.box_proposals import BoxSearch
 from napari_sam.candidates import Candidate, Candidates
 from napari_sam.crops import Crop, crops_of
-from napari_sam.masks import mask_to_window, window_at
+from napari_sam.masks.patch import mask_to_window, window_at
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:

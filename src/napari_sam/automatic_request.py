@@ -13,9 +13,9 @@ import numpy as np
 
 from napari_sam.automatic import SearchOptions, find_everything
 from napari_sam.candidates import Candidates, Thresholds
-from napari_sam.cleaning import clean_pieces
-from napari_sam.cleanup import CleanUp
-from napari_sam.masks import mask_to_window, window_at
+from napari_sam.masks.cleanup import CleanUp
+from napari_sam.masks.cleanup_objects import clean_pieces
+from napari_sam.masks.patch import mask_to_window, window_at
 from napari_sam.record import mask_from_json, mask_to_json
 from napari_sam.requests import Progress, Result, Score, cut_out
 

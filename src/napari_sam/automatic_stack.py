@@ -13,10 +13,10 @@ from napari_sam.automatic_request import (
     search_to_json,
 )
 from napari_sam.candidates import Thresholds
-from napari_sam.cleaning import clean_pieces
-from napari_sam.cleanup import CleanUp
 from napari_sam.linking import Linking, link_planes
-from napari_sam.painting import Piece
+from napari_sam.masks.cleanup import CleanUp
+from napari_sam.masks.cleanup_objects import clean_pieces
+from napari_sam.masks.painting import Piece
 from napari_sam.requests import Progress, Result, Score, StackRequest
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.candidates import Candidate
-from napari_sam.masks import box_iou, window_at
+from napari_sam.masks.patch import box_iou, window_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

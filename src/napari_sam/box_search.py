@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks import box_iou, mask_iou, mask_to_box, stability
+from napari_sam.masks.patch import box_iou, mask_iou, mask_to_box, stability
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks import (
+from napari_sam.masks.patch import (
     Patch,
     labels_from_patches,
     mask_to_box,

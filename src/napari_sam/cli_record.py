@@ -53,7 +53,7 @@ def make_record(
     model : str
         As the user named it.
     """
-    from napari_sam.label_grid import LabelGrid
+    from napari_sam.masks.label_grid import LabelGrid
     from napari_sam.replaying import describe_all
 
     path = Path(image).resolve()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks import Patch, mask_to_box, patch_iou
+from napari_sam.masks.patch import Patch, mask_to_box, patch_iou
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from napari_sam import samples
 from napari_sam.api import paint, segment_volume
 from napari_sam.images.tiff import TiffImage, write_labels
 from napari_sam.images.uint8 import to_uint8
-from napari_sam.masks import mask_iou
+from napari_sam.masks.patch import mask_iou
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.prompts.shapes import label_outlines
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.confidence import confidence, weigh
-from napari_sam.masks import (
+from napari_sam.masks.patch import (
     Patch,
     border_contrast,
     patch_iou,

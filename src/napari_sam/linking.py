@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.interpolation import interpolate
-from napari_sam.masks import Patch, mask_to_window
+from napari_sam.masks.interpolation import interpolate
+from napari_sam.masks.patch import Patch, mask_to_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.masks import Patch
+    from napari_sam.masks.patch import Patch
     from napari_sam.preprocessing import Frame
 
 Method = Literal["prompt", "click decoder", "box search", "box of the mask"]

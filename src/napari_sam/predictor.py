@@ -18,7 +18,7 @@ from napari_sam.embedding import Embedding
 from napari_sam.engine import Engine
 from napari_sam.families import PREPROCESSING
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
-from napari_sam.masks import mask_to_box, stability
+from napari_sam.masks.patch import mask_to_box, stability
 from napari_sam.prediction import Method, Prediction, best_first
 from napari_sam.preprocessing import Frame
 from napari_sam.prompts.prompt import batch_signature

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_sam.families import PREPROCESSING, Family
 from napari_sam.images.uint8 import row_blocks
-from napari_sam.masks import Patch, mask_to_window
+from napari_sam.masks.patch import Patch, mask_to_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable

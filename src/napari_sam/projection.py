@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_sam.masks import Patch, mask_to_window, patch_iou, window_at
-from napari_sam.morphology import innermost
+from napari_sam.masks.morphology import innermost
+from napari_sam.masks.patch import Patch, mask_to_window, patch_iou, window_at
 from napari_sam.prompt_boxes import box_size, extrapolated, grown
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.images.planes import PlaneIndex
-    from napari_sam.painting import Changes
+    from napari_sam.masks.painting import Changes
 
 FORMAT = 1
 # Under this key in the metadata of a labels layer.

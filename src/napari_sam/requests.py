@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from napari_sam.anchors import anchors_of
-from napari_sam.cleaning import clean_pieces
-from napari_sam.cleanup import CleanUp, prompt_seeds, prompted_pixels
-from napari_sam.masks import mask_to_window, won_masks
-from napari_sam.painting import Piece
+from napari_sam.masks.cleanup import CleanUp, prompt_seeds, prompted_pixels
+from napari_sam.masks.cleanup_objects import clean_pieces
+from napari_sam.masks.painting import Piece
+from napari_sam.masks.patch import mask_to_window, won_masks
 from napari_sam.propagation import Propagation
 from napari_sam.refinement import answer
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.images.planes import ContrastLimits, PlaneIndex, PlaneReader
     from napari_sam.images.stack import Stack
-    from napari_sam.masks import Patch
+    from napari_sam.masks.patch import Patch
     from napari_sam.predictor import Embedding, Prediction, Predictor
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.refinement import Size

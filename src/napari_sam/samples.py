@@ -89,7 +89,7 @@ def coin_centres() -> NDArray[np.float64]:
 
 def coin_boxes() -> NDArray[np.float64]:
     """Tight boxes of the coins, (K, 4)."""
-    from napari_sam.masks import mask_to_box
+    from napari_sam.masks.patch import mask_to_box
 
     labels = coin_labels()
     boxes = [mask_to_box(labels == i) for i in range(1, labels.max() + 1)]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks import Patch, box_iou, mask_to_window
-from napari_sam.morphology import fill_holes
+from napari_sam.masks.morphology import fill_holes
+from napari_sam.masks.patch import Patch, box_iou, mask_to_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.confidence import radius_of
-from napari_sam.interpolation import blend, interpolate, majority
-from napari_sam.masks import Patch, patch_iou
+from napari_sam.masks.interpolation import blend, interpolate, majority
+from napari_sam.masks.patch import Patch, patch_iou
 from napari_sam.projection import Expected, Section, expect
 from napari_sam.prompt_boxes import drawn_margin
 from napari_sam.volume import SliceResult

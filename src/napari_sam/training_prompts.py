@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks import mask_to_box, mask_to_window
+from napari_sam.masks.patch import mask_to_box, mask_to_window
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
 
 if TYPE_CHECKING:

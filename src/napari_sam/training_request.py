@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.masks import mask_iou
+from napari_sam.masks.patch import mask_iou
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.training_data import cut_in_two, training_images
 from napari_sam.training_options import TrainingOptions

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_sam.masks import Patch, won_masks
+from napari_sam.masks.patch import Patch, won_masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -12,7 +12,7 @@ from napari.layers import Image, Labels, Layer, Points, Shapes
 from napari.utils.notifications import notification_manager
 
 from napari_sam.images.intensity import IntensityMapping
-from napari_sam.painting import POLICIES
+from napari_sam.masks.painting import POLICIES
 from napari_sam.plugin.image_view import ChannelChoice
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.widget import SamWidget

@@ -7,8 +7,8 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
-from napari_sam.label_grid import LabelGrid
-from napari_sam.painting import Piece
+from napari_sam.masks.label_grid import LabelGrid
+from napari_sam.masks.painting import Piece
 from napari_sam.plugin.labels_writer import (
     LabelIds,
     Written,

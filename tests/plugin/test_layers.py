@@ -9,7 +9,7 @@ from napari.components import Dims, ViewerModel
 from napari.layers import Image, Points
 
 from napari_sam.images.stack import Stack
-from napari_sam.masks import window_at
+from napari_sam.masks.patch import window_at
 from napari_sam.plugin.image_view import ImageView, displayed_stack
 from napari_sam.plugin.layer_prompts import collect_prompts
 from napari_sam.plugin.layers import (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_sam.painting import Piece
+from napari_sam.masks.painting import Piece
 from napari_sam.plugin.layers import displayed_plane
 from napari_sam.plugin.preview import Preview
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 from napari.layers import Labels
 
-from napari_sam.painting import POLICIES
+from napari_sam.masks.painting import POLICIES
 from napari_sam.plugin.session import SamSession
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, draw
 

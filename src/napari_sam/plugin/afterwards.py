@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, Container, FloatSpinBox, PushButton, SpinBox
 from psygnal import Signal
 
-from napari_sam.cleanup import CleanUp
+from napari_sam.masks.cleanup import CleanUp
 
 if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession

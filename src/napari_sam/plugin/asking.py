@@ -11,7 +11,7 @@ from napari_sam.anchors import check_prompts
 from napari_sam.automatic import marked
 from napari_sam.automatic_request import EverythingRequest
 from napari_sam.automatic_stack import EverythingStackRequest
-from napari_sam.cleanup import CleanUp
+from napari_sam.masks.cleanup import CleanUp
 from napari_sam.plugin.belonging import belonging
 from napari_sam.plugin.grouping import (
     check_boxes,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks import box_iou
+from napari_sam.masks.patch import box_iou
 from napari_sam.plugin.questions import identity
 
 if TYPE_CHECKING:

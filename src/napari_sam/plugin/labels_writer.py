@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from napari_sam.images.planes import plane_sides
-from napari_sam.painting import Changes, Piece, next_free_label, plan_changes
+from napari_sam.masks.painting import Changes, Piece, next_free_label, plan_changes
 from napari_sam.plugin.layers import (
     grid_between,
     layer_affine,
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.images.planes import PlaneIndex
-    from napari_sam.label_grid import LabelGrid
-    from napari_sam.painting import Policy
+    from napari_sam.masks.label_grid import LabelGrid
+    from napari_sam.masks.painting import Policy
     from napari_sam.plugin.layers import Sliders
 
 # Larger labels are made with 16 bits.

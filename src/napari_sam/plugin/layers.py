@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_sam.label_grid import LabelGrid
+from napari_sam.masks.label_grid import LabelGrid
 
 if TYPE_CHECKING:
     from napari.components import Dims

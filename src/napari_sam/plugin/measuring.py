@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.measurements import measure
+from napari_sam.masks.measurements import measure
 from napari_sam.plugin.doubts import go_to_slice
 from napari_sam.plugin.layers import layer_affine
 from napari_sam.plugin.provenance import record_of
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from numpy.typing import NDArray
 
-    from napari_sam.measurements import ObjectMeasurement, SliceScore
+    from napari_sam.masks.measurements import ObjectMeasurement, SliceScore
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks import mask_to_box, mask_to_window
-from napari_sam.painting import Piece
+from napari_sam.masks.painting import Piece
+from napari_sam.masks.patch import mask_to_box, mask_to_window
 from napari_sam.plugin.layers import Sliders, displayed_plane, grid_between
 from napari_sam.prompts.prompt import Prompt
 

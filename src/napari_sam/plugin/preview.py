@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import binary_erosion
 
 from napari_sam.images.planes import plane_sides
-from napari_sam.masks import window_at
+from napari_sam.masks.patch import window_at
 from napari_sam.plugin.layers import layer_affine, placement, spatial_shape
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.images.planes import PlaneIndex
-    from napari_sam.painting import Piece
+    from napari_sam.masks.painting import Piece
 
     Region = tuple[slice, slice]
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
 
-    from napari_sam.label_grid import LabelGrid
-    from napari_sam.painting import Changes, Policy
+    from napari_sam.masks.label_grid import LabelGrid
+    from napari_sam.masks.painting import Changes, Policy
     from napari_sam.plugin.questions import Question
     from napari_sam.record import Entry, Record
     from napari_sam.requests import Result

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_sam.images.planes import PlaneIndex
-    from napari_sam.measurements import ObjectMeasurement
+    from napari_sam.masks.measurements import ObjectMeasurement
     from napari_sam.plugin.questions import Question
     from napari_sam.predictor import Prediction, Predictor
     from napari_sam.record import Record
@@ -381,7 +381,7 @@ class SamSession(Choices):
     def measure(self) -> list[ObjectMeasurement]:
         """Size, slices and lowest score of every object of the labels layer.
 
-        In the layer's units. `napari_sam.measurements.write_csv` saves them.
+        In the layer's units. `napari_sam.masks.measurements.write_csv` saves them.
         """
         return self.ask_measure().compute()
 

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_sam.measurements import write_csv
+from napari_sam.masks.measurements import write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari.components import Dims
     from qtpy.QtWidgets import QWidget
 
-    from napari_sam.measurements import ObjectMeasurement
+    from napari_sam.masks.measurements import ObjectMeasurement
     from napari_sam.plugin.measuring import Measuring
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.automatic_stack import THROUGH_STACKS
-from napari_sam.painting import POLICIES, Policy
+from napari_sam.masks.painting import POLICIES, Policy
 from napari_sam.plugin.labels_writer import (
     LabelIds,
     Written,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
-    from napari_sam.label_grid import LabelGrid
+    from napari_sam.masks.label_grid import LabelGrid
     from napari_sam.plugin.questions import Question
     from napari_sam.requests import Result
 

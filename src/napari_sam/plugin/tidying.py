@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_sam.cleaning import LabelCleaning
+from napari_sam.masks.cleanup_objects import LabelCleaning
 from napari_sam.plugin.labels_writer import check_paintable, write
 from napari_sam.plugin.layers import displayed_plane, spatial_shape
 from napari_sam.plugin.provenance import earlier_entries, note
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Labels
 
-    from napari_sam.cleanup import CleanUp
-    from napari_sam.painting import Changes
+    from napari_sam.masks.cleanup import CleanUp
+    from napari_sam.masks.painting import Changes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.measurements import check_axis
+from napari_sam.masks.measurements import check_axis
 from napari_sam.prompts.grouping import Entry, group_entries
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
 from napari_sam.prompts.shapes import shape_prompt

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks import Patch, mask_to_window, window_at
-from napari_sam.morphology import signed_distance
+from napari_sam.masks.morphology import signed_distance
+from napari_sam.masks.patch import Patch, mask_to_window, window_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
-from napari_sam.cleaning import LabelCleaning, clean_pieces
-from napari_sam.cleanup import CleanUp, apply_to_labels, object_windows
-from napari_sam.masks import mask_to_window
-from napari_sam.painting import Piece
+from napari_sam.masks.cleanup import CleanUp, apply_to_labels, object_windows
+from napari_sam.masks.cleanup_objects import LabelCleaning, clean_pieces
+from napari_sam.masks.painting import Piece
+from napari_sam.masks.patch import mask_to_window
 
 labels_3d = hnp.arrays(
     np.int32,

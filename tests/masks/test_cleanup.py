@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 from scipy import ndimage
 
-from napari_sam.cleanup import (
+from napari_sam.masks.cleanup import (
     CleanUp,
     apply_to_labels,
     fill_holes,

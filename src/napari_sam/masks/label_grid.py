@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_sam.masks import mask_to_window
-from napari_sam.painting import Piece
+from napari_sam.masks.painting import Piece
+from napari_sam.masks.patch import mask_to_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam.interpolation import blend, interpolate, majority
-from napari_sam.masks import Patch, patch_iou
-from napari_sam.morphology import signed_distance
+from napari_sam.masks.interpolation import blend, interpolate, majority
+from napari_sam.masks.morphology import signed_distance
+from napari_sam.masks.patch import Patch, patch_iou
 
 GRID = np.indices((60, 60)).T
 

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose
 from skimage.measure import regionprops
 
-from napari_sam.measurements import ObjectMeasurement, measure, write_csv
+from napari_sam.masks.measurements import ObjectMeasurement, measure, write_csv
 
 if TYPE_CHECKING:
     from pathlib import Path

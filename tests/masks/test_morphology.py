@@ -12,14 +12,14 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 from scipy import ndimage
 
-from napari_sam.masks import mask_iou
-from napari_sam.morphology import (
+from napari_sam.masks.morphology import (
     fill_holes,
     innermost,
     keep_prompted,
     minimum_size,
     smooth_across,
 )
+from napari_sam.masks.patch import mask_iou
 
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=3, max_side=7))
 stacks = hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, max_side=7))

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_sam.masks import mask_to_window
-from napari_sam.painting import (
+from napari_sam.masks.painting import (
     POLICIES,
     Piece,
     next_free_label,
     plan_changes,
 )
+from napari_sam.masks.patch import mask_to_window
 
 if TYPE_CHECKING:
-    from napari_sam.painting import Changes, Policy
+    from napari_sam.masks.painting import Changes, Policy
 
 FULL = slice(None)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_sam.cleanup import CleanUp
-from napari_sam.masks import mask_to_window, window_at
-from napari_sam.painting import Changes, Piece
+from napari_sam.masks.cleanup import CleanUp
+from napari_sam.masks.painting import Changes, Piece
+from napari_sam.masks.patch import mask_to_window, window_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

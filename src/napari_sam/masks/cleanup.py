@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.measurements import check_labels, label_planes
-from napari_sam.morphology import (
+from napari_sam.masks.measurements import check_labels, label_planes
+from napari_sam.masks.morphology import (
     check_radius,
     check_size,
     fill_holes,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.anchors import ObjectPrompts
-    from napari_sam.masks import Patch
+    from napari_sam.masks.patch import Patch
     from napari_sam.volume import SliceResult
 
 __all__ = [

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_sam.masks import (
+from napari_sam.masks.patch import (
     Patch,
     border_contrast,
     box_iou,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
-from napari_sam.label_grid import LabelGrid
-from napari_sam.painting import Piece
+from napari_sam.masks.label_grid import LabelGrid
+from napari_sam.masks.painting import Piece
 
 FULL = slice(None)
 
