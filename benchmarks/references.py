@@ -17,17 +17,17 @@ from torch import nn
 from transformers import SamVisionConfig as PublishedVisionConfig
 from transformers.models.sam.modeling_sam import SamVisionEncoder
 
-from napari_sam.models import get_model_spec
-from napari_sam.nets.checkpoint import read_state_dict, to_official_keys
+from napari_sam.checkpoints.download import fetch
+from napari_sam.checkpoints.hugging_face import hugging_face_keys
+from napari_sam.checkpoints.infer_config import infer_config
+from napari_sam.checkpoints.registry import get_model_spec
+from napari_sam.checkpoints.state_dict import read_state_dict, to_official_keys
 from napari_sam.nets.config import (
     SamConfig,
     SamMaskDecoderConfig,
     TinyViTConfig,
 )
-from napari_sam.nets.hugging_face import hugging_face_keys
 from napari_sam.nets.sam import SamModel
-from napari_sam.nets.sizes import infer_config
-from napari_sam.weights import fetch
 
 if TYPE_CHECKING:
     from torch import Tensor

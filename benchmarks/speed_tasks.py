@@ -15,11 +15,11 @@ import napari_sam as ns
 from napari_sam.api import everything
 from napari_sam.automatic import SearchOptions
 from napari_sam.candidates import Thresholds
+from napari_sam.checkpoints.registry import get_model_spec
+from napari_sam.checkpoints.state_dict import with_decoder
 from napari_sam.disk_cache import DiskCache
 from napari_sam.images.uint8 import plane_key, to_uint8
 from napari_sam.masks.patch import labels_from_patches, mask_to_box
-from napari_sam.models import get_model_spec
-from napari_sam.nets.checkpoint import with_decoder
 from napari_sam.nets.fast_tiny_vit import FastTinyViT
 from napari_sam.predictor import Predictor
 

@@ -19,9 +19,9 @@ from numpy.testing import assert_array_equal
 
 import napari_sam as ns
 from napari_sam import api, cli, loading, replaying
+from napari_sam.checkpoints.registry import MODELS, get_model_spec
 from napari_sam.cli_arguments import make_parser
 from napari_sam.images.tiff import read_tiff
-from napari_sam.models import MODELS, get_model_spec
 from tests.test_volume import BALL, SMALL, World, lit
 
 SIZES = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
@@ -485,5 +485,5 @@ def test_listing_models_does_not_load_torch() -> None:
     assert done.returncode == 0
     assert [name for name in MODELS if name not in done.stdout] == []
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "napari_sam.models" in loaded
+    assert "napari_sam.checkpoints.registry" in loaded
     assert not loaded & {"torch", "napari", "scipy", "skimage", "qtpy"}

@@ -10,8 +10,8 @@ import tifffile
 from safetensors.numpy import load_file
 
 from napari_sam import cli, loading
+from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.finetune import FineTuning
-from napari_sam.model_card import ModelCard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.disk_cache import DiskCache
 from napari_sam.finetune import FineTuning
 from napari_sam.loading import load_model
-from napari_sam.model_card import ModelCard
 from napari_sam.nets.sam import SamModel
 from napari_sam.predictor import Predictor
 from napari_sam.prompts.prompt import Prompt
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_sam.models import Family, PromptKind
+    from napari_sam.checkpoints.registry import Family, PromptKind
     from napari_sam.nets.config import SamConfig
     from napari_sam.training_data import TrainingImage
 

@@ -15,13 +15,13 @@ PACKAGE = Path(napari_sam.__file__).parent
 FACES = {"napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide6", "vispy"}
 HEAVY = {"torch", "skimage", "scipy"}
 NUMPY_ONLY = [
-    *("finding", "prediction", "preprocessing", "onnx_decoder"),
+    *("checkpoints.resolve", "prediction", "preprocessing", "onnx_decoder"),
     *(
         "prompts.prompt",
         "images.uint8",
         "masks.patch",
-        "models",
-        "weights",
+        "checkpoints.registry",
+        "checkpoints.download",
         "images.intensity",
         "images.planes",
         "images.stack",
@@ -56,7 +56,12 @@ NUMPY_ONLY = [
     *("automatic", "automatic_request", "box_proposals", "candidates", "crops"),
     *("linking", "settling", "masks.cleanup", "masks.morphology", "masks.measurements"),
     *("prompts.files", "prompts.grouping"),
-    *("model_card", "training_data", "training_options", "training_prompts"),
+    *(
+        "checkpoints.model_card",
+        "training_data",
+        "training_options",
+        "training_prompts",
+    ),
     "training_request",
 ]
 

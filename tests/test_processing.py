@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 import napari_sam as ns
-from napari_sam.models import get_model_spec
+from napari_sam.checkpoints.registry import get_model_spec
 from napari_sam.preprocessing import Frame
 
 if TYPE_CHECKING:

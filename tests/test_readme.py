@@ -48,7 +48,7 @@ def test_the_commands_are_those_of_the_program() -> None:
 
 
 def test_every_model_is_in_the_table() -> None:
-    from napari_sam.models import MODELS
+    from napari_sam.checkpoints.registry import MODELS
 
     assert [name for name in MODELS if f"`{name}`" not in README] == []
 

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from napari_sam.automatic import SearchOptions
     from napari_sam.cache import EmbeddingCache
     from napari_sam.candidates import Candidates, PlaneObjects, Thresholds
+    from napari_sam.checkpoints.download import WeightsError
+    from napari_sam.checkpoints.registry import ModelSpec, list_models
     from napari_sam.finetune import FineTuning
     from napari_sam.image_processor import SamImageProcessor
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.linking import Linking, link_labels, link_planes
     from napari_sam.loading import load_model
-    from napari_sam.models import ModelSpec, list_models
     from napari_sam.nets.config import (
         SamConfig,
         SamMaskDecoderConfig,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from napari_sam.training_data import read_training_images, training_images
     from napari_sam.training_options import TrainingOptions, TrainingProgress
     from napari_sam.volume import PropagationOptions, VolumeResult
-    from napari_sam.weights import WeightsError
 
 _HOMES = {
     "Candidates": "candidates",
@@ -51,7 +51,7 @@ _HOMES = {
     "FineTuning": "finetune",
     "IntensityMapping": "images.intensity",
     "Linking": "linking",
-    "ModelSpec": "models",
+    "ModelSpec": "checkpoints.registry",
     "Prediction": "prediction",
     "PlaneObjects": "candidates",
     "Predictor": "predictor",
@@ -69,12 +69,12 @@ _HOMES = {
     "TrainingOptions": "training_options",
     "TrainingProgress": "training_options",
     "VolumeResult": "volume",
-    "WeightsError": "weights",
+    "WeightsError": "checkpoints.download",
     "everything": "api",
     "everything_volume": "api",
     "link_labels": "linking",
     "link_planes": "linking",
-    "list_models": "models",
+    "list_models": "checkpoints.registry",
     "load_model": "loading",
     "read_record": "record",
     "read_training_images": "training_data",

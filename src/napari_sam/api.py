@@ -15,10 +15,10 @@ from napari_sam.automatic import SearchOptions, check_region
 from napari_sam.automatic_request import EverythingRequest
 from napari_sam.cache import EmbeddingCache
 from napari_sam.candidates import Thresholds
+from napari_sam.checkpoints.registry import DEFAULT_MODEL
 from napari_sam.linking import Linking, link_planes
 from napari_sam.loading import load_model
 from napari_sam.masks.patch import labels_from_patches
-from napari_sam.models import DEFAULT_MODEL
 from napari_sam.predictor import Predictor
 from napari_sam.requests import run_to_end
 

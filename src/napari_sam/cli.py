@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam.checkpoints.download import WeightsError, fetch, is_cached
+from napari_sam.checkpoints.registry import DEFAULT_MODEL, get_model_spec, list_models
 from napari_sam.cli_arguments import make_parser
 from napari_sam.cli_options import (
     brightness,
@@ -18,8 +20,6 @@ from napari_sam.cli_options import (
 from napari_sam.cli_outputs import outputs, replay_output
 from napari_sam.cli_results import Finish
 from napari_sam.linking import Linking, link_planes
-from napari_sam.models import DEFAULT_MODEL, get_model_spec, list_models
-from napari_sam.weights import WeightsError, fetch, is_cached
 
 if TYPE_CHECKING:
     import argparse

@@ -6,9 +6,9 @@ import argparse
 from typing import Any
 
 from napari_sam.candidates import Thresholds
+from napari_sam.checkpoints.registry import DEFAULT_MODEL
 from napari_sam.cli_results import add_result_options
 from napari_sam.cli_train import EXAMPLE, add_train_options
-from napari_sam.models import DEFAULT_MODEL
 
 _DEFAULTS = Thresholds()
 

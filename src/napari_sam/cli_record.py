@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.checkpoints.registry import MODELS
 from napari_sam.images.tiff import TiffImage, read_tiff
-from napari_sam.models import MODELS
 from napari_sam.record import (
     add_entries,
     checksum,

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_sam.checkpoints.model_card import ModelCard
+from napari_sam.checkpoints.registry import MODELS
 from napari_sam.encoded_views import EncodedViews
 from napari_sam.loading import predictor_of
-from napari_sam.model_card import ModelCard
-from napari_sam.models import MODELS
 from napari_sam.nets.trainable import trainable_weights
 from napari_sam.saving import save_model
 from napari_sam.training_data import data_key, split, summarise, view
@@ -33,8 +33,8 @@ from napari_sam.training_state import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from napari_sam.checkpoints.registry import PromptKind
     from napari_sam.disk_cache import DiskCache
-    from napari_sam.models import PromptKind
     from napari_sam.nets.sam import SamModel
     from napari_sam.predictor import Predictor
     from napari_sam.training_data import TrainingImage

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_sam.checkpoints.hugging_face import write_json
+from napari_sam.checkpoints.registry import Family
 from napari_sam.image_inputs import (
     FILTERS,
     SamInputs,
@@ -22,8 +24,6 @@ from napari_sam.image_inputs import (
     to_numpy,
     to_plane,
 )
-from napari_sam.models import Family
-from napari_sam.nets.hugging_face import write_json
 from napari_sam.preprocessing import Frame
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class SamImageProcessor:
     do_convert_rgb : bool
         Accepted as in transformers; images are always made RGB.
     family : {"sam", "medsam", "lite_medsam"}
-        How the weights were trained (`napari_sam.models.PREPROCESSING`). For the
+        How the weights were trained (`napari_sam.checkpoints.registry.PREPROCESSING`). For the
         MedSAM families only `size` is of the parameters above; all else is theirs.
 
     Raises

@@ -5,23 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from napari_sam.checkpoints.download import hash_file, verify
+from napari_sam.checkpoints.hugging_face import weight_files
+from napari_sam.checkpoints.model_card import ModelCard
+from napari_sam.checkpoints.registry import MODELS, Family
+from napari_sam.checkpoints.resolve import find_model, find_spec, is_hub_name
+from napari_sam.checkpoints.state_dict import load_model_file, with_decoder
 from napari_sam.devices import best_device, hand_back_memory
-from napari_sam.finding import find_model, find_spec, is_hub_name
-from napari_sam.model_card import ModelCard
-from napari_sam.models import MODELS, Family
-from napari_sam.nets.checkpoint import load_model_file, with_decoder
-from napari_sam.nets.hugging_face import weight_files
 from napari_sam.nets.tiny_vit import TinyViT
 from napari_sam.predictor import Predictor
 from napari_sam.processing import read_family
-from napari_sam.weights import hash_file, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
 
-    from napari_sam.models import ModelSpec, PackagedDecoder
+    from napari_sam.checkpoints.registry import ModelSpec, PackagedDecoder
     from napari_sam.nets.config import SamConfig
     from napari_sam.nets.sam import SamModel
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.checkpoints.registry import PREPROCESSING
 from napari_sam.masks.patch import stability
-from napari_sam.models import PREPROCESSING
 from napari_sam.prediction import Prediction
 from napari_sam.preprocessing import Frame
 

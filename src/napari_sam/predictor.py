@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from napari_sam.box_search import Found, search_boxes
+from napari_sam.checkpoints.families import PREPROCESSING
 from napari_sam.embedding import Embedding
 from napari_sam.engine import Engine
-from napari_sam.families import PREPROCESSING
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.masks.patch import mask_to_box, stability
 from napari_sam.prediction import Method, Prediction, best_first
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.families import Family, Preprocessing
+    from napari_sam.checkpoints.families import Family, Preprocessing
     from napari_sam.nets.prompt_encoder import PromptEncoder
     from napari_sam.nets.sam import SamModel
     from napari_sam.prompts.prompt import Prompt

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_sam.families import PREPROCESSING, Family
+from napari_sam.checkpoints.families import PREPROCESSING, Family
 from napari_sam.images.uint8 import row_blocks
 from napari_sam.masks.patch import Patch, mask_to_window
 

@@ -10,19 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_sam.finding import find_model, find_spec
+from napari_sam.checkpoints.hugging_face import (
+    CONFIG_FILE,
+    read_folder_config,
+    read_json,
+    write_json,
+)
+from napari_sam.checkpoints.registry import Family
+from napari_sam.checkpoints.resolve import find_model, find_spec
 from napari_sam.image_inputs import as_kind
 from napari_sam.image_processor import (
     FAMILY_KEY,
     PREPROCESSOR_FILE,
     SamImageProcessor,
-)
-from napari_sam.models import Family
-from napari_sam.nets.hugging_face import (
-    CONFIG_FILE,
-    read_folder_config,
-    read_json,
-    write_json,
 )
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class SamProcessor:
             know and folders without settings.
         **options
             ``revision``, ``cache_dir``, ``local_files_only``, ``token``, see
-            `napari_sam.finding.find_model`; and parameters of `SamImageProcessor`,
+            `napari_sam.checkpoints.resolve.find_model`; and parameters of `SamImageProcessor`,
             which go before what the files say.
 
         Raises
@@ -218,7 +218,7 @@ def read_image_processor(
     if found.is_dir():
         config = read_folder_config(found)
     else:
-        from napari_sam.nets.checkpoint import load_model_file
+        from napari_sam.checkpoints.state_dict import load_model_file
 
         config = load_model_file(found).config
     fitting = SamImageProcessor.for_model(config, family)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_sam.checkpoints.hugging_face import write_folder
 from napari_sam.files import written_whole
-from napari_sam.nets.hugging_face import write_folder
 from napari_sam.nets.tiny_vit import ConvNorm, TinyViT
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_sam.model_card import ModelCard
+    from napari_sam.checkpoints.model_card import ModelCard
     from napari_sam.nets.sam import SamModel
 
 

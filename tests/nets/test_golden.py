@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from napari_sam.checkpoints.infer_config import infer_config
+from napari_sam.checkpoints.state_dict import load_model_file, to_official_keys
 from napari_sam.loading import load_model
-from napari_sam.nets.checkpoint import load_model_file, to_official_keys
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.sam import SamModel
-from napari_sam.nets.sizes import infer_config
 from napari_sam.nets.tiny_vit import TinyViT, WindowAttention
 from napari_sam.preprocessing import Frame
 from napari_sam.prompts.prompt import Prompt

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_sam.model_card import ModelCard
+from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.plugin.model_choice import ModelChoice
 from napari_sam.plugin.training import TrainingPanel
 from napari_sam.training_request import Comparison, Trained

@@ -195,10 +195,10 @@ class SamConfig:
         path : str or Path
             A folder, or a name of the Hugging Face hub.
         **hub
-            See `napari_sam.finding.find_model`.
+            See `napari_sam.checkpoints.resolve.find_model`.
         """
-        from napari_sam.finding import find_model
-        from napari_sam.nets.hugging_face import read_folder_config
+        from napari_sam.checkpoints.hugging_face import read_folder_config
+        from napari_sam.checkpoints.resolve import find_model
 
         config = read_folder_config(find_model(path, weights=False, **hub))
         assert isinstance(config, cls)
@@ -208,7 +208,7 @@ class SamConfig:
         """Write ``config.json`` into a folder."""
         from pathlib import Path
 
-        from napari_sam.nets.hugging_face import write_config
+        from napari_sam.checkpoints.hugging_face import write_config
 
         write_config(self, Path(folder))
 

@@ -99,7 +99,7 @@ class SamModel(nn.Module):
             The older name of `dtype`.
         **hub
             ``revision``, ``cache_dir``, ``local_files_only``, ``token``: see
-            `napari_sam.finding.find_model`.
+            `napari_sam.checkpoints.resolve.find_model`.
 
         Raises
         ------
@@ -108,8 +108,8 @@ class SamModel(nn.Module):
         WeightsError
             When a model of the registry or the hub cannot be had.
         """
-        from napari_sam.finding import find_model
-        from napari_sam.nets.checkpoint import load_model_file
+        from napari_sam.checkpoints.resolve import find_model
+        from napari_sam.checkpoints.state_dict import load_model_file
 
         kind = _dtype(torch_dtype if torch_dtype is not None else dtype)
         model = load_model_file(find_model(path, **hub), config, dtype=kind)
@@ -128,7 +128,7 @@ class SamModel(nn.Module):
         """
         from pathlib import Path
 
-        from napari_sam.nets.hugging_face import write_folder
+        from napari_sam.checkpoints.hugging_face import write_folder
 
         write_folder(self, Path(folder))
 

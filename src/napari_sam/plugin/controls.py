@@ -8,13 +8,13 @@ from magicgui.widgets import ComboBox, Container
 from napari.utils.notifications import show_error
 from psygnal import Signal
 
-from napari_sam.models import PREPROCESSING
+from napari_sam.checkpoints.download import is_cached
+from napari_sam.checkpoints.registry import PREPROCESSING
 from napari_sam.plugin.candidates import shown_candidate
 from napari_sam.plugin.keys import ACCEPT, DISCARD, DOUBT
 from napari_sam.plugin.preview import is_preview
 from napari_sam.plugin.prompt_layers import is_own
 from napari_sam.requests import Progress
-from napari_sam.weights import is_cached
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_sam.models import ModelSpec
+    from napari_sam.checkpoints.registry import ModelSpec
     from napari_sam.plugin.labels_writer import Written
     from napari_sam.plugin.session import SamSession
     from napari_sam.plugin.waiting import Waiting

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.models import MODELS
-from napari_sam.weights import is_cached
+from napari_sam.checkpoints.download import is_cached
+from napari_sam.checkpoints.registry import MODELS
 
 if TYPE_CHECKING:
-    from napari_sam.models import Family
+    from napari_sam.checkpoints.registry import Family
     from napari_sam.predictor import Predictor
 
 Report = Callable[[int, int | None], None]

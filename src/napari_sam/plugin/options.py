@@ -14,11 +14,11 @@ from magicgui.widgets import (
     SpinBox,
 )
 
+from napari_sam.checkpoints.download import cache_folder
 from napari_sam.disk_cache import DiskCache
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.plugin.image_view import ChannelChoice, channel_choices
 from napari_sam.record import write_record
-from napari_sam.weights import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

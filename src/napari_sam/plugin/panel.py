@@ -17,7 +17,7 @@ from magicgui.widgets import (
 from napari.layers import Image, Labels, Points, Shapes
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
-from napari_sam.models import Family, list_models
+from napari_sam.checkpoints.registry import Family, list_models
 from napari_sam.plugin.afterwards import Afterwards
 from napari_sam.plugin.controls import LayerChoice, button_row
 from napari_sam.plugin.everything import Everything

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.cache import EmbeddingCache
-from napari_sam.models import DEFAULT_MODEL
+from napari_sam.checkpoints.registry import DEFAULT_MODEL
 from napari_sam.plugin.asking import Asker
 from napari_sam.plugin.choices import Choices
 from napari_sam.plugin.corrections import Corrections

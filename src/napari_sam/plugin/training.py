@@ -14,6 +14,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QSizePolicy
 
+from napari_sam.checkpoints.download import cache_folder
 from napari_sam.plugin.before_after import BeforeAfter
 from napari_sam.plugin.controls import LayerChoice, button_row, told, weights_step
 from napari_sam.plugin.curve import KINDS, LossCurve
@@ -21,7 +22,6 @@ from napari_sam.plugin.layers import levels_of, spatial_shape
 from napari_sam.plugin.worker import Worker
 from napari_sam.requests import Progress
 from napari_sam.training_request import TrainingRequest, how_many
-from napari_sam.weights import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import napari
 
-    from napari_sam.models import Family
+    from napari_sam.checkpoints.registry import Family
     from napari_sam.plugin.model_choice import ModelChoice
     from napari_sam.plugin.widget import SamWidget
     from napari_sam.plugin.worker import Report

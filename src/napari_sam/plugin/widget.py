@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
 
-from napari_sam.models import get_model_spec
+from napari_sam.checkpoints.registry import get_model_spec
 from napari_sam.plugin.ahead import Ahead
 from napari_sam.plugin.availability import why_not
 from napari_sam.plugin.controls import (

@@ -2,7 +2,7 @@
 
 Everything here is data: one row per checkpoint with its sources, its hash, its
 licence and the prompts it was trained on. Nothing is downloaded and nothing heavy is
-imported; `napari_sam.weights` brings the files, and `napari_sam.families` says how
+imported; `napari_sam.checkpoints.download` brings the files, and `napari_sam.checkpoints.families` says how
 they see an image.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from napari_sam.families import PREPROCESSING, Family, Preprocessing
+from napari_sam.checkpoints.families import PREPROCESSING, Family, Preprocessing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

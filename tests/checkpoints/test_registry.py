@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from napari_sam.models import (
+from napari_sam.checkpoints.registry import (
     DEFAULT_MODEL,
     MODELS,
     PREPROCESSING,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import xxhash
 
-from napari_sam import models
-from napari_sam.finding import find_model, find_spec, is_hub_name
+from napari_sam.checkpoints import registry as models
+from napari_sam.checkpoints.download import WeightsError
+from napari_sam.checkpoints.resolve import find_model, find_spec, is_hub_name
 from napari_sam.loading import load_model
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.sam import SamModel
 from napari_sam.processing import SamProcessor
-from napari_sam.weights import WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +126,9 @@ def test_a_renamed_file_of_micro_sam_is_recognised(
     path = data_folder / "sam_small.pth"
     digest = xxhash.xxh128(path.read_bytes()).hexdigest()
     spec = replace(models.get_model_spec("vit_b_lm"), xxh128=digest)
-    monkeypatch.setattr("napari_sam.finding.MODELS", {**models.MODELS, spec.name: spec})
+    monkeypatch.setattr(
+        "napari_sam.checkpoints.resolve.MODELS", {**models.MODELS, spec.name: spec}
+    )
     decoder = SamMaskDecoderConfig(num_attention_heads=4)
     predictor = load_model(path, config=SamConfig(mask_decoder_config=decoder))
     assert predictor.name == "vit_b_lm"

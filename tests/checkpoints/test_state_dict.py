@@ -15,7 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from napari_sam.nets.checkpoint import (
+from napari_sam.checkpoints.infer_config import infer_config
+from napari_sam.checkpoints.state_dict import (
     load_model_file,
     read_state_dict,
     to_official_keys,
@@ -28,7 +29,6 @@ from napari_sam.nets.config import (
     TinyViTConfig,
 )
 from napari_sam.nets.sam import SamModel
-from napari_sam.nets.sizes import infer_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.models import MODELS, get_model_spec
-from napari_sam.weights import WeightsError, fetch, hash_file
+from napari_sam.checkpoints.download import WeightsError, fetch, hash_file
+from napari_sam.checkpoints.registry import MODELS, get_model_spec
 
 if TYPE_CHECKING:
-    from napari_sam.models import ModelSpec
-    from napari_sam.weights import Progress
+    from napari_sam.checkpoints.download import Progress
+    from napari_sam.checkpoints.registry import ModelSpec
 
 # owner/name, as the hub spells it.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -44,7 +44,7 @@ def find_model(
         Of a model of the hub, whether the weights are wanted, or the small files
         beside them only.
     progress : callable, optional
-        For names of the registry: see `napari_sam.weights.fetch`.
+        For names of the registry: see `napari_sam.checkpoints.download.fetch`.
 
     Raises
     ------

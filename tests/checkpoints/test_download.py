@@ -18,14 +18,19 @@ from typing import TYPE_CHECKING
 import pytest
 import xxhash
 
-from napari_sam import weights
-from napari_sam.models import ModelSpec, UrlSource, WheelSource, get_model_spec
-from napari_sam.weights import WeightsError, fetch
+from napari_sam.checkpoints import download as weights
+from napari_sam.checkpoints.download import WeightsError, fetch
+from napari_sam.checkpoints.registry import (
+    ModelSpec,
+    UrlSource,
+    WheelSource,
+    get_model_spec,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_sam.models import Source
+    from napari_sam.checkpoints.registry import Source
 
 CONTENT = bytes(range(256)) * 2000
 FILE_NAME = "tiny.pth"
@@ -510,8 +515,8 @@ def test_two_processes_at_once_both_succeed(cache: Path, server: Server) -> None
     server.before_answer = threading.Barrier(2, timeout=60).wait
     spec = make_spec(server.source("good"))
     program = (
-        "from napari_sam.models import *\n"
-        "from napari_sam.weights import fetch\n"
+        "from napari_sam.checkpoints.registry import *\n"
+        "from napari_sam.checkpoints.download import fetch\n"
         f"print(fetch({spec!r}))"
     )
     source = str(Path(weights.__file__).parents[1])
