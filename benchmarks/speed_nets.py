@@ -9,9 +9,9 @@ import torch
 from speed_table import OURS, Row, compared
 from timing import gflop, gflop_rate, in_turns
 
-from napari_sam.nets.fast_decoder import FastMaskDecoder
-from napari_sam.nets.fast_tiny_vit import FastTinyViT
-from napari_sam.nets.fast_vit import FastViT
+from napari_sam.nets.fast.decoder import FastMaskDecoder
+from napari_sam.nets.fast.tiny_vit import FastTinyViT
+from napari_sam.nets.fast.vit import FastViT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ from napari_sam.checkpoints.state_dict import with_decoder
 from napari_sam.disk_cache import DiskCache
 from napari_sam.images.uint8 import plane_key, to_uint8
 from napari_sam.masks.patch import labels_from_patches, mask_to_box
-from napari_sam.nets.fast_tiny_vit import FastTinyViT
+from napari_sam.nets.fast.tiny_vit import FastTinyViT
 from napari_sam.predictor import Predictor
 
 if TYPE_CHECKING:

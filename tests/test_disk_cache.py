@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_sam.nets.fast_decoder import ImageTerms
+    from napari_sam.nets.fast.decoder import ImageTerms
     from napari_sam.predictor import Predictor
 
 BOX = Prompt(box=[2, 3, 15, 20])

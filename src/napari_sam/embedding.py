@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_sam.nets.fast_decoder import ImageTerms
+    from napari_sam.nets.fast.decoder import ImageTerms
     from napari_sam.preprocessing import Frame
 
 

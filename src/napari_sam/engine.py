@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from napari_sam import devices
-from napari_sam.devices import in_batches
-from napari_sam.nets.fast_decoder import FastMaskDecoder, ImageTerms
-from napari_sam.nets.fast_tiny_vit import FastTinyViT
-from napari_sam.nets.fast_vit import FastViT
+from napari_sam.nets import devices
+from napari_sam.nets.devices import in_batches
+from napari_sam.nets.fast.decoder import FastMaskDecoder, ImageTerms
+from napari_sam.nets.fast.tiny_vit import FastTinyViT
+from napari_sam.nets.fast.vit import FastViT
 from napari_sam.nets.image_encoder import ImageEncoderViT
 from napari_sam.nets.tiny_vit import TinyViT
 

@@ -1,1 +1,4 @@
-"""The networks of the Segment Anything family, in plain torch."""
+"""SAM's networks in plain torch; they know neither files nor names of models.
+
+May import nothing of the package.
+"""

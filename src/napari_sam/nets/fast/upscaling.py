@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_sam.nets.common import LayerNorm2d
-from napari_sam.nets.strips import Affine, gelu_
+from napari_sam.nets.fast.strips import Affine, gelu_
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

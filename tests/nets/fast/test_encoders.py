@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_sam.nets import fast_vit, strips
 from napari_sam.nets.config import SamVisionConfig, TinyViTConfig
-from napari_sam.nets.fast_tiny_vit import FastTinyViT
-from napari_sam.nets.fast_vit import FastViT
+from napari_sam.nets.fast import strips
+from napari_sam.nets.fast import vit as fast_vit
+from napari_sam.nets.fast.tiny_vit import FastTinyViT
+from napari_sam.nets.fast.vit import FastViT
 from napari_sam.nets.image_encoder import ImageEncoderViT
 from napari_sam.nets.tiny_vit import TinyViT
 

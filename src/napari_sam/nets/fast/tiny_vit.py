@@ -2,7 +2,7 @@
 
 Batch norms are merged into their convolutions, 1x1 convolutions are linear layers
 on (H, W, C) tokens, and every block works in strips of rows, see
-`napari_sam.nets.strips`. Differences to `TinyViT` are float32 rounding; a test
+`napari_sam.nets.fast.strips`. Differences to `TinyViT` are float32 rounding; a test
 holds both together.
 """
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam.nets.strips import (
+from napari_sam.nets.fast.strips import (
     Affine,
     WindowAttention,
     add_mlp_,

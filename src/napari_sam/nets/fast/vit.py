@@ -4,7 +4,7 @@ At 1024 pixels the position bias of one global block is heads x 4096 x 4096 valu
 805 MB for ViT-B. Made as a whole it costs more time in memory than the attention
 costs in arithmetic, so it is made for one head and some rows of queries at a time,
 always in the same few megabytes. Windows and the MLP go strip by strip, see
-`napari_sam.nets.strips`. Differences to `ImageEncoderViT` are float32 rounding; a
+`napari_sam.nets.fast.strips`. Differences to `ImageEncoderViT` are float32 rounding; a
 test holds both together.
 """
 
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_sam.nets.fast.strips import Affine, WindowAttention, add_mlp_
 from napari_sam.nets.image_encoder import relative
-from napari_sam.nets.strips import Affine, WindowAttention, add_mlp_
 
 if TYPE_CHECKING:
     from collections.abc import Callable

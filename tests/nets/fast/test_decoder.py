@@ -17,8 +17,8 @@ from napari_sam.nets.config import (
     SamPromptEncoderConfig,
     SamVisionConfig,
 )
-from napari_sam.nets.fast_decoder import FastMaskDecoder
-from napari_sam.nets.fast_upscaling import Upscaling
+from napari_sam.nets.fast.decoder import FastMaskDecoder
+from napari_sam.nets.fast.upscaling import Upscaling
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam import devices, engine
-from napari_sam.devices import MeasuredPrecision, in_batches, is_full
+from napari_sam import engine
+from napari_sam.nets import devices
+from napari_sam.nets.devices import MeasuredPrecision, in_batches, is_full
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def test_a_full_card_moves_the_model_to_the_cpu(
         fill_once(monkeypatch, inside, "_encode")
     else:
         # Above one prompt at a time the decoder would help itself.
-        monkeypatch.setattr("napari_sam.nets.fast_decoder._CHUNK_ON_CPU", 1)
+        monkeypatch.setattr("napari_sam.nets.fast.decoder._CHUNK_ON_CPU", 1)
         fill_once(monkeypatch, inside._decoder, "_decode_chunk")
     with pytest.warns(RuntimeWarning, match="computes on the CPU from now on"):
         found = predictor.predict(predictor.embed(plane), BOX)

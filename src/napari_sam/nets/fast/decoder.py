@@ -18,7 +18,7 @@ about 7 tokens, so most of these products are cheaper from the other side:
    made once an image, and a prompt pays (T, c) x (c, N) a head.
 4. *The last attention* is asked only by the tokens that answer.
 5. *Upscaling* goes by the updates of the image, not by the image: see
-   `napari_sam.nets.fast_upscaling`.
+   `napari_sam.nets.fast.upscaling`.
 
 Scores of the later layers lie as (N, hT) or, where a softmax runs over T, as
 (N, Th): the layouts in which the products with the image are fastest. What depends
@@ -35,8 +35,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from napari_sam.devices import in_batches
-from napari_sam.nets.fast_upscaling import Update, Upscaling
+from napari_sam.nets.devices import in_batches
+from napari_sam.nets.fast.upscaling import Update, Upscaling
 
 if TYPE_CHECKING:
     from napari_sam.nets.mask_decoder import MaskDecoder

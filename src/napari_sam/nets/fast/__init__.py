@@ -1,0 +1,4 @@
+"""Inference paths that work on blocks of the cache's size.
+
+May import `nets`.
+"""
