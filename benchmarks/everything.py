@@ -19,8 +19,8 @@ from skimage import io, segmentation
 
 from napari_sam.api import everything
 from napari_sam.candidates import Thresholds
-from napari_sam.loading import load_model
 from napari_sam.masks.patch import mask_iou
+from napari_sam.prediction.loading import load_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

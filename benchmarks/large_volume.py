@@ -11,9 +11,9 @@ import numpy as np
 from timing import Watch, clock
 
 import napari_sam as ns
-from napari_sam.cache import EmbeddingCache
 from napari_sam.images.stack import Stack
-from napari_sam.predictor import Predictor
+from napari_sam.prediction.cache import EmbeddingCache
+from napari_sam.prediction.predictor import Predictor
 from napari_sam.propagation import propagate
 
 SHAPE = (512, 1024, 1024)  # uint16: 1 GB

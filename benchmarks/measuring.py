@@ -13,10 +13,10 @@ from stacks import SEED, TWENTY, BenchStack, suite
 from timing import Watch, clock
 
 import napari_sam as ns
-from napari_sam.cache import EmbeddingCache
-from napari_sam.disk_cache import DiskCache
 from napari_sam.images.stack import Stack
 from napari_sam.masks.patch import mask_to_box
+from napari_sam.prediction.cache import EmbeddingCache
+from napari_sam.prediction.disk_cache import DiskCache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from peer import Setting
 
-    from napari_sam.predictor import Embedding, Predictor
+    from napari_sam.prediction.predictor import Embedding, Predictor
     from napari_sam.volume import VolumeResult
 
     Prompts = dict[int, dict[int, ns.Prompt]]

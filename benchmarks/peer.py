@@ -22,7 +22,7 @@ from skimage.feature import peak_local_max
 from skimage.transform import resize
 
 from napari_sam.masks.patch import mask_iou
-from napari_sam.predictor import Predictor
+from napari_sam.prediction.predictor import Predictor
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.predictor import Embedding
-    from napari_sam.preprocessing import Frame
+    from napari_sam.prediction.plane_transform import Frame
+    from napari_sam.prediction.predictor import Embedding
 
     Mask = NDArray[np.bool_]
 

@@ -15,8 +15,8 @@ import numpy as np
 from scipy import ndimage
 from skimage import data, draw, filters, measure, morphology, segmentation
 
-from napari_sam.loading import load_model
 from napari_sam.masks.patch import mask_iou, mask_to_box
+from napari_sam.prediction.loading import load_model
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.predictor import Embedding, Prediction, Predictor
+    from napari_sam.prediction.predictor import Embedding, Prediction, Predictor
 
 SEED = 2024
 # Random clicks keep this distance from the outline, where the object allows it.

@@ -145,13 +145,13 @@ def run_ours(folder: Path, setting: Setting) -> tuple[np.ndarray, int, float]:
     from napari_sam.api import everything
     from napari_sam.automatic import SearchOptions
     from napari_sam.candidates import Thresholds
-    from napari_sam.loading import load_model
     from napari_sam.nets.config import (
         SamConfig,
         SamMaskDecoderConfig,
         SamPromptEncoderConfig,
         SamVisionConfig,
     )
+    from napari_sam.prediction.loading import load_model
 
     config = SamConfig(
         vision_config=SamVisionConfig(

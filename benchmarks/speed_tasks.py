@@ -17,11 +17,11 @@ from napari_sam.automatic import SearchOptions
 from napari_sam.candidates import Thresholds
 from napari_sam.checkpoints.registry import get_model_spec
 from napari_sam.checkpoints.state_dict import with_decoder
-from napari_sam.disk_cache import DiskCache
 from napari_sam.images.uint8 import plane_key, to_uint8
 from napari_sam.masks.patch import labels_from_patches, mask_to_box
 from napari_sam.nets.fast.tiny_vit import FastTinyViT
-from napari_sam.predictor import Predictor
+from napari_sam.prediction.disk_cache import DiskCache
+from napari_sam.prediction.predictor import Predictor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

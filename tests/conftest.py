@@ -20,7 +20,7 @@ from napari_sam.nets.config import (
     TinyViTConfig,
 )
 from napari_sam.nets.sam import SamModel
-from napari_sam.predictor import Predictor
+from napari_sam.prediction.predictor import Predictor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,7 @@ def coins() -> Scene:
 @pytest.fixture(scope="session")
 def default_predictor() -> Predictor:
     """The real default weights; tests that use them are marked `weights`."""
-    from napari_sam.loading import load_model
+    from napari_sam.prediction.loading import load_model
 
     return load_model("lite_medsam", device="cpu")
 

@@ -13,11 +13,11 @@ from numpy.testing import assert_array_equal
 
 import napari_sam as ns
 from napari_sam.array_requests import by_object, make_prompts
-from napari_sam.refinement import answer
+from napari_sam.prediction.click_sequence import answer
 from tests.test_volume import BALL, World, box_on, lit
 
 if TYPE_CHECKING:
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
 
 POINTS = [(10, 12), (20, 30)]
 BOXES = [(2, 3, 20, 25), (10, 14, 30, 38), (5, 5, 28, 20)]

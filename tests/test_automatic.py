@@ -15,10 +15,10 @@ from napari_sam.array_requests import plane_request
 from napari_sam.automatic import SearchOptions, how_everything_is_found, point_grid
 from napari_sam.automatic_request import EverythingRequest
 from napari_sam.box_proposals import BoxSearch
-from napari_sam.cache import EmbeddingCache
 from napari_sam.candidates import Thresholds
 from napari_sam.crops import Crop
 from napari_sam.masks.label_grid import LabelGrid
+from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.record import add_entries, new_record
 from napari_sam.replaying import describe_all, replay
 from napari_sam.requests import run_to_end
@@ -28,7 +28,7 @@ from tests.test_volume import World, as_model
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sam.predictor import Prediction, Predictor
+    from napari_sam.prediction.predictor import Prediction, Predictor
 
 SHAPE = (90, 110)
 # (row, col) of the centres of discs, and their radii.

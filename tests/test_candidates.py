@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from napari_sam.candidates import Candidate, Candidates, Thresholds
 from napari_sam.crops import Crop
 from napari_sam.masks.patch import Patch, stability
-from napari_sam.preprocessing import Frame
+from napari_sam.prediction.plane_transform import Frame
 from napari_sam.settling import disjoint, tidied
 
 SHAPE = (60, 80)

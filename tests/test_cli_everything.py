@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_sam import api, cli, loading
+from napari_sam import api, cli
+from napari_sam.prediction import loading
 from tests.test_automatic import DISCS, PLANE, Whole, discs, same_objects
 
 if TYPE_CHECKING:

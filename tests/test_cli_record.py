@@ -14,9 +14,10 @@ from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam import api, cli, loading, replaying
+from napari_sam import api, cli, replaying
 from napari_sam.images.tiff import read_tiff
 from napari_sam.plugin.session import SamSession
+from napari_sam.prediction import loading
 from tests.plugin.conftest import corners
 from tests.test_volume import BALL, SMALL, World, lit
 

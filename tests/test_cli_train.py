@@ -9,15 +9,16 @@ import pytest
 import tifffile
 from safetensors.numpy import load_file
 
-from napari_sam import cli, loading
+from napari_sam import cli
 from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.finetune import FineTuning
+from napari_sam.prediction import loading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
 
 QUICK = ["--steps", "6", "--validate-every", "3", "--views", "1", "--objects", "2"]
 

@@ -12,9 +12,10 @@ import pytest
 import tifffile
 from numpy.testing import assert_array_equal
 
-from napari_sam import api, cli, loading, replaying
+from napari_sam import api, cli, replaying
 from napari_sam.images.tiff import read_tiff
 from napari_sam.masks.cleanup import CleanUp, apply_to_labels
+from napari_sam.prediction import loading
 from tests.test_volume import BALL, SMALL, World, lit
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from tests.test_volume import World
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
     from tests.conftest import Scene
 
 NAMES = ["coins_boxes", "coins_clicks", "cell_click", "head_ventricles"]

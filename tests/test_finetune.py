@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from napari_sam.checkpoints.model_card import ModelCard
-from napari_sam.disk_cache import DiskCache
 from napari_sam.finetune import FineTuning
-from napari_sam.loading import load_model
 from napari_sam.nets.sam import SamModel
-from napari_sam.predictor import Predictor
+from napari_sam.prediction.disk_cache import DiskCache
+from napari_sam.prediction.loading import load_model
+from napari_sam.prediction.predictor import Predictor
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.saving import official_state
 from napari_sam.training_data import training_images

@@ -15,7 +15,12 @@ PACKAGE = Path(napari_sam.__file__).parent
 FACES = {"napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide6", "vispy"}
 HEAVY = {"torch", "skimage", "scipy"}
 NUMPY_ONLY = [
-    *("checkpoints.resolve", "prediction", "preprocessing", "onnx_decoder"),
+    *(
+        "checkpoints.resolve",
+        "prediction.prediction",
+        "prediction.plane_transform",
+        "onnx_decoder",
+    ),
     *(
         "prompts.prompt",
         "images.uint8",

@@ -13,7 +13,7 @@ import pytest
 from napari_sam.cli import main
 from napari_sam.onnx_decoder import OnnxDecoder
 from napari_sam.onnx_export import export_onnx
-from napari_sam.predictor import Predictor
+from napari_sam.prediction.predictor import Predictor
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:

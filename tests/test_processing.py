@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 import napari_sam as ns
 from napari_sam.checkpoints.registry import get_model_spec
-from napari_sam.preprocessing import Frame
+from napari_sam.prediction.plane_transform import Frame
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ from numpy.testing import assert_array_equal
 
 import napari_sam as ns
 from napari_sam.anchors import anchors_of
-from napari_sam.cache import EmbeddingCache
 from napari_sam.images.stack import Stack
+from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.propagation import Propagation, propagate
 from napari_sam.volume import PropagationOptions, VolumeResult
@@ -29,7 +29,7 @@ from tests.test_volume import (
 )
 
 if TYPE_CHECKING:
-    from napari_sam.predictor import Prediction
+    from napari_sam.prediction.predictor import Prediction
 
 NOT_HERE = Prompt(points=[(15, 18)], labels=[0])
 

@@ -10,7 +10,6 @@ import pytest
 from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
-from napari_sam.cache import EmbeddingCache
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.stack import Stack
@@ -18,6 +17,7 @@ from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.masks.painting import plan_changes
 from napari_sam.plugin.image_view import ChannelChoice
 from napari_sam.plugin.session import SamSession
+from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.record import add_entries, new_record, region_of, still_there
 from napari_sam.replaying import describe, replay
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_sam.images.planes import ContrastLimits
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
     from tests.conftest import Scene
 
 FULL = slice(None)

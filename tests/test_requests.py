@@ -13,11 +13,11 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam.cache import EmbeddingCache
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.stack import Stack
 from napari_sam.masks.patch import Patch, labels_from_patches
+from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.requests import (
     Result,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari_sam.masks.painting import Piece
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
 
 FULL = slice(None)
 AT = (6, FULL, FULL)

@@ -12,16 +12,17 @@ from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam import api, cli, loading, replaying, samples
+from napari_sam import api, cli, replaying, samples
 from napari_sam.images.tiff import read_tiff
 from napari_sam.plugin.session import SamSession
+from napari_sam.prediction import loading
 from tests.plugin.conftest import BrightPredictor, corners
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
 
     Limits = tuple[float, float] | None
 

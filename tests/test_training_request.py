@@ -24,7 +24,7 @@ from tests.test_finetune import QUICK, discs
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
 
 
 def ask(output: Path, image: np.ndarray, labels: np.ndarray) -> TrainingRequest:

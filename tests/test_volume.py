@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam.cache import EmbeddingCache
 from napari_sam.images.stack import Stack
 from napari_sam.images.uint8 import plane_key, to_uint8
-from napari_sam.predictor import Prediction, Predictor
-from napari_sam.preprocessing import Frame
+from napari_sam.prediction.cache import EmbeddingCache
+from napari_sam.prediction.plane_transform import Frame
+from napari_sam.prediction.predictor import Prediction, Predictor
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.propagation import propagate
 from napari_sam.volume import PropagationOptions, VolumeResult, assemble

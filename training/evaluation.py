@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
     from napari_sam.training_data import TrainingImage
 
 COLUMNS = ("centre click", "random click", "three clicks", "box", "s/click")

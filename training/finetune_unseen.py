@@ -15,7 +15,7 @@ from evaluation import table
 from synthetic_images import make_many
 
 from napari_sam.finetune import FineTuning
-from napari_sam.loading import load_model
+from napari_sam.prediction.loading import load_model
 from napari_sam.training_options import TrainingOptions
 
 KIND, COUNT = ("rods",), 8

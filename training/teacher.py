@@ -18,8 +18,8 @@ from napari_sam.training_data import TrainingImage, training_images
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.prediction import Prediction
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.prediction import Prediction
+    from napari_sam.prediction.predictor import Predictor
 
 Rng = np.random.Generator
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         segment_volume,
     )
     from napari_sam.automatic import SearchOptions
-    from napari_sam.cache import EmbeddingCache
     from napari_sam.candidates import Candidates, PlaneObjects, Thresholds
     from napari_sam.checkpoints.download import WeightsError
     from napari_sam.checkpoints.registry import ModelSpec, list_models
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from napari_sam.image_processor import SamImageProcessor
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.linking import Linking, link_labels, link_planes
-    from napari_sam.loading import load_model
     from napari_sam.nets.config import (
         SamConfig,
         SamMaskDecoderConfig,
@@ -34,8 +32,10 @@ if TYPE_CHECKING:
         SamVisionConfig,
     )
     from napari_sam.nets.sam import SamModel
-    from napari_sam.prediction import Prediction
-    from napari_sam.predictor import Embedding, Predictor
+    from napari_sam.prediction.cache import EmbeddingCache
+    from napari_sam.prediction.loading import load_model
+    from napari_sam.prediction.prediction import Prediction
+    from napari_sam.prediction.predictor import Embedding, Predictor
     from napari_sam.processing import SamProcessor
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.record import read_record, write_record
@@ -46,15 +46,15 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Candidates": "candidates",
-    "Embedding": "predictor",
-    "EmbeddingCache": "cache",
+    "Embedding": "prediction.predictor",
+    "EmbeddingCache": "prediction.cache",
     "FineTuning": "finetune",
     "IntensityMapping": "images.intensity",
     "Linking": "linking",
     "ModelSpec": "checkpoints.registry",
-    "Prediction": "prediction",
+    "Prediction": "prediction.prediction",
     "PlaneObjects": "candidates",
-    "Predictor": "predictor",
+    "Predictor": "prediction.predictor",
     "Prompt": "prompts.prompt",
     "PropagationOptions": "volume",
     "SamConfig": "nets.config",
@@ -75,7 +75,7 @@ _HOMES = {
     "link_labels": "linking",
     "link_planes": "linking",
     "list_models": "checkpoints.registry",
-    "load_model": "loading",
+    "load_model": "prediction.loading",
     "read_record": "record",
     "read_training_images": "training_data",
     "replay": "replaying",

@@ -13,13 +13,13 @@ from napari_sam.array_requests import (
 )
 from napari_sam.automatic import SearchOptions, check_region
 from napari_sam.automatic_request import EverythingRequest
-from napari_sam.cache import EmbeddingCache
 from napari_sam.candidates import Thresholds
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
 from napari_sam.linking import Linking, link_planes
-from napari_sam.loading import load_model
 from napari_sam.masks.patch import labels_from_patches
-from napari_sam.predictor import Predictor
+from napari_sam.prediction.cache import EmbeddingCache
+from napari_sam.prediction.loading import load_model
+from napari_sam.prediction.predictor import Predictor
 from napari_sam.requests import run_to_end
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_sam.automatic import SearchStep
     from napari_sam.candidates import PlaneObjects
     from napari_sam.images.intensity import IntensityMapping
-    from napari_sam.predictor import Prediction
+    from napari_sam.prediction.predictor import Prediction
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.volume import PropagationOptions, VolumeResult
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.predictor import Embedding, Predictor
+    from napari_sam.prediction.predictor import Embedding, Predictor
 
     Embed = Callable[[Crop], Embedding]
     # Share of the crop that is done, and what was found in it so far.

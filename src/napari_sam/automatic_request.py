@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.automatic import SearchStep
-    from napari_sam.cache import EmbeddingCache
     from napari_sam.crops import Crop
     from napari_sam.images.planes import PlaneIndex
-    from napari_sam.predictor import Embedding, Predictor
+    from napari_sam.prediction.cache import EmbeddingCache
+    from napari_sam.prediction.predictor import Embedding, Predictor
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.requests import View
 

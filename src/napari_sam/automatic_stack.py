@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_sam.cache import EmbeddingCache
     from napari_sam.candidates import Candidates
     from napari_sam.images.stack import Stack
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.cache import EmbeddingCache
+    from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.requests import View
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.crops import Crop
-    from napari_sam.preprocessing import Frame
+    from napari_sam.prediction.plane_transform import Frame
 
 # Sides of the laid boxes in pixels of a 256 mask, half a side apart.
 _SIDES = (104.0, 68.0, 44.0, 28.0)

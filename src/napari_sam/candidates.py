@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.crops import Crop
-    from napari_sam.preprocessing import Frame
+    from napari_sam.prediction.plane_transform import Frame
 
 # Pixels around a mask that bringing it to the plane looks at.
 _MARGIN = 2

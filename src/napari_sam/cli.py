@@ -74,7 +74,7 @@ def _segment(options: argparse.Namespace) -> None:
 
     from napari_sam.api import paint
     from napari_sam.array_requests import plane_request
-    from napari_sam.cache import EmbeddingCache
+    from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.requests import run_to_end
 
     image = _read(options)
@@ -95,7 +95,7 @@ def _volume(options: argparse.Namespace) -> None:
     finish = Finish.read(options)
 
     from napari_sam.array_requests import stack_request
-    from napari_sam.cache import EmbeddingCache
+    from napari_sam.prediction.cache import EmbeddingCache
 
     image = _read(options)
     volume = image.volume()
@@ -244,7 +244,7 @@ def _write(
 
 
 def _load(options: argparse.Namespace, device: str | None = None) -> Any:
-    from napari_sam.loading import load_model
+    from napari_sam.prediction.loading import load_model
 
     family = getattr(options, "family", None)
     return load_model(options.model, device=device, family=family, progress=_show_bytes)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from napari_sam.finetune import FineTuning
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
     from napari_sam.training_options import TrainingProgress
 
 EXAMPLE = "napari-sam train images/ labels/ --output cells.safetensors"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
 _PALETTE = np.array(

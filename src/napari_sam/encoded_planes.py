@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.cache import EmbeddingCache
     from napari_sam.images.stack import Stack
-    from napari_sam.predictor import Embedding, Predictor
+    from napari_sam.prediction.cache import EmbeddingCache
+    from napari_sam.prediction.predictor import Embedding, Predictor
 
     Known = tuple[NDArray[Any], Embedding]
 

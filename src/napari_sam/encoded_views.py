@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from napari_sam.disk_cache import DiskCache
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.disk_cache import DiskCache
+    from napari_sam.prediction.predictor import Predictor
     from napari_sam.training_data import TrainingImage
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.encoded_planes import EncodedPlanes
-    from napari_sam.predictor import Embedding, Prediction, Predictor
+    from napari_sam.prediction.predictor import Embedding, Prediction, Predictor
     from napari_sam.projection import Expected
     from napari_sam.tracks import Track
     from napari_sam.volume import PropagationOptions

@@ -16,8 +16,8 @@ from torch import Tensor
 from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.registry import MODELS
 from napari_sam.encoded_views import EncodedViews
-from napari_sam.loading import predictor_of
 from napari_sam.nets.trainable import trainable_weights
+from napari_sam.prediction.loading import predictor_of
 from napari_sam.saving import save_model
 from napari_sam.training_data import data_key, split, summarise, view
 from napari_sam.training_options import TrainingOptions, TrainingProgress
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from napari_sam.checkpoints.registry import PromptKind
-    from napari_sam.disk_cache import DiskCache
     from napari_sam.nets.sam import SamModel
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.disk_cache import DiskCache
+    from napari_sam.prediction.predictor import Predictor
     from napari_sam.training_data import TrainingImage
 
 # Low-resolution pixels that an object must cover to be learned from.

@@ -24,7 +24,7 @@ from napari_sam.image_inputs import (
     to_numpy,
     to_plane,
 )
-from napari_sam.preprocessing import Frame
+from napari_sam.prediction.plane_transform import Frame
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,8 +12,8 @@ import numpy as np
 
 from napari_sam.checkpoints.registry import PREPROCESSING
 from napari_sam.masks.patch import stability
-from napari_sam.prediction import Prediction
-from napari_sam.preprocessing import Frame
+from napari_sam.prediction.plane_transform import Frame
+from napari_sam.prediction.prediction import Prediction
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_sam.nets.sam import SamModel
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
 
 # The newest that onnxruntime 1.18 and the exporter of torch 2.5 both have in full.
 _OPSET = 17

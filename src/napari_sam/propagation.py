@@ -9,9 +9,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from napari_sam.anchors import anchors_of, check_masks, check_prompts
-from napari_sam.cache import EmbeddingCache
 from napari_sam.encoded_planes import EncodedPlanes
 from napari_sam.eye import Eye
+from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.spans import Span, is_complete, known_results, spans_of
 from napari_sam.tracks import Seen, Track
 from napari_sam.volume import PropagationOptions, SliceResult, assemble
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_sam.anchors import ObjectAnchors
     from napari_sam.images.stack import Stack
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.volume import VolumeResult
 

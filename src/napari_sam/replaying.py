@@ -12,17 +12,17 @@ from napari_sam import __version__
 from napari_sam.anchors import paint_patch
 from napari_sam.automatic_request import EverythingRequest
 from napari_sam.automatic_stack import THROUGH_STACKS, EverythingStackRequest
-from napari_sam.cache import EmbeddingCache
 from napari_sam.checkpoints.registry import MODELS
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.stack import Stack
-from napari_sam.loading import load_model
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.cleanup_objects import LabelCleaning
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.masks.painting import plan_changes
-from napari_sam.predictor import Predictor
+from napari_sam.prediction.cache import EmbeddingCache
+from napari_sam.prediction.loading import load_model
+from napari_sam.prediction.predictor import Predictor
 from napari_sam.record import (
     check_record,
     commits,

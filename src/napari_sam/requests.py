@@ -12,8 +12,8 @@ from napari_sam.masks.cleanup import CleanUp, prompt_seeds, prompted_pixels
 from napari_sam.masks.cleanup_objects import clean_pieces
 from napari_sam.masks.painting import Piece
 from napari_sam.masks.patch import mask_to_window, won_masks
+from napari_sam.prediction.click_sequence import answer
 from napari_sam.propagation import Propagation
-from napari_sam.refinement import answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from napari_sam.anchors import ObjectMasks, ObjectPrompts
     from napari_sam.automatic_request import EverythingRequest
     from napari_sam.automatic_stack import EverythingStackRequest
-    from napari_sam.cache import EmbeddingCache
     from napari_sam.candidates import Candidates
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.images.planes import ContrastLimits, PlaneIndex, PlaneReader
     from napari_sam.images.stack import Stack
     from napari_sam.masks.patch import Patch
-    from napari_sam.predictor import Embedding, Prediction, Predictor
+    from napari_sam.prediction.cache import EmbeddingCache
+    from napari_sam.prediction.click_sequence import Size
+    from napari_sam.prediction.predictor import Embedding, Prediction, Predictor
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.refinement import Size
     from napari_sam.volume import PropagationOptions, VolumeResult
 
 _NO_CLEANUP = CleanUp()

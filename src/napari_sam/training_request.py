@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.checkpoints.registry import PromptKind
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
     from napari_sam.training_data import TrainingImage
     from napari_sam.training_options import TrainingProgress
 

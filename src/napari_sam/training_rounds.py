@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_sam.nets.sam import SamModel
-    from napari_sam.predictor import Predictor
-    from napari_sam.preprocessing import Frame
+    from napari_sam.prediction.plane_transform import Frame
+    from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.training_options import Start, TrainingOptions
 

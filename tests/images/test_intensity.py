@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_sam.cache import EmbeddingCache
 from napari_sam.images.intensity import IntensityMapping, for_channels
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.uint8 import to_uint8
+from napari_sam.prediction.cache import EmbeddingCache
 from tests.images.test_planes import FULL, Recorder
 
 if TYPE_CHECKING:
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
 
 VOLUME = np.random.default_rng(4).normal(100, 30, (40, 12, 14)).astype(np.float32)
 AT = (5, FULL, FULL)

@@ -13,9 +13,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam import engine
 from napari_sam.nets import devices
 from napari_sam.nets.devices import MeasuredPrecision, in_batches, is_full
+from napari_sam.prediction import engine
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_sam.nets.config import SamConfig
     from napari_sam.nets.sam import SamModel
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
 
 FULL = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 BOX = Prompt(box=[2, 3, 15, 20])
@@ -111,7 +111,7 @@ def test_which_errors_mean_too_little_memory(error: Exception, full: bool) -> No
 def predictor(
     random_model: Callable[..., SamModel], vit_config: SamConfig
 ) -> Predictor:
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
 
     prompts = frozenset({"point", "box", "mask"})
     model = random_model(vit_config)

@@ -11,11 +11,11 @@ import torch
 
 from napari_sam.checkpoints.infer_config import infer_config
 from napari_sam.checkpoints.state_dict import load_model_file, to_official_keys
-from napari_sam.loading import load_model
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.sam import SamModel
 from napari_sam.nets.tiny_vit import TinyViT, WindowAttention
-from napari_sam.preprocessing import Frame
+from napari_sam.prediction.loading import load_model
+from napari_sam.prediction.plane_transform import Frame
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.predictor import Embedding, Prediction, Predictor
+    from napari_sam.prediction.predictor import Embedding, Prediction, Predictor
 
 ATOL = 1e-4
 FOLDED_ATOL = 2e-3

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.plugin.session import SamSession
-from napari_sam.predictor import Prediction, Predictor
+from napari_sam.prediction.predictor import Prediction, Predictor
 from napari_sam.prompts.prompt import Prompt
 from tests.test_volume import as_model
 

@@ -487,7 +487,7 @@ def test_weights_are_downloaded_when_they_are_asked_for(
         there.append(True)
         return BrightPredictor("loaded")
 
-    monkeypatch.setattr("napari_sam.loading.load_model", load)
+    monkeypatch.setattr("napari_sam.prediction.loading.load_model", load)
     widget = make("mobile_sam")
     widget.native.show()
     widget.model.value = "mobile_sam"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
 
 # Learns something in a second.
 LEARNS = replace(

@@ -448,7 +448,7 @@ def test_the_model_is_kept_after_its_first_use(
         loads.append(model)
         return BrightPredictor(str(model))
 
-    monkeypatch.setattr("napari_sam.loading.load_model", load)
+    monkeypatch.setattr("napari_sam.prediction.loading.load_model", load)
     widget.model.value = "mobile_sam"
     for _ in range(2):
         press(widget.segment_slice)

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from napari_sam.plugin.picking import Picked
     from napari_sam.plugin.questions import Revision, UsedPrompts
     from napari_sam.plugin.waiting import Waiting
+    from napari_sam.prediction.click_sequence import Size
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.refinement import Size
     from napari_sam.requests import Request, Result, View
     from napari_sam.volume import PropagationOptions
 

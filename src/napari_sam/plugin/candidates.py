@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_sam.refinement import SIZES, Size, prefer, size_of
+from napari_sam.prediction.click_sequence import SIZES, Size, prefer, size_of
 from napari_sam.requests import Result, SliceRequest
 
 if TYPE_CHECKING:

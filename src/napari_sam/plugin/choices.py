@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.plugin.image_view import ChannelChoice
     from napari_sam.plugin.model_choice import Report
-    from napari_sam.predictor import Predictor
-    from napari_sam.refinement import Size
+    from napari_sam.prediction.click_sequence import Size
+    from napari_sam.prediction.predictor import Predictor
 
 
 class Choices:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.labels_writer import Written
     from napari_sam.plugin.session import SamSession
     from napari_sam.plugin.waiting import Waiting
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
     from napari_sam.requests import Result
     from napari_sam.volume import VolumeResult
 

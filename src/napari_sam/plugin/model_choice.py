@@ -11,7 +11,7 @@ from napari_sam.checkpoints.registry import MODELS
 
 if TYPE_CHECKING:
     from napari_sam.checkpoints.registry import Family
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
 
 Report = Callable[[int, int | None], None]
 
@@ -36,7 +36,7 @@ class ModelChoice:
 
     def choose(self, model: str | Path | Predictor) -> None:
         """Take another model."""
-        from napari_sam.predictor import Predictor
+        from napari_sam.prediction.predictor import Predictor
 
         self.chosen: Any = model
         self.loaded = model if isinstance(model, Predictor) else None
@@ -76,7 +76,7 @@ class ModelChoice:
         model, family = self.chosen, self.family
 
         def load(progress: Report | None = None) -> Predictor:
-            from napari_sam.loading import load_model
+            from napari_sam.prediction.loading import load_model
 
             return load_model(model, family=family, progress=progress)
 

@@ -15,9 +15,9 @@ from magicgui.widgets import (
 )
 
 from napari_sam.checkpoints.download import cache_folder
-from napari_sam.disk_cache import DiskCache
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.plugin.image_view import ChannelChoice, channel_choices
+from napari_sam.prediction.disk_cache import DiskCache
 from napari_sam.record import write_record
 
 if TYPE_CHECKING:

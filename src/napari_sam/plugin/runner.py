@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.questions import Question
     from napari_sam.plugin.session import SamSession
     from napari_sam.plugin.worker import Job, Report
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
     from napari_sam.requests import Result, View
 
     Kind = Literal["asked", "live", "ahead"]

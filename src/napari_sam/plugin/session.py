@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_sam.cache import EmbeddingCache
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
 from napari_sam.plugin.asking import Asker
 from napari_sam.plugin.choices import Choices
@@ -16,6 +15,7 @@ from napari_sam.plugin.provenance import record_of
 from napari_sam.plugin.questions import Committed, UsedPrompts
 from napari_sam.plugin.tidying import Tidying
 from napari_sam.plugin.waiting import Waiting
+from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.requests import SliceRequest, StackRequest, run_to_end
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_sam.images.planes import PlaneIndex
     from napari_sam.masks.measurements import ObjectMeasurement
     from napari_sam.plugin.questions import Question
-    from napari_sam.predictor import Prediction, Predictor
+    from napari_sam.prediction.predictor import Prediction, Predictor
     from napari_sam.record import Record
     from napari_sam.requests import Result, View
     from napari_sam.volume import SliceResult, VolumeResult

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.model_choice import ModelChoice
     from napari_sam.plugin.widget import SamWidget
     from napari_sam.plugin.worker import Report
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
     from napari_sam.training_options import TrainingProgress
     from napari_sam.training_request import Trained
 

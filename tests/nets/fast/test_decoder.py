@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_sam.nets.sam import SamModel
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
     from tests.conftest import Scene
 
 ATOL = 1e-4

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam.box_search import Found, search_boxes
 from napari_sam.masks.patch import box_iou, mask_iou, mask_to_box
-from napari_sam.predictor import Predictor
+from napari_sam.prediction.point_search import Found, search_boxes
+from napari_sam.prediction.predictor import Predictor
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:

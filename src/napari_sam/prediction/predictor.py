@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_sam.box_search import Found, search_boxes
 from napari_sam.checkpoints.families import PREPROCESSING
-from napari_sam.embedding import Embedding
-from napari_sam.engine import Engine
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.masks.patch import mask_to_box, stability
-from napari_sam.prediction import Method, Prediction, best_first
-from napari_sam.preprocessing import Frame
+from napari_sam.prediction.embedding import Embedding
+from napari_sam.prediction.engine import Engine
+from napari_sam.prediction.plane_transform import Frame
+from napari_sam.prediction.point_search import Found, search_boxes
+from napari_sam.prediction.prediction import Method, Prediction, best_first
 from napari_sam.prompts.prompt import batch_signature
 
 __all__ = ["Embedding", "Method", "Prediction", "Predictor"]
@@ -210,7 +210,7 @@ class Predictor:
         prompts : sequence of Prompt
             One object each. Points on a model that knows boxes only are
             answered by its decoder for clicks if it has one, and otherwise by a search
-            over boxes, see `napari_sam.box_search`.
+            over boxes, see `napari_sam.prediction.point_search`.
         multimask_output : bool, optional
             Ask for the three alternatives of an ambiguous prompt or for one
             mask. When None, a single positive point alone is ambiguous and

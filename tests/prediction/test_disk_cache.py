@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_sam.cache import EmbeddingCache
-from napari_sam.disk_cache import DiskCache
+from napari_sam.prediction.cache import EmbeddingCache
+from napari_sam.prediction.disk_cache import DiskCache
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_sam.nets.fast.decoder import ImageTerms
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
 
 BOX = Prompt(box=[2, 3, 15, 20])
 

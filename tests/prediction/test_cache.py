@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_sam.cache import EmbeddingCache
-from napari_sam.predictor import Embedding, Predictor
+from napari_sam.prediction.cache import EmbeddingCache
+from napari_sam.prediction.predictor import Embedding, Predictor
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:

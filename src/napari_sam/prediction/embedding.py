@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_sam.nets.fast.decoder import ImageTerms
-    from napari_sam.preprocessing import Frame
+    from napari_sam.prediction.plane_transform import Frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,15 +7,15 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
-from napari_sam.refinement import Answers
+from napari_sam.prediction.click_sequence import Answers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike
 
-    from napari_sam.disk_cache import DiskCache
-    from napari_sam.predictor import Embedding, Predictor
+    from napari_sam.prediction.disk_cache import DiskCache
+    from napari_sam.prediction.predictor import Embedding, Predictor
 
 # Model, content, shape of the whole plane, and whether it went through the disk.
 _Key = tuple[str, str, tuple[int, int], bool]

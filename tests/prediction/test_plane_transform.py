@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from napari_sam.checkpoints.registry import Family
 from napari_sam.images.uint8 import to_uint8
 from napari_sam.masks.patch import mask_iou
-from napari_sam.preprocessing import Frame
+from napari_sam.prediction.plane_transform import Frame
 
 # family: (input size, mask size) of its published models
 SIZES = {"sam": (1024, 256), "medsam": (1024, 256), "lite_medsam": (256, 256)}

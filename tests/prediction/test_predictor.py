@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from napari_sam.images.uint8 import plane_key
 from napari_sam.masks.patch import mask_iou, mask_to_box
-from napari_sam.predictor import Prediction, Predictor
+from napari_sam.prediction.predictor import Prediction, Predictor
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.predictor import Embedding
+    from napari_sam.prediction.predictor import Embedding
 
 SHAPE = (40, 60)
 BOX = Prompt(box=[5, 8, 30, 42])

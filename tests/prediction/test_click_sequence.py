@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from napari_sam.prediction.click_sequence import SIZES, Answers, answer, prefer, size_of
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.refinement import SIZES, Answers, answer, prefer, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sam.predictor import Embedding, Prediction, Predictor
+    from napari_sam.prediction.predictor import Embedding, Prediction, Predictor
 
 CLICKS = [(5, 6), (12, 20), (3, 25)]
 

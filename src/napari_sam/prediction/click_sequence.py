@@ -14,7 +14,7 @@ from napari_sam.prompts.prompt import POSITIVE, Prompt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sam.predictor import Embedding, Prediction, Predictor
+    from napari_sam.prediction.predictor import Embedding, Prediction, Predictor
 
 Size = Literal["small", "medium", "large"]
 SIZES: tuple[Size, ...] = get_args(Size)

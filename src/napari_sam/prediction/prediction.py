@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.masks.patch import Patch
-    from napari_sam.preprocessing import Frame
+    from napari_sam.prediction.plane_transform import Frame
 
 Method = Literal["prompt", "click decoder", "box search", "box of the mask"]
 

@@ -12,10 +12,10 @@ import torch
 from napari_sam.checkpoints.download import fetch
 from napari_sam.checkpoints.registry import MODELS, PackagedDecoder, get_model_spec
 from napari_sam.checkpoints.state_dict import with_decoder
-from napari_sam.loading import click_decoder, load_model
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.devices import best_device
 from napari_sam.nets.sam import SamModel
+from napari_sam.prediction.loading import click_decoder, load_model
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.saving import official_state, write_tensors
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_sam.checkpoints.registry import Family
-    from napari_sam.predictor import Predictor
+    from napari_sam.prediction.predictor import Predictor
 
 IOU_TOKEN = "mask_decoder.iou_token.weight"
 SMALL = SamConfig(mask_decoder_config=SamMaskDecoderConfig(num_attention_heads=4))
