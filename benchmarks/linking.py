@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import stacks
 
-from napari_sam.linking import Linking, link_labels
+from napari_sam.automatic.linking import Linking, link_labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,8 +13,8 @@ from timing import Effort, in_turns
 
 import napari_sam as ns
 from napari_sam.api import everything
-from napari_sam.automatic import SearchOptions
-from napari_sam.candidates import Thresholds
+from napari_sam.automatic.candidates import Thresholds
+from napari_sam.automatic.search import SearchOptions
 from napari_sam.checkpoints.registry import get_model_spec
 from napari_sam.checkpoints.state_dict import with_decoder
 from napari_sam.images.uint8 import plane_key, to_uint8

@@ -10,7 +10,7 @@ import tifffile
 
 from napari_sam import api, cli
 from napari_sam.prediction import loading
-from tests.test_automatic import DISCS, PLANE, Whole, discs, same_objects
+from tests.automatic.test_search import DISCS, PLANE, Whole, discs, same_objects
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -58,8 +58,20 @@ NUMPY_ONLY = [
         "tracks",
     ),
     *("encoded_planes", "eye"),
-    *("automatic", "automatic_request", "box_proposals", "candidates", "crops"),
-    *("linking", "settling", "masks.cleanup", "masks.morphology", "masks.measurements"),
+    *(
+        "automatic.search",
+        "automatic_request",
+        "automatic.box_proposals",
+        "automatic.candidates",
+        "automatic.crops",
+    ),
+    *(
+        "automatic.linking",
+        "automatic.selection",
+        "masks.cleanup",
+        "masks.morphology",
+        "masks.measurements",
+    ),
     *("prompts.files", "prompts.grouping"),
     *(
         "checkpoints.model_card",

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
         segment_everything_volume,
         segment_volume,
     )
-    from napari_sam.automatic import SearchOptions
-    from napari_sam.candidates import Candidates, PlaneObjects, Thresholds
+    from napari_sam.automatic.candidates import Candidates, PlaneObjects, Thresholds
+    from napari_sam.automatic.linking import Linking, link_labels, link_planes
+    from napari_sam.automatic.search import SearchOptions
     from napari_sam.checkpoints.download import WeightsError
     from napari_sam.checkpoints.registry import ModelSpec, list_models
     from napari_sam.finetune import FineTuning
     from napari_sam.image_processor import SamImageProcessor
     from napari_sam.images.intensity import IntensityMapping
-    from napari_sam.linking import Linking, link_labels, link_planes
     from napari_sam.nets.config import (
         SamConfig,
         SamMaskDecoderConfig,
@@ -45,15 +45,15 @@ if TYPE_CHECKING:
     from napari_sam.volume import PropagationOptions, VolumeResult
 
 _HOMES = {
-    "Candidates": "candidates",
+    "Candidates": "automatic.candidates",
     "Embedding": "prediction.predictor",
     "EmbeddingCache": "prediction.cache",
     "FineTuning": "finetune",
     "IntensityMapping": "images.intensity",
-    "Linking": "linking",
+    "Linking": "automatic.linking",
     "ModelSpec": "checkpoints.registry",
     "Prediction": "prediction.prediction",
-    "PlaneObjects": "candidates",
+    "PlaneObjects": "automatic.candidates",
     "Predictor": "prediction.predictor",
     "Prompt": "prompts.prompt",
     "PropagationOptions": "volume",
@@ -64,16 +64,16 @@ _HOMES = {
     "SamProcessor": "processing",
     "SamPromptEncoderConfig": "nets.config",
     "SamVisionConfig": "nets.config",
-    "SearchOptions": "automatic",
-    "Thresholds": "candidates",
+    "SearchOptions": "automatic.search",
+    "Thresholds": "automatic.candidates",
     "TrainingOptions": "training_options",
     "TrainingProgress": "training_options",
     "VolumeResult": "volume",
     "WeightsError": "checkpoints.download",
     "everything": "api",
     "everything_volume": "api",
-    "link_labels": "linking",
-    "link_planes": "linking",
+    "link_labels": "automatic.linking",
+    "link_planes": "automatic.linking",
     "list_models": "checkpoints.registry",
     "load_model": "prediction.loading",
     "read_record": "record",

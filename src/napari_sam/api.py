@@ -11,11 +11,11 @@ from napari_sam.array_requests import (
     stack_request,
     view_of_stack,
 )
-from napari_sam.automatic import SearchOptions, check_region
+from napari_sam.automatic.candidates import Thresholds
+from napari_sam.automatic.linking import Linking, link_planes
+from napari_sam.automatic.search import SearchOptions, check_region
 from napari_sam.automatic_request import EverythingRequest
-from napari_sam.candidates import Thresholds
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
-from napari_sam.linking import Linking, link_planes
 from napari_sam.masks.patch import labels_from_patches
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import load_model
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.automatic import SearchStep
-    from napari_sam.candidates import PlaneObjects
+    from napari_sam.automatic.candidates import PlaneObjects
+    from napari_sam.automatic.search import SearchStep
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.prediction.predictor import Prediction
     from napari_sam.prompts.prompt import Prompt

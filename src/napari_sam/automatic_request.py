@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.automatic import SearchOptions, find_everything
-from napari_sam.candidates import Candidates, Thresholds
+from napari_sam.automatic.candidates import Candidates, Thresholds
+from napari_sam.automatic.search import SearchOptions, find_everything
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.cleanup_objects import clean_pieces
 from napari_sam.masks.patch import mask_to_window, window_at
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.automatic import SearchStep
-    from napari_sam.crops import Crop
+    from napari_sam.automatic.crops import Crop
+    from napari_sam.automatic.search import SearchStep
     from napari_sam.images.planes import PlaneIndex
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Embedding, Predictor

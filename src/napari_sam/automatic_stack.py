@@ -6,14 +6,14 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.automatic import SearchOptions
+from napari_sam.automatic.candidates import Thresholds
+from napari_sam.automatic.linking import Linking, link_planes
+from napari_sam.automatic.search import SearchOptions
 from napari_sam.automatic_request import (
     EverythingRequest,
     search_from_json,
     search_to_json,
 )
-from napari_sam.candidates import Thresholds
-from napari_sam.linking import Linking, link_planes
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.cleanup_objects import clean_pieces
 from napari_sam.masks.painting import Piece
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_sam.candidates import Candidates
+    from napari_sam.automatic.candidates import Candidates
     from napari_sam.images.stack import Stack
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Predictor

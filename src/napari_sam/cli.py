@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam.automatic.linking import Linking, link_planes
 from napari_sam.checkpoints.download import WeightsError, fetch, is_cached
 from napari_sam.checkpoints.registry import DEFAULT_MODEL, get_model_spec, list_models
 from napari_sam.cli_arguments import make_parser
@@ -19,7 +20,6 @@ from napari_sam.cli_options import (
 )
 from napari_sam.cli_outputs import outputs, replay_output
 from napari_sam.cli_results import Finish
-from napari_sam.linking import Linking, link_planes
 
 if TYPE_CHECKING:
     import argparse
@@ -129,7 +129,7 @@ def _everything(options: argparse.Namespace) -> None:
     linking = Linking(options.gap, options.min_slices)
 
     from napari_sam.api import everything, everything_volume
-    from napari_sam.automatic import SearchOptions, how_everything_is_found
+    from napari_sam.automatic.search import SearchOptions, how_everything_is_found
     from napari_sam.images.tiff import write_labels
 
     image = _read(options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from napari_sam.candidates import Thresholds
+from napari_sam.automatic.candidates import Thresholds
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
 from napari_sam.cli_results import add_result_options
 from napari_sam.cli_train import EXAMPLE, add_train_options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_sam.candidates import Thresholds
+from napari_sam.automatic.candidates import Thresholds
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.uint8 import to_uint8
 from napari_sam.prompts.files import read_prompts

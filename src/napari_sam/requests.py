@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.anchors import ObjectMasks, ObjectPrompts
+    from napari_sam.automatic.candidates import Candidates
     from napari_sam.automatic_request import EverythingRequest
     from napari_sam.automatic_stack import EverythingStackRequest
-    from napari_sam.candidates import Candidates
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.images.planes import ContrastLimits, PlaneIndex, PlaneReader
     from napari_sam.images.stack import Stack

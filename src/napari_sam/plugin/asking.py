@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.anchors import check_prompts
-from napari_sam.automatic import marked
+from napari_sam.automatic.search import marked
 from napari_sam.automatic_request import EverythingRequest
 from napari_sam.automatic_stack import EverythingStackRequest
 from napari_sam.masks.cleanup import CleanUp
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
     from napari.layers import Image, Points, Shapes
 
-    from napari_sam.automatic import SearchOptions
-    from napari_sam.candidates import Thresholds
+    from napari_sam.automatic.candidates import Thresholds
+    from napari_sam.automatic.linking import Linking
+    from napari_sam.automatic.search import SearchOptions
     from napari_sam.images.stack import Stack
-    from napari_sam.linking import Linking
     from napari_sam.plugin.choices import Choices
     from napari_sam.plugin.corrections import Corrections
     from napari_sam.plugin.layer_prompts import LayerPrompt

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_sam.automatic import SearchOptions
-from napari_sam.candidates import Thresholds
-from napari_sam.linking import Linking
+from napari_sam.automatic.candidates import Thresholds
+from napari_sam.automatic.linking import Linking
+from napari_sam.automatic.search import SearchOptions
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.plugin.image_view import ImageView, walkable_axes
 from napari_sam.plugin.layers import displayed_plane

@@ -8,9 +8,9 @@ from magicgui.widgets import CheckBox, Container, FloatSlider, Label, SpinBox
 from psygnal import Signal
 from qtpy.QtWidgets import QSizePolicy
 
-from napari_sam.automatic import SearchOptions, how_everything_is_found
-from napari_sam.candidates import Thresholds
-from napari_sam.linking import Linking
+from napari_sam.automatic.candidates import Thresholds
+from napari_sam.automatic.linking import Linking
+from napari_sam.automatic.search import SearchOptions, how_everything_is_found
 from napari_sam.plugin.controls import button_row
 
 if TYPE_CHECKING:

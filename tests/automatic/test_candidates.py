@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from napari_sam.candidates import Candidate, Candidates, Thresholds
-from napari_sam.crops import Crop
+from napari_sam.automatic.candidates import Candidate, Candidates, Thresholds
+from napari_sam.automatic.crops import Crop
+from napari_sam.automatic.selection import disjoint, tidied
 from napari_sam.masks.patch import Patch, stability
 from napari_sam.prediction.plane_transform import Frame
-from napari_sam.settling import disjoint, tidied
 
 SHAPE = (60, 80)
 FRAME = Frame(SHAPE, SHAPE, 80, 80, "lite_medsam")

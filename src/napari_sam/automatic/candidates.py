@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam.automatic.selection import disjoint, suppressed, tidied
 from napari_sam.masks.patch import (
     Patch,
     labels_from_patches,
@@ -20,14 +21,13 @@ from napari_sam.masks.patch import (
     stability,
     window_at,
 )
-from napari_sam.settling import disjoint, suppressed, tidied
 
 if TYPE_CHECKING:
     from typing import Self
 
     from numpy.typing import NDArray
 
-    from napari_sam.crops import Crop
+    from napari_sam.automatic.crops import Crop
     from napari_sam.prediction.plane_transform import Frame
 
 # Pixels around a mask that bringing it to the plane looks at.

@@ -2,7 +2,7 @@
 
 Models that know points are asked by a grid of them (Kirillov et al. 2023, "Segment
 Anything", section 5 and appendix B); models that know boxes only by the search of
-`napari_sam.box_proposals`. Either way a plane, or a crop of it, is encoded once.
+`napari_sam.automatic.box_proposals`. Either way a plane, or a crop of it, is encoded once.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.box_proposals import BoxSearch
-from napari_sam.candidates import Candidate, Candidates
-from napari_sam.crops import Crop, crops_of
+from napari_sam.automatic.box_proposals import BoxSearch
+from napari_sam.automatic.candidates import Candidate, Candidates
+from napari_sam.automatic.crops import Crop, crops_of
 from napari_sam.masks.patch import mask_to_window, window_at
 from napari_sam.prompts.prompt import Prompt
 

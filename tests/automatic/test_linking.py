@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from napari_sam.linking import Linking, link_labels
+from napari_sam.automatic.linking import Linking, link_labels
 
 
 def shuffled(

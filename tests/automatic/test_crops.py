@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam.crops import Crop, crops_of
+from napari_sam.automatic.crops import Crop, crops_of
 
 SIDES = st.integers(8, 300)
 

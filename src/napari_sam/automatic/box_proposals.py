@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.candidates import Candidate
+from napari_sam.automatic.candidates import Candidate
 from napari_sam.masks.patch import box_iou, window_at
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.crops import Crop
+    from napari_sam.automatic.crops import Crop
     from napari_sam.prediction.plane_transform import Frame
 
 # Sides of the laid boxes in pixels of a 256 mask, half a side apart.

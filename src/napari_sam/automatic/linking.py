@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.candidates import PlaneObjects
+    from napari_sam.automatic.candidates import PlaneObjects
 
 # A link over planes without the object is worth this much less for each of them.
 _PER_GAP = 0.5

@@ -12,11 +12,15 @@ from scipy.ndimage import label
 
 import napari_sam as ns
 from napari_sam.array_requests import plane_request
-from napari_sam.automatic import SearchOptions, how_everything_is_found, point_grid
+from napari_sam.automatic.box_proposals import BoxSearch
+from napari_sam.automatic.candidates import Thresholds
+from napari_sam.automatic.crops import Crop
+from napari_sam.automatic.search import (
+    SearchOptions,
+    how_everything_is_found,
+    point_grid,
+)
 from napari_sam.automatic_request import EverythingRequest
-from napari_sam.box_proposals import BoxSearch
-from napari_sam.candidates import Thresholds
-from napari_sam.crops import Crop
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.record import add_entries, new_record
