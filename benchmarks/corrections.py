@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.volume import VolumeResult
+    from napari_sam.volume.results import VolumeResult
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import napari_sam as ns
 from napari_sam.images.stack import Stack
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.predictor import Predictor
-from napari_sam.propagation import propagate
+from napari_sam.volume.propagation import propagate
 
 SHAPE = (512, 1024, 1024)  # uint16: 1 GB
 ALLOWED = 2.0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from peer import Setting
 
     from napari_sam.prediction.predictor import Embedding, Predictor
-    from napari_sam.volume import VolumeResult
+    from napari_sam.volume.results import VolumeResult
 
     Prompts = dict[int, dict[int, ns.Prompt]]
 

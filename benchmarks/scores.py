@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from stacks import BenchStack
 
-    from napari_sam.volume import SliceResult, VolumeResult
+    from napari_sam.volume.results import SliceResult, VolumeResult
 
     Labels = NDArray[np.int32]
 

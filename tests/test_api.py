@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 import napari_sam as ns
 from napari_sam.array_requests import by_object, make_prompts
 from napari_sam.prediction.click_sequence import answer
-from tests.test_volume import BALL, World, box_on, lit
+from tests.volume.test_results import BALL, World, box_on, lit
 
 if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Predictor

@@ -23,7 +23,7 @@ from napari_sam.checkpoints.registry import MODELS, get_model_spec
 from napari_sam.cli_arguments import make_parser
 from napari_sam.images.tiff import read_tiff
 from napari_sam.prediction import loading
-from tests.test_volume import BALL, SMALL, World, lit
+from tests.volume.test_results import BALL, SMALL, World, lit
 
 SIZES = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
 BALL_BOX, SMALL_BOX = "5,6,25,30", "29,31,37,41"

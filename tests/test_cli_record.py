@@ -19,7 +19,7 @@ from napari_sam.images.tiff import read_tiff
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction import loading
 from tests.plugin.conftest import corners
-from tests.test_volume import BALL, SMALL, World, lit
+from tests.volume.test_results import BALL, SMALL, World, lit
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from napari_sam import api, cli, replaying
 from napari_sam.images.tiff import read_tiff
 from napari_sam.masks.cleanup import CleanUp, apply_to_labels
 from napari_sam.prediction import loading
-from tests.test_volume import BALL, SMALL, World, lit
+from tests.volume.test_results import BALL, SMALL, World, lit
 
 if TYPE_CHECKING:
     from pathlib import Path

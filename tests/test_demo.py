@@ -13,7 +13,7 @@ from napari_sam import samples
 from napari_sam.demo import overlay, run_demo
 from napari_sam.images.tiff import read_tiff
 from napari_sam.masks.patch import mask_iou
-from tests.test_volume import World
+from tests.volume.test_results import World
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -28,9 +28,9 @@ from napari_sam.requests import (
     cut_out,
     run_to_end,
 )
-from napari_sam.volume import PropagationOptions
+from napari_sam.volume.results import PropagationOptions
 from tests.images.test_planes import Recorder
-from tests.test_volume import (
+from tests.volume.test_results import (
     BALL,
     SHAPE,
     SMALL,

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from napari_sam.replaying import replay as replay
     from napari_sam.training_data import read_training_images, training_images
     from napari_sam.training_options import TrainingOptions, TrainingProgress
-    from napari_sam.volume import PropagationOptions, VolumeResult
+    from napari_sam.volume.results import PropagationOptions, VolumeResult
 
 _HOMES = {
     "Candidates": "automatic.candidates",
@@ -56,7 +56,7 @@ _HOMES = {
     "PlaneObjects": "automatic.candidates",
     "Predictor": "prediction.predictor",
     "Prompt": "prompts.prompt",
-    "PropagationOptions": "volume",
+    "PropagationOptions": "volume.results",
     "SamConfig": "nets.config",
     "SamImageProcessor": "image_processor",
     "SamMaskDecoderConfig": "nets.config",
@@ -68,7 +68,7 @@ _HOMES = {
     "Thresholds": "automatic.candidates",
     "TrainingOptions": "training_options",
     "TrainingProgress": "training_options",
-    "VolumeResult": "volume",
+    "VolumeResult": "volume.results",
     "WeightsError": "checkpoints.download",
     "everything": "api",
     "everything_volume": "api",

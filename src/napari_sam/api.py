@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.prediction.predictor import Prediction
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.volume import PropagationOptions, VolumeResult
+    from napari_sam.volume.results import PropagationOptions, VolumeResult
 
 
 def segment(

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.anchors import check_masks, check_prompts
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import PlaneReader
 from napari_sam.images.stack import Stack
 from napari_sam.images.uint8 import data_limits, to_uint8
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.requests import SliceRequest, StackRequest, View
-from napari_sam.volume import PropagationOptions
+from napari_sam.volume.results import PropagationOptions
+from napari_sam.volume.stack_prompts import check_masks, check_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.volume import VolumeResult
+    from napari_sam.volume.results import VolumeResult
 
 
 def plane_request(

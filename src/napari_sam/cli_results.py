@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.images.tiff import TiffImage
-    from napari_sam.volume import VolumeResult
+    from napari_sam.volume.results import VolumeResult
 
 # Of OME files that name none.
 _DEFAULT_UNIT = "µm"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam import __version__
-from napari_sam.anchors import paint_patch
 from napari_sam.automatic_request import EverythingRequest
 from napari_sam.automatic_stack import THROUGH_STACKS, EverythingStackRequest
 from napari_sam.checkpoints.registry import MODELS
@@ -34,7 +33,8 @@ from napari_sam.record import (
     prompt_to_json,
 )
 from napari_sam.requests import Result, SliceRequest, StackRequest, View, run_to_end
-from napari_sam.volume import PropagationOptions
+from napari_sam.volume.results import PropagationOptions
+from napari_sam.volume.stack_prompts import paint_patch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from napari_sam.anchors import anchors_of
 from napari_sam.masks.cleanup import CleanUp, prompt_seeds, prompted_pixels
 from napari_sam.masks.cleanup_objects import clean_pieces
 from napari_sam.masks.painting import Piece
 from napari_sam.masks.patch import mask_to_window, won_masks
 from napari_sam.prediction.click_sequence import answer
-from napari_sam.propagation import Propagation
+from napari_sam.volume.propagation import Propagation
+from napari_sam.volume.stack_prompts import anchors_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_sam.anchors import ObjectMasks, ObjectPrompts
     from napari_sam.automatic.candidates import Candidates
     from napari_sam.automatic_request import EverythingRequest
     from napari_sam.automatic_stack import EverythingStackRequest
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prediction.predictor import Embedding, Prediction, Predictor
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.volume import PropagationOptions, VolumeResult
+    from napari_sam.volume.results import PropagationOptions, VolumeResult
+    from napari_sam.volume.stack_prompts import ObjectMasks, ObjectPrompts
 
 _NO_CLEANUP = CleanUp()
 

@@ -27,7 +27,7 @@ from napari_sam.record import add_entries, new_record
 from napari_sam.replaying import describe_all, replay
 from napari_sam.requests import run_to_end
 from napari_sam.samples import coin_labels
-from tests.test_volume import World, as_model
+from tests.volume.test_results import World, as_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

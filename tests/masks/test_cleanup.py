@@ -21,7 +21,7 @@ from napari_sam.masks.cleanup import (
     prompt_seeds,
 )
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.volume import SliceResult
+from napari_sam.volume.results import SliceResult
 
 IDS = [0, 0, 1, 2, 2**31 - 1]
 labels_2d_3d = hnp.arrays(

@@ -12,7 +12,7 @@ from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction.predictor import Prediction, Predictor
 from napari_sam.prompts.prompt import Prompt
-from tests.test_volume import as_model
+from tests.volume.test_results import as_model
 
 
 class BrightPredictor(Predictor):

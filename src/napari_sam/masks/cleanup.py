@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.anchors import ObjectPrompts
     from napari_sam.masks.patch import Patch
-    from napari_sam.volume import SliceResult
+    from napari_sam.volume.results import SliceResult
+    from napari_sam.volume.stack_prompts import ObjectPrompts
 
 __all__ = [
     "CleanUp",

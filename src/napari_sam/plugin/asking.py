@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.anchors import check_prompts
 from napari_sam.automatic.search import marked
 from napari_sam.automatic_request import EverythingRequest
 from napari_sam.automatic_stack import EverythingStackRequest
@@ -24,6 +23,7 @@ from napari_sam.plugin.layers import Sliders, displayed_plane
 from napari_sam.plugin.questions import Question
 from napari_sam.prompts.grouping import join_prompts
 from napari_sam.requests import SliceRequest, StackRequest
+from napari_sam.volume.stack_prompts import check_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.requests import Request, Result, View
-    from napari_sam.volume import PropagationOptions
+    from napari_sam.volume.results import PropagationOptions
 
 _NO_CLEANUP = CleanUp()
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.layer_prompts import LayerPrompt
     from napari_sam.plugin.questions import Question
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.volume import SliceResult, VolumeResult
+    from napari_sam.volume.results import SliceResult, VolumeResult
 
 # A box that is drawn to correct an object covers at least this of it, as the
 # intersection of the two boxes over their union.

@@ -19,7 +19,7 @@ from napari_sam.plugin.prompt_layers import (
     set_polarity,
 )
 from napari_sam.plugin.target import Target
-from napari_sam.volume import PropagationOptions
+from napari_sam.volume.results import PropagationOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

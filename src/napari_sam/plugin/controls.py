@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.waiting import Waiting
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.requests import Result
-    from napari_sam.volume import VolumeResult
+    from napari_sam.volume.results import VolumeResult
 
 _MEGABYTE = 1e6
 _NO_VALUE = object()

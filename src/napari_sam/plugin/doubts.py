@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Image, Labels
 
-    from napari_sam.volume import Status, VolumeResult
+    from napari_sam.volume.results import Status, VolumeResult
 
 # Of several objects on a slice the first of these decides.
 _ORDER: tuple[Status, ...] = ("doubtful", "interpolated", "anchor", "propagated")

@@ -10,9 +10,9 @@ from napari_sam.prompts.grouping import Entry, join_entries, number_entries
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sam.anchors import ObjectPrompts
     from napari_sam.plugin.layer_prompts import LayerPrompt
     from napari_sam.prompts.prompt import Prompt
+    from napari_sam.volume.stack_prompts import ObjectPrompts
 
 
 def objects_on_plane(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Prediction, Predictor
     from napari_sam.record import Record
     from napari_sam.requests import Result, View
-    from napari_sam.volume import SliceResult, VolumeResult
+    from napari_sam.volume.results import SliceResult, VolumeResult
 
 
 class SamSession(Choices):

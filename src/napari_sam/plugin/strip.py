@@ -13,7 +13,7 @@ from napari_sam.plugin.doubts import DOUBTFUL
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from napari_sam.volume import Status
+    from napari_sam.volume.results import Status
 
 _HEIGHT = 18
 # Colours that colour-blind people tell apart (Okabe & Ito 2008); what is to be looked

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_sam.images.stack import Stack
     from napari_sam.plugin.questions import Question
     from napari_sam.requests import Result
-    from napari_sam.volume import Status
+    from napari_sam.volume.results import Status
 
 
 class Waiting:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.anchors import ObjectPrompts
+    from napari_sam.volume.stack_prompts import ObjectPrompts
 
 # Columns of CSV and keys of JSON.
 POLARITY, OBJECT, SLICE = "polarity", "object", "slice"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sam.anchors import anchors_of
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.spans import spans_of
-from napari_sam.volume import PropagationOptions
+from napari_sam.volume.results import PropagationOptions
+from napari_sam.volume.slice_ranges import spans_of
+from napari_sam.volume.stack_prompts import anchors_of
 
 BOX = Prompt(box=(2, 2, 9, 9))
 END = Prompt(points=[(5, 5)], labels=[0])

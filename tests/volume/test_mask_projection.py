@@ -10,13 +10,13 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from napari_sam.masks.patch import Patch, mask_to_box, mask_to_window
-from napari_sam.projection import (
+from napari_sam.volume.box_motion import drawn_margin
+from napari_sam.volume.mask_projection import (
     Section,
     combine,
     expect,
     split_parts,
 )
-from napari_sam.prompt_boxes import drawn_margin
 
 SHAPE = (80, 90)
 BOX = frozenset({"box"})

@@ -9,8 +9,8 @@ import numpy as np
 
 from napari_sam.masks.morphology import innermost
 from napari_sam.masks.patch import Patch, mask_to_window, patch_iou, window_at
-from napari_sam.prompt_boxes import box_size, extrapolated, grown
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
+from napari_sam.volume.box_motion import box_size, extrapolated, grown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

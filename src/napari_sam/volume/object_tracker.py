@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.confidence import radius_of
 from napari_sam.masks.interpolation import blend, interpolate, majority
 from napari_sam.masks.patch import Patch, patch_iou
-from napari_sam.projection import Expected, Section, expect
-from napari_sam.prompt_boxes import drawn_margin
-from napari_sam.volume import SliceResult
+from napari_sam.volume.box_motion import drawn_margin
+from napari_sam.volume.confidence import radius_of
+from napari_sam.volume.mask_projection import Expected, Section, expect
+from napari_sam.volume.results import SliceResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.images.stack import Stack
-    from napari_sam.spans import Span
-    from napari_sam.volume import PropagationOptions, Status
+    from napari_sam.volume.results import PropagationOptions, Status
+    from napari_sam.volume.slice_ranges import Span
 
 # Two opinions that share less are not blended: the better one is taken. Of two that
 # share more, but not nearly all, a third one decides.
@@ -43,7 +43,7 @@ class Seen:
     patch : Patch
         May be empty.
     score, contrast, confidence : float
-        See `napari_sam.confidence.Evidence`; the contrast in units of the image.
+        See `napari_sam.volume.confidence.Evidence`; the contrast in units of the image.
     third : Patch, optional
         What was found when the sweep before had seen something else.
     """

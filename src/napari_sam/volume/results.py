@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.anchors import ObjectAnchors
     from napari_sam.images.stack import Stack
-    from napari_sam.projection import Projection
+    from napari_sam.volume.mask_projection import Projection
+    from napari_sam.volume.stack_prompts import ObjectAnchors
 
 Status = Literal["anchor", "propagated", "interpolated", "doubtful", "stopped"]
 

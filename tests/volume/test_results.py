@@ -22,8 +22,8 @@ from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.plane_transform import Frame
 from napari_sam.prediction.predictor import Prediction, Predictor
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.propagation import propagate
-from napari_sam.volume import PropagationOptions, VolumeResult, assemble
+from napari_sam.volume.propagation import propagate
+from napari_sam.volume.results import PropagationOptions, VolumeResult, assemble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from napari_sam.anchors import anchors_of, check_masks, check_prompts
-from napari_sam.encoded_planes import EncodedPlanes
-from napari_sam.eye import Eye
 from napari_sam.prediction.cache import EmbeddingCache
-from napari_sam.spans import Span, is_complete, known_results, spans_of
-from napari_sam.tracks import Seen, Track
-from napari_sam.volume import PropagationOptions, SliceResult, assemble
+from napari_sam.volume.object_tracker import Seen, Track
+from napari_sam.volume.plane_encoder import EncodedPlanes
+from napari_sam.volume.results import PropagationOptions, SliceResult, assemble
+from napari_sam.volume.slice_ranges import Span, is_complete, known_results, spans_of
+from napari_sam.volume.slice_segmenter import Eye
+from napari_sam.volume.stack_prompts import anchors_of, check_masks, check_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
-    from napari_sam.anchors import ObjectAnchors
     from napari_sam.images.stack import Stack
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.volume import VolumeResult
+    from napari_sam.volume.results import VolumeResult
+    from napari_sam.volume.stack_prompts import ObjectAnchors
 
 
 def propagate(

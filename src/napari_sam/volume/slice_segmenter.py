@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.confidence import confidence, weigh
 from napari_sam.masks.patch import (
     Patch,
     border_contrast,
@@ -16,21 +15,22 @@ from napari_sam.masks.patch import (
     stability,
     won_masks,
 )
-from napari_sam.projection import combine
-from napari_sam.prompt_boxes import grown, refitted_box
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.tracks import EMPTY, Seen, disputed_box
+from napari_sam.volume.box_motion import grown, refitted_box
+from napari_sam.volume.confidence import confidence, weigh
+from napari_sam.volume.mask_projection import combine
+from napari_sam.volume.object_tracker import EMPTY, Seen, disputed_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_sam.encoded_planes import EncodedPlanes
     from napari_sam.prediction.predictor import Embedding, Prediction, Predictor
-    from napari_sam.projection import Expected
-    from napari_sam.tracks import Track
-    from napari_sam.volume import PropagationOptions
+    from napari_sam.volume.mask_projection import Expected
+    from napari_sam.volume.object_tracker import Track
+    from napari_sam.volume.plane_encoder import EncodedPlanes
+    from napari_sam.volume.results import PropagationOptions
 
 # Prompts that are decoded at once; more of them only take memory.
 _BATCH = 64

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_sam.anchors import ObjectAnchors
-    from napari_sam.volume import PropagationOptions, SliceResult, VolumeResult
+    from napari_sam.volume.results import PropagationOptions, SliceResult, VolumeResult
+    from napari_sam.volume.stack_prompts import ObjectAnchors
 
 
 @dataclass(frozen=True, slots=True)

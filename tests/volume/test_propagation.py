@@ -10,13 +10,13 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam.anchors import anchors_of
 from napari_sam.images.stack import Stack
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.propagation import Propagation, propagate
-from napari_sam.volume import PropagationOptions, VolumeResult
-from tests.test_volume import (
+from napari_sam.volume.propagation import Propagation, propagate
+from napari_sam.volume.results import PropagationOptions, VolumeResult
+from napari_sam.volume.stack_prompts import anchors_of
+from tests.volume.test_results import (
     BALL,
     DARK,
     SHAPE,

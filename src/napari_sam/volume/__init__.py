@@ -1,0 +1,4 @@
+"""Propagation of objects through a stack.
+
+May import `prediction` and below.
+"""
