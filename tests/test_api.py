@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam.array_requests import by_object, make_prompts
 from napari_sam.prediction.click_sequence import answer
+from napari_sam.requests.from_arrays import by_object, make_prompts
 from tests.volume.test_results import BALL, World, box_on, lit
 
 if TYPE_CHECKING:

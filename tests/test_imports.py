@@ -39,12 +39,12 @@ NUMPY_ONLY = [
         "cli",
         "cli_arguments",
     ),
-    *("cli_options", "cli_outputs", "array_requests"),
+    *("cli_options", "cli_outputs", "requests.from_arrays"),
     *(
         "cli_record",
         "cli_results",
         "cli_train",
-        "requests",
+        "requests.base",
         "volume.results",
         "volume.stack_prompts",
         "volume.slice_ranges",
@@ -60,7 +60,7 @@ NUMPY_ONLY = [
     *("volume.plane_encoder", "volume.slice_segmenter"),
     *(
         "automatic.search",
-        "automatic_request",
+        "requests.automatic_plane",
         "automatic.box_proposals",
         "automatic.candidates",
         "automatic.crops",

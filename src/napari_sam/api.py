@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.array_requests import (
+from napari_sam.automatic.candidates import Thresholds
+from napari_sam.automatic.linking import Linking, link_planes
+from napari_sam.automatic.search import SearchOptions, check_region
+from napari_sam.checkpoints.registry import DEFAULT_MODEL
+from napari_sam.masks.patch import labels_from_patches
+from napari_sam.prediction.cache import EmbeddingCache
+from napari_sam.prediction.loading import load_model
+from napari_sam.prediction.predictor import Predictor
+from napari_sam.requests.automatic_plane import EverythingRequest
+from napari_sam.requests.base import run_to_end
+from napari_sam.requests.from_arrays import (
     by_object,
     make_prompts,
     plane_request,
     stack_request,
     view_of_stack,
 )
-from napari_sam.automatic.candidates import Thresholds
-from napari_sam.automatic.linking import Linking, link_planes
-from napari_sam.automatic.search import SearchOptions, check_region
-from napari_sam.automatic_request import EverythingRequest
-from napari_sam.checkpoints.registry import DEFAULT_MODEL
-from napari_sam.masks.patch import labels_from_patches
-from napari_sam.prediction.cache import EmbeddingCache
-from napari_sam.prediction.loading import load_model
-from napari_sam.prediction.predictor import Predictor
-from napari_sam.requests import run_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

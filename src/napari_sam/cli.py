@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from napari_sam.cli_outputs import Outputs
     from napari_sam.images.tiff import TiffImage
-    from napari_sam.requests import Request, Result
+    from napari_sam.requests.base import Request, Result
 
 _MEGABYTE = 1e6
 
@@ -73,9 +73,9 @@ def _segment(options: argparse.Namespace) -> None:
     files, seen = outputs(options), brightness(options)
 
     from napari_sam.api import paint
-    from napari_sam.array_requests import plane_request
     from napari_sam.prediction.cache import EmbeddingCache
-    from napari_sam.requests import run_to_end
+    from napari_sam.requests.base import run_to_end
+    from napari_sam.requests.from_arrays import plane_request
 
     image = _read(options)
     plane = image.plane()
@@ -94,8 +94,8 @@ def _volume(options: argparse.Namespace) -> None:
     files, seen = outputs(options), brightness(options)
     finish = Finish.read(options)
 
-    from napari_sam.array_requests import stack_request
     from napari_sam.prediction.cache import EmbeddingCache
+    from napari_sam.requests.from_arrays import stack_request
 
     image = _read(options)
     volume = image.volume()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.record import Entry, Record
-    from napari_sam.requests import Request, Result
+    from napari_sam.requests.base import Request, Result
 
 # What a record that was cut or edited by hand makes the readers raise.
 _DAMAGE = (KeyError, TypeError, AttributeError, IndexError)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam import __version__
-from napari_sam.automatic_request import EverythingRequest
-from napari_sam.automatic_stack import THROUGH_STACKS, EverythingStackRequest
 from napari_sam.checkpoints.registry import MODELS
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import Channel, PlaneReader
@@ -32,7 +30,15 @@ from napari_sam.record import (
     prompt_from_json,
     prompt_to_json,
 )
-from napari_sam.requests import Result, SliceRequest, StackRequest, View, run_to_end
+from napari_sam.requests.automatic_plane import EverythingRequest
+from napari_sam.requests.automatic_stack import THROUGH_STACKS, EverythingStackRequest
+from napari_sam.requests.base import (
+    Result,
+    SliceRequest,
+    StackRequest,
+    View,
+    run_to_end,
+)
 from napari_sam.volume.results import PropagationOptions
 from napari_sam.volume.stack_prompts import paint_patch
 
@@ -43,7 +49,7 @@ if TYPE_CHECKING:
 
     from napari_sam.images.planes import ContrastLimits
     from napari_sam.record import Entry, Record
-    from napari_sam.requests import Request
+    from napari_sam.requests.base import Request
 
 
 # What an entry of a record must say to be made again.

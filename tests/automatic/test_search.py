@@ -11,7 +11,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import label
 
 import napari_sam as ns
-from napari_sam.array_requests import plane_request
 from napari_sam.automatic.box_proposals import BoxSearch
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.crops import Crop
@@ -20,12 +19,13 @@ from napari_sam.automatic.search import (
     how_everything_is_found,
     point_grid,
 )
-from napari_sam.automatic_request import EverythingRequest
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.record import add_entries, new_record
 from napari_sam.replaying import describe_all, replay
-from napari_sam.requests import run_to_end
+from napari_sam.requests.automatic_plane import EverythingRequest
+from napari_sam.requests.base import run_to_end
+from napari_sam.requests.from_arrays import plane_request
 from napari_sam.samples import coin_labels
 from tests.volume.test_results import World, as_model
 

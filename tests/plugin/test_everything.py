@@ -12,11 +12,11 @@ from numpy.testing import assert_array_equal
 import napari_sam as ns
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
-from napari_sam.automatic_stack import EverythingStackRequest
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.replaying import replay
-from napari_sam.requests import run_to_end
+from napari_sam.requests.automatic_stack import EverythingStackRequest
+from napari_sam.requests.base import run_to_end
 from tests.automatic.test_search import DISCS, PLANE, Whole, discs, same_objects
 from tests.plugin.conftest import corners, press, written
 

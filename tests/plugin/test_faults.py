@@ -16,7 +16,7 @@ from napari_sam.masks.painting import POLICIES
 from napari_sam.plugin.image_view import ChannelChoice
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.widget import SamWidget
-from napari_sam.requests import run_to_end
+from napari_sam.requests.base import run_to_end
 from tests.plugin.conftest import BrightPredictor
 
 SHAPE = (5, 24, 28)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-# (slice index, score, status), see `napari_sam.requests.Score`.
+# (slice index, score, status), see `napari_sam.requests.base.Score`.
 SliceScore = tuple[int | None, float, str]
 # Where the object ended, or the model was not asked, a score says nothing of it.
 _WITHOUT_SCORE = ("stopped", "interpolated")

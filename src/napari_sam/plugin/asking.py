@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.automatic.search import marked
-from napari_sam.automatic_request import EverythingRequest
-from napari_sam.automatic_stack import EverythingStackRequest
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.plugin.belonging import belonging
 from napari_sam.plugin.grouping import (
@@ -22,7 +20,9 @@ from napari_sam.plugin.layer_prompts import collect_prompts
 from napari_sam.plugin.layers import Sliders, displayed_plane
 from napari_sam.plugin.questions import Question
 from napari_sam.prompts.grouping import join_prompts
-from napari_sam.requests import SliceRequest, StackRequest
+from napari_sam.requests.automatic_plane import EverythingRequest
+from napari_sam.requests.automatic_stack import EverythingStackRequest
+from napari_sam.requests.base import SliceRequest, StackRequest
 from napari_sam.volume.stack_prompts import check_prompts
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.waiting import Waiting
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.requests import Request, Result, View
+    from napari_sam.requests.base import Request, Result, View
     from napari_sam.volume.results import PropagationOptions
 
 _NO_CLEANUP = CleanUp()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_sam.prediction.click_sequence import SIZES, Size, prefer, size_of
-from napari_sam.requests import Result, SliceRequest
+from napari_sam.requests.base import Result, SliceRequest
 
 if TYPE_CHECKING:
     from napari_sam.plugin.questions import Question

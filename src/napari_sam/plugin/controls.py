@@ -14,7 +14,7 @@ from napari_sam.plugin.candidates import shown_candidate
 from napari_sam.plugin.keys import ACCEPT, DISCARD, DOUBT
 from napari_sam.plugin.preview import is_preview
 from napari_sam.plugin.prompt_layers import is_own
-from napari_sam.requests import Progress
+from napari_sam.requests.base import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
     from napari_sam.plugin.waiting import Waiting
     from napari_sam.prediction.predictor import Predictor
-    from napari_sam.requests import Result
+    from napari_sam.requests.base import Result
     from napari_sam.volume.results import VolumeResult
 
 _MEGABYTE = 1e6

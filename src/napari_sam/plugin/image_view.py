@@ -16,7 +16,7 @@ from napari_sam.plugin.layers import (
     levels_of,
     spatial_shape,
 )
-from napari_sam.requests import View
+from napari_sam.requests.base import View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

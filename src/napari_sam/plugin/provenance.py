@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_sam.masks.painting import Changes, Policy
     from napari_sam.plugin.questions import Question
     from napari_sam.record import Entry, Record
-    from napari_sam.requests import Result
+    from napari_sam.requests.base import Result
 
 
 def record_of(labels: Labels) -> Record:

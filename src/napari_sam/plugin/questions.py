@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_sam.plugin.image_view import is_view_of
 from napari_sam.plugin.prompt_layers import is_own, restore_prompts
-from napari_sam.requests import SliceRequest
+from napari_sam.requests.base import SliceRequest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_sam.images.planes import PlaneIndex
     from napari_sam.plugin.layer_prompts import LayerPrompt
     from napari_sam.plugin.layers import Sliders
-    from napari_sam.requests import Request
+    from napari_sam.requests.base import Request
 
 
 @dataclass(frozen=True, slots=True, eq=False)

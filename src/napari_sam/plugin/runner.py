@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import QTimer
 
-from napari_sam.automatic_stack import THROUGH_STACKS
 from napari_sam.plugin.controls import weights_step
 from napari_sam.plugin.worker import Worker
-from napari_sam.requests import Progress
+from napari_sam.requests.automatic_stack import THROUGH_STACKS
+from napari_sam.requests.base import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
     from napari_sam.plugin.worker import Job, Report
     from napari_sam.prediction.predictor import Predictor
-    from napari_sam.requests import Result, View
+    from napari_sam.requests.base import Result, View
 
     Kind = Literal["asked", "live", "ahead"]
     Answer = tuple[Any, Predictor, Question, Result]

@@ -16,7 +16,7 @@ from napari_sam.plugin.questions import Committed, UsedPrompts
 from napari_sam.plugin.tidying import Tidying
 from napari_sam.plugin.waiting import Waiting
 from napari_sam.prediction.cache import EmbeddingCache
-from napari_sam.requests import SliceRequest, StackRequest, run_to_end
+from napari_sam.requests.base import SliceRequest, StackRequest, run_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.questions import Question
     from napari_sam.prediction.predictor import Prediction, Predictor
     from napari_sam.record import Record
-    from napari_sam.requests import Result, View
+    from napari_sam.requests.base import Result, View
     from napari_sam.volume.results import SliceResult, VolumeResult
 
 

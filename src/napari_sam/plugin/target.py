@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_sam.automatic_stack import THROUGH_STACKS
 from napari_sam.masks.painting import POLICIES, Policy
 from napari_sam.plugin.labels_writer import (
     LabelIds,
@@ -17,6 +16,7 @@ from napari_sam.plugin.labels_writer import (
     write,
 )
 from napari_sam.plugin.provenance import earlier_entries, entries_of, note
+from napari_sam.requests.automatic_stack import THROUGH_STACKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from napari_sam.masks.label_grid import LabelGrid
     from napari_sam.plugin.questions import Question
-    from napari_sam.requests import Result
+    from napari_sam.requests.base import Result
 
 
 class Target:

@@ -20,7 +20,7 @@ from napari_sam.plugin.controls import LayerChoice, button_row, told, weights_st
 from napari_sam.plugin.curve import KINDS, LossCurve
 from napari_sam.plugin.layers import levels_of, spatial_shape
 from napari_sam.plugin.worker import Worker
-from napari_sam.requests import Progress
+from napari_sam.requests.base import Progress
 from napari_sam.training_request import TrainingRequest, how_many
 
 if TYPE_CHECKING:

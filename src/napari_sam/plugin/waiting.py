@@ -13,7 +13,7 @@ from napari_sam.plugin.doubts import (
     slice_states,
 )
 from napari_sam.plugin.layers import displayed_plane
-from napari_sam.requests import StackRequest
+from napari_sam.requests.base import StackRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_sam.images.stack import Stack
     from napari_sam.plugin.questions import Question
-    from napari_sam.requests import Result
+    from napari_sam.requests.base import Result
     from napari_sam.volume.results import Status
 
 

@@ -19,7 +19,7 @@ from napari_sam.images.stack import Stack
 from napari_sam.masks.patch import Patch, labels_from_patches
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.requests import (
+from napari_sam.requests.base import (
     Result,
     Score,
     SliceRequest,

@@ -1,6 +1,6 @@
 """Everything in a plane as a question to a model: plain data, no viewer.
 
-It has the form of `napari_sam.requests`, so that it is answered,
+It has the form of `napari_sam.requests.base`, so that it is answered,
 shown, written and recorded as others are.
 """
 
@@ -17,7 +17,7 @@ from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.cleanup_objects import clean_pieces
 from napari_sam.masks.patch import mask_to_window, window_at
 from napari_sam.record import mask_from_json, mask_to_json
-from napari_sam.requests import Progress, Result, Score, cut_out
+from napari_sam.requests.base import Progress, Result, Score, cut_out
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Embedding, Predictor
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.requests import View
+    from napari_sam.requests.base import View
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.automatic.candidates import Candidates
-    from napari_sam.automatic_request import EverythingRequest
-    from napari_sam.automatic_stack import EverythingStackRequest
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.images.planes import ContrastLimits, PlaneIndex, PlaneReader
     from napari_sam.images.stack import Stack
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prediction.predictor import Embedding, Prediction, Predictor
     from napari_sam.prompts.prompt import Prompt
+    from napari_sam.requests.automatic_plane import EverythingRequest
+    from napari_sam.requests.automatic_stack import EverythingStackRequest
     from napari_sam.volume.results import PropagationOptions, VolumeResult
     from napari_sam.volume.stack_prompts import ObjectMasks, ObjectPrompts
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking, link_planes
 from napari_sam.automatic.search import SearchOptions
-from napari_sam.automatic_request import (
+from napari_sam.masks.cleanup import CleanUp
+from napari_sam.masks.cleanup_objects import clean_pieces
+from napari_sam.masks.painting import Piece
+from napari_sam.requests.automatic_plane import (
     EverythingRequest,
     search_from_json,
     search_to_json,
 )
-from napari_sam.masks.cleanup import CleanUp
-from napari_sam.masks.cleanup_objects import clean_pieces
-from napari_sam.masks.painting import Piece
-from napari_sam.requests import Progress, Result, Score, StackRequest
+from napari_sam.requests.base import Progress, Result, Score, StackRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.requests import View
+    from napari_sam.requests.base import View
 
 
 @dataclass(frozen=True, slots=True, eq=False)
