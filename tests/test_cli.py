@@ -18,11 +18,12 @@ import tifffile
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam import api, cli, replaying
+from napari_sam import api, cli
 from napari_sam.checkpoints.registry import MODELS, get_model_spec
 from napari_sam.cli_arguments import make_parser
 from napari_sam.images.tiff import read_tiff
 from napari_sam.prediction import loading
+from napari_sam.records import replay as replaying
 from tests.volume.test_results import BALL, SMALL, World, lit
 
 SIZES = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}

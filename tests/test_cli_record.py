@@ -14,10 +14,11 @@ from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam import api, cli, replaying
+from napari_sam import api, cli
 from napari_sam.images.tiff import read_tiff
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction import loading
+from napari_sam.records import replay as replaying
 from tests.plugin.conftest import corners
 from tests.volume.test_results import BALL, SMALL, World, lit
 
@@ -151,7 +152,7 @@ def test_an_object_that_was_not_found_does_no_harm(stack: Path) -> None:
 
 
 def test_masks_are_prompts_in_files(stack: Path) -> None:
-    from napari_sam.record import prompt_to_json
+    from napari_sam.records.record import prompt_to_json
 
     prompts = stack.with_name("prompts.json")
     whole = prompt_to_json(ns.Prompt(box=(5, 6, 25, 30), mask=BALL[7]))

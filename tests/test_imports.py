@@ -34,7 +34,7 @@ NUMPY_ONLY = [
     *(
         "masks.painting",
         "masks.label_grid",
-        "record",
+        "records.record",
         "images.tiff",
         "cli",
         "cli_arguments",

@@ -12,10 +12,11 @@ from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam import api, cli, replaying, samples
+from napari_sam import api, cli, samples
 from napari_sam.images.tiff import read_tiff
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction import loading
+from napari_sam.records import replay as replaying
 from tests.plugin.conftest import BrightPredictor, corners
 
 if TYPE_CHECKING:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Embedding, Predictor
     from napari_sam.processing import SamProcessor
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.record import read_record, write_record
-    from napari_sam.replaying import replay as replay
+    from napari_sam.records.record import read_record, write_record
+    from napari_sam.records.replay import replay as replay
     from napari_sam.training_data import read_training_images, training_images
     from napari_sam.training_options import TrainingOptions, TrainingProgress
     from napari_sam.volume.results import PropagationOptions, VolumeResult
@@ -76,15 +76,15 @@ _HOMES = {
     "link_planes": "automatic.linking",
     "list_models": "checkpoints.registry",
     "load_model": "prediction.loading",
-    "read_record": "record",
+    "read_record": "records.record",
     "read_training_images": "training_data",
-    "replay": "replaying",
+    "replay": "records.replay",
     "segment": "api",
     "segment_everything": "api",
     "segment_everything_volume": "api",
     "segment_volume": "api",
     "training_images": "training_data",
-    "write_record": "record",
+    "write_record": "records.record",
 }
 
 __all__ = [

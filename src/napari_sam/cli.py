@@ -227,7 +227,7 @@ def _write(
     """Write the labels and, when asked for, how they were made."""
     from napari_sam.cli_record import make_record
     from napari_sam.images.tiff import write_labels
-    from napari_sam.record import write_record
+    from napari_sam.records.record import write_record
 
     print(f"wrote {write_labels(files.labels, labels, image)}")
     if files.record is not None:

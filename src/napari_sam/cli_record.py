@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_sam.checkpoints.registry import MODELS
 from napari_sam.images.tiff import TiffImage, read_tiff
-from napari_sam.record import (
+from napari_sam.records.record import (
     add_entries,
     checksum,
     commits,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.record import Entry, Record
+    from napari_sam.records.record import Entry, Record
     from napari_sam.requests.base import Request, Result
 
 # What a record that was cut or edited by hand makes the readers raise.
@@ -54,7 +54,7 @@ def make_record(
         As the user named it.
     """
     from napari_sam.masks.label_grid import LabelGrid
-    from napari_sam.replaying import describe_all
+    from napari_sam.records.replay import describe_all
 
     path = Path(image).resolve()
     shared: Entry = {
@@ -136,7 +136,7 @@ class Recorded:
         ValueError
             When image or model are not those of the record.
         """
-        from napari_sam.replaying import replay
+        from napari_sam.records.replay import replay
 
         whole = read_tiff(self.image)
         image = whole.select(**self.indices)

@@ -14,7 +14,7 @@ from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.widget import SamWidget
-from napari_sam.replaying import replay
+from napari_sam.records.replay import replay
 from napari_sam.requests.automatic_stack import EverythingStackRequest
 from napari_sam.requests.base import run_to_end
 from tests.automatic.test_search import DISCS, PLANE, Whole, discs, same_objects

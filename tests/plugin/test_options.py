@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.plugin.widget import SamWidget
-from napari_sam.record import read_record
+from napari_sam.records.record import read_record
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, press
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.record import (
+from napari_sam.records.record import (
     KEY,
     add_entries,
     new_record,
@@ -12,7 +12,7 @@ from napari_sam.record import (
     region_of,
     still_there,
 )
-from napari_sam.replaying import describe_all
+from napari_sam.records.replay import describe_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_sam.masks.label_grid import LabelGrid
     from napari_sam.masks.painting import Changes, Policy
     from napari_sam.plugin.questions import Question
-    from napari_sam.record import Entry, Record
+    from napari_sam.records.record import Entry, Record
     from napari_sam.requests.base import Result
 
 

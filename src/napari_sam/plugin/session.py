@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_sam.masks.measurements import ObjectMeasurement
     from napari_sam.plugin.questions import Question
     from napari_sam.prediction.predictor import Prediction, Predictor
-    from napari_sam.record import Record
+    from napari_sam.records.record import Record
     from napari_sam.requests.base import Result, View
     from napari_sam.volume.results import SliceResult, VolumeResult
 

@@ -28,7 +28,7 @@ from napari_sam.masks.measurements import check_axis
 from napari_sam.prompts.grouping import Entry, group_entries
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
 from napari_sam.prompts.shapes import shape_prompt
-from napari_sam.record import prompt_from_json, read_json
+from napari_sam.records.record import prompt_from_json, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

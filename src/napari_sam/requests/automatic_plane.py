@@ -16,7 +16,7 @@ from napari_sam.automatic.search import SearchOptions, find_everything
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.cleanup_objects import clean_pieces
 from napari_sam.masks.patch import mask_to_window, window_at
-from napari_sam.record import mask_from_json, mask_to_json
+from napari_sam.records.record import mask_from_json, mask_to_json
 from napari_sam.requests.base import Progress, Result, Score, cut_out
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from napari_sam.masks.painting import plan_changes
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
-from napari_sam.record import (
+from napari_sam.records.record import (
     check_record,
     commits,
     index_from_json,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.images.planes import ContrastLimits
-    from napari_sam.record import Entry, Record
+    from napari_sam.records.record import Entry, Record
     from napari_sam.requests.base import Request
 
 
@@ -181,7 +181,7 @@ def replay(
     Parameters
     ----------
     record : dict
-        As `napari_sam.record.read_record` reads it, or as it lies in the
+        As `napari_sam.records.record.read_record` reads it, or as it lies in the
         metadata of a labels layer under "napari_sam".
     image : array-like or sequence of them
         The image that was segmented; a list holds the levels of a pyramid.

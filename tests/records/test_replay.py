@@ -19,8 +19,8 @@ from napari_sam.plugin.image_view import ChannelChoice
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.record import add_entries, new_record, region_of, still_there
-from napari_sam.replaying import describe, replay
+from napari_sam.records.record import add_entries, new_record, region_of, still_there
+from napari_sam.records.replay import describe, replay
 from napari_sam.requests.base import SliceRequest, StackRequest, View, run_to_end
 from napari_sam.volume.results import PropagationOptions
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, draw, written

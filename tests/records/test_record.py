@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 
 from napari_sam.masks.painting import Piece, plan_changes
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.record import (
+from napari_sam.records.record import (
     FORMAT,
     KEY,
     add_entries,
