@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from napari_sam.checkpoints.download import WeightsError
     from napari_sam.checkpoints.registry import ModelSpec, list_models
     from napari_sam.finetune import FineTuning
-    from napari_sam.image_processor import SamImageProcessor
+    from napari_sam.huggingface.image_processor import SamImageProcessor
+    from napari_sam.huggingface.processor import SamProcessor
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.nets.config import (
         SamConfig,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from napari_sam.prediction.loading import load_model
     from napari_sam.prediction.prediction import Prediction
     from napari_sam.prediction.predictor import Embedding, Predictor
-    from napari_sam.processing import SamProcessor
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.records.record import read_record, write_record
     from napari_sam.records.replay import replay as replay
@@ -58,10 +58,10 @@ _HOMES = {
     "Prompt": "prompts.prompt",
     "PropagationOptions": "volume.results",
     "SamConfig": "nets.config",
-    "SamImageProcessor": "image_processor",
+    "SamImageProcessor": "huggingface.image_processor",
     "SamMaskDecoderConfig": "nets.config",
     "SamModel": "nets.sam",
-    "SamProcessor": "processing",
+    "SamProcessor": "huggingface.processor",
     "SamPromptEncoderConfig": "nets.config",
     "SamVisionConfig": "nets.config",
     "SearchOptions": "automatic.search",

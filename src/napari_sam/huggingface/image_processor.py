@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from napari_sam.checkpoints.hugging_face import write_json
 from napari_sam.checkpoints.registry import Family
-from napari_sam.image_inputs import (
+from napari_sam.huggingface.inputs import (
     FILTERS,
     SamInputs,
     as_kind,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.image_inputs import Channels, Size
+    from napari_sam.huggingface.inputs import Channels, Size
     from napari_sam.nets.config import SamConfig
 
 PREPROCESSOR_FILE = "preprocessor_config.json"
@@ -149,7 +149,7 @@ class SamImageProcessor:
     @classmethod
     def from_pretrained(cls, path: str | Path, **options: Any) -> Self:
         """Read the settings of a model; see `SamProcessor.from_pretrained`."""
-        from napari_sam.processing import read_image_processor
+        from napari_sam.huggingface.processor import read_image_processor
 
         processor = read_image_processor(path, **options)
         assert isinstance(processor, cls)

@@ -1,7 +1,7 @@
 """The example of the documentation of transformers, with its import line changed.
 
 Masks and scores are compared with what transformers gave for the same weights; see
-`tests.test_processing`.
+`tests.huggingface.test_processor`.
 """
 
 from __future__ import annotations
