@@ -14,14 +14,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from napari_sam.finetune import FineTuning
 from napari_sam.nets.config import SamConfig
 from napari_sam.nets.sam import SamModel
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
 from napari_sam.samples import coin_labels, coins
-from napari_sam.training_data import training_images
-from napari_sam.training_options import TrainingOptions
+from napari_sam.training.data import training_images
+from napari_sam.training.finetune import FineTuning
+from napari_sam.training.options import TrainingOptions
 
 STEPS = 4
 # The first step allocates memory.

@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 
 from napari_sam import cli
 from napari_sam.checkpoints.model_card import ModelCard
-from napari_sam.finetune import FineTuning
 from napari_sam.prediction import loading
+from napari_sam.training.finetune import FineTuning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -75,11 +75,11 @@ NUMPY_ONLY = [
     *("prompts.files", "prompts.grouping"),
     *(
         "checkpoints.model_card",
-        "training_data",
-        "training_options",
-        "training_prompts",
+        "training.data",
+        "training.options",
+        "training.prompts",
     ),
-    "training_request",
+    "training.request",
 ]
 
 PROBE = """

@@ -14,8 +14,8 @@ from napari_sam.files import written_whole
 from napari_sam.masks.patch import mask_iou, mask_to_box
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.samples import coin_labels, coins
-from napari_sam.training_data import training_images
-from napari_sam.training_prompts import innermost, inside_point, with_click
+from napari_sam.training.data import training_images
+from napari_sam.training.prompts import innermost, inside_point, with_click
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.prediction.predictor import Predictor
-    from napari_sam.training_data import TrainingImage
+    from napari_sam.training.data import TrainingImage
 
 COLUMNS = ("centre click", "random click", "three clicks", "box", "s/click")
 SEED = 77

@@ -14,9 +14,9 @@ from dataclasses import replace
 from evaluation import table
 from synthetic_images import make_many
 
-from napari_sam.finetune import FineTuning
 from napari_sam.prediction.loading import load_model
-from napari_sam.training_options import TrainingOptions
+from napari_sam.training.finetune import FineTuning
+from napari_sam.training.options import TrainingOptions
 
 KIND, COUNT = ("rods",), 8
 TRAIN_SEED, TEST_SEED = 0, 5000

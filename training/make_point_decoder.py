@@ -24,17 +24,17 @@ from synthetic_images import KINDS, MIXTURE, make_many
 from teacher import crop, teach
 
 from napari_sam.checkpoints.registry import MODELS
-from napari_sam.finetune import FineTuning
 from napari_sam.prediction.disk_cache import DiskCache
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
-from napari_sam.saving import official_state, write_tensors
-from napari_sam.training_data import summarise, training_images
-from napari_sam.training_options import TrainingOptions
+from napari_sam.training.data import summarise, training_images
+from napari_sam.training.finetune import FineTuning
+from napari_sam.training.options import TrainingOptions
+from napari_sam.training.saving import official_state, write_tensors
 
 if TYPE_CHECKING:
-    from napari_sam.training_data import TrainingImage
-    from napari_sam.training_options import Start
+    from napari_sam.training.data import TrainingImage
+    from napari_sam.training.options import Start
 
 LICENCE = "Apache-2.0"
 PARENT = "lite_medsam"

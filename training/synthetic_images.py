@@ -13,7 +13,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import draw, segmentation
 
-from napari_sam.training_data import TrainingImage, training_images
+from napari_sam.training.data import TrainingImage, training_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable

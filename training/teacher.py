@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_sam.masks.patch import box_iou, mask_iou, mask_to_box, stability
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.training_data import TrainingImage, training_images
+from napari_sam.training.data import TrainingImage, training_images
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

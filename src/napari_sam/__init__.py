@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from napari_sam.automatic.search import SearchOptions
     from napari_sam.checkpoints.download import WeightsError
     from napari_sam.checkpoints.registry import ModelSpec, list_models
-    from napari_sam.finetune import FineTuning
     from napari_sam.huggingface.image_processor import SamImageProcessor
     from napari_sam.huggingface.processor import SamProcessor
     from napari_sam.images.intensity import IntensityMapping
@@ -40,15 +39,16 @@ if TYPE_CHECKING:
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.records.record import read_record, write_record
     from napari_sam.records.replay import replay as replay
-    from napari_sam.training_data import read_training_images, training_images
-    from napari_sam.training_options import TrainingOptions, TrainingProgress
+    from napari_sam.training.data import read_training_images, training_images
+    from napari_sam.training.finetune import FineTuning
+    from napari_sam.training.options import TrainingOptions, TrainingProgress
     from napari_sam.volume.results import PropagationOptions, VolumeResult
 
 _HOMES = {
     "Candidates": "automatic.candidates",
     "Embedding": "prediction.predictor",
     "EmbeddingCache": "prediction.cache",
-    "FineTuning": "finetune",
+    "FineTuning": "training.finetune",
     "IntensityMapping": "images.intensity",
     "Linking": "automatic.linking",
     "ModelSpec": "checkpoints.registry",
@@ -66,8 +66,8 @@ _HOMES = {
     "SamVisionConfig": "nets.config",
     "SearchOptions": "automatic.search",
     "Thresholds": "automatic.candidates",
-    "TrainingOptions": "training_options",
-    "TrainingProgress": "training_options",
+    "TrainingOptions": "training.options",
+    "TrainingProgress": "training.options",
     "VolumeResult": "volume.results",
     "WeightsError": "checkpoints.download",
     "everything": "api",
@@ -77,13 +77,13 @@ _HOMES = {
     "list_models": "checkpoints.registry",
     "load_model": "prediction.loading",
     "read_record": "records.record",
-    "read_training_images": "training_data",
+    "read_training_images": "training.data",
     "replay": "records.replay",
     "segment": "api",
     "segment_everything": "api",
     "segment_everything_volume": "api",
     "segment_volume": "api",
-    "training_images": "training_data",
+    "training_images": "training.data",
     "write_record": "records.record",
 }
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.training_options import TrainingOptions
+from napari_sam.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
-    from napari_sam.finetune import FineTuning
     from napari_sam.prediction.predictor import Predictor
-    from napari_sam.training_options import TrainingProgress
+    from napari_sam.training.finetune import FineTuning
+    from napari_sam.training.options import TrainingProgress
 
 EXAMPLE = "napari-sam train images/ labels/ --output cells.safetensors"
 _DEFAULTS = TrainingOptions()
@@ -93,9 +93,9 @@ def train(
     output = _output(options)
     wanted = _wanted(options)
 
-    from napari_sam.finetune import FineTuning
-    from napari_sam.saving import check_output
-    from napari_sam.training_data import read_training_images, summarise
+    from napari_sam.training.data import read_training_images, summarise
+    from napari_sam.training.finetune import FineTuning
+    from napari_sam.training.saving import check_output
 
     images = read_training_images(options.images, options.labels, index)
     found = summarise(images)

@@ -12,9 +12,9 @@ from napari.components import ViewerModel
 from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.plugin.model_choice import ModelChoice
 from napari_sam.plugin.training import TrainingPanel
-from napari_sam.training_request import Comparison, Trained
+from napari_sam.training.request import Comparison, Trained
 from tests.plugin.conftest import press
-from tests.test_finetune import QUICK, discs
+from tests.training.test_finetune import QUICK, discs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ LEARNS = replace(
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("NAPARI_SAM_CACHE", str(tmp_path))
-    monkeypatch.setattr("napari_sam.training_request.options", lambda *_: LEARNS)
+    monkeypatch.setattr("napari_sam.training.request.options", lambda *_: LEARNS)
     yield
 
 
@@ -141,7 +141,7 @@ def test_stopped_it_keeps_the_best(
     panel: TrainingPanel, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endless = replace(LEARNS, steps=10**6, patience=10**6, validate_every=5)
-    monkeypatch.setattr("napari_sam.training_request.options", lambda *_: endless)
+    monkeypatch.setattr("napari_sam.training.request.options", lambda *_: endless)
     press(panel.train)
     qtbot.waitUntil(lambda: len(panel.curve.scores) > 3, timeout=60_000)
     press(panel.stop)

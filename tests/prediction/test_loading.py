@@ -17,7 +17,7 @@ from napari_sam.nets.devices import best_device
 from napari_sam.nets.sam import SamModel
 from napari_sam.prediction.loading import click_decoder, load_model
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.saving import official_state, write_tensors
+from napari_sam.training.saving import official_state, write_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Callable

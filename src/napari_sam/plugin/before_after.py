@@ -14,7 +14,7 @@ from napari_sam.prompts.shapes import label_outlines
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.training_request import Comparison
+    from napari_sam.training.request import Comparison
 
 _SIDE = 150
 _GAP = 6

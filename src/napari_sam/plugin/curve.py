@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.training_options import TrainingProgress
+    from napari_sam.training.options import TrainingProgress
 
 _SIZE = (260, 130)
 # Steps that a point of the loss curve is the mean of, at most.

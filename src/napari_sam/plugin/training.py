@@ -21,7 +21,7 @@ from napari_sam.plugin.curve import KINDS, LossCurve
 from napari_sam.plugin.layers import levels_of, spatial_shape
 from napari_sam.plugin.worker import Worker
 from napari_sam.requests.base import Progress
-from napari_sam.training_request import TrainingRequest, how_many
+from napari_sam.training.request import TrainingRequest, how_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from napari_sam.plugin.widget import SamWidget
     from napari_sam.plugin.worker import Report
     from napari_sam.prediction.predictor import Predictor
-    from napari_sam.training_options import TrainingProgress
-    from napari_sam.training_request import Trained
+    from napari_sam.training.options import TrainingProgress
+    from napari_sam.training.request import Trained
 
 _MINUTES = 10.0
 # Larger labels are counted when the training begins.

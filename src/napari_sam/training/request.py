@@ -13,9 +13,9 @@ import numpy as np
 
 from napari_sam.masks.patch import mask_iou
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.training_data import cut_in_two, training_images
-from napari_sam.training_options import TrainingOptions
-from napari_sam.training_prompts import innermost
+from napari_sam.training.data import cut_in_two, training_images
+from napari_sam.training.options import TrainingOptions
+from napari_sam.training.prompts import innermost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from napari_sam.checkpoints.registry import PromptKind
     from napari_sam.prediction.predictor import Predictor
-    from napari_sam.training_data import TrainingImage
-    from napari_sam.training_options import TrainingProgress
+    from napari_sam.training.data import TrainingImage
+    from napari_sam.training.options import TrainingProgress
 
 FEWEST, ENOUGH = 8, 30
 """Objects with which training is worth a try, and with which it is steady."""
@@ -123,7 +123,7 @@ class TrainingRequest:
         OSError
             When the model cannot be written.
         """
-        from napari_sam.finetune import FineTuning
+        from napari_sam.training.finetune import FineTuning
 
         images = training_images(
             self.image, self.labels, self.name, contrast_limits=self.contrast_limits

@@ -12,16 +12,16 @@ import pytest
 import torch
 
 from napari_sam.checkpoints.model_card import ModelCard
-from napari_sam.finetune import FineTuning
 from napari_sam.nets.sam import SamModel
 from napari_sam.prediction.disk_cache import DiskCache
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.saving import official_state
-from napari_sam.training_data import training_images
-from napari_sam.training_loss import answer_loss, best_answers, mask_ious
-from napari_sam.training_options import TrainingOptions
+from napari_sam.training.data import training_images
+from napari_sam.training.finetune import FineTuning
+from napari_sam.training.loss import answer_loss, best_answers, mask_ious
+from napari_sam.training.options import TrainingOptions
+from napari_sam.training.saving import official_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from napari_sam.checkpoints.registry import Family, PromptKind
     from napari_sam.nets.config import SamConfig
-    from napari_sam.training_data import TrainingImage
+    from napari_sam.training.data import TrainingImage
 
 QUICK = TrainingOptions(
     steps=6,

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam.close_ups import CloseUps
+from napari_sam.training.close_ups import CloseUps
 
 GRID, RATIO = 64, 4
 

@@ -10,8 +10,8 @@ import pytest
 
 from napari_sam.masks.patch import mask_iou
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.training_data import training_images
-from napari_sam.training_request import (
+from napari_sam.training.data import training_images
+from napari_sam.training.request import (
     ENOUGH,
     FEWEST,
     TrainingRequest,
@@ -19,7 +19,7 @@ from napari_sam.training_request import (
     how_many,
     options,
 )
-from tests.test_finetune import QUICK, discs
+from tests.training.test_finetune import QUICK, discs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def ask(output: Path, image: np.ndarray, labels: np.ndarray) -> TrainingRequest:
 def hopeless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Too slow to learn anything, and over soon."""
     still = replace(QUICK, learning_rate=1e-12, steps=3)
-    monkeypatch.setattr("napari_sam.training_request.options", lambda *_: still)
+    monkeypatch.setattr("napari_sam.training.request.options", lambda *_: still)
 
 
 def run_to_end(request: TrainingRequest, predictor: Predictor, stop: int = 10**6):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_sam.close_ups import CloseUps
-from napari_sam.training_loss import answer_loss, best_answers, mask_ious
-from napari_sam.training_prompts import corrective_click, first_prompt, with_click
+from napari_sam.training.close_ups import CloseUps
+from napari_sam.training.loss import answer_loss, best_answers, mask_ious
+from napari_sam.training.prompts import corrective_click, first_prompt, with_click
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction.plane_transform import Frame
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.training_options import Start, TrainingOptions
+    from napari_sam.training.options import Start, TrainingOptions
 
     Truths = Sequence[NDArray[np.bool_]]
 

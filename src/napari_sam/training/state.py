@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.saving import write_tensors
+from napari_sam.training.saving import write_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

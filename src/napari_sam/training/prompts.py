@@ -13,7 +13,7 @@ from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.training_options import Start
+    from napari_sam.training.options import Start
 
 # Boxes are drawn wider than their object by this share of its side at most, or by
 # one pixel: jitter that suits large objects would swallow small ones.

@@ -15,20 +15,20 @@ from torch import Tensor
 
 from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.registry import MODELS
-from napari_sam.encoded_views import EncodedViews
-from napari_sam.nets.trainable import trainable_weights
 from napari_sam.prediction.loading import predictor_of
-from napari_sam.saving import save_model
-from napari_sam.training_data import data_key, split, summarise, view
-from napari_sam.training_options import TrainingOptions, TrainingProgress
-from napari_sam.training_rounds import Practice
-from napari_sam.training_state import (
+from napari_sam.training.augmented_embeddings import EncodedViews
+from napari_sam.training.data import data_key, split, summarise, view
+from napari_sam.training.options import TrainingOptions, TrainingProgress
+from napari_sam.training.rounds import Practice
+from napari_sam.training.saving import save_model
+from napari_sam.training.state import (
     RunState,
     optimiser_tensors,
     read_state,
     restore_optimiser,
     write_state,
 )
+from napari_sam.training.trainable import trainable_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from napari_sam.nets.sam import SamModel
     from napari_sam.prediction.disk_cache import DiskCache
     from napari_sam.prediction.predictor import Predictor
-    from napari_sam.training_data import TrainingImage
+    from napari_sam.training.data import TrainingImage
 
 # Low-resolution pixels that an object must cover to be learned from.
 _SMALLEST = 4
@@ -296,7 +296,7 @@ class FineTuning:
         licence: str | None = None,
         dtype: torch.dtype | None = None,
     ) -> Path:
-        """Write the best model up to now; see `napari_sam.saving.save_model`."""
+        """Write the best model up to now; see `napari_sam.training.saving.save_model`."""
         return save_model(self.best_model(), path, self.card(licence), dtype=dtype)
 
     # -- going on later ----------------------------------------------------------

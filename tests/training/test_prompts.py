@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_sam.masks.patch import mask_to_box
-from napari_sam.training_prompts import (
+from napari_sam.training.prompts import (
     corrective_click,
     first_prompt,
     inside_point,

@@ -10,7 +10,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam.training_data import (
+from napari_sam.training.data import (
     VIEWS,
     cut_in_two,
     data_key,

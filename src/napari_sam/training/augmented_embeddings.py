@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_sam.training_data import view
+from napari_sam.training.data import view
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_sam.prediction.disk_cache import DiskCache
     from napari_sam.prediction.predictor import Predictor
-    from napari_sam.training_data import TrainingImage
+    from napari_sam.training.data import TrainingImage
 
 
 class EncodedViews:

@@ -1,0 +1,4 @@
+"""Fine-tuning on one's own labels.
+
+May import `prediction`, `huggingface`, `checkpoints` and below.
+"""
