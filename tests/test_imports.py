@@ -19,7 +19,7 @@ NUMPY_ONLY = [
         "checkpoints.resolve",
         "prediction.prediction",
         "prediction.plane_transform",
-        "onnx_decoder",
+        "onnx.decoder",
     ),
     *(
         "prompts.prompt",

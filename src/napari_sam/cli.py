@@ -179,7 +179,7 @@ def _replay(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from napari_sam.onnx_decoder import DECODER_FILE, ENCODER_FILE, SETTINGS_FILE
+    from napari_sam.onnx.decoder import DECODER_FILE, ENCODER_FILE, SETTINGS_FILE
 
     folder = Path(options.output)
     for name in (ENCODER_FILE, DECODER_FILE, SETTINGS_FILE):
@@ -188,7 +188,7 @@ def _export(options: argparse.Namespace) -> None:
                 f"{folder / name} exists: name another folder, or give --overwrite."
             )
 
-    from napari_sam.onnx_export import export_onnx
+    from napari_sam.onnx.export import export_onnx
 
     predictor = _load(options, device="cpu")
     print(f"{predictor.name}: {predictor.preprocessing.describe(predictor.input_size)}")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_sam.files import written_whole
-from napari_sam.onnx_decoder import (
+from napari_sam.onnx.decoder import (
     DECODER_FILE,
     ENCODER_FILE,
     SETTINGS_FILE,

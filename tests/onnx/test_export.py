@@ -11,8 +11,8 @@ import onnxruntime
 import pytest
 
 from napari_sam.cli import main
-from napari_sam.onnx_decoder import OnnxDecoder
-from napari_sam.onnx_export import export_onnx
+from napari_sam.onnx.decoder import OnnxDecoder
+from napari_sam.onnx.export import export_onnx
 from napari_sam.prediction.predictor import Predictor
 from napari_sam.prompts.prompt import Prompt
 
@@ -134,7 +134,7 @@ def test_a_fine_tuned_model_answers_as_it_was_trained(
 WITHOUT_TORCH = """
 import sys
 import numpy as np
-from napari_sam.onnx_decoder import OnnxDecoder
+from napari_sam.onnx.decoder import OnnxDecoder
 from napari_sam.prompts.prompt import Prompt
 
 decoder = OnnxDecoder(sys.argv[1])

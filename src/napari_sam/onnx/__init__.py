@@ -1,0 +1,4 @@
+"""Export to ONNX, and decoding without torch.
+
+May import `prediction` and below.
+"""
