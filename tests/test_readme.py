@@ -36,7 +36,7 @@ def test_pictures_and_links_exist() -> None:
 
 
 def test_the_commands_are_those_of_the_program() -> None:
-    from napari_sam.cli_arguments import make_parser
+    from napari_sam.cli.parser import make_parser
 
     lines = "\n".join(code_blocks("sh")).splitlines()
     commands = [line for line in lines if line.startswith("napari-sam ")]

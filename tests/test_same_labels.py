@@ -12,7 +12,8 @@ from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam import api, cli, samples
+from napari_sam import api, samples
+from napari_sam.cli import main as cli
 from napari_sam.images.tiff import read_tiff
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction import loading

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from napari_sam.cli import main
+from napari_sam.cli.main import main
 from napari_sam.onnx.decoder import OnnxDecoder
 from napari_sam.onnx.export import export_onnx
 from napari_sam.prediction.predictor import Predictor

@@ -12,7 +12,8 @@ import pytest
 import tifffile
 from numpy.testing import assert_array_equal
 
-from napari_sam import api, cli
+from napari_sam import api
+from napari_sam.cli import main as cli
 from napari_sam.images.tiff import read_tiff
 from napari_sam.masks.cleanup import CleanUp, apply_to_labels
 from napari_sam.prediction import loading

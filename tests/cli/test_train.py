@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from safetensors.numpy import load_file
 
-from napari_sam import cli
 from napari_sam.checkpoints.model_card import ModelCard
+from napari_sam.cli import main as cli
 from napari_sam.prediction import loading
 from napari_sam.training.finetune import FineTuning
 

@@ -18,9 +18,10 @@ import tifffile
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam import api, cli
+from napari_sam import api
 from napari_sam.checkpoints.registry import MODELS, get_model_spec
-from napari_sam.cli_arguments import make_parser
+from napari_sam.cli import main as cli
+from napari_sam.cli.parser import make_parser
 from napari_sam.images.tiff import read_tiff
 from napari_sam.prediction import loading
 from napari_sam.records import replay as replaying
@@ -451,7 +452,7 @@ def test_the_demo_prints_and_writes(
         yield f"model {predictor.name}"
         yield f"writing to {folder}"
 
-    monkeypatch.setattr("napari_sam.demo.run_demo", short)
+    monkeypatch.setattr("napari_sam.cli.demo.run_demo", short)
     assert run("demo", "--output", tmp_path / "demo") == 0
     printed = capsys.readouterr().out
     assert printed == f"model world\nwriting to {tmp_path / 'demo'}\n"
@@ -480,7 +481,7 @@ def test_usage_errors(arguments: tuple[str, ...], capsys: Any) -> None:
 
 
 def test_listing_models_does_not_load_torch() -> None:
-    arguments = ["-X", "importtime", "-m", "napari_sam.cli", "models"]
+    arguments = ["-X", "importtime", "-m", "napari_sam.cli.main", "models"]
     done = subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, check=False
     )

@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 
 import napari_sam as ns
 from napari_sam import samples
-from napari_sam.demo import overlay, run_demo
+from napari_sam.cli.demo import overlay, run_demo
 from napari_sam.images.tiff import read_tiff
 from napari_sam.masks.patch import mask_iou
 from tests.volume.test_results import World

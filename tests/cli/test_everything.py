@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_sam import api, cli
+from napari_sam import api
+from napari_sam.cli import main as cli
 from napari_sam.prediction import loading
 from tests.automatic.test_search import DISCS, PLANE, Whole, discs, same_objects
 

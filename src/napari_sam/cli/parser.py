@@ -7,8 +7,8 @@ from typing import Any
 
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
-from napari_sam.cli_results import add_result_options
-from napari_sam.cli_train import EXAMPLE, add_train_options
+from napari_sam.cli.postprocessing import add_result_options
+from napari_sam.cli.train import EXAMPLE, add_train_options
 
 _DEFAULTS = Thresholds()
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 from napari_sam.automatic.linking import Linking, link_planes
 from napari_sam.checkpoints.download import WeightsError, fetch, is_cached
 from napari_sam.checkpoints.registry import DEFAULT_MODEL, get_model_spec, list_models
-from napari_sam.cli_arguments import make_parser
-from napari_sam.cli_options import (
+from napari_sam.cli.outputs import outputs, replay_output
+from napari_sam.cli.parser import make_parser
+from napari_sam.cli.postprocessing import Finish
+from napari_sam.cli.values import (
     brightness,
     index,
     plane_prompts,
     thresholds,
     volume_prompts,
 )
-from napari_sam.cli_outputs import outputs, replay_output
-from napari_sam.cli_results import Finish
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_sam.cli_outputs import Outputs
+    from napari_sam.cli.outputs import Outputs
     from napari_sam.images.tiff import TiffImage
     from napari_sam.requests.base import Request, Result
 
@@ -163,7 +163,7 @@ def _everything(options: argparse.Namespace) -> None:
 
 
 def _replay(options: argparse.Namespace) -> None:
-    from napari_sam.cli_record import Recorded
+    from napari_sam.cli.records import Recorded
     from napari_sam.images.tiff import write_labels
 
     recorded = Recorded.read(options.record, options.image, index(options.index))
@@ -197,14 +197,14 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from napari_sam.cli_train import train
+    from napari_sam.cli.train import train
 
     for line in train(options, index(options.index), lambda: _load(options)):
         print(line, flush=True)
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from napari_sam.demo import run_demo
+    from napari_sam.cli.demo import run_demo
 
     predictor = _load(options)
     for line in run_demo(predictor, Path(options.output)):
@@ -225,7 +225,7 @@ def _write(
     asked: tuple[Request, Result],
 ) -> None:
     """Write the labels and, when asked for, how they were made."""
-    from napari_sam.cli_record import make_record
+    from napari_sam.cli.records import make_record
     from napari_sam.images.tiff import write_labels
     from napari_sam.records.record import write_record
 
