@@ -73,7 +73,7 @@ def measure(kind: str) -> None:
 
     from napari_sam import load_model
     from napari_sam.images.intensity import IntensityMapping
-    from napari_sam.plugin.image_view import ChannelChoice
+    from napari_sam.plugin.layers.image_source import ChannelChoice
     from napari_sam.plugin.session import SamSession
 
     with tempfile.TemporaryDirectory() as folder:

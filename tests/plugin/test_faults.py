@@ -13,7 +13,7 @@ from napari.utils.notifications import notification_manager
 
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.masks.painting import POLICIES
-from napari_sam.plugin.image_view import ChannelChoice
+from napari_sam.plugin.layers.image_source import ChannelChoice
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.requests.base import run_to_end

@@ -22,7 +22,7 @@ from napari_sam.plugin.keys import (
     PREVIOUS,
     Keys,
 )
-from napari_sam.plugin.layers import nearest
+from napari_sam.plugin.layers.transforms import nearest
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.prompts.prompt import Prompt
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, press

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from napari.components import Dims, ViewerModel
 from napari.layers import Image, Labels, Layer
 
-from napari_sam.plugin.image_view import ChannelChoice
+from napari_sam.plugin.layers.image_source import ChannelChoice
 from napari_sam.plugin.session import SamSession
 from tests.plugin.conftest import BrightPredictor, written
 

@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 
 import napari_sam as ns
-from napari_sam.plugin.image_view import voxel_sizes
+from napari_sam.plugin.layers.image_source import voxel_sizes
 from napari_sam.plugin.session import SamSession
 from tests.plugin.conftest import (
     FIRST,

@@ -1,6 +1,6 @@
 """Prompts are read from CSV as napari writes it, and from JSON.
 
-That napari writes it so is tested in tests/plugin/test_prompt_files.py.
+That napari writes it so is tested in tests/plugin/layers/test_prompt_files.py.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.stack import Stack
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.masks.painting import plan_changes
-from napari_sam.plugin.image_view import ChannelChoice
+from napari_sam.plugin.layers.image_source import ChannelChoice
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt

@@ -15,9 +15,9 @@ from napari_sam.plugin.grouping import (
     objects_in_stack,
     objects_on_plane,
 )
-from napari_sam.plugin.image_view import displayed_stack
-from napari_sam.plugin.layer_prompts import collect_prompts
-from napari_sam.plugin.layers import Sliders, displayed_plane
+from napari_sam.plugin.layers.image_source import displayed_stack
+from napari_sam.plugin.layers.prompt_reader import collect_prompts
+from napari_sam.plugin.layers.transforms import Sliders, displayed_plane
 from napari_sam.plugin.questions import Question
 from napari_sam.prompts.grouping import join_prompts
 from napari_sam.requests.automatic_plane import EverythingRequest
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from napari_sam.images.stack import Stack
     from napari_sam.plugin.choices import Choices
     from napari_sam.plugin.corrections import Corrections
-    from napari_sam.plugin.layer_prompts import LayerPrompt
-    from napari_sam.plugin.layers import DisplayedPlane
-    from napari_sam.plugin.picking import Picked
+    from napari_sam.plugin.layers.label_prompt import Picked
+    from napari_sam.plugin.layers.prompt_reader import LayerPrompt
+    from napari_sam.plugin.layers.transforms import DisplayedPlane
     from napari_sam.plugin.questions import Revision, UsedPrompts
     from napari_sam.plugin.waiting import Waiting
     from napari_sam.prediction.click_sequence import Size

@@ -12,7 +12,7 @@ from napari_sam.plugin.questions import identity
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sam.plugin.layer_prompts import LayerPrompt
+    from napari_sam.plugin.layers.prompt_reader import LayerPrompt
     from napari_sam.plugin.questions import Question
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.volume.results import SliceResult, VolumeResult

@@ -10,14 +10,14 @@ from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions
 from napari_sam.masks.cleanup import CleanUp
-from napari_sam.plugin.image_view import ImageView, walkable_axes
-from napari_sam.plugin.layers import displayed_plane
-from napari_sam.plugin.model_choice import ModelChoice
-from napari_sam.plugin.prompt_layers import (
+from napari_sam.plugin.layers.image_source import ImageView, walkable_axes
+from napari_sam.plugin.layers.prompt_layers import (
     add_prompt_layers,
     next_is_positive,
     set_polarity,
 )
+from napari_sam.plugin.layers.transforms import displayed_plane
+from napari_sam.plugin.model_choice import ModelChoice
 from napari_sam.plugin.target import Target
 from napari_sam.volume.results import PropagationOptions
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Points, Shapes
 
     from napari_sam.images.intensity import IntensityMapping
-    from napari_sam.plugin.image_view import ChannelChoice
+    from napari_sam.plugin.layers.image_source import ChannelChoice
     from napari_sam.plugin.model_choice import Report
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prediction.predictor import Predictor

@@ -12,8 +12,8 @@ from napari_sam.checkpoints.download import is_cached
 from napari_sam.checkpoints.registry import PREPROCESSING
 from napari_sam.plugin.candidates import shown_candidate
 from napari_sam.plugin.keys import ACCEPT, DISCARD, DOUBT
-from napari_sam.plugin.preview import is_preview
-from napari_sam.plugin.prompt_layers import is_own
+from napari_sam.plugin.layers.preview_layer import is_preview
+from napari_sam.plugin.layers.prompt_layers import is_own
 from napari_sam.requests.base import Progress
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_sam.checkpoints.registry import ModelSpec
-    from napari_sam.plugin.labels_writer import Written
+    from napari_sam.plugin.layers.labels_writer import Written
     from napari_sam.plugin.session import SamSession
     from napari_sam.plugin.waiting import Waiting
     from napari_sam.prediction.predictor import Predictor

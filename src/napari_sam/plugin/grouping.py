@@ -10,7 +10,7 @@ from napari_sam.prompts.grouping import Entry, join_entries, number_entries
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sam.plugin.layer_prompts import LayerPrompt
+    from napari_sam.plugin.layers.prompt_reader import LayerPrompt
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.volume.stack_prompts import ObjectPrompts
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_sam.masks.measurements import measure
 from napari_sam.plugin.doubts import go_to_slice
-from napari_sam.plugin.layers import layer_affine
+from napari_sam.plugin.layers.transforms import layer_affine
 from napari_sam.plugin.provenance import record_of
 from napari_sam.plugin.tidying import Slices
 

@@ -16,7 +16,7 @@ from magicgui.widgets import (
 
 from napari_sam.checkpoints.download import cache_folder
 from napari_sam.images.intensity import IntensityMapping
-from napari_sam.plugin.image_view import ChannelChoice, channel_choices
+from napari_sam.plugin.layers.image_source import ChannelChoice, channel_choices
 from napari_sam.prediction.disk_cache import DiskCache
 from napari_sam.records.record import write_record
 

@@ -9,8 +9,8 @@ from weakref import ref
 
 import numpy as np
 
-from napari_sam.plugin.image_view import is_view_of
-from napari_sam.plugin.prompt_layers import is_own, restore_prompts
+from napari_sam.plugin.layers.image_source import is_view_of
+from napari_sam.plugin.layers.prompt_layers import is_own, restore_prompts
 from napari_sam.requests.base import SliceRequest
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_sam.images.planes import PlaneIndex
-    from napari_sam.plugin.layer_prompts import LayerPrompt
-    from napari_sam.plugin.layers import Sliders
+    from napari_sam.plugin.layers.prompt_reader import LayerPrompt
+    from napari_sam.plugin.layers.transforms import Sliders
     from napari_sam.requests.base import Request
 
 

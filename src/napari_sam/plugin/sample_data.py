@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from napari_sam import samples
-from napari_sam.plugin.prompt_layers import boxes_look
+from napari_sam.plugin.layers.prompt_layers import boxes_look
 
 LayerData = tuple[Any, dict[str, Any], str]
 

@@ -8,8 +8,8 @@ from napari_sam.checkpoints.registry import DEFAULT_MODEL
 from napari_sam.plugin.asking import Asker
 from napari_sam.plugin.choices import Choices
 from napari_sam.plugin.corrections import Corrections
-from napari_sam.plugin.image_view import planes_ahead
-from napari_sam.plugin.layers import displayed_plane
+from napari_sam.plugin.layers.image_source import planes_ahead
+from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.measuring import Measuring
 from napari_sam.plugin.provenance import record_of
 from napari_sam.plugin.questions import Committed, UsedPrompts

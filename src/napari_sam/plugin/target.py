@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.masks.painting import POLICIES, Policy
-from napari_sam.plugin.labels_writer import (
+from napari_sam.plugin.layers.labels_writer import (
     LabelIds,
     Written,
     check_ids,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
 
-from napari_sam.plugin.layers import spatial_shape
+from napari_sam.plugin.layers.transforms import spatial_shape
 
 if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession

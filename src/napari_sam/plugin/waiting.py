@@ -12,7 +12,7 @@ from napari_sam.plugin.doubts import (
     next_doubtful,
     slice_states,
 )
-from napari_sam.plugin.layers import displayed_plane
+from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.requests.base import StackRequest
 
 if TYPE_CHECKING:

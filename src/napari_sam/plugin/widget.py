@@ -27,10 +27,10 @@ from napari_sam.plugin.keys import (
     PREVIOUS,
     Keys,
 )
-from napari_sam.plugin.layers import displayed_plane
+from napari_sam.plugin.layers.preview_layer import Preview
+from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.live import Changes
 from napari_sam.plugin.panel import AS_IT_SAYS, NEW_PROMPTS, OWN_FILE, START, Panel
-from napari_sam.plugin.preview import Preview
 from napari_sam.plugin.runner import Runner
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.table import show_table

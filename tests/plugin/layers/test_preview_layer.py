@@ -5,8 +5,8 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_sam.masks.painting import Piece
-from napari_sam.plugin.layers import displayed_plane
-from napari_sam.plugin.preview import Preview
+from napari_sam.plugin.layers.preview_layer import Preview
+from napari_sam.plugin.layers.transforms import displayed_plane
 
 FULL = slice(None)
 MASK = np.ones((3, 5), bool)

@@ -8,8 +8,8 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_sam.images.intensity import IntensityMapping
-from napari_sam.plugin.image_view import ChannelChoice, channel_choices
-from napari_sam.plugin.layers import layer_affine
+from napari_sam.plugin.layers.image_source import ChannelChoice, channel_choices
+from napari_sam.plugin.layers.transforms import layer_affine
 from napari_sam.plugin.session import SamSession
 from tests.plugin.conftest import FIRST, BrightPredictor, corners, draw, written
 

@@ -10,7 +10,7 @@ from scipy.ndimage import binary_erosion
 
 from napari_sam.images.planes import plane_sides
 from napari_sam.masks.patch import window_at
-from napari_sam.plugin.layers import layer_affine, placement, spatial_shape
+from napari_sam.plugin.layers.transforms import layer_affine, placement, spatial_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,9 +10,10 @@ from napari.layers import Image, Points
 
 from napari_sam.images.stack import Stack
 from napari_sam.masks.patch import window_at
-from napari_sam.plugin.image_view import ImageView, displayed_stack
-from napari_sam.plugin.layer_prompts import collect_prompts
-from napari_sam.plugin.layers import (
+from napari_sam.plugin.layers.image_source import ImageView, displayed_stack
+from napari_sam.plugin.layers.prompt_layers import add_prompt_layers, set_polarity
+from napari_sam.plugin.layers.prompt_reader import collect_prompts
+from napari_sam.plugin.layers.transforms import (
     Sliders,
     displayed_plane,
     layer_affine,
@@ -20,7 +21,6 @@ from napari_sam.plugin.layers import (
     spatial_shape,
     to_image_data,
 )
-from napari_sam.plugin.prompt_layers import add_prompt_layers, set_polarity
 from napari_sam.prompts.prompt import Prompt
 
 # napari says so of every layer that is turned out of the displayed plane.

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_sam.images.planes import plane_sides
 from napari_sam.masks.painting import Changes, Piece, next_free_label, plan_changes
-from napari_sam.plugin.layers import (
+from napari_sam.plugin.layers.transforms import (
     grid_between,
     layer_affine,
     leads_apart,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_sam.images.planes import PlaneIndex
     from napari_sam.masks.label_grid import LabelGrid
     from napari_sam.masks.painting import Policy
-    from napari_sam.plugin.layers import Sliders
+    from napari_sam.plugin.layers.transforms import Sliders
 
 # Larger labels are made with 16 bits.
 _LARGE = 2**28

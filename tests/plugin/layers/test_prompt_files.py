@@ -10,8 +10,8 @@ from napari.components import ViewerModel
 from napari.layers import Points, Shapes
 from napari_builtins.io import napari_write_points, napari_write_shapes
 
-from napari_sam.plugin.layer_prompts import POLARITY, point_label
-from napari_sam.plugin.prompt_layers import add_prompt_layers, set_polarity
+from napari_sam.plugin.layers.prompt_layers import add_prompt_layers, set_polarity
+from napari_sam.plugin.layers.prompt_reader import POLARITY, point_label
 from napari_sam.prompts.files import POLARITY as SAVED_POLARITY
 from napari_sam.prompts.files import read_prompts
 from tests.plugin.conftest import corners

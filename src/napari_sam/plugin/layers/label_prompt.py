@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_sam.masks.painting import Piece
 from napari_sam.masks.patch import mask_to_box, mask_to_window
-from napari_sam.plugin.layers import Sliders, displayed_plane, grid_between
+from napari_sam.plugin.layers.transforms import Sliders, displayed_plane, grid_between
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_sam.images.planes import PlaneIndex
-    from napari_sam.plugin.layers import DisplayedPlane
+    from napari_sam.plugin.layers.transforms import DisplayedPlane
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from napari_sam.images.intensity import IntensityMapping, for_channels
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.stack import Stack
-from napari_sam.plugin.layers import (
+from napari_sam.plugin.layers.transforms import (
     Sliders,
     grid_between,
     levels_of,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_sam.images.planes import ContrastLimits, PlaneIndex
-    from napari_sam.plugin.layers import DisplayedPlane
+    from napari_sam.plugin.layers.transforms import DisplayedPlane
 
 _CHANNEL_NAMES = {"c", "ch", "channel", "channels"}
 # A longer axis without such a name is rather space or time.

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.plugin.layer_prompts import (
+from napari_sam.plugin.layers.prompt_reader import (
     NEGATIVE_NAME,
     POLARITY,
     POSITIVE_NAME,
     point_label,
 )
-from napari_sam.plugin.layers import placement, spatial_shape
+from napari_sam.plugin.layers.transforms import placement, spatial_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer, Points, Shapes
 
-    from napari_sam.plugin.layer_prompts import LayerPrompt
+    from napari_sam.plugin.layers.prompt_reader import LayerPrompt
 
 _MARK = "napari_sam_prompts"
 # Colours of Okabe and Ito's palette, and symbols for those who see no colours.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.plugin.layers import (
+from napari_sam.plugin.layers.transforms import (
     DisplayedPlane,
     Sliders,
     nearest,

@@ -9,7 +9,7 @@ from napari.layers import Image, Labels
 
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.masks.painting import Piece
-from napari_sam.plugin.labels_writer import (
+from napari_sam.plugin.layers.labels_writer import (
     LabelIds,
     Written,
     check_ids,
@@ -18,7 +18,7 @@ from napari_sam.plugin.labels_writer import (
     plan,
     write,
 )
-from napari_sam.plugin.layers import Sliders, layer_affine
+from napari_sam.plugin.layers.transforms import Sliders, layer_affine
 
 FULL = slice(None)
 
@@ -177,7 +177,7 @@ def test_what_lies_on_other_slices_is_written_and_undone(ndisplay: int) -> None:
 def test_ids_of_huge_labels_are_above_all_that_were_written_or_selected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("napari_sam.plugin.labels_writer._QUICKLY_SEARCHED", 100)
+    monkeypatch.setattr("napari_sam.plugin.layers.labels_writer._QUICKLY_SEARCHED", 100)
     labels = labels_of()
     labels.data[0, 0] = 5
     ids = LabelIds()
