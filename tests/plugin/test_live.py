@@ -313,7 +313,9 @@ def test_a_model_that_is_not_there_is_not_downloaded_by_drawing(
     make: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     widget = make("mobile_sam")
-    monkeypatch.setattr("napari_sam.plugin.model_choice.is_cached", lambda _: False)
+    monkeypatch.setattr(
+        "napari_sam.plugin.state.model_choice.is_cached", lambda _: False
+    )
     draw(widget, FIRST)
     qtbot.wait(QUIET)
     assert not widget.cancel.enabled
@@ -478,7 +480,7 @@ def test_weights_are_downloaded_when_they_are_asked_for(
 ) -> None:
     there: list[bool] = []
     monkeypatch.setattr(
-        "napari_sam.plugin.model_choice.is_cached", lambda _: bool(there)
+        "napari_sam.plugin.state.model_choice.is_cached", lambda _: bool(there)
     )
 
     def load(*_: Any, progress: Any = None, **__: Any) -> BrightPredictor:

@@ -10,10 +10,10 @@ from psygnal import Signal
 
 from napari_sam.checkpoints.download import is_cached
 from napari_sam.checkpoints.registry import PREPROCESSING
-from napari_sam.plugin.candidates import shown_candidate
 from napari_sam.plugin.keys import ACCEPT, DISCARD, DOUBT
 from napari_sam.plugin.layers.preview_layer import is_preview
 from napari_sam.plugin.layers.prompt_layers import is_own
+from napari_sam.plugin.state.candidates import shown_candidate
 from napari_sam.requests.base import Progress
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_sam.checkpoints.registry import ModelSpec
     from napari_sam.plugin.layers.labels_writer import Written
     from napari_sam.plugin.session import SamSession
-    from napari_sam.plugin.waiting import Waiting
+    from napari_sam.plugin.state.pending_result import Waiting
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.requests.base import Result
     from napari_sam.volume.results import VolumeResult

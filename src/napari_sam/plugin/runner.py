@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QObject
 
     from napari_sam.images.planes import PlaneIndex
-    from napari_sam.plugin.questions import Question
     from napari_sam.plugin.session import SamSession
+    from napari_sam.plugin.state.layer_request import Question
     from napari_sam.plugin.worker import Job, Report
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.requests.base import Result, View

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
-from napari_sam.plugin.asking import Asker
-from napari_sam.plugin.choices import Choices
-from napari_sam.plugin.corrections import Corrections
 from napari_sam.plugin.layers.image_source import planes_ahead
 from napari_sam.plugin.layers.transforms import displayed_plane
-from napari_sam.plugin.measuring import Measuring
-from napari_sam.plugin.provenance import record_of
-from napari_sam.plugin.questions import Committed, UsedPrompts
-from napari_sam.plugin.tidying import Tidying
-from napari_sam.plugin.waiting import Waiting
+from napari_sam.plugin.state.commit_history import Corrections
+from napari_sam.plugin.state.label_cleanup import Tidying
+from napari_sam.plugin.state.label_measurement import Measuring
+from napari_sam.plugin.state.layer_request import Committed, UsedPrompts
+from napari_sam.plugin.state.pending_result import Waiting
+from napari_sam.plugin.state.provenance import record_of
+from napari_sam.plugin.state.request_builder import Asker
+from napari_sam.plugin.state.settings import Choices
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.requests.base import SliceRequest, StackRequest, run_to_end
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari_sam.images.planes import PlaneIndex
     from napari_sam.masks.measurements import ObjectMeasurement
-    from napari_sam.plugin.questions import Question
+    from napari_sam.plugin.state.layer_request import Question
     from napari_sam.prediction.predictor import Prediction, Predictor
     from napari_sam.records.record import Record
     from napari_sam.requests.base import Result, View

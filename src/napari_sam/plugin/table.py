@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_sam.masks.measurements import ObjectMeasurement
-    from napari_sam.plugin.measuring import Measuring
+    from napari_sam.plugin.state.label_measurement import Measuring
 
 
 class ObjectTable(QDialog):

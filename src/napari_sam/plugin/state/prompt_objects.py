@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.masks.patch import box_iou
-from napari_sam.plugin.questions import identity
+from napari_sam.plugin.state.layer_request import identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
-    from napari_sam.plugin.questions import Question
+    from napari_sam.plugin.state.layer_request import Question
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.volume.results import SliceResult, VolumeResult
 

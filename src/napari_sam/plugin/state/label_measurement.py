@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.masks.measurements import measure
-from napari_sam.plugin.doubts import go_to_slice
 from napari_sam.plugin.layers.transforms import layer_affine
-from napari_sam.plugin.provenance import record_of
-from napari_sam.plugin.tidying import Slices
+from napari_sam.plugin.state.doubts import go_to_slice
+from napari_sam.plugin.state.label_cleanup import Slices
+from napari_sam.plugin.state.provenance import record_of
 
 if TYPE_CHECKING:
     from napari.components import Dims

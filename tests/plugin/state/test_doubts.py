@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_sam.images.stack import Stack
-from napari_sam.plugin.doubts import next_doubtful, slice_states
+from napari_sam.plugin.state.doubts import next_doubtful, slice_states
 from napari_sam.plugin.strip import SliceStrip
 from napari_sam.volume.results import SliceResult, VolumeResult
 from tests.plugin.conftest import FIRST, draw

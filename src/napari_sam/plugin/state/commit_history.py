@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.plugin.layers.label_prompt import Picked, pick_object
-from napari_sam.plugin.questions import Committed, Revision
+from napari_sam.plugin.state.layer_request import Committed, Revision
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
     from napari_sam.plugin.layers.transforms import DisplayedPlane
-    from napari_sam.plugin.questions import UsedPrompts
+    from napari_sam.plugin.state.layer_request import UsedPrompts
 
 # Objects whose prompts can be brought back, one by one.
 _MOST_COMMITTED = 100

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.plugin.candidates import has_choice, with_next_size
-from napari_sam.plugin.doubts import (
+from napari_sam.plugin.layers.transforms import displayed_plane
+from napari_sam.plugin.state.candidates import has_choice, with_next_size
+from napari_sam.plugin.state.doubts import (
     DOUBTFUL,
     go_to_slice,
     next_doubtful,
     slice_states,
 )
-from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.requests.base import StackRequest
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_sam.images.stack import Stack
-    from napari_sam.plugin.questions import Question
+    from napari_sam.plugin.state.layer_request import Question
     from napari_sam.requests.base import Result
     from napari_sam.volume.results import Status
 

@@ -9,7 +9,7 @@ from napari_sam.prediction.click_sequence import SIZES, Size, prefer, size_of
 from napari_sam.requests.base import Result, SliceRequest
 
 if TYPE_CHECKING:
-    from napari_sam.plugin.questions import Question
+    from napari_sam.plugin.state.layer_request import Question
 
 
 def has_choice(result: Result) -> bool:

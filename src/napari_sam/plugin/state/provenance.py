@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_sam.masks.label_grid import LabelGrid
     from napari_sam.masks.painting import Changes, Policy
-    from napari_sam.plugin.questions import Question
+    from napari_sam.plugin.state.layer_request import Question
     from napari_sam.records.record import Entry, Record
     from napari_sam.requests.base import Result
 

@@ -9,16 +9,16 @@ import numpy as np
 
 from napari_sam.automatic.search import marked
 from napari_sam.masks.cleanup import CleanUp
-from napari_sam.plugin.belonging import belonging
-from napari_sam.plugin.grouping import (
+from napari_sam.plugin.layers.image_source import displayed_stack
+from napari_sam.plugin.layers.prompt_reader import collect_prompts
+from napari_sam.plugin.layers.transforms import Sliders, displayed_plane
+from napari_sam.plugin.state.grouping import (
     check_boxes,
     objects_in_stack,
     objects_on_plane,
 )
-from napari_sam.plugin.layers.image_source import displayed_stack
-from napari_sam.plugin.layers.prompt_reader import collect_prompts
-from napari_sam.plugin.layers.transforms import Sliders, displayed_plane
-from napari_sam.plugin.questions import Question
+from napari_sam.plugin.state.layer_request import Question
+from napari_sam.plugin.state.prompt_objects import belonging
 from napari_sam.prompts.grouping import join_prompts
 from napari_sam.requests.automatic_plane import EverythingRequest
 from napari_sam.requests.automatic_stack import EverythingStackRequest
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from napari_sam.automatic.linking import Linking
     from napari_sam.automatic.search import SearchOptions
     from napari_sam.images.stack import Stack
-    from napari_sam.plugin.choices import Choices
-    from napari_sam.plugin.corrections import Corrections
     from napari_sam.plugin.layers.label_prompt import Picked
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
     from napari_sam.plugin.layers.transforms import DisplayedPlane
-    from napari_sam.plugin.questions import Revision, UsedPrompts
-    from napari_sam.plugin.waiting import Waiting
+    from napari_sam.plugin.state.commit_history import Corrections
+    from napari_sam.plugin.state.layer_request import Revision, UsedPrompts
+    from napari_sam.plugin.state.pending_result import Waiting
+    from napari_sam.plugin.state.settings import Choices
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.requests.base import Request, Result, View

@@ -15,7 +15,7 @@ from napari_sam.plugin.layers.labels_writer import (
     plan,
     write,
 )
-from napari_sam.plugin.provenance import earlier_entries, entries_of, note
+from napari_sam.plugin.state.provenance import earlier_entries, entries_of, note
 from napari_sam.requests.automatic_stack import THROUGH_STACKS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_sam.masks.label_grid import LabelGrid
-    from napari_sam.plugin.questions import Question
+    from napari_sam.plugin.state.layer_request import Question
     from napari_sam.requests.base import Result
 
 

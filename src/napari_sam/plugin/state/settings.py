@@ -17,8 +17,8 @@ from napari_sam.plugin.layers.prompt_layers import (
     set_polarity,
 )
 from napari_sam.plugin.layers.transforms import displayed_plane
-from napari_sam.plugin.model_choice import ModelChoice
-from napari_sam.plugin.target import Target
+from napari_sam.plugin.state.labels_target import Target
+from napari_sam.plugin.state.model_choice import ModelChoice
 from napari_sam.volume.results import PropagationOptions
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.plugin.layers.image_source import ChannelChoice
-    from napari_sam.plugin.model_choice import Report
+    from napari_sam.plugin.state.model_choice import Report
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prediction.predictor import Predictor
 
