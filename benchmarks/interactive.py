@@ -32,7 +32,7 @@ from qtpy.QtOpenGLWidgets import QOpenGLWidget
 
 import napari_sam as ns
 from napari_sam import samples
-from napari_sam.plugin.worker import Worker
+from napari_sam.plugin.background.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

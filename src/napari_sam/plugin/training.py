@@ -15,11 +15,11 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_sam.checkpoints.download import cache_folder
+from napari_sam.plugin.background.worker import Worker
 from napari_sam.plugin.before_after import BeforeAfter
 from napari_sam.plugin.controls import LayerChoice, button_row, told, weights_step
 from napari_sam.plugin.curve import KINDS, LossCurve
 from napari_sam.plugin.layers.transforms import levels_of, spatial_shape
-from napari_sam.plugin.worker import Worker
 from napari_sam.requests.base import Progress
 from napari_sam.training.request import TrainingRequest, how_many
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     import napari
 
     from napari_sam.checkpoints.registry import Family
+    from napari_sam.plugin.background.worker import Report
     from napari_sam.plugin.state.model_choice import ModelChoice
     from napari_sam.plugin.widget import SamWidget
-    from napari_sam.plugin.worker import Report
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.training.options import TrainingProgress
     from napari_sam.training.request import Trained

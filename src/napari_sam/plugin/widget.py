@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error, show_info
 
 from napari_sam.checkpoints.registry import get_model_spec
-from napari_sam.plugin.ahead import Ahead
 from napari_sam.plugin.availability import why_not
+from napari_sam.plugin.background.layer_watcher import Changes
+from napari_sam.plugin.background.prefetch import Ahead
+from napari_sam.plugin.background.request_runner import Runner
 from napari_sam.plugin.controls import (
     describe_model,
     download_text,
@@ -29,9 +31,7 @@ from napari_sam.plugin.keys import (
 )
 from napari_sam.plugin.layers.preview_layer import Preview
 from napari_sam.plugin.layers.transforms import displayed_plane
-from napari_sam.plugin.live import Changes
 from napari_sam.plugin.panel import AS_IT_SAYS, NEW_PROMPTS, OWN_FILE, START, Panel
-from napari_sam.plugin.runner import Runner
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.table import show_table
 from napari_sam.plugin.training import TrainingDock

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 if TYPE_CHECKING:
-    from napari_sam.plugin.runner import Runner
+    from napari_sam.plugin.background.request_runner import Runner
     from napari_sam.plugin.session import SamSession
 
 # Somebody who looks at a slice for so long may want to segment it.

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QThread
 
-from napari_sam.plugin.worker import Cancelled, Worker
+from napari_sam.plugin.background.worker import Cancelled, Worker
 
 LONG = 10_000
 
@@ -250,7 +250,7 @@ _LEAVES_EARLY = """
 import threading
 from qtpy.QtCore import QCoreApplication
 import torch
-from napari_sam.plugin.worker import Worker
+from napari_sam.plugin.background.worker import Worker
 
 application = QCoreApplication([])
 worker, started = Worker(), threading.Event()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from qtpy.QtCore import QTimer
 
+from napari_sam.plugin.background.worker import Worker
 from napari_sam.plugin.controls import weights_step
-from napari_sam.plugin.worker import Worker
 from napari_sam.requests.automatic_stack import THROUGH_STACKS
 from napari_sam.requests.base import Progress
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from qtpy.QtCore import QObject
 
     from napari_sam.images.planes import PlaneIndex
+    from napari_sam.plugin.background.worker import Job, Report
     from napari_sam.plugin.session import SamSession
     from napari_sam.plugin.state.layer_request import Question
-    from napari_sam.plugin.worker import Job, Report
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.requests.base import Result, View
 

@@ -1,0 +1,4 @@
+"""One worker thread, watchers of layers, and prefetching.
+
+May import the session.
+"""
