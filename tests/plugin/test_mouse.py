@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 import napari_sam as ns
 from napari_sam import samples
-from napari_sam.plugin.keys import ACCEPT, POLARITY, PREVIOUS
+from napari_sam.plugin.panels.key_bindings import ACCEPT, POLARITY, PREVIOUS
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.records.record import commits, prompt_from_json
 from tests.plugin.conftest import press

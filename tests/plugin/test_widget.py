@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QPointF
 
-from napari_sam.plugin.panel import OWN_FILE
+from napari_sam.plugin.panels.main_panel import OWN_FILE
 from napari_sam.plugin.widget import SamWidget
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, press
 

@@ -8,19 +8,13 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error, show_info
 
 from napari_sam.checkpoints.registry import get_model_spec
-from napari_sam.plugin.availability import why_not
 from napari_sam.plugin.background.layer_watcher import Changes
 from napari_sam.plugin.background.prefetch import Ahead
 from napari_sam.plugin.background.request_runner import Runner
-from napari_sam.plugin.controls import (
-    describe_model,
-    download_text,
-    kept_sentence,
-    setter,
-    state_sentence,
-    told,
-)
-from napari_sam.plugin.keys import (
+from napari_sam.plugin.layers.preview_layer import Preview
+from napari_sam.plugin.layers.transforms import displayed_plane
+from napari_sam.plugin.panels.button_states import why_not
+from napari_sam.plugin.panels.key_bindings import (
     ACCEPT,
     DISCARD,
     DOUBT,
@@ -29,11 +23,23 @@ from napari_sam.plugin.keys import (
     PREVIOUS,
     Keys,
 )
-from napari_sam.plugin.layers.preview_layer import Preview
-from napari_sam.plugin.layers.transforms import displayed_plane
-from napari_sam.plugin.panel import AS_IT_SAYS, NEW_PROMPTS, OWN_FILE, START, Panel
+from napari_sam.plugin.panels.layer_combobox import (
+    describe_model,
+    download_text,
+    kept_sentence,
+    setter,
+    state_sentence,
+    told,
+)
+from napari_sam.plugin.panels.main_panel import (
+    AS_IT_SAYS,
+    NEW_PROMPTS,
+    OWN_FILE,
+    START,
+    Panel,
+)
+from napari_sam.plugin.panels.measurement_table import show_table
 from napari_sam.plugin.session import SamSession
-from napari_sam.plugin.table import show_table
 from napari_sam.plugin.training import TrainingDock
 
 if TYPE_CHECKING:

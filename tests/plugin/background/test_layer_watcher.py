@@ -13,7 +13,8 @@ from napari.utils.notifications import notification_manager
 
 from napari_sam import samples
 from napari_sam.plugin import sample_data
-from napari_sam.plugin.keys import (
+from napari_sam.plugin.layers.transforms import nearest
+from napari_sam.plugin.panels.key_bindings import (
     ACCEPT,
     DISCARD,
     DOUBT,
@@ -22,7 +23,6 @@ from napari_sam.plugin.keys import (
     PREVIOUS,
     Keys,
 )
-from napari_sam.plugin.layers.transforms import nearest
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.prompts.prompt import Prompt
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, press

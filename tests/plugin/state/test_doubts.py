@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from napari_sam.images.stack import Stack
+from napari_sam.plugin.panels.slice_strip import SliceStrip
 from napari_sam.plugin.state.doubts import next_doubtful, slice_states
-from napari_sam.plugin.strip import SliceStrip
 from napari_sam.volume.results import SliceResult, VolumeResult
 from tests.plugin.conftest import FIRST, draw
 
@@ -126,7 +126,7 @@ def test_the_strip_is_drawn(qtbot: Any) -> None:
 
 
 def test_the_sentence_tells_what_to_look_at(session: SamSession) -> None:
-    from napari_sam.plugin.controls import state_sentence
+    from napari_sam.plugin.panels.layer_combobox import state_sentence
 
     doubtful_session(session)
     sentence = state_sentence(session)

@@ -10,8 +10,8 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QFileDialog
 
+from napari_sam.plugin.panels.measurement_table import ObjectTable
 from napari_sam.plugin.session import SamSession
-from napari_sam.plugin.table import ObjectTable
 from napari_sam.plugin.widget import SamWidget
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, draw, press, written
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from qtpy.QtCore import QTimer
 
 from napari_sam.plugin.background.worker import Worker
-from napari_sam.plugin.controls import weights_step
+from napari_sam.plugin.panels.layer_combobox import weights_step
 from napari_sam.requests.automatic_stack import THROUGH_STACKS
 from napari_sam.requests.base import Progress
 

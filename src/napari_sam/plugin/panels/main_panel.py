@@ -18,14 +18,21 @@ from napari.layers import Image, Labels, Points, Shapes
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from napari_sam.checkpoints.registry import Family, list_models
-from napari_sam.plugin.afterwards import Afterwards
-from napari_sam.plugin.controls import LayerChoice, button_row
-from napari_sam.plugin.everything import Everything
-from napari_sam.plugin.keys import ACCEPT, DISCARD, DOUBT, NEXT, POLARITY, PREVIOUS
-from napari_sam.plugin.options import Options
-from napari_sam.plugin.scrolling import VerticalScroll
-from napari_sam.plugin.strip import SliceStrip
-from napari_sam.plugin.through import Through
+from napari_sam.plugin.panels.advanced import Options
+from napari_sam.plugin.panels.automatic import Everything
+from napari_sam.plugin.panels.axis_choice import Through
+from napari_sam.plugin.panels.key_bindings import (
+    ACCEPT,
+    DISCARD,
+    DOUBT,
+    NEXT,
+    POLARITY,
+    PREVIOUS,
+)
+from napari_sam.plugin.panels.layer_combobox import LayerChoice, button_row
+from napari_sam.plugin.panels.postprocessing import Afterwards
+from napari_sam.plugin.panels.scroll_area import VerticalScroll
+from napari_sam.plugin.panels.slice_strip import SliceStrip
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,9 @@ from psygnal import Signal
 
 from napari_sam.checkpoints.download import is_cached
 from napari_sam.checkpoints.registry import PREPROCESSING
-from napari_sam.plugin.keys import ACCEPT, DISCARD, DOUBT
 from napari_sam.plugin.layers.preview_layer import is_preview
 from napari_sam.plugin.layers.prompt_layers import is_own
+from napari_sam.plugin.panels.key_bindings import ACCEPT, DISCARD, DOUBT
 from napari_sam.plugin.state.candidates import shown_candidate
 from napari_sam.requests.base import Progress
 

@@ -7,7 +7,7 @@ from magicgui.widgets import PushButton
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_sam.plugin.scrolling import VerticalScroll
+from napari_sam.plugin.panels.scroll_area import VerticalScroll
 from napari_sam.plugin.widget import SamWidget
 
 

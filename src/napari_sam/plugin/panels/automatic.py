@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QSizePolicy
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions, how_everything_is_found
-from napari_sam.plugin.controls import button_row
+from napari_sam.plugin.panels.layer_combobox import button_row
 
 if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession

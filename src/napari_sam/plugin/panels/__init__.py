@@ -1,0 +1,4 @@
+"""The controls of the widget.
+
+May import the session.
+"""
