@@ -40,7 +40,7 @@ from napari_sam.plugin.panels.main_panel import (
 )
 from napari_sam.plugin.panels.measurement_table import show_table
 from napari_sam.plugin.session import SamSession
-from napari_sam.plugin.training import TrainingDock
+from napari_sam.plugin.training.panel import TrainingDock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

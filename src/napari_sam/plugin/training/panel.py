@@ -16,8 +16,6 @@ from qtpy.QtWidgets import QSizePolicy
 
 from napari_sam.checkpoints.download import cache_folder
 from napari_sam.plugin.background.worker import Worker
-from napari_sam.plugin.before_after import BeforeAfter
-from napari_sam.plugin.curve import KINDS, LossCurve
 from napari_sam.plugin.layers.transforms import levels_of, spatial_shape
 from napari_sam.plugin.panels.layer_combobox import (
     LayerChoice,
@@ -25,6 +23,8 @@ from napari_sam.plugin.panels.layer_combobox import (
     told,
     weights_step,
 )
+from napari_sam.plugin.training.comparison import BeforeAfter
+from napari_sam.plugin.training.plot import KINDS, LossCurve
 from napari_sam.requests.base import Progress
 from napari_sam.training.request import TrainingRequest, how_many
 

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 
 from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.plugin.state.model_choice import ModelChoice
-from napari_sam.plugin.training import TrainingPanel
+from napari_sam.plugin.training.panel import TrainingPanel
 from napari_sam.training.request import Comparison, Trained
 from tests.plugin.conftest import press
 from tests.training.test_finetune import QUICK, discs
