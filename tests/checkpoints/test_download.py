@@ -519,7 +519,7 @@ def test_two_processes_at_once_both_succeed(cache: Path, server: Server) -> None
         "from napari_sam.checkpoints.download import fetch\n"
         f"print(fetch({spec!r}))"
     )
-    source = str(Path(weights.__file__).parents[1])
+    source = str(Path(weights.__file__).parents[2])
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", program],

@@ -14,7 +14,7 @@ from scipy import ndimage
 if TYPE_CHECKING:
     from types import ModuleType
 
-FILE = Path(__file__).parent.parent / "training" / "synthetic_images.py"
+FILE = Path(__file__).parents[2] / "training" / "synthetic_images.py"
 
 
 def load() -> ModuleType:

@@ -1,0 +1,7 @@
+"""``python -m napari_sam.cli``."""
+
+import sys
+
+from napari_sam.cli.main import main
+
+sys.exit(main())
