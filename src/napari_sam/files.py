@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,3 +41,51 @@ def written_whole(path: Path, ending: str = "", mode: int = 0o644) -> Iterator[P
         os.replace(part, path)
     finally:
         Path(part).unlink(missing_ok=True)
+
+
+def verify(path: Path, expected: str) -> bool:
+    """Tell whether a file has the hash it should have.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file, read as a whole.
+    expected : str
+        Algorithm and digest, as in "sha256:79d8..." or "xxh128:fe92...".
+
+    Returns
+    -------
+    bool
+        Whether the digests agree.
+
+    Raises
+    ------
+    ValueError
+        If the algorithm is neither sha256 nor xxh128.
+    """
+    return hash_file(path, expected.partition(":")[0]) == expected.lower()
+
+
+def hash_file(path: Path, algorithm: str) -> str:
+    """Hash a file, as in "sha256:79d8..."; `algorithm` is sha256 or xxh128."""
+    with path.open("rb") as file:
+        if algorithm == "sha256":
+            digest = hashlib.file_digest(file, "sha256")
+        elif algorithm == "xxh128":
+            import xxhash
+
+            digest = hashlib.file_digest(file, xxhash.xxh128)
+        else:
+            raise ValueError(
+                f"Unknown hash algorithm {algorithm!r}; write the hash as "
+                "'sha256:...' or 'xxh128:...'."
+            )
+    return f"{algorithm}:{digest.hexdigest()}"
+
+
+def write_json(file: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON file as transformers does, whole or not at all."""
+    with written_whole(file) as part:
+        part.write_text(
+            json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+        )

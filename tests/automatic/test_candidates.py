@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from napari_sam.automatic.candidates import Candidate, Candidates, Thresholds
+from napari_sam.automatic.candidate import Candidate
+from napari_sam.automatic.candidates import Candidates, Thresholds
 from napari_sam.automatic.crops import Crop
 from napari_sam.automatic.selection import disjoint, tidied
 from napari_sam.masks.patch import Patch, stability

@@ -153,7 +153,7 @@ def test_an_object_that_was_not_found_does_no_harm(stack: Path) -> None:
 
 
 def test_masks_are_prompts_in_files(stack: Path) -> None:
-    from napari_sam.records.record import prompt_to_json
+    from napari_sam.prompts.serialization import prompt_to_json
 
     prompts = stack.with_name("prompts.json")
     whole = prompt_to_json(ns.Prompt(box=(5, 6, 25, 30), mask=BALL[7]))

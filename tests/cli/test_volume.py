@@ -15,9 +15,10 @@ from numpy.testing import assert_array_equal
 from napari_sam import api
 from napari_sam.cli import main as cli
 from napari_sam.images.tiff import read_tiff
-from napari_sam.masks.cleanup import CleanUp, apply_to_labels
+from napari_sam.masks.cleanup import CleanUp
 from napari_sam.prediction import loading
 from napari_sam.records import replay as replaying
+from tests.helpers.cleanup import apply_to_labels
 from tests.volume.test_results import BALL, SMALL, World, lit
 
 if TYPE_CHECKING:

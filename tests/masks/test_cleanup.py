@@ -13,15 +13,11 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 from scipy import ndimage
 
-from napari_sam.masks.cleanup import (
-    CleanUp,
-    apply_to_labels,
-    fill_holes,
-    object_windows,
-    prompt_seeds,
-)
+from napari_sam.masks.cleanup import CleanUp, fill_holes
 from napari_sam.prompts.prompt import Prompt
+from napari_sam.requests.stack import prompt_seeds
 from napari_sam.volume.results import SliceResult
+from tests.helpers.cleanup import apply_to_labels, object_windows
 
 IDS = [0, 0, 1, 2, 2**31 - 1]
 labels_2d_3d = hnp.arrays(

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
-from napari_sam.masks.cleanup import CleanUp, apply_to_labels, object_windows
+from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.cleanup_objects import LabelCleaning, clean_pieces
 from napari_sam.masks.painting import Piece
 from napari_sam.masks.patch import mask_to_window
+from tests.helpers.cleanup import apply_to_labels, object_windows
 
 labels_3d = hnp.arrays(
     np.int32,

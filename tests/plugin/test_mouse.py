@@ -15,7 +15,8 @@ import napari_sam as ns
 from napari_sam import samples
 from napari_sam.plugin.panels.key_bindings import ACCEPT, POLARITY, PREVIOUS
 from napari_sam.plugin.widget import SamWidget
-from napari_sam.records.record import commits, prompt_from_json
+from napari_sam.prompts.serialization import prompt_from_json
+from napari_sam.records.record import commits
 from tests.plugin.conftest import press
 
 OBJECTS = 20

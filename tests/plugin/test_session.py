@@ -10,7 +10,8 @@ from napari.components import ViewerModel
 import napari_sam as ns
 from napari_sam.images.planes import PlaneReader
 from napari_sam.plugin.session import SamSession
-from napari_sam.requests.base import SliceRequest, run_to_end
+from napari_sam.requests.base import run_to_end
+from napari_sam.requests.plane import SliceRequest
 from tests.plugin.conftest import (
     FIRST,
     SECOND,

@@ -16,8 +16,8 @@ from numpy.testing import assert_array_equal
 
 from napari_sam.prompts.files import read_prompts
 from napari_sam.prompts.prompt import Prompt
+from napari_sam.prompts.serialization import prompt_to_json
 from napari_sam.prompts.shapes import ellipse_mask, points_along, polygon_mask
-from napari_sam.records.record import prompt_to_json
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,6 +14,12 @@ from numpy.testing import assert_array_equal
 
 from napari_sam.masks.painting import Piece, plan_changes
 from napari_sam.prompts.prompt import Prompt
+from napari_sam.prompts.serialization import (
+    mask_from_json,
+    mask_to_json,
+    prompt_from_json,
+    prompt_to_json,
+)
 from napari_sam.records.record import (
     FORMAT,
     KEY,
@@ -23,12 +29,8 @@ from napari_sam.records.record import (
     commits,
     index_from_json,
     index_to_json,
-    mask_from_json,
-    mask_to_json,
     new_record,
     present,
-    prompt_from_json,
-    prompt_to_json,
     read_record,
     region_of,
     still_there,

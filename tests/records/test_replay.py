@@ -19,16 +19,20 @@ from napari_sam.plugin.layers.image_source import ChannelChoice
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt
+from napari_sam.records.describe import describe
 from napari_sam.records.record import add_entries, new_record, region_of, still_there
-from napari_sam.records.replay import describe, replay
-from napari_sam.requests.base import SliceRequest, StackRequest, View, run_to_end
+from napari_sam.records.replay import replay
+from napari_sam.requests.base import run_to_end
+from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.stack import StackRequest
+from napari_sam.requests.view import View
 from napari_sam.volume.results import PropagationOptions
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, draw, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_sam.images.planes import ContrastLimits
+    from napari_sam.images.axes import ContrastLimits
     from napari_sam.prediction.predictor import Predictor
     from tests.conftest import Scene
 

@@ -19,15 +19,10 @@ from napari_sam.images.stack import Stack
 from napari_sam.masks.patch import Patch, labels_from_patches
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.requests.base import (
-    Result,
-    Score,
-    SliceRequest,
-    StackRequest,
-    View,
-    cut_out,
-    run_to_end,
-)
+from napari_sam.requests.base import Result, Score, cut_out, run_to_end
+from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.stack import StackRequest
+from napari_sam.requests.view import View
 from napari_sam.volume.results import PropagationOptions
 from tests.images.test_planes import Recorder
 from tests.volume.test_results import (

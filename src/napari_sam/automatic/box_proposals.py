@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.automatic.candidates import Candidate
+from napari_sam.automatic.candidate import Candidate
 from napari_sam.masks.patch import box_iou, window_at
 
 if TYPE_CHECKING:

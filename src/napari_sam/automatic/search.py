@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.automatic.box_proposals import BoxSearch
-from napari_sam.automatic.candidates import Candidate, Candidates
+from napari_sam.automatic.candidate import Candidate
+from napari_sam.automatic.candidates import Candidates
 from napari_sam.automatic.crops import Crop, crops_of
 from napari_sam.masks.patch import mask_to_window, window_at
 from napari_sam.prompts.prompt import Prompt

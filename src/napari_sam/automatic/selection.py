@@ -12,7 +12,7 @@ from napari_sam.masks.patch import Patch, box_iou, mask_to_window
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sam.automatic.candidates import Candidate
+    from napari_sam.automatic.candidate import Candidate
 
 # Masks that share more of the smaller one than this cannot both be objects.
 _SHARED = 0.25

@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_sam.checkpoints.checksums import hash_file, verify
 from napari_sam.checkpoints.registry import UrlSource
 from napari_sam.checkpoints.sources import (
     Progress,
@@ -25,6 +24,7 @@ from napari_sam.checkpoints.sources import (
     describe,
     entries,
 )
+from napari_sam.files import hash_file, verify
 
 if TYPE_CHECKING:
     from napari_sam.checkpoints.registry import ModelSpec

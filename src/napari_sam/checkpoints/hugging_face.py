@@ -8,10 +8,29 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.files import written_whole
+from torch import Tensor
+
+from napari_sam.files import write_json, written_whole
 from napari_sam.nets.config import SamConfig, SamVisionConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_sam.checkpoints.registry import Family
+
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    # One entry an image, in it one an object, None for an object without.
+    _Nested = list[list[NDArray[np.float64] | None]]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -167,14 +186,6 @@ def read_json(file: Path) -> Any:
         ) from error
 
 
-def write_json(file: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON file as transformers does, whole or not at all."""
-    with written_whole(file) as part:
-        part.write_text(
-            json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-        )
-
-
 def weight_files(folder: Path) -> list[Path]:
     """Name the files that hold a folder's weights: one, or the shards of large models.
 
@@ -259,3 +270,36 @@ def write_config(config: SamConfig, folder: Path, *, dtype: str = "float32") -> 
     values["vision_config"]["num_pos_feats"] = width // 2
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CONFIG_FILE, values)
+
+
+PROCESSOR_FILE = "processor_config.json"
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """Read how a folder says that images are prepared; empty when it does not."""
+    for name, part in ((PROCESSOR_FILE, "image_processor"), (PREPROCESSOR_FILE, None)):
+        file = folder / name
+        if not file.is_file():
+            continue
+        values = read_json(file)
+        if part is not None and isinstance(values, dict):
+            values = values.get(part, {})
+        if not isinstance(values, dict):
+            raise ValueError(f"{file} holds no settings: get it again.")
+        if values:
+            return values
+    return {}
+
+
+def read_family(path: Path) -> Family | None:
+    """Read the family that a folder names, which only this package writes."""
+    if not path.is_dir() or not (path / CONFIG_FILE).is_file():
+        return None
+    family: Family | None = read_settings(path).get(FAMILY_KEY)
+    return family
+
+
+PREPROCESSOR_FILE = "preprocessor_config.json"
+
+
+FAMILY_KEY = "napari_sam_family"

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from napari_sam.checkpoints.checksums import hash_file, verify
 from napari_sam.checkpoints.registry import UrlSource, WheelSource
+from napari_sam.files import hash_file, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,9 +11,8 @@ from napari_sam import samples
 from napari_sam.api import paint, segment_volume
 from napari_sam.images.tiff import TiffImage, write_labels
 from napari_sam.images.uint8 import to_uint8
-from napari_sam.masks.patch import mask_iou
+from napari_sam.masks.patch import label_outlines, mask_iou
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.prompts.shapes import label_outlines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -271,7 +271,3 @@ _VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
     "train": _train,
     "demo": _demo,
 }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

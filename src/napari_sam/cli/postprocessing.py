@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.images.axes import check_spacing
 from napari_sam.masks.cleanup import CleanUp
-from napari_sam.masks.measurements import check_spacing, measure, write_csv
+from napari_sam.masks.measurements import measure, write_csv
 
 if TYPE_CHECKING:
     import argparse

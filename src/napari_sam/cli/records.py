@@ -54,7 +54,7 @@ def make_record(
         As the user named it.
     """
     from napari_sam.masks.label_grid import LabelGrid
-    from napari_sam.records.replay import describe_all
+    from napari_sam.records.describe import describe_all
 
     path = Path(image).resolve()
     shared: Entry = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
@@ -10,8 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_sam.checkpoints.hugging_face import write_json
+from napari_sam.checkpoints.hugging_face import (
+    FAMILY_KEY,
+    PREPROCESSOR_FILE,
+    read_folder_config,
+    read_settings,
+)
 from napari_sam.checkpoints.registry import Family
+from napari_sam.checkpoints.resolve import find_model, find_spec
+from napari_sam.files import write_json
 from napari_sam.huggingface.inputs import (
     FILTERS,
     SamInputs,
@@ -27,6 +35,12 @@ from napari_sam.huggingface.inputs import (
 from napari_sam.prediction.plane_transform import Frame
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    # One entry an image, in it one an object, None for an object without.
+    _Nested = list[list[NDArray[np.float64] | None]]
+
+if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
@@ -34,8 +48,6 @@ if TYPE_CHECKING:
     from napari_sam.huggingface.inputs import Channels, Size
     from napari_sam.nets.config import SamConfig
 
-PREPROCESSOR_FILE = "preprocessor_config.json"
-FAMILY_KEY = "napari_sam_family"
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _BILINEAR = 2
@@ -149,7 +161,6 @@ class SamImageProcessor:
     @classmethod
     def from_pretrained(cls, path: str | Path, **options: Any) -> Self:
         """Read the settings of a model; see `SamProcessor.from_pretrained`."""
-        from napari_sam.huggingface.processor import read_image_processor
 
         processor = read_image_processor(path, **options)
         assert isinstance(processor, cls)
@@ -382,3 +393,48 @@ def _stack(tensors: list[Tensor]) -> Tensor:
 
 def _pairs(sizes: Any) -> list[tuple[int, int]]:
     return [(int(height), int(width)) for height, width in sizes]
+
+
+def read_image_processor(
+    path: str | Path,
+    *,
+    family: Family | None = None,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    **changes: Any,
+) -> SamImageProcessor:
+    """Make the image processor of a model; see `SamProcessor.from_pretrained`."""
+    spec = find_spec(path)
+    if family is None and spec is not None:
+        family = spec.family
+    if spec is not None and family == spec.family:
+        # By the table, whatever the files say: conversions of MedSAM ship SAM's.
+        side = spec.image_size
+        known = {"size": side, "pad_size": side, "family": family}
+        return SamImageProcessor(**{**known, **changes})
+    found = find_model(
+        path,
+        revision=revision,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+        token=token,
+        weights=False,
+    )
+    settings = read_settings(found) if found.is_dir() else {}
+    if settings and family in (None, settings.get(FAMILY_KEY, "sam")):
+        return SamImageProcessor.from_dict(settings, **changes)
+    if family is None or family not in get_args(Family):
+        raise ValueError(
+            f"{found} does not tell how images must be prepared: give family= one of "
+            f"{', '.join(get_args(Family))}."
+        )
+    if found.is_dir():
+        config = read_folder_config(found)
+    else:
+        from napari_sam.checkpoints.state_dict import load_model_file
+
+        config = load_model_file(found).config
+    fitting = SamImageProcessor.for_model(config, family)
+    return SamImageProcessor(**{**vars(fitting), **changes})

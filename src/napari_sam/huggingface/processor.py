@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from napari_sam.checkpoints.hugging_face import (
-    CONFIG_FILE,
-    read_folder_config,
-    read_json,
-    write_json,
-)
-from napari_sam.checkpoints.registry import Family
-from napari_sam.checkpoints.resolve import find_model, find_spec
-from napari_sam.huggingface.image_processor import (
-    FAMILY_KEY,
     PREPROCESSOR_FILE,
+)
+from napari_sam.files import write_json
+from napari_sam.huggingface.image_processor import (
     SamImageProcessor,
+    read_image_processor,
 )
 from napari_sam.huggingface.inputs import as_kind
 
@@ -33,7 +28,6 @@ if TYPE_CHECKING:
     # One entry an image, in it one an object, None for an object without.
     _Nested = list[list[NDArray[np.float64] | None]]
 
-PROCESSOR_FILE = "processor_config.json"
 # Of each kind of prompt: levels of lists, what an object's are, numbers in the last.
 _FORMS: dict[str, tuple[int, str, int | None]] = {
     "input_points": (4, "points, (x, y)", 2),
@@ -178,75 +172,6 @@ class SamProcessor:
     def post_process_masks(self, *args: Any, **kwargs: Any) -> list[Tensor]:
         """See `SamImageProcessor.post_process_masks`."""
         return self.image_processor.post_process_masks(*args, **kwargs)
-
-
-def read_image_processor(
-    path: str | Path,
-    *,
-    family: Family | None = None,
-    revision: str | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-    **changes: Any,
-) -> SamImageProcessor:
-    """Make the image processor of a model; see `SamProcessor.from_pretrained`."""
-    spec = find_spec(path)
-    if family is None and spec is not None:
-        family = spec.family
-    if spec is not None and family == spec.family:
-        # By the table, whatever the files say: conversions of MedSAM ship SAM's.
-        side = spec.image_size
-        known = {"size": side, "pad_size": side, "family": family}
-        return SamImageProcessor(**{**known, **changes})
-    found = find_model(
-        path,
-        revision=revision,
-        cache_dir=cache_dir,
-        local_files_only=local_files_only,
-        token=token,
-        weights=False,
-    )
-    settings = read_settings(found) if found.is_dir() else {}
-    if settings and family in (None, settings.get(FAMILY_KEY, "sam")):
-        return SamImageProcessor.from_dict(settings, **changes)
-    if family is None or family not in get_args(Family):
-        raise ValueError(
-            f"{found} does not tell how images must be prepared: give family= one of "
-            f"{', '.join(get_args(Family))}."
-        )
-    if found.is_dir():
-        config = read_folder_config(found)
-    else:
-        from napari_sam.checkpoints.state_dict import load_model_file
-
-        config = load_model_file(found).config
-    fitting = SamImageProcessor.for_model(config, family)
-    return SamImageProcessor(**{**vars(fitting), **changes})
-
-
-def read_settings(folder: Path) -> dict[str, Any]:
-    """Read how a folder says that images are prepared; empty when it does not."""
-    for name, part in ((PROCESSOR_FILE, "image_processor"), (PREPROCESSOR_FILE, None)):
-        file = folder / name
-        if not file.is_file():
-            continue
-        values = read_json(file)
-        if part is not None and isinstance(values, dict):
-            values = values.get(part, {})
-        if not isinstance(values, dict):
-            raise ValueError(f"{file} holds no settings: get it again.")
-        if values:
-            return values
-    return {}
-
-
-def read_family(path: Path) -> Family | None:
-    """Read the family that a folder names, which only this package writes."""
-    if not path.is_dir() or not (path / CONFIG_FILE).is_file():
-        return None
-    family: Family | None = read_settings(path).get(FAMILY_KEY)
-    return family
 
 
 # -- nested lists --------------------------------------------------------------

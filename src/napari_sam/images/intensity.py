@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.images.planes import ContrastLimits, PlaneIndex, PlaneReader
+    from napari_sam.images.axes import ContrastLimits, PlaneIndex
+    from napari_sam.images.planes import PlaneReader
 
 # Pixels of one plane that are enough for percentiles.
 _ENOUGH_PIXELS = 2**18

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.images.axes import ContrastLimits, PlaneIndex, plane_sides
 from napari_sam.images.uint8 import to_uint8
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PlaneIndex = tuple[slice | int, ...]
-# One (low, high), or one for each of three colours.
-ContrastLimits = tuple[float, float] | tuple[tuple[float, float], ...]
 
 # What holds for a whole volume is taken from this many planes, spread evenly.
 _SAMPLED_PLANES = 16
@@ -265,10 +263,3 @@ def _of_size(plane: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 def _middles(size: int, count: int) -> NDArray[np.intp]:
     """Pixels in the middle of `count` equal parts of a side."""
     return ((np.arange(count) + 0.5) * (size / count)).astype(np.intp)
-
-
-def plane_sides(shape: Sequence[int], at: PlaneIndex) -> tuple[int, int]:
-    """(H, W) of a plane of an array of this shape; a colour axis does not count."""
-    sides = zip(shape, at, strict=False)
-    rows, cols = (int(size) for size, entry in sides if isinstance(entry, slice))
-    return rows, cols

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.images.planes import ContrastLimits, PlaneIndex
+    from napari_sam.images.axes import ContrastLimits, PlaneIndex
 
 
 @dataclass(frozen=True, slots=True, eq=False)

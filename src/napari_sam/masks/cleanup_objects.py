@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.images.planes import PlaneIndex
+    from napari_sam.images.axes import PlaneIndex
 
 
 def clean_pieces(

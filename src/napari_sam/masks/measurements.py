@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.files import written_whole
+from napari_sam.images.axes import check_axis, check_spacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -188,42 +189,6 @@ def check_labels(labels: Any) -> tuple[int, ...]:
             "background."
         )
     return shape
-
-
-def check_spacing(spacing: ArrayLike | None, ndim: int) -> NDArray[np.float64]:
-    """Distance of neighbouring voxels along each axis, (ndim,); 1 for None.
-
-    Raises
-    ------
-    ValueError
-        When it is not one positive number an axis.
-    """
-    if spacing is None:
-        return np.ones(ndim)
-    sizes = np.asarray(spacing, dtype=float)
-    if sizes.shape != (ndim,) or not (np.isfinite(sizes) & (sizes > 0)).all():
-        raise ValueError(
-            f"The spacing {np.array2string(sizes, separator=', ')} does not fit to "
-            f"{ndim} axes: give one number above 0 for each."
-        )
-    return sizes
-
-
-def check_axis(axis: int, ndim: int) -> int:
-    """The axis of a stack, counted from the front; 0 on a plane.
-
-    Raises
-    ------
-    ValueError
-        When there is no such axis.
-    """
-    if ndim == 2:
-        return 0
-    if not -ndim <= axis < ndim:
-        raise ValueError(
-            f"axis={axis} is not an axis of {ndim}: give {-ndim} to {ndim - 1}."
-        )
-    return axis % ndim
 
 
 @dataclass(slots=True)

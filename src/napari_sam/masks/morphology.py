@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.masks.measurements import check_axis, check_spacing
+from napari_sam.images.axes import check_axis, check_spacing
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

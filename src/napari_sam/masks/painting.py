@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.images.planes import PlaneIndex
+    from napari_sam.images.axes import PlaneIndex
 
 Policy = Literal["keep", "overwrite", "background"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)

@@ -16,7 +16,9 @@ from napari_sam.plugin.state.provenance import record_of
 from napari_sam.plugin.state.request_builder import Asker
 from napari_sam.plugin.state.settings import Choices
 from napari_sam.prediction.cache import EmbeddingCache
-from napari_sam.requests.base import SliceRequest, StackRequest, run_to_end
+from napari_sam.requests.base import run_to_end
+from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.stack import StackRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,12 +27,13 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels
 
-    from napari_sam.images.planes import PlaneIndex
+    from napari_sam.images.axes import PlaneIndex
     from napari_sam.masks.measurements import ObjectMeasurement
     from napari_sam.plugin.state.layer_request import Question
     from napari_sam.prediction.predictor import Prediction, Predictor
     from napari_sam.records.record import Record
-    from napari_sam.requests.base import Result, View
+    from napari_sam.requests.base import Result
+    from napari_sam.requests.view import View
     from napari_sam.volume.results import SliceResult, VolumeResult
 
 

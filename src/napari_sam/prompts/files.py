@@ -24,18 +24,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.masks.measurements import check_axis
+from napari_sam.images.axes import check_axis
 from napari_sam.prompts.grouping import Entry, group_entries
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
+from napari_sam.prompts.serialization import prompt_from_json
 from napari_sam.prompts.shapes import shape_prompt
-from napari_sam.records.record import prompt_from_json, read_json
+from napari_sam.records.record import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from napari_sam.volume.stack_prompts import ObjectPrompts
+    from napari_sam.prompts.prompt import ObjectPrompts
 
 # Columns of CSV and keys of JSON.
 POLARITY, OBJECT, SLICE = "polarity", "object", "slice"

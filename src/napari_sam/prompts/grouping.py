@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.volume.stack_prompts import ObjectPrompts
+    from napari_sam.prompts.prompt import ObjectPrompts
 
 
 @dataclass(frozen=True, slots=True, eq=False)

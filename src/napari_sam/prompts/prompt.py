@@ -10,6 +10,10 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
 POSITIVE = 1
 NEGATIVE = 0
 
@@ -244,3 +248,6 @@ def batch_signature(
     ambiguous = points == 1 and prompt.kinds == {"point"}
     several = ambiguous if multimask_output is None else multimask_output
     return points, prompt.box is not None, prompt.mask is not None, several
+
+
+ObjectPrompts = dict[int, dict[int, Prompt]]

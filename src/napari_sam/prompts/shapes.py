@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,14 +30,6 @@ def points_along(
     steps = np.r_[0, np.linalg.norm(np.diff(vertices, axis=0), axis=1).cumsum()]
     along = np.linspace(0, steps[-1], count)
     return np.stack([np.interp(along, steps, vertices[:, a]) for a in (0, 1)], axis=1)
-
-
-def label_outlines(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
-    """Pixels of objects beside pixels of another label, (H, W)."""
-    from skimage.segmentation import find_boundaries
-
-    outlines: NDArray[np.bool_] = find_boundaries(labels, mode="inner")
-    return outlines
 
 
 def polygon_mask(vertices: NDArray[np.float64], shape: tuple[int, int]) -> Crop | None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam import __version__
-from napari_sam.checkpoints.registry import MODELS
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.stack import Stack
@@ -17,37 +14,34 @@ from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.cleanup_objects import LabelCleaning
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.masks.painting import plan_changes
+from napari_sam.masks.patch import paint_patch
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
+from napari_sam.prompts.serialization import (
+    mask_from_json,
+    prompt_from_json,
+)
 from napari_sam.records.record import (
     check_record,
     commits,
     index_from_json,
-    index_to_json,
-    mask_from_json,
-    mask_to_json,
-    prompt_from_json,
-    prompt_to_json,
 )
 from napari_sam.requests.automatic_plane import EverythingRequest
-from napari_sam.requests.automatic_stack import THROUGH_STACKS, EverythingStackRequest
-from napari_sam.requests.base import (
-    Result,
-    SliceRequest,
-    StackRequest,
-    View,
-    run_to_end,
-)
+from napari_sam.requests.automatic_stack import EverythingStackRequest
+from napari_sam.requests.base import Result, run_to_end
+from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.stack import StackRequest
+from napari_sam.requests.view import View
 from napari_sam.volume.results import PropagationOptions
-from napari_sam.volume.stack_prompts import paint_patch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from napari_sam.images.planes import ContrastLimits
+    from napari_sam.images.axes import ContrastLimits
     from napari_sam.records.record import Entry, Record
     from napari_sam.requests.base import Request
 
@@ -57,116 +51,6 @@ _NEEDED = (
     *("model", "intensity", "channels", "shape", "rgb", "levels", "plane", "prompts"),
     *("scores", "grid", "dtype", "policy", "replaced"),
 )
-# What a clean-up of a label takes from the entry that made it.
-_SHARED = (
-    *("model", "intensity", "channels", "shape", "rgb", "levels", "plane"),
-    *("image", "grid", "dtype"),
-)
-
-
-def describe(request: Request, result: Result, number: int) -> Entry:
-    """What made one object of a result, in plain JSON types."""
-    walked = request.stack if isinstance(request, THROUGH_STACKS) else None
-    at = request.stack.at(0) if isinstance(request, THROUGH_STACKS) else request.at
-    prompts = request.prompts.get(number, {})
-    scores = result.scores.get(number, ())
-    slices = [score.index for score in scores if score.index is not None]
-    intensity = request.view.intensity
-    entry: Entry = {
-        "object": number,
-        "model": {
-            "name": result.model.name,
-            "family": result.model.family,
-            "key": result.model.key,
-        },
-        "intensity": {**asdict(intensity), "limits": _plain(result.limits)},
-        "channels": [
-            {
-                "axis": None if c.axis is None else int(c.axis),
-                "index": int(c.index),
-                "own": c.levels[0] is request.view.reader.levels[0],
-            }
-            for c in request.view.reader.channels
-        ],
-        "shape": list(request.view.reader.shape),
-        "rgb": request.view.reader.rgb,
-        "levels": len(request.view.reader.levels),
-        "plane": index_to_json(at),
-        "prompts": {
-            str(index): prompt_to_json(prompt)
-            for index, prompt in (
-                prompts.items() if isinstance(prompts, dict) else [("", prompts)]
-            )
-        },
-        "scores": [{**asdict(s), "score": float(s.score)} for s in scores],
-        "slices": [min(slices), max(slices)] if slices else None,
-    }
-    if request.cleanup:
-        entry["cleanup"] = asdict(request.cleanup)
-    if isinstance(request, SliceRequest):
-        entry["size"] = request.size
-    if isinstance(request, EverythingRequest):
-        entry["everything"] = request.to_json()
-    if isinstance(request, EverythingStackRequest):
-        entry["everything"] = request.to_json(len(result.everything))
-    if walked is not None:
-        entry["axis"], entry["spacing"] = walked.axis, walked.spacing
-    if isinstance(request, StackRequest):
-        entry["painted"] = {
-            str(index): mask_to_json(patch.mask, patch.origin)
-            for index, patch in request.masks.get(number, {}).items()
-        }
-        options = asdict(request.options)
-        entry["options"] = {name: _setting(value) for name, value in options.items()}
-    return entry
-
-
-def describe_all(
-    request: Request,
-    result: Result,
-    ids: Mapping[int, int],
-    model: object,
-    shared: Entry,
-) -> list[Entry]:
-    """What made each object of a commit.
-
-    Parameters
-    ----------
-    request, result : SliceRequest or StackRequest, Result
-        Question and answer.
-    ids : mapping
-        {object number: label id}.
-    model : object
-        As the user named it; a path is written down, to load it again.
-    shared : dict
-        What holds for all: image, grid, dtype, policy, replaced and region.
-    """
-    shared = {"version": __version__, **shared}
-    entries = []
-    for number, label in ids.items():
-        entry = {"label": label, **describe(request, result, number), **shared}
-        if isinstance(model, str | Path) and str(model) not in MODELS:
-            entry["model"]["path"] = str(model)
-        entries.append(entry)
-    return entries
-
-
-def describe_cleaning(cleaning: LabelCleaning, made: Entry, region: Any) -> Entry:
-    """What cleaned up a label, after the entry that tells how it was made."""
-    return {
-        **{key: made[key] for key in _SHARED if key in made},
-        "version": __version__,
-        "object": 1,
-        "label": cleaning.label,
-        "prompts": {},
-        "scores": [],
-        "slices": None,
-        "policy": "keep",
-        # Its own pixels only give way, and it may shrink.
-        "replaced": [cleaning.label],
-        "region": region,
-        "cleaned": cleaning.to_json(),
-    }
 
 
 def replay(
@@ -218,11 +102,6 @@ def replay(
         predictor = models.get(entries[0]["model"])
         _paint(labels, entries, _answer(request, entries, predictor, cache))
     return labels
-
-
-def _setting(value: Any) -> Any:
-    """A setting as JSON knows it; of numpy's types those of Python."""
-    return value.item() if hasattr(value, "item") else value
 
 
 def _check_complete(steps: Sequence[Sequence[Entry]]) -> None:
@@ -369,10 +248,6 @@ def _limits(entry: Entry) -> ContrastLimits | None:
     if limits is None or not isinstance(limits[0], list):
         return None if limits is None else (limits[0], limits[1])
     return tuple((low, high) for low, high in limits)
-
-
-def _plain(limits: ContrastLimits | None) -> Any:
-    return None if limits is None else np.asarray(limits, float).tolist()
 
 
 def _paint(labels: NDArray[Any], entries: Sequence[Entry], result: Result) -> None:

@@ -16,22 +16,22 @@ from napari_sam.automatic.search import SearchOptions, find_everything
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.cleanup_objects import clean_pieces
 from napari_sam.masks.patch import mask_to_window, window_at
-from napari_sam.records.record import mask_from_json, mask_to_json
+from napari_sam.prompts.serialization import mask_from_json, mask_to_json
 from napari_sam.requests.base import Progress, Result, Score, cut_out
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from typing import Self
 
     from numpy.typing import NDArray
 
     from napari_sam.automatic.crops import Crop
     from napari_sam.automatic.search import SearchStep
-    from napari_sam.images.planes import PlaneIndex
+    from napari_sam.images.axes import PlaneIndex
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Embedding, Predictor
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.requests.base import View
+    from napari_sam.requests.view import View
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,8 +81,15 @@ class EverythingRequest:
 
         return find_everything(predictor, embed, shape, self.options, self.region)
 
+    @property
+    def stack(self) -> None:
+        """None: the request is for one plane."""
+
     def run(
-        self, predictor: Predictor, cache: EmbeddingCache
+        self,
+        predictor: Predictor,
+        cache: EmbeddingCache,
+        halted: Callable[[], bool] = lambda: False,
     ) -> Generator[Progress, None, Result]:
         """Search and choose."""
         shape = self.view.reader.plane_shape(self.at)

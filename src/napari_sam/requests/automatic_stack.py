@@ -17,7 +17,7 @@ from napari_sam.requests.automatic_plane import (
     search_from_json,
     search_to_json,
 )
-from napari_sam.requests.base import Progress, Result, Score, StackRequest
+from napari_sam.requests.base import Progress, Result, Score
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.automatic.candidates import Candidates
+    from napari_sam.images.axes import PlaneIndex
     from napari_sam.images.stack import Stack
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.requests.base import View
+    from napari_sam.requests.view import View
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +72,11 @@ class EverythingStackRequest:
     def prompts(self) -> dict[int, dict[int, Prompt]]:
         """None; every request has prompts."""
         return {}
+
+    @property
+    def at(self) -> PlaneIndex:
+        """Index of the first plane."""
+        return self.stack.at(0)
 
     def run(
         self,
@@ -141,7 +147,3 @@ class EverythingStackRequest:
         search = search_from_json(entry, stack.plane_shape)
         linking = Linking(**entry["linking"])
         return cls(view, stack, *search, linking, planes=entry["planes"])
-
-
-THROUGH_STACKS = (StackRequest, EverythingStackRequest)
-"""The questions about a stack rather than a plane."""

@@ -12,7 +12,9 @@ from napari_sam.images.planes import PlaneReader
 from napari_sam.images.stack import Stack
 from napari_sam.images.uint8 import data_limits, to_uint8
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.requests.base import SliceRequest, StackRequest, View
+from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.stack import StackRequest
+from napari_sam.requests.view import View
 from napari_sam.volume.results import PropagationOptions
 from napari_sam.volume.stack_prompts import check_masks, check_prompts
 

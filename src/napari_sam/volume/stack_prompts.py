@@ -7,21 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.masks.patch import Patch, mask_to_window
-from napari_sam.prompts.prompt import Prompt
+from napari_sam.masks.patch import Patch, paint_patch
+from napari_sam.prompts.prompt import ObjectPrompts, Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
     from napari_sam.images.stack import Stack
 
-ObjectPrompts = dict[int, dict[int, Prompt]]
 ObjectMasks = dict[int, dict[int, Patch]]
-
-# Beyond all logits of models: what was painted by hand is not argued with.
-_PAINTED = 6e4  # as large as half precision holds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,16 +170,6 @@ def _check_index(index: Any, stack: Stack) -> int:
             f"{len(stack) - 1}: move or delete it."
         )
     return int(index)
-
-
-def paint_patch(mask: NDArray[np.bool_], origin: tuple[int, int] = (0, 0)) -> Patch:
-    """A mask painted by hand as a patch; it wins against every other object."""
-    window = mask_to_window(mask)
-    if window is None:
-        return Patch((0, 0), np.empty((0, 0), np.float32))
-    rows, cols = window
-    logits = np.where(mask[window], np.float32(_PAINTED), np.float32(-_PAINTED))
-    return Patch((origin[0] + rows.start, origin[1] + cols.start), logits)
 
 
 def _same_prompt(one: Prompt | None, other: Prompt | None) -> bool:

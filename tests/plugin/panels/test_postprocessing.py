@@ -10,8 +10,9 @@ from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam.masks.cleanup import CleanUp, apply_to_labels
+from napari_sam.masks.cleanup import CleanUp
 from napari_sam.plugin.widget import SamWidget
+from tests.helpers.cleanup import apply_to_labels
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, draw, press, written
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from qtpy.QtCore import QTimer
 
 from napari_sam.plugin.background.worker import Worker
 from napari_sam.plugin.panels.layer_combobox import weights_step
-from napari_sam.requests.automatic_stack import THROUGH_STACKS
 from napari_sam.requests.base import Progress
 
 if TYPE_CHECKING:
@@ -18,12 +17,13 @@ if TYPE_CHECKING:
 
     from qtpy.QtCore import QObject
 
-    from napari_sam.images.planes import PlaneIndex
+    from napari_sam.images.axes import PlaneIndex
     from napari_sam.plugin.background.worker import Job, Report
     from napari_sam.plugin.session import SamSession
     from napari_sam.plugin.state.layer_request import Question
     from napari_sam.prediction.predictor import Predictor
-    from napari_sam.requests.base import Result, View
+    from napari_sam.requests.base import Result
+    from napari_sam.requests.view import View
 
     Kind = Literal["asked", "live", "ahead"]
     Answer = tuple[Any, Predictor, Question, Result]
@@ -96,16 +96,12 @@ class Runner:
             if predictor is None:
                 yield Progress("Loading the model", 0, 0)
                 predictor = load(lambda done, total: report(weights_step(done, total)))
-            request = question.request
-            if isinstance(request, THROUGH_STACKS):
-                result = yield from request.run(predictor, cache, halt.is_set)
-            else:
-                result = yield from request.run(predictor, cache)
+            result = yield from question.request.run(predictor, cache, halt.is_set)
             return model, predictor, question, result
 
         self._kind = "live" if live else "asked"
         self._submit(job, self._take)
-        if isinstance(question.request, THROUGH_STACKS):
+        if question.request.stack is not None:
             self._halt = halt
 
     def load(self, on_loaded: Callable[[], None]) -> None:

@@ -16,7 +16,7 @@ from napari_sam.plugin.layers.transforms import (
     levels_of,
     spatial_shape,
 )
-from napari_sam.requests.base import View
+from napari_sam.requests.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from napari_sam.images.planes import ContrastLimits, PlaneIndex
+    from napari_sam.images.axes import ContrastLimits, PlaneIndex
     from napari_sam.plugin.layers.transforms import DisplayedPlane
 
 _CHANNEL_NAMES = {"c", "ch", "channel", "channels"}

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from napari_sam.images.planes import plane_sides
+from napari_sam.images.axes import plane_sides
 from napari_sam.masks.painting import Changes, Piece, next_free_label, plan_changes
 from napari_sam.plugin.layers.transforms import (
     grid_between,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from numpy.typing import NDArray
 
-    from napari_sam.images.planes import PlaneIndex
+    from napari_sam.images.axes import PlaneIndex
     from napari_sam.masks.label_grid import LabelGrid
     from napari_sam.masks.painting import Policy
     from napari_sam.plugin.layers.transforms import Sliders

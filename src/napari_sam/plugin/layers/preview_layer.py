@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.ndimage import binary_erosion
 
-from napari_sam.images.planes import plane_sides
+from napari_sam.images.axes import plane_sides
 from napari_sam.masks.patch import window_at
 from napari_sam.plugin.layers.transforms import layer_affine, placement, spatial_shape
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from numpy.typing import NDArray
 
-    from napari_sam.images.planes import PlaneIndex
+    from napari_sam.images.axes import PlaneIndex
     from napari_sam.masks.painting import Piece
 
     Region = tuple[slice, slice]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from numpy.typing import NDArray
 
-    from napari_sam.images.planes import PlaneIndex
+    from napari_sam.images.axes import PlaneIndex
 
 _ROUNDING = 1e-6
 

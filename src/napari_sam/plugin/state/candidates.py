@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_sam.prediction.click_sequence import SIZES, Size, prefer, size_of
-from napari_sam.requests.base import Result, SliceRequest
+from napari_sam.requests.plane import SliceRequest
 
 if TYPE_CHECKING:
     from napari_sam.plugin.state.layer_request import Question
+    from napari_sam.requests.base import Result
 
 
 def has_choice(result: Result) -> bool:

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
-    from napari_sam.prompts.prompt import Prompt
-    from napari_sam.volume.stack_prompts import ObjectPrompts
+    from napari_sam.prompts.prompt import ObjectPrompts, Prompt
 
 
 def objects_on_plane(

@@ -9,8 +9,8 @@ from napari_sam.masks.cleanup_objects import LabelCleaning
 from napari_sam.plugin.layers.labels_writer import check_paintable, write
 from napari_sam.plugin.layers.transforms import displayed_plane, spatial_shape
 from napari_sam.plugin.state.provenance import earlier_entries, note
+from napari_sam.records.describe import describe_cleaning
 from napari_sam.records.record import region_of
-from napari_sam.records.replay import describe_cleaning
 
 if TYPE_CHECKING:
     from napari.components import Dims

@@ -16,7 +16,6 @@ from napari_sam.plugin.layers.labels_writer import (
     write,
 )
 from napari_sam.plugin.state.provenance import earlier_entries, entries_of, note
-from napari_sam.requests.automatic_stack import THROUGH_STACKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -168,7 +167,7 @@ class Target:
 def _check_walk(labels: Labels, grid: LabelGrid, question: Question) -> None:
     """Refuse labels without the axis that a stack is walked along."""
     request = question.request
-    if isinstance(request, THROUGH_STACKS):
+    if request.stack is not None:
         axis = request.stack.axis
         if axis < grid.image_ndim - grid.shared:
             raise ValueError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_sam.plugin.layers.image_source import is_view_of
 from napari_sam.plugin.layers.prompt_layers import is_own, restore_prompts
-from napari_sam.requests.base import SliceRequest
+from napari_sam.requests.plane import SliceRequest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from napari_sam.images.planes import PlaneIndex
+    from napari_sam.images.axes import PlaneIndex
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
     from napari_sam.plugin.layers.transforms import Sliders
     from napari_sam.requests.base import Request

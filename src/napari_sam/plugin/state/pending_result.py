@@ -13,7 +13,7 @@ from napari_sam.plugin.state.doubts import (
     next_doubtful,
     slice_states,
 )
-from napari_sam.requests.base import StackRequest
+from napari_sam.requests.stack import StackRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_sam.records.describe import describe_all
 from napari_sam.records.record import (
     KEY,
     add_entries,
@@ -12,7 +13,6 @@ from napari_sam.records.record import (
     region_of,
     still_there,
 )
-from napari_sam.records.replay import describe_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -22,7 +22,8 @@ from napari_sam.plugin.state.prompt_objects import belonging
 from napari_sam.prompts.grouping import join_prompts
 from napari_sam.requests.automatic_plane import EverythingRequest
 from napari_sam.requests.automatic_stack import EverythingStackRequest
-from napari_sam.requests.base import SliceRequest, StackRequest
+from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.stack import StackRequest
 from napari_sam.volume.stack_prompts import check_prompts
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
     from napari_sam.plugin.state.settings import Choices
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.requests.base import Request, Result, View
+    from napari_sam.requests.base import Request, Result
+    from napari_sam.requests.view import View
     from napari_sam.volume.results import PropagationOptions
 
 _NO_CLEANUP = CleanUp()

@@ -9,7 +9,7 @@ from qtpy.QtCore import QPointF, QRectF, QSize
 from qtpy.QtGui import QColor, QImage, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_sam.prompts.shapes import label_outlines
+from napari_sam.masks.patch import label_outlines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

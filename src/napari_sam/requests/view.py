@@ -1,0 +1,43 @@
+"""What of an image the model sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_sam.images.axes import ContrastLimits, PlaneIndex
+    from napari_sam.images.intensity import IntensityMapping
+    from napari_sam.images.planes import PlaneReader
+    from napari_sam.prediction.cache import EmbeddingCache
+    from napari_sam.prediction.predictor import Embedding, Predictor
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What of an image the model sees.
+
+    Parameters
+    ----------
+    reader : PlaneReader
+        Its planes.
+    intensity : IntensityMapping
+        Which values become black and white.
+    displayed : tuple or None
+        What the viewer shows as black and white; None for RGB.
+    """
+
+    reader: PlaneReader
+    intensity: IntensityMapping
+    displayed: ContrastLimits | None = None
+
+    def limits(self, at: PlaneIndex) -> ContrastLimits | None:
+        """Contrast limits of the planes parallel to one; may read some of them."""
+        return self.intensity.limits(self.reader, at, self.displayed)
+
+    def embed(
+        self, predictor: Predictor, cache: EmbeddingCache, at: PlaneIndex
+    ) -> Embedding:
+        """Read and encode a plane, unless the cache knows it."""
+        pixels = self.reader.read_uint8(at, predictor.input_size, self.limits(at))
+        return cache.embed(predictor, pixels, plane_shape=self.reader.plane_shape(at))
