@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+MEGABYTE = 1_000_000
+
 
 @contextmanager
 def written_whole(path: Path, ending: str = "", mode: int = 0o644) -> Iterator[Path]:
@@ -81,6 +83,22 @@ def hash_file(path: Path, algorithm: str) -> str:
                 "'sha256:...' or 'xxh128:...'."
             )
     return f"{algorithm}:{digest.hexdigest()}"
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    ValueError
+        When the file is not JSON.
+    OSError
+        When it cannot be read.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:  # of the encoding or of JSON
+        raise ValueError(f"{path} is not JSON ({error}).") from error
 
 
 def write_json(file: Path, values: Mapping[str, Any]) -> None:

@@ -6,7 +6,6 @@ the official ones that the modules of this package carry.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from napari_sam.files import write_json, written_whole
+from napari_sam.files import read_json, write_json, written_whole
 from napari_sam.nets.config import SamConfig, SamVisionConfig
 
 if TYPE_CHECKING:
@@ -174,16 +173,6 @@ def read_folder_config(folder: Path) -> SamConfig:
         return SamConfig.from_dict(values)
     except (TypeError, AttributeError) as error:
         raise ValueError(f"{file} has values of the wrong kind ({error}).") from error
-
-
-def read_json(file: Path) -> Any:
-    """Read a JSON file, or say that it is none."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(
-            f"{file} is not valid JSON ({error}): get it again."
-        ) from error
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from napari_sam.cli.values import (
     thresholds,
     volume_prompts,
 )
+from napari_sam.files import MEGABYTE
 
 if TYPE_CHECKING:
     import argparse
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from napari_sam.cli.outputs import Outputs
     from napari_sam.images.tiff import TiffImage
     from napari_sam.requests.base import Request, Result
-
-_MEGABYTE = 1e6
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _models(_: argparse.Namespace) -> None:
     for spec in list_models():
-        size = f"{spec.size_bytes / _MEGABYTE:.0f} MB" if spec.size_bytes else "size ?"
+        size = f"{spec.size_bytes / MEGABYTE:.0f} MB" if spec.size_bytes else "size ?"
         state = "downloaded" if is_cached(spec) else "not downloaded"
         default = " (default)" if spec.name == DEFAULT_MODEL else ""
         clicks = ", clicks by a decoder of this package" if spec.clicks else ""
@@ -254,9 +253,9 @@ def _show_bytes(done: int, total: int | None) -> None:
     """One line that rewrites itself on a terminal; silent in a log file."""
     if not sys.stderr.isatty():
         return
-    whole = f" of {total / _MEGABYTE:.1f}" if total else ""
+    whole = f" of {total / MEGABYTE:.1f}" if total else ""
     end = "\n" if total and done >= total else ""
-    line = f"\rweights: {done / _MEGABYTE:.1f}{whole} MB "
+    line = f"\rweights: {done / MEGABYTE:.1f}{whole} MB "
     print(line, end=end, file=sys.stderr, flush=True)
 
 

@@ -13,6 +13,7 @@ from napari_sam.plugin.background.prefetch import Ahead
 from napari_sam.plugin.background.request_runner import Runner
 from napari_sam.plugin.layers.preview_layer import Preview
 from napari_sam.plugin.layers.transforms import displayed_plane
+from napari_sam.plugin.notifications import setter, told
 from napari_sam.plugin.panels.button_states import why_not
 from napari_sam.plugin.panels.key_bindings import (
     ACCEPT,
@@ -23,14 +24,6 @@ from napari_sam.plugin.panels.key_bindings import (
     PREVIOUS,
     Keys,
 )
-from napari_sam.plugin.panels.layer_combobox import (
-    describe_model,
-    download_text,
-    kept_sentence,
-    setter,
-    state_sentence,
-    told,
-)
 from napari_sam.plugin.panels.main_panel import (
     AS_IT_SAYS,
     NEW_PROMPTS,
@@ -39,8 +32,14 @@ from napari_sam.plugin.panels.main_panel import (
     Panel,
 )
 from napari_sam.plugin.panels.measurement_table import show_table
+from napari_sam.plugin.panels.status_text import (
+    describe_model,
+    download_text,
+    kept_sentence,
+    state_sentence,
+)
 from napari_sam.plugin.session import SamSession
-from napari_sam.plugin.training.panel import TrainingDock
+from napari_sam.plugin.training.dock import TrainingDock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

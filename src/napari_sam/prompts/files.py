@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.files import read_json
 from napari_sam.images.axes import check_axis
 from napari_sam.prompts.grouping import Entry, group_entries
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
 from napari_sam.prompts.serialization import prompt_from_json
 from napari_sam.prompts.shapes import shape_prompt
-from napari_sam.records.record import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam import __version__
 from napari_sam.checkpoints.registry import MODELS
 from napari_sam.prompts.serialization import (
     mask_to_json,
@@ -113,7 +113,7 @@ def describe_all(
     shared : dict
         What holds for all: image, grid, dtype, policy, replaced and region.
     """
-    shared = {"version": __version__, **shared}
+    shared = {"version": version("napari-sam"), **shared}
     entries = []
     for number, label in ids.items():
         entry = {"label": label, **describe(request, result, number), **shared}
@@ -127,7 +127,7 @@ def describe_cleaning(cleaning: LabelCleaning, made: Entry, region: Any) -> Entr
     """What cleaned up a label, after the entry that tells how it was made."""
     return {
         **{key: made[key] for key in _SHARED if key in made},
-        "version": __version__,
+        "version": version("napari-sam"),
         "object": 1,
         "label": cleaning.label,
         "prompts": {},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.files import written_whole
+from napari_sam.files import read_json, written_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -138,20 +138,6 @@ def index_to_json(at: PlaneIndex) -> list[int | None]:
 def index_from_json(at: list[int | None]) -> PlaneIndex:
     """Undo `index_to_json`."""
     return tuple(slice(None) if entry is None else entry for entry in at)
-
-
-def read_json(path: str | Path) -> Any:
-    """Content of a JSON file.
-
-    Raises
-    ------
-    ValueError
-        When the file is not JSON.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # of the encoding or of JSON
-        raise ValueError(f"{path} is not JSON ({error}).") from error
 
 
 def read_record(path: str | Path) -> Record:

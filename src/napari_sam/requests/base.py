@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from napari_sam.files import MEGABYTE
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.painting import Piece
 from napari_sam.masks.patch import mask_to_window, won_masks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_sam.prediction.predictor import Predictor
+    from napari_sam.volume.results import VolumeResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -166,3 +173,13 @@ def run_to_end(steps: Generator[Progress, None, Result]) -> Result:
         except StopIteration as stop:
             result: Result = stop.value
             return result
+
+
+def weights_step(done: int, total: int | None) -> Progress:
+    """Progress of a download, in whole megabytes."""
+    megabytes = int(done / MEGABYTE)
+    if not total:
+        return Progress(f"Downloading weights, {megabytes} MB", 0, 0)
+    whole = int(total / MEGABYTE)
+    what = f"Downloading weights, {megabytes} of {whole} MB"
+    return Progress(what, megabytes, whole)

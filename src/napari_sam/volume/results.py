@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_sam.volume.stack_prompts import ObjectAnchors
 
 Status = Literal["anchor", "propagated", "interpolated", "doubtful", "stopped"]
+# Of several objects on a slice the first of these decides.
+_ORDER: tuple[Status, ...] = ("doubtful", "interpolated", "anchor", "propagated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,3 +200,24 @@ def assemble(
     ordered = tuple(last[key] for key in sorted(last))
     count = len(ordered) if recomputed is None else recomputed
     return VolumeResult(stack, ordered, dict(anchors or {}), count, complete)
+
+
+DOUBTFUL = frozenset({"doubtful", "interpolated"})
+
+
+def slice_states(volume: VolumeResult) -> dict[int, Status]:
+    """The state of every slice that holds an object, the most doubtful one's."""
+    states: dict[int, Status] = {}
+    for index, members in volume.by_slice().items():
+        found = {member.status for member in members}
+        state = next((status for status in _ORDER if status in found), None)
+        if state is not None:
+            states[index] = state
+    return states
+
+
+def next_doubtful(states: Mapping[int, Status], index: int) -> int | None:
+    """The doubtful slice after this one, or the first one; None without any."""
+    doubtful = sorted(i for i, state in states.items() if state in DOUBTFUL)
+    later = [i for i in doubtful if i > index]
+    return next(iter([*later, *doubtful]), None)

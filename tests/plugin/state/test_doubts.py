@@ -10,8 +10,12 @@ import pytest
 
 from napari_sam.images.stack import Stack
 from napari_sam.plugin.panels.slice_strip import SliceStrip
-from napari_sam.plugin.state.doubts import next_doubtful, slice_states
-from napari_sam.volume.results import SliceResult, VolumeResult
+from napari_sam.volume.results import (
+    SliceResult,
+    VolumeResult,
+    next_doubtful,
+    slice_states,
+)
 from tests.plugin.conftest import FIRST, draw
 
 if TYPE_CHECKING:
@@ -126,7 +130,7 @@ def test_the_strip_is_drawn(qtbot: Any) -> None:
 
 
 def test_the_sentence_tells_what_to_look_at(session: SamSession) -> None:
-    from napari_sam.plugin.panels.layer_combobox import state_sentence
+    from napari_sam.plugin.panels.status_text import state_sentence
 
     doubtful_session(session)
     sentence = state_sentence(session)

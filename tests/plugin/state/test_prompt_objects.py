@@ -5,7 +5,7 @@ import pytest
 from napari.layers import Points
 
 from napari_sam.plugin.layers.prompt_reader import LayerPrompt
-from napari_sam.plugin.state.grouping import objects_in_stack, objects_on_plane
+from napari_sam.plugin.state.prompt_objects import objects_in_stack, objects_on_plane
 from napari_sam.prompts.prompt import Prompt
 
 BOX, OTHER = Prompt(box=(0, 0, 10, 10)), Prompt(box=(20, 20, 30, 30))

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from qtpy.QtCore import QTimer
 
 from napari_sam.plugin.background.worker import Worker
-from napari_sam.plugin.panels.layer_combobox import weights_step
-from napari_sam.requests.base import Progress
+from napari_sam.requests.base import Progress, weights_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence

@@ -15,6 +15,7 @@ from magicgui.widgets import (
 )
 
 from napari_sam.checkpoints.download import cache_folder
+from napari_sam.files import MEGABYTE
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.plugin.layers.image_source import ChannelChoice, channel_choices
 from napari_sam.prediction.disk_cache import DiskCache
@@ -34,7 +35,6 @@ _POLICIES = [
 ]
 _IDS = [("next free label", False), ("selected label", True)]
 _WIDEST = 1e6
-_MEGABYTE = 2**20
 
 
 class Options(Container[Any]):
@@ -85,7 +85,7 @@ class Options(Container[Any]):
             label="Memory",
             min=16,
             max=1_000_000,
-            value=self._session.cache.max_bytes // _MEGABYTE,
+            value=self._session.cache.max_bytes // MEGABYTE,
             tooltip="Megabytes for encoded slices, which answer at once",
         )
         self.disk = CheckBox(
@@ -136,7 +136,7 @@ class Options(Container[Any]):
     def refresh(self) -> None:
         """Offer the channels of the image, and say what is held in memory."""
         cache = self._session.cache
-        held = cache.nbytes / _MEGABYTE
+        held = cache.nbytes / MEGABYTE
         slices = "1 slice" if len(cache) == 1 else f"{len(cache)} slices"
         self.held.value = f"{slices} encoded, {held:.0f} MB in memory"
         self._show_numbers()
@@ -169,7 +169,7 @@ class Options(Container[Any]):
         return [("(as displayed)", None), *self._channel_choices()[1:]]
 
     def _choose_memory(self, megabytes: int) -> None:
-        self._session.cache.limit(megabytes * _MEGABYTE)
+        self._session.cache.limit(megabytes * MEGABYTE)
         self.refresh()
 
     def _choose_disk(self, on: bool) -> None:

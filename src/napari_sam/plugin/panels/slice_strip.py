@@ -8,7 +8,7 @@ from qtpy.QtCore import QSize
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_sam.plugin.state.doubts import DOUBTFUL
+from napari_sam.volume.results import DOUBTFUL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_sam.masks.cleanup_objects import LabelCleaning
+from napari_sam.plugin.layers.displayed_stack import Slices
 from napari_sam.plugin.layers.labels_writer import check_paintable, write
-from napari_sam.plugin.layers.transforms import displayed_plane, spatial_shape
 from napari_sam.plugin.state.provenance import earlier_entries, note
 from napari_sam.records.describe import describe_cleaning
 from napari_sam.records.record import region_of
@@ -18,46 +18,6 @@ if TYPE_CHECKING:
 
     from napari_sam.masks.cleanup import CleanUp
     from napari_sam.masks.painting import Changes
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Slices:
-    """Which part of a labels layer the viewer scrolls through.
-
-    Parameters
-    ----------
-    axis : int or None
-        Of the layer, that is walked along; None for a single plane.
-    fixed : dict
-        {axis: index} of the other axes that are not displayed.
-    """
-
-    axis: int | None
-    fixed: dict[int, int]
-
-    @classmethod
-    def displayed(cls, labels: Labels, dims: Dims, axis: int | None = None) -> Slices:
-        """The slices parallel to the displayed one.
-
-        Parameters
-        ----------
-        labels : Labels
-            The layer.
-        dims : Dims
-            Of the viewer.
-        axis : int, optional
-            Of the layer, to walk along; the last one with a slider when None.
-
-        Raises
-        ------
-        ValueError
-            When no plane of the layer is displayed.
-        """
-        index = displayed_plane(labels, dims).index
-        shape = spatial_shape(labels)
-        if axis not in index:
-            axis = max((a for a in index if shape[a] > 1), default=None)
-        return cls(axis, {a: i for a, i in index.items() if a != axis})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.masks.measurements import measure
+from napari_sam.plugin.layers.displayed_stack import Slices, go_to_slice
 from napari_sam.plugin.layers.transforms import layer_affine
-from napari_sam.plugin.state.doubts import go_to_slice
-from napari_sam.plugin.state.label_cleanup import Slices
 from napari_sam.plugin.state.provenance import record_of
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ from napari_sam.masks.cleanup import CleanUp
 from napari_sam.plugin.layers.image_source import displayed_stack
 from napari_sam.plugin.layers.prompt_reader import collect_prompts
 from napari_sam.plugin.layers.transforms import Sliders, displayed_plane
-from napari_sam.plugin.state.grouping import (
+from napari_sam.plugin.state.layer_request import Question
+from napari_sam.plugin.state.prompt_objects import (
+    belonging,
     check_boxes,
     objects_in_stack,
     objects_on_plane,
 )
-from napari_sam.plugin.state.layer_request import Question
-from napari_sam.plugin.state.prompt_objects import belonging
 from napari_sam.prompts.grouping import join_prompts
 from napari_sam.requests.automatic_plane import EverythingRequest
 from napari_sam.requests.automatic_stack import EverythingStackRequest

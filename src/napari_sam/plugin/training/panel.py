@@ -17,15 +17,11 @@ from qtpy.QtWidgets import QSizePolicy
 from napari_sam.checkpoints.download import cache_folder
 from napari_sam.plugin.background.worker import Worker
 from napari_sam.plugin.layers.transforms import levels_of, spatial_shape
-from napari_sam.plugin.panels.layer_combobox import (
-    LayerChoice,
-    button_row,
-    told,
-    weights_step,
-)
+from napari_sam.plugin.notifications import told
+from napari_sam.plugin.panels.layer_combobox import LayerChoice, button_row
 from napari_sam.plugin.training.comparison import BeforeAfter
 from napari_sam.plugin.training.plot import KINDS, LossCurve
-from napari_sam.requests.base import Progress
+from napari_sam.requests.base import Progress, weights_step
 from napari_sam.training.request import TrainingRequest, how_many
 
 if TYPE_CHECKING:
@@ -37,7 +33,6 @@ if TYPE_CHECKING:
     from napari_sam.checkpoints.registry import Family
     from napari_sam.plugin.background.worker import Report
     from napari_sam.plugin.state.model_choice import ModelChoice
-    from napari_sam.plugin.widget import SamWidget
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.training.options import TrainingProgress
     from napari_sam.training.request import Trained
@@ -306,48 +301,6 @@ class TrainingPanel(Container[Any]):
         self.train.enabled = chosen and not busy
         self.stop.enabled = busy
         self.use.enabled = self._finished is not None and not busy
-
-
-class TrainingDock:
-    """Opens the training panel beside the widget, once.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        Where it is docked.
-    widget : SamWidget
-        Whose model is trained, and which uses the result.
-    """
-
-    def __init__(self, viewer: napari.Viewer, widget: SamWidget) -> None:
-        self._viewer, self._widget = viewer, widget
-        self._panel: TrainingPanel | None = None
-
-    def open(self) -> TrainingPanel:
-        """Show the panel, with the layers that are chosen in the widget."""
-        session = self._widget.session
-        if self._panel is None:
-            self._panel = TrainingPanel(
-                self._viewer, session.model_choice, self._widget.choose_file
-            )
-            self._panel.native.destroyed.connect(self._forget)
-            self._widget.native.destroyed.connect(self.close)
-        if self._panel.native.parent() is None:  # new, or its dock was closed
-            self._viewer.window.add_dock_widget(
-                self._panel, name="Train on labels", area="right", tabify=True
-            )
-        self._panel.image.select(session.image_layer)
-        self._panel.labels_layer.select(session.labels_layer)
-        self._panel.model.value = session.model_choice.name
-        return self._panel
-
-    def close(self, _: Any = None) -> None:
-        """Stop what is being trained."""
-        if self._panel is not None:
-            self._panel.close_panel()
-
-    def _forget(self, _: Any = None) -> None:
-        self._panel = None
 
 
 def _new_file(name: str) -> Path:

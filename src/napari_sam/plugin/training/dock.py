@@ -1,0 +1,54 @@
+"""The dock widget that holds the training panel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_sam.plugin.training.panel import TrainingPanel
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_sam.plugin.widget import SamWidget
+
+
+class TrainingDock:
+    """Opens the training panel beside the widget, once.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where it is docked.
+    widget : SamWidget
+        Whose model is trained, and which uses the result.
+    """
+
+    def __init__(self, viewer: napari.Viewer, widget: SamWidget) -> None:
+        self._viewer, self._widget = viewer, widget
+        self._panel: TrainingPanel | None = None
+
+    def open(self) -> TrainingPanel:
+        """Show the panel, with the layers that are chosen in the widget."""
+        session = self._widget.session
+        if self._panel is None:
+            self._panel = TrainingPanel(
+                self._viewer, session.model_choice, self._widget.choose_file
+            )
+            self._panel.native.destroyed.connect(self._forget)
+            self._widget.native.destroyed.connect(self.close)
+        if self._panel.native.parent() is None:  # new, or its dock was closed
+            self._viewer.window.add_dock_widget(
+                self._panel, name="Train on labels", area="right", tabify=True
+            )
+        self._panel.image.select(session.image_layer)
+        self._panel.labels_layer.select(session.labels_layer)
+        self._panel.model.value = session.model_choice.name
+        return self._panel
+
+    def close(self, _: Any = None) -> None:
+        """Stop what is being trained."""
+        if self._panel is not None:
+            self._panel.close_panel()
+
+    def _forget(self, _: Any = None) -> None:
+        self._panel = None
