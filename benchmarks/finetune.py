@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import SamConfig
-from napari_sam.nets.sam import SamModel
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
 from napari_sam.samples import coin_labels, coins

@@ -22,12 +22,12 @@ from napari_sam.checkpoints.hugging_face import hugging_face_keys
 from napari_sam.checkpoints.infer_config import infer_config
 from napari_sam.checkpoints.registry import get_model_spec
 from napari_sam.checkpoints.state_dict import read_state_dict, to_official_keys
+from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import (
     SamConfig,
     SamMaskDecoderConfig,
     TinyViTConfig,
 )
-from napari_sam.nets.sam import SamModel
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import (
     SamConfig,
     SamMaskDecoderConfig,
@@ -19,7 +20,6 @@ from napari_sam.nets.config import (
     SamVisionConfig,
     TinyViTConfig,
 )
-from napari_sam.nets.sam import SamModel
 from napari_sam.prediction.predictor import Predictor
 
 if TYPE_CHECKING:

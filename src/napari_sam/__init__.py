@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from napari_sam.automatic.search import SearchOptions
     from napari_sam.checkpoints.download import WeightsError
     from napari_sam.checkpoints.registry import ModelSpec, list_models
+    from napari_sam.huggingface.configuration import SamConfig
     from napari_sam.huggingface.image_processor import SamImageProcessor
+    from napari_sam.huggingface.model import SamModel
     from napari_sam.huggingface.processor import SamProcessor
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.nets.config import (
-        SamConfig,
         SamMaskDecoderConfig,
         SamPromptEncoderConfig,
         SamVisionConfig,
     )
-    from napari_sam.nets.sam import SamModel
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.loading import load_model
     from napari_sam.prediction.prediction import Prediction
@@ -57,10 +57,10 @@ _HOMES = {
     "Predictor": "prediction.predictor",
     "Prompt": "prompts.prompt",
     "PropagationOptions": "volume.results",
-    "SamConfig": "nets.config",
+    "SamConfig": "huggingface.configuration",
     "SamImageProcessor": "huggingface.image_processor",
     "SamMaskDecoderConfig": "nets.config",
-    "SamModel": "nets.sam",
+    "SamModel": "huggingface.model",
     "SamProcessor": "huggingface.processor",
     "SamPromptEncoderConfig": "nets.config",
     "SamVisionConfig": "nets.config",

@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MEGABYTE = 1_000_000
 

@@ -14,9 +14,9 @@ import xxhash
 from napari_sam.checkpoints import registry as models
 from napari_sam.checkpoints.download import WeightsError
 from napari_sam.checkpoints.resolve import find_model, find_spec, is_hub_name
+from napari_sam.huggingface.model import SamModel
 from napari_sam.huggingface.processor import SamProcessor
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
-from napari_sam.nets.sam import SamModel
 from napari_sam.prediction.loading import load_model
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from napari_sam.checkpoints.state_dict import (
     read_state_dict,
     to_official_keys,
 )
+from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import (
     SamConfig,
     SamMaskDecoderConfig,
@@ -28,7 +29,6 @@ from napari_sam.nets.config import (
     SamVisionConfig,
     TinyViTConfig,
 )
-from napari_sam.nets.sam import SamModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

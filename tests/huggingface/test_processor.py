@@ -23,8 +23,8 @@ from napari_sam.prediction.plane_transform import Frame
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_sam.huggingface.model import SamModel
     from napari_sam.nets.config import SamConfig
-    from napari_sam.nets.sam import SamModel
 
 ATOL = 1e-4
 UNDECIDED = 1e-3

@@ -21,8 +21,8 @@ from napari_sam.prompts.prompt import Prompt
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_sam.huggingface.model import SamModel
     from napari_sam.nets.config import SamConfig
-    from napari_sam.nets.sam import SamModel
     from napari_sam.prediction.predictor import Predictor
 
 FULL = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")

@@ -11,8 +11,8 @@ import torch
 
 from napari_sam.checkpoints.infer_config import infer_config
 from napari_sam.checkpoints.state_dict import load_model_file, to_official_keys
+from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
-from napari_sam.nets.sam import SamModel
 from napari_sam.nets.tiny_vit import TinyViT, WindowAttention
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.plane_transform import Frame

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from napari_sam.huggingface.model import SamModel
     from napari_sam.nets.config import SamConfig
-    from napari_sam.nets.sam import SamModel
 
 sides = st.integers(1, 12)
 

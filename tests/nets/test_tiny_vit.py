@@ -14,8 +14,8 @@ from napari_sam.nets.tiny_vit import offset_index
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_sam.huggingface.model import SamModel
     from napari_sam.nets.config import SamConfig
-    from napari_sam.nets.sam import SamModel
 
 
 @given(window=st.integers(1, 7))

@@ -15,7 +15,7 @@ from napari_sam.prompts.prompt import Prompt
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.nets.sam import SamModel
+    from napari_sam.huggingface.model import SamModel
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import torch
 from napari_sam.checkpoints.download import fetch
 from napari_sam.checkpoints.registry import MODELS, PackagedDecoder, get_model_spec
 from napari_sam.checkpoints.state_dict import with_decoder
+from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.devices import best_device
-from napari_sam.nets.sam import SamModel
 from napari_sam.prediction.loading import click_decoder, load_model
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.training.saving import official_state, write_tensors

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from napari_sam.checkpoints.model_card import ModelCard
-from napari_sam.nets.sam import SamModel
+from napari_sam.huggingface.model import SamModel
 from napari_sam.prediction.disk_cache import DiskCache
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor

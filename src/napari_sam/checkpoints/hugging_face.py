@@ -17,13 +17,15 @@ from napari_sam.files import read_json, write_json, written_whole
 from napari_sam.nets.config import SamConfig, SamVisionConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from napari_sam.checkpoints.registry import Family
-
+    from napari_sam.nets.sam import SamNetwork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,13 +33,6 @@ if TYPE_CHECKING:
     # One entry an image, in it one an object, None for an object without.
     _Nested = list[list[NDArray[np.float64] | None]]
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
-    from torch import Tensor
-
-    from napari_sam.nets.sam import SamModel
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -206,13 +201,13 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def write_folder(
-    model: SamModel, folder: Path, metadata: Mapping[str, str] | None = None
+    model: SamNetwork, folder: Path, metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write ``config.json`` and ``model.safetensors`` as transformers reads them.
 
     Parameters
     ----------
-    model : SamModel
+    model : SamNetwork
         With a ViT image encoder.
     folder : Path
         Made where it does not exist.

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from napari_sam.checkpoints.hugging_face import (
 )
 from napari_sam.checkpoints.infer_config import infer_config
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
-from napari_sam.nets.sam import SamModel
+from napari_sam.nets.sam import SamNetwork
 
 OFFICIAL_LAYER_NORM_EPS = 1e-5
 # Bytes; torch's own on a CPU.
@@ -36,6 +36,8 @@ _PREFIXES = ("module.", "sam.")
 _UNUSED = re.compile(
     r"image_encoder\.(norm_head|head)\.|\.attention_bias_idxs$|\.num_batches_tracked$"
 )
+
+Network = TypeVar("Network", bound=SamNetwork)
 
 # What torch raises on files that are cut off, scrambled or of another kind.
 _DAMAGE = (
@@ -57,7 +59,8 @@ def load_model_file(
     *,
     official_layer_norm: bool = False,
     dtype: torch.dtype | None = torch.float32,
-) -> SamModel:
+    network: type[Network] = SamNetwork,  # type: ignore[assignment]
+) -> Network:
     """Load a checkpoint file, or a folder in Hugging Face layout, for inference.
 
     Parameters
@@ -72,6 +75,8 @@ def load_model_file(
         Use the official epsilon in the decoder for folders too.
     dtype : torch.dtype, optional
         Of the weights; as they are stored when None.
+    network : type
+        The class of the model: `SamNetwork` or one derived from it.
 
     Raises
     ------
@@ -93,7 +98,7 @@ def load_model_file(
         state = to_official_keys(read_state_dict(path, dtype))
         decoder = config.mask_decoder_config if config else SamMaskDecoderConfig()
         sizes = infer_config(state, _official(decoder), source=str(path))
-    return build_model(sizes, state, source=str(path))
+    return build_model(sizes, state, source=str(path), network=network)
 
 
 def _official(decoder: SamMaskDecoderConfig) -> SamMaskDecoderConfig:
@@ -177,8 +182,12 @@ def to_official_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def build_model(
-    config: SamConfig, state: Mapping[str, Tensor], *, source: str
-) -> SamModel:
+    config: SamConfig,
+    state: Mapping[str, Tensor],
+    *,
+    source: str,
+    network: type[Network] = SamNetwork,  # type: ignore[assignment]
+) -> Network:
     """Make a frozen model from sizes and weights with official keys.
 
     Raises
@@ -186,7 +195,7 @@ def build_model(
     ValueError
         When keys are missing, left over or of the wrong shape; it names them.
     """
-    model = _without_weights(config)
+    model = _without_weights(config, network)
     wanted = {
         key: value.shape
         for key, value in model.state_dict().items()
@@ -204,10 +213,10 @@ def build_model(
     return model.eval().requires_grad_(False)
 
 
-def _without_weights(config: SamConfig) -> SamModel:
+def _without_weights(config: SamConfig, network: type[Network]) -> Network:
     """Make a model whose weights are yet to be assigned."""
     with torch.device("meta"), _NoInitialisation():
-        return SamModel(config)
+        return network(config)
 
 
 class _NoInitialisation(TorchFunctionMode):
@@ -227,12 +236,12 @@ class _NoInitialisation(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def with_decoder(model: SamModel, path: Path) -> SamModel:
+def with_decoder(model: Network, path: Path) -> Network:
     """Put the prompt encoder and decoder of a file on a model's image encoder.
 
     Parameters
     ----------
-    model : SamModel
+    model : SamNetwork
         Stays as it is; its image encoder is shared, not copied.
     path : Path
         A file with official key names, without those of an image encoder.
@@ -245,7 +254,7 @@ def with_decoder(model: SamModel, path: Path) -> SamModel:
         When it does not fit; the sentence names what is missing or left over.
     """
     state = to_official_keys(read_state_dict(path))
-    other = _without_weights(model.config)
+    other = _without_weights(model.config, type(model))
     other.image_encoder = model.image_encoder
     wanted = {
         key: value.shape

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
     # One entry an image, in it one an object, None for an object without.
     _Nested = list[list[NDArray[np.float64] | None]]
-
-if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray

@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 PlaneIndex = tuple[slice | int, ...]
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Self, TypeVar
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from typing import Any, Self, TypeVar
 
 
 @dataclass(slots=True)
@@ -185,32 +182,6 @@ class SamConfig:
         """Read a ``config.json`` in Hugging Face layout; other keys are ignored."""
         known = {f.name for f in fields(cls)}
         return cls(**{k: v for k, v in values.items() if k in known})
-
-    @classmethod
-    def from_pretrained(cls, path: str | Path, **hub: Any) -> Self:
-        """Read the ``config.json`` of a folder or of a model of the hub.
-
-        Parameters
-        ----------
-        path : str or Path
-            A folder, or a name of the Hugging Face hub.
-        **hub
-            See `napari_sam.checkpoints.resolve.find_model`.
-        """
-        from napari_sam.checkpoints.hugging_face import read_folder_config
-        from napari_sam.checkpoints.resolve import find_model
-
-        config = read_folder_config(find_model(path, weights=False, **hub))
-        assert isinstance(config, cls)
-        return config
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``config.json`` into a folder."""
-        from pathlib import Path
-
-        from napari_sam.checkpoints.hugging_face import write_config
-
-        write_config(self, Path(folder))
 
 
 _Config = TypeVar(

@@ -25,7 +25,7 @@ from napari_sam.onnx.decoder import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_sam.nets.sam import SamModel
+    from napari_sam.nets.sam import SamNetwork
     from napari_sam.prediction.predictor import Predictor
 
 # The newest that onnxruntime 1.18 and the exporter of torch 2.5 both have in full.
@@ -94,11 +94,11 @@ class DecoderGraph(nn.Module):
 
     Parameters
     ----------
-    model : SamModel
+    model : SamNetwork
         Whose weights are used.
     """
 
-    def __init__(self, model: SamModel) -> None:
+    def __init__(self, model: SamNetwork) -> None:
         super().__init__()
         self.prompt_encoder, self.mask_decoder = (
             model.prompt_encoder,
@@ -147,7 +147,7 @@ class DecoderGraph(nn.Module):
 
 
 def _example(
-    model: SamModel, embeddings: Tensor, *, points: int, objects: int
+    model: SamNetwork, embeddings: Tensor, *, points: int, objects: int
 ) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(points)
     encoder = model.prompt_encoder

@@ -71,7 +71,9 @@ class SamWidget(Panel):
             on_error=self._show_failure,
             on_end=self._end,
         )
-        self._training = TrainingDock(napari_viewer, self)
+        self._training = TrainingDock(
+            napari_viewer, self.session, self.native, self.choose_file
+        )
         self._changes = Changes(napari_viewer, self.native)
         self._ahead = Ahead(self.session, self._runner, self.native)
         self._keys = Keys(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_sam.nets.sam import SamModel
+    from napari_sam.nets.sam import SamNetwork
 
     Encode = Callable[[Tensor], Tensor]
 
@@ -43,13 +43,13 @@ class Engine:
 
     Parameters
     ----------
-    model : SamModel
+    model : SamNetwork
         In evaluation mode, on the device to be used.
-    clicks : SamModel, optional
+    clicks : SamNetwork, optional
         The same image encoder with another decoder, see `decode`.
     """
 
-    def __init__(self, model: SamModel, clicks: SamModel | None = None) -> None:
+    def __init__(self, model: SamNetwork, clicks: SamNetwork | None = None) -> None:
         self._model, self._clicks = model, clicks
         self._turn = RLock()
         self._set_up()
@@ -145,14 +145,14 @@ class Engine:
             return run()
 
 
-def _mask_decoder(model: SamModel) -> FastMaskDecoder:
+def _mask_decoder(model: SamNetwork) -> FastMaskDecoder:
     encoder = model.prompt_encoder
     return FastMaskDecoder(
         model.mask_decoder, encoder.image_positions(), encoder.dense(None)
     )
 
 
-def _image_encoder(model: SamModel, device: torch.device) -> Encode:
+def _image_encoder(model: SamNetwork, device: torch.device) -> Encode:
     """Choose how (B, 3, S, S) images are encoded on the model's device."""
     encoder = model.image_encoder
     if device.type != "cpu":

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from napari_sam.checkpoints.registry import ModelSpec, PackagedDecoder
     from napari_sam.nets.config import SamConfig
-    from napari_sam.nets.sam import SamModel
+    from napari_sam.nets.sam import SamNetwork
 
 _BOX_ONLY = frozenset({"box"})
 _ALL_PROMPTS = frozenset({"point", "box", "mask"})
@@ -87,7 +87,9 @@ def load_model(
     return Predictor(network, name=name, family=family, prompts=known, key=key)
 
 
-def predictor_of(model: SamModel, card: ModelCard, *, name: str, key: str) -> Predictor:
+def predictor_of(
+    model: SamNetwork, card: ModelCard, *, name: str, key: str
+) -> Predictor:
     """A predictor that uses a fine-tuned model as its card says."""
     prompts = frozenset[str](card.prompts)
     return Predictor(
@@ -142,7 +144,7 @@ def _predictor(
     )
 
 
-def click_decoder(model: SamModel, decoder: PackagedDecoder) -> SamModel:
+def click_decoder(model: SamNetwork, decoder: PackagedDecoder) -> SamNetwork:
     """Put the decoder for clicks that this package brings on a model's encoder.
 
     Raises
@@ -158,9 +160,9 @@ def click_decoder(model: SamModel, decoder: PackagedDecoder) -> SamModel:
 
 def _on_device(
     path: Path, device: str | torch.device | None, config: SamConfig | None
-) -> SamModel:
+) -> SamNetwork:
     hand_back_memory()  # of the model before, which the caller let go
-    model = load_model_file(path, config, official_layer_norm=True)
+    model: SamNetwork = load_model_file(path, config, official_layer_norm=True)
     if isinstance(model.image_encoder, TinyViT):
         # For prediction only: what is trained and saved keeps its norms.
         model.image_encoder.fold_batch_norms()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from napari_sam.checkpoints.families import Family, Preprocessing
     from napari_sam.nets.prompt_encoder import PromptEncoder
-    from napari_sam.nets.sam import SamModel
+    from napari_sam.nets.sam import SamNetwork
     from napari_sam.prompts.prompt import Prompt
 
 
@@ -41,7 +41,7 @@ class Predictor:
 
     Parameters
     ----------
-    model : SamModel
+    model : SamNetwork
         In evaluation mode, on the device to be used.
     name : str
         What the user calls the model.
@@ -54,21 +54,21 @@ class Predictor:
     multimask_output : bool, optional
         Whether the three alternatives of an ambiguous prompt mean something; what
         the family says when None.
-    clicks : SamModel, optional
+    clicks : SamNetwork, optional
         For a model that knows boxes only: the same image encoder with a decoder that
         was trained for clicks. Boxes go to `model` as ever.
     """
 
     def __init__(
         self,
-        model: SamModel,
+        model: SamNetwork,
         *,
         name: str,
         family: Family,
         prompts: frozenset[str],
         key: str,
         multimask_output: bool | None = None,
-        clicks: SamModel | None = None,
+        clicks: SamNetwork | None = None,
     ) -> None:
         self.model, self.clicks = model, clicks
         self.name = name

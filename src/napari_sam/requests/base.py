@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -11,12 +11,6 @@ from napari_sam.files import MEGABYTE
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.painting import Piece
 from napari_sam.masks.patch import mask_to_window, won_masks
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from napari_sam.prediction.predictor import Predictor
-    from napari_sam.volume.results import VolumeResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -31,6 +25,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Prediction, Predictor
     from napari_sam.requests.view import View
     from napari_sam.volume.results import VolumeResult
+
 
 _NO_CLEANUP = CleanUp()
 
@@ -118,6 +113,8 @@ class Result:
 
 class Request(Protocol):
     """One segmentation job: what a plane or stack request has in common."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def view(self) -> View:

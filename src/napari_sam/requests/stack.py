@@ -15,25 +15,18 @@ from napari_sam.volume.propagation import Propagation
 from napari_sam.volume.stack_prompts import anchors_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Generator, Iterable
 
     from numpy.typing import NDArray
 
-    from napari_sam.images.axes import PlaneIndex
-    from napari_sam.masks.painting import Piece
-    from napari_sam.prompts.prompt import ObjectPrompts
-    from napari_sam.requests.view import View
-    from napari_sam.volume.results import SliceResult
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
-    from napari_sam.images.axes import ContrastLimits
+    from napari_sam.images.axes import ContrastLimits, PlaneIndex
     from napari_sam.images.stack import Stack
+    from napari_sam.masks.painting import Piece
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import ObjectPrompts
-    from napari_sam.volume.results import PropagationOptions, VolumeResult
+    from napari_sam.requests.view import View
+    from napari_sam.volume.results import PropagationOptions, SliceResult, VolumeResult
     from napari_sam.volume.stack_prompts import ObjectMasks
 
 

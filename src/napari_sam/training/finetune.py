@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from napari_sam.checkpoints.registry import PromptKind
-    from napari_sam.nets.sam import SamModel
+    from napari_sam.nets.sam import SamNetwork
     from napari_sam.prediction.disk_cache import DiskCache
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.training.data import TrainingImage
@@ -246,7 +246,7 @@ class FineTuning:
 
     # -- results -----------------------------------------------------------------
 
-    def best_model(self) -> SamModel:
+    def best_model(self) -> SamNetwork:
         """Copy the best model up to now; the one at the start before a gain."""
         model = copy.deepcopy(self.model).requires_grad_(False)
         model.load_state_dict(self._best, strict=False)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_sam.nets.sam import SamModel
+    from napari_sam.nets.sam import SamNetwork
     from napari_sam.prediction.plane_transform import Frame
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import Prompt
@@ -46,7 +46,7 @@ class Practice:
 
     def learn(
         self,
-        model: SamModel,
+        model: SamNetwork,
         embedding: Tensor,
         truths: Truths,
         rng: np.random.Generator,
@@ -55,7 +55,7 @@ class Practice:
 
         Parameters
         ----------
-        model : SamModel
+        model : SamNetwork
             Gradients are added to its trainable weights, and to `embedding`.
         embedding : Tensor
             (1, C, s, s) of the plane.
@@ -100,7 +100,7 @@ class Practice:
         return total
 
     def _close_ups(
-        self, model: SamModel, target: Tensor, rng: np.random.Generator
+        self, model: SamNetwork, target: Tensor, rng: np.random.Generator
     ) -> CloseUps | None:
         """What the decoder sees in this step; None for the whole plane."""
         share = self._options.close_ups
@@ -112,7 +112,7 @@ class Practice:
     @torch.no_grad()
     def measure(
         self,
-        model: SamModel,
+        model: SamNetwork,
         embedding: Tensor,
         truths: Truths,
         rng: np.random.Generator,
@@ -131,7 +131,7 @@ class Practice:
     @torch.no_grad()
     def loss(
         self,
-        model: SamModel,
+        model: SamNetwork,
         embedding: Tensor,
         truths: Truths,
         prompts: Sequence[Prompt],
@@ -144,7 +144,7 @@ class Practice:
 
     def answer(
         self,
-        model: SamModel,
+        model: SamNetwork,
         embedding: Tensor,
         frame: Frame,
         prompts: Sequence[Prompt],
@@ -155,7 +155,7 @@ class Practice:
 
         Parameters
         ----------
-        model : SamModel
+        model : SamNetwork
             Asked through its plain, differentiable forward pass.
         embedding : Tensor
             (1, C, s, s).
@@ -210,7 +210,7 @@ class Practice:
 
 
 def _decode_near(
-    model: SamModel,
+    model: SamNetwork,
     near: CloseUps,
     embedding: Tensor,
     tokens: Tensor,

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_sam.checkpoints.model_card import ModelCard
-    from napari_sam.nets.sam import SamModel
+    from napari_sam.nets.sam import SamNetwork
 
 
 def save_model(
-    model: SamModel,
+    model: SamNetwork,
     path: str | Path,
     card: ModelCard,
     *,
@@ -29,7 +29,7 @@ def save_model(
 
     Parameters
     ----------
-    model : SamModel
+    model : SamNetwork
         Any of the supported networks.
     path : str or Path
         ``.safetensors``: a file with official key names and the card.
@@ -67,7 +67,7 @@ def save_model(
     return path
 
 
-def check_output(model: SamModel, path: Path) -> None:
+def check_output(model: SamNetwork, path: Path) -> None:
     """Refuse before the work what `save_model` could not write after it.
 
     Raises
@@ -87,7 +87,7 @@ def check_output(model: SamModel, path: Path) -> None:
         )
 
 
-def official_state(model: SamModel) -> dict[str, Tensor]:
+def official_state(model: SamNetwork) -> dict[str, Tensor]:
     """State dict with the official keys of published files, on the CPU.
 
     Batch norms that were merged into their convolutions for inference come back as
@@ -117,7 +117,7 @@ def write_tensors(
         save_file(tensors, part, metadata={"format": "pt", **metadata})
 
 
-def _save_folder(model: SamModel, folder: Path, card: ModelCard) -> None:
+def _save_folder(model: SamNetwork, folder: Path, card: ModelCard) -> None:
     from napari_sam.huggingface.image_processor import SamImageProcessor
     from napari_sam.huggingface.processor import SamProcessor
 

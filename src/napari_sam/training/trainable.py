@@ -10,11 +10,11 @@ from napari_sam.nets.tiny_vit import MBConv, TinyViT, TinyViTBlock
 if TYPE_CHECKING:
     from torch import nn
 
-    from napari_sam.nets.sam import SamModel
+    from napari_sam.nets.sam import SamNetwork
 
 
 def trainable_weights(
-    model: SamModel, encoder_blocks: int = 0
+    model: SamNetwork, encoder_blocks: int = 0
 ) -> dict[str, nn.Parameter]:
     """Freeze a model but for prompt encoder, mask decoder and some of its encoder.
 
@@ -22,7 +22,7 @@ def trainable_weights(
 
     Parameters
     ----------
-    model : SamModel
+    model : SamNetwork
         Is changed.
     encoder_blocks : int
         Last blocks of the image encoder that are trained too, with its neck.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_sam.nets.sam import SamModel
+    from napari_sam.huggingface.model import SamModel
     from napari_sam.prediction.predictor import Predictor
     from tests.conftest import Scene
 

@@ -21,8 +21,8 @@ from napari_sam.nets.tiny_vit import TinyViT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from napari_sam.huggingface.model import SamModel
     from napari_sam.nets.config import SamConfig
-    from napari_sam.nets.sam import SamModel
 
 ATOL = 1e-4
 

@@ -12,11 +12,6 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
 
-if TYPE_CHECKING:
-    from napari.components import Dims
-    from napari.layers import Labels
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Slices:
     """Which part of a labels layer the viewer scrolls through.

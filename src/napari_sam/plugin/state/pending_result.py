@@ -13,10 +13,6 @@ from napari_sam.requests.stack import StackRequest
 from napari_sam.volume.results import DOUBTFUL, next_doubtful, slice_states
 
 if TYPE_CHECKING:
-    from napari_sam.plugin.state.layer_request import Question
-    from napari_sam.requests.base import Result
-
-if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from napari.components import ViewerModel

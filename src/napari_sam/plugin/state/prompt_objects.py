@@ -15,15 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
-    from napari_sam.prompts.prompt import ObjectPrompts, Prompt
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from napari_sam.plugin.layers.prompt_reader import LayerPrompt
     from napari_sam.plugin.state.layer_request import Question
-    from napari_sam.prompts.prompt import Prompt
+    from napari_sam.prompts.prompt import ObjectPrompts, Prompt
     from napari_sam.volume.results import SliceResult, VolumeResult
+
 
 # A box that is drawn to correct an object covers at least this of it, as the
 # intersection of the two boxes over their union.

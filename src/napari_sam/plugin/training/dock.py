@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any
 from napari_sam.plugin.training.panel import TrainingPanel
 
 if TYPE_CHECKING:
-    import napari
+    from collections.abc import Callable
+    from pathlib import Path
 
-    from napari_sam.plugin.widget import SamWidget
+    import napari
+    from qtpy.QtWidgets import QWidget
+
+    from napari_sam.checkpoints.registry import Family
+    from napari_sam.plugin.session import SamSession
 
 
 class TrainingDock:
@@ -19,23 +24,32 @@ class TrainingDock:
     ----------
     viewer : napari.Viewer
         Where it is docked.
-    widget : SamWidget
-        Whose model is trained, and which uses the result.
+    session : SamSession
+        Its model is trained.
+    owner : QWidget
+        The panel closes with it.
+    use : callable
+        Called with the file and the family of a trained model.
     """
 
-    def __init__(self, viewer: napari.Viewer, widget: SamWidget) -> None:
-        self._viewer, self._widget = viewer, widget
+    def __init__(
+        self,
+        viewer: napari.Viewer,
+        session: SamSession,
+        owner: QWidget,
+        use: Callable[[Path, Family], None],
+    ) -> None:
+        self._viewer, self._session, self._owner = viewer, session, owner
+        self._use = use
         self._panel: TrainingPanel | None = None
 
     def open(self) -> TrainingPanel:
         """Show the panel, with the layers that are chosen in the widget."""
-        session = self._widget.session
+        session = self._session
         if self._panel is None:
-            self._panel = TrainingPanel(
-                self._viewer, session.model_choice, self._widget.choose_file
-            )
+            self._panel = TrainingPanel(self._viewer, session.model_choice, self._use)
             self._panel.native.destroyed.connect(self._forget)
-            self._widget.native.destroyed.connect(self.close)
+            self._owner.destroyed.connect(self.close)
         if self._panel.native.parent() is None:  # new, or its dock was closed
             self._viewer.window.add_dock_widget(
                 self._panel, name="Train on labels", area="right", tabify=True

@@ -1,0 +1,285 @@
+"""SAM with the calls and shapes of transformers' ``SamModel``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor
+
+from napari_sam.checkpoints.hugging_face import write_folder
+from napari_sam.checkpoints.resolve import find_model
+from napari_sam.checkpoints.state_dict import load_model_file
+from napari_sam.huggingface.configuration import SamConfig
+from napari_sam.huggingface.prompt_batches import PromptGroup, Prompts, group_prompts
+from napari_sam.nets.sam import SamNetwork
+
+if TYPE_CHECKING:
+    from napari_sam.nets import config as nets_config
+
+Answers = Tensor | tuple[Tensor, ...]
+"""One tensor, or one an image where images have different numbers of objects."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SamImageSegmentationOutput:
+    """Masks of a batch of images; also read as ``output["pred_masks"]``.
+
+    Parameters
+    ----------
+    iou_scores : Tensor or tuple of Tensor
+        (B, objects, masks) predicted intersection over union.
+    pred_masks : Tensor or tuple of Tensor
+        (B, objects, masks, h, w) low-resolution logits. Both are tuples with one
+        entry an image where images have different numbers of objects.
+    """
+
+    iou_scores: Answers
+    pred_masks: Answers
+
+    def __getitem__(self, key: str | int) -> Answers:
+        names = [f.name for f in fields(self)]
+        if isinstance(key, str) and key not in names:
+            raise KeyError(key)
+        value: Answers = getattr(self, names[key] if isinstance(key, int) else key)
+        return value
+
+
+class SamModel(SamNetwork):
+    """A SAM network with the interface of transformers.
+
+    Parameters
+    ----------
+    config : SamConfig
+        Sizes; the default is SAM ViT-B.
+
+    Raises
+    ------
+    ValueError
+        When the configuration asks for what no published SAM has.
+    """
+
+    config: SamConfig
+
+    def __init__(self, config: nets_config.SamConfig | None = None) -> None:
+        super().__init__(SamConfig() if config is None else SamConfig.of(config))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *,
+        config: SamConfig | None = None,
+        dtype: torch.dtype | str | None = "auto",
+        torch_dtype: torch.dtype | str | None = None,
+        **hub: Any,
+    ) -> Self:
+        """Load a model for inference; ``requires_grad_(True)`` makes it trainable.
+
+        Parameters
+        ----------
+        path : str or Path
+            A folder in Hugging Face layout, a checkpoint file with official key
+            names, a name of the registry (`napari_sam.list_models`) or a name of
+            the Hugging Face hub, such as ``facebook/sam-vit-base``.
+        config : SamConfig, optional
+            For files: the sizes that shapes do not tell.
+        dtype : torch.dtype or str, optional
+            Of the weights; "auto" keeps that of the file.
+        torch_dtype : torch.dtype or str, optional
+            The older name of `dtype`.
+        **hub
+            ``revision``, ``cache_dir``, ``local_files_only``, ``token``: see
+            `napari_sam.checkpoints.resolve.find_model`.
+
+        Raises
+        ------
+        ValueError, OSError
+            When there is no such folder or file, or it is not a SAM model.
+        WeightsError
+            When a model of the registry or the hub cannot be had.
+        """
+
+        kind = _dtype(torch_dtype if torch_dtype is not None else dtype)
+        return load_model_file(find_model(path, **hub), config, dtype=kind, network=cls)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``config.json`` and ``model.safetensors``, as transformers reads them.
+
+        Raises
+        ------
+        ValueError
+            When the image encoder is TinyViT, which transformers does not know.
+        OSError
+            When the folder cannot be written to.
+        """
+
+        write_folder(self, Path(folder))
+
+    @torch.no_grad()
+    def get_prompt_embeddings(
+        self,
+        input_points: Tensor | None = None,
+        input_labels: Tensor | None = None,
+        input_boxes: Tensor | None = None,
+        input_masks: Tensor | None = None,
+    ) -> tuple[Tensor | None, Tensor]:
+        """Encode prompts alone, given as for `forward`.
+
+        Returns
+        -------
+        sparse : Tensor or None
+            (B, objects, tokens, C) of points and boxes, None without any.
+        dense : Tensor
+            (B, C, s, s) of the masks, or what stands for no mask.
+        """
+        given = [p for p in (input_points, input_boxes, input_masks) if p is not None]
+        batch = len(given[0]) if given else 1
+        counts, groups = group_prompts(
+            batch, input_points, input_labels, input_boxes, input_masks
+        )
+        (group,) = groups
+        tokens, size = self._tokens(group), self.prompt_encoder.embedding_size
+        sparse = tokens.reshape(batch, counts[0], *tokens.shape[1:])
+        dense = self.prompt_encoder.dense(group.masks)
+        shape = (-1 if input_masks is not None else batch, -1, size, size)
+        return sparse if tokens.shape[1] else None, dense.expand(shape)
+
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        input_points: Prompts | None = None,
+        input_labels: Prompts | None = None,
+        input_boxes: Prompts | None = None,
+        input_masks: Prompts | None = None,
+        image_embeddings: Tensor | None = None,
+        multimask_output: bool | None = True,
+        attention_similarity: Tensor | None = None,
+        target_embedding: Tensor | None = None,
+        *,
+        original_sizes: Any = None,
+        reshaped_input_sizes: Any = None,
+        labels: Any = None,
+    ) -> SamImageSegmentationOutput:
+        """Predict masks, differentiably.
+
+        Where images have different numbers of objects, or objects different
+        prompts, prompts are lists of images of objects, with None for a prompt
+        that an object lacks. Objects are then decoded in groups with equal token
+        counts, never padded.
+
+        Parameters
+        ----------
+        pixel_values : Tensor, optional
+            (B, 3, S, S) preprocessed images; either these or `image_embeddings`.
+        input_points : Tensor or nested list, optional
+            (B, objects, points, 2) as (x, y) pixels of the model input.
+        input_labels : Tensor or nested list, optional
+            (B, objects, points): 1 positive, 0 negative, -1 not a point, -10
+            padding as transformers does it; all positive when None.
+        input_boxes : Tensor or nested list, optional
+            (B, objects, 4) as (x_min, y_min, x_max, y_max).
+        input_masks : Tensor or nested list, optional
+            Low-resolution logits: (B, 1, h, w) or (B, h, w) for all objects of an
+            image, (B, objects, h, w) with one for each.
+        image_embeddings : Tensor, optional
+            (B, C, s, s) from `get_image_embeddings`.
+        multimask_output : bool or None
+            Three masks an object instead of one; all four for None, the one first.
+        attention_similarity : Tensor, optional
+            Added to the attention of tokens to the image, broadcast to (B *
+            objects, heads, tokens, s * s) (Zhang et al. 2023, "PerSAM").
+        target_embedding : Tensor, optional
+            Added to the tokens, broadcast to (B * objects, tokens, C) (PerSAM).
+        original_sizes, reshaped_input_sizes, labels : optional
+            Not used: ``model(**inputs)`` takes all that a processor gives.
+
+        Raises
+        ------
+        ValueError
+            When image or prompts are missing or do not fit together.
+        """
+        embeddings = self._embeddings(pixel_values, image_embeddings)
+        counts, groups = group_prompts(
+            len(embeddings), input_points, input_labels, input_boxes, input_masks
+        )
+        personal = attention_similarity, target_embedding
+        if len(groups) != 1 and personal != (None, None):
+            raise ValueError(
+                "attention_similarity and target_embedding need objects with the same "
+                "prompts: give tensors, not lists."
+            )
+        answers = [
+            self._decode(group, embeddings, multimask_output, *personal)
+            for group in groups
+        ]
+        places = torch.cat([group.places for group in groups]).argsort()
+        masks, scores = (
+            _by_image(torch.cat(parts)[places], counts)
+            for parts in zip(*answers, strict=True)
+        )
+        return SamImageSegmentationOutput(scores, masks)
+
+    def _embeddings(
+        self, pixel_values: Tensor | None, image_embeddings: Tensor | None
+    ) -> Tensor:
+        """(B, C, s, s) of the images, encoded unless they are."""
+        if (pixel_values is None) == (image_embeddings is None):
+            raise ValueError(
+                "SamModel takes either pixel_values or image_embeddings: give one."
+            )
+        if pixel_values is not None:
+            image_embeddings = self.image_encoder(pixel_values.to(self.dtype))
+        assert image_embeddings is not None
+        return image_embeddings.to(self.dtype)
+
+    def _decode(
+        self,
+        group: PromptGroup,
+        image_embeddings: Tensor,
+        multimask_output: bool | None,
+        attention_similarity: Tensor | None,
+        target_embedding: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """(K, masks, h, w) logits and (K, masks) scores of a group's objects."""
+        answer: tuple[Tensor, Tensor] = self.mask_decoder(
+            image_embeddings[group.images],
+            self.prompt_encoder.image_positions(),
+            self._tokens(group),
+            self._dense(group),
+            multimask_output,
+            attention_similarity,
+            target_embedding,
+        )
+        return answer
+
+    def _tokens(self, group: PromptGroup) -> Tensor:
+        """(K, tokens, C) of a group's points and boxes."""
+        tokens = self.prompt_encoder.tokens(group.points, group.labels, group.boxes)
+        return tokens.expand(len(group.images), -1, -1)
+
+    def _dense(self, group: PromptGroup) -> Tensor:
+        """(K or 1, C, s or 1, s or 1) of a group's masks."""
+        dense = self.prompt_encoder.dense(group.masks)
+        return dense if group.masks is None else dense[group.mask_of]
+
+
+def _by_image(answers: Tensor, counts: list[int]) -> Answers:
+    if len(set(counts)) == 1:
+        return answers.reshape(len(counts), counts[0], *answers.shape[1:])
+    return torch.split(answers, counts)
+
+
+def _dtype(wanted: torch.dtype | str | None) -> torch.dtype | None:
+    """Read a dtype as transformers does; None keeps that of the file."""
+    if wanted is None or wanted == "auto":
+        return None
+    found = getattr(torch, wanted, None) if isinstance(wanted, str) else wanted
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise ValueError(
+            f"dtype {wanted!r} is none of weights: give torch.float32, float16 or "
+            "bfloat16."
+        )
+    return found
