@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.prediction.plane_transform import Frame
+    from napari_sam.prediction.plane_transform import PlaneTransform
     from napari_sam.prediction.predictor import Embedding
 
     Mask = NDArray[np.bool_]
@@ -223,7 +223,7 @@ def points_of(
     return points.astype(float), np.repeat([1, 0], [len(inside), len(outside)])
 
 
-def logits_of(mask: Mask, frame: Frame) -> NDArray[np.float32]:
+def logits_of(mask: Mask, frame: PlaneTransform) -> NDArray[np.float32]:
     """A mask as the model's low-resolution logits, nothing said in the padding."""
     sure = np.where(mask, SURE, -SURE)
     logits = np.zeros((frame.mask_size, frame.mask_size), np.float32)

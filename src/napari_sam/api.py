@@ -12,7 +12,7 @@ from napari_sam.masks.patch import labels_from_patches
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
-from napari_sam.requests.automatic_plane import EverythingRequest
+from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
 from napari_sam.requests.base import run_to_end
 from napari_sam.requests.from_arrays import (
     by_object,
@@ -158,7 +158,7 @@ def everything(
     asked = plane_request(plane, (), contrast_limits)
     shape = asked.view.reader.plane_shape(asked.at)
     inside = None if region is None else check_region(region, shape)
-    request = EverythingRequest(
+    request = AutomaticPlaneRequest(
         asked.view, asked.at, options or SearchOptions(), region=inside
     )
     known = EmbeddingCache() if cache is None else cache
@@ -244,7 +244,9 @@ def everything_volume(
     predictor, wanted = as_predictor(model), thresholds or Thresholds()
     known = EmbeddingCache() if cache is None else cache
     for index in range(len(stack)):
-        request = EverythingRequest(view, stack.at(index), options or SearchOptions())
+        request = AutomaticPlaneRequest(
+            view, stack.at(index), options or SearchOptions()
+        )
         *_, last = request.steps(predictor, known)
         yield last.candidates.objects(wanted)
 

@@ -15,15 +15,15 @@ from napari_sam.automatic.candidate import Candidate
 from napari_sam.automatic.candidates import Candidates, Thresholds
 from napari_sam.automatic.crops import Crop
 from napari_sam.automatic.selection import disjoint, tidied
-from napari_sam.masks.patch import Patch, stability
-from napari_sam.prediction.plane_transform import Frame
+from napari_sam.masks.patch import MaskPatch, stability
+from napari_sam.prediction.plane_transform import PlaneTransform
 
 SHAPE = (60, 80)
-FRAME = Frame(SHAPE, SHAPE, 80, 80, "lite_medsam")
+FRAME = PlaneTransform(SHAPE, SHAPE, 80, 80, "lite_medsam")
 FITTED = [
-    Frame.fit((90, 120), 64, 16, "sam"),
-    Frame.fit((90, 120), 16, 16, "lite_medsam"),
-    Frame.fit((120, 70), 64, 16, "medsam"),
+    PlaneTransform.fit((90, 120), 64, 16, "sam"),
+    PlaneTransform.fit((90, 120), 16, 16, "lite_medsam"),
+    PlaneTransform.fit((120, 70), 64, 16, "medsam"),
 ]
 LOOSE = Thresholds(0, 0, 0)
 
@@ -45,7 +45,7 @@ def chosen(*members: Candidate, **limits: Any) -> list[Candidate]:
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(FITTED))
-def test_a_kept_mask_is_the_mask_of_the_model(seed: int, frame: Frame) -> None:
+def test_a_kept_mask_is_the_mask_of_the_model(seed: int, frame: PlaneTransform) -> None:
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 4, (16, 16)).astype(np.float16).astype(np.float32)
     kept = Candidate.of(logits, 0.5, Crop((7, 9), frame.plane_shape), frame)
@@ -238,7 +238,7 @@ def test_small_pieces_go_and_holes_are_filled() -> None:
     logits[1:8, 1:8] = 3
     logits[3:5, 3:5] = -1
     logits[10, 10] = 5
-    patch = tidied(Patch((4, 6), logits))
+    patch = tidied(MaskPatch((4, 6), logits))
     assert patch.origin == (5, 7)
     assert patch.mask.all()
     assert patch.mask.shape == (7, 7)

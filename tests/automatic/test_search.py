@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.ndimage import label
 
 import napari_sam as ns
-from napari_sam.automatic.box_proposals import BoxSearch
+from napari_sam.automatic.box_proposals import BoxProposalSearch
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.crops import Crop
 from napari_sam.automatic.search import (
@@ -24,7 +24,7 @@ from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.records.describe import describe_all
 from napari_sam.records.record import add_entries, new_record
 from napari_sam.records.replay import replay
-from napari_sam.requests.automatic_plane import EverythingRequest
+from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
 from napari_sam.requests.base import run_to_end
 from napari_sam.requests.from_arrays import plane_request
 from napari_sam.samples import coin_labels
@@ -179,7 +179,7 @@ def test_small_boxes_are_not_laid_on_a_known_object() -> None:
     inside = (rows - 32) ** 2 + (cols - 32) ** 2 < 26**2
     asked = []
     for known in (True, False):
-        search, count = BoxSearch(Crop((0, 0), (64, 64)), frame), 0
+        search, count = BoxProposalSearch(Crop((0, 0), (64, 64)), frame), 0
         for _, boxes in search.batches():
             logits = np.full((len(boxes), 64, 64), -9, np.float32)
             if known:
@@ -215,7 +215,7 @@ def test_a_record_makes_the_same_labels_again(with_region: bool) -> None:
     if with_region:
         region = np.zeros(SHAPE, bool)
         region[5:50, :90] = True
-    request = EverythingRequest(
+    request = AutomaticPlaneRequest(
         asked.view, asked.at, GRID, Thresholds(min_size=200), region
     )
     result = run_to_end(request.run(model, EmbeddingCache()))

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 import napari_sam as ns
 from napari_sam.checkpoints.registry import get_model_spec
-from napari_sam.prediction.plane_transform import Frame
+from napari_sam.prediction.plane_transform import PlaneTransform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -394,7 +394,7 @@ def test_a_processor_follows_its_family(family: Any, tmp_path: Path) -> None:
     again = ns.SamProcessor.from_pretrained(tmp_path)
     assert vars(again.image_processor) == vars(first.image_processor)
     picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    frame = Frame.fit((40, 60), 64, 16, family)
+    frame = PlaneTransform.fit((40, 60), 64, 16, family)
     inputs = again(picture, input_boxes=[[[6, 4, 30, 20]]])
     close(inputs["pixel_values"], frame.pixel_values(picture), 1e-5)
     x, y = frame.scale[1], frame.scale[0]

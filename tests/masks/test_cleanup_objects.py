@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.cleanup_objects import LabelCleaning, clean_pieces
-from napari_sam.masks.painting import Piece
+from napari_sam.masks.painting import ObjectPlaneMask
 from napari_sam.masks.patch import mask_to_window
 from tests.helpers.cleanup import apply_to_labels, object_windows
 
@@ -25,7 +25,7 @@ labels_3d = hnp.arrays(
 cleanups = st.builds(CleanUp, st.booleans(), st.booleans(), st.floats(0, 2))
 
 
-def as_pieces(labels: np.ndarray, axis: int) -> list[Piece]:
+def as_pieces(labels: np.ndarray, axis: int) -> list[ObjectPlaneMask]:
     """What lies on the planes across an axis, each object cut to its box."""
     pieces = []
     for at in range(labels.shape[axis]):
@@ -35,11 +35,11 @@ def as_pieces(labels: np.ndarray, axis: int) -> list[Piece]:
             window = mask_to_window(mask)
             assert window is not None
             origin = window[0].start, window[1].start
-            pieces.append(Piece(int(number), index, origin, mask[window]))
+            pieces.append(ObjectPlaneMask(int(number), index, origin, mask[window]))
     return pieces
 
 
-def painted(pieces: list[Piece], shape: tuple[int, ...]) -> np.ndarray:
+def painted(pieces: list[ObjectPlaneMask], shape: tuple[int, ...]) -> np.ndarray:
     labels = np.zeros(shape, np.int32)
     for piece in pieces:
         part = labels[piece.index][piece.region]
@@ -91,7 +91,7 @@ def test_a_single_plane() -> None:
     mask[1, 1] = False
     index = (slice(None), slice(None))
     (piece,) = clean_pieces(
-        [Piece(1, index, (2, 5), mask)], CleanUp(fill_holes=True), {}
+        [ObjectPlaneMask(1, index, (2, 5), mask)], CleanUp(fill_holes=True), {}
     )
     assert (piece.index, piece.origin) == (index, (2, 5))
     assert piece.mask.all()

@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 
 from napari_sam.masks.interpolation import blend, interpolate, majority
 from napari_sam.masks.morphology import signed_distance
-from napari_sam.masks.patch import Patch, patch_iou
+from napari_sam.masks.patch import MaskPatch, patch_iou
 
 GRID = np.indices((60, 60)).T
 
 
-def disc(centre: tuple[float, float], radius: float) -> Patch:
+def disc(centre: tuple[float, float], radius: float) -> MaskPatch:
     mask = (((GRID - centre) ** 2).sum(-1) <= radius**2).T
-    return Patch((0, 0), np.where(mask, 1.0, -1.0).astype(np.float32))
+    return MaskPatch((0, 0), np.where(mask, 1.0, -1.0).astype(np.float32))
 
 
-def whole(patch: Patch) -> np.ndarray:
+def whole(patch: MaskPatch) -> np.ndarray:
     plane = np.zeros((60, 60), bool)
     plane[patch.region] = patch.mask
     return plane
@@ -62,8 +62,8 @@ def test_a_blend_of_what_agrees_is_the_same() -> None:
 def test_a_blend_keeps_thin_parts_where_one_opinion_is_sure() -> None:
     mask = np.zeros((9, 30), bool)
     mask[3:5] = True
-    sure = Patch((10, 10), np.where(mask, 6.0, -6.0).astype(np.float32))
-    unsure = Patch((12, 10), np.where(mask, 0.5, -0.5).astype(np.float32))
+    sure = MaskPatch((10, 10), np.where(mask, 6.0, -6.0).astype(np.float32))
+    unsure = MaskPatch((12, 10), np.where(mask, 0.5, -0.5).astype(np.float32))
     assert patch_iou(blend(sure, unsure, 0.5), sure) > 0.9
 
 

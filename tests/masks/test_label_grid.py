@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
 from napari_sam.masks.label_grid import LabelGrid
-from napari_sam.masks.painting import Piece
+from napari_sam.masks.painting import ObjectPlaneMask
 
 FULL = slice(None)
 
@@ -25,7 +25,7 @@ class Case:
 
     grid: LabelGrid
     image: tuple[int, ...]
-    piece: Piece
+    piece: ObjectPlaneMask
 
 
 def nearest(position: float) -> int:
@@ -107,7 +107,7 @@ def cases(draw: st.DrawFn, turned: bool = True) -> Case:
         )
     )
     grid = LabelGrid(labels, len(image), matrix, extra)
-    return Case(grid, image, Piece(3, at, (row, col), mask))
+    return Case(grid, image, ObjectPlaneMask(3, at, (row, col), mask))
 
 
 @settings(max_examples=200)
@@ -125,7 +125,9 @@ def test_labels_cover_a_plane_when_any_of_their_pixels_shows_it(case: Case) -> N
     size = tuple(
         side for side, e in zip(case.image, at, strict=True) if isinstance(e, slice)
     )
-    everything = Case(case.grid, case.image, Piece(1, at, (0, 0), np.ones(size, bool)))
+    everything = Case(
+        case.grid, case.image, ObjectPlaneMask(1, at, (0, 0), np.ones(size, bool))
+    )
     assert case.grid.covers(at, size) == shown(everything).any()
 
 
@@ -202,21 +204,21 @@ SQUARE = np.ones((4, 6), bool)
 
 def test_finer_labels_get_all_pixels_of_each_image_pixel() -> None:
     grid = grid_of((20, 24), (10, 12), 0.5, 0.5, row=-0.25, col=-0.25)
-    (part,) = grid.place(Piece(1, (FULL, FULL), (2, 3), SQUARE))
+    (part,) = grid.place(ObjectPlaneMask(1, (FULL, FULL), (2, 3), SQUARE))
     assert part.origin == (4, 6)
     assert_array_equal(part.mask, np.ones((8, 12)))
 
 
 def test_one_plane_of_the_image_is_several_of_finer_labels() -> None:
     grid = grid_of((12, 8, 8), (4, 8, 8), 1 / 3, 1, 1, z=-1 / 3, row=0, col=0)
-    parts = grid.place(Piece(1, (2, FULL, FULL), (2, 2), SQUARE))
+    parts = grid.place(ObjectPlaneMask(1, (2, FULL, FULL), (2, 2), SQUARE))
     assert [part.index[0] for part in parts] == [6, 7, 8]
 
 
 def test_planes_between_those_of_coarser_labels_are_outside() -> None:
     grid = grid_of((3, 8, 8), (9, 8, 8), 3, 1, 1, z=1, row=0, col=0)
     for index, inside in ((0, False), (1, True), (2, False), (4, True)):
-        piece = Piece(1, (index, FULL, FULL), (2, 2), SQUARE)
+        piece = ObjectPlaneMask(1, (index, FULL, FULL), (2, 2), SQUARE)
         assert grid.covers(piece.index, (8, 8)) == inside
         assert bool(grid.place(piece)) == inside
         assert grid.outside(piece) == (0 if inside else SQUARE.sum())
@@ -226,7 +228,7 @@ def test_flipped_labels_get_the_mirror_image() -> None:
     mask = np.array([[True, True, False], [True, False, False]])
     matrix = np.array([[-1.0, 0, 9], [0, 1, 0], [0, 0, 1]])
     grid = LabelGrid((10, 12), 2, matrix)
-    (part,) = grid.place(Piece(1, (FULL, FULL), (2, 3), mask))
+    (part,) = grid.place(ObjectPlaneMask(1, (FULL, FULL), (2, 3), mask))
     assert part.origin == (6, 3)
     assert_array_equal(part.mask, mask[::-1, :2])
 
@@ -272,6 +274,6 @@ def test_axes_turned_apart_from_the_plane_are_not_aligned() -> None:
 @pytest.mark.parametrize("error", [1e-9, -1e-9])
 def test_rounding_errors_of_transforms_move_no_pixel(error: float) -> None:
     grid = grid_of((10, 12), (10, 12), 1, 1, row=0.5 + error, col=-0.5 + error)
-    (part,) = grid.place(Piece(1, (FULL, FULL), (2, 3), SQUARE))
+    (part,) = grid.place(ObjectPlaneMask(1, (FULL, FULL), (2, 3), SQUARE))
     assert part.origin == (1, 3)
     assert_array_equal(part.mask, SQUARE)

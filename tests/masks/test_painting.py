@@ -13,14 +13,14 @@ from hypothesis.extra import numpy as hnp
 
 from napari_sam.masks.painting import (
     POLICIES,
-    Piece,
+    ObjectPlaneMask,
     next_free_label,
     plan_changes,
 )
 from napari_sam.masks.patch import mask_to_window
 
 if TYPE_CHECKING:
-    from napari_sam.masks.painting import Changes, Policy
+    from napari_sam.masks.painting import PixelChanges, Policy
 
 FULL = slice(None)
 
@@ -31,12 +31,12 @@ class Case:
 
     data: np.ndarray
     objects: np.ndarray
-    pieces: list[Piece]
+    pieces: list[ObjectPlaneMask]
     ids: dict[int, int]
     policy: Policy
     replaced: set[int]
 
-    def plan(self) -> Changes:
+    def plan(self) -> PixelChanges:
         return plan_changes(
             self.data, self.pieces, self.ids, self.policy, self.replaced
         )
@@ -82,7 +82,7 @@ def cases(draw: st.DrawFn, policies: tuple[Policy, ...] = POLICIES) -> Case:
             window = mask_to_window(mask)
             if window is not None:
                 origin = window[0].start, window[1].start
-                pieces.append(Piece(number, at, origin, mask[window]))
+                pieces.append(ObjectPlaneMask(number, at, origin, mask[window]))
     return Case(
         data,
         objects,
@@ -184,7 +184,7 @@ def test_no_pieces_change_nothing(replaced: tuple[int, ...]) -> None:
 
 def test_replaced_labels_stay_on_planes_without_pieces() -> None:
     data = np.full((3, 4, 5), 2)
-    piece = Piece(1, (1, FULL, FULL), (0, 0), np.ones((2, 2), bool))
+    piece = ObjectPlaneMask(1, (1, FULL, FULL), (0, 0), np.ones((2, 2), bool))
     changes = plan_changes(data, [piece], {1: 2}, "keep", {2})
     data[changes.indices] = changes.values
     assert (data[[0, 2]] == 2).all()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_sam.masks.patch import (
-    Patch,
+    MaskPatch,
     border_contrast,
     box_iou,
     labels_from_patches,
@@ -134,7 +134,7 @@ def test_the_order_of_objects_settles_nothing(
     stack = np.array(layers, np.float32).reshape(-1, 6, 7)
     tied = (np.sort(stack, axis=0)[1:] == np.sort(stack, axis=0)[:-1]).any(axis=0)
     order = data.draw(st.permutations(range(len(layers))))
-    patches = [Patch((0, 0), layer) for layer in stack]
+    patches = [MaskPatch((0, 0), layer) for layer in stack]
     labels = labels_from_patches(patches, (6, 7))
     shuffled = labels_from_patches([patches[i] for i in order], (6, 7))
     names = np.array([0, *(1 + i for i in order)])
@@ -143,7 +143,7 @@ def test_the_order_of_objects_settles_nothing(
 
 @given(layers=st.lists(logits, max_size=4))
 def test_the_most_certain_object_owns_the_pixel(layers: list[np.ndarray]) -> None:
-    labels = labels_from_patches([Patch((0, 0), layer) for layer in layers], (6, 7))
+    labels = labels_from_patches([MaskPatch((0, 0), layer) for layer in layers], (6, 7))
     assert labels.dtype == np.int32
     for at, label in np.ndenumerate(labels):
         here = [layer[at] for layer in layers]
@@ -160,18 +160,18 @@ def test_no_objects_no_labels() -> None:
 
 
 @st.composite
-def patch_lists(draw: st.DrawFn) -> list[Patch]:
+def patch_lists(draw: st.DrawFn) -> list[MaskPatch]:
     """Patches of a plane of SIDE x SIDE, many of their logits equal."""
     patches = []
     for _ in range(draw(st.integers(0, 5))):
         row, col = draw(st.tuples(*[st.integers(0, SIDE - 1)] * 2))
         shape = draw(st.tuples(st.integers(0, SIDE - row), st.integers(0, SIDE - col)))
         values = draw(hnp.arrays(np.int8, shape, elements=st.integers(-1, 3)))
-        patches.append(Patch((row, col), values.astype(np.float32)))
+        patches.append(MaskPatch((row, col), values.astype(np.float32)))
     return patches
 
 
-def on_plane(patch: Patch) -> np.ndarray:
+def on_plane(patch: MaskPatch) -> np.ndarray:
     """The logits of the plane, -1 around the patch."""
     plane = np.full((SIDE, SIDE), -1.0)
     plane[patch.region] = patch.logits
@@ -179,7 +179,7 @@ def on_plane(patch: Patch) -> np.ndarray:
 
 
 @given(patches=patch_lists())
-def test_patches_are_settled_like_planes(patches: list[Patch]) -> None:
+def test_patches_are_settled_like_planes(patches: list[MaskPatch]) -> None:
     planes = np.array([np.zeros((SIDE, SIDE)), *map(on_plane, patches)])
     # The first of equal logits wins, and nothing that is not positive does.
     expected = planes.argmax(axis=0)
@@ -191,13 +191,13 @@ def test_patches_are_settled_like_planes(patches: list[Patch]) -> None:
 
 
 def test_settling_leaves_the_patches() -> None:
-    patches = [Patch((0, i), np.full((3, 3), 1.0 + i)) for i in range(3)]
+    patches = [MaskPatch((0, i), np.full((3, 3), 1.0 + i)) for i in range(3)]
     won_masks(patches)
     assert all(patch.mask.all() for patch in patches)
 
 
 @given(patches=patch_lists())
-def test_patch_iou_is_that_of_the_planes(patches: list[Patch]) -> None:
+def test_patch_iou_is_that_of_the_planes(patches: list[MaskPatch]) -> None:
     for first in patches:
         for second in patches:
             expected = mask_iou(on_plane(first) > 0, on_plane(second) > 0)

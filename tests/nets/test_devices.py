@@ -187,7 +187,7 @@ def test_too_many_images_for_the_memory_are_encoded_in_fewer_at_once(
     vit_config: SamConfig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    running = engine.Engine(random_model(vit_config))
+    running = engine.ModelRunner(random_model(vit_config))
     images = torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     alone = [running.encode(image[None])[0].tokens for image in images]
     inner, sizes = running._encode, []
@@ -199,7 +199,7 @@ def test_too_many_images_for_the_memory_are_encoded_in_fewer_at_once(
         return inner(pixels)
 
     monkeypatch.setattr(running, "_encode", small)
-    monkeypatch.setattr(engine.Engine, "planes_at_once", 4)
+    monkeypatch.setattr(engine.ModelRunner, "planes_at_once", 4)
     found = running.encode(images)
     assert sizes == [2, 2, 1]
     for terms, expected in zip(found, alone, strict=True):
@@ -210,7 +210,7 @@ def test_a_model_that_is_let_go_leaves_memory_at_once(
     random_model: Callable[..., SamModel], vit_config: SamConfig
 ) -> None:
     model = random_model(vit_config)
-    running = engine.Engine(model)
+    running = engine.ModelRunner(model)
     running.encode(torch.zeros(1, 3, 64, 64))
     weights = weakref.ref(model.mask_decoder.mask_tokens.weight)
     gc.disable()  # nothing waits for the collector of cycles

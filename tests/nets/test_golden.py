@@ -15,7 +15,7 @@ from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.tiny_vit import TinyViT, WindowAttention
 from napari_sam.prediction.loading import load_model
-from napari_sam.prediction.plane_transform import Frame
+from napari_sam.prediction.plane_transform import PlaneTransform
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def test_every_case_of_the_file_is_tested(sam_expected: Arrays) -> None:
 
 def test_sam_resize(sam_expected: Arrays) -> None:
     image, expected = sam_expected["image"], sam_expected["input_tensor_resized"]
-    frame = Frame.fit(image.shape[:2], 256, 64, "sam")
+    frame = PlaneTransform.fit(image.shape[:2], 256, 64, "sam")
     height, width = frame.resized_shape
     values = frame.pixel_values(image)[0, :, :height, :width]
     mean = torch.tensor([123.675, 116.28, 103.53])[:, None, None]
@@ -326,7 +326,7 @@ def test_lite_medsam(
 
 def assert_masks_of_file(low_res: torch.Tensor, reference: Arrays) -> None:
     height, width = reference["image_shape"]
-    frame = Frame.fit((int(height), int(width)), 256, 256, "lite_medsam")
+    frame = PlaneTransform.fit((int(height), int(width)), 256, 256, "lite_medsam")
     masks = np.unpackbits(reference["masks"], axis=-1)[..., :width].astype(bool)
     for logits, mask in zip(low_res, masks, strict=True):
         full = frame.plane_logits(logits)
@@ -355,7 +355,7 @@ def test_lite_medsam_predictor(
 
 
 def test_lite_medsam_input(lite_expected: Arrays, coins: Any) -> None:
-    frame = Frame.fit(coins.image.shape, 256, 256, "lite_medsam")
+    frame = PlaneTransform.fit(coins.image.shape, 256, 256, "lite_medsam")
     values = frame.pixel_values(coins.image)
     for channel in values[0]:
         assert_close(channel, lite_expected["pixel_values"][0, 0], 1e-6)

@@ -331,14 +331,16 @@ def test_a_stack_with_the_disc_on_one_slice_is_painted_there_alone(
 
 
 @dataclass
-class Expected:
+class ExpectedMask:
     """Pixels of the labels that must, and that must not, be painted."""
 
     inside: np.ndarray
     certain: np.ndarray  # not those whose centres lie on the border of two pixels
 
 
-def expected_in(scene: Scene, labels: Labels, unit: str | None, at: Any) -> Expected:
+def expected_in(
+    scene: Scene, labels: Labels, unit: str | None, at: Any
+) -> ExpectedMask:
     """By the centres of the labels' pixels; along axes of theirs alone, at `at`."""
     centres = np.argwhere(np.ones(labels.data.shape, bool))
     shared = min(labels.ndim, scene.image.ndim)
@@ -354,7 +356,7 @@ def expected_in(scene: Scene, labels: Labels, unit: str | None, at: Any) -> Expe
     inside &= (centres[:, : labels.ndim - shared] == at).all(axis=1)
     border = np.abs(there - np.floor(there) - 0.5) < 1e-4
     shape = labels.data.shape
-    return Expected(inside.reshape(shape), ~border.any(axis=1).reshape(shape))
+    return ExpectedMask(inside.reshape(shape), ~border.any(axis=1).reshape(shape))
 
 
 @st.composite

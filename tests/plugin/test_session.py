@@ -11,7 +11,7 @@ import napari_sam as ns
 from napari_sam.images.planes import PlaneReader
 from napari_sam.plugin.session import SamSession
 from napari_sam.requests.base import run_to_end
-from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.plane import PlaneRequest
 from tests.plugin.conftest import (
     FIRST,
     SECOND,
@@ -480,7 +480,7 @@ def test_numbers_that_are_not_real_are_refused_in_a_sentence(
     # napari refuses such layers, but not data that are replaced or computed late.
     draw(session, FIRST)
     request = session.ask_slice().request
-    assert isinstance(request, SliceRequest)
+    assert isinstance(request, PlaneRequest)
     view = replace(request.view, reader=PlaneReader((np.ones((9, 40, 50), kind),)))
     odd = replace(request, view=view)
     with pytest.raises(ValueError, match=r"only real numbers"):

@@ -534,7 +534,7 @@ def test_the_sliders_go_back_to_the_object_when_the_viewer_got_more_axes() -> No
     dims.set_current_step(1, 0)
     session.image_layer = session.viewer.layers["balls"]
     session.previous_object()
-    # Fails: `Corrections.go_back` aligns the sliders on the left, not on the right.
+    # Fails: `CommitHistory.go_back` aligns the sliders on the left, not on the right.
     assert dims.current_step[:2] == (1, 4)
     assert session.preview() is not None
 

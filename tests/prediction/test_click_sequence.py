@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_sam.prediction.click_sequence import SIZES, Answers, answer, prefer, size_of
+from napari_sam.prediction.click_sequence import (
+    SIZES,
+    ClickCache,
+    answer,
+    prefer,
+    size_of,
+)
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -62,7 +68,7 @@ def test_each_click_takes_the_logits_of_the_mask_before_it(
 def test_one_click_more_costs_one_decode(
     tiny_sam: Predictor, embedding: Embedding, asked: list[list[Prompt]]
 ) -> None:
-    answers = Answers()
+    answers = ClickCache()
     for count in (1, 2, 3):
         prompt = Prompt(points=CLICKS[:count])
         (found,) = answer(tiny_sam, embedding, [prompt], answers=answers)
@@ -74,7 +80,7 @@ def test_one_click_more_costs_one_decode(
 def test_no_object_meets_the_logits_of_another(
     tiny_sam: Predictor, embedding: Embedding, rng: np.random.Generator
 ) -> None:
-    answers = Answers()
+    answers = ClickCache()
     plane = rng.integers(0, 256, (20, 30), dtype=np.uint8)
     other = tiny_sam.embed(plane)
     prompts = [

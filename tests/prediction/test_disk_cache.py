@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_sam.nets.fast.decoder import ImageTerms
+    from napari_sam.nets.fast.decoder import ImageContext
     from napari_sam.prediction.predictor import Predictor
 
 BOX = Prompt(box=[2, 3, 15, 20])
@@ -112,7 +112,7 @@ class Counting:
         self.count = 0
         encode = predictor._engine.encode
 
-        def counted(values: Tensor) -> ImageTerms:
+        def counted(values: Tensor) -> ImageContext:
             self.count += 1
             return encode(values)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from napari_sam.checkpoints.download import fetch
-from napari_sam.checkpoints.registry import MODELS, PackagedDecoder, get_model_spec
+from napari_sam.checkpoints.registry import MODELS, ClickDecoder, get_model_spec
 from napari_sam.checkpoints.state_dict import with_decoder
 from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
@@ -148,7 +148,7 @@ def test_a_packaged_decoder_that_is_damaged(
     tmp_path: Path, random_model: Callable[..., SamModel], lite_config: SamConfig
 ) -> None:
     path = tmp_path / "decoder.safetensors"
-    model, decoder = random_model(lite_config), PackagedDecoder(str(path), "0" * 64)
+    model, decoder = random_model(lite_config), ClickDecoder(str(path), "0" * 64)
     for content in (None, b"something else"):
         if content is not None:
             path.write_bytes(content)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from napari_sam.checkpoints.registry import Family
 from napari_sam.images.uint8 import to_uint8
 from napari_sam.masks.patch import mask_iou
-from napari_sam.prediction.plane_transform import Frame
+from napari_sam.prediction.plane_transform import PlaneTransform
 
 # family: (input size, mask size) of its published models
 SIZES = {"sam": (1024, 256), "medsam": (1024, 256), "lite_medsam": (256, 256)}
@@ -27,8 +27,8 @@ families = pytest.mark.parametrize("family", FAMILIES)
 sides = st.integers(1, 3000)
 
 
-def fit(shape: tuple[int, int], family: Family) -> Frame:
-    return Frame.fit(shape, *SIZES[family], family)
+def fit(shape: tuple[int, int], family: Family) -> PlaneTransform:
+    return PlaneTransform.fit(shape, *SIZES[family], family)
 
 
 def test_every_family_is_here() -> None:
@@ -45,7 +45,7 @@ def test_input_shape(
     channels: tuple[int, ...],
 ) -> None:
     # Small inputs: the recipe is the same and the test is quick.
-    frame = Frame.fit(shape, 64, 32, family)
+    frame = PlaneTransform.fit(shape, 64, 32, family)
     plane = rng.integers(0, 256, shape + channels, dtype=np.uint8)
     values = frame.pixel_values(plane)
     assert values.shape == (1, 3, 64, 64)
@@ -60,7 +60,7 @@ def test_input_shape(
 def test_the_plane_is_not_changed(rng: np.random.Generator, family: Family) -> None:
     plane = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
     before = plane.copy()
-    Frame.fit((20, 30), 64, 32, family).pixel_values(plane)
+    PlaneTransform.fit((20, 30), 64, 32, family).pixel_values(plane)
     np.testing.assert_array_equal(plane, before)
 
 
@@ -104,7 +104,7 @@ def test_medsam_follows_its_published_recipe(
     ).astype(np.uint8)
     img = (img - img.min()) / np.clip(img.max() - img.min(), a_min=1e-8, a_max=None)
     expected = torch.tensor(img).float().permute(2, 0, 1)[None]
-    found = Frame.fit(shape, 128, 32, "medsam").pixel_values(plane)
+    found = PlaneTransform.fit(shape, 128, 32, "medsam").pixel_values(plane)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
@@ -143,7 +143,7 @@ def test_any_image_reaches_medsam_as_published(
         .astype(np.uint8),
     }[kind]
     # 256 px instead of 1024: the recipe is the same and the test is quick.
-    frame = Frame.fit((90, 140), 256, 64, "medsam")
+    frame = PlaneTransform.fit((90, 140), 256, 64, "medsam")
     found = frame.pixel_values(to_uint8(plane)).numpy()
     expected = medsam_input(plane, 256)
     assert found.shape == expected.shape
@@ -154,7 +154,7 @@ def test_any_image_reaches_medsam_as_published(
 def test_masks_smaller_than_the_input_lose_only_the_padding(
     shape: tuple[int, int], seed: int
 ) -> None:
-    frame = Frame.fit(shape, 64, 16, "lite_medsam")
+    frame = PlaneTransform.fit(shape, 64, 16, "lite_medsam")
     logits = np.random.default_rng(seed).normal(0, 3, (16, 16)).astype(np.float32)
     large = F.interpolate(
         torch.from_numpy(logits)[None, None], (64, 64), mode="bilinear"
@@ -258,21 +258,21 @@ small_sides = st.integers(1, 90)
 
 
 @st.composite
-def frames(draw: st.DrawFn) -> Frame:
+def frames(draw: st.DrawFn) -> PlaneTransform:
     """Small models of each family, on planes smaller and larger than their input."""
     family = draw(st.sampled_from(FAMILIES))
     sizes = (32, 32) if family == "lite_medsam" else (64, 16)
     shape = draw(st.tuples(small_sides, small_sides))
-    return Frame.fit(shape, *sizes, family)
+    return PlaneTransform.fit(shape, *sizes, family)
 
 
-def random_logits(frame: Frame, seed: int, share: float = 0.5) -> np.ndarray:
+def random_logits(frame: PlaneTransform, seed: int, share: float = 0.5) -> np.ndarray:
     """Noise of which a share is positive."""
     noise = np.random.default_rng(seed).normal(0, 3, (frame.mask_size,) * 2)
     return (noise - np.quantile(noise, 1 - share)).astype(np.float32)
 
 
-def interpolated(frame: Frame, logits: np.ndarray) -> np.ndarray:
+def interpolated(frame: PlaneTransform, logits: np.ndarray) -> np.ndarray:
     """The way back as the published scripts have it, with torch."""
     values = torch.from_numpy(logits)[None, None]
     if frame.family == "medsam":
@@ -289,7 +289,7 @@ def interpolated(frame: Frame, logits: np.ndarray) -> np.ndarray:
 
 
 @given(frame=frames(), seed=st.integers(0, 99))
-def test_the_way_back_is_that_of_torch(frame: Frame, seed: int) -> None:
+def test_the_way_back_is_that_of_torch(frame: PlaneTransform, seed: int) -> None:
     logits = random_logits(frame, seed)
     found = frame.plane_logits(logits)
     np.testing.assert_allclose(found, interpolated(frame, logits), rtol=0, atol=1e-5)
@@ -306,7 +306,7 @@ def test_the_way_back_at_full_size(family: Family, shape: tuple[int, int]) -> No
 
 @given(frame=frames(), seed=st.integers(0, 99), data=st.data())
 def test_a_window_is_a_part_of_the_whole(
-    frame: Frame, seed: int, data: st.DataObject
+    frame: PlaneTransform, seed: int, data: st.DataObject
 ) -> None:
     logits = random_logits(frame, seed)
     whole = frame.plane_logits(logits)
@@ -327,7 +327,7 @@ def test_a_window_is_a_part_of_the_whole(
     share=st.sampled_from([0, 0.004, 0.02, 0.5, 1]),
 )
 def test_nothing_is_positive_outside_the_window(
-    frame: Frame, seed: int, share: float
+    frame: PlaneTransform, seed: int, share: float
 ) -> None:
     logits = random_logits(frame, seed, share)
     positive = frame.plane_logits(logits) > 0
@@ -373,7 +373,9 @@ def test_what_lies_in_the_padding_is_not_on_the_plane(family: Family) -> None:
     seed=st.integers(0, 99),
     share=st.sampled_from([0, 0.004, 0.02, 0.5, 1]),
 )
-def test_a_patch_holds_the_mask_tightly(frame: Frame, seed: int, share: float) -> None:
+def test_a_patch_holds_the_mask_tightly(
+    frame: PlaneTransform, seed: int, share: float
+) -> None:
     logits = random_logits(frame, seed, share)
     whole = frame.plane_logits(logits)
     patch = frame.patch(logits)
@@ -388,7 +390,7 @@ def test_a_patch_holds_the_mask_tightly(frame: Frame, seed: int, share: float) -
 
 @given(frame=frames(), data=st.data())
 def test_a_part_of_a_mask_is_as_good_as_the_whole(
-    frame: Frame, data: st.DataObject
+    frame: PlaneTransform, data: st.DataObject
 ) -> None:
     mask = data.draw(hnp.arrays(bool, frame.plane_shape))
     row, col = (data.draw(st.integers(0, side - 1)) for side in mask.shape)
@@ -403,7 +405,7 @@ def test_blocks_of_rows_change_nothing(
 ) -> None:
     channels = data.draw(st.sampled_from([(), (3,)]))
     plane = data.draw(hnp.arrays(np.uint8, shape + channels))
-    frame = Frame.fit(shape, 32, 32, "lite_medsam")
+    frame = PlaneTransform.fit(shape, 32, 32, "lite_medsam")
     whole = frame.pixel_values(plane)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("napari_sam.images.uint8._BLOCK_VALUES", 100)
@@ -416,7 +418,7 @@ def test_a_rendition_gives_nearly_the_same_input(family: Family) -> None:
     smooth = np.outer(np.hanning(64), np.hanning(90))
     level = np.rint(255 * smooth).astype(np.uint8)
     large = np.kron(level, np.ones((4, 4), np.uint8))
-    frame = Frame.fit(large.shape, 32, 32, family)
+    frame = PlaneTransform.fit(large.shape, 32, 32, family)
     full, reduced = frame.pixel_values(large), frame.pixel_values(level)
     assert full.shape == reduced.shape
     assert (full - reduced).abs().max() < 0.1

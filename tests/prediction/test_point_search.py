@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_sam.masks.patch import box_iou, mask_iou, mask_to_box
-from napari_sam.prediction.point_search import Found, search_boxes
+from napari_sam.prediction.point_search import BoxAnswer, search_boxes_for_points
 from napari_sam.prediction.predictor import Predictor
 from napari_sam.prompts.prompt import Prompt
 
@@ -82,11 +82,15 @@ class World:
         )
         return 2 * (0.8 - inside), 0.4
 
-    def search(self, proposals: Sequence[Found] = (), **prompt: Any) -> list[Found]:
-        return search_boxes(self.decode, Prompt(**prompt), self.shape, proposals)
+    def search(
+        self, proposals: Sequence[BoxAnswer] = (), **prompt: Any
+    ) -> list[BoxAnswer]:
+        return search_boxes_for_points(
+            self.decode, Prompt(**prompt), self.shape, proposals
+        )
 
 
-def overlap(found: list[Found], world: World, disc: int) -> float:
+def overlap(found: list[BoxAnswer], world: World, disc: int) -> float:
     return mask_iou(found[0].logits > 0, world.mask(disc))
 
 
@@ -116,7 +120,7 @@ def test_other_parts_of_a_mask_are_left_out() -> None:
     def decode(boxes: NDArray[np.float64]) -> Any:
         return np.stack([both] * len(boxes)), np.full(len(boxes), 0.9, np.float32)
 
-    found = search_boxes(decode, Prompt(points=[(64, 30)]), pair.shape)
+    found = search_boxes_for_points(decode, Prompt(points=[(64, 30)]), pair.shape)
     assert overlap(found, pair, 0) == 1
     assert (found[0].logits[pair.mask(1)] < 0).all()
     assert len(found) == 1
@@ -234,9 +238,11 @@ def test_the_prompt_is_left_alone_and_the_answer_repeats() -> None:
 # -- proposals of a decoder for clicks -----------------------------------------
 
 
-def proposal(world: World, disc: int, off: float = 0.0, score: float = 0.8) -> Found:
+def proposal(
+    world: World, disc: int, off: float = 0.0, score: float = 0.8
+) -> BoxAnswer:
     """A disc, seen a little too large or too small."""
-    return Found((world.depth(disc) + off).astype(np.float32), score)
+    return BoxAnswer((world.depth(disc) + off).astype(np.float32), score)
 
 
 @pytest.mark.parametrize("off", [-2.0, 3.0])

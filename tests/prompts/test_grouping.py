@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam.prompts.grouping import Entry, group_entries
+from napari_sam.prompts.grouping import PromptEntry, group_entries
 from napari_sam.prompts.prompt import Prompt
 
 SMALL, LARGE, FAR = (10, 10, 20, 20), (5, 5, 40, 40), (60, 60, 70, 70)
 
 
-def box(sides: tuple[int, ...], index: int = 3, number: int | None = None) -> Entry:
-    return Entry(f"box {sides}", index, Prompt(box=sides), number)
+def box(
+    sides: tuple[int, ...], index: int = 3, number: int | None = None
+) -> PromptEntry:
+    return PromptEntry(f"box {sides}", index, Prompt(box=sides), number)
 
 
 def click(
@@ -23,12 +25,12 @@ def click(
     number: int | None = None,
     *,
     positive: bool = True,
-) -> Entry:
+) -> PromptEntry:
     prompt = Prompt(points=[(row, col)], labels=[positive])
-    return Entry(f"click {row, col}", index, prompt, number, is_point=True)
+    return PromptEntry(f"click {row, col}", index, prompt, number, is_point=True)
 
 
-def summary(entries: list[Entry]) -> dict[int, dict[int, tuple[object, ...]]]:
+def summary(entries: list[PromptEntry]) -> dict[int, dict[int, tuple[object, ...]]]:
     """{object: {slice: (box, points on it, points off it)}} in plain numbers."""
     return {
         number: {
@@ -149,7 +151,7 @@ entries = st.lists(
 
 
 @given(entries=entries)
-def test_no_prompt_is_lost_or_doubled(entries: list[Entry]) -> None:
+def test_no_prompt_is_lost_or_doubled(entries: list[PromptEntry]) -> None:
     grouped = group_entries(entries)
     assert list(grouped) == list(range(1, len(grouped) + 1))
     joined = [(i, p) for slices in grouped.values() for i, p in slices.items()]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 
-from napari_sam.masks.painting import Piece, plan_changes
+from napari_sam.masks.painting import ObjectPlaneMask, plan_changes
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.prompts.serialization import (
     mask_from_json,
@@ -162,7 +162,7 @@ class History:
         self.undo_steps: list[tuple[Any, np.ndarray, np.ndarray]] = []
         self.redo_steps: list[tuple[Any, np.ndarray, np.ndarray]] = []
 
-    def commit(self, pieces: dict[int, Piece], **how: Any) -> None:
+    def commit(self, pieces: dict[int, ObjectPlaneMask], **how: Any) -> None:
         """Objects by label; as the plugin does it."""
         parts = list(pieces.values())
         ids = {piece.number: label for label, piece in pieces.items()}
@@ -206,9 +206,11 @@ class History:
         }
 
 
-def block(row: int, col: int, plane: int = 1, number: int = 1, side: int = 3) -> Piece:
+def block(
+    row: int, col: int, plane: int = 1, number: int = 1, side: int = 3
+) -> ObjectPlaneMask:
     mask = np.ones((side, side), bool)
-    return Piece(number, (plane, FULL, FULL), (row, col), mask)
+    return ObjectPlaneMask(number, (plane, FULL, FULL), (row, col), mask)
 
 
 def test_each_object_has_the_commits_that_made_it() -> None:

@@ -23,9 +23,9 @@ from napari_sam.records.describe import describe
 from napari_sam.records.record import add_entries, new_record, region_of, still_there
 from napari_sam.records.replay import replay
 from napari_sam.requests.base import run_to_end
-from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
-from napari_sam.requests.view import View
+from napari_sam.requests.view import ImageView
 from napari_sam.volume.results import PropagationOptions
 from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, draw, written
 
@@ -338,7 +338,7 @@ def test_random_models_give_the_same_labels(
     model: Predictor = request.getfixturevalue(name)
     image = rng.normal(100, 50, (4, 70, 90)).astype(np.float32)
     maker = Maker(image.shape)
-    view = View(PlaneReader((image,)), IntensityMapping.percentiles(3, 96))
+    view = ImageView(PlaneReader((image,)), IntensityMapping.percentiles(3, 96))
     blob = np.zeros((20, 30), bool)
     blob[3:16, 4:25] = True
     prompts = {
@@ -347,7 +347,7 @@ def test_random_models_give_the_same_labels(
         3: Prompt(points=[[12, 70]]),
         4: Prompt(box=(20, 30, 40, 60), mask=blob, mask_origin=(20, 30)),
     }
-    maker.commit(SliceRequest(view, (1, FULL, FULL), prompts), model)
+    maker.commit(PlaneRequest(view, (1, FULL, FULL), prompts), model)
     # Random masks end nowhere.
     options = PropagationOptions(0.1, min_confidence=0)
     box = Prompt(box=(12, 40, 60, 80))
@@ -357,8 +357,8 @@ def test_random_models_give_the_same_labels(
     maker.commit(stack, model, "background")
     one = {1: Prompt(box=(5, 20, 60, 80))}
     at = (2, FULL, FULL)
-    maker.commit(SliceRequest(view, at, one), model, "overwrite")
-    maker.commit(SliceRequest(view, at, {1: prompts[2]}), model, "keep", (1,))
+    maker.commit(PlaneRequest(view, at, one), model, "overwrite")
+    maker.commit(PlaneRequest(view, at, {1: prompts[2]}), model, "keep", (1,))
     assert len(np.unique(maker.labels)) > 2
     record = json.loads(json.dumps(maker.record, allow_nan=False))
     assert record == maker.record
@@ -370,10 +370,10 @@ def test_limits_of_the_record_count_and_are_not_measured_again(
 ) -> None:
     image = rng.normal(100, 50, (60, 60))
     limits: ContrastLimits = (80.1, 119.7)
-    view = View(PlaneReader((image,)), IntensityMapping.display(), limits)
+    view = ImageView(PlaneReader((image,)), IntensityMapping.display(), limits)
     maker = Maker(image.shape)
     prompt = {1: Prompt(box=(5, 5, 40, 50))}
-    maker.commit(SliceRequest(view, (FULL, FULL), prompt), tiny_sam)
+    maker.commit(PlaneRequest(view, (FULL, FULL), prompt), tiny_sam)
     (entry,) = maker.record["objects"]["1"]
     assert entry["intensity"] == {
         "kind": "display",
@@ -388,7 +388,9 @@ def test_what_is_written_down_of_an_object() -> None:
     source = (np.stack([STACK, STACK]),)
     chosen = [Channel(source, 0, np.int64(1)), Channel((source[0] // 2,))]
     limits = ((0.0, 255.0), (0.0, 99.0), (0.0, 1.0))
-    view = View(PlaneReader(source, False, chosen), IntensityMapping.display(), limits)
+    view = ImageView(
+        PlaneReader(source, False, chosen), IntensityMapping.display(), limits
+    )
     stack = Stack(view.reader, 1, fixed={0: 1})
     request = StackRequest(
         view,

@@ -16,13 +16,13 @@ import napari_sam as ns
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.stack import Stack
-from napari_sam.masks.patch import Patch, labels_from_patches
+from napari_sam.masks.patch import MaskPatch, labels_from_patches
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.requests.base import Result, Score, cut_out, run_to_end
-from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.base import Score, SegmentationResult, cut_out, run_to_end
+from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
-from napari_sam.requests.view import View
+from napari_sam.requests.view import ImageView
 from napari_sam.volume.results import PropagationOptions
 from tests.images.test_planes import Recorder
 from tests.volume.test_results import (
@@ -38,7 +38,7 @@ from tests.volume.test_results import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from napari_sam.masks.painting import Piece
+    from napari_sam.masks.painting import ObjectPlaneMask
     from napari_sam.prediction.predictor import Predictor
 
 FULL = slice(None)
@@ -47,11 +47,11 @@ SCENE = lit(BALL | SMALL)
 DISPLAY = IntensityMapping.display()
 
 
-def view_of(data: Any, mapping: IntensityMapping = DISPLAY, **reader: Any) -> View:
-    return View(PlaneReader((data,), **reader), mapping, (0.0, 255.0))
+def view_of(data: Any, mapping: IntensityMapping = DISPLAY, **reader: Any) -> ImageView:
+    return ImageView(PlaneReader((data,), **reader), mapping, (0.0, 255.0))
 
 
-def painted(pieces: Iterable[Piece], shape: tuple[int, ...]) -> np.ndarray:
+def painted(pieces: Iterable[ObjectPlaneMask], shape: tuple[int, ...]) -> np.ndarray:
     """Object numbers; pieces must not overlap."""
     labels = np.zeros(shape, int)
     for piece in pieces:
@@ -61,7 +61,9 @@ def painted(pieces: Iterable[Piece], shape: tuple[int, ...]) -> np.ndarray:
     return labels
 
 
-def ask(request: Any, model: Any = None, cache: EmbeddingCache | None = None) -> Result:
+def ask(
+    request: Any, model: Any = None, cache: EmbeddingCache | None = None
+) -> SegmentationResult:
     # An empty cache is false.
     cache = EmbeddingCache() if cache is None else cache
     return run_to_end(request.run(model or World(), cache))
@@ -72,7 +74,7 @@ def ask(request: Any, model: Any = None, cache: EmbeddingCache | None = None) ->
 
 def test_a_slice_equals_the_script() -> None:
     prompts = {1: box_on(BALL, 6), 2: box_on(SMALL, 6)}
-    result = ask(SliceRequest(view_of(SCENE), AT, prompts))
+    result = ask(PlaneRequest(view_of(SCENE), AT, prompts))
     script = ns.segment(
         SCENE[6],
         boxes=[prompt.box for prompt in prompts.values()],
@@ -91,7 +93,7 @@ def test_a_slice_equals_the_script() -> None:
 
 def test_only_the_plane_of_the_slice_is_read() -> None:
     source = Recorder(SCENE)
-    ask(SliceRequest(view_of(source), AT, {1: box_on(BALL, 6)}))
+    ask(PlaneRequest(view_of(source), AT, {1: box_on(BALL, 6)}))
     assert source.planes == [(6, None, None)]
 
 
@@ -100,7 +102,7 @@ def test_brightness_is_measured_once_for_all_slices() -> None:
     view = view_of(source, IntensityMapping.full())
     for index in (5, 6, 7):
         at = (index, FULL, FULL)
-        result = ask(SliceRequest(view, at, {1: box_on(BALL, 6)}))
+        result = ask(PlaneRequest(view, at, {1: box_on(BALL, 6)}))
         assert result.limits == (SCENE.min(), SCENE.max())
     assert len(source.planes) == len(SCENE) + 3
 
@@ -108,10 +110,10 @@ def test_brightness_is_measured_once_for_all_slices() -> None:
 def test_a_plane_is_encoded_once(tiny_sam: Predictor) -> None:
     cache, view = EmbeddingCache(), view_of(SCENE)
     for box in (box_on(BALL, 6), box_on(SMALL, 6)):
-        ask(SliceRequest(view, AT, {1: box}), tiny_sam, cache)
+        ask(PlaneRequest(view, AT, {1: box}), tiny_sam, cache)
     assert len(cache) == 1
-    brighter = View(view.reader, IntensityMapping.window(60, 100))
-    ask(SliceRequest(brighter, AT, {1: box}), tiny_sam, cache)
+    brighter = ImageView(view.reader, IntensityMapping.window(60, 100))
+    ask(PlaneRequest(brighter, AT, {1: box}), tiny_sam, cache)
     assert len(cache) == 2
 
 
@@ -119,8 +121,8 @@ def test_pyramids_are_read_at_the_size_of_the_model(tiny_sam: Predictor) -> None
     # tiny_sam sees 64 pixels a side.
     full = np.random.default_rng(2).integers(0, 255, (3, 256, 200), np.uint8)
     levels = [Recorder(full[:, ::step, ::step]) for step in (1, 2, 4, 8)]
-    view = View(PlaneReader(levels), DISPLAY, (0.0, 255.0))
-    request = SliceRequest(view, (1, FULL, FULL), {1: Prompt(box=(20, 30, 230, 190))})
+    view = ImageView(PlaneReader(levels), DISPLAY, (0.0, 255.0))
+    request = PlaneRequest(view, (1, FULL, FULL), {1: Prompt(box=(20, 30, 230, 190))})
     result = ask(request, tiny_sam)
     assert [len(level.planes) for level in levels] == [0, 0, 1, 0]
     (prediction,) = result.predictions
@@ -134,10 +136,10 @@ def test_channels_are_seen_as_colours() -> None:
     source = (data,)
     channels = [Channel(source, 0, 1), Channel(source, 0, 2)]
     limits = ((0.0, 255.0), (0.0, 255.0), (0.0, 1.0))
-    view = View(PlaneReader(source, False, channels), DISPLAY, limits)
+    view = ImageView(PlaneReader(source, False, channels), DISPLAY, limits)
     world = World()
     prompts = {1: box_on(BALL, 6), 2: box_on(SMALL, 6)}
-    result = ask(SliceRequest(view, (0, *AT), prompts), world)
+    result = ask(PlaneRequest(view, (0, *AT), prompts), world)
     seen = np.stack([data[1, 6], data[2, 6], np.zeros_like(data[0, 6])], axis=-1)
     assert_array_equal(world.seen[0], seen)
     assert_array_equal(
@@ -146,14 +148,14 @@ def test_channels_are_seen_as_colours() -> None:
 
 
 def test_an_empty_mask_has_a_score_and_no_piece() -> None:
-    result = ask(SliceRequest(view_of(SCENE), AT, {1: Prompt(box=(0, 30, 4, 40))}))
+    result = ask(PlaneRequest(view_of(SCENE), AT, {1: Prompt(box=(0, 30, 4, 40))}))
     assert result.pieces == ()
     assert list(result.scores) == [1]
 
 
 def test_progress_is_told_before_the_work() -> None:
     world = World()
-    steps = SliceRequest(view_of(SCENE), AT, {1: box_on(BALL, 6)}).run(
+    steps = PlaneRequest(view_of(SCENE), AT, {1: box_on(BALL, 6)}).run(
         world, EmbeddingCache()
     )
     assert "Encoding" in next(steps).what
@@ -165,7 +167,7 @@ def test_progress_is_told_before_the_work() -> None:
 # -- overlaps ------------------------------------------------------------------
 
 patches = st.builds(
-    Patch,
+    MaskPatch,
     st.tuples(st.integers(0, 5), st.integers(0, 5)),
     hnp.arrays(
         np.float32,
@@ -176,7 +178,7 @@ patches = st.builds(
 
 
 @given(members=st.lists(patches, max_size=5), at=st.sampled_from([(), (2,)]))
-def test_each_pixel_belongs_to_one_object(members: list[Patch], at: Any) -> None:
+def test_each_pixel_belongs_to_one_object(members: list[MaskPatch], at: Any) -> None:
     numbers = [*range(1, len(members) + 1)]
     index = (*at, FULL, FULL)
     pieces = cut_out(numbers, index, members)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from napari_sam.masks.patch import Patch, mask_to_box, mask_to_window
+from napari_sam.masks.patch import MaskPatch, mask_to_box, mask_to_window
 from napari_sam.volume.box_motion import drawn_margin
 from napari_sam.volume.mask_projection import (
-    Section,
+    CrossSection,
     combine,
     expect,
     split_parts,
@@ -23,11 +23,11 @@ BOX = frozenset({"box"})
 GRID = np.indices(SHAPE).T
 
 
-def patch_of(mask: np.ndarray) -> Patch:
+def patch_of(mask: np.ndarray) -> MaskPatch:
     window = mask_to_window(mask)
     assert window is not None
     logits = np.where(mask, 1.0, -1.0).astype(np.float32)[window]
-    return Patch((window[0].start, window[1].start), logits)
+    return MaskPatch((window[0].start, window[1].start), logits)
 
 
 def disc(row: float, col: float, radius: float) -> np.ndarray:
@@ -35,11 +35,11 @@ def disc(row: float, col: float, radius: float) -> np.ndarray:
     return inside
 
 
-def section(index: int, mask: np.ndarray) -> Section:
-    return Section.of(index, patch_of(mask))
+def section(index: int, mask: np.ndarray) -> CrossSection:
+    return CrossSection.of(index, patch_of(mask))
 
 
-def whole(patch: Patch) -> np.ndarray:
+def whole(patch: MaskPatch) -> np.ndarray:
     plane = np.zeros(SHAPE, bool)
     plane[patch.region] = patch.mask
     return plane
@@ -163,11 +163,11 @@ def test_the_next_prompt_does_not_depend_on_the_crop(data: st.DataObject) -> Non
     plane = data.draw(hnp.arrays(bool, st.tuples(*[st.integers(1, 9)] * 2)))
     plane.flat[data.draw(st.integers(0, plane.size - 1))] = True
     kinds = frozenset({"point", "box"})
-    full = Patch((0, 0), np.where(plane, 1.0, -1.0))
+    full = MaskPatch((0, 0), np.where(plane, 1.0, -1.0))
     rows, cols = mask_to_window(plane)
-    crop = Patch((rows.start, cols.start), full.logits[rows, cols])
+    crop = MaskPatch((rows.start, cols.start), full.logits[rows, cols])
     first, second = (
-        expect([Section.of(0, p)], 1, plane.shape, margin=0.05, kinds=kinds)
+        expect([CrossSection.of(0, p)], 1, plane.shape, margin=0.05, kinds=kinds)
         for p in (full, crop)
     )
     assert first is not None
@@ -178,9 +178,9 @@ def test_the_next_prompt_does_not_depend_on_the_crop(data: st.DataObject) -> Non
 
 
 def test_pieces_join_by_their_largest_logit_and_holes_win() -> None:
-    one = Patch((0, 0), np.full((4, 4), 2.0, np.float32))
-    other = Patch((2, 2), np.full((4, 4), 5.0, np.float32))
-    hole = Patch((3, 3), np.full((1, 1), 1.0, np.float32))
+    one = MaskPatch((0, 0), np.full((4, 4), 2.0, np.float32))
+    other = MaskPatch((2, 2), np.full((4, 4), 5.0, np.float32))
+    hole = MaskPatch((3, 3), np.full((1, 1), 1.0, np.float32))
     joined = combine([one, other], [hole])
     assert joined.origin == (0, 0)
     assert joined.logits.shape == (6, 6)

@@ -19,7 +19,7 @@ import napari_sam as ns
 from napari_sam.images.stack import Stack
 from napari_sam.images.uint8 import plane_key, to_uint8
 from napari_sam.prediction.cache import EmbeddingCache
-from napari_sam.prediction.plane_transform import Frame
+from napari_sam.prediction.plane_transform import PlaneTransform
 from napari_sam.prediction.predictor import Prediction, Predictor
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.volume.propagation import propagate
@@ -85,11 +85,11 @@ class World(Predictor):
         return Prediction(square, self.score, frame, (one,))
 
 
-def as_model(logits: np.ndarray) -> tuple[Frame, np.ndarray]:
+def as_model(logits: np.ndarray) -> tuple[PlaneTransform, np.ndarray]:
     """Logits of a plane as those of a model whose input is the plane itself."""
     rows, cols = logits.shape
     side = max(rows, cols)
-    frame = Frame((rows, cols), (rows, cols), side, side, "lite_medsam")
+    frame = PlaneTransform((rows, cols), (rows, cols), side, side, "lite_medsam")
     return frame, np.pad(logits, [(0, side - rows), (0, side - cols)])
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.automatic.crops import Crop
-    from napari_sam.prediction.plane_transform import Frame
+    from napari_sam.prediction.plane_transform import PlaneTransform
 
 # Sides of the laid boxes in pixels of a 256 mask, half a side apart.
 _SIDES = (104.0, 68.0, 44.0, 28.0)
@@ -50,12 +50,12 @@ _COVERED, _TRUSTED = 0.75, 0.6
 _OF_SIDE = 0.6
 
 
-class BoxSearch:
+class BoxProposalSearch:
     """The search on one plane: take boxes, tell their masks, until none is left.
 
     Parameters
     ----------
-    crop, frame : Crop, Frame
+    crop, frame : Crop, PlaneTransform
         The part of the plane that is searched; see `Candidate`.
     region : ndarray, optional
         (h, w) bool, the low-resolution mask that the crop covers: only boxes that
@@ -63,7 +63,7 @@ class BoxSearch:
     """
 
     def __init__(
-        self, crop: Crop, frame: Frame, region: NDArray[np.bool_] | None = None
+        self, crop: Crop, frame: PlaneTransform, region: NDArray[np.bool_] | None = None
     ) -> None:
         self._crop, self._frame = crop, frame
         self._shape = shape = frame.mask_shape

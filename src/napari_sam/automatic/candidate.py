@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.masks.patch import (
-    Patch,
+    MaskPatch,
     mask_to_box,
     stability,
     window_at,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.automatic.crops import Crop
-    from napari_sam.prediction.plane_transform import Frame
+    from napari_sam.prediction.plane_transform import PlaneTransform
 
 # Pixels around a mask that bringing it to the plane looks at.
 _MARGIN = 2
@@ -42,7 +42,7 @@ class Candidate:
     ----------
     crop : Crop
         The part of the plane that the model saw.
-    frame : Frame
+    frame : PlaneTransform
         How that lies in the model's input.
     origin : tuple of int
         (row, col) of the first pixel of `logits` in the low-resolution mask.
@@ -58,7 +58,7 @@ class Candidate:
     """
 
     crop: Crop
-    frame: Frame
+    frame: PlaneTransform
     origin: tuple[int, int]
     logits: NDArray[np.float16]
     area: float
@@ -68,7 +68,11 @@ class Candidate:
 
     @classmethod
     def of(
-        cls, logits: NDArray[np.float32], score: float, crop: Crop, frame: Frame
+        cls,
+        logits: NDArray[np.float32],
+        score: float,
+        crop: Crop,
+        frame: PlaneTransform,
     ) -> Self | None:
         """Keep the (m, m) logits and the score of the model; None for empty masks."""
         height, width = frame.mask_shape
@@ -160,11 +164,11 @@ class Candidate:
         low = np.array(patch.origin, float)
         return np.concatenate([low, low + patch.logits.shape - 1])
 
-    def patch(self) -> Patch:
+    def patch(self) -> MaskPatch:
         """The mask on the plane."""
         patch = self.frame.patch(self._whole())
         row, col = np.add(patch.origin, self.crop.origin).tolist()
-        return Patch((row, col), patch.logits)
+        return MaskPatch((row, col), patch.logits)
 
     def _whole(self) -> NDArray[np.float32]:
         """(m, m) logits as the model gave them, but for what is surely outside."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_sam.automatic.selection import disjoint, suppressed, tidied
 from napari_sam.masks.patch import (
-    Patch,
+    MaskPatch,
     labels_from_patches,
 )
 
@@ -87,7 +87,7 @@ class PlaneObjects:
 
     Parameters
     ----------
-    patches : tuple of Patch
+    patches : tuple of MaskPatch
         Their masks.
     scores : tuple of float
         How far each is to be trusted, 0 to 1.
@@ -95,7 +95,7 @@ class PlaneObjects:
         (H, W) of the plane.
     """
 
-    patches: tuple[Patch, ...]
+    patches: tuple[MaskPatch, ...]
     scores: tuple[float, ...]
     shape: tuple[int, int]
 
@@ -176,7 +176,7 @@ class Candidates:
             self.shape,
         )
 
-    def _inside(self, patch: Patch, size: int) -> bool:
+    def _inside(self, patch: MaskPatch, size: int) -> bool:
         if self.region is None:
             return True
         inside = int(np.count_nonzero(self.region[patch.region] & patch.mask))

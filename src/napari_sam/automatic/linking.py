@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.masks.interpolation import interpolate
-from napari_sam.masks.patch import Patch, mask_to_window
+from napari_sam.masks.patch import MaskPatch, mask_to_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -202,8 +202,8 @@ def _bridge(linked: NDArray[np.int32], number: int, start: int, stop: int) -> No
         part[between.mask & (part == 0)] = number
 
 
-def _patch(mask: NDArray[np.bool_]) -> Patch:
+def _patch(mask: NDArray[np.bool_]) -> MaskPatch:
     window = mask_to_window(mask)
     assert window is not None
     rows, cols = window
-    return Patch((rows.start, cols.start), np.where(mask[window], 1.0, -1.0))
+    return MaskPatch((rows.start, cols.start), np.where(mask[window], 1.0, -1.0))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.automatic.box_proposals import BoxSearch
+from napari_sam.automatic.box_proposals import BoxProposalSearch
 from napari_sam.automatic.candidate import Candidate
 from napari_sam.automatic.candidates import Candidates
 from napari_sam.automatic.crops import Crop, crops_of
@@ -250,7 +250,7 @@ def _by_boxes(
     frame = embedding.frame
     factor = np.tile(frame.scale * frame.mask_size / frame.input_size, 2)
     last = np.tile(np.array(embedding.shape) - 1.0, 2)
-    search = BoxSearch(crop, frame, _shrunk(region, frame.mask_shape))
+    search = BoxProposalSearch(crop, frame, _shrunk(region, frame.mask_shape))
     size = _batch_size(frame.mask_size)
     for number, boxes in search.batches():
         for start in range(0, len(boxes), size):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.masks.morphology import fill_holes
-from napari_sam.masks.patch import Patch, box_iou, mask_to_window
+from napari_sam.masks.patch import MaskPatch, box_iou, mask_to_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ def suppressed(
     return [candidates[order[i]] for i in np.flatnonzero(alive)]
 
 
-def tidied(patch: Patch) -> Patch:
+def tidied(patch: MaskPatch) -> MaskPatch:
     """The largest piece of a mask, its holes filled."""
     from scipy.ndimage import label
 
@@ -58,7 +58,7 @@ def tidied(patch: Patch) -> Patch:
     values = np.abs(patch.logits[window])
     row, col = (o + w.start for o, w in zip(patch.origin, window, strict=True))
     tiny = np.finfo(np.float32).tiny
-    return Patch((row, col), np.where(mask, np.maximum(values, tiny), -values))
+    return MaskPatch((row, col), np.where(mask, np.maximum(values, tiny), -values))
 
 
 def disjoint(candidates: Sequence[Candidate]) -> list[Candidate]:

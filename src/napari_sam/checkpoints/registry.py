@@ -26,7 +26,7 @@ __all__ = [
     "Architecture",
     "Family",
     "ModelSpec",
-    "PackagedDecoder",
+    "ClickDecoder",
     "Preprocessing",
     "PromptKind",
     "Source",
@@ -76,7 +76,7 @@ Source = UrlSource | WheelSource
 
 
 @dataclass(frozen=True, slots=True)
-class PackagedDecoder:
+class ClickDecoder:
     """A decoder for clicks that comes inside this package, for weights of others.
 
     Attributes
@@ -130,7 +130,7 @@ class ModelSpec:
         Side of the square model input, in pixels.
     hub_names : tuple of str
         Conversions of the same weights on the Hugging Face hub.
-    clicks : PackagedDecoder or None
+    clicks : ClickDecoder or None
         Answers clicks in place of weights that know boxes only.
     """
 
@@ -148,7 +148,7 @@ class ModelSpec:
     prompts: frozenset[PromptKind]
     image_size: int = 1024
     hub_names: tuple[str, ...] = ()
-    clicks: PackagedDecoder | None = None
+    clicks: ClickDecoder | None = None
 
     def __post_init__(self) -> None:
         """Refuse a row that could not be verified."""
@@ -243,7 +243,7 @@ _ROWS = (
         origin="https://github.com/bowang-lab/MedSAM/tree/LiteMedSAM",
         prompts=_BOXES,
         image_size=256,
-        clicks=PackagedDecoder(
+        clicks=ClickDecoder(
             "lite_medsam_clicks.safetensors",
             "f34f1fa89b64a4382db2cf55d89c3815f81128a9d0d884fdb56298153affe398",
         ),

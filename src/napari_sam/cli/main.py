@@ -12,7 +12,7 @@ from napari_sam.checkpoints.download import WeightsError, fetch, is_cached
 from napari_sam.checkpoints.registry import DEFAULT_MODEL, get_model_spec, list_models
 from napari_sam.cli.outputs import outputs, replay_output
 from napari_sam.cli.parser import make_parser
-from napari_sam.cli.postprocessing import Finish
+from napari_sam.cli.postprocessing import PostprocessingOptions
 from napari_sam.cli.values import (
     brightness,
     index,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from napari_sam.cli.outputs import Outputs
     from napari_sam.images.tiff import TiffImage
-    from napari_sam.requests.base import Request, Result
+    from napari_sam.requests.base import Request, SegmentationResult
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,7 +91,7 @@ def _segment(options: argparse.Namespace) -> None:
 
 def _volume(options: argparse.Namespace) -> None:
     files, seen = outputs(options), brightness(options)
-    finish = Finish.read(options)
+    finish = PostprocessingOptions.read(options)
 
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.requests.from_arrays import stack_request
@@ -162,10 +162,10 @@ def _everything(options: argparse.Namespace) -> None:
 
 
 def _replay(options: argparse.Namespace) -> None:
-    from napari_sam.cli.records import Recorded
+    from napari_sam.cli.records import RecordFile
     from napari_sam.images.tiff import write_labels
 
-    recorded = Recorded.read(options.record, options.image, index(options.index))
+    recorded = RecordFile.read(options.record, options.image, index(options.index))
     output = replay_output(options, recorded.image)
     labels, image = recorded.replay(options.model)
     for label in sorted(int(name) for name in recorded.record["objects"]):
@@ -221,7 +221,7 @@ def _write(
     files: Outputs,
     image: TiffImage,
     labels: NDArray[np.int32],
-    asked: tuple[Request, Result],
+    asked: tuple[Request, SegmentationResult],
 ) -> None:
     """Write the labels and, when asked for, how they were made."""
     from napari_sam.cli.records import make_record

@@ -73,7 +73,7 @@ def add_result_options(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Finish:
+class PostprocessingOptions:
     """What is done with objects once they are found.
 
     Parameters
@@ -91,7 +91,7 @@ class Finish:
     unit: str | None
 
     @classmethod
-    def read(cls, options: argparse.Namespace) -> Finish:
+    def read(cls, options: argparse.Namespace) -> PostprocessingOptions:
         """Take the options of `add_result_options`.
 
         Raises

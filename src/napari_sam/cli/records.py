@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.records.record import Entry, Record
-    from napari_sam.requests.base import Request, Result
+    from napari_sam.records.record import Record, RecordEntry
+    from napari_sam.requests.base import Request, SegmentationResult
 
 # What a record that was cut or edited by hand makes the readers raise.
 _DAMAGE = (KeyError, TypeError, AttributeError, IndexError)
@@ -32,7 +32,7 @@ _DAMAGE = (KeyError, TypeError, AttributeError, IndexError)
 
 def make_record(
     request: Request,
-    result: Result,
+    result: SegmentationResult,
     labels: NDArray[np.int32],
     image: str,
     indices: Mapping[str, int],
@@ -42,7 +42,7 @@ def make_record(
 
     Parameters
     ----------
-    request, result : SliceRequest or StackRequest, Result
+    request, result : PlaneRequest or StackRequest, SegmentationResult
         Question and answer; object i is label i.
     labels : ndarray
         Of the shape of the selected image.
@@ -57,7 +57,7 @@ def make_record(
     from napari_sam.records.describe import describe_all
 
     path = Path(image).resolve()
-    shared: Entry = {
+    shared: RecordEntry = {
         "image": {"name": path.name, "path": str(path), "index": dict(indices)},
         "grid": LabelGrid.same(labels.shape).to_json(),
         "dtype": str(labels.dtype),
@@ -83,7 +83,7 @@ def _region(labels: NDArray[Any]) -> list[list[int]]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recorded:
+class RecordFile:
     """A record file, and where its image is.
 
     Parameters
@@ -102,12 +102,12 @@ class Recorded:
 
     record: Record
     name: str
-    entries: tuple[Entry, ...]
+    entries: tuple[RecordEntry, ...]
     image: Path
     indices: dict[str, int]
 
     @classmethod
-    def read(cls, path: str, image: str | None, indices: dict[str, int]) -> Recorded:
+    def read(cls, path: str, image: str | None, indices: dict[str, int]) -> RecordFile:
         """Read a record; image and indices, where given, go before the recorded ones.
 
         Raises
@@ -190,7 +190,7 @@ class Recorded:
         return labels, TiffImage(labels, axes[-labels.ndim :], size, image.unit)
 
 
-def _check_for_script(path: str, entries: tuple[Entry, ...]) -> None:
+def _check_for_script(path: str, entries: tuple[RecordEntry, ...]) -> None:
     pyramid = any(entry["levels"] > 1 for entry in entries)
     if pyramid or any(not c["own"] for entry in entries for c in entry["channels"]):
         raise ValueError(
@@ -199,7 +199,7 @@ def _check_for_script(path: str, entries: tuple[Entry, ...]) -> None:
         )
 
 
-def _image_of(path: str, entries: tuple[Entry, ...]) -> Path:
+def _image_of(path: str, entries: tuple[RecordEntry, ...]) -> Path:
     """The one file that the objects were found in."""
     sources = {entry["image"]["path"] for entry in entries}
     if len(sources) > 1:

@@ -32,7 +32,7 @@ from napari_sam.huggingface.inputs import (
     to_numpy,
     to_plane,
 )
-from napari_sam.prediction.plane_transform import Frame
+from napari_sam.prediction.plane_transform import PlaneTransform
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -251,14 +251,16 @@ class SamImageProcessor:
             )
         return self.from_dict({**self.to_dict(), **changes})
 
-    def frame(self, original_size: Sequence[int], mask_size: int = 256) -> Frame:
+    def frame(
+        self, original_size: Sequence[int], mask_size: int = 256
+    ) -> PlaneTransform:
         """How an image lies in the model's input."""
         height, width = (int(side) for side in original_size)
         if self.family == "sam" and not self.do_resize:
             side = max(height, width)
         else:
             side = self.size["longest_edge"]
-        return Frame.fit((height, width), side, mask_size, self.family)
+        return PlaneTransform.fit((height, width), side, mask_size, self.family)
 
     def _prepare(self, plane: NDArray[Any]) -> tuple[Tensor, tuple[int, int]]:
         """(3, S, S) of one plane, and the (height, width) that it fills."""
@@ -290,7 +292,7 @@ class SamImageProcessor:
             shape = (side, side)
         else:
             height, width = plane.shape
-            shape = Frame.fit((height, width), side, side, "sam").resized_shape
+            shape = PlaneTransform.fit((height, width), side, side, "sam").resized_shape
         rows, cols = (
             ((np.arange(new) + 0.5) * old / new).astype(np.int64)
             for new, old in zip(shape, plane.shape, strict=True)

@@ -20,7 +20,7 @@ from napari_sam.masks.morphology import (
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.masks.patch import Patch
+    from napari_sam.masks.patch import MaskPatch
     from napari_sam.prompts.prompt import Prompt
 
 
@@ -92,7 +92,7 @@ class CleanUp:
         return mask
 
 
-def prompted_pixels(prompt: Prompt, patch: Patch) -> NDArray[np.intp]:
+def prompted_pixels(prompt: Prompt, patch: MaskPatch) -> NDArray[np.intp]:
     """(N, 2) pixels of a plane that a prompt lies on.
 
     The points on the object, or without such points the innermost pixel of the mask

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_sam.masks.cleanup import CleanUp
-from napari_sam.masks.painting import Changes, Piece
+from napari_sam.masks.painting import ObjectPlaneMask, PixelChanges
 from napari_sam.masks.patch import mask_to_window, window_at
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def clean_pieces(
-    pieces: Sequence[Piece],
+    pieces: Sequence[ObjectPlaneMask],
     cleanup: CleanUp,
     seeds: Mapping[int, ArrayLike],
     axis: int | None = None,
     spacing: ArrayLike | None = None,
-) -> list[Piece]:
+) -> list[ObjectPlaneMask]:
     """Clean up objects on planes, each in its own box.
 
     The objects end as `cleanup.apply_to_labels` leaves them in an array of labels,
@@ -34,7 +34,7 @@ def clean_pieces(
 
     Parameters
     ----------
-    pieces : sequence of Piece
+    pieces : sequence of ObjectPlaneMask
         That do not overlap.
     cleanup : CleanUp
         What is to be done.
@@ -48,10 +48,10 @@ def clean_pieces(
 
     Returns
     -------
-    list of Piece
+    list of ObjectPlaneMask
         By slice and object.
     """
-    objects: dict[int, list[Piece]] = defaultdict(list)
+    objects: dict[int, list[ObjectPlaneMask]] = defaultdict(list)
     for piece in pieces:
         objects[piece.number].append(piece)
     there = {number: _Body.of(objects[number], axis) for number in sorted(objects)}
@@ -82,7 +82,7 @@ class _Body:
     index: Mapping[int, PlaneIndex]
 
     @classmethod
-    def of(cls, pieces: Sequence[Piece], axis: int | None) -> _Body:
+    def of(cls, pieces: Sequence[ObjectPlaneMask], axis: int | None) -> _Body:
         index = {_slice_of(piece, axis): piece.index for piece in pieces}
         low = (min(index), *(min(p.region[a].start for p in pieces) for a in (0, 1)))
         high = (
@@ -108,7 +108,7 @@ class _Body:
             a < d and c < b for a, b, c, d in zip(*mine, *theirs, strict=True)
         )
 
-    def by_slice(self) -> dict[int, Piece]:
+    def by_slice(self) -> dict[int, ObjectPlaneMask]:
         """{slice: what lies on it}."""
         found = {}
         for at, index in self.index.items():
@@ -119,11 +119,11 @@ class _Body:
                     self.first[1] + window[0].start,
                     self.first[2] + window[1].start,
                 )
-                found[at] = Piece(self.number, index, origin, plane[window])
+                found[at] = ObjectPlaneMask(self.number, index, origin, plane[window])
         return found
 
 
-def _slice_of(piece: Piece, axis: int | None) -> int:
+def _slice_of(piece: ObjectPlaneMask, axis: int | None) -> int:
     entry = 0 if axis is None else piece.index[axis]
     assert not isinstance(entry, slice)
     return entry
@@ -171,7 +171,7 @@ class LabelCleaning:
     axis: int | None = None
     fixed: Mapping[int, int] = field(default_factory=dict)
 
-    def changes(self, labels: NDArray[Any]) -> Changes:
+    def changes(self, labels: NDArray[Any]) -> PixelChanges:
         """Find the pixels that change; pixels of other labels never do.
 
         Raises
@@ -205,7 +205,7 @@ class LabelCleaning:
             np.full(len(values), self.fixed[a]) if a in self.fixed else next(inner)
             for a in range(labels.ndim)
         )
-        return Changes(indices, values, 0)
+        return PixelChanges(indices, values, 0)
 
     def to_json(self) -> dict[str, Any]:
         """In plain types, for the record."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.masks.morphology import signed_distance
-from napari_sam.masks.patch import Patch, mask_to_window, window_at
+from napari_sam.masks.patch import MaskPatch, mask_to_window, window_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def interpolate(first: Patch, second: Patch, share: float) -> Patch:
+def interpolate(first: MaskPatch, second: MaskPatch, share: float) -> MaskPatch:
     """The cross-section between two, by shape-based interpolation.
 
     The signed distances to both outlines are blended after their centres have
@@ -25,21 +25,21 @@ def interpolate(first: Patch, second: Patch, share: float) -> Patch:
 
     Parameters
     ----------
-    first, second : Patch
+    first, second : MaskPatch
         Masks of two slices, not empty.
     share : float
         Where between them, 0 at the first and 1 at the second.
 
     Returns
     -------
-    Patch
+    MaskPatch
         Its logits are signed distances in pixels, positive inside.
     """
     centres = [first.centroid, second.centroid]
     middle = np.round(centres[0] + share * (centres[1] - centres[0])).astype(int)
     shifts = [middle - np.round(centre).astype(int) for centre in centres]
     moved = [
-        Patch(tuple(np.add(p.origin, s).tolist()), p.logits)
+        MaskPatch(tuple(np.add(p.origin, s).tolist()), p.logits)
         for p, s in zip((first, second), shifts, strict=True)
     ]
     low, masks = _on_one_canvas(moved)
@@ -48,7 +48,7 @@ def interpolate(first: Patch, second: Patch, share: float) -> Patch:
     return _tight(low, blended.astype(np.float32))
 
 
-def blend(first: Patch, second: Patch, share: float) -> Patch:
+def blend(first: MaskPatch, second: MaskPatch, share: float) -> MaskPatch:
     """One mask of two opinions on the same slice, the second counting `share`.
 
     The mean of the two probabilities, as far as half of them: where one opinion is
@@ -59,7 +59,7 @@ def blend(first: Patch, second: Patch, share: float) -> Patch:
     return _tight(low, (1 - share) * sure + share * other)
 
 
-def majority(patches: Sequence[Patch]) -> Patch:
+def majority(patches: Sequence[MaskPatch]) -> MaskPatch:
     """One mask of three opinions on the same slice: what two of them hold.
 
     Each pixel has the median of the three probabilities.
@@ -69,7 +69,7 @@ def majority(patches: Sequence[Patch]) -> Patch:
 
 
 def _certainties(
-    patches: Sequence[Patch],
+    patches: Sequence[MaskPatch],
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Of masks on a canvas that holds all: its origin, and (N, h, w) in -1 to 1."""
     origins = np.array([p.origin for p in patches])
@@ -84,7 +84,7 @@ def _certainties(
 
 
 def _on_one_canvas(
-    patches: Sequence[Patch],
+    patches: Sequence[MaskPatch],
 ) -> tuple[NDArray[np.int64], list[NDArray[np.bool_]]]:
     """Masks on a canvas that holds all of them, with a pixel around; its origin."""
     low = np.min([p.origin for p in patches], axis=0) - 1
@@ -97,9 +97,11 @@ def _on_one_canvas(
     return low, masks
 
 
-def _tight(low: NDArray[np.int64], logits: NDArray[np.float32]) -> Patch:
+def _tight(low: NDArray[np.int64], logits: NDArray[np.float32]) -> MaskPatch:
     window = mask_to_window(logits > 0)
     if window is None:
-        return Patch((0, 0), np.empty((0, 0), np.float32))
+        return MaskPatch((0, 0), np.empty((0, 0), np.float32))
     rows, cols = window
-    return Patch((int(low[0]) + rows.start, int(low[1]) + cols.start), logits[window])
+    return MaskPatch(
+        (int(low[0]) + rows.start, int(low[1]) + cols.start), logits[window]
+    )

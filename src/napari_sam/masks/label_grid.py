@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_sam.masks.painting import Piece
+from napari_sam.masks.painting import ObjectPlaneMask
 from napari_sam.masks.patch import mask_to_window
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class LabelGrid:
         Of labels that are turned, whether their pixels and the image meet in the
         box around the plane.
         """
-        whole = Piece(1, at, (0, 0), np.broadcast_to(True, plane_shape))
+        whole = ObjectPlaneMask(1, at, (0, 0), np.broadcast_to(True, plane_shape))
         plane = self._plane(self._shared_part(at))
         low, high = self._reach(whole, plane)
         if not self._indices(at) or (low >= high).any():
@@ -108,7 +108,7 @@ class LabelGrid:
             )
         )
 
-    def place(self, piece: Piece) -> list[Piece]:
+    def place(self, piece: ObjectPlaneMask) -> list[ObjectPlaneMask]:
         """Where a piece of an image plane lies in the labels, cut to them."""
         placed = []
         pixels = self._resample(piece)
@@ -119,7 +119,7 @@ class LabelGrid:
             placed.append(replace(piece, index=index, origin=origin, mask=mask))
         return placed
 
-    def outside(self, piece: Piece) -> int:
+    def outside(self, piece: ObjectPlaneMask) -> int:
         """Pixels of a piece whose centres lie outside the labels."""
         count = int(np.count_nonzero(piece.mask))
         if not self._indices(piece.index):
@@ -160,7 +160,9 @@ class LabelGrid:
         return list(product(*choices))
 
     def _reach(
-        self, piece: Piece, plane: tuple[Any, NDArray[np.float64], tuple[int, int]]
+        self,
+        piece: ObjectPlaneMask,
+        plane: tuple[Any, NDArray[np.float64], tuple[int, int]],
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First (row, col) of the labels that may show a piece, and one past the last.
 
@@ -178,7 +180,7 @@ class LabelGrid:
         return np.clip(first, 0, shape), np.clip(last, 0, shape)
 
     def _resample(
-        self, piece: Piece
+        self, piece: ObjectPlaneMask
     ) -> tuple[tuple[int, int], NDArray[np.bool_]] | None:
         """The mask as pixels of the labels, cut to its box; None when none."""
         plane = self._plane(self._shared_part(piece.index))

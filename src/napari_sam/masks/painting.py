@@ -22,7 +22,7 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Piece:
+class ObjectPlaneMask:
     """A part of an object on one plane of an image, or of labels.
 
     Parameters
@@ -49,7 +49,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Changes:
+class PixelChanges:
     """Pixels of a label array that are to change, each once.
 
     Parameters
@@ -69,18 +69,18 @@ class Changes:
 
 def plan_changes(
     data: NDArray[Any],
-    pieces: Iterable[Piece],
+    pieces: Iterable[ObjectPlaneMask],
     ids: Mapping[int, int],
     policy: Policy = "keep",
     replaced: Collection[int] = (),
-) -> Changes:
+) -> PixelChanges:
     """Find the pixels that change when objects are painted into labels.
 
     Parameters
     ----------
     data : ndarray
         Labels, of any integer type and shape; not changed.
-    pieces : iterable of Piece
+    pieces : iterable of ObjectPlaneMask
         Parts of objects on planes of the labels, which do not overlap.
     ids : mapping
         {object number: label id}.
@@ -110,9 +110,9 @@ def plan_changes(
         values.append(new[changed])
     if not columns:
         nowhere = np.empty(0, np.intp)
-        return Changes((nowhere,) * data.ndim, np.empty(0, data.dtype), 0)
+        return PixelChanges((nowhere,) * data.ndim, np.empty(0, data.dtype), 0)
     joined = tuple(np.concatenate(axis) for axis in zip(*columns, strict=True))
-    return Changes(joined, np.concatenate(values), kept)
+    return PixelChanges(joined, np.concatenate(values), kept)
 
 
 def next_free_label(data: NDArray[Any]) -> int:
@@ -120,8 +120,8 @@ def next_free_label(data: NDArray[Any]) -> int:
     return int(data.max(initial=0)) + 1
 
 
-def _by_plane(pieces: Iterable[Piece]) -> list[list[Piece]]:
-    planes: dict[tuple[int | None, ...], list[Piece]] = defaultdict(list)
+def _by_plane(pieces: Iterable[ObjectPlaneMask]) -> list[list[ObjectPlaneMask]]:
+    planes: dict[tuple[int | None, ...], list[ObjectPlaneMask]] = defaultdict(list)
     for piece in pieces:
         key = tuple(None if isinstance(e, slice) else e for e in piece.index)
         planes[key].append(piece)
@@ -129,7 +129,7 @@ def _by_plane(pieces: Iterable[Piece]) -> list[list[Piece]]:
 
 
 def _window(
-    plane: NDArray[Any], members: Sequence[Piece], replaced: Collection[int]
+    plane: NDArray[Any], members: Sequence[ObjectPlaneMask], replaced: Collection[int]
 ) -> tuple[slice, slice]:
     """Rows and columns that hold the pieces, or all when pixels may be erased."""
     if replaced:
@@ -140,7 +140,7 @@ def _window(
 def _paint(
     new: NDArray[Any],
     window: tuple[slice, slice],
-    piece: Piece,
+    piece: ObjectPlaneMask,
     label: int,
     policy: Policy,
 ) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Patch:
+class MaskPatch:
     """One object on a plane, cut out around its mask.
 
     Parameters
@@ -117,7 +117,7 @@ def mask_iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     return np.count_nonzero(first & second) / union if union else 0.0
 
 
-def patch_iou(first: Patch, second: Patch) -> float:
+def patch_iou(first: MaskPatch, second: MaskPatch) -> float:
     """Intersection over union of two masks of one plane; 0 when both are empty."""
     low = np.maximum(first.origin, second.origin)
     high = np.minimum(
@@ -241,12 +241,12 @@ def _tight_sample(
     return sampled[window], (row, col)
 
 
-def won_masks(patches: Sequence[Patch]) -> list[NDArray[np.bool_]]:
+def won_masks(patches: Sequence[MaskPatch]) -> list[NDArray[np.bool_]]:
     """Settle overlapping objects: each pixel goes to the largest positive logit.
 
     Parameters
     ----------
-    patches : sequence of Patch
+    patches : sequence of MaskPatch
         Of one plane. Where logits are equal, the earlier patch wins.
 
     Returns
@@ -273,7 +273,7 @@ def won_masks(patches: Sequence[Patch]) -> list[NDArray[np.bool_]]:
 
 
 def labels_from_patches(
-    patches: Sequence[Patch], shape: tuple[int, int]
+    patches: Sequence[MaskPatch], shape: tuple[int, int]
 ) -> NDArray[np.int32]:
     """Paint objects into a plane, (H, W) int32, object i as i + 1; see `won_masks`."""
     labels = np.zeros(shape, np.int32)
@@ -296,11 +296,11 @@ def label_outlines(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
 _PAINTED = 6e4  # as large as half precision holds
 
 
-def paint_patch(mask: NDArray[np.bool_], origin: tuple[int, int] = (0, 0)) -> Patch:
+def paint_patch(mask: NDArray[np.bool_], origin: tuple[int, int] = (0, 0)) -> MaskPatch:
     """A mask painted by hand as a patch; it wins against every other object."""
     window = mask_to_window(mask)
     if window is None:
-        return Patch((0, 0), np.empty((0, 0), np.float32))
+        return MaskPatch((0, 0), np.empty((0, 0), np.float32))
     rows, cols = window
     logits = np.where(mask[window], np.float32(_PAINTED), np.float32(-_PAINTED))
-    return Patch((origin[0] + rows.start, origin[1] + cols.start), logits)
+    return MaskPatch((origin[0] + rows.start, origin[1] + cols.start), logits)

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_sam.checkpoints.registry import PREPROCESSING
 from napari_sam.masks.patch import stability
-from napari_sam.prediction.plane_transform import Frame
+from napari_sam.prediction.plane_transform import PlaneTransform
 from napari_sam.prediction.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -98,7 +98,9 @@ class OnnxDecoder:
         ValueError
             When the prompt does not fit the plane or the model.
         """
-        frame = Frame.fit(plane_shape, self.input_size, self.mask_size, self.family)
+        frame = PlaneTransform.fit(
+            plane_shape, self.input_size, self.mask_size, self.family
+        )
         prompt = prompt.within(plane_shape)
         unknown = prompt.kinds - self.prompts
         if unknown:
@@ -136,7 +138,10 @@ class OnnxDecoder:
         return np.asarray(prompt.mask, np.float32), True
 
     def _sorted(
-        self, logits: NDArray[np.float32], scores: NDArray[np.float32], frame: Frame
+        self,
+        logits: NDArray[np.float32],
+        scores: NDArray[np.float32],
+        frame: PlaneTransform,
     ) -> Prediction:
         if self.family == "medsam":
             # MedSAM did not train the decoder's own estimate.
@@ -159,7 +164,7 @@ def import_runtime(name: str) -> Any:
 
 
 def _points(
-    prompt: Prompt, frame: Frame
+    prompt: Prompt, frame: PlaneTransform
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(N, 2) as (x, y) pixels of the model input, and (N,) labels."""
     places = [np.zeros((0, 2))]

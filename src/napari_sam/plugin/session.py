@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
 from napari_sam.plugin.layers.image_source import planes_ahead
 from napari_sam.plugin.layers.transforms import displayed_plane
-from napari_sam.plugin.state.commit_history import Corrections
-from napari_sam.plugin.state.label_cleanup import Tidying
-from napari_sam.plugin.state.label_measurement import Measuring
-from napari_sam.plugin.state.layer_request import Committed, UsedPrompts
-from napari_sam.plugin.state.pending_result import Waiting
+from napari_sam.plugin.state.commit_history import CommitHistory
+from napari_sam.plugin.state.label_cleanup import LabelCleanupJob
+from napari_sam.plugin.state.label_measurement import LabelMeasurementJob
+from napari_sam.plugin.state.layer_request import CommittedObjects, ConsumedPrompts
+from napari_sam.plugin.state.pending_result import PendingResult
 from napari_sam.plugin.state.provenance import record_of
-from napari_sam.plugin.state.request_builder import Asker
-from napari_sam.plugin.state.settings import Choices
+from napari_sam.plugin.state.request_builder import RequestBuilder
+from napari_sam.plugin.state.settings import SessionSettings
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.requests.base import run_to_end
-from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.masks.measurements import ObjectMeasurement
-    from napari_sam.plugin.state.layer_request import Question
+    from napari_sam.plugin.state.layer_request import LayerRequest
     from napari_sam.prediction.predictor import Prediction, Predictor
     from napari_sam.records.record import Record
-    from napari_sam.requests.base import Result
-    from napari_sam.requests.view import View
+    from napari_sam.requests.base import SegmentationResult
+    from napari_sam.requests.view import ImageView
     from napari_sam.volume.results import SliceResult, VolumeResult
 
 
-class SamSession(Choices):
+class SamSession(SessionSettings):
     """A segmentation session on a viewer, for scripts and under the widget.
 
     Prompts are ordinary Points and Shapes layers, results go to a Labels layer.
@@ -52,14 +52,14 @@ class SamSession(Choices):
 
     Attributes
     ----------
-    waiting : Waiting
+    waiting : PendingResult
         The current object, or several; of a stack also which slices to doubt.
-    corrections : Corrections
+    corrections : CommitHistory
         The objects that the next result replaces, and those one can go back to.
     cache : EmbeddingCache
         Planes that are encoded.
 
-    Further ones are those of `Choices`: layers, model and options.
+    Further ones are those of `SessionSettings`: layers, model and options.
     """
 
     def __init__(
@@ -67,15 +67,15 @@ class SamSession(Choices):
     ) -> None:
         super().__init__(viewer, model)
         self.cache = EmbeddingCache()
-        self.waiting = Waiting(viewer)
-        self._used = UsedPrompts(viewer)
-        self.corrections = Corrections(viewer, self._used)
-        self._asker = Asker(self, self._used, self.corrections)
+        self.waiting = PendingResult(viewer)
+        self._used = ConsumedPrompts(viewer)
+        self.corrections = CommitHistory(viewer, self._used)
+        self._asker = RequestBuilder(self, self._used, self.corrections)
         self.image_chosen.connect(self.waiting.forget)
 
     # -- questions: read layers on the main thread -----------------------------
 
-    def ask_slice(self) -> Question:
+    def ask_slice(self) -> LayerRequest:
         """Gather what is needed to segment the displayed plane.
 
         Raises
@@ -85,7 +85,7 @@ class SamSession(Choices):
         """
         return self._asker.slice()
 
-    def ask_stack(self) -> Question:
+    def ask_stack(self) -> LayerRequest:
         """Gather what is needed to follow the objects through the stack.
 
         Raises
@@ -95,7 +95,7 @@ class SamSession(Choices):
         """
         return self._asker.stack(self.waiting)
 
-    def ask_everything(self) -> Question:
+    def ask_everything(self) -> LayerRequest:
         """Gather what is needed to segment everything in the displayed plane.
 
         Shapes that lie on the plane limit where objects are searched.
@@ -107,7 +107,7 @@ class SamSession(Choices):
         """
         return self._asker.everything()
 
-    def peek_slice(self) -> Question | None:
+    def peek_slice(self) -> LayerRequest | None:
         """As `ask_slice`; None when the plane has no prompts or they are answered.
 
         An object that waits on this plane is forgotten when its prompts are gone
@@ -137,12 +137,12 @@ class SamSession(Choices):
     def _withdraw_slice(self, at: PlaneIndex | None) -> None:
         """Forget an object that waits on a plane, or on any; its prompts stay."""
         waiting = self.waiting.question
-        if waiting is None or not isinstance(waiting.request, SliceRequest):
+        if waiting is None or not isinstance(waiting.request, PlaneRequest):
             return  # following an object through a stack took long: it stays
         if at is None or waiting.at == at:
             self._forget()
 
-    def planes_ahead(self, step: int) -> tuple[View, list[PlaneIndex]]:
+    def planes_ahead(self, step: int) -> tuple[ImageView, list[PlaneIndex]]:
         """The displayed plane, and the next one along the slider of the stack.
 
         Raises
@@ -158,11 +158,11 @@ class SamSession(Choices):
     # -- answers ---------------------------------------------------------------
 
     @property
-    def result(self) -> Result | None:
+    def result(self) -> SegmentationResult | None:
         """Objects that wait to be accepted, as long as their image is as it was."""
         return self.waiting.result
 
-    def adopt(self, question: Question, result: Result) -> None:
+    def adopt(self, question: LayerRequest, result: SegmentationResult) -> None:
         """Take the answer to a question as the current object.
 
         Raises
@@ -186,7 +186,7 @@ class SamSession(Choices):
         self.waiting.take_next_size()
         question = self.waiting.question
         assert question is not None
-        assert isinstance(question.request, SliceRequest)
+        assert isinstance(question.request, PlaneRequest)
         self.size = question.request.size
         self.changed.emit()
 
@@ -212,7 +212,7 @@ class SamSession(Choices):
         self.adopt(question, result)
         return result.predictions[0]
 
-    def segment_everything(self) -> Result:
+    def segment_everything(self) -> SegmentationResult:
         """Segment everything in the displayed plane; waits like any other result.
 
         `thresholds`, `search` and `linking` say how. After other thresholds or another
@@ -278,7 +278,9 @@ class SamSession(Choices):
             raise ValueError("The mask is empty: change the prompts and try again.")
         labels, written = self.target.write(question, result)
         if not result.everything:  # hundreds are not corrected together
-            self.corrections.remember(Committed(question, labels, written.label_ids))
+            self.corrections.remember(
+                CommittedObjects(question, labels, written.label_ids)
+            )
         self._used.release(question.prompts)
         self._forget()
         return written.label_ids[-1]
@@ -299,7 +301,10 @@ class SamSession(Choices):
 
     def ask_clean_waiting(
         self,
-    ) -> tuple[Callable[[], Result], Callable[[Result], None]] | None:
+    ) -> (
+        tuple[Callable[[], SegmentationResult], Callable[[SegmentationResult], None]]
+        | None
+    ):
         """What `clean_waiting` computes, on any thread, and what takes it."""
         names = "cleanup", "thresholds", "linking"
         todo = self.waiting.chosen({name: getattr(self, name) for name in names})
@@ -307,7 +312,7 @@ class SamSession(Choices):
             return None
         finish, take = todo
 
-        def taken(result: Result) -> None:
+        def taken(result: SegmentationResult) -> None:
             take(result)
             self.changed.emit()
 
@@ -341,7 +346,7 @@ class SamSession(Choices):
         self.corrections.pick(labels, label, image, plane)
         self._forget()
 
-    def ask_clean_label(self, label: int | None = None) -> Tidying:
+    def ask_clean_label(self, label: int | None = None) -> LabelCleanupJob:
         """Gather what is needed to give an object of the labels layer the clean-up.
 
         Parameters
@@ -357,7 +362,7 @@ class SamSession(Choices):
         labels = self.target.require_layer()
         label = int(labels.selected_label) if label is None else label
         axis = self.axis_of(labels)
-        return Tidying.ask(labels, label, self.cleanup, self.viewer.dims, axis)
+        return LabelCleanupJob.ask(labels, label, self.cleanup, self.viewer.dims, axis)
 
     def clean_label(self, label: int | None = None) -> int:
         """Clean up an object of the labels layer in one undo step, see `cleanup`.
@@ -370,7 +375,7 @@ class SamSession(Choices):
         tidying = self.ask_clean_label(label)
         return tidying.write(tidying.compute())
 
-    def ask_measure(self) -> Measuring:
+    def ask_measure(self) -> LabelMeasurementJob:
         """Gather what is needed to measure the objects of the labels layer.
 
         Raises
@@ -379,7 +384,7 @@ class SamSession(Choices):
             When there is no labels layer, or no plane of it is displayed.
         """
         labels = self.target.require_layer()
-        return Measuring.ask(labels, self.viewer.dims, self.axis_of(labels))
+        return LabelMeasurementJob.ask(labels, self.viewer.dims, self.axis_of(labels))
 
     def measure(self) -> list[ObjectMeasurement]:
         """Size, slices and lowest score of every object of the labels layer.

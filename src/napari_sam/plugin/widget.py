@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error, show_info
 
 from napari_sam.checkpoints.registry import get_model_spec
-from napari_sam.plugin.background.layer_watcher import Changes
-from napari_sam.plugin.background.prefetch import Ahead
-from napari_sam.plugin.background.request_runner import Runner
-from napari_sam.plugin.layers.preview_layer import Preview
+from napari_sam.plugin.background.layer_watcher import LayerWatcher
+from napari_sam.plugin.background.prefetch import Prefetcher
+from napari_sam.plugin.background.request_runner import RequestRunner
+from napari_sam.plugin.layers.preview_layer import PreviewLayer
 from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.notifications import setter, told
 from napari_sam.plugin.panels.button_states import why_not
@@ -22,14 +22,14 @@ from napari_sam.plugin.panels.key_bindings import (
     NEXT,
     POLARITY,
     PREVIOUS,
-    Keys,
+    KeyBindings,
 )
 from napari_sam.plugin.panels.main_panel import (
     AS_IT_SAYS,
     NEW_PROMPTS,
     OWN_FILE,
     START,
-    Panel,
+    MainPanel,
 )
 from napari_sam.plugin.panels.measurement_table import show_table
 from napari_sam.plugin.panels.status_text import (
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     import napari
 
 
-class SamWidget(Panel):
+class SamWidget(MainPanel):
     """Segment Anything on the displayed slice or through the stack.
 
     Parameters
@@ -60,10 +60,10 @@ class SamWidget(Panel):
         self.session = SamSession(napari_viewer)
         super().__init__(napari_viewer, self.session, told)
         self._viewer = napari_viewer
-        self._preview = Preview(napari_viewer)
+        self._preview = PreviewLayer(napari_viewer)
         self._hint = ""
         self._accept_next = self._cleaning = False
-        self._runner = Runner(
+        self._runner = RequestRunner(
             self.session,
             self.native,
             on_progress=self._show_progress,
@@ -74,9 +74,9 @@ class SamWidget(Panel):
         self._training = TrainingDock(
             napari_viewer, self.session, self.native, self.choose_file
         )
-        self._changes = Changes(napari_viewer, self.native)
-        self._ahead = Ahead(self.session, self._runner, self.native)
-        self._keys = Keys(
+        self._changes = LayerWatcher(napari_viewer, self.native)
+        self._ahead = Prefetcher(self.session, self._runner, self.native)
+        self._keys = KeyBindings(
             napari_viewer,
             {
                 ACCEPT: self._pressed(self.accept),
@@ -241,7 +241,7 @@ class SamWidget(Panel):
     def _measure(self) -> None:
         asked = self.session.ask_measure()
         show = partial(show_table, asked, self._viewer.dims, told, self.native)
-        self._runner.compute("Measuring", asked.compute, show)
+        self._runner.compute("LabelMeasurementJob", asked.compute, show)
 
     def _end(self) -> None:
         accept, self._accept_next = self._accept_next, False

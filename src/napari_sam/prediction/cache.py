@@ -7,7 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
-from napari_sam.prediction.click_sequence import Answers
+from napari_sam.prediction.click_sequence import ClickCache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ class EmbeddingCache:
     ) -> None:
         self.max_bytes = max_bytes
         self.disk = disk
-        self.answers = Answers()
+        self.answers = ClickCache()
         self._entries: OrderedDict[_Key, Embedding] = OrderedDict()
         self._lock = Lock()
 

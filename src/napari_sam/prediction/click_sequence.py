@@ -23,7 +23,7 @@ SIZES: tuple[Size, ...] = get_args(Size)
 _MOST_REMEMBERED = 64
 
 
-class Answers:
+class ClickCache:
     """Remembers answers to the first clicks, so that one more costs one decode.
 
     Kept by plane, model and prompt: no object can meet the logits of another one.
@@ -52,7 +52,7 @@ def answer(
     embedding: Embedding,
     prompts: Sequence[Prompt],
     size: Size | None = None,
-    answers: Answers | None = None,
+    answers: ClickCache | None = None,
 ) -> list[Prediction]:
     """Answer prompts as if they had been given click after click.
 
@@ -72,7 +72,7 @@ def answer(
         One object each; the order of its points matters.
     size : {"small", "medium", "large"}, optional
         Which of several candidates is meant; the best scored when None.
-    answers : Answers, optional
+    answers : ClickCache, optional
         Remembers what the first clicks gave.
 
     Returns
@@ -81,7 +81,7 @@ def answer(
         One for each prompt; `candidates` holds the alternatives of the last step.
     """
     steps = [_steps(predictor, prompt) for prompt in prompts]
-    memory = Answers() if answers is None else answers
+    memory = ClickCache() if answers is None else answers
     current: list[Prediction | None] = [None] * len(prompts)
     # Objects at the same step are decoded in one batch.
     for number in range(max((len(own) for own in steps), default=0)):

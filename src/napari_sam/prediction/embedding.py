@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_sam.nets.fast.decoder import ImageTerms
-    from napari_sam.prediction.plane_transform import Frame
+    from napari_sam.nets.fast.decoder import ImageContext
+    from napari_sam.prediction.plane_transform import PlaneTransform
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,9 +20,9 @@ class Embedding:
 
     Parameters
     ----------
-    terms : ImageTerms
+    terms : ImageContext
         Image embedding and all else the decoder needs of the image.
-    frame : Frame
+    frame : PlaneTransform
         How the plane lies in the model's input.
     model_key : str
         The weights and the family it was made with.
@@ -30,8 +30,8 @@ class Embedding:
         Hash of the 8-bit plane that was encoded.
     """
 
-    terms: ImageTerms
-    frame: Frame
+    terms: ImageContext
+    frame: PlaneTransform
     model_key: str
     plane_key: str
 

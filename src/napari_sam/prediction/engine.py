@@ -10,7 +10,7 @@ import torch
 
 from napari_sam.nets import devices
 from napari_sam.nets.devices import in_batches
-from napari_sam.nets.fast.decoder import FastMaskDecoder, ImageTerms
+from napari_sam.nets.fast.decoder import FastMaskDecoder, ImageContext
 from napari_sam.nets.fast.tiny_vit import FastTinyViT
 from napari_sam.nets.fast.vit import FastViT
 from napari_sam.nets.image_encoder import ImageEncoderViT
@@ -32,7 +32,7 @@ _Answer = TypeVar("_Answer")
 _PLANES_ON_GPU = 4
 
 
-class Engine:
+class ModelRunner:
     """Runs the inference paths of a model, for one thread at a time.
 
     torch gives every thread that calls it as many helpers as there are cores: two
@@ -72,7 +72,7 @@ class Engine:
         return 1 if self.device.type == "cpu" else _PLANES_ON_GPU
 
     @torch.inference_mode()
-    def encode(self, pixel_values: Tensor) -> list[ImageTerms]:
+    def encode(self, pixel_values: Tensor) -> list[ImageContext]:
         """Encode (B, 3, S, S) images from any device, one entry an image.
 
         Fewer are encoded together where the memory is too small for
@@ -82,17 +82,17 @@ class Engine:
         def encoded(chunk: slice) -> Tensor:
             return self._encode(pixel_values[chunk].to(self.device))
 
-        def run() -> list[ImageTerms]:
+        def run() -> list[ImageContext]:
             parts = in_batches(encoded, len(pixel_values), self.planes_at_once)
             return [self._decoder.prepare(e[None]) for part in parts for e in part]
 
         return self._compute(run)
 
     @torch.inference_mode()
-    def prepare(self, image_embedding: Tensor) -> ImageTerms:
+    def prepare(self, image_embedding: Tensor) -> ImageContext:
         """Take a (1, C, S, S) embedding that was encoded before, on any device."""
 
-        def run() -> ImageTerms:
+        def run() -> ImageContext:
             here = image_embedding.to(self.device, torch.float32)
             return self._decoder.prepare(here)
 
@@ -101,7 +101,7 @@ class Engine:
     @torch.inference_mode()
     def decode(
         self,
-        terms: ImageTerms,
+        terms: ImageContext,
         tokens: Tensor,
         dense: Tensor | None,
         several: bool,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from napari_sam.checkpoints.registry import ModelSpec, PackagedDecoder
+    from napari_sam.checkpoints.registry import ClickDecoder, ModelSpec
     from napari_sam.nets.config import SamConfig
     from napari_sam.nets.sam import SamNetwork
 
@@ -144,7 +144,7 @@ def _predictor(
     )
 
 
-def click_decoder(model: SamNetwork, decoder: PackagedDecoder) -> SamNetwork:
+def click_decoder(model: SamNetwork, decoder: ClickDecoder) -> SamNetwork:
     """Put the decoder for clicks that this package brings on a model's encoder.
 
     Raises

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_sam.checkpoints.families import PREPROCESSING, Family
 from napari_sam.images.uint8 import row_blocks
-from napari_sam.masks.patch import Patch, mask_to_window
+from napari_sam.masks.patch import MaskPatch, mask_to_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ Steps = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class PlaneTransform:
     """How one plane lies in the square input of a model.
 
     Parameters
@@ -179,7 +179,7 @@ class Frame:
             return None
         return rows, cols
 
-    def patch(self, logits: NDArray[np.float32] | Tensor) -> Patch:
+    def patch(self, logits: NDArray[np.float32] | Tensor) -> MaskPatch:
         """Cut the object of (M, M) logits out of the plane, tight around its mask."""
         window = self.window(logits)
         if window is not None:
@@ -190,8 +190,8 @@ class Frame:
                     w.start + t.start for w, t in zip(window, tight, strict=True)
                 )
                 # A copy: a view would keep what was cut off.
-                return Patch((row, col), values[tight].copy())
-        return Patch((0, 0), np.zeros((0, 0), np.float32))
+                return MaskPatch((row, col), values[tight].copy())
+        return MaskPatch((0, 0), np.zeros((0, 0), np.float32))
 
     @property
     def _steps(self) -> tuple[Steps, Steps]:

@@ -74,7 +74,7 @@ _LOWEST_TERM = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class BoxAnswer:
     """An answer of the search.
 
     Parameters
@@ -90,7 +90,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Candidate:
+class _DecodedBox:
     """A decoded box; its mask is cut to the parts with positive points."""
 
     box: NDArray[np.float64] | None
@@ -113,12 +113,12 @@ class _Candidate:
         )
 
 
-def search_boxes(
+def search_boxes_for_points(
     decode: Decode,
     prompt: Prompt,
     shape: tuple[int, int],
-    proposals: Sequence[Found] = (),
-) -> list[Found]:
+    proposals: Sequence[BoxAnswer] = (),
+) -> list[BoxAnswer]:
     """Answer points, with or without a box, by boxes alone.
 
     Parameters
@@ -131,13 +131,13 @@ def search_boxes(
         coordinates in low-resolution mask pixels.
     shape : tuple of int
         (h, w) of the low-resolution mask that the plane covers, at its top left.
-    proposals : sequence of Found
+    proposals : sequence of BoxAnswer
         What a decoder for clicks answers: these masks and the boxes around them are
         where the search begins, instead of boxes of many sizes.
 
     Returns
     -------
-    list of Found
+    list of BoxAnswer
         One to three distinct answers, best first.
     """
     if proposals:
@@ -195,8 +195,8 @@ def _distinct(
 
 
 def _refined(
-    parents: list[_Candidate],
-    candidates: list[_Candidate],
+    parents: list[_DecodedBox],
+    candidates: list[_DecodedBox],
     shape: tuple[int, int],
     most_tight: int,
     most_grown: int,
@@ -226,7 +226,7 @@ def _decoded(
     boxes: NDArray[np.float64],
     prompt: Prompt,
     shape: tuple[int, int],
-) -> list[_Candidate]:
+) -> list[_DecodedBox]:
     logits, ious = decode(boxes)
     return [
         _candidate(box, values, float(iou), prompt, shape)
@@ -240,7 +240,7 @@ def _candidate(
     iou: float,
     prompt: Prompt,
     shape: tuple[int, int],
-) -> _Candidate:
+) -> _DecodedBox:
     mask = logits > 0
     mask[shape[0] :] = mask[:, shape[1] :] = False
     last = np.array(shape) - 1
@@ -257,7 +257,7 @@ def _candidate(
     else:
         violations = int(np.sum(~mask[positives]) + np.sum(mask[negatives]))
     logits = np.where(mask, logits, -np.abs(logits))
-    return _Candidate(box, logits, mask, mask_box, iou, violations)
+    return _DecodedBox(box, logits, mask, mask_box, iou, violations)
 
 
 def _parts_with(
@@ -273,8 +273,8 @@ def _parts_with(
 
 
 def _ranked(
-    some: list[_Candidate], candidates: list[_Candidate], prompt: Prompt
-) -> list[_Candidate]:
+    some: list[_DecodedBox], candidates: list[_DecodedBox], prompt: Prompt
+) -> list[_DecodedBox]:
     """Those of `some` that contradict the fewest points, the most trusted first."""
     fewest = min(c.violations for c in candidates)
     fitting = [c for c in some if c.violations == fewest and c.mask.any()]
@@ -282,7 +282,7 @@ def _ranked(
 
 
 def _trust(
-    candidate: _Candidate, candidates: list[_Candidate], prompt: Prompt
+    candidate: _DecodedBox, candidates: list[_DecodedBox], prompt: Prompt
 ) -> float:
     """Estimate the IoU of a mask with the object meant, from 0 to 1.
 
@@ -312,12 +312,13 @@ def _trust(
     return trust * (1 - _CENTRE_WEIGHT * min(float(np.hypot(*away)), 1.0))
 
 
-def _answers(candidates: list[_Candidate], prompt: Prompt) -> list[Found]:
+def _answers(candidates: list[_DecodedBox], prompt: Prompt) -> list[BoxAnswer]:
     """Return the best masks that differ."""
-    chosen: list[_Candidate] = []
+    chosen: list[_DecodedBox] = []
     for candidate in _ranked(candidates, candidates, prompt) or candidates[:1]:
         if all(mask_iou(candidate.mask, c.mask) < _SAME_MASK for c in chosen):
             chosen.append(candidate)
     return [
-        Found(c.logits, _trust(c, candidates, prompt)) for c in chosen[:_MOST_ANSWERS]
+        BoxAnswer(c.logits, _trust(c, candidates, prompt))
+        for c in chosen[:_MOST_ANSWERS]
     ]

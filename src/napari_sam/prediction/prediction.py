@@ -11,8 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.masks.patch import Patch
-    from napari_sam.prediction.plane_transform import Frame
+    from napari_sam.masks.patch import MaskPatch
+    from napari_sam.prediction.plane_transform import PlaneTransform
 
 Method = Literal["prompt", "click decoder", "box search", "box of the mask"]
 
@@ -29,7 +29,7 @@ class Prediction:
     score : float
         The model's own estimate of the mask's IoU with the truth; for MedSAM,
         whose estimate is not trained, the stability of the mask.
-    frame : Frame
+    frame : PlaneTransform
         How the plane lies in the model's input.
     candidates : tuple of Prediction
         The model's alternatives, best first, this one included.
@@ -42,12 +42,12 @@ class Prediction:
 
     logits: NDArray[np.float32]
     score: float
-    frame: Frame
+    frame: PlaneTransform
     candidates: tuple[Prediction, ...] = ()
     method: Method = "prompt"
 
     @cached_property
-    def patch(self) -> Patch:
+    def patch(self) -> MaskPatch:
         """The mask's logits at the size of the plane, cut tight around the mask."""
         return self.frame.patch(self.logits)
 
@@ -60,7 +60,7 @@ class Prediction:
 
 
 def best_first(
-    frame: Frame,
+    frame: PlaneTransform,
     logits: NDArray[np.float32],
     scores: NDArray[np.floating],
     method: Method,
@@ -69,7 +69,7 @@ def best_first(
 
     Parameters
     ----------
-    frame : Frame
+    frame : PlaneTransform
         How the plane lies in the model's input.
     logits : ndarray
         (M, m, m) float32.

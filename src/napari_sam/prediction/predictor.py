@@ -17,9 +17,9 @@ from napari_sam.checkpoints.families import PREPROCESSING
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.masks.patch import mask_to_box, stability
 from napari_sam.prediction.embedding import Embedding
-from napari_sam.prediction.engine import Engine
-from napari_sam.prediction.plane_transform import Frame
-from napari_sam.prediction.point_search import Found, search_boxes
+from napari_sam.prediction.engine import ModelRunner
+from napari_sam.prediction.plane_transform import PlaneTransform
+from napari_sam.prediction.point_search import BoxAnswer, search_boxes_for_points
 from napari_sam.prediction.prediction import Method, Prediction, best_first
 from napari_sam.prompts.prompt import batch_signature
 
@@ -78,7 +78,7 @@ class Predictor:
         self._rule = PREPROCESSING[family]
         if multimask_output is not None:
             self._rule = replace(self._rule, multimask_output=multimask_output)
-        self._engine = Engine(model, clicks)
+        self._engine = ModelRunner(model, clicks)
 
     def __repr__(self) -> str:
         return f"Predictor({self.name!r}, family={self.family!r}, {self.device})"
@@ -177,10 +177,12 @@ class Predictor:
         terms = self._engine.prepare(torch.as_tensor(image_embedding))
         return Embedding(terms, self.frame(shape), self.key, key)
 
-    def frame(self, shape: tuple[int, int]) -> Frame:
+    def frame(self, shape: tuple[int, int]) -> PlaneTransform:
         """How a plane of (H, W) lies in the model's input."""
         encoder = self.model.prompt_encoder
-        return Frame.fit(shape, encoder.image_size, encoder.mask_size, self.family)
+        return PlaneTransform.fit(
+            shape, encoder.image_size, encoder.mask_size, self.family
+        )
 
     def predict(
         self,
@@ -249,14 +251,14 @@ class Predictor:
                 members, masks, scores, strict=True
             ):
                 if by_clicks and several:
-                    proposals = list(map(Found, mask, score))
+                    proposals = list(map(BoxAnswer, mask, score))
                     answers[i] = self._search(embedding, known, proposals)
                 else:
                     answers[i] = best_first(embedding.frame, mask, score, method)
         return [answer for answer in answers if answer is not None]
 
     def _simplify(
-        self, frame: Frame, prompt: Prompt, shape: tuple[int, int]
+        self, frame: PlaneTransform, prompt: Prompt, shape: tuple[int, int]
     ) -> tuple[Prompt, Method]:
         """Check a prompt; put a box for a mask where the model knows no masks."""
         prompt = prompt.within(shape)
@@ -265,7 +267,9 @@ class Predictor:
         box = prompt.box if prompt.box is not None else self._box_of_mask(frame, prompt)
         return replace(prompt, box=box, mask=None), "box of the mask"
 
-    def _box_of_mask(self, frame: Frame, prompt: Prompt) -> NDArray[np.float64]:
+    def _box_of_mask(
+        self, frame: PlaneTransform, prompt: Prompt
+    ) -> NDArray[np.float64]:
         origin, mask = prompt.mask_origin, prompt.mask
         if mask.dtype != bool:
             patch = frame.patch(self._mask_input(frame, prompt)[0])
@@ -301,13 +305,13 @@ class Predictor:
         return model.prompt_encoder
 
     def prompt_tensors(
-        self, frame: Frame, prompts: Sequence[Prompt]
+        self, frame: PlaneTransform, prompts: Sequence[Prompt]
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Points and boxes as the model's prompt encoder takes them.
 
         Parameters
         ----------
-        frame : Frame
+        frame : PlaneTransform
             How the plane of the prompts lies in the model's input.
         prompts : sequence of Prompt
             K of them, all with the same number of points and all or none with a box.
@@ -354,7 +358,7 @@ class Predictor:
         xy = np.ascontiguousarray(rc[..., ::-1], dtype=np.float32)
         return torch.from_numpy(xy).to(self.device)
 
-    def _mask_input(self, frame: Frame, prompt: Prompt) -> Tensor:
+    def _mask_input(self, frame: PlaneTransform, prompt: Prompt) -> Tensor:
         """Low-resolution logits (1, m, m) of a prompt's mask."""
         logits = prompt.mask
         if logits.dtype == bool:
@@ -368,7 +372,7 @@ class Predictor:
         return torch.from_numpy(logits)[None].to(self.device)
 
     def _search(
-        self, embedding: Embedding, prompt: Prompt, proposals: Sequence[Found] = ()
+        self, embedding: Embedding, prompt: Prompt, proposals: Sequence[BoxAnswer] = ()
     ) -> Prediction:
         """Answer points by boxes; coordinates of the search are mask pixels.
 
@@ -392,7 +396,7 @@ class Predictor:
             )
             return logits[:, 0].cpu().numpy(), scores[:, 0].float().cpu().numpy()
 
-        found = search_boxes(decode, prompt, frame.mask_shape, proposals)
+        found = search_boxes_for_points(decode, prompt, frame.mask_shape, proposals)
         method: Method = "click decoder" if by_clicks else "box search"
         logits = np.stack([f.logits for f in found])
         return best_first(frame, logits, np.array([f.score for f in found]), method)

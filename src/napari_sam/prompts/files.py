@@ -26,7 +26,7 @@ import numpy as np
 
 from napari_sam.files import read_json
 from napari_sam.images.axes import check_axis
-from napari_sam.prompts.grouping import Entry, group_entries
+from napari_sam.prompts.grouping import PromptEntry, group_entries
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
 from napari_sam.prompts.serialization import prompt_from_json
 from napari_sam.prompts.shapes import shape_prompt
@@ -90,7 +90,7 @@ def read_prompts(
     if ndim not in (2, 3):
         raise ValueError(f"ndim={ndim}: prompts are read for 2 or 3 axes.")
     axis = check_axis(axis, ndim)
-    entries: list[Entry] = []
+    entries: list[PromptEntry] = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
         if Path(path).suffix.lower() == ".csv":
             entries += _csv_entries(path, axis, ndim, plane_shape)
@@ -101,7 +101,7 @@ def read_prompts(
 
 def _csv_entries(
     path: str | Path, axis: int, ndim: int, plane_shape: _PlaneShape | None
-) -> Iterator[Entry]:
+) -> Iterator[PromptEntry]:
     columns, rows = _read_rows(path)
     axes = [f"axis-{number}" for number in range(ndim)]
     if {column for column in columns if column.startswith("axis-")} != {*axes}:
@@ -121,7 +121,7 @@ def _csv_entries(
         else:
             prompt = Prompt(points=on_plane, labels=[_point_label(first, where)])
         number = _number_in(first, where)
-        yield Entry(where, index, prompt, number, is_point=prompt.box is None)
+        yield PromptEntry(where, index, prompt, number, is_point=prompt.box is None)
 
 
 def _read_rows(path: str | Path) -> tuple[list[str], list[_Row]]:
@@ -235,7 +235,7 @@ def _shape_prompt(
     return shape_prompt(vertices, kind, plane_shape)
 
 
-def _json_entries(path: str | Path, ndim: int) -> Iterator[Entry]:
+def _json_entries(path: str | Path, ndim: int) -> Iterator[PromptEntry]:
     content = read_json(path)
     if isinstance(content, list):
         for number, given in enumerate(content, start=1):
@@ -247,9 +247,9 @@ def _json_entries(path: str | Path, ndim: int) -> Iterator[Entry]:
         raise ValueError(f"{path} holds no {kind} of prompts; see --help.")
 
 
-def _json_entry(given: Any, where: str, path: str | Path, ndim: int) -> Entry:
+def _json_entry(given: Any, where: str, path: str | Path, ndim: int) -> PromptEntry:
     if not isinstance(given, dict):
-        return Entry(where, 0, _json_prompt(given, where))
+        return PromptEntry(where, 0, _json_prompt(given, where))
     rest = dict(given)
     number, index = rest.pop(OBJECT, None), rest.pop(SLICE, None)
     prompt = _json_prompt(rest, where)
@@ -260,7 +260,7 @@ def _json_entry(given: Any, where: str, path: str | Path, ndim: int) -> Entry:
             raise ValueError(
                 f"{where} names a slice, and the image is one plane: leave it out."
             )
-        return Entry(where, 0, prompt, number)
+        return PromptEntry(where, 0, prompt, number)
     if index is None:
         raise ValueError(
             f"{where} names no slice, and {path} holds no dict of prompts by object "
@@ -268,10 +268,10 @@ def _json_entry(given: Any, where: str, path: str | Path, ndim: int) -> Entry:
         )
     if not isinstance(index, int) or isinstance(index, bool) or index < 0:
         raise ValueError(f"{where}: {index!r} is not a slice: give a number from 0.")
-    return Entry(where, index, prompt, number)
+    return PromptEntry(where, index, prompt, number)
 
 
-def _nested_entries(path: str | Path, content: dict[str, Any]) -> Iterator[Entry]:
+def _nested_entries(path: str | Path, content: dict[str, Any]) -> Iterator[PromptEntry]:
     """Entries of {object: {slice: prompt}}."""
     for object_id, slices in content.items():
         if not isinstance(slices, dict):
@@ -284,7 +284,7 @@ def _nested_entries(path: str | Path, content: dict[str, Any]) -> Iterator[Entry
                     )
             where = f"{path}, object {object_id}, slice {index}"
             number = _check_object(int(object_id), where)
-            yield Entry(where, int(index), _json_prompt(given, where), number)
+            yield PromptEntry(where, int(index), _json_prompt(given, where), number)
 
 
 def _json_prompt(given: Any, where: str) -> Prompt:

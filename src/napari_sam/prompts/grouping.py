@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Entry:
+class PromptEntry:
     """What was said in one place about one object on one slice.
 
     Parameters
@@ -42,7 +42,7 @@ class Entry:
     is_point: bool = False
 
 
-def group_entries(entries: Sequence[Entry]) -> ObjectPrompts:
+def group_entries(entries: Sequence[PromptEntry]) -> ObjectPrompts:
     """Join what describes the same object.
 
     Numbered entries belong to the object of that number. Of the others every one is
@@ -53,7 +53,7 @@ def group_entries(entries: Sequence[Entry]) -> ObjectPrompts:
 
     Parameters
     ----------
-    entries : sequence of Entry
+    entries : sequence of PromptEntry
         In the order that objects are to be numbered in.
 
     Returns
@@ -70,12 +70,14 @@ def group_entries(entries: Sequence[Entry]) -> ObjectPrompts:
     return join_entries(entries, number_entries(entries))
 
 
-def join_entries(entries: Sequence[Entry], numbers: Sequence[int]) -> ObjectPrompts:
+def join_entries(
+    entries: Sequence[PromptEntry], numbers: Sequence[int]
+) -> ObjectPrompts:
     """Join what describes the same object, the number of each entry's being known.
 
     Parameters
     ----------
-    entries : sequence of Entry
+    entries : sequence of PromptEntry
         What was said.
     numbers : sequence of int
         As `number_entries` tells them.
@@ -91,7 +93,7 @@ def join_entries(entries: Sequence[Entry], numbers: Sequence[int]) -> ObjectProm
         When an object has several boxes on a slice.
     """
     objects: ObjectPrompts = {}
-    members: dict[tuple[int, int], list[Entry]] = {}
+    members: dict[tuple[int, int], list[PromptEntry]] = {}
     for entry, number in zip(entries, numbers, strict=True):
         members.setdefault((number, entry.index), []).append(entry)
     for number, index in sorted(members):
@@ -99,12 +101,12 @@ def join_entries(entries: Sequence[Entry], numbers: Sequence[int]) -> ObjectProm
     return objects
 
 
-def number_entries(entries: Sequence[Entry]) -> list[int]:
+def number_entries(entries: Sequence[PromptEntry]) -> list[int]:
     """Tell the object of each entry, by the rules of `group_entries`.
 
     Parameters
     ----------
-    entries : sequence of Entry
+    entries : sequence of PromptEntry
         In the order that objects are to be numbered in.
 
     Returns
@@ -137,11 +139,13 @@ def number_entries(entries: Sequence[Entry]) -> list[int]:
     return [numbers[at] for at in range(len(entries))]
 
 
-def _groups(members: Sequence[Entry]) -> list[tuple[int | None, list[Entry]]]:
+def _groups(
+    members: Sequence[PromptEntry],
+) -> list[tuple[int | None, list[PromptEntry]]]:
     """Number and entries of each object on one slice; its click or box first."""
-    numbered: dict[int, list[Entry]] = {}
-    groups: list[tuple[int | None, list[Entry]]] = []
-    clicks: list[Entry] = []
+    numbered: dict[int, list[PromptEntry]] = {}
+    groups: list[tuple[int | None, list[PromptEntry]]] = []
+    clicks: list[PromptEntry] = []
     for entry in members:
         if entry.number is not None:
             if entry.number not in numbered:
@@ -170,7 +174,7 @@ def _groups(members: Sequence[Entry]) -> list[tuple[int | None, list[Entry]]]:
     return groups
 
 
-def _adopt_numbers(members: Sequence[Entry]) -> list[Entry]:
+def _adopt_numbers(members: Sequence[PromptEntry]) -> list[PromptEntry]:
     """Number boxes by the numbered positive clicks in them."""
     boxes = [entry for entry in members if entry.prompt.box is not None]
     adopted: dict[int, int] = {}
@@ -204,7 +208,7 @@ def join_prompts(prompts: Sequence[Prompt]) -> Prompt:
     )
 
 
-def _join(group: Sequence[Entry]) -> Prompt:
+def _join(group: Sequence[PromptEntry]) -> Prompt:
     """One prompt of an object on a slice, which has one box at most."""
     shapes = [e for e in group if e.prompt.box is not None or e.prompt.mask is not None]
     if len(shapes) > 1:
@@ -216,7 +220,9 @@ def _join(group: Sequence[Entry]) -> Prompt:
     return join_prompts([entry.prompt for entry in group])
 
 
-def _smallest_box_around(click: Entry, boxes: Sequence[Entry]) -> Entry | None:
+def _smallest_box_around(
+    click: PromptEntry, boxes: Sequence[PromptEntry]
+) -> PromptEntry | None:
     point = click.prompt.points[0]
     holding = [
         entry
@@ -227,14 +233,14 @@ def _smallest_box_around(click: Entry, boxes: Sequence[Entry]) -> Entry | None:
     return min(holding, key=_area, default=None)
 
 
-def _area(entry: Entry) -> float:
+def _area(entry: PromptEntry) -> float:
     box = entry.prompt.box
     return float(np.prod(box[2:] - box[:2]))
 
 
 def _nearest_group(
-    click: Entry, groups: Sequence[tuple[int | None, list[Entry]]]
-) -> list[Entry]:
+    click: PromptEntry, groups: Sequence[tuple[int | None, list[PromptEntry]]]
+) -> list[PromptEntry]:
     point = click.prompt.points[0]
     if not groups:
         raise ValueError(
@@ -245,7 +251,7 @@ def _nearest_group(
     return nearest[1]
 
 
-def _distance(point: NDArray[np.float64], group: Sequence[Entry]) -> float:
+def _distance(point: NDArray[np.float64], group: Sequence[PromptEntry]) -> float:
     """From a point to the boxes and points of an object; far where it has none."""
     found = [np.inf]
     for prompt in (entry.prompt for entry in group):

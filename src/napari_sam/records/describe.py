@@ -17,9 +17,9 @@ from napari_sam.prompts.serialization import (
 from napari_sam.records.record import (
     index_to_json,
 )
-from napari_sam.requests.automatic_plane import EverythingRequest
-from napari_sam.requests.automatic_stack import EverythingStackRequest
-from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
+from napari_sam.requests.automatic_stack import AutomaticStackRequest
+from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from napari_sam.images.axes import ContrastLimits
     from napari_sam.masks.cleanup_objects import LabelCleaning
-    from napari_sam.records.record import Entry
-    from napari_sam.requests.base import Request, Result
+    from napari_sam.records.record import RecordEntry
+    from napari_sam.requests.base import Request, SegmentationResult
 
 # What a clean-up of a label takes from the entry that made it.
 _SHARED = (
@@ -37,14 +37,14 @@ _SHARED = (
 )
 
 
-def describe(request: Request, result: Result, number: int) -> Entry:
+def describe(request: Request, result: SegmentationResult, number: int) -> RecordEntry:
     """What made one object of a result, in plain JSON types."""
     walked, at = request.stack, request.at
     prompts = request.prompts.get(number, {})
     scores = result.scores.get(number, ())
     slices = [score.index for score in scores if score.index is not None]
     intensity = request.view.intensity
-    entry: Entry = {
+    entry: RecordEntry = {
         "object": number,
         "model": {
             "name": result.model.name,
@@ -75,11 +75,11 @@ def describe(request: Request, result: Result, number: int) -> Entry:
     }
     if request.cleanup:
         entry["cleanup"] = asdict(request.cleanup)
-    if isinstance(request, SliceRequest):
+    if isinstance(request, PlaneRequest):
         entry["size"] = request.size
-    if isinstance(request, EverythingRequest):
+    if isinstance(request, AutomaticPlaneRequest):
         entry["everything"] = request.to_json()
-    if isinstance(request, EverythingStackRequest):
+    if isinstance(request, AutomaticStackRequest):
         entry["everything"] = request.to_json(len(result.everything))
     if walked is not None:
         entry["axis"], entry["spacing"] = walked.axis, walked.spacing
@@ -95,16 +95,16 @@ def describe(request: Request, result: Result, number: int) -> Entry:
 
 def describe_all(
     request: Request,
-    result: Result,
+    result: SegmentationResult,
     ids: Mapping[int, int],
     model: object,
-    shared: Entry,
-) -> list[Entry]:
+    shared: RecordEntry,
+) -> list[RecordEntry]:
     """What made each object of a commit.
 
     Parameters
     ----------
-    request, result : SliceRequest or StackRequest, Result
+    request, result : PlaneRequest or StackRequest, SegmentationResult
         Question and answer.
     ids : mapping
         {object number: label id}.
@@ -123,7 +123,9 @@ def describe_all(
     return entries
 
 
-def describe_cleaning(cleaning: LabelCleaning, made: Entry, region: Any) -> Entry:
+def describe_cleaning(
+    cleaning: LabelCleaning, made: RecordEntry, region: Any
+) -> RecordEntry:
     """What cleaned up a label, after the entry that tells how it was made."""
     return {
         **{key: made[key] for key in _SHARED if key in made},

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.images.axes import PlaneIndex
-    from napari_sam.masks.painting import Changes
+    from napari_sam.masks.painting import PixelChanges
 
 FORMAT = 1
 # Under this key in the metadata of a labels layer.
 KEY = "napari_sam"
 
 Record = dict[str, Any]
-Entry = dict[str, Any]
+RecordEntry = dict[str, Any]
 
 
 def new_record() -> Record:
@@ -35,7 +35,7 @@ def new_record() -> Record:
 
 def still_there(
     record: Record, labels: NDArray[Any], ids: Iterable[int]
-) -> dict[int, list[Entry]]:
+) -> dict[int, list[RecordEntry]]:
     """{label id: its entries}, without those that were undone since.
 
     Parameters
@@ -55,8 +55,8 @@ def still_there(
 
 def add_entries(
     record: Record,
-    entries: Sequence[Entry],
-    earlier: Mapping[int, list[Entry]],
+    entries: Sequence[RecordEntry],
+    earlier: Mapping[int, list[RecordEntry]],
     labels: NDArray[Any],
 ) -> Record:
     """The record with one commit more.
@@ -97,7 +97,9 @@ def present(record: Record, labels: NDArray[Any]) -> Record:
     return {**record, "objects": objects}
 
 
-def without_undone(entries: list[Entry], labels: NDArray[Any]) -> list[Entry]:
+def without_undone(
+    entries: list[RecordEntry], labels: NDArray[Any]
+) -> list[RecordEntry]:
     """Leave out the last entries of a label when it looks as before them."""
     for count in range(len(entries), 0, -1):
         entry = entries[count - 1]
@@ -108,15 +110,15 @@ def without_undone(entries: list[Entry], labels: NDArray[Any]) -> list[Entry]:
     return [] if gone else entries
 
 
-def commits(record: Record) -> list[list[Entry]]:
+def commits(record: Record) -> list[list[RecordEntry]]:
     """The entries of each commit, in order."""
-    grouped: dict[int, list[Entry]] = defaultdict(list)
+    grouped: dict[int, list[RecordEntry]] = defaultdict(list)
     for entry in sorted(_entries(record), key=lambda e: (e["commit"], e["object"])):
         grouped[entry["commit"]].append(entry)
     return list(grouped.values())
 
 
-def region_of(changes: Changes, shape: Iterable[int]) -> list[list[int]]:
+def region_of(changes: PixelChanges, shape: Iterable[int]) -> list[list[int]]:
     """[first, one past the last] along each axis of what a commit changed."""
     if not len(changes.values):
         return [[0, 0] for _ in shape]
@@ -198,5 +200,5 @@ def _part(
     return inside
 
 
-def _entries(record: Record) -> list[Entry]:
+def _entries(record: Record) -> list[RecordEntry]:
     return [entry for entries in record["objects"].values() for entry in entries]

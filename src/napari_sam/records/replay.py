@@ -27,12 +27,12 @@ from napari_sam.records.record import (
     commits,
     index_from_json,
 )
-from napari_sam.requests.automatic_plane import EverythingRequest
-from napari_sam.requests.automatic_stack import EverythingStackRequest
-from napari_sam.requests.base import Result, run_to_end
-from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
+from napari_sam.requests.automatic_stack import AutomaticStackRequest
+from napari_sam.requests.base import SegmentationResult, run_to_end
+from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
-from napari_sam.requests.view import View
+from napari_sam.requests.view import ImageView
 from napari_sam.volume.results import PropagationOptions
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.images.axes import ContrastLimits
-    from napari_sam.records.record import Entry, Record
+    from napari_sam.records.record import Record, RecordEntry
     from napari_sam.requests.base import Request
 
 
@@ -104,7 +104,7 @@ def replay(
     return labels
 
 
-def _check_complete(steps: Sequence[Sequence[Entry]]) -> None:
+def _check_complete(steps: Sequence[Sequence[RecordEntry]]) -> None:
     for entry in (entry for entries in steps for entry in entries):
         missing = [key for key in _NEEDED if key not in entry]
         if missing:
@@ -116,10 +116,10 @@ def _check_complete(steps: Sequence[Sequence[Entry]]) -> None:
 
 def _answer(
     request: Request,
-    entries: Sequence[Entry],
+    entries: Sequence[RecordEntry],
     predictor: Predictor,
     cache: EmbeddingCache,
-) -> Result:
+) -> SegmentationResult:
     """Ask again; of a stack only what was reached then, as it may have been stopped."""
     if not isinstance(request, StackRequest):
         return run_to_end(request.run(predictor, cache))
@@ -165,7 +165,7 @@ class _Models:
 
 
 def _request(
-    entries: Sequence[Entry], levels: Sequence[Any], channels: Sequence[Any]
+    entries: Sequence[RecordEntry], levels: Sequence[Any], channels: Sequence[Any]
 ) -> Request:
     first = entries[0]
     view = _view(first, levels, channels)
@@ -179,11 +179,11 @@ def _request(
     at = index_from_json(first["plane"])
     cleanup = CleanUp(**first.get("cleanup", {}))
     if "everything" in first and "axis" not in first:
-        search = EverythingRequest.from_json(view, at, first["everything"])
+        search = AutomaticPlaneRequest.from_json(view, at, first["everything"])
         return replace(search, cleanup=cleanup)
     if "axis" not in first:
         asked = {number: slices[""] for number, slices in prompts.items()}
-        return SliceRequest(view, at, asked, first.get("size"), cleanup)
+        return PlaneRequest(view, at, asked, first.get("size"), cleanup)
     fixed = {
         axis: entry
         for axis, entry in enumerate(at)
@@ -193,7 +193,7 @@ def _request(
     sizes = None if spacing is None else tuple(spacing)
     stack = Stack(view.reader, first["axis"], fixed=fixed, spacing=sizes)
     if "everything" in first:
-        everywhere = EverythingStackRequest.from_json(view, stack, first["everything"])
+        everywhere = AutomaticStackRequest.from_json(view, stack, first["everything"])
         return replace(everywhere, cleanup=cleanup)
     painted = {
         entry["object"]: {
@@ -212,7 +212,9 @@ def _request(
     )
 
 
-def _view(entry: Entry, levels: Sequence[Any], channels: Sequence[Any]) -> View:
+def _view(
+    entry: RecordEntry, levels: Sequence[Any], channels: Sequence[Any]
+) -> ImageView:
     """What the model saw; its contrast limits as they were, not measured again."""
     if len(levels) != entry["levels"]:
         raise ValueError(
@@ -230,7 +232,7 @@ def _view(entry: Entry, levels: Sequence[Any], channels: Sequence[Any]) -> View:
             f"The image has shape {reader.shape}, the one that was segmented "
             f"{tuple(entry['shape'])}: give the same image."
         )
-    return View(reader, IntensityMapping.display(), _limits(entry))
+    return ImageView(reader, IntensityMapping.display(), _limits(entry))
 
 
 def _other(arrays: Any) -> tuple[Any, ...]:
@@ -243,14 +245,16 @@ def _other(arrays: Any) -> tuple[Any, ...]:
     return tuple(array) if isinstance(array, list | tuple) else (array,)
 
 
-def _limits(entry: Entry) -> ContrastLimits | None:
+def _limits(entry: RecordEntry) -> ContrastLimits | None:
     limits = entry["intensity"]["limits"]
     if limits is None or not isinstance(limits[0], list):
         return None if limits is None else (limits[0], limits[1])
     return tuple((low, high) for low, high in limits)
 
 
-def _paint(labels: NDArray[Any], entries: Sequence[Entry], result: Result) -> None:
+def _paint(
+    labels: NDArray[Any], entries: Sequence[RecordEntry], result: SegmentationResult
+) -> None:
     grid = LabelGrid.from_json(entries[0]["grid"])
     if grid.shape != labels.shape:
         raise ValueError("The record mixes labels of different shapes.")

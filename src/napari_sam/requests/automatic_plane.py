@@ -17,7 +17,7 @@ from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.cleanup_objects import clean_pieces
 from napari_sam.masks.patch import mask_to_window, window_at
 from napari_sam.prompts.serialization import mask_from_json, mask_to_json
-from napari_sam.requests.base import Progress, Result, Score, cut_out
+from napari_sam.requests.base import Progress, Score, SegmentationResult, cut_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Embedding, Predictor
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.requests.view import View
+    from napari_sam.requests.view import ImageView
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EverythingRequest:
+class AutomaticPlaneRequest:
     """Segment everything in one plane.
 
     Parameters
     ----------
-    view : View
+    view : ImageView
         The image.
     at : tuple
         Index of the plane.
@@ -54,7 +54,7 @@ class EverythingRequest:
         What is done with the objects once they are found.
     """
 
-    view: View
+    view: ImageView
     at: PlaneIndex
     options: SearchOptions = field(default_factory=SearchOptions)
     thresholds: Thresholds = field(default_factory=Thresholds)
@@ -90,7 +90,7 @@ class EverythingRequest:
         predictor: Predictor,
         cache: EmbeddingCache,
         halted: Callable[[], bool] = lambda: False,
-    ) -> Generator[Progress, None, Result]:
+    ) -> Generator[Progress, None, SegmentationResult]:
         """Search and choose."""
         shape = self.view.reader.plane_shape(self.at)
         known = Candidates((), shape, self.region)
@@ -104,12 +104,14 @@ class EverythingRequest:
             )
         return self.finish(predictor, known)
 
-    def again(self, result: Result) -> Result:
+    def again(self, result: SegmentationResult) -> SegmentationResult:
         """Finish an earlier result as this request would; no model is asked."""
         (candidates,) = result.everything
         return self.finish(result.model, candidates)
 
-    def finish(self, predictor: Predictor, candidates: Candidates) -> Result:
+    def finish(
+        self, predictor: Predictor, candidates: Candidates
+    ) -> SegmentationResult:
         """Choose the objects, settle overlaps, cut them out and clean them up."""
         objects = candidates.objects(self.thresholds)
         numbers = list(range(1, len(objects.scores) + 1))
@@ -121,7 +123,7 @@ class EverythingRequest:
             for number, score in zip(numbers, objects.scores, strict=True)
         }
         limits = self.view.limits(self.at)
-        return Result(
+        return SegmentationResult(
             tuple(pieces), scores, predictor, limits, everything=(candidates,)
         )
 
@@ -130,7 +132,7 @@ class EverythingRequest:
         return search_to_json(self.options, self.thresholds, self.region)
 
     @classmethod
-    def from_json(cls, view: View, at: PlaneIndex, entry: dict[str, Any]) -> Self:
+    def from_json(cls, view: ImageView, at: PlaneIndex, entry: dict[str, Any]) -> Self:
         """Undo `to_json`, for a plane of an image."""
         return cls(view, at, *search_from_json(entry, view.reader.plane_shape(at)))
 

@@ -11,13 +11,13 @@ from napari_sam.automatic.linking import Linking, link_planes
 from napari_sam.automatic.search import SearchOptions
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.cleanup_objects import clean_pieces
-from napari_sam.masks.painting import Piece
+from napari_sam.masks.painting import ObjectPlaneMask
 from napari_sam.requests.automatic_plane import (
-    EverythingRequest,
+    AutomaticPlaneRequest,
     search_from_json,
     search_to_json,
 )
-from napari_sam.requests.base import Progress, Result, Score
+from napari_sam.requests.base import Progress, Score, SegmentationResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.requests.view import View
+    from napari_sam.requests.view import ImageView
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EverythingStackRequest:
+class AutomaticStackRequest:
     """Segment everything in every plane of a stack, linked to objects of the stack.
 
     Parameters
     ----------
-    view : View
+    view : ImageView
         The image.
     stack : Stack
         Its planes, and the axis to walk along.
@@ -59,7 +59,7 @@ class EverythingStackRequest:
         Only so many from the first one; all when None.
     """
 
-    view: View
+    view: ImageView
     stack: Stack
     options: SearchOptions = field(default_factory=SearchOptions)
     thresholds: Thresholds = field(default_factory=Thresholds)
@@ -83,14 +83,16 @@ class EverythingStackRequest:
         predictor: Predictor,
         cache: EmbeddingCache,
         halted: Callable[[], bool] = lambda: False,
-    ) -> Generator[Progress, None, Result]:
+    ) -> Generator[Progress, None, SegmentationResult]:
         """Search plane by plane; `halted` ends it with the planes that are done."""
         total = len(self.stack) if self.planes is None else self.planes
         found: list[Candidates] = []
         yield Progress("Encoding the first slice", 0, 0)
         for index in range(total):
             at = self.stack.at(index)
-            plane = EverythingRequest(self.view, at, self.options, region=self.region)
+            plane = AutomaticPlaneRequest(
+                self.view, at, self.options, region=self.region
+            )
             for step in plane.steps(predictor, cache):
                 known = step.candidates
                 share = index * step.total + step.done
@@ -101,16 +103,18 @@ class EverythingStackRequest:
                 break
         return self.finish(predictor, found)
 
-    def again(self, result: Result) -> Result:
+    def again(self, result: SegmentationResult) -> SegmentationResult:
         """Finish an earlier result as this request would; no model is asked."""
         return self.finish(result.model, result.everything)
 
-    def finish(self, predictor: Predictor, found: Sequence[Candidates]) -> Result:
+    def finish(
+        self, predictor: Predictor, found: Sequence[Candidates]
+    ) -> SegmentationResult:
         """Choose the objects of each plane, link them, and clean them up."""
         from scipy.ndimage import find_objects
 
         planes = [candidates.objects(self.thresholds) for candidates in found]
-        pieces: list[Piece] = []
+        pieces: list[ObjectPlaneMask] = []
         scores: dict[int, list[Score]] = defaultdict(list)
         for index, linked in enumerate(link_planes(planes, self.linking)):
             alone = planes[index].labels
@@ -119,7 +123,9 @@ class EverythingStackRequest:
                     continue
                 mask = linked[window] == number
                 origin = window[0].start, window[1].start
-                pieces.append(Piece(number, self.stack.at(index), origin, mask))
+                pieces.append(
+                    ObjectPlaneMask(number, self.stack.at(index), origin, mask)
+                )
                 # Where a plane was bridged, the model has no mask, and some background.
                 label = int(alone[window][mask].min())
                 trust = planes[index].scores[label - 1] if label else 0.0
@@ -128,7 +134,7 @@ class EverythingStackRequest:
         if self.cleanup:
             axis, sizes = self.stack.axis, self.stack.voxel
             pieces = clean_pieces(pieces, self.cleanup, {}, axis, sizes)
-        return Result(
+        return SegmentationResult(
             tuple(pieces),
             {number: tuple(members) for number, members in scores.items()},
             predictor,
@@ -142,7 +148,7 @@ class EverythingStackRequest:
         return {**search, "linking": asdict(self.linking), "planes": planes}
 
     @classmethod
-    def from_json(cls, view: View, stack: Stack, entry: dict[str, Any]) -> Self:
+    def from_json(cls, view: ImageView, stack: Stack, entry: dict[str, Any]) -> Self:
         """Undo `to_json`, for a stack of an image."""
         search = search_from_json(entry, stack.plane_shape)
         linking = Linking(**entry["linking"])

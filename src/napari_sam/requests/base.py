@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_sam.files import MEGABYTE
 from napari_sam.masks.cleanup import CleanUp
-from napari_sam.masks.painting import Piece
+from napari_sam.masks.painting import ObjectPlaneMask
 from napari_sam.masks.patch import mask_to_window, won_masks
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from napari_sam.automatic.candidates import Candidates
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
     from napari_sam.images.stack import Stack
-    from napari_sam.masks.patch import Patch
+    from napari_sam.masks.patch import MaskPatch
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Prediction, Predictor
-    from napari_sam.requests.view import View
+    from napari_sam.requests.view import ImageView
     from napari_sam.volume.results import VolumeResult
 
 
@@ -68,12 +68,12 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Result:
+class SegmentationResult:
     """Objects that wait to be accepted.
 
     Parameters
     ----------
-    pieces : tuple of Piece
+    pieces : tuple of ObjectPlaneMask
         Their masks on planes of the image, which do not overlap.
     scores : dict
         {object number: its scores}, of every object that was reached.
@@ -89,7 +89,7 @@ class Result:
         All masks that a search for everything met, of each plane.
     """
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[ObjectPlaneMask, ...]
     scores: dict[int, tuple[Score, ...]]
     model: Predictor
     limits: ContrastLimits | None
@@ -117,7 +117,7 @@ class Request(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
-    def view(self) -> View:
+    def view(self) -> ImageView:
         """What of an image the model sees."""
 
     @property
@@ -141,16 +141,16 @@ class Request(Protocol):
         predictor: Predictor,
         cache: EmbeddingCache,
         halted: Callable[[], bool] = ...,
-    ) -> Generator[Progress, None, Result]:
+    ) -> Generator[Progress, None, SegmentationResult]:
         """Segment; `halted` ends the work early with what is done."""
 
-    def again(self, result: Result) -> Result:
+    def again(self, result: SegmentationResult) -> SegmentationResult:
         """Finish an earlier result as this request would; no model is asked."""
 
 
 def cut_out(
-    numbers: Sequence[int], at: PlaneIndex, patches: Sequence[Patch]
-) -> list[Piece]:
+    numbers: Sequence[int], at: PlaneIndex, patches: Sequence[MaskPatch]
+) -> list[ObjectPlaneMask]:
     """Settle overlaps on one plane; each object's part, cut to its box."""
     pieces = []
     for number, patch, won in zip(numbers, patches, won_masks(patches), strict=True):
@@ -158,17 +158,19 @@ def cut_out(
         if window is not None:
             rows, cols = window
             first = patch.origin[0] + rows.start, patch.origin[1] + cols.start
-            pieces.append(Piece(number, at, first, won[window]))
+            pieces.append(ObjectPlaneMask(number, at, first, won[window]))
     return pieces
 
 
-def run_to_end(steps: Generator[Progress, None, Result]) -> Result:
+def run_to_end(
+    steps: Generator[Progress, None, SegmentationResult],
+) -> SegmentationResult:
     """Run a request without watching its progress."""
     while True:
         try:
             next(steps)
         except StopIteration as stop:
-            result: Result = stop.value
+            result: SegmentationResult = stop.value
             return result
 
 

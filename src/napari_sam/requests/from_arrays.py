@@ -12,9 +12,9 @@ from napari_sam.images.planes import PlaneReader
 from napari_sam.images.stack import Stack
 from napari_sam.images.uint8 import data_limits, to_uint8
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
-from napari_sam.requests.view import View
+from napari_sam.requests.view import ImageView
 from napari_sam.volume.results import PropagationOptions
 from napari_sam.volume.stack_prompts import check_masks, check_prompts
 
@@ -30,7 +30,7 @@ def plane_request(
     plane: ArrayLike,
     prompts: Sequence[Prompt],
     brightness: IntensityMapping | ArrayLike | None = None,
-) -> SliceRequest:
+) -> PlaneRequest:
     """Ask for objects on one plane, as the viewer's widget asks for them.
 
     Parameters
@@ -62,7 +62,7 @@ def plane_request(
     to_uint8(corner, view.limits(at))  # refuses what are no limits
     shape = view.reader.plane_shape(at)
     numbered = {n: prompt.within(shape) for n, prompt in enumerate(prompts, start=1)}
-    return SliceRequest(view, at, numbered)
+    return PlaneRequest(view, at, numbered)
 
 
 def stack_request(
@@ -115,7 +115,7 @@ def view_of_stack(
     rgb: bool | None,
     spacing: Sequence[float] | None = None,
     fixed: Mapping[int, int] | None = None,
-) -> tuple[View, Stack]:
+) -> tuple[ImageView, Stack]:
     """A volume as slices and how bright they are; see `stack_request`."""
     data = volume if hasattr(volume, "shape") else np.asarray(volume)
     if rgb is None:
@@ -128,11 +128,11 @@ def view_of_stack(
     return _view(stack.reader, brightness), stack
 
 
-def _view(reader: PlaneReader, brightness: IntensityMapping | ArrayLike) -> View:
+def _view(reader: PlaneReader, brightness: IntensityMapping | ArrayLike) -> ImageView:
     if isinstance(brightness, IntensityMapping):
-        return View(reader, brightness)
+        return ImageView(reader, brightness)
     limits: Any = brightness  # checked where the planes are mapped
-    return View(reader, IntensityMapping.display(), limits)
+    return ImageView(reader, IntensityMapping.display(), limits)
 
 
 def by_object(prompts: Mapping[int, Any]) -> dict[int, Mapping[int, Prompt]]:

@@ -10,7 +10,13 @@ import numpy as np
 from napari_sam.masks.cleanup import CleanUp, prompted_pixels
 from napari_sam.masks.cleanup_objects import clean_pieces
 from napari_sam.prediction.click_sequence import answer
-from napari_sam.requests.base import _NO_CLEANUP, Progress, Result, Score, cut_out
+from napari_sam.requests.base import (
+    _NO_CLEANUP,
+    Progress,
+    Score,
+    SegmentationResult,
+    cut_out,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -20,16 +26,16 @@ if TYPE_CHECKING:
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prediction.predictor import Prediction, Predictor
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.requests.view import View
+    from napari_sam.requests.view import ImageView
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SliceRequest:
+class PlaneRequest:
     """Segment objects on one plane.
 
     Parameters
     ----------
-    view : View
+    view : ImageView
         The image; only the plane is read, and those that decide its brightness.
     at : tuple
         Index of the plane.
@@ -41,7 +47,7 @@ class SliceRequest:
         What is done with the objects once they are found.
     """
 
-    view: View
+    view: ImageView
     at: PlaneIndex
     prompts: dict[int, Prompt]
     size: Size | None = None
@@ -56,7 +62,7 @@ class SliceRequest:
         predictor: Predictor,
         cache: EmbeddingCache,
         halted: Callable[[], bool] = lambda: False,
-    ) -> Generator[Progress, None, Result]:
+    ) -> Generator[Progress, None, SegmentationResult]:
         """Encode (where needed) and decode."""
         yield Progress("Encoding the slice", 0, 0)
         embedding = self.view.embed(predictor, cache, self.at)
@@ -65,7 +71,7 @@ class SliceRequest:
         found = answer(predictor, embedding, prompts, self.size, cache.answers)
         return self.finish(predictor, self.view.limits(self.at), found)
 
-    def again(self, result: Result) -> Result:
+    def again(self, result: SegmentationResult) -> SegmentationResult:
         """Finish an earlier result as this request would; no model is asked."""
         return self.finish(result.model, result.limits, result.predictions)
 
@@ -74,7 +80,7 @@ class SliceRequest:
         predictor: Predictor,
         limits: ContrastLimits | None,
         predictions: Sequence[Prediction],
-    ) -> Result:
+    ) -> SegmentationResult:
         """Settle overlaps, cut the objects out and clean them up."""
         numbers = list(self.prompts)
         scores: dict[int, tuple[Score, ...]] = {
@@ -90,6 +96,6 @@ class SliceRequest:
                 )
             }
             pieces = clean_pieces(pieces, self.cleanup, seeds)
-        return Result(
+        return SegmentationResult(
             tuple(pieces), scores, predictor, limits, predictions=tuple(predictions)
         )

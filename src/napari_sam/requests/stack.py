@@ -10,7 +10,13 @@ import numpy as np
 from napari_sam.masks.cleanup import CleanUp, prompted_pixels
 from napari_sam.masks.cleanup_objects import clean_pieces
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.requests.base import _NO_CLEANUP, Progress, Result, Score, cut_out
+from napari_sam.requests.base import (
+    _NO_CLEANUP,
+    Progress,
+    Score,
+    SegmentationResult,
+    cut_out,
+)
 from napari_sam.volume.propagation import Propagation
 from napari_sam.volume.stack_prompts import anchors_of
 
@@ -21,11 +27,11 @@ if TYPE_CHECKING:
 
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
     from napari_sam.images.stack import Stack
-    from napari_sam.masks.painting import Piece
+    from napari_sam.masks.painting import ObjectPlaneMask
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import ObjectPrompts
-    from napari_sam.requests.view import View
+    from napari_sam.requests.view import ImageView
     from napari_sam.volume.results import PropagationOptions, SliceResult, VolumeResult
     from napari_sam.volume.stack_prompts import ObjectMasks
 
@@ -36,7 +42,7 @@ class StackRequest:
 
     Parameters
     ----------
-    view : View
+    view : ImageView
         The image.
     stack : Stack
         Its planes, and the axis to walk along.
@@ -52,7 +58,7 @@ class StackRequest:
         What is done with the objects once they are found; smoothing is in slices.
     """
 
-    view: View
+    view: ImageView
     stack: Stack
     prompts: ObjectPrompts
     options: PropagationOptions
@@ -80,7 +86,7 @@ class StackRequest:
         predictor: Predictor,
         cache: EmbeddingCache,
         halted: Callable[[], bool] = lambda: False,
-    ) -> Generator[Progress, None, Result]:
+    ) -> Generator[Progress, None, SegmentationResult]:
         """Propagate, telling which slice was done; `halted` ends it with what is."""
         work = self.propagation()
         total = work.expected_slices
@@ -93,14 +99,14 @@ class StackRequest:
                 break
         return self.finish(predictor, work.finish(results))
 
-    def again(self, result: Result) -> Result:
+    def again(self, result: SegmentationResult) -> SegmentationResult:
         """Finish an earlier result as this request would; no model is asked."""
         assert result.volume is not None
         return self.finish(result.model, result.volume)
 
-    def finish(self, predictor: Predictor, volume: VolumeResult) -> Result:
+    def finish(self, predictor: Predictor, volume: VolumeResult) -> SegmentationResult:
         """Settle overlaps, cut the objects out and clean them up."""
-        pieces: list[Piece] = []
+        pieces: list[ObjectPlaneMask] = []
         scores: dict[int, tuple[Score, ...]] = {}
         for index, members in volume.by_slice().items():
             numbers = [member.object_id for member in members]
@@ -115,7 +121,9 @@ class StackRequest:
                 status = "provisional" if entry.provisional else entry.status
                 score = Score(entry.index, entry.score, status)
                 scores[entry.object_id] = (*scores.get(entry.object_id, ()), score)
-        return Result(tuple(pieces), scores, predictor, self.limits, volume=volume)
+        return SegmentationResult(
+            tuple(pieces), scores, predictor, self.limits, volume=volume
+        )
 
 
 def prompt_seeds(

@@ -19,7 +19,7 @@ from napari_sam.prediction.loading import predictor_of
 from napari_sam.training.augmented_embeddings import EncodedViews
 from napari_sam.training.data import data_key, split, summarise, view
 from napari_sam.training.options import TrainingOptions, TrainingProgress
-from napari_sam.training.rounds import Practice
+from napari_sam.training.rounds import InteractiveTrainer
 from napari_sam.training.saving import save_model
 from napari_sam.training.state import (
     RunState,
@@ -82,7 +82,7 @@ class FineTuning:
     ) -> None:
         self.options = options or TrainingOptions()
         self.state = RunState()
-        self.practice = Practice(predictor, self.options)
+        self.practice = InteractiveTrainer(predictor, self.options)
         self._parent = predictor
         self._rng = np.random.default_rng(self.options.seed)
         if held_back is None:

@@ -38,7 +38,7 @@ _MANY_STEPS = 20_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
+class BeforeAfterComparison:
     """What one click in the middle of each object gave before and after.
 
     Parameters
@@ -62,7 +62,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trained:
+class TrainingResult:
     """The end of a training.
 
     Parameters
@@ -73,7 +73,7 @@ class Trained:
         That were done.
     start, best : mapping
         Held-back IoU by kind of first prompt, before and of the best model.
-    comparison : Comparison or None
+    comparison : BeforeAfterComparison or None
         None when it was stopped before the first measurement.
     """
 
@@ -81,7 +81,7 @@ class Trained:
     steps: int
     start: Mapping[str, float]
     best: Mapping[str, float]
-    comparison: Comparison | None
+    comparison: BeforeAfterComparison | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +113,7 @@ class TrainingRequest:
 
     def run(
         self, predictor: Predictor, is_stopped: Callable[[], bool]
-    ) -> Generator[TrainingProgress, None, Trained]:
+    ) -> Generator[TrainingProgress, None, TrainingResult]:
         """Train until the time is over, nothing is gained, or it is stopped.
 
         Raises
@@ -147,7 +147,7 @@ class TrainingRequest:
         if state.history:
             shown = max(training.held_back, key=lambda image: len(image.objects()))
             comparison = compare(predictor, training.predictor(), shown)
-        return Trained(path, state.step, state.start_scores, best, comparison)
+        return TrainingResult(path, state.step, state.start_scores, best, comparison)
 
 
 def options(minutes: float, prompts: frozenset[str]) -> TrainingOptions:
@@ -171,7 +171,7 @@ def options(minutes: float, prompts: frozenset[str]) -> TrainingOptions:
 
 def compare(
     before: Predictor, after: Predictor, image: TrainingImage, most: int = _SHOWN
-) -> Comparison:
+) -> BeforeAfterComparison:
     """Click once on the largest objects of an image, with two models."""
     sizes = np.bincount(image.labels.ravel())
     numbers = sorted(image.objects(), key=lambda number: -sizes[number])[:most]
@@ -187,7 +187,7 @@ def compare(
             labels[answer.mask] = row + 1
             ious[row, column] = mask_iou(truth, answer.mask)
         drawn.append(labels)
-    return Comparison(
+    return BeforeAfterComparison(
         image.plane,
         np.where(np.isin(image.labels, numbers), image.labels, 0),
         drawn[0],

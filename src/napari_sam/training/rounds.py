@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_sam.nets.sam import SamNetwork
-    from napari_sam.prediction.plane_transform import Frame
+    from napari_sam.prediction.plane_transform import PlaneTransform
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.training.options import Start, TrainingOptions
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _WHOLE = 3
 
 
-class Practice:
+class InteractiveTrainer:
     """Ask a model about objects as a user would, through its plain forward pass.
 
     Parameters
@@ -146,7 +146,7 @@ class Practice:
         self,
         model: SamNetwork,
         embedding: Tensor,
-        frame: Frame,
+        frame: PlaneTransform,
         prompts: Sequence[Prompt],
         masks: Tensor | None = None,
         near: CloseUps | None = None,
@@ -159,7 +159,7 @@ class Practice:
             Asked through its plain, differentiable forward pass.
         embedding : Tensor
             (1, C, s, s).
-        frame : Frame
+        frame : PlaneTransform
             Of the plane.
         prompts : sequence of Prompt
             K of them.
@@ -192,7 +192,7 @@ class Practice:
         )
         return output.pred_masks[0], output.iou_scores[0]
 
-    def target(self, frame: Frame, truths: Truths) -> Tensor:
+    def target(self, frame: PlaneTransform, truths: Truths) -> Tensor:
         """Covered shares (K, h, w) of the low-resolution pixels of the plane."""
         logits = np.stack([frame.mask_logits(truth) for truth in truths])
         shares = torch.from_numpy(logits).to(self._predictor.device).sigmoid()
@@ -204,7 +204,7 @@ class Practice:
         jitter = self._options.box_jitter
         return [first_prompt(truth, start, rng, box_jitter=jitter) for truth in truths]
 
-    def _frame(self, truths: Truths) -> Frame:
+    def _frame(self, truths: Truths) -> PlaneTransform:
         height, width = truths[0].shape
         return self._predictor.frame((height, width))
 
@@ -217,7 +217,7 @@ def _decode_near(
     masks: Tensor | None,
     several: bool | None,
 ) -> tuple[Tensor, Tensor]:
-    """Decode K prompts, each on its close-up; as `Practice.answer`."""
+    """Decode K prompts, each on its close-up; as `InteractiveTrainer.answer`."""
     encoder, count = model.prompt_encoder, len(near.corners)
     dense = encoder.dense(masks)
     answer: tuple[Tensor, Tensor] = model.mask_decoder(
@@ -230,13 +230,13 @@ def _decode_near(
     return answer
 
 
-def _covered(masks: Tensor, frame: Frame) -> Tensor:
+def _covered(masks: Tensor, frame: PlaneTransform) -> Tensor:
     """Cut the padding off low-resolution masks, (..., m, m) to (..., h, w)."""
     height, width = frame.mask_shape
     return masks[..., :height, :width]
 
 
-def _mask(frame: Frame, logits: Tensor) -> NDArray[np.bool_]:
+def _mask(frame: PlaneTransform, logits: Tensor) -> NDArray[np.bool_]:
     """Bring an answer (m, m) to the plane, (H, W) bool."""
     mask = np.zeros(frame.plane_shape, bool)
     patch = frame.patch(logits)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks.patch import Patch, mask_to_box, patch_iou
+from napari_sam.masks.patch import MaskPatch, mask_to_box, patch_iou
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ConfidenceFeatures:
     """What speaks for a mask that was found on a slice, and what against it.
 
     Lengths are in units of the object's radius there, so that stacks of thick
@@ -70,18 +70,18 @@ _WEIGHTS = np.array([2.03, 7.27, 7.70, -4.16, 1.01, 3.00, -1.00, -1.39])
 _BIAS = -14.77
 
 
-def confidence(evidence: Evidence) -> float:
+def confidence(evidence: ConfidenceFeatures) -> float:
     """Probability that a mask is good: a Dice overlap with the truth above 0.7."""
     odds = float(evidence.features() @ _WEIGHTS + _BIAS)
     return float(1 / (1 + np.exp(-odds)))
 
 
-def radius_of(patch: Patch, pixel: tuple[float, float]) -> float:
+def radius_of(patch: MaskPatch, pixel: tuple[float, float]) -> float:
     """Radius of the disc with the area of a mask, in physical units.
 
     Parameters
     ----------
-    patch : Patch
+    patch : MaskPatch
         Not empty.
     pixel : tuple of float
         Physical (height, width) of a pixel.
@@ -90,9 +90,9 @@ def radius_of(patch: Patch, pixel: tuple[float, float]) -> float:
     return float(np.sqrt(area / np.pi))
 
 
-def weigh(
-    found: Patch,
-    expected: Patch,
+def confidence_features(
+    found: MaskPatch,
+    expected: MaskPatch,
     box: Sequence[float],
     *,
     score: float,
@@ -101,17 +101,17 @@ def weigh(
     step: float,
     depth: float,
     pixel: tuple[float, float],
-) -> Evidence:
+) -> ConfidenceFeatures:
     """Gather the evidence about a mask.
 
     Parameters
     ----------
-    found, expected : Patch
+    found, expected : MaskPatch
         The mask and what was thought to be there; not empty.
     box : sequence of float
         (row_min, col_min, row_max, col_max) of the prompt.
     score, stability, contrast
-        See `Evidence`.
+        See `ConfidenceFeatures`.
     step, depth : float
         Physical distance from the last slice and from the anchor.
     pixel : tuple of float
@@ -124,7 +124,7 @@ def weigh(
     tight = mask_to_box(expected.mask)
     assert tight is not None
     usual = before / np.prod(tight[2:] - tight[:2] + 1)
-    return Evidence(
+    return ConfidenceFeatures(
         overlap=patch_iou(found, expected),
         score=score,
         stability=stability,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_sam.masks.morphology import innermost
-from napari_sam.masks.patch import Patch, mask_to_window, patch_iou, window_at
+from napari_sam.masks.patch import MaskPatch, mask_to_window, patch_iou, window_at
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
 from napari_sam.volume.box_motion import box_size, extrapolated, grown
 
@@ -29,18 +29,18 @@ _FLOOR = -4.0  # the logit of what lies outside all patches
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class MaskPart:
     """A piece of an object's cross-section, or a hole in it.
 
     Parameters
     ----------
-    patch : Patch
+    patch : MaskPatch
         Its mask.
     is_hole : bool
         It is to be taken away from the object.
     """
 
-    patch: Patch
+    patch: MaskPatch
     is_hole: bool = False
 
     @property
@@ -50,49 +50,49 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Section:
+class CrossSection:
     """An object on one slice, as the next slices need it.
 
     Parameters
     ----------
     index : int
         The slice.
-    patch : Patch
+    patch : MaskPatch
         Its mask; not empty.
-    parts : tuple of Part
+    parts : tuple of MaskPart
         The pieces and holes that are followed.
     """
 
     index: int
-    patch: Patch
-    parts: tuple[Part, ...] = field(default=())
+    patch: MaskPatch
+    parts: tuple[MaskPart, ...] = field(default=())
 
     @classmethod
-    def of(cls, index: int, patch: Patch) -> Section:
+    def of(cls, index: int, patch: MaskPatch) -> CrossSection:
         """A section and its parts."""
         return cls(index, patch, tuple(split_parts(patch)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Expected:
+class ExpectedMask:
     """What is thought to be on the next slice.
 
     Parameters
     ----------
-    patch : Patch
+    patch : MaskPatch
         The whole object, its logits 1 and -1.
-    parts : tuple of Part
+    parts : tuple of MaskPart
         Where each piece and hole is thought to be.
     prompts : tuple of Prompt
         One for each part.
     """
 
-    patch: Patch
-    parts: tuple[Part, ...]
+    patch: MaskPatch
+    parts: tuple[MaskPart, ...]
     prompts: tuple[Prompt, ...]
 
 
-def split_parts(patch: Patch) -> list[Part]:
+def split_parts(patch: MaskPatch) -> list[MaskPart]:
     """Pieces and holes of a mask that are large enough to be followed.
 
     Branches of a tube that leave each other, or meet, are followed by a prompt
@@ -107,20 +107,20 @@ def split_parts(patch: Patch) -> list[Part]:
         pieces = [mask]
     filled = binary_fill_holes(mask)
     holes = _large_regions(filled & ~mask, _HOLE_SHARE * area)
-    found = [Part(_cut(patch.origin, piece)) for piece in pieces]
-    found += [Part(_cut(patch.origin, hole), is_hole=True) for hole in holes]
+    found = [MaskPart(_cut(patch.origin, piece)) for piece in pieces]
+    found += [MaskPart(_cut(patch.origin, hole), is_hole=True) for hole in holes]
     return found[:_MOST_PARTS]
 
 
 def expect(
-    history: Sequence[Section],
+    history: Sequence[CrossSection],
     index: int,
     plane_shape: tuple[int, int],
     *,
     margin: float | NDArray[np.float64],
     kinds: frozenset[str],
-    goal: Section | None = None,
-) -> Expected | None:
+    goal: CrossSection | None = None,
+) -> ExpectedMask | None:
     """What is thought to be on a slice, and how the model is asked about it.
 
     Motion and growth of the last slices go on, damped, as of a Kalman filter with
@@ -128,7 +128,7 @@ def expect(
 
     Parameters
     ----------
-    history : sequence of Section
+    history : sequence of CrossSection
         The last slices of the object in the order of the walk, at least one.
     index : int
         The next slice.
@@ -139,7 +139,7 @@ def expect(
         object in one piece, (4,) for each side of the box.
     kinds : frozenset of str
         "box", "point" and "mask": of what the prompts are made.
-    goal : Section, optional
+    goal : CrossSection, optional
         The anchor that the walk comes to.
 
     Returns
@@ -157,7 +157,7 @@ def expect(
         box = extrapolated(track, index, heading)
         warped = _warp(part.patch, part.box, box, plane_shape)
         if warped is not None:
-            parts.append(Part(warped, part.is_hole))
+            parts.append(MaskPart(warped, part.is_hole))
     solid = [part for part in parts if not part.is_hole]
     holes = [part for part in parts if part.is_hole]
     if not solid:
@@ -170,14 +170,14 @@ def expect(
         _ask(part, holes, narrow if part.is_hole or len(solid) > 1 else margin, kinds)
         for part in parts
     )
-    return Expected(whole, tuple(parts), prompts)
+    return ExpectedMask(whole, tuple(parts), prompts)
 
 
-def combine(solid: Sequence[Patch], holes: Sequence[Patch]) -> Patch:
+def combine(solid: Sequence[MaskPatch], holes: Sequence[MaskPatch]) -> MaskPatch:
     """One mask of pieces and holes: the largest logit of the pieces, less the holes."""
     inside = [patch for patch in solid if patch.logits.size]
     if not inside:
-        return Patch((0, 0), np.empty((0, 0), np.float32))
+        return MaskPatch((0, 0), np.empty((0, 0), np.float32))
     low = np.min([p.origin for p in inside], axis=0)
     high = np.max([np.add(p.origin, p.logits.shape) for p in inside], axis=0)
     canvas = np.full(high - low, _FLOOR, np.float32)
@@ -210,19 +210,19 @@ def _cut(
     origin: tuple[int, int],
     mask: NDArray[np.bool_],
     logits: NDArray[np.floating[Any]] | None = None,
-) -> Patch:
+) -> MaskPatch:
     """A patch cut tight around a mask; logits 1 and -1 unless given."""
     window = mask_to_window(mask)
     if window is None:
-        return Patch((0, 0), np.empty((0, 0), np.float32))
+        return MaskPatch((0, 0), np.empty((0, 0), np.float32))
     rows, cols = window
     values = np.where(mask[window], np.float32(1), np.float32(-1))
     if logits is not None:
         values = logits[window]
-    return Patch((origin[0] + rows.start, origin[1] + cols.start), values)
+    return MaskPatch((origin[0] + rows.start, origin[1] + cols.start), values)
 
 
-def _track(part: Part, history: Sequence[Section]) -> list[tuple[int, Any]]:
+def _track(part: MaskPart, history: Sequence[CrossSection]) -> list[tuple[int, Any]]:
     """Slice and box of a part on the last slices, as far back as it is found."""
     track = [(history[-1].index, part.box)]
     for section in reversed(history[:-1]):
@@ -236,11 +236,11 @@ def _track(part: Part, history: Sequence[Section]) -> list[tuple[int, Any]]:
 
 
 def _warp(
-    patch: Patch,
+    patch: MaskPatch,
     source: NDArray[np.float64],
     target: NDArray[np.float64],
     plane_shape: tuple[int, int],
-) -> Patch | None:
+) -> MaskPatch | None:
     """Carry a mask from one box to another, nearest pixel; None off the plane."""
     first = np.floor(target[:2] + 0.5).astype(int)
     last = np.maximum(np.floor(target[2:] + 0.5).astype(int), first)
@@ -261,8 +261,8 @@ def _warp(
 
 
 def _ask(
-    part: Part,
-    holes: Sequence[Part],
+    part: MaskPart,
+    holes: Sequence[MaskPart],
     margin: float | NDArray[np.float64],
     kinds: frozenset[str],
 ) -> Prompt:
@@ -280,6 +280,6 @@ def _ask(
     return Prompt(points=points, labels=labels, box=box, **masks)
 
 
-def _innermost(patch: Patch) -> NDArray[np.float64]:
+def _innermost(patch: MaskPatch) -> NDArray[np.float64]:
     """The pixel deepest inside a mask, (row, col) on the plane."""
     return np.add(patch.origin, innermost(patch.mask)).astype(float)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.masks.interpolation import blend, interpolate, majority
-from napari_sam.masks.patch import Patch, patch_iou
+from napari_sam.masks.patch import MaskPatch, patch_iou
 from napari_sam.volume.box_motion import drawn_margin
 from napari_sam.volume.confidence import radius_of
-from napari_sam.volume.mask_projection import Expected, Section, expect
+from napari_sam.volume.mask_projection import CrossSection, ExpectedMask, expect
 from napari_sam.volume.results import SliceResult
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_sam.images.stack import Stack
     from napari_sam.volume.results import PropagationOptions, Status
-    from napari_sam.volume.slice_ranges import Span
+    from napari_sam.volume.slice_ranges import SliceRange
 
 # Two opinions that share less are not blended: the better one is taken. Of two that
 # share more, but not nearly all, a third one decides.
@@ -29,31 +29,31 @@ _SAME, _AGREED = 0.3, 0.9
 # A mask with this share of `min_confidence` may be one of the object, and it is better
 # than a guess where that is known to be there, between two anchors.
 _FAINT = 0.25
-EMPTY = Patch((0, 0), np.empty((0, 0), np.float32))
+EMPTY = MaskPatch((0, 0), np.empty((0, 0), np.float32))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class Observation:
     """An object on one slice, with all that is known about the mask.
 
     Parameters
     ----------
     index : int
         The slice.
-    patch : Patch
+    patch : MaskPatch
         May be empty.
     score, contrast, confidence : float
-        See `napari_sam.volume.confidence.Evidence`; the contrast in units of the image.
-    third : Patch, optional
+        See `napari_sam.volume.confidence.ConfidenceFeatures`; the contrast in units of the image.
+    third : MaskPatch, optional
         What was found when the sweep before had seen something else.
     """
 
     index: int
-    patch: Patch
+    patch: MaskPatch
     score: float = 0.0
     contrast: float = 0.0
     confidence: float = 1.0
-    third: Patch | None = None
+    third: MaskPatch | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -80,18 +80,18 @@ class Seen:
         )
 
 
-class Track:
+class ObjectTracker:
     """The way of one object through a span in one direction.
 
     Parameters
     ----------
-    span : Span
+    span : SliceRange
         Where to walk.
     step : int
         1 upwards, -1 downwards.
-    start : Seen
+    start : Observation
         The anchor that it starts from.
-    goal : Seen, optional
+    goal : Observation, optional
         The anchor that it comes to.
     box : ndarray, optional
         (4,) that the user drew at the start.
@@ -103,10 +103,10 @@ class Track:
 
     def __init__(
         self,
-        span: Span,
+        span: SliceRange,
         step: int,
-        start: Seen,
-        goal: Seen | None,
+        start: Observation,
+        goal: Observation | None,
         box: NDArray[np.float64] | None,
         stack: Stack,
         options: PropagationOptions,
@@ -115,13 +115,13 @@ class Track:
         self.stack, self.options = stack, options
         self.ended = start.is_empty
         self.resumed: set[int] = set()
-        self._seen: dict[int, Seen] = {}
+        self._seen: dict[int, Observation] = {}
         self._goal = goal
         self._heading = None
         if goal is not None and not goal.is_empty:
-            self._heading = Section.of(goal.index, goal.patch)
-        self._history: list[tuple[Seen, Section]] = []
-        self._bad: list[Seen] = []
+            self._heading = CrossSection.of(goal.index, goal.patch)
+        self._history: list[tuple[Observation, CrossSection]] = []
+        self._bad: list[Observation] = []
         self._told = start.result(span.object_id, "anchor")
         self._margin = np.full(4, options.margin)
         if not self.ended:
@@ -135,7 +135,7 @@ class Track:
         return self.span.slices[:: self.step]
 
     @property
-    def last(self) -> Seen:
+    def last(self) -> Observation:
         """The last slice that was believed."""
         return self._history[-1][0]
 
@@ -150,7 +150,7 @@ class Track:
         share = _FAINT if self.span.is_between else 1.0
         return share * self.options.min_confidence
 
-    def believed(self, index: int) -> Seen | None:
+    def believed(self, index: int) -> Observation | None:
         """What was found on a slice, unless it was bad."""
         seen = self._seen.get(index)
         return seen if seen is not None and self._is_good(seen) else None
@@ -162,7 +162,9 @@ class Track:
             if result is None or result.status == "stopped":
                 break
             contrast = self.usual_contrast
-            seen = Seen(index, result.patch, result.score, contrast, result.confidence)
+            seen = Observation(
+                index, result.patch, result.score, contrast, result.confidence
+            )
             self._believe(seen)
             self.resumed.add(index)
             self._told = result
@@ -170,7 +172,7 @@ class Track:
 
     def expect(
         self, index: int, plane_shape: tuple[int, int], kinds: frozenset[str]
-    ) -> Expected | None:
+    ) -> ExpectedMask | None:
         """What the next slice is asked; None when the object has left the plane."""
         return expect(
             [section for _, section in self._history],
@@ -181,7 +183,7 @@ class Track:
             goal=self._heading,
         )
 
-    def take(self, seen: Seen) -> Iterator[SliceResult]:
+    def take(self, seen: Observation) -> Iterator[SliceResult]:
         """Judge what was found on a slice.
 
         Yields
@@ -209,7 +211,7 @@ class Track:
             # It is not known yet what the slice is; one can cancel here all the same.
             yield self._told
 
-    def settle(self, other: Track) -> Iterator[SliceResult]:
+    def settle(self, other: ObjectTracker) -> Iterator[SliceResult]:
         """Results of a span that was walked from both ends, `other` downwards."""
         number = self.span.object_id
         known = {s.index: s for s in (self.start, other.start) if not s.is_empty}
@@ -225,7 +227,7 @@ class Track:
                 filled = _between(known[max(before)], known[min(after)], index)
                 yield filled.result(number, "interpolated")
 
-    def _merge(self, index: int, other: Track) -> Seen | None:
+    def _merge(self, index: int, other: ObjectTracker) -> Observation | None:
         first, second = self.believed(index), other.believed(index)
         if first is None or second is None:
             return first or second
@@ -240,7 +242,7 @@ class Track:
             return replace(better, confidence=trust)
         patches = first.patch, second.patch
         third = second.third
-        return Seen(
+        return Observation(
             index,
             blend(*patches, share) if third is None else majority([*patches, third]),
             (1 - share) * first.score + share * second.score,
@@ -257,18 +259,18 @@ class Track:
         reach = self.options.reach * radius_of(self.last.patch, self.stack.pixel)
         return max(self.options.patience, int(reach / self.stack.step))
 
-    def _is_good(self, seen: Seen) -> bool:
+    def _is_good(self, seen: Observation) -> bool:
         return not seen.is_empty and seen.confidence >= self.least_confidence
 
-    def _status(self, seen: Seen) -> Status:
+    def _status(self, seen: Observation) -> Status:
         return "propagated" if seen.confidence >= self.options.doubt else "doubtful"
 
-    def _believe(self, seen: Seen) -> None:
-        section = Section.of(seen.index, seen.patch)
+    def _believe(self, seen: Observation) -> None:
+        section = CrossSection.of(seen.index, seen.patch)
         self._history.append((seen, section))
         del self._history[: -self.options.memory]
 
-    def _bridge(self, gap: Iterable[int], after: Seen) -> Iterator[SliceResult]:
+    def _bridge(self, gap: Iterable[int], after: Observation) -> Iterator[SliceResult]:
         before = self.last
         for index in gap:
             filled = _between(before, after, index)
@@ -281,7 +283,7 @@ class Track:
         return end.result(self.span.object_id, "stopped")
 
 
-def disputed_box(first: Seen, second: Seen) -> NDArray[np.float64] | None:
+def disputed_box(first: Observation, second: Observation) -> NDArray[np.float64] | None:
     """The box around two opinions on a slice that differ, to ask about once more.
 
     Where two ends of an object differ, one has mostly lost a part of it; the two
@@ -293,8 +295,8 @@ def disputed_box(first: Seen, second: Seen) -> NDArray[np.float64] | None:
     return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
 
 
-def _between(before: Seen, after: Seen, index: int) -> Seen:
+def _between(before: Observation, after: Observation, index: int) -> Observation:
     """The object on a slice where the model failed."""
     share = (index - before.index) / (after.index - before.index)
     patch = interpolate(before.patch, after.patch, share)
-    return Seen(index, patch, confidence=0.0)
+    return Observation(index, patch, confidence=0.0)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class EncodedPlanes:
+class PrefetchingPlaneEncoder:
     """Planes and what the model knows of them; the next ones are read meanwhile.
 
     As many are encoded together as the model's device is faster with.

@@ -9,11 +9,16 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from napari_sam.prediction.cache import EmbeddingCache
-from napari_sam.volume.object_tracker import Seen, Track
-from napari_sam.volume.plane_encoder import EncodedPlanes
+from napari_sam.volume.object_tracker import ObjectTracker, Observation
+from napari_sam.volume.plane_encoder import PrefetchingPlaneEncoder
 from napari_sam.volume.results import PropagationOptions, SliceResult, assemble
-from napari_sam.volume.slice_ranges import Span, is_complete, known_results, spans_of
-from napari_sam.volume.slice_segmenter import Eye
+from napari_sam.volume.slice_ranges import (
+    SliceRange,
+    is_complete,
+    known_results,
+    spans_of,
+)
+from napari_sam.volume.slice_segmenter import SliceSegmenter
 from napari_sam.volume.stack_prompts import anchors_of, check_masks, check_prompts
 
 if TYPE_CHECKING:
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.volume.results import VolumeResult
-    from napari_sam.volume.stack_prompts import ObjectAnchors
+    from napari_sam.volume.stack_prompts import PromptedSlices
 
 
 def propagate(
@@ -109,7 +114,7 @@ class Propagation:
     """
 
     stack: Stack
-    anchors: Mapping[int, ObjectAnchors]
+    anchors: Mapping[int, PromptedSlices]
     options: PropagationOptions
     previous: VolumeResult | None = None
     _computed: set[tuple[int, int]] = field(default_factory=set)
@@ -125,9 +130,11 @@ class Propagation:
         if contrast_limits is None:
             contrast_limits = self.stack.contrast_limits()
         ahead = ThreadPoolExecutor(1, "napari-sam ahead")
-        planes = EncodedPlanes(self.stack, predictor, cache, contrast_limits, ahead)
+        planes = PrefetchingPlaneEncoder(
+            self.stack, predictor, cache, contrast_limits, ahead
+        )
         try:
-            yield from self._walk(Eye(predictor, planes, self.options))
+            yield from self._walk(SliceSegmenter(predictor, planes, self.options))
         finally:
             # Whoever cancels does not wait for a plane that nobody needs any more.
             ahead.shutdown(wait=False, cancel_futures=True)
@@ -146,7 +153,7 @@ class Propagation:
         count = len(self._computed)
         return assemble(self.stack, done, self.anchors, count, self._complete)
 
-    def _walk(self, eye: Eye) -> Iterator[SliceResult]:
+    def _walk(self, eye: SliceSegmenter) -> Iterator[SliceResult]:
         todo = {}
         for span, known in self._spans():
             if known is not None and is_complete(span, known):
@@ -156,11 +163,11 @@ class Propagation:
             else:
                 # A span that was left half way is gone on with, from one end.
                 todo[span] = {} if span.is_between else known or {}
-        seen: dict[tuple[int, int], Seen] = {}
+        seen: dict[tuple[int, int], Observation] = {}
         for number, anchor, before in self._see_anchors(eye):
             seen[number, anchor.index] = anchor
             yield before or anchor.result(number, "anchor")
-        upward: dict[Span, Track] = {}
+        upward: dict[SliceRange, ObjectTracker] = {}
         for step in (1, -1):
             tracks = self._tracks(todo, seen, step)
             for track in tracks:
@@ -173,24 +180,26 @@ class Propagation:
                     if track.span.is_between:
                         yield from upward[track.span].settle(track)
 
-    def _spans(self) -> Iterator[tuple[Span, dict[int, SliceResult] | None]]:
+    def _spans(self) -> Iterator[tuple[SliceRange, dict[int, SliceResult] | None]]:
         """All spans, with what an earlier result says of those that are as before."""
         count = len(self.stack)
         for number, anchors in self.anchors.items():
             for span in spans_of(number, anchors, count, self.options):
                 yield span, known_results(span, anchors, self.previous, count)
 
-    def _see_anchors(self, eye: Eye) -> Iterator[tuple[int, Seen, SliceResult | None]]:
+    def _see_anchors(
+        self, eye: SliceSegmenter
+    ) -> Iterator[tuple[int, Observation, SliceResult | None]]:
         """Every anchor: known from before, painted, or asked of the model."""
         asked: dict[int, dict[int, Prompt]] = defaultdict(dict)
         for number, anchors in self.anchors.items():
             for index in anchors.indices:
                 known = self._known_anchor(number, index)
                 if known is not None:
-                    seen = Seen(index, known.patch, known.score)
+                    seen = Observation(index, known.patch, known.score)
                     yield number, eye.contrasted(number, seen), known
                 elif index in anchors.masks:
-                    painted = Seen(index, anchors.masks[index], 1.0)
+                    painted = Observation(index, anchors.masks[index], 1.0)
                     yield number, eye.contrasted(number, painted), None
                 else:
                     asked[index][number] = anchors.prompts[index]
@@ -209,8 +218,11 @@ class Propagation:
         return result if result is not None and result.status == "anchor" else None
 
     def _tracks(
-        self, spans: Iterable[Span], seen: Mapping[tuple[int, int], Seen], step: int
-    ) -> list[Track]:
+        self,
+        spans: Iterable[SliceRange],
+        seen: Mapping[tuple[int, int], Observation],
+        step: int,
+    ) -> list[ObjectTracker]:
         """The ways of one sweep."""
         tracks = []
         for span in spans:
@@ -221,19 +233,21 @@ class Propagation:
                 box = None if prompt is None else prompt.box
                 last = None if goal is None else seen[span.object_id, goal]
                 tracks.append(
-                    Track(span, step, first, last, box, self.stack, self.options)
+                    ObjectTracker(
+                        span, step, first, last, box, self.stack, self.options
+                    )
                 )
         return tracks
 
     def _sweep(
         self,
-        eye: Eye,
-        tracks: Sequence[Track],
+        eye: SliceSegmenter,
+        tracks: Sequence[ObjectTracker],
         step: int,
-        earlier: Mapping[Span, Track],
+        earlier: Mapping[SliceRange, ObjectTracker],
     ) -> Iterator[SliceResult]:
         """Carry objects in one direction, all those on a plane together."""
-        visits: dict[int, list[Track]] = defaultdict(list)
+        visits: dict[int, list[ObjectTracker]] = defaultdict(list)
         for track in tracks:
             for index in track.slices:
                 if index not in track.resumed:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_sam.masks.patch import Patch, won_masks
+from napari_sam.masks.patch import MaskPatch, won_masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_sam.images.stack import Stack
     from napari_sam.volume.mask_projection import Projection
-    from napari_sam.volume.stack_prompts import ObjectAnchors
+    from napari_sam.volume.stack_prompts import PromptedSlices
 
 Status = Literal["anchor", "propagated", "interpolated", "doubtful", "stopped"]
 # Of several objects on a slice the first of these decides.
@@ -103,9 +103,9 @@ class SliceResult:
     provisional: bool = False
 
     @property
-    def patch(self) -> Patch:
+    def patch(self) -> MaskPatch:
         """The crop and where it lies."""
-        return Patch(self.origin, self.logits)
+        return MaskPatch(self.origin, self.logits)
 
     @property
     def region(self) -> tuple[slice, slice]:
@@ -140,7 +140,7 @@ class VolumeResult:
 
     stack: Stack
     slices: tuple[SliceResult, ...]
-    anchors: Mapping[int, ObjectAnchors] = field(default_factory=dict)
+    anchors: Mapping[int, PromptedSlices] = field(default_factory=dict)
     recomputed: int = 0
     complete: bool = True
 
@@ -181,7 +181,7 @@ class VolumeResult:
 def assemble(
     stack: Stack,
     results: Iterable[SliceResult],
-    anchors: Mapping[int, ObjectAnchors] | None = None,
+    anchors: Mapping[int, PromptedSlices] | None = None,
     recomputed: int | None = None,
     complete: bool = True,
 ) -> VolumeResult:

@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari_sam.volume.results import PropagationOptions, SliceResult, VolumeResult
-    from napari_sam.volume.stack_prompts import ObjectAnchors
+    from napari_sam.volume.stack_prompts import PromptedSlices
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class SliceRange:
     """Slices of one object without an anchor, and the anchors they lie between.
 
     Parameters
@@ -45,8 +45,8 @@ class Span:
 
 
 def spans_of(
-    object_id: int, anchors: ObjectAnchors, count: int, options: PropagationOptions
-) -> list[Span]:
+    object_id: int, anchors: PromptedSlices, count: int, options: PropagationOptions
+) -> list[SliceRange]:
     """All spans of an object in a stack of so many slices."""
     low = 0 if options.first is None else max(options.first, 0)
     high = count - 1 if options.last is None else min(options.last, count - 1)
@@ -58,15 +58,15 @@ def spans_of(
         above = min((w for w in walls if w > anchor), default=anchor + 1)
         if below < anchor - 1:
             start = below if below in shown else None
-            spans.add(Span(object_id, below + 1, anchor - 1, start, anchor))
+            spans.add(SliceRange(object_id, below + 1, anchor - 1, start, anchor))
         if above > anchor + 1:
             stop = above if above in shown else None
-            spans.add(Span(object_id, anchor + 1, above - 1, anchor, stop))
+            spans.add(SliceRange(object_id, anchor + 1, above - 1, anchor, stop))
     return sorted(spans, key=lambda s: s.first)
 
 
 def known_results(
-    span: Span, anchors: ObjectAnchors, previous: VolumeResult | None, count: int
+    span: SliceRange, anchors: PromptedSlices, previous: VolumeResult | None, count: int
 ) -> dict[int, SliceResult] | None:
     """What an earlier result says of a span, when nothing about it has changed.
 
@@ -89,7 +89,7 @@ def known_results(
     return {i: results[i] for i in span.slices if i in results}
 
 
-def is_complete(span: Span, results: Mapping[int, SliceResult]) -> bool:
+def is_complete(span: SliceRange, results: Mapping[int, SliceResult]) -> bool:
     """Whether earlier results of an unchanged span need nothing added."""
     if any(result.provisional for result in results.values()):
         return False

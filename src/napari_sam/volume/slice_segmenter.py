@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.masks.patch import (
-    Patch,
+    MaskPatch,
     border_contrast,
     patch_iou,
     stability,
@@ -17,9 +17,9 @@ from napari_sam.masks.patch import (
 )
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.volume.box_motion import grown, refitted_box
-from napari_sam.volume.confidence import confidence, weigh
+from napari_sam.volume.confidence import confidence, confidence_features
 from napari_sam.volume.mask_projection import combine
-from napari_sam.volume.object_tracker import EMPTY, Seen, disputed_box
+from napari_sam.volume.object_tracker import EMPTY, Observation, disputed_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.prediction.predictor import Embedding, Prediction, Predictor
-    from napari_sam.volume.mask_projection import Expected
-    from napari_sam.volume.object_tracker import Track
-    from napari_sam.volume.plane_encoder import EncodedPlanes
+    from napari_sam.volume.mask_projection import ExpectedMask
+    from napari_sam.volume.object_tracker import ObjectTracker
+    from napari_sam.volume.plane_encoder import PrefetchingPlaneEncoder
     from napari_sam.volume.results import PropagationOptions
 
 # Prompts that are decoded at once; more of them only take memory.
@@ -41,33 +41,33 @@ _LOST_PIECE, _SURE_HOLE = 0.1, 0.3
 
 
 @dataclass(eq=False)
-class Eye:
+class SliceSegmenter:
     """Asks the model about objects on a slice, and judges its answers.
 
     Parameters
     ----------
     predictor : Predictor
         The model.
-    planes : EncodedPlanes
+    planes : PrefetchingPlaneEncoder
         What it looks at.
     options : PropagationOptions
         How objects are followed.
     """
 
     predictor: Predictor
-    planes: EncodedPlanes
+    planes: PrefetchingPlaneEncoder
     options: PropagationOptions
     # What is known of each slice: {slice: {object: mask}}.
-    board: dict[int, dict[int, Patch]] = field(
+    board: dict[int, dict[int, MaskPatch]] = field(
         default_factory=lambda: defaultdict(dict)
     )
 
-    def note(self, number: int, index: int, patch: Patch) -> None:
+    def note(self, number: int, index: int, patch: MaskPatch) -> None:
         """Remember where an object is, so that others do not grow into it."""
         if patch.logits.size:
             self.board[index][number] = patch
 
-    def contrasted(self, number: int, seen: Seen) -> Seen:
+    def contrasted(self, number: int, seen: Observation) -> Observation:
         """An anchor that the model is not asked about, with its contrast."""
         self.note(number, seen.index, seen.patch)
         plane = self.planes.pixels(seen.index)
@@ -75,7 +75,7 @@ class Eye:
 
     def answer(
         self, index: int, prompts: Mapping[int, Prompt]
-    ) -> Iterator[tuple[int, Seen]]:
+    ) -> Iterator[tuple[int, Observation]]:
         """The anchors that users prompt on a slice."""
         plane, embedding = self.planes.get(index)
         answers = self._decode(embedding, list(prompts.values()))
@@ -83,15 +83,15 @@ class Eye:
         for number, answer, patch in zip(prompts, answers, patches, strict=True):
             self.note(number, index, patch)
             contrast = self._contrast(plane, patch)
-            yield number, Seen(index, patch, answer.score, contrast)
+            yield number, Observation(index, patch, answer.score, contrast)
 
     def look(
         self,
         index: int,
-        tracks: Sequence[Track],
-        before: Sequence[Seen | None],
+        tracks: Sequence[ObjectTracker],
+        before: Sequence[Observation | None],
         following: Sequence[int],
-    ) -> list[Seen]:
+    ) -> list[Observation]:
         """Look for objects on a slice where they are expected.
 
         Where that differs from what the sweep `before` found, a third opinion is
@@ -111,11 +111,11 @@ class Eye:
         ):
             if e is None or answer is None or not patch.logits.size:
                 score = 0.0 if answer is None else answer.score
-                seen.append(Seen(index, EMPTY, score, confidence=0.0))
+                seen.append(Observation(index, EMPTY, score, confidence=0.0))
                 continue
             contrast = self._contrast(plane, patch)
             trust = self._judge(track, index, patch, answer, e, contrast)
-            seen.append(Seen(index, patch, answer.score, contrast, trust))
+            seen.append(Observation(index, patch, answer.score, contrast, trust))
             if trust >= track.least_confidence:
                 self.note(track.span.object_id, index, patch)
         return self._ask_thirds(embedding, seen, before)
@@ -123,9 +123,9 @@ class Eye:
     def _ask_thirds(
         self,
         embedding: Embedding,
-        seen: Sequence[Seen],
-        before: Sequence[Seen | None],
-    ) -> list[Seen]:
+        seen: Sequence[Observation],
+        before: Sequence[Observation | None],
+    ) -> list[Observation]:
         """The same, with a third opinion on what two sweeps saw differently."""
         boxes = {}
         for at, (now, earlier) in enumerate(zip(seen, before, strict=True)):
@@ -177,8 +177,8 @@ class Eye:
 
     @staticmethod
     def _join(
-        expected: Expected | None, answers: Iterator[Prediction]
-    ) -> tuple[Patch, Prediction | None]:
+        expected: ExpectedMask | None, answers: Iterator[Prediction]
+    ) -> tuple[MaskPatch, Prediction | None]:
         """One mask of the answers to all parts, and the answer to the largest."""
         if expected is None:
             return EMPTY, None
@@ -198,8 +198,8 @@ class Eye:
         return combine(pieces, holes), same[0][1]
 
     def _settle(
-        self, index: int, numbers: Sequence[int], patches: Sequence[Patch]
-    ) -> list[Patch]:
+        self, index: int, numbers: Sequence[int], patches: Sequence[MaskPatch]
+    ) -> list[MaskPatch]:
         """Give each pixel to one object, those of this slice known before included."""
         others = [p for n, p in self.board[index].items() if n not in numbers]
         everyone = [*patches, *others]
@@ -209,22 +209,24 @@ class Eye:
         return [
             patch
             if np.array_equal(won, patch.mask)
-            else combine([Patch(patch.origin, np.where(won, patch.logits, -1.0))], [])
+            else combine(
+                [MaskPatch(patch.origin, np.where(won, patch.logits, -1.0))], []
+            )
             for patch, won in zip(patches, masks, strict=True)
         ]
 
     def _judge(
         self,
-        track: Track,
+        track: ObjectTracker,
         index: int,
-        patch: Patch,
+        patch: MaskPatch,
         answer: Prediction,
-        expected: Expected,
+        expected: ExpectedMask,
         contrast: float,
     ) -> float:
         stack, usual = self.planes.stack, track.usual_contrast
         rows, cols = answer.frame.mask_shape  # the rest is padding
-        evidence = weigh(
+        evidence = confidence_features(
             patch,
             expected.patch,
             expected.prompts[0].box,
@@ -237,7 +239,7 @@ class Eye:
         )
         return confidence(evidence)
 
-    def _contrast(self, plane: NDArray[Any], patch: Patch) -> float:
+    def _contrast(self, plane: NDArray[Any], patch: MaskPatch) -> float:
         shape = self.planes.stack.plane_shape
         return border_contrast(plane, patch.mask, patch.origin, shape)
 

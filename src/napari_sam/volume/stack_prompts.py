@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.masks.patch import Patch, paint_patch
+from napari_sam.masks.patch import MaskPatch, paint_patch
 from napari_sam.prompts.prompt import ObjectPrompts, Prompt
 
 if TYPE_CHECKING:
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from napari_sam.images.stack import Stack
 
-ObjectMasks = dict[int, dict[int, Patch]]
+ObjectMasks = dict[int, dict[int, MaskPatch]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ObjectAnchors:
+class PromptedSlices:
     """What is known of one object, by slice.
 
     Parameters
@@ -35,7 +35,7 @@ class ObjectAnchors:
     """
 
     prompts: dict[int, Prompt]
-    masks: dict[int, Patch]
+    masks: dict[int, MaskPatch]
     ends: frozenset[int]
 
     @property
@@ -43,7 +43,7 @@ class ObjectAnchors:
         """Slices on which the object was shown, sorted."""
         return sorted({*self.prompts, *self.masks})
 
-    def same_at(self, other: ObjectAnchors, index: int) -> bool:
+    def same_at(self, other: PromptedSlices, index: int) -> bool:
         """Whether two plans say the same of a slice."""
         if (index in self.ends) != (index in other.ends):
             return False
@@ -55,14 +55,14 @@ class ObjectAnchors:
         return _same_prompt(self.prompts.get(index), other.prompts.get(index))
 
 
-def anchors_of(prompts: ObjectPrompts, masks: ObjectMasks) -> dict[int, ObjectAnchors]:
+def anchors_of(prompts: ObjectPrompts, masks: ObjectMasks) -> dict[int, PromptedSlices]:
     """Bring checked prompts and painted masks together, by object."""
     plan = {}
     for number in sorted({*prompts, *masks}):
         given = prompts.get(number, {})
         shown = {i: prompt for i, prompt in given.items() if not is_end(prompt)}
         ends = frozenset(given) - frozenset(shown)
-        plan[number] = ObjectAnchors(shown, masks.get(number, {}), ends)
+        plan[number] = PromptedSlices(shown, masks.get(number, {}), ends)
     return plan
 
 

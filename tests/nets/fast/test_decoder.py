@@ -33,7 +33,7 @@ ATOL = 1e-4
 KINDS = ["points", "box", "mask", "points+box", "points+mask", "box+mask", "all"]
 
 
-class Question:
+class LayerRequest:
     """Random prompts of one kind for several objects, encoded by a model."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Question:
         self.embedding = torch.randn(1, encoder.width, grid, grid, generator=generator)
 
 
-def plain(model: SamModel, asked: Question, several: bool) -> tuple[Tensor, Tensor]:
+def plain(model: SamModel, asked: LayerRequest, several: bool) -> tuple[Tensor, Tensor]:
     encoder = model.prompt_encoder
     dense = encoder.dense(None) if asked.dense is None else asked.dense
     answer: tuple[Tensor, Tensor] = model.mask_decoder(
@@ -66,7 +66,7 @@ def plain(model: SamModel, asked: Question, several: bool) -> tuple[Tensor, Tens
     return answer
 
 
-def fast(model: SamModel, asked: Question, several: bool) -> tuple[Tensor, Tensor]:
+def fast(model: SamModel, asked: LayerRequest, several: bool) -> tuple[Tensor, Tensor]:
     encoder = model.prompt_encoder
     decoder = FastMaskDecoder(
         model.mask_decoder, encoder.image_positions(), encoder.dense(None)
@@ -75,7 +75,7 @@ def fast(model: SamModel, asked: Question, several: bool) -> tuple[Tensor, Tenso
     return decoder.decode(terms, asked.tokens, asked.dense, several)
 
 
-def assert_same(model: SamModel, asked: Question, several: bool) -> None:
+def assert_same(model: SamModel, asked: LayerRequest, several: bool) -> None:
     expected, found = plain(model, asked, several), fast(model, asked, several)
     for one, other in zip(expected, found, strict=True):
         torch.testing.assert_close(other, one, rtol=0, atol=ATOL)
@@ -90,7 +90,7 @@ def model(random_model: Callable[..., SamModel], vit_config: SamConfig) -> SamMo
 @pytest.mark.parametrize("objects", [1, 4, 9])
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_answers(model: SamModel, kind: str, objects: int, several: bool) -> None:
-    assert_same(model, Question(model, kind, objects, seed=objects), several)
+    assert_same(model, LayerRequest(model, kind, objects, seed=objects), several)
 
 
 @st.composite
@@ -141,7 +141,7 @@ def test_same_answers_at_any_size(
     seed: int,
 ) -> None:
     model = random_model(config, seed)
-    assert_same(model, Question(model, kind, objects, seed), several)
+    assert_same(model, LayerRequest(model, kind, objects, seed), several)
 
 
 @pytest.mark.parametrize("points", [1, 3, 40])
@@ -174,7 +174,7 @@ def test_upscaling_of_the_image_or_of_its_updates(
             return result
 
         monkeypatch.setattr(Upscaling, way, noted)
-    asked = Question(model, "points", 2, seed=3, points=points)
+    asked = LayerRequest(model, "points", 2, seed=3, points=points)
     assert_same(model, asked, True)
     # Two updates of the image with a row for each token, one of them padding, and head.
     few = 2 * heads * (6 + points) < width
@@ -187,14 +187,14 @@ def test_as_many_masks_as_asked_for(
 ) -> None:
     decoder = replace(vit_config.mask_decoder_config, num_multimask_outputs=4)
     model = random_model(replace(vit_config, mask_decoder_config=decoder))
-    masks, scores = fast(model, Question(model, "box", 2, seed=0), several)
+    masks, scores = fast(model, LayerRequest(model, "box", 2, seed=0), several)
     count = 4 if several else 1
     assert masks.shape == (2, count, 32, 32)
     assert scores.shape == (2, count)
 
 
 def test_the_embedding_is_not_changed(model: SamModel) -> None:
-    asked = Question(model, "box", 5, seed=1)
+    asked = LayerRequest(model, "box", 5, seed=1)
     before = asked.embedding.clone()
     first = fast(model, asked, True)
     second = fast(model, asked, True)
@@ -207,7 +207,7 @@ def test_the_real_decoder_rounds_no_more_than_float32_must(
     default_predictor: Predictor, coins: Scene
 ) -> None:
     model = default_predictor.model
-    asked = Question(model, "box", 4, seed=3)
+    asked = LayerRequest(model, "box", 4, seed=3)
     asked.embedding = default_predictor.embed(coins.image).image_embedding
     found, _ = fast(model, asked, False)
     exact, _ = plain(copy.deepcopy(model).double(), in_double(asked), False)
@@ -215,7 +215,7 @@ def test_the_real_decoder_rounds_no_more_than_float32_must(
     torch.testing.assert_close(found.double(), exact, rtol=0, atol=ATOL)
 
 
-def in_double(asked: Question) -> Question:
+def in_double(asked: LayerRequest) -> LayerRequest:
     exact = copy.copy(asked)
     exact.tokens, exact.embedding = asked.tokens.double(), asked.embedding.double()
     return exact

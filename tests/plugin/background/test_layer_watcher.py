@@ -21,7 +21,7 @@ from napari_sam.plugin.panels.key_bindings import (
     NEXT,
     POLARITY,
     PREVIOUS,
-    Keys,
+    KeyBindings,
 )
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.prompts.prompt import Prompt
@@ -360,7 +360,7 @@ def test_keys_are_given_back_and_those_of_others_left_alone() -> None:
     viewer = ViewerModel()
     mine: list[str] = []
     viewer.bind_key("W", lambda _: mine.append("mine"))
-    keys = Keys(viewer, {"W": lambda: None, "Q": lambda: None})
+    keys = KeyBindings(viewer, {"W": lambda: None, "Q": lambda: None})
     assert keys.bound == {"Q"}
     keys.close()
     assert [str(key) for key in viewer.keymap] == ["W"]

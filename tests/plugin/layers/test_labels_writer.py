@@ -8,10 +8,10 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_sam.masks.label_grid import LabelGrid
-from napari_sam.masks.painting import Piece
+from napari_sam.masks.painting import ObjectPlaneMask
 from napari_sam.plugin.layers.labels_writer import (
     LabelIds,
-    Written,
+    WriteSummary,
     check_ids,
     check_target,
     new_labels,
@@ -23,7 +23,7 @@ from napari_sam.plugin.layers.transforms import Sliders, layer_affine
 FULL = slice(None)
 
 
-def write_objects(labels: Labels, pieces: list[Piece]) -> Written:
+def write_objects(labels: Labels, pieces: list[ObjectPlaneMask]) -> WriteSummary:
     """Write objects as the next free labels, keeping others."""
     numbers = sorted({piece.number for piece in pieces})
     ids = dict(zip(numbers, count(LabelIds().next_free(labels)), strict=False))
@@ -31,11 +31,15 @@ def write_objects(labels: Labels, pieces: list[Piece]) -> Written:
     grid = LabelGrid.same(labels.data.shape)
     changes, outside = plan(labels, grid, pieces, ids, "keep", ())
     write(labels, changes)
-    return Written(tuple(ids.values()), len(changes.values), changes.kept, outside)
+    return WriteSummary(tuple(ids.values()), len(changes.values), changes.kept, outside)
 
 
-def piece(number: int = 1, row: int = 2, col: int = 3, side: int = 4) -> Piece:
-    return Piece(number, (FULL, FULL), (row, col), np.ones((side, side), bool))
+def piece(
+    number: int = 1, row: int = 2, col: int = 3, side: int = 4
+) -> ObjectPlaneMask:
+    return ObjectPlaneMask(
+        number, (FULL, FULL), (row, col), np.ones((side, side), bool)
+    )
 
 
 def labels_of(dtype: Any = np.int32, shape: tuple[int, ...] = (20, 30)) -> Labels:
@@ -45,7 +49,7 @@ def labels_of(dtype: Any = np.int32, shape: tuple[int, ...] = (20, 30)) -> Label
 def test_an_object_is_painted_where_its_mask_is() -> None:
     labels = labels_of()
     mask = np.array([[1, 0], [1, 1]], bool)
-    done = write_objects(labels, [Piece(1, (FULL, FULL), (5, 7), mask)])
+    done = write_objects(labels, [ObjectPlaneMask(1, (FULL, FULL), (5, 7), mask)])
     expected = np.zeros((20, 30), int)
     expected[[5, 6, 6], [7, 7, 8]] = 1
     np.testing.assert_array_equal(labels.data, expected)
@@ -63,7 +67,7 @@ def test_an_object_is_painted_where_its_mask_is() -> None:
 )
 def test_planes_across_any_axis(index: Any, where: Any) -> None:
     labels = labels_of(shape=(10, 10, 10))
-    write_objects(labels, [Piece(1, index, (5, 7), np.ones((2, 2), bool))])
+    write_objects(labels, [ObjectPlaneMask(1, index, (5, 7), np.ones((2, 2), bool))])
     expected = np.zeros((10, 10, 10), int)
     expected[where] = 1
     np.testing.assert_array_equal(labels.data, expected)
@@ -88,7 +92,10 @@ def test_objects_get_the_next_free_ids() -> None:
 
 def test_the_parts_of_an_object_share_its_id() -> None:
     labels = labels_of(shape=(4, 20, 30))
-    parts = [Piece(1, (z, FULL, FULL), (2, 3), np.ones((2, 2), bool)) for z in (1, 2)]
+    parts = [
+        ObjectPlaneMask(1, (z, FULL, FULL), (2, 3), np.ones((2, 2), bool))
+        for z in (1, 2)
+    ]
     assert write_objects(labels, parts).label_ids == (1,)
     assert np.unique(np.nonzero(labels.data)[0]).tolist() == [1, 2]
 
@@ -125,13 +132,13 @@ def test_undo_and_redo_are_exact_with_painting_in_between(
     mask = np.ones((6, 6), bool)
 
     states = [labels.data.copy()]
-    write_objects(labels, [Piece(1, at, (2, 3), mask) for at in planes])
+    write_objects(labels, [ObjectPlaneMask(1, at, (2, 3), mask) for at in planes])
     states.append(labels.data.copy())
     labels.selected_label, labels.brush_size = 9, 3
     labels.paint((0,) * (len(shape) - 2) + (4, 8), 9)
     states.append(labels.data.copy())
     viewer.dims.set_current_step(0, 2)
-    write_objects(labels, [Piece(1, at, (5, 6), mask) for at in planes])
+    write_objects(labels, [ObjectPlaneMask(1, at, (5, 6), mask) for at in planes])
     states.append(labels.data.copy())
 
     for state in states[-2::-1]:
@@ -168,7 +175,9 @@ def test_what_lies_on_other_slices_is_written_and_undone(ndisplay: int) -> None:
     labels = viewer.add_labels(np.zeros((6, 20, 30), np.int32))
     viewer.dims.set_current_step(0, 5)
     viewer.dims.ndisplay = ndisplay
-    write_objects(labels, [Piece(1, (2, FULL, FULL), (2, 3), np.ones((2, 2), bool))])
+    write_objects(
+        labels, [ObjectPlaneMask(1, (2, FULL, FULL), (2, 3), np.ones((2, 2), bool))]
+    )
     assert np.count_nonzero(labels.data) == 4
     labels.undo()
     assert not labels.data.any()

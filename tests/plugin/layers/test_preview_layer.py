@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_sam.masks.painting import Piece
-from napari_sam.plugin.layers.preview_layer import Preview
+from napari_sam.masks.painting import ObjectPlaneMask
+from napari_sam.plugin.layers.preview_layer import PreviewLayer
 from napari_sam.plugin.layers.transforms import displayed_plane
 
 FULL = slice(None)
 MASK = np.ones((3, 5), bool)
 
 
-def pieces(*slices: int) -> list[Piece]:
-    return [Piece(1, (z, FULL, FULL), (2, 4), MASK) for z in slices]
+def pieces(*slices: int) -> list[ObjectPlaneMask]:
+    return [ObjectPlaneMask(1, (z, FULL, FULL), (2, 4), MASK) for z in slices]
 
 
 @pytest.fixture
@@ -24,7 +24,9 @@ def viewer() -> ViewerModel:
     return viewer
 
 
-def show(preview: Preview, viewer: ViewerModel, what: list[Piece]) -> None:
+def show(
+    preview: PreviewLayer, viewer: ViewerModel, what: list[ObjectPlaneMask]
+) -> None:
     image = viewer.layers["cells"]
     plane = displayed_plane(image, viewer.dims)
     preview.show(image, what, plane.at())
@@ -33,7 +35,7 @@ def show(preview: Preview, viewer: ViewerModel, what: list[Piece]) -> None:
 def test_it_shows_the_pieces_of_the_displayed_plane_and_follows_the_slider(
     viewer: ViewerModel,
 ) -> None:
-    preview = Preview(viewer)
+    preview = PreviewLayer(viewer)
     for step in (1, 2, 3, 2):
         viewer.dims.set_current_step(0, step)
         show(preview, viewer, pieces(1, 2))
@@ -52,9 +54,9 @@ def test_it_costs_one_tile_of_one_plane(viewer: ViewerModel) -> None:
         np.broadcast_to(np.uint8(0), (50, 5000, 5000)), contrast_limits=(0, 1)
     )
     index = (7, FULL, FULL)
-    preview = Preview(viewer)
+    preview = PreviewLayer(viewer)
     for corner in ((10, 20), (3000, 4000), (4990, 4990)):
-        preview.show(huge, [Piece(1, index, corner, MASK)], index)
+        preview.show(huge, [ObjectPlaneMask(1, index, corner, MASK)], index)
         assert preview.layer is not None
         assert preview.layer.data.nbytes <= 1024**2
         marked = np.argwhere(preview.layer.data)
@@ -68,8 +70,10 @@ def test_an_object_across_tiles_is_shown_whole_and_not_kept(
 ) -> None:
     flat = viewer.add_image(np.zeros((3000, 3000), np.uint8), contrast_limits=(0, 1))
     here = (FULL, FULL)
-    preview = Preview(viewer)
-    preview.show(flat, [Piece(1, here, (1000, 500), np.ones((1500, 9), bool))], here)
+    preview = PreviewLayer(viewer)
+    preview.show(
+        flat, [ObjectPlaneMask(1, here, (1000, 500), np.ones((1500, 9), bool))], here
+    )
     assert preview.layer is not None
     assert np.count_nonzero(preview.layer.data) == 1500 * 9
     preview.hide()
@@ -100,8 +104,8 @@ def test_it_lies_over_the_pixels_of_the_image(
     steps = viewer.dims.nsteps
     plane = displayed_plane(image, viewer.dims)
     index = plane.at()
-    preview = Preview(viewer)
-    preview.show(image, [Piece(1, index, (1, 2), MASK)], index)
+    preview = PreviewLayer(viewer)
+    preview.show(image, [ObjectPlaneMask(1, index, (1, 2), MASK)], index)
     layer = preview.layer
     assert layer is not None
     assert viewer.dims.nsteps == steps  # the slider keeps its steps
@@ -114,7 +118,7 @@ def test_it_lies_over_the_pixels_of_the_image(
 
 
 def test_it_comes_back_after_the_user_removed_it(viewer: ViewerModel) -> None:
-    preview = Preview(viewer)
+    preview = PreviewLayer(viewer)
     show(preview, viewer, pieces(0))
     viewer.layers.remove(preview.layer)
     assert preview.layer is None
@@ -123,7 +127,7 @@ def test_it_comes_back_after_the_user_removed_it(viewer: ViewerModel) -> None:
 
 
 def test_it_does_not_steal_the_selection(viewer: ViewerModel) -> None:
-    preview = Preview(viewer)
+    preview = PreviewLayer(viewer)
     shapes = viewer.add_shapes(ndim=3)
     shapes.mode = "add_rectangle"
     for step in (0, 1):
@@ -136,7 +140,7 @@ def test_it_does_not_steal_the_selection(viewer: ViewerModel) -> None:
 
 
 def test_hidden_it_keeps_its_layer_and_nothing_in_it(viewer: ViewerModel) -> None:
-    preview = Preview(viewer)
+    preview = PreviewLayer(viewer)
     preview.hide()
     assert len(viewer.layers) == 1
     show(preview, viewer, pieces(0))
@@ -154,10 +158,10 @@ def test_hidden_it_keeps_its_layer_and_nothing_in_it(viewer: ViewerModel) -> Non
 def test_one_object_after_another_leaves_nothing_of_the_first(
     viewer: ViewerModel,
 ) -> None:
-    preview = Preview(viewer)
+    preview = PreviewLayer(viewer)
     image, index = viewer.layers["cells"], (0, FULL, FULL)
     for corner in ((0, 0), (10, 12), (3, 4)):
-        preview.show(image, [Piece(1, index, corner, MASK)], index)
+        preview.show(image, [ObjectPlaneMask(1, index, corner, MASK)], index)
         assert preview.layer is not None
         shown = np.argwhere(preview.layer.data)
         np.testing.assert_array_equal(shown[0], (0, *corner))
@@ -165,7 +169,7 @@ def test_one_object_after_another_leaves_nothing_of_the_first(
 
 
 def test_the_3d_view_has_no_blank_layer(viewer: ViewerModel) -> None:
-    preview = Preview(viewer)
+    preview = PreviewLayer(viewer)
     show(preview, viewer, pieces(0))
     viewer.dims.ndisplay = 3
     preview.hide()
@@ -180,7 +184,7 @@ def test_the_3d_view_has_no_blank_layer(viewer: ViewerModel) -> None:
 def test_hidden_it_does_not_widen_the_sliders(
     viewer: ViewerModel, hidden_first: bool
 ) -> None:
-    preview = Preview(viewer)
+    preview = PreviewLayer(viewer)
     viewer.dims.set_current_step(0, 5)
     show(preview, viewer, pieces(5))
     image = viewer.layers["cells"]
@@ -198,7 +202,7 @@ def test_hidden_it_does_not_widen_the_sliders(
 
 
 def test_removing_takes_the_layer_away(viewer: ViewerModel) -> None:
-    preview = Preview(viewer)
+    preview = PreviewLayer(viewer)
     preview.remove()
     show(preview, viewer, pieces(0))
     preview.remove()
@@ -207,7 +211,7 @@ def test_removing_takes_the_layer_away(viewer: ViewerModel) -> None:
 
 
 def test_it_goes_with_its_image(viewer: ViewerModel) -> None:
-    preview = Preview(viewer)
+    preview = PreviewLayer(viewer)
     show(preview, viewer, pieces(0))
     viewer.layers.remove("cells")
     preview.hide()
@@ -215,7 +219,7 @@ def test_it_goes_with_its_image(viewer: ViewerModel) -> None:
 
 
 def test_it_can_be_laid_over_newer_layers(viewer: ViewerModel) -> None:
-    preview = Preview(viewer)
+    preview = PreviewLayer(viewer)
     show(preview, viewer, pieces(0))
     preview.hide()
     labels = viewer.add_labels(np.zeros((6, 20, 30), np.int32))
@@ -225,11 +229,11 @@ def test_it_can_be_laid_over_newer_layers(viewer: ViewerModel) -> None:
 
 
 def test_it_moves_to_another_image(viewer: ViewerModel) -> None:
-    preview = Preview(viewer)
+    preview = PreviewLayer(viewer)
     show(preview, viewer, pieces(0))
     flat = viewer.add_image(np.zeros((9, 9)), scale=(2, 2), contrast_limits=(0, 1))
     here = (FULL, FULL)
-    preview.show(flat, [Piece(1, here, (0, 0), MASK)], here)
+    preview.show(flat, [ObjectPlaneMask(1, here, (0, 0), MASK)], here)
     assert preview.layer is not None
     assert np.count_nonzero(preview.layer.data) == MASK.sum()
     assert tuple(preview.layer.scale) == (2, 2)
@@ -237,7 +241,7 @@ def test_it_moves_to_another_image(viewer: ViewerModel) -> None:
 
 def test_it_does_not_move_while_a_layer_is_added(viewer: ViewerModel) -> None:
     # napari's list of layers is confused by a move inside of an insertion.
-    preview = Preview(viewer)
+    preview = PreviewLayer(viewer)
     show(preview, viewer, pieces(0))
     viewer.layers.events.inserted.connect(lambda _: show(preview, viewer, pieces(0)))
     labels = viewer.add_labels(np.zeros((6, 20, 30), np.int32))

@@ -10,7 +10,7 @@ from napari.layers import Image, Points
 
 from napari_sam.images.stack import Stack
 from napari_sam.masks.patch import window_at
-from napari_sam.plugin.layers.image_source import ImageView, displayed_stack
+from napari_sam.plugin.layers.image_source import ImageSource, displayed_stack
 from napari_sam.plugin.layers.prompt_layers import add_prompt_layers, set_polarity
 from napari_sam.plugin.layers.prompt_reader import collect_prompts
 from napari_sam.plugin.layers.transforms import (
@@ -198,7 +198,7 @@ def test_multiscale_images_are_read_at_full_resolution() -> None:
 
 def stack_of(image: Image, viewer: ViewerModel) -> Stack:
     plane = displayed_plane(image, viewer.dims)
-    return displayed_stack(ImageView(ViewerModel()).of(image), image.name, plane)
+    return displayed_stack(ImageSource(ViewerModel()).of(image), image.name, plane)
 
 
 def test_what_can_be_walked_through() -> None:
@@ -218,9 +218,9 @@ def test_what_can_be_walked_through() -> None:
 
 def test_limits_are_those_of_the_display() -> None:
     gray = Image(np.zeros((5, 6)), contrast_limits=(2, 7))
-    assert ImageView(ViewerModel()).of(gray).displayed == (2, 7)
+    assert ImageSource(ViewerModel()).of(gray).displayed == (2, 7)
     assert (
-        ImageView(ViewerModel()).of(Image(np.zeros((5, 6, 3)), rgb=True)).displayed
+        ImageSource(ViewerModel()).of(Image(np.zeros((5, 6, 3)), rgb=True)).displayed
         is None
     )
 

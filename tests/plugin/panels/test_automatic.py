@@ -15,7 +15,7 @@ from napari_sam.automatic.linking import Linking
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.records.replay import replay
-from napari_sam.requests.automatic_stack import EverythingStackRequest
+from napari_sam.requests.automatic_stack import AutomaticStackRequest
 from napari_sam.requests.base import run_to_end
 from tests.automatic.test_search import DISCS, PLANE, Whole, discs, same_objects
 from tests.plugin.conftest import corners, press, written
@@ -173,7 +173,7 @@ def test_the_record_of_a_stack_makes_the_same_labels_again(rising: SamSession) -
 
 def test_a_stack_that_is_stopped_keeps_what_is_done(rising: SamSession) -> None:
     question = rising.ask_everything()
-    assert isinstance(question.request, EverythingStackRequest)
+    assert isinstance(question.request, AutomaticStackRequest)
     model: Any = rising.model
     work = question.request.run(model, rising.cache, lambda: len(model.seen) == 2)
     rising.adopt(question, run_to_end(work))

@@ -7,7 +7,7 @@ from magicgui.widgets import PushButton
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_sam.plugin.panels.scroll_area import VerticalScroll
+from napari_sam.plugin.panels.scroll_area import VerticalScrollArea
 from napari_sam.plugin.widget import SamWidget
 
 
@@ -37,7 +37,7 @@ def test_nothing_scrolls_where_there_is_room(qtbot: Any) -> None:
     widget.native.resize(300, 1500)
     widget.native.show()
     qtbot.waitExposed(widget.native)
-    (scroll,) = widget.native.findChildren(VerticalScroll)
+    (scroll,) = widget.native.findChildren(VerticalScrollArea)
     bar = scroll.verticalScrollBar()
     for opened in (False, True):
         widget.more.value = opened
@@ -49,7 +49,7 @@ def test_the_border_of_a_theme_has_its_own_room(qtbot: Any) -> None:
     outer, held, inside = QWidget(), QWidget(), QWidget()
     inside.setFixedSize(100, 200)
     QVBoxLayout(held).addWidget(inside)
-    scroll = VerticalScroll(held)
+    scroll = VerticalScrollArea(held)
     scroll.setViewportMargins(3, 3, 3, 3)
     layout = QVBoxLayout(outer)
     layout.addWidget(scroll)
@@ -67,7 +67,7 @@ def test_it_is_as_wide_as_what_it_holds(qtbot: Any) -> None:
     held, inside = QWidget(), QWidget()
     inside.setMinimumSize(321, 2000)
     QVBoxLayout(held).addWidget(inside)
-    scroll = VerticalScroll(held)
+    scroll = VerticalScrollArea(held)
     qtbot.addWidget(scroll)
     assert scroll.minimumSizeHint().width() > 321
     assert scroll.minimumSizeHint().height() < 200

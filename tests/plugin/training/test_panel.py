@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.plugin.state.model_choice import ModelChoice
 from napari_sam.plugin.training.panel import TrainingPanel
-from napari_sam.training.request import Comparison, Trained
+from napari_sam.training.request import BeforeAfterComparison, TrainingResult
 from tests.plugin.conftest import press
 from tests.training.test_finetune import QUICK, discs
 
@@ -129,10 +129,12 @@ def test_a_result_that_answers_clicks_worse_says_so(
     panel: TrainingPanel, tmp_path: Path
 ) -> None:
     labels = np.ones((4, 4), int)
-    found = Comparison(
+    found = BeforeAfterComparison(
         labels.astype(np.uint8), labels, labels, labels, np.ones((1, 2)), np.eye(1, 2)
     )
-    trained = Trained(tmp_path / "a.safetensors", 7, {"box": 0.5}, {"box": 0.6}, found)
+    trained = TrainingResult(
+        tmp_path / "a.safetensors", 7, {"box": 0.5}, {"box": 0.6}, found
+    )
     panel._take((trained, "sam"))
     assert "box 0.50 before, 0.60 now. But one click is worse" in panel.status.value
 

@@ -36,7 +36,7 @@ import torch
 from torch import Tensor
 
 from napari_sam.nets.devices import in_batches
-from napari_sam.nets.fast.upscaling import Update, Upscaling
+from napari_sam.nets.fast.upscaling import TokenUpdate, Upscaling
 
 if TYPE_CHECKING:
     from napari_sam.nets.mask_decoder import MaskDecoder
@@ -50,7 +50,7 @@ _IMAGES_KEPT = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ImageTerms:
+class ImageContext:
     """What the decoder needs of an image, independent of every prompt.
 
     Parameters
@@ -61,10 +61,10 @@ class ImageTerms:
 
     tokens: Tensor
 
-    def to(self, device: torch.device) -> ImageTerms:
+    def to(self, device: torch.device) -> ImageContext:
         """The same on a device; itself when it is there."""
         here = self.tokens.to(device)
-        return self if here is self.tokens else ImageTerms(here)
+        return self if here is self.tokens else ImageContext(here)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,16 +125,16 @@ class FastMaskDecoder:
         self._first_image = lru_cache(_IMAGES_KEPT)(make)
 
     @torch.inference_mode()
-    def prepare(self, image_embedding: Tensor) -> ImageTerms:
+    def prepare(self, image_embedding: Tensor) -> ImageContext:
         """Compute what depends on the image alone from its (1, C, S, S) embedding."""
-        terms = ImageTerms(_rows(image_embedding)[0])
+        terms = ImageContext(_rows(image_embedding)[0])
         self._first_image(terms)
         return terms
 
     @torch.inference_mode()
     def decode(
         self,
-        terms: ImageTerms,
+        terms: ImageContext,
         tokens: Tensor,
         dense: Tensor | None,
         multimask_output: bool,
@@ -143,7 +143,7 @@ class FastMaskDecoder:
 
         Parameters
         ----------
-        terms : ImageTerms
+        terms : ImageContext
             From `prepare`.
         tokens : Tensor
             (B, T, C) prompt tokens.
@@ -303,7 +303,7 @@ class _Layer:
 
     def __call__(
         self, queries: Tensor, image: Tensor, tokens: Tensor, positions: Tensor
-    ) -> tuple[Tensor, Tensor, Update]:
+    ) -> tuple[Tensor, Tensor, TokenUpdate]:
         """Update (B, T, C) queries and the (B, N, C) image, which is overwritten."""
         keys = image + positions
         queries = self._block.update_self(queries, tokens)
@@ -324,7 +324,7 @@ class _Layer:
 
     def on_projected(
         self, queries: Tensor, image: _FirstImage, tokens: Tensor
-    ) -> tuple[Tensor, Tensor, Update]:
+    ) -> tuple[Tensor, Tensor, TokenUpdate]:
         """Do the same as a call, with what `project` gave, which stays as it is."""
         queries = self._block.update_self(queries, tokens)
         attended = self._token_to_image.on_projected(
@@ -340,12 +340,12 @@ class _Layer:
 
     def _normalised(
         self, image: Tensor, weights: Tensor, values: Tensor
-    ) -> tuple[Tensor, Update]:
+    ) -> tuple[Tensor, TokenUpdate]:
         norm = self._block.norm4
         normalised, _, deviation = torch.native_layer_norm(
             image, norm.normalized_shape, norm.weight, norm.bias, norm.eps
         )
-        return normalised, Update(weights, values, deviation)
+        return normalised, TokenUpdate(weights, values, deviation)
 
 
 def _attended(scores: Tensor, values: Tensor) -> Tensor:
@@ -365,7 +365,7 @@ def _first_image(
     upscaling: Upscaling,
     no_mask: Tensor,
     positions: Tensor,
-    terms: ImageTerms,
+    terms: ImageContext,
 ) -> _FirstImage:
     return layer.project(terms.tokens + no_mask, positions, upscaling)
 

@@ -29,7 +29,7 @@ _LEAST_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Affine:
+class LinearWeights:
     """Weight and bias of a linear layer or a convolution.
 
     Parameters
@@ -66,7 +66,7 @@ def add_mlp_(
 
 
 def depthwise_strips(
-    x: Tensor, expand: Affine, depthwise: Affine, stride: int
+    x: Tensor, expand: LinearWeights, depthwise: LinearWeights, stride: int
 ) -> Iterator[tuple[slice, Tensor]]:
     """``gelu(depthwise(gelu(expand(x))))``, strip by strip.
 
@@ -75,9 +75,9 @@ def depthwise_strips(
     x : Tensor
         (H, W, C), H and W multiples of `stride`. Rows of strips that were yielded
         are not read again: the caller may overwrite them.
-    expand : Affine
+    expand : LinearWeights
         C to D channels, pixel by pixel.
-    depthwise : Affine
+    depthwise : LinearWeights
         (D, 1, 3, 3), padded with one zero on each side.
     stride : int
         1 or 2.
@@ -132,7 +132,7 @@ class WindowAttention:
     ----------
     norm : LayerNorm
         Before the projection.
-    qkv : Affine
+    qkv : LinearWeights
         C to (3, heads, c) channels.
     padding : Tensor
         (3C,) queries, keys and values of a token beyond the image.
@@ -146,7 +146,7 @@ class WindowAttention:
     """
 
     norm: nn.LayerNorm
-    qkv: Affine
+    qkv: LinearWeights
     padding: Tensor
     out: nn.Linear
     heads: int

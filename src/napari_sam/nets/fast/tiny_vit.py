@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_sam.nets.fast.strips import (
-    Affine,
+    LinearWeights,
     WindowAttention,
     add_mlp_,
     depthwise_strips,
@@ -129,7 +129,7 @@ class _Block:
             p.view(heads, 3, -1, *p.shape[1:]).transpose(0, 1).reshape(p.shape)
             for p in (attention.qkv.weight, attention.qkv.bias)
         )
-        qkv = Affine(weight, bias)
+        qkv = LinearWeights(weight, bias)
         # Fused attention takes a bias with an axis for the windows.
         scores = attention.attention_biases[:, attention.bias_index][None].contiguous()
         self._attention = WindowAttention(
@@ -158,7 +158,7 @@ class _Block:
         return x
 
 
-def _folded(conv: nn.Module) -> Affine:
+def _folded(conv: nn.Module) -> LinearWeights:
     """The convolution with its norm; a linear layer when the kernel is 1x1."""
     weight, bias = cast("ConvNorm", conv).folded()
-    return Affine(weight.flatten(1) if weight.shape[-1] == 1 else weight, bias)
+    return LinearWeights(weight.flatten(1) if weight.shape[-1] == 1 else weight, bias)

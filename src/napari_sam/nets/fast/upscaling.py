@@ -30,14 +30,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_sam.nets.common import LayerNorm2d
-from napari_sam.nets.fast.strips import Affine, gelu_
+from napari_sam.nets.fast.strips import LinearWeights, gelu_
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Update:
+class TokenUpdate:
     """What a block did to the image tokens: ``norm(x + weights @ values)``.
 
     Parameters
@@ -77,7 +77,7 @@ class Upscaling:
         assert isinstance(norm, LayerNorm2d)
         assert isinstance(second, nn.ConvTranspose2d)
         self._first, self._second = _row_products(first), _row_products(second)
-        self._traced = [_Traced(affine, norms) for affine in self._first]
+        self._traced = [_IncrementalLinear(affine, norms) for affine in self._first]
         self._norm = norm
 
     def project(self, image: Tensor) -> list[Tensor]:
@@ -89,7 +89,7 @@ class Upscaling:
         return self._masks((first(image) for first in self._first), kernels)
 
     def traced(
-        self, projected: list[Tensor], updates: Sequence[Update], kernels: Tensor
+        self, projected: list[Tensor], updates: Sequence[TokenUpdate], kernels: Tensor
     ) -> Tensor:
         """Do the same for tokens given by what `project` gave and the blocks did."""
         deviations = [update.deviation for update in reversed(updates)]
@@ -122,10 +122,10 @@ class Upscaling:
         return masks.view(batch, count, 4 * size, 4 * size)
 
 
-class _Traced:
+class _IncrementalLinear:
     """A linear layer on what the blocks made of the image tokens."""
 
-    def __init__(self, last: Affine, norms: Sequence[nn.LayerNorm]) -> None:
+    def __init__(self, last: LinearWeights, norms: Sequence[nn.LayerNorm]) -> None:
         weight = last.weight.T  # (C, out), from the right
         self._bias = last.bias + norms[-1].bias @ weight
         self.maps: list[Tensor] = []
@@ -153,9 +153,9 @@ class _Traced:
         return out
 
 
-def _row_products(conv: nn.ConvTranspose2d) -> list[Affine]:
+def _row_products(conv: nn.ConvTranspose2d) -> list[LinearWeights]:
     """Weight (2 * out, in) and bias (2 * out,) for each of the two row offsets."""
     assert conv.bias is not None
     weight = conv.weight.permute(2, 3, 1, 0)  # (row, column, out, in)
     bias = conv.bias.repeat(2)
-    return [Affine(rows.flatten(0, 1).contiguous(), bias) for rows in weight]
+    return [LinearWeights(rows.flatten(0, 1).contiguous(), bias) for rows in weight]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam.nets.fast.strips import Affine, WindowAttention, add_mlp_
+from napari_sam.nets.fast.strips import LinearWeights, WindowAttention, add_mlp_
 from napari_sam.nets.image_encoder import relative
 
 if TYPE_CHECKING:
@@ -82,12 +82,12 @@ class _Block:
         add_mlp_(x, *self._mlp)
 
 
-def _projection(linear: nn.Linear) -> Affine:
+def _projection(linear: nn.Linear) -> LinearWeights:
     """Put zeros for a bias that the configuration leaves out."""
     bias: Tensor | None = linear.bias
     if bias is None:
         bias = linear.weight.new_zeros(linear.out_features)
-    return Affine(linear.weight, bias)
+    return LinearWeights(linear.weight, bias)
 
 
 def _window_bias(attention: Attention, window: int) -> Callable[[Tensor], Tensor]:
@@ -107,7 +107,7 @@ def _window_bias(attention: Attention, window: int) -> Callable[[Tensor], Tensor
 class _GlobalAttention:
     """Attention of every token to every token."""
 
-    def __init__(self, block: Block, qkv: Affine) -> None:
+    def __init__(self, block: Block, qkv: LinearWeights) -> None:
         self._norm, self._qkv, self._out = block.norm1, qkv, block.attn.proj
         self._heads = block.attn.heads
         size = (len(block.attn.rel_pos_h) + 1) // 2

@@ -20,7 +20,7 @@ _PATIENCE_MS = 0
 _DONE = ("added", "changed", "removed")
 
 
-class Changes:
+class LayerWatcher:
     """Watches prompt layers, the image and the sliders of a viewer.
 
     Parameters

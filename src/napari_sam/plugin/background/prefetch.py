@@ -7,27 +7,29 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 if TYPE_CHECKING:
-    from napari_sam.plugin.background.request_runner import Runner
+    from napari_sam.plugin.background.request_runner import RequestRunner
     from napari_sam.plugin.session import SamSession
 
 # Somebody who looks at a slice for so long may want to segment it.
 _REST_MS = 400
 
 
-class Ahead:
+class Prefetcher:
     """Watches the sliders of a viewer.
 
     Parameters
     ----------
     session : SamSession
         Knows image and model.
-    runner : Runner
+    runner : RequestRunner
         Encodes when it has nothing else to do.
     parent : QObject
         Owns the timer.
     """
 
-    def __init__(self, session: SamSession, runner: Runner, parent: QObject) -> None:
+    def __init__(
+        self, session: SamSession, runner: RequestRunner, parent: QObject
+    ) -> None:
         self._session, self._runner = session, runner
         self._last: tuple[int, ...] = ()
         self._step = 1

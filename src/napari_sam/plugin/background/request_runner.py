@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.plugin.background.worker import Job, Report
     from napari_sam.plugin.session import SamSession
-    from napari_sam.plugin.state.layer_request import Question
+    from napari_sam.plugin.state.layer_request import LayerRequest
     from napari_sam.prediction.predictor import Predictor
-    from napari_sam.requests.base import Result
-    from napari_sam.requests.view import View
+    from napari_sam.requests.base import SegmentationResult
+    from napari_sam.requests.view import ImageView
 
     Kind = Literal["asked", "live", "ahead"]
-    Answer = tuple[Any, Predictor, Question, Result]
+    Answer = tuple[Any, Predictor, LayerRequest, SegmentationResult]
 
 # Work that ends sooner is not announced: each change of a text redraws the window.
 _BRIEF_MS = 150
 
 
-class Runner:
+class RequestRunner:
     """Runs one question of a session at a time; a new one takes the place of it.
 
     Parameters
@@ -68,7 +68,7 @@ class Runner:
         self._kind: Kind = "asked"
         self._halt: Event | None = None
         self._under_way = False
-        self._progress = Progress("Waiting", 0, 0)
+        self._progress = Progress("PendingResult", 0, 0)
         self._brief = QTimer(parent)
         self._brief.setSingleShot(True)
         self._brief.setInterval(_BRIEF_MS)
@@ -84,7 +84,7 @@ class Runner:
         """Whether work is under way that a changed prompt must not stop."""
         return self._worker.busy and self._kind == "asked"
 
-    def run(self, question: Question, live: bool = False) -> None:
+    def run(self, question: LayerRequest, live: bool = False) -> None:
         """Answer a question; `live` ones give way to any other."""
         choice, cache = self._session.model_choice, self._session.cache
         model, loaded, load = choice.chosen, choice.loaded, choice.loader()
@@ -138,7 +138,7 @@ class Runner:
         self._kind = "asked"
         self._submit(job, taken)
 
-    def encode_ahead(self, view: View, planes: Sequence[PlaneIndex]) -> None:
+    def encode_ahead(self, view: ImageView, planes: Sequence[PlaneIndex]) -> None:
         """Encode planes that may be asked about next, unless there is work to do."""
         predictor, cache = self._session.model_choice.loaded, self._session.cache
         if self._worker.busy or predictor is None:
@@ -171,7 +171,7 @@ class Runner:
         )
         if self._kind == "live":
             self._brief.start()
-        self._show(Progress("Waiting", 0, 0))
+        self._show(Progress("PendingResult", 0, 0))
 
     def cancel(self) -> None:
         """Stop; of a stack what is done is delivered, of all else nothing any more."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Slices:
+class LayerSlices:
     """Which part of a labels layer the viewer scrolls through.
 
     Parameters
@@ -28,7 +28,9 @@ class Slices:
     fixed: dict[int, int]
 
     @classmethod
-    def displayed(cls, labels: Labels, dims: Dims, axis: int | None = None) -> Slices:
+    def displayed(
+        cls, labels: Labels, dims: Dims, axis: int | None = None
+    ) -> LayerSlices:
         """The slices parallel to the displayed one.
 
         Parameters

@@ -16,7 +16,7 @@ from napari_sam.plugin.layers.transforms import (
     levels_of,
     spatial_shape,
 )
-from napari_sam.requests.view import View
+from napari_sam.requests.view import ImageView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ class ChannelChoice:
     index: int = 0
 
 
-class ImageView:
+class ImageSource:
     """Which image is segmented, and what of it the model sees.
 
     Parameters
@@ -93,7 +93,7 @@ class ImageView:
         images = [layer for layer in layers if isinstance(layer, Image)]
         return images[-1] if images else None
 
-    def of(self, image: Image) -> View:
+    def of(self, image: Image) -> ImageView:
         """What the model sees of an image.
 
         The reader is the same as long as nothing about the image changes.
@@ -111,7 +111,7 @@ class ImageView:
             # Without limits sampled from other data, or before an edit of a layer.
             reader = PlaneReader(levels_of(image), bool(image.rgb), chosen)
             self._reader = reader
-        return View(reader, self.intensity, self._displayed(image))
+        return ImageView(reader, self.intensity, self._displayed(image))
 
     def _displayed(self, image: Image) -> ContrastLimits | None:
         """Contrast limits as the viewer shows them; None for RGB, shown as it is."""
@@ -181,7 +181,11 @@ def _lies_on(layer: Image, image: Image, viewer: ViewerModel) -> bool:
 
 
 def planes_ahead(
-    view: View, name: str, plane: DisplayedPlane, step: int, axis: int | None = None
+    view: ImageView,
+    name: str,
+    plane: DisplayedPlane,
+    step: int,
+    axis: int | None = None,
 ) -> list[PlaneIndex]:
     """The displayed plane and the one a step further along its stack, if there is."""
     planes = [plane.at()]
@@ -194,7 +198,7 @@ def planes_ahead(
     return planes
 
 
-def walkable_axes(view: View, plane: DisplayedPlane) -> list[int]:
+def walkable_axes(view: ImageView, plane: DisplayedPlane) -> list[int]:
     """Axes with more than one plane parallel to this one; channels do not count."""
     reader = view.reader
     return [
@@ -203,7 +207,7 @@ def walkable_axes(view: View, plane: DisplayedPlane) -> list[int]:
 
 
 def displayed_stack(
-    view: View,
+    view: ImageView,
     name: str,
     plane: DisplayedPlane,
     axis: int | None = None,
@@ -213,7 +217,7 @@ def displayed_stack(
 
     Parameters
     ----------
-    view : View
+    view : ImageView
         Of an image with at least one axis besides the plane's and its channels'.
     name : str
         Of the image, for the sentence.

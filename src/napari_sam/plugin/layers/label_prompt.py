@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks.painting import Piece
+from napari_sam.masks.painting import ObjectPlaneMask
 from napari_sam.masks.patch import mask_to_box, mask_to_window
 from napari_sam.plugin.layers.transforms import Sliders, displayed_plane, grid_between
 from napari_sam.prompts.prompt import Prompt
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picked:
+class LabelPrompt:
     """An object on one plane of the image.
 
     Parameters
@@ -41,7 +41,7 @@ class Picked:
 
 def pick_object(
     labels: Labels, label: int, image: Image, plane: DisplayedPlane, dims: Dims
-) -> Picked:
+) -> LabelPrompt:
     """Take a label on the displayed plane as a prompt for the image.
 
     Raises
@@ -61,7 +61,7 @@ def pick_object(
     if label == 0 or window is None:
         raise ValueError(missing)
     rows, cols = window
-    piece = Piece(1, there.at(), (rows.start, cols.start), whole[window])
+    piece = ObjectPlaneMask(1, there.at(), (rows.start, cols.start), whole[window])
     # The image takes the place of labels here: the mask comes to its pixels.
     grid = grid_between(image, labels, Sliders.of(dims))
     if not grid.is_aligned(there.at()):
@@ -75,5 +75,5 @@ def pick_object(
             assert box is not None
             shifted = box + np.tile(placed.origin, 2)
             prompt = Prompt(box=shifted, mask=placed.mask, mask_origin=placed.origin)
-            return Picked(image, plane.at(), prompt)
+            return LabelPrompt(image, plane.at(), prompt)
     raise ValueError(missing)

@@ -10,7 +10,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from napari_sam.images.axes import plane_sides
-from napari_sam.masks.painting import Changes, Piece, next_free_label, plan_changes
+from napari_sam.masks.painting import (
+    ObjectPlaneMask,
+    PixelChanges,
+    next_free_label,
+    plan_changes,
+)
 from napari_sam.plugin.layers.transforms import (
     grid_between,
     layer_affine,
@@ -38,7 +43,7 @@ _QUICKLY_SEARCHED = 2**26
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WriteSummary:
     """What a commit did.
 
     Parameters
@@ -162,18 +167,18 @@ def check_ids(labels: Labels, ids: Mapping[int, int]) -> None:
 def plan(
     labels: Labels,
     grid: LabelGrid,
-    pieces: Sequence[Piece],
+    pieces: Sequence[ObjectPlaneMask],
     ids: Mapping[int, int],
     policy: Policy,
     replaced: Collection[int],
-) -> tuple[Changes, int]:
+) -> tuple[PixelChanges, int]:
     """What changes in the labels, and how many pixels lie outside of them."""
     placed = [part for piece in pieces for part in grid.place(piece)]
     outside = sum(grid.outside(piece) for piece in pieces)
     return plan_changes(labels.data, placed, ids, policy, replaced), outside
 
 
-def write(labels: Labels, changes: Changes) -> None:
+def write(labels: Labels, changes: PixelChanges) -> None:
     """Change pixels of a layer, in one step of its own undo history."""
     if len(changes.values):
         labels.data_setitem(changes.indices, changes.values)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.images.axes import PlaneIndex
-    from napari_sam.masks.painting import Piece
+    from napari_sam.masks.painting import ObjectPlaneMask
 
     Region = tuple[slice, slice]
 
@@ -45,7 +45,7 @@ def is_preview(layer: Layer) -> bool:
     return bool(layer.metadata.get(_MARK))
 
 
-class Preview:
+class PreviewLayer:
     """Shows the pieces that lie on one plane; costs the memory of their tiles.
 
     Parameters
@@ -76,7 +76,7 @@ class Preview:
     def show(
         self,
         image: Image,
-        pieces: Sequence[Piece],
+        pieces: Sequence[ObjectPlaneMask],
         index: PlaneIndex,
     ) -> None:
         """Show the pieces of the plane at `index` of the image."""
@@ -278,7 +278,9 @@ def _moves(image: Image) -> list[Any]:
     return [getattr(image.events, name) for name in names]
 
 
-def _draw(pieces: Sequence[Piece], side: int) -> tuple[Region, NDArray[np.uint8]]:
+def _draw(
+    pieces: Sequence[ObjectPlaneMask], side: int
+) -> tuple[Region, NDArray[np.uint8]]:
     """The part of a plane that holds the pieces, and their tints and outlines."""
     width = max(1, round(side * _OUTLINE_SHARE))
     regions = [piece.region for piece in pieces]

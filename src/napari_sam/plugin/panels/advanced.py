@@ -37,7 +37,7 @@ _IDS = [("next free label", False), ("selected label", True)]
 _WIDEST = 1e6
 
 
-class Options(Container[Any]):
+class AdvancedPanel(Container[Any]):
     """Everything that most users leave as it is.
 
     Parameters

@@ -22,7 +22,7 @@ _MOST_SLICES = 1000
 _SHOWN, _LINKED = Thresholds(), Linking()
 
 
-class Everything(Container[Any]):
+class AutomaticPanel(Container[Any]):
     """How everything is searched; thresholds that apply to what waits at once.
 
     Parameters

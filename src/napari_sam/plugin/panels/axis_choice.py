@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
 
 
-class Through:
+class AxisComboBox:
     """A combo box of the axes that have a slider and are no channels.
 
     Parameters
@@ -25,7 +25,7 @@ class Through:
         self._session = session
         self._offered: list[tuple[str, int]] = []
         self.combo = ComboBox(
-            label="Through",
+            label="AxisComboBox",
             choices=self._choices,
             tooltip="'Segment stack' follows the objects along this axis",
         )

@@ -16,7 +16,7 @@ ACCEPT, DISCARD, NEXT, POLARITY, PREVIOUS = "W", "Q", "N", "G", "J"
 DOUBT = "U"
 
 
-class Keys:
+class KeyBindings:
     """Binds keys on a viewer for as long as the widget is open.
 
     Parameters

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NO_VALUE = object()
 
 
-class LayerChoice:
+class LayerComboBox:
     """A combo box of the viewer's layers of one type.
 
     It holds layers, not names, and follows layers that are added, removed,

@@ -18,9 +18,9 @@ from napari.layers import Image, Labels, Points, Shapes
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from napari_sam.checkpoints.registry import Family, list_models
-from napari_sam.plugin.panels.advanced import Options
-from napari_sam.plugin.panels.automatic import Everything
-from napari_sam.plugin.panels.axis_choice import Through
+from napari_sam.plugin.panels.advanced import AdvancedPanel
+from napari_sam.plugin.panels.automatic import AutomaticPanel
+from napari_sam.plugin.panels.axis_choice import AxisComboBox
 from napari_sam.plugin.panels.key_bindings import (
     ACCEPT,
     DISCARD,
@@ -29,9 +29,9 @@ from napari_sam.plugin.panels.key_bindings import (
     POLARITY,
     PREVIOUS,
 )
-from napari_sam.plugin.panels.layer_combobox import LayerChoice, button_row
-from napari_sam.plugin.panels.postprocessing import Afterwards
-from napari_sam.plugin.panels.scroll_area import VerticalScroll
+from napari_sam.plugin.panels.layer_combobox import LayerComboBox, button_row
+from napari_sam.plugin.panels.postprocessing import PostprocessingPanel
+from napari_sam.plugin.panels.scroll_area import VerticalScrollArea
 from napari_sam.plugin.panels.slice_strip import SliceStrip
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ _BESIDE_BAR = 4
 START, NEW_PROMPTS = "Start", "New prompt layers"
 
 
-class Panel(Container[Any]):
+class MainPanel(Container[Any]):
     """All controls, in the order in which they are needed.
 
     Parameters
@@ -72,13 +72,13 @@ class Panel(Container[Any]):
     ) -> None:
         super().__init__(labels=True)
         self._make_choices(viewer, session)
-        self.through = Through(session)
+        self.through = AxisComboBox(session)
         self.afterwards_too = CheckBox(text="Clean up, measure, train")
-        self.afterwards = Afterwards(session)
-        self.everything = Everything(session)
+        self.afterwards = PostprocessingPanel(session)
+        self.everything = AutomaticPanel(session)
         self._make_buttons()
         self.more = CheckBox(text="More options")
-        self.more_options = Options(session, refused)
+        self.more_options = AdvancedPanel(session, refused)
         self.everything_too = CheckBox(
             text="Everything: how",
             tooltip="Thresholds, sizes, crops and all slices, for Everything",
@@ -141,7 +141,7 @@ class Panel(Container[Any]):
         controls.margins = (0, 0, _BESIDE_BAR, 0)
         # What is going on stays in sight, whatever is scrolled.
         self.extend([button_row(self.progress, self.cancel), self.status])
-        self.native.layout().insertWidget(0, VerticalScroll(controls.native))
+        self.native.layout().insertWidget(0, VerticalScrollArea(controls.native))
         self.native.layout().addWidget(self.strip)
         self.native.layout().addStretch()
 
@@ -156,7 +156,7 @@ class Panel(Container[Any]):
             image = session.image_layer
             return "(no image)" if image is None else f"(automatic: {image.name})"
 
-        self.image = LayerChoice(viewer, Image, "Image", automatic)
+        self.image = LayerComboBox(viewer, Image, "Image", automatic)
         names = [spec.name for spec in list_models()]
         self.model = ComboBox(label="Model", choices=[*names, OWN_FILE])
         self.model_file = FileEdit(label="File", filter="*.pth *.pt *.safetensors")
@@ -164,9 +164,11 @@ class Panel(Container[Any]):
             label="Trained as", choices=[AS_IT_SAYS, *get_args(Family)]
         )
         self.model_note = Label(value="")
-        self.points = LayerChoice(viewer, Points, "Points", lambda: "(none)")
-        self.shapes = LayerChoice(viewer, Shapes, "Boxes", lambda: "(none)")
-        self.labels_layer = LayerChoice(viewer, Labels, "Labels", lambda: "(new layer)")
+        self.points = LayerComboBox(viewer, Points, "Points", lambda: "(none)")
+        self.shapes = LayerComboBox(viewer, Shapes, "Boxes", lambda: "(none)")
+        self.labels_layer = LayerComboBox(
+            viewer, Labels, "Labels", lambda: "(new layer)"
+        )
         self.each = CheckBox(
             text="Each box or point is an object of its own",
             tooltip="Otherwise all prompts together describe one object",
@@ -202,7 +204,7 @@ class Panel(Container[Any]):
             tooltip="Follow the objects through the slices, from all their prompts",
         )
         self.segment_everything = PushButton(
-            text="Everything",
+            text="AutomaticPanel",
             tooltip="Find all objects, without prompts; shapes drawn on the slice say "
             "where. Takes half a minute or more; thresholds are changed afterwards",
         )

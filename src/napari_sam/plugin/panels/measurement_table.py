@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_sam.masks.measurements import ObjectMeasurement
-    from napari_sam.plugin.state.label_measurement import Measuring
+    from napari_sam.plugin.state.label_measurement import LabelMeasurementJob
 
 
 class ObjectTable(QDialog):
@@ -102,7 +102,7 @@ class ObjectTable(QDialog):
 
 
 def show_table(
-    asked: Measuring,
+    asked: LabelMeasurementJob,
     dims: Dims,
     refused: Callable[[Callable[[], Any]], Callable[[], None]],
     parent: QWidget,
@@ -122,7 +122,7 @@ def _columns(rows: Sequence[ObjectMeasurement]) -> list[str]:
     unit = rows[0].unit if rows else "pixel"
     if rows and len(rows[0].centroid) == 2:
         return ["Label", f"Area ({unit}²)", "Score"]
-    return ["Label", f"Volume ({unit}³)", "Slices", "Lowest score", "On slice"]
+    return ["Label", f"Volume ({unit}³)", "LayerSlices", "Lowest score", "On slice"]
 
 
 def _values(row: ObjectMeasurement) -> list[Any]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
 
 
-class Afterwards(Container[Any]):
+class PostprocessingPanel(Container[Any]):
     """What is done with every object that waits; and the same for a label.
 
     Parameters

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 
-class VerticalScroll(QScrollArea):
+class VerticalScrollArea(QScrollArea):
     """As wide as what it holds and as high if there is room; else it scrolls.
 
     Without it a low window, or large letters, would squeeze the controls until

@@ -12,11 +12,11 @@ from napari_sam.plugin.state.pending_result import shown_candidate
 
 if TYPE_CHECKING:
     from napari_sam.checkpoints.registry import ModelSpec
-    from napari_sam.plugin.layers.labels_writer import Written
+    from napari_sam.plugin.layers.labels_writer import WriteSummary
     from napari_sam.plugin.session import SamSession
-    from napari_sam.plugin.state.pending_result import Waiting
+    from napari_sam.plugin.state.pending_result import PendingResult
     from napari_sam.prediction.predictor import Predictor
-    from napari_sam.requests.base import Result
+    from napari_sam.requests.base import SegmentationResult
     from napari_sam.volume.results import VolumeResult
 
 OWN_MODEL = (
@@ -101,7 +101,7 @@ def state_sentence(session: SamSession) -> str:
     return _FIRST_STEPS
 
 
-def _waiting_sentence(session: SamSession, result: Result) -> str:
+def _waiting_sentence(session: SamSession, result: SegmentationResult) -> str:
     """What waits, and what can be done with it."""
     found = len({piece.number for piece in result.pieces})
     if not found:
@@ -124,7 +124,7 @@ def _waiting_sentence(session: SamSession, result: Result) -> str:
     )
 
 
-def _of_stack(waiting: Waiting, volume: VolumeResult) -> str:
+def _of_stack(waiting: PendingResult, volume: VolumeResult) -> str:
     """The rest of the sentence about objects that were followed through a stack."""
     states = waiting.states
     if not volume.complete:
@@ -145,7 +145,7 @@ def _of_stack(waiting: Waiting, volume: VolumeResult) -> str:
     )
 
 
-def kept_sentence(written: Written) -> str:
+def kept_sentence(written: WriteSummary) -> str:
     """What of the last object was not written, in a sentence; empty when all was."""
     parts = []
     if written.kept:

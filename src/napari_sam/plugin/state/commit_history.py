@@ -4,51 +4,51 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_sam.plugin.layers.label_prompt import Picked, pick_object
-from napari_sam.plugin.state.layer_request import Committed, Revision
+from napari_sam.plugin.layers.label_prompt import LabelPrompt, pick_object
+from napari_sam.plugin.state.layer_request import CommittedObjects, Replacement
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
     from napari_sam.plugin.layers.transforms import DisplayedPlane
-    from napari_sam.plugin.state.layer_request import UsedPrompts
+    from napari_sam.plugin.state.layer_request import ConsumedPrompts
 
 # Objects whose prompts can be brought back, one by one.
 _MOST_COMMITTED = 100
 
 
-class Corrections:
+class CommitHistory:
     """What the next result replaces, and the objects that can be gone back to.
 
     Parameters
     ----------
     viewer : ViewerModel
         Whose layers are corrected.
-    used : UsedPrompts
+    used : ConsumedPrompts
         Takes and gives back the prompts of objects that are done.
 
     Attributes
     ----------
-    picked : Picked or None
+    picked : LabelPrompt or None
         An object of a labels layer that is a prompt now.
-    revision : Revision or None
+    revision : Replacement or None
         The objects that the next result replaces.
     """
 
-    def __init__(self, viewer: ViewerModel, used: UsedPrompts) -> None:
+    def __init__(self, viewer: ViewerModel, used: ConsumedPrompts) -> None:
         self._viewer = viewer
         self._used = used
-        self._committed: list[Committed] = []
-        self.picked: Picked | None = None
-        self.revision: Revision | None = None
+        self._committed: list[CommittedObjects] = []
+        self.picked: LabelPrompt | None = None
+        self.revision: Replacement | None = None
 
     @property
     def can_go_back(self) -> bool:
         """Whether there is an object to go back to."""
         return bool(self._committed)
 
-    def remember(self, committed: Committed) -> None:
+    def remember(self, committed: CommittedObjects) -> None:
         """Note an object that was written; the correction is over."""
         here = self._viewer.layers
         # Layers that are gone for good are not kept in memory.
@@ -62,9 +62,9 @@ class Corrections:
         """Take a label on the displayed plane as a prompt; see `pick_object`."""
         dims = self._viewer.dims
         self.picked = pick_object(labels, label, image, plane, dims)
-        self.revision = Revision(labels, (label,))
+        self.revision = Replacement(labels, (label,))
 
-    def go_back(self) -> Committed:
+    def go_back(self) -> CommittedObjects:
         """Bring back the prompts of the last object, and its sliders.
 
         Raises
@@ -79,7 +79,7 @@ class Corrections:
             raise ValueError("The image of the previous object was removed.")
         self._used.restore(last.question.prompts)
         self.picked = None
-        self.revision = Revision(last.labels, last.ids, last)
+        self.revision = Replacement(last.labels, last.ids, last)
         last.question.sliders.restore(self._viewer.dims)
         return last
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_sam.masks.cleanup_objects import LabelCleaning
-from napari_sam.plugin.layers.displayed_stack import Slices
+from napari_sam.plugin.layers.displayed_stack import LayerSlices
 from napari_sam.plugin.layers.labels_writer import check_paintable, write
 from napari_sam.plugin.state.provenance import earlier_entries, note
 from napari_sam.records.describe import describe_cleaning
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_sam.masks.cleanup import CleanUp
-    from napari_sam.masks.painting import Changes
+    from napari_sam.masks.painting import PixelChanges
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tidying:
+class LabelCleanupJob:
     """A clean-up of one label, read from the viewer.
 
     Parameters
@@ -43,7 +43,7 @@ class Tidying:
         cleanup: CleanUp,
         dims: Dims,
         axis: int | None = None,
-    ) -> Tidying:
+    ) -> LabelCleanupJob:
         """Gather what is needed, on the main thread.
 
         Raises
@@ -56,15 +56,15 @@ class Tidying:
         if label == 0:
             raise ValueError("The selected label is background: select an object.")
         check_paintable(labels)
-        where = Slices.displayed(labels, dims, axis)
+        where = LayerSlices.displayed(labels, dims, axis)
         cleaning = LabelCleaning(label, cleanup, where.axis, where.fixed)
         return cls(labels, cleaning)
 
-    def compute(self) -> Changes:
+    def compute(self) -> PixelChanges:
         """Find what changes, on any thread; see `LabelCleaning.changes`."""
         return self.cleaning.changes(self.labels.data)
 
-    def write(self, changes: Changes) -> int:
+    def write(self, changes: PixelChanges) -> int:
         """Write the changes as one undo step; returns how many pixels changed.
 
         Raises

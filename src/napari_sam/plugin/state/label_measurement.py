@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.masks.measurements import measure
-from napari_sam.plugin.layers.displayed_stack import Slices, go_to_slice
+from napari_sam.plugin.layers.displayed_stack import LayerSlices, go_to_slice
 from napari_sam.plugin.layers.transforms import layer_affine
 from napari_sam.plugin.state.provenance import record_of
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measuring:
+class LabelMeasurementJob:
     """What is to be measured, read from layer and viewer.
 
     Parameters
@@ -46,7 +46,9 @@ class Measuring:
     unit: str
 
     @classmethod
-    def ask(cls, labels: Labels, dims: Dims, axis: int | None = None) -> Measuring:
+    def ask(
+        cls, labels: Labels, dims: Dims, axis: int | None = None
+    ) -> LabelMeasurementJob:
         """Gather what is needed, on the main thread.
 
         Parameters
@@ -56,7 +58,7 @@ class Measuring:
         dims : Dims
             Of the viewer.
         axis : int, optional
-            See `Slices.displayed`.
+            See `LayerSlices.displayed`.
 
         Raises
         ------
@@ -67,7 +69,7 @@ class Measuring:
             raise ValueError(
                 f"The labels {labels.name!r} are multiscale: choose a plain layer."
             )
-        where = Slices.displayed(labels, dims, axis)
+        where = LayerSlices.displayed(labels, dims, axis)
         at = tuple(where.fixed.get(a, slice(None)) for a in range(labels.ndim))
         kept = [a for a in range(labels.ndim) if a not in where.fixed]
         walk = kept[0] if where.axis is None else where.axis

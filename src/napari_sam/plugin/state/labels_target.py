@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari_sam.masks.painting import POLICIES, Policy
 from napari_sam.plugin.layers.labels_writer import (
     LabelIds,
-    Written,
+    WriteSummary,
     check_ids,
     check_target,
     leading_channels,
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_sam.masks.label_grid import LabelGrid
-    from napari_sam.plugin.state.layer_request import Question
-    from napari_sam.requests.base import Result
+    from napari_sam.plugin.state.layer_request import LayerRequest
+    from napari_sam.requests.base import SegmentationResult
 
 
-class Target:
+class LabelsTarget:
     """The labels layer that takes the results, and how.
 
     Parameters
@@ -42,7 +42,7 @@ class Target:
         The layer; made at the first commit when None.
     use_selected_label : bool
         Objects get the layer's selected label instead of the next free one.
-    last_written : Written or None
+    last_written : WriteSummary or None
         What the last commit did.
     """
 
@@ -52,7 +52,7 @@ class Target:
         self._policy: Policy = "keep"
         self.layer: Labels | None = None
         self.use_selected_label = False
-        self.last_written: Written | None = None
+        self.last_written: WriteSummary | None = None
 
     @property
     def policy(self) -> Policy:
@@ -83,7 +83,7 @@ class Target:
             raise ValueError("There are no labels yet: accept an object first.")
         return labels
 
-    def check(self, question: Question) -> None:
+    def check(self, question: LayerRequest) -> None:
         """Refuse, before any work starts, what could not be written afterwards.
 
         Raises
@@ -97,7 +97,9 @@ class Target:
             _check_walk(labels, grid, question)
             check_ids(labels, self._choose_ids(labels, question, question.numbers)[0])
 
-    def write(self, question: Question, result: Result) -> tuple[Labels, Written]:
+    def write(
+        self, question: LayerRequest, result: SegmentationResult
+    ) -> tuple[Labels, WriteSummary]:
         """Write a result as one step of the layer's own undo history, and its record.
 
         Raises
@@ -128,14 +130,14 @@ class Target:
             write(labels, changes)
             note(labels, entries, earlier)
             self._ids.remember(labels, max(ids.values()))
-        written = Written(
+        written = WriteSummary(
             tuple(ids.values()), len(changes.values), changes.kept, outside
         )
         self.last_written = written
         return labels, written
 
     def _choose_ids(
-        self, labels: Labels, question: Question, numbers: Iterable[int]
+        self, labels: Labels, question: LayerRequest, numbers: Iterable[int]
     ) -> tuple[dict[int, int], set[int]]:
         """{object number: label id}, and the labels that give way to them."""
         revision = question.revision
@@ -164,7 +166,7 @@ class Target:
         return ids, {known[number] for number in ids if number in known}
 
 
-def _check_walk(labels: Labels, grid: LabelGrid, question: Question) -> None:
+def _check_walk(labels: Labels, grid: LabelGrid, question: LayerRequest) -> None:
     """Refuse labels without the axis that a stack is walked along."""
     request = question.request
     if request.stack is not None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_sam.plugin.layers.image_source import is_view_of
 from napari_sam.plugin.layers.prompt_layers import is_own, restore_prompts
-from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.plane import PlaneRequest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Revision:
+class Replacement:
     """Objects that are there already and give way to the next result.
 
     Parameters
@@ -35,22 +35,22 @@ class Revision:
         Where they are.
     ids : tuple of int
         In the order of the objects.
-    committed : Committed, optional
+    committed : CommittedObjects, optional
         How they were made, when their prompts were brought back.
     """
 
     labels: Labels
     ids: tuple[int, ...]
-    committed: Committed | None = None
+    committed: CommittedObjects | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Question:
+class LayerRequest:
     """A request and what it was made from.
 
     Parameters
     ----------
-    request : SliceRequest or StackRequest
+    request : PlaneRequest or StackRequest
         Knows no layer and may run on any thread.
     image : Image
         That is segmented.
@@ -66,7 +66,7 @@ class Question:
         What the session was told to use.
     objects : tuple of int
         Which object each prompt belongs to.
-    revision : Revision, optional
+    revision : Replacement, optional
         Objects that the answer replaces.
     """
 
@@ -78,17 +78,17 @@ class Question:
     each: bool
     model: Any
     objects: tuple[int, ...] = ()
-    revision: Revision | None = None
+    revision: Replacement | None = None
 
     @property
     def numbers(self) -> tuple[int, ...]:
         """The objects that are asked for."""
         return tuple(self.request.prompts)
 
-    def asks_as(self, other: Question) -> bool:
+    def asks_as(self, other: LayerRequest) -> bool:
         """Whether another question on a slice would get the same answer."""
         mine, theirs = self.request, other.request
-        if not (isinstance(mine, SliceRequest) and isinstance(theirs, SliceRequest)):
+        if not (isinstance(mine, PlaneRequest) and isinstance(theirs, PlaneRequest)):
             return False
         return (
             (self.image, self.at, self.each, self.revision)
@@ -108,12 +108,12 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Committed:
+class CommittedObjects:
     """An object, or several, that were written.
 
     Parameters
     ----------
-    question : Question
+    question : LayerRequest
         What was asked.
     labels : Labels
         Where they were written.
@@ -121,7 +121,7 @@ class Committed:
         Their labels.
     """
 
-    question: Question
+    question: LayerRequest
     labels: Labels
     ids: tuple[int, ...]
 
@@ -130,7 +130,7 @@ class Committed:
         return self.labels in layers and self.question.image in layers
 
 
-class UsedPrompts:
+class ConsumedPrompts:
     """Prompts that are done: removed from our layers, remembered of the user's.
 
     Parameters

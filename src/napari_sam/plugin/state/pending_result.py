@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam.plugin.layers.displayed_stack import go_to_slice
 from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.prediction.click_sequence import SIZES, Size, prefer, size_of
-from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
 from napari_sam.volume.results import DOUBTFUL, next_doubtful, slice_states
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_sam.images.stack import Stack
-    from napari_sam.plugin.state.layer_request import Question
-    from napari_sam.requests.base import Result
+    from napari_sam.plugin.state.layer_request import LayerRequest
+    from napari_sam.requests.base import SegmentationResult
     from napari_sam.volume.results import Status
 
 
-class Waiting:
+class PendingResult:
     """A question with its answer, until that is accepted or discarded.
 
     Parameters
@@ -34,18 +34,18 @@ class Waiting:
 
     Attributes
     ----------
-    question : Question or None
+    question : LayerRequest or None
         What was asked; also when its image has changed since.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self.question: Question | None = None
-        self._result: Result | None = None
+        self.question: LayerRequest | None = None
+        self._result: SegmentationResult | None = None
         self._states: dict[int, Status] = {}
 
     @property
-    def result(self) -> Result | None:
+    def result(self) -> SegmentationResult | None:
         """Objects that wait to be accepted, as long as their image is as it was."""
         question = self.question
         if question is None or not question.is_current(self._viewer):
@@ -68,7 +68,9 @@ class Waiting:
         """Whether the objects are all that were found in a plane or a stack."""
         return self.result is not None and bool(self.result.everything)
 
-    def take(self, question: Question, result: Result, model: object) -> None:
+    def take(
+        self, question: LayerRequest, result: SegmentationResult, model: object
+    ) -> None:
         """Keep an answer in place of the one before.
 
         Raises
@@ -112,7 +114,10 @@ class Waiting:
 
     def chosen(
         self, choices: Mapping[str, Any]
-    ) -> tuple[Callable[[], Result], Callable[[Result], None]] | None:
+    ) -> (
+        tuple[Callable[[], SegmentationResult], Callable[[SegmentationResult], None]]
+        | None
+    ):
         """The same after other choices; None when they are so already.
 
         Parameters
@@ -135,7 +140,7 @@ class Waiting:
             return None
         request = replace(before.request, **wanted)
 
-        def take(cleaned: Result) -> None:
+        def take(cleaned: SegmentationResult) -> None:
             if self.question is before:
                 self.question = replace(before, request=request)
                 self._result = cleaned
@@ -193,12 +198,12 @@ class Waiting:
         return found
 
 
-def has_choice(result: Result) -> bool:
+def has_choice(result: SegmentationResult) -> bool:
     """Whether there are several candidates for any of the objects."""
     return any(len(p.candidates) > 1 for p in result.predictions)
 
 
-def shown_candidate(result: Result) -> tuple[Size, int] | None:
+def shown_candidate(result: SegmentationResult) -> tuple[Size, int] | None:
     """Size of the shown candidates, and how many there are; None without a choice."""
     for prediction in result.predictions:
         size = size_of(prediction)
@@ -207,11 +212,13 @@ def shown_candidate(result: Result) -> tuple[Size, int] | None:
     return None
 
 
-def with_next_size(question: Question, result: Result) -> tuple[Question, Result]:
+def with_next_size(
+    question: LayerRequest, result: SegmentationResult
+) -> tuple[LayerRequest, SegmentationResult]:
     """The candidates of the next size, and the question that they answer."""
     request = question.request
     shown = shown_candidate(result)
-    assert isinstance(request, SliceRequest)
+    assert isinstance(request, PlaneRequest)
     assert shown is not None
     size, count = shown
     offered = SIZES if count > 2 else ("small", "large")

@@ -9,13 +9,13 @@ import numpy as np
 
 from napari_sam.masks.patch import box_iou
 from napari_sam.plugin.state.layer_request import identity
-from napari_sam.prompts.grouping import Entry, join_entries, number_entries
+from napari_sam.prompts.grouping import PromptEntry, join_entries, number_entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
-    from napari_sam.plugin.state.layer_request import Question
+    from napari_sam.plugin.state.layer_request import LayerRequest
     from napari_sam.prompts.prompt import ObjectPrompts, Prompt
     from napari_sam.volume.results import SliceResult, VolumeResult
 
@@ -30,7 +30,7 @@ _REACH = 3
 def belonging(
     prompts: Sequence[LayerPrompt],
     axis: int,
-    before: Question,
+    before: LayerRequest,
     volume: VolumeResult,
 ) -> list[int | None]:
     """Tell which waiting object each prompt corrects, where each is an object.
@@ -47,7 +47,7 @@ def belonging(
         Of the stack.
     axis : int
         Along which the objects are followed.
-    before : Question
+    before : LayerRequest
         That the objects answer.
     volume : VolumeResult
         The objects.
@@ -195,9 +195,9 @@ def check_boxes(count: int) -> None:
         )
 
 
-def _entry(prompt: LayerPrompt, index: int, number: int | None) -> Entry:
+def _entry(prompt: LayerPrompt, index: int, number: int | None) -> PromptEntry:
     kind = "A point" if prompt.kind == "point" else f"A {prompt.kind}"
-    return Entry(
+    return PromptEntry(
         f"{kind} in {prompt.layer.name!r}",
         index,
         prompt.prompt,

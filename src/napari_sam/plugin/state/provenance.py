@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_sam.masks.label_grid import LabelGrid
-    from napari_sam.masks.painting import Changes, Policy
-    from napari_sam.plugin.state.layer_request import Question
-    from napari_sam.records.record import Entry, Record
-    from napari_sam.requests.base import Result
+    from napari_sam.masks.painting import PixelChanges, Policy
+    from napari_sam.plugin.state.layer_request import LayerRequest
+    from napari_sam.records.record import Record, RecordEntry
+    from napari_sam.requests.base import SegmentationResult
 
 
 def record_of(labels: Labels) -> Record:
@@ -37,17 +37,17 @@ def _stored(labels: Labels) -> Record:
 
 
 def entries_of(
-    question: Question,
-    result: Result,
+    question: LayerRequest,
+    result: SegmentationResult,
     ids: Mapping[int, int],
-    changes: Changes,
+    changes: PixelChanges,
     grid: LabelGrid,
     labels: Labels,
     policy: Policy,
     replaced: Collection[int],
-) -> list[Entry]:
+) -> list[RecordEntry]:
     """What made each object of a commit, in plain JSON types."""
-    shared: Entry = {
+    shared: RecordEntry = {
         "image": {
             "name": question.image.name,
             "path": _text(question.image.source.path),
@@ -61,13 +61,15 @@ def entries_of(
     return describe_all(question.request, result, ids, question.model, shared)
 
 
-def earlier_entries(labels: Labels, ids: Collection[int]) -> dict[int, list[Entry]]:
+def earlier_entries(
+    labels: Labels, ids: Collection[int]
+) -> dict[int, list[RecordEntry]]:
     """{label id: what made it until now}, without what was undone."""
     return still_there(_stored(labels), labels.data, ids)
 
 
 def note(
-    labels: Labels, entries: list[Entry], earlier: Mapping[int, list[Entry]]
+    labels: Labels, entries: list[RecordEntry], earlier: Mapping[int, list[RecordEntry]]
 ) -> None:
     """Write a commit into the layer's metadata; other keys stay as they are."""
     record = add_entries(_stored(labels), entries, earlier, labels.data)

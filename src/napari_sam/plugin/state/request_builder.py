@@ -12,7 +12,7 @@ from napari_sam.masks.cleanup import CleanUp
 from napari_sam.plugin.layers.image_source import displayed_stack
 from napari_sam.plugin.layers.prompt_reader import collect_prompts
 from napari_sam.plugin.layers.transforms import Sliders, displayed_plane
-from napari_sam.plugin.state.layer_request import Question
+from napari_sam.plugin.state.layer_request import LayerRequest
 from napari_sam.plugin.state.prompt_objects import (
     belonging,
     check_boxes,
@@ -20,9 +20,9 @@ from napari_sam.plugin.state.prompt_objects import (
     objects_on_plane,
 )
 from napari_sam.prompts.grouping import join_prompts
-from napari_sam.requests.automatic_plane import EverythingRequest
-from napari_sam.requests.automatic_stack import EverythingStackRequest
-from napari_sam.requests.plane import SliceRequest
+from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
+from napari_sam.requests.automatic_stack import AutomaticStackRequest
+from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
 from napari_sam.volume.stack_prompts import check_prompts
 
@@ -35,31 +35,31 @@ if TYPE_CHECKING:
     from napari_sam.automatic.linking import Linking
     from napari_sam.automatic.search import SearchOptions
     from napari_sam.images.stack import Stack
-    from napari_sam.plugin.layers.label_prompt import Picked
+    from napari_sam.plugin.layers.label_prompt import LabelPrompt
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
     from napari_sam.plugin.layers.transforms import DisplayedPlane
-    from napari_sam.plugin.state.commit_history import Corrections
-    from napari_sam.plugin.state.layer_request import Revision, UsedPrompts
-    from napari_sam.plugin.state.pending_result import Waiting
-    from napari_sam.plugin.state.settings import Choices
+    from napari_sam.plugin.state.commit_history import CommitHistory
+    from napari_sam.plugin.state.layer_request import ConsumedPrompts, Replacement
+    from napari_sam.plugin.state.pending_result import PendingResult
+    from napari_sam.plugin.state.settings import SessionSettings
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.requests.base import Request, Result
-    from napari_sam.requests.view import View
+    from napari_sam.requests.base import Request, SegmentationResult
+    from napari_sam.requests.view import ImageView
     from napari_sam.volume.results import PropagationOptions
 
 _NO_CLEANUP = CleanUp()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class SessionSnapshot:
     """All that a question is made of, read from layers and viewer at one moment.
 
     Parameters
     ----------
     image : Image
         To be segmented.
-    view : View
+    view : ImageView
         What the model sees of it.
     plane : DisplayedPlane
         Of the image.
@@ -73,9 +73,9 @@ class Asked:
         What is to answer.
     size : {"small", "medium", "large"} or None
         Which of several candidates is meant.
-    picked : Picked, optional
+    picked : LabelPrompt, optional
         An object of a labels layer that is refined.
-    revision : Revision, optional
+    revision : Replacement, optional
         Objects that the answer replaces.
     cleanup : CleanUp
         What is done with the objects once they are found.
@@ -84,20 +84,20 @@ class Asked:
     """
 
     image: Image
-    view: View
+    view: ImageView
     plane: DisplayedPlane
     sliders: Sliders
     prompts: Sequence[LayerPrompt]
     each: bool
     model: Any
     size: Size | None = None
-    picked: Picked | None = None
-    revision: Revision | None = None
+    picked: LabelPrompt | None = None
+    revision: Replacement | None = None
     cleanup: CleanUp = _NO_CLEANUP
     axis: int | None = None
 
     @property
-    def picked_here(self) -> Picked | None:
+    def picked_here(self) -> LabelPrompt | None:
         """The picked object, when it lies on the displayed plane."""
         picked = self.picked
         if picked is None or picked.image is not self.image:
@@ -128,9 +128,9 @@ class Asked:
         request: Request,
         prompts: Sequence[LayerPrompt],
         objects: tuple[int, ...] = (),
-    ) -> Question:
+    ) -> LayerRequest:
         """A question about some of the prompts, which belong to objects."""
-        return Question(
+        return LayerRequest(
             request,
             self.image,
             self.plane.at(),
@@ -143,25 +143,28 @@ class Asked:
         )
 
 
-class Asker:
+class RequestBuilder:
     """Reads layers and viewer, on the main thread, and makes questions of them.
 
     Parameters
     ----------
-    choices : Choices
+    choices : SessionSettings
         Layers, model and options.
-    used : UsedPrompts
+    used : ConsumedPrompts
         Prompts that are done with.
-    corrections : Corrections
+    corrections : CommitHistory
         Objects that are corrected.
     """
 
     def __init__(
-        self, choices: Choices, used: UsedPrompts, corrections: Corrections
+        self,
+        choices: SessionSettings,
+        used: ConsumedPrompts,
+        corrections: CommitHistory,
     ) -> None:
         self._choices, self._used, self._corrections = choices, used, corrections
 
-    def slice(self) -> Question:
+    def slice(self) -> LayerRequest:
         """What the prompts on the displayed plane ask.
 
         Raises
@@ -175,14 +178,14 @@ class Asker:
             raise ValueError(asked.why_none("slice", self._choices.prompt_layers))
         return question
 
-    def on_slice(self, asked: Asked) -> Question | None:
+    def on_slice(self, asked: SessionSnapshot) -> LayerRequest | None:
         """What is asked about the displayed plane, fit for the target, if anything."""
         question = slice_question(asked)
         if question is not None:
             self._choices.target.check(question)
         return question
 
-    def stack(self, waiting: Waiting) -> Question:
+    def stack(self, waiting: PendingResult) -> LayerRequest:
         """What the prompts of the displayed stack ask; a waiting one is gone on with.
 
         Raises
@@ -198,7 +201,7 @@ class Asker:
         self._choices.target.check(question)
         return question
 
-    def everything(self) -> Question:
+    def everything(self) -> LayerRequest:
         """What is asked about all of the displayed plane or stack, or marks in it.
 
         Raises
@@ -216,13 +219,13 @@ class Asker:
         self._choices.target.check(question)
         return question
 
-    def read(self) -> Asked:
+    def read(self) -> SessionSnapshot:
         """Read all that a question is made of."""
         choices, dims = self._choices, self._choices.viewer.dims
         image = choices.require_image()
         plane = displayed_plane(image, dims)
         prompts = collect_prompts(choices.prompt_layers, image, plane, dims)
-        return Asked(
+        return SessionSnapshot(
             image,
             choices.view.of(image),
             plane,
@@ -238,7 +241,7 @@ class Asker:
         )
 
 
-def slice_question(asked: Asked) -> Question | None:
+def slice_question(asked: SessionSnapshot) -> LayerRequest | None:
     """The question that the prompts on the displayed plane ask, if there are any.
 
     Raises
@@ -259,16 +262,16 @@ def slice_question(asked: Asked) -> Question | None:
         for number, prompt in enumerate(objects, start=1)
     }
     at = asked.plane.at()
-    request = SliceRequest(asked.view, at, prompts, asked.size, asked.cleanup)
+    request = PlaneRequest(asked.view, at, prompts, asked.size, asked.cleanup)
     return asked.question(request, here)
 
 
 def everything_question(
-    asked: Asked,
+    asked: SessionSnapshot,
     search: SearchOptions,
     thresholds: Thresholds,
     linking: Linking | None,
-) -> Question:
+) -> LayerRequest:
     """The question for everything in the displayed plane, or linked in its stack.
 
     Boxes, ellipses and polygons that lie on the plane are no prompts here: where one is
@@ -293,11 +296,11 @@ def everything_question(
     request: Request
     if linking is not None:
         stack = displayed_stack(view, name, plane, asked.axis, asked.image)
-        request = EverythingStackRequest(
+        request = AutomaticStackRequest(
             view, stack, search, thresholds, region, linking, asked.cleanup
         )
     else:
-        request = EverythingRequest(
+        request = AutomaticPlaneRequest(
             view, plane.at(), search, thresholds, region, asked.cleanup
         )
     # An object that is corrected has nothing to do with it.
@@ -305,8 +308,8 @@ def everything_question(
 
 
 def stack_question(
-    asked: Asked, options: PropagationOptions, waiting: Waiting
-) -> Question | None:
+    asked: SessionSnapshot, options: PropagationOptions, waiting: PendingResult
+) -> LayerRequest | None:
     """The question that the prompts of the displayed stack ask, if there are any.
 
     Raises
@@ -333,7 +336,7 @@ def stack_question(
 
 
 def _known_objects(
-    prompts: Sequence[LayerPrompt], stack: Stack, image: Image, waiting: Waiting
+    prompts: Sequence[LayerPrompt], stack: Stack, image: Image, waiting: PendingResult
 ) -> list[int | None] | None:
     """The waiting objects that prompts correct, when the same stack is asked about."""
     before, result = waiting.question, waiting.result
@@ -349,8 +352,10 @@ def _known_objects(
 
 
 def going_on(
-    question: Question, before: Question | None, result: Result | None
-) -> Question:
+    question: LayerRequest,
+    before: LayerRequest | None,
+    result: SegmentationResult | None,
+) -> LayerRequest:
     """The question, with the waiting stack as what is corrected or gone on with."""
     request = question.request
     if before is None or result is None or result.volume is None:
@@ -371,7 +376,7 @@ def going_on(
     return replace(question, request=replace(request, previous=result.volume))
 
 
-def _refined(picked: Picked, drawn: Sequence[Prompt]) -> Prompt:
+def _refined(picked: LabelPrompt, drawn: Sequence[Prompt]) -> Prompt:
     """The picked object with the prompts drawn on it; a drawn box replaces its own."""
     boxes = sum(prompt.box is not None for prompt in drawn)
     check_boxes(boxes)

@@ -10,14 +10,14 @@ from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions
 from napari_sam.masks.cleanup import CleanUp
-from napari_sam.plugin.layers.image_source import ImageView, walkable_axes
+from napari_sam.plugin.layers.image_source import ImageSource, walkable_axes
 from napari_sam.plugin.layers.prompt_layers import (
     add_prompt_layers,
     next_is_positive,
     set_polarity,
 )
 from napari_sam.plugin.layers.transforms import displayed_plane
-from napari_sam.plugin.state.labels_target import Target
+from napari_sam.plugin.state.labels_target import LabelsTarget
 from napari_sam.plugin.state.model_choice import ModelChoice
 from napari_sam.volume.results import PropagationOptions
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Predictor
 
 
-class Choices:
+class SessionSettings:
     """The choices of a session, with the names that scripts set them by.
 
     Parameters
@@ -51,10 +51,10 @@ class Choices:
         Where prompts are read; any layers of the viewer.
     model_choice : ModelChoice
         The model and, for files that are not registered, its `family`.
-    target : Target
+    target : LabelsTarget
         Where results go: `target.policy` says what happens to pixels of other
         objects, `target.use_selected_label` which id objects get.
-    view : ImageView
+    view : ImageSource
         What of the image the model sees.
     each_prompt_an_object : bool
         Every box and positive point is an object of its own, instead of all
@@ -84,8 +84,8 @@ class Choices:
         self.points_layer: Points | None = None
         self.shapes_layer: Shapes | None = None
         self.model_choice = ModelChoice(model)
-        self.target = Target(viewer)
-        self.view = ImageView(viewer)
+        self.target = LabelsTarget(viewer)
+        self.view = ImageSource(viewer)
         self.each_prompt_an_object = False
         self.propagation = PropagationOptions()
         self.size: Size | None = None

@@ -14,7 +14,7 @@ from napari_sam.masks.patch import label_outlines
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.training.request import Comparison
+    from napari_sam.training.request import BeforeAfterComparison
 
 _SIDE = 150
 _GAP = 6
@@ -25,12 +25,12 @@ _CLICK = "#D55E00"
 _LEAST_SIDE = 300
 
 
-class BeforeAfter(QWidget):
+class ComparisonView(QWidget):
     """Shows two pictures side by side; hidden while there is nothing to compare."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._comparison: Comparison | None = None
+        self._comparison: BeforeAfterComparison | None = None
         self._pictures: list[QImage] = []
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(
@@ -39,7 +39,7 @@ class BeforeAfter(QWidget):
         )
         self.setVisible(False)
 
-    def show_comparison(self, comparison: Comparison | None) -> None:
+    def show_comparison(self, comparison: BeforeAfterComparison | None) -> None:
         """Show these answers; hide without any."""
         self._comparison, self._pictures = comparison, []
         if comparison is not None:
@@ -93,7 +93,7 @@ class BeforeAfter(QWidget):
         painter.end()
 
 
-def _picture(comparison: Comparison, answer: NDArray[np.int64]) -> QImage:
+def _picture(comparison: BeforeAfterComparison, answer: NDArray[np.int64]) -> QImage:
     """The plane with the outlines of truth and answer."""
     plane = np.atleast_3d(comparison.plane)
     factor = max(1, -(-_LEAST_SIDE // max(plane.shape[:2])))

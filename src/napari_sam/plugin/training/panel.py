@@ -18,9 +18,9 @@ from napari_sam.checkpoints.download import cache_folder
 from napari_sam.plugin.background.worker import Worker
 from napari_sam.plugin.layers.transforms import levels_of, spatial_shape
 from napari_sam.plugin.notifications import told
-from napari_sam.plugin.panels.layer_combobox import LayerChoice, button_row
-from napari_sam.plugin.training.comparison import BeforeAfter
-from napari_sam.plugin.training.plot import KINDS, LossCurve
+from napari_sam.plugin.panels.layer_combobox import LayerComboBox, button_row
+from napari_sam.plugin.training.comparison import ComparisonView
+from napari_sam.plugin.training.plot import KINDS, TrainingPlot
 from napari_sam.requests.base import Progress, weights_step
 from napari_sam.training.request import TrainingRequest, how_many
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.state.model_choice import ModelChoice
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.training.options import TrainingProgress
-    from napari_sam.training.request import Trained
+    from napari_sam.training.request import TrainingResult
 
 _MINUTES = 10.0
 # Larger labels are counted when the training begins.
@@ -72,7 +72,7 @@ class TrainingPanel(Container[Any]):
         super().__init__(labels=True)
         self._choice, self._use = choice, use
         self._halt, self._closed = Event(), False
-        self._finished: tuple[Trained, Family] | None = None
+        self._finished: tuple[TrainingResult, Family] | None = None
         self._make_controls(viewer)
         self._arrange()
         self._worker = Worker(self.native)
@@ -80,8 +80,8 @@ class TrainingPanel(Container[Any]):
         self._refresh()
 
     def _make_controls(self, viewer: napari.Viewer) -> None:
-        self.image = LayerChoice(viewer, Image, "Image", lambda: "(none)")
-        self.labels_layer = LayerChoice(viewer, Labels, "Labels", lambda: "(none)")
+        self.image = LayerComboBox(viewer, Image, "Image", lambda: "(none)")
+        self.labels_layer = LayerComboBox(viewer, Labels, "Labels", lambda: "(none)")
         self.minutes = FloatSpinBox(
             label="Minutes",
             min=0.1,
@@ -101,7 +101,7 @@ class TrainingPanel(Container[Any]):
             text="Use the result", tooltip="Choose it as the model to segment with"
         )
         self.progress = ProgressBar(label="", min=0, max=1, value=0)
-        self.curve, self.comparison = LossCurve(), BeforeAfter()
+        self.curve, self.comparison = TrainingPlot(), ComparisonView()
 
     def _arrange(self) -> None:
         for text in (self.enough, self.status):
@@ -157,7 +157,7 @@ class TrainingPanel(Container[Any]):
         request, load = self._request(), self._choice.loader()
         loaded, halt = self._choice.loaded, Event()
 
-        def job(report: Report) -> Generator[Any, None, tuple[Trained, Family]]:
+        def job(report: Report) -> Generator[Any, None, tuple[TrainingResult, Family]]:
             predictor: Predictor | None = loaded
             if predictor is None:
                 yield Progress("Loading the model", 0, 0)
@@ -237,7 +237,7 @@ class TrainingPanel(Container[Any]):
         if not self._halt.is_set():
             self.status.value = f"{_PHASES[progress.phase]}{left} ..."
 
-    def _take(self, finished: tuple[Trained, Family]) -> None:
+    def _take(self, finished: tuple[TrainingResult, Family]) -> None:
         trained, _ = self._finished = finished
         self.comparison.show_comparison(trained.comparison)
         if trained.path is None:

@@ -29,7 +29,7 @@ KINDS = {
 _MARGIN = 4
 
 
-class LossCurve(QWidget):
+class TrainingPlot(QWidget):
     """Draws loss and held-back IoU against the steps, as they come."""
 
     def __init__(self) -> None:
