@@ -107,9 +107,9 @@ def click(effort: Effort) -> list[str]:
 
 def everything_mode(effort: Effort) -> list[str]:
     """Everything in a plane, the default weights asked by a grid of points."""
-    clicks = get_model_spec("lite_medsam").clicks
-    assert clicks is not None
-    model = with_decoder(references.lite_medsam(), clicks.path)
+    click_decoder = get_model_spec("lite_medsam").click_decoder
+    assert click_decoder is not None
+    model = with_decoder(references.lite_medsam(), click_decoder.path)
     known = frozenset({"point", "box", "mask"})
     ours = Predictor(model, name="grid", family="sam", prompts=known, key="grid")
     published = references.published_sam(model)
@@ -234,7 +234,7 @@ def around(effort: Effort) -> list[str]:
     embedding = predictor.embed(pixels, DISPLAYED)
     answers = predictor.predict_batch(embedding, prompts)
     patches = [answer.patch for answer in answers]
-    half, values = embedding.half(), embedding.frame.pixel_values(pixels)
+    half, values = embedding.half(), embedding.transform.pixel_values(pixels)
     encoder = FastTinyViT(predictor.model.image_encoder)  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory() as folder:
         disk = DiskCache(folder)
@@ -243,9 +243,9 @@ def around(effort: Effort) -> list[str]:
             "encoding the plane": lambda: encoder(values),
             "decoding ten boxes": lambda: predictor.predict_batch(embedding, prompts),
             "grey levels": lambda: to_uint8(deep, DISPLAYED),
-            "resizing for the model": lambda: embedding.frame.pixel_values(pixels),
+            "resizing for the model": lambda: embedding.transform.pixel_values(pixels),
             "ten masks at the plane's size": lambda: [
-                embedding.frame.patch(answer.logits) for answer in answers
+                embedding.transform.patch(answer.logits) for answer in answers
             ],
             "painting ten objects": lambda: labels_from_patches(patches, pixels.shape),
             "writing to the disk cache": lambda: disk.put("new", half),

@@ -215,15 +215,15 @@ def tiny_clicks(
     random_model: Callable[..., SamModel], tiny_lite: Predictor
 ) -> Predictor:
     """`tiny_lite` with another random decoder, on its image encoder, for clicks."""
-    clicks = random_model(tiny_lite.model.config, SEED + 1)
-    clicks.image_encoder = tiny_lite.model.image_encoder
+    click_decoder = random_model(tiny_lite.model.config, SEED + 1)
+    click_decoder.image_encoder = tiny_lite.model.image_encoder
     return Predictor(
         tiny_lite.model,
         name="tiny_clicks",
         family="lite_medsam",
         prompts=frozenset({"box"}),
         key="tiny_clicks",
-        clicks=clicks,
+        click_decoder=click_decoder,
     )
 
 

@@ -1,4 +1,4 @@
-"""Who may import what: each module is imported alone in a fresh interpreter."""
+"""What importing each folder loads, in one fresh interpreter a folder."""
 
 from __future__ import annotations
 
@@ -14,81 +14,38 @@ import napari_sam
 PACKAGE = Path(napari_sam.__file__).parent
 FACES = {"napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide6", "vispy"}
 HEAVY = {"torch", "skimage", "scipy"}
-NUMPY_ONLY = [
-    *(
-        "checkpoints.resolve",
-        "prediction.prediction",
-        "prediction.plane_transform",
-        "onnx.decoder",
-    ),
-    *(
-        "prompts.prompt",
-        "images.uint8",
-        "masks.patch",
-        "checkpoints.registry",
-        "checkpoints.download",
-        "images.intensity",
-        "images.planes",
-        "images.stack",
-    ),
-    *(
-        "masks.painting",
-        "masks.label_grid",
-        "records.record",
-        "images.tiff",
-        "cli.main",
-        "cli.parser",
-    ),
-    *("cli.values", "cli.outputs", "requests.from_arrays"),
-    *(
-        "cli.records",
-        "cli.postprocessing",
-        "cli.train",
-        "requests.base",
-        "volume.results",
-        "volume.stack_prompts",
-        "volume.slice_ranges",
-    ),
-    *(
-        "volume.confidence",
-        "masks.interpolation",
-        "volume.box_motion",
-        "volume.mask_projection",
-        "volume.propagation",
-        "volume.object_tracker",
-    ),
-    *("volume.plane_encoder", "volume.slice_segmenter"),
-    *(
-        "automatic.search",
-        "requests.automatic_plane",
-        "automatic.box_proposals",
-        "automatic.candidates",
-        "automatic.crops",
-    ),
-    *(
-        "automatic.linking",
-        "automatic.selection",
-        "masks.cleanup",
-        "masks.morphology",
-        "masks.measurements",
-    ),
-    *("prompts.files", "prompts.grouping"),
-    *(
-        "checkpoints.model_card",
-        "training.data",
-        "training.options",
-        "training.prompts",
-    ),
-    "training.request",
-]
+# Modules and folders that hold tensors; all others of the core load without torch.
+WITH_TORCH = {
+    "api",
+    "checkpoints.state_dict",
+    "cli.demo",
+    "huggingface",
+    "nets",
+    "onnx.export",
+    "prediction.engine",
+    "prediction.loading",
+    "prediction.predictor",
+    "records.replay",
+    "training.augmented_embeddings",
+    "training.close_ups",
+    "training.finetune",
+    "training.loss",
+    "training.rounds",
+    "training.saving",
+    "training.state",
+    "training.trainable",
+}
+# These share a folder with tensors and have none.
+WITHOUT_TORCH = {"nets.config"}
 
 PROBE = """
 import importlib, json, sys
+loaded = {{}}
 for name in {names!r}:
     importlib.import_module(name)
-print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
+    loaded[name] = sorted({{module.partition(".")[0] for module in sys.modules}})
+print(json.dumps(loaded))
 """
-
 
 # Loads a model and asks it, as the plugin does while a viewer is open.
 ASKED = """
@@ -104,8 +61,8 @@ assert "torch._dynamo" not in sys.modules
 """
 
 
-def imported_by(*names: str) -> set[str]:
-    """Top-level packages that are loaded once the modules are."""
+def culprits(names: list[str], unwanted: set[str]) -> dict[str, set[str]]:
+    """Import modules one after the other; what of the unwanted the first one loads."""
     done = subprocess.run(
         [sys.executable, "-c", PROBE.format(names=names)],
         capture_output=True,
@@ -113,40 +70,52 @@ def imported_by(*names: str) -> set[str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout))
+    for name, loaded in json.loads(done.stdout).items():
+        if found := unwanted & set(loaded):
+            return {name: found}
+    return {}
 
 
 def core_modules() -> list[str]:
-    paths = (path.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py"))
+    paths = (path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
     names = (".".join(path.with_suffix("").parts) for path in paths)
     return sorted(
         name.removesuffix(".__init__")
         for name in names
-        if not name.startswith("napari_sam.plugin") and not name.endswith("__main__")
+        if not name.startswith("plugin")
+        and name != "__init__"
+        and "__main__" not in name
     )
 
 
+def holds_tensors(name: str) -> bool:
+    folders = {name.rpartition(".")[0], name.split(".")[0], name}
+    return name not in WITHOUT_TORCH and bool(folders & WITH_TORCH)
+
+
+LIGHT = [name for name in core_modules() if not holds_tensors(name)]
+FOLDERS = sorted({name.split(".")[0] for name in LIGHT})
+
+
 def test_importing_the_package_is_cheap() -> None:
-    assert not imported_by("napari_sam") & (FACES | HEAVY)
+    assert not culprits(["napari_sam"], FACES | HEAVY)
 
 
-@pytest.mark.parametrize("name", NUMPY_ONLY)
-def test_numpy_only_modules(name: str) -> None:
-    assert not imported_by(f"napari_sam.{name}") & (FACES | HEAVY)
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_folders_load_without_torch(folder: str) -> None:
+    names = [f"napari_sam.{n}" for n in LIGHT if n.split(".")[0] == folder]
+    assert not culprits(names, FACES | HEAVY)
 
 
-def test_the_core_is_found() -> None:
-    names = core_modules()
-    assert {f"napari_sam.{name}" for name in NUMPY_ONLY} < set(names)
-    assert "napari_sam.nets.sam" in names
-    assert not any("plugin" in name for name in names)
+def test_the_lists_name_what_is_there() -> None:
+    known = {*core_modules(), *(name.split(".")[0] for name in core_modules())}
+    assert known >= WITH_TORCH | WITHOUT_TORCH
+    assert len(LIGHT) > 60
+    assert not any("plugin" in name for name in known)
 
 
-def test_the_core_never_meets_the_viewer() -> None:
-    # All in one interpreter, as torch takes seconds; alone only to find the culprit.
-    if imported_by(*core_modules()) & FACES:
-        culprits = {name: imported_by(name) & FACES for name in core_modules()}
-        pytest.fail(str({name: bad for name, bad in culprits.items() if bad}))
+def test_the_core_loads_without_napari() -> None:
+    assert not culprits([f"napari_sam.{name}" for name in core_modules()], FACES)
 
 
 def test_a_model_is_used_without_the_compiler_of_torch(data_folder: Path) -> None:

@@ -48,13 +48,13 @@ class Ways:
         self,
         boxes: Sequence[Sequence[float]] = (),
         points: Sequence[Sequence[float]] = (),
-        limits: Limits = None,
+        contrast_limits: Limits = None,
         intensity: ns.IntensityMapping | None = None,
         **layer: Any,
     ) -> np.ndarray:
         """Labels of a session; on stacks prompts start with their slice."""
         viewer = ViewerModel()
-        viewer.add_image(self.image, contrast_limits=limits, **layer)
+        viewer.add_image(self.image, contrast_limits=contrast_limits, **layer)
         session = SamSession(viewer, self.model)
         session.each_prompt_an_object = True
         if intensity is not None:
@@ -85,45 +85,61 @@ class Ways:
         assert_array_equal(read_tiff(out).data, labels)
         return labels
 
-    def same_on_a_plane(self, boxes: Any, points: Any, limits: Limits) -> None:
+    def same_on_a_plane(self, boxes: Any, points: Any, contrast_limits: Limits) -> None:
         """Boxes, points, and points in boxes, each an object, by all ways."""
         boxes = boxes[: len(points)]
         script = ns.segment(
-            self.image, boxes=boxes, model=self.model, contrast_limits=limits
+            self.image, boxes=boxes, model=self.model, contrast_limits=contrast_limits
         )
-        contrast = () if limits is None else ("--contrast={},{}".format(*limits),)
+        contrast = (
+            ()
+            if contrast_limits is None
+            else ("--contrast={},{}".format(*contrast_limits),)
+        )
         box_words = [f"--box={','.join(map(str, box))}" for box in boxes]
-        assert_array_equal(self.session(boxes, limits=limits), compact(script))
+        assert_array_equal(
+            self.session(boxes, contrast_limits=contrast_limits), compact(script)
+        )
         assert_array_equal(self.command(*box_words, *contrast), script)
         clicks = ns.segment(
-            self.image, points=points, model=self.model, contrast_limits=limits
+            self.image, points=points, model=self.model, contrast_limits=contrast_limits
         )
         words = [f"--point={','.join(map(str, point))}" for point in points]
-        assert_array_equal(self.session((), points, limits), compact(clicks))
+        assert_array_equal(self.session((), points, contrast_limits), compact(clicks))
         assert_array_equal(self.command(*words, *contrast), clicks)
         # Points that lie in a box belong to it.
         each = np.array(points)[:, None]
         both = ns.segment(
-            self.image, each, boxes=boxes, model=self.model, contrast_limits=limits
+            self.image,
+            each,
+            boxes=boxes,
+            model=self.model,
+            contrast_limits=contrast_limits,
         )
         listed = [{"points": [p], "box": b} for p, b in zip(points, boxes, strict=True)]
         prompts = self.path.with_name("prompts.json")
         prompts.write_text(json.dumps(listed), encoding="utf-8")
-        assert_array_equal(self.session(boxes, points, limits), compact(both))
+        assert_array_equal(self.session(boxes, points, contrast_limits), compact(both))
         assert_array_equal(self.command(f"--prompts={prompts}", *contrast), both)
 
-    def same_in_a_stack(self, boxes: Any, limits: Limits, **layer: Any) -> None:
+    def same_in_a_stack(
+        self, boxes: Any, contrast_limits: Limits, **layer: Any
+    ) -> None:
         """Boxes that start with their slice, an object each."""
         prompts = {
             number: {int(index): ns.Prompt(box=box)}
             for number, (index, *box) in enumerate(boxes, start=1)
         }
         script = ns.segment_volume(
-            self.image, prompts, model=self.model, contrast_limits=limits
+            self.image, prompts, model=self.model, contrast_limits=contrast_limits
         ).labels
-        contrast = () if limits is None else ("--contrast={},{}".format(*limits),)
+        contrast = (
+            ()
+            if contrast_limits is None
+            else ("--contrast={},{}".format(*contrast_limits),)
+        )
         words = [f"--box={b[0]}:{','.join(map(str, b[1:]))}" for b in boxes]
-        session = self.session(boxes, limits=limits, **layer)
+        session = self.session(boxes, contrast_limits=contrast_limits, **layer)
         assert_array_equal(session, compact(script))
         assert_array_equal(self.command(*words, *contrast), script)
 
@@ -150,20 +166,28 @@ def ways(
     return Ways(folder, image, model)
 
 
-@pytest.mark.parametrize("limits", [(0.0, 700.0), (-50.0, 900.0), (100.0, 500.0)])
+@pytest.mark.parametrize(
+    "contrast_limits", [(0.0, 700.0), (-50.0, 900.0), (100.0, 500.0)]
+)
 def test_planes_with_the_same_contrast_limits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, balls: np.ndarray, limits: Limits
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    balls: np.ndarray,
+    contrast_limits: Limits,
 ) -> None:
     every = ways(tmp_path, balls[4], BrightPredictor(), monkeypatch)
-    every.same_on_a_plane(BOXES, POINTS, limits)
+    every.same_on_a_plane(BOXES, POINTS, contrast_limits)
 
 
-@pytest.mark.parametrize("limits", [(0.0, 700.0), (100.0, 500.0)])
+@pytest.mark.parametrize("contrast_limits", [(0.0, 700.0), (100.0, 500.0)])
 def test_stacks_with_the_same_contrast_limits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, balls: np.ndarray, limits: Limits
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    balls: np.ndarray,
+    contrast_limits: Limits,
 ) -> None:
     every = ways(tmp_path, balls, BrightPredictor(), monkeypatch)
-    every.same_in_a_stack(IN_STACK, limits, scale=(3, 0.7, 0.3))
+    every.same_in_a_stack(IN_STACK, contrast_limits, scale=(3, 0.7, 0.3))
 
 
 def test_8_bit_images_as_they_are_displayed(
@@ -229,7 +253,7 @@ def test_coins_with_the_default_model(
     script = ns.segment(
         every.image, boxes=COIN_BOXES, model=every.model, contrast_limits=(30, 190)
     )
-    assert_array_equal(every.session(COIN_BOXES, limits=(30, 190)), script)
+    assert_array_equal(every.session(COIN_BOXES, contrast_limits=(30, 190)), script)
     words = [f"--box={','.join(map(str, box))}" for box in COIN_BOXES]
     assert_array_equal(every.command(*words, "--contrast=30,190"), script)
 

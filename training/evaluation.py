@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from napari_sam.files import written_whole
+from napari_sam.files import atomic_write
 from napari_sam.masks.patch import mask_iou, mask_to_box
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.samples import coin_labels, coins
 from napari_sam.training.data import training_images
-from napari_sam.training.prompts import innermost, inside_point, with_click
+from napari_sam.training.prompts import add_click, innermost, inside_point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,11 +42,11 @@ def correct(prompt: Prompt, truth: NDArray, answer: NDArray) -> Prompt:
     """Click into the middle of the largest mistake."""
     wrong, _ = ndimage.label(truth ^ answer)
     if not wrong.any():
-        return with_click(prompt, innermost(truth), 1)
+        return add_click(prompt, innermost(truth), 1)
     sizes = np.bincount(wrong.ravel())
     sizes[0] = 0
     point = innermost(wrong == sizes.argmax())
-    return with_click(prompt, point, int(truth[tuple(point.astype(int))]))
+    return add_click(prompt, point, int(truth[tuple(point.astype(int))]))
 
 
 def measure(
@@ -83,7 +83,7 @@ def _kept(
     file = folder / f"{name.hexdigest()}.npy"
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        with written_whole(file, ".npy") as part:
+        with atomic_write(file, ".npy") as part:
             np.save(part, measure(predictor, image, most))
     found: NDArray[np.float64] = np.load(file)
     return found

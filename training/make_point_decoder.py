@@ -102,7 +102,7 @@ def with_clicks(predictor: Predictor, training: FineTuning) -> Predictor:
         family=predictor.family,
         prompts=predictor.prompts,
         key=f"{predictor.key}, clicks {training.state.best_step}",
-        clicks=training.best_model(),
+        click_decoder=training.best_model(),
     )
 
 

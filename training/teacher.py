@@ -72,9 +72,9 @@ def teach(
             if again is None or not _has_area(again) or answer.score < WORTH_ASKING:
                 continue
             consistency = float(box_iou(box, again))
-            trust = _trust(answer, consistency)
-            if trust:
-                kept.append((trust, answer.mask))
+            quality = _trust(answer, consistency)
+            if quality:
+                kept.append((quality, answer.mask))
             elif consistency < SETTLED:
                 following.append(again)
         boxes = following

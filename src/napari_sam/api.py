@@ -82,7 +82,9 @@ def segment(
     # Before a model is loaded, perhaps downloaded, for nothing.
     request = plane_request(plane, prompts, contrast_limits)
     result = run_to_end(request.run(as_predictor(model), EmbeddingCache()))
-    return paint(result.predictions, request.view.reader.plane_shape(request.at))
+    return paint(
+        result.predictions, request.view.reader.plane_shape(request.plane_index)
+    )
 
 
 def segment_everything(
@@ -156,10 +158,10 @@ def everything(
     """
     # Before a model is loaded, perhaps downloaded, for nothing.
     asked = plane_request(plane, (), contrast_limits)
-    shape = asked.view.reader.plane_shape(asked.at)
+    shape = asked.view.reader.plane_shape(asked.plane_index)
     inside = None if region is None else check_region(region, shape)
     request = AutomaticPlaneRequest(
-        asked.view, asked.at, options or SearchOptions(), region=inside
+        asked.view, asked.plane_index, options or SearchOptions(), region=inside
     )
     known = EmbeddingCache() if cache is None else cache
     yield from request.steps(as_predictor(model), known)
@@ -245,7 +247,7 @@ def everything_volume(
     known = EmbeddingCache() if cache is None else cache
     for index in range(len(stack)):
         request = AutomaticPlaneRequest(
-            view, stack.at(index), options or SearchOptions()
+            view, stack.plane_index(index), options or SearchOptions()
         )
         *_, last = request.steps(predictor, known)
         yield last.candidates.objects(wanted)
@@ -322,7 +324,7 @@ def segment_volume(
     )
     known = EmbeddingCache() if cache is None else cache
     work = request.propagation()
-    return work.finish(work.run(as_predictor(model), known, request.limits))
+    return work.finish(work.run(as_predictor(model), known, request.contrast_limits))
 
 
 def paint(answers: Sequence[Prediction], shape: tuple[int, int]) -> NDArray[np.int32]:

@@ -18,7 +18,7 @@ MEGABYTE = 1_000_000
 
 
 @contextmanager
-def written_whole(path: Path, ending: str = "", mode: int = 0o644) -> Iterator[Path]:
+def atomic_write(path: Path, ending: str = "", mode: int = 0o644) -> Iterator[Path]:
     """Give a file beside `path` to write to, which takes its name at the end.
 
     When writing fails, whatever lay under the name before is untouched.
@@ -100,7 +100,7 @@ def read_json(path: str | Path) -> Any:
 
 def write_json(file: Path, values: Mapping[str, Any]) -> None:
     """Write a JSON file as transformers does, whole or not at all."""
-    with written_whole(file) as part:
+    with atomic_write(file) as part:
         part.write_text(
             json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8"
         )

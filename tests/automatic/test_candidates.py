@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from napari_sam.automatic.candidate import Candidate
 from napari_sam.automatic.candidates import Candidates, Thresholds
 from napari_sam.automatic.crops import Crop
-from napari_sam.automatic.selection import disjoint, tidied
+from napari_sam.automatic.selection import disjoint, largest_component_filled
 from napari_sam.masks.patch import MaskPatch, stability
 from napari_sam.prediction.plane_transform import PlaneTransform
 
@@ -45,11 +45,13 @@ def chosen(*members: Candidate, **limits: Any) -> list[Candidate]:
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(FITTED))
-def test_a_kept_mask_is_the_mask_of_the_model(seed: int, frame: PlaneTransform) -> None:
+def test_a_kept_mask_is_the_mask_of_the_model(
+    seed: int, transform: PlaneTransform
+) -> None:
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 4, (16, 16)).astype(np.float16).astype(np.float32)
-    kept = Candidate.of(logits, 0.5, Crop((7, 9), frame.plane_shape), frame)
-    expected = frame.patch(logits)
+    kept = Candidate.of(logits, 0.5, Crop((7, 9), transform.plane_shape), transform)
+    expected = transform.patch(logits)
     if kept is None:
         assert not expected.mask.any()
         return
@@ -64,27 +66,27 @@ def test_a_kept_mask_is_the_mask_of_the_model(seed: int, frame: PlaneTransform) 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(0.2, 3))
 def test_stability_of_points_is_that_of_the_plane(seed: int, spread: float) -> None:
-    frame = FITTED[0]
+    transform = FITTED[0]
     noise = np.random.default_rng(seed).normal(0, spread, (16, 16))
     logits = noise.astype(np.float16).astype(np.float32)
-    kept = Candidate.of(logits, 0.5, Crop((0, 0), frame.plane_shape), frame)
+    kept = Candidate.of(logits, 0.5, Crop((0, 0), transform.plane_shape), transform)
     if kept is not None:
-        assert kept.plane_stability == stability(frame.plane_logits(logits))
+        assert kept.plane_stability == stability(transform.plane_logits(logits))
         boxed = replace(kept, agreement=1.0)  # thresholds of our own
         assert boxed.plane_stability == kept.stability
 
 
 def test_masks_unstable_on_the_plane_are_left_out() -> None:
-    frame = FITTED[0]
+    transform = FITTED[0]
     rng = np.random.default_rng(2)
     kept = [
-        Candidate.of(logits, 0.5, Crop((0, 0), frame.plane_shape), frame)
+        Candidate.of(logits, 0.5, Crop((0, 0), transform.plane_shape), transform)
         for logits in rng.normal(0, 2, (200, 16, 16)).astype(np.float32)
     ]
     members = tuple(c for c in kept if c is not None)
     limit = float(np.median([c.plane_stability for c in members]))
-    limits = Thresholds(0, limit, 0, overlap=1)
-    chosen = Candidates(members, frame.plane_shape).masks(limits)
+    limits = Thresholds(0, limit, 0, box_nms_thresh=1)
+    chosen = Candidates(members, transform.plane_shape).masks(limits)
     assert set(chosen) == {c for c in members if c.plane_stability >= limit}
     assert set(chosen) != {c for c in members if c.stability >= limit}
 
@@ -107,11 +109,11 @@ def test_a_candidate_knows_its_size_and_place() -> None:
     ("limits", "left"),
     [
         ({}, [0.9, 0.6]),
-        ({"score": 0.7}, [0.9]),
-        ({"score": 0.95}, []),
+        ({"pred_iou_thresh": 0.7}, [0.9]),
+        ({"pred_iou_thresh": 0.95}, []),
         ({"min_size": 150}, [0.9]),
         ({"max_size": 150}, [0.6]),
-        ({"trust": 0.7}, [0.9]),
+        ({"quality_thresh": 0.7}, [0.9]),
     ],
 )
 def test_thresholds_leave_out_what_is_below(
@@ -126,24 +128,26 @@ def test_thresholds_leave_out_what_is_below(
 def test_of_like_masks_the_better_one_remains() -> None:
     members = rectangle(5, 5, 24, 24, 0.7), rectangle(5, 6, 24, 25, 0.8)
     assert chosen(*members) == [members[1]]
-    assert len(chosen(*members, overlap=1.0)) == 2
+    assert len(chosen(*members, box_nms_thresh=1.0)) == 2
 
 
 def test_boxes_are_alike_as_in_the_published_generator() -> None:
     # 10 x 10 pixels, 9 x 9 from centre to centre: 63 of 99 are shared by the latter.
     one, other = rectangle(5, 5, 14, 14, 0.8), rectangle(5, 7, 14, 16, 0.7)
-    assert chosen(one, other, overlap=0.637) == [one, other]
-    assert chosen(one, other, overlap=0.636) == [one]
+    assert chosen(one, other, box_nms_thresh=0.637) == [one, other]
+    assert chosen(one, other, box_nms_thresh=0.636) == [one]
     line = rectangle(30, 5, 30, 14, 0.8)
-    assert chosen(line, replace(line, score=0.7), overlap=0.1)[0] == line
+    assert chosen(line, replace(line, score=0.7), box_nms_thresh=0.1)[0] == line
 
 
 def test_the_published_thresholds_are_at_hand() -> None:
     published = Thresholds.published()
-    assert (published.score, published.stability, published.overlap) == (
-        (0.88, 0.95, 0.7)
-    )
-    assert published.trust == published.min_size == 0
+    assert (
+        published.pred_iou_thresh,
+        published.stability_score_thresh,
+        published.box_nms_thresh,
+    ) == ((0.88, 0.95, 0.7))
+    assert published.quality_thresh == published.min_size == 0
 
 
 def test_a_mask_too_large_hides_nothing() -> None:
@@ -238,22 +242,27 @@ def test_small_pieces_go_and_holes_are_filled() -> None:
     logits[1:8, 1:8] = 3
     logits[3:5, 3:5] = -1
     logits[10, 10] = 5
-    patch = tidied(MaskPatch((4, 6), logits))
+    patch = largest_component_filled(MaskPatch((4, 6), logits))
     assert patch.origin == (5, 7)
     assert patch.mask.all()
     assert patch.mask.shape == (7, 7)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"score": 1.2}, {"stability": -0.1}, {"min_size": 9, "max_size": 3}]
+    "wrong",
+    [
+        {"pred_iou_thresh": 1.2},
+        {"stability_score_thresh": -0.1},
+        {"min_size": 9, "max_size": 3},
+    ],
 )
 def test_impossible_thresholds_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="give"):
+    with pytest.raises(ValueError, match="must be|give"):
         Thresholds(**wrong)
 
 
 def test_trust_counts_all_there_is() -> None:
     kept = rectangle(5, 5, 20, 20, 0.8, agreement=0.5)
-    assert_allclose(kept.trust, 0.4)
-    assert_allclose(kept.rank, 0.4)
-    assert_allclose(rectangle(5, 5, 20, 20, 0.8).rank, 0.8)
+    assert_allclose(kept.quality, 0.4)
+    assert_allclose(kept.nms_score, 0.4)
+    assert_allclose(rectangle(5, 5, 20, 20, 0.8).nms_score, 0.8)

@@ -16,8 +16,8 @@ from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.crops import Crop
 from napari_sam.automatic.search import (
     SearchOptions,
-    how_everything_is_found,
     point_grid,
+    search_method_text,
 )
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.prediction.cache import EmbeddingCache
@@ -77,9 +77,9 @@ class Whole(World):
             counts = np.bincount(np.ravel(held), minlength=2)
             counts[0] = 0
             mask = (objects == counts.argmax()) & (objects > 0)
-            frame, logits = as_model(np.where(mask, 9, -9).astype(np.float32))
-            one = ns.Prediction(logits, 0.9, frame)
-            answers.append(ns.Prediction(logits, 0.9, frame, (one,)))
+            transform, logits = as_model(np.where(mask, 9, -9).astype(np.float32))
+            one = ns.Prediction(logits, 0.9, transform)
+            answers.append(ns.Prediction(logits, 0.9, transform, (one,)))
         return answers
 
 
@@ -116,7 +116,7 @@ def test_other_thresholds_ask_the_model_nothing() -> None:
     objects = last.candidates.objects(Thresholds(min_size=areas[1]))
     assert len(objects.scores) == 3
     assert len(last.candidates.objects(Thresholds(max_size=areas[1])).scores) == 2
-    assert not last.candidates.objects(Thresholds(score=1.0)).scores
+    assert not last.candidates.objects(Thresholds(pred_iou_thresh=1.0)).scores
     assert len(model.asked) == count
 
 
@@ -162,24 +162,24 @@ def test_regions_that_cannot_be_used_are_refused(region: Any, why: str) -> None:
 
 def test_crops_find_the_same_objects_once() -> None:
     model = Whole("point", "box")
-    options = SearchOptions(12, crop_levels=1)
+    options = SearchOptions(12, crop_n_layers=1)
     same_objects(ns.segment_everything(PLANE, model, options=options), discs())
     assert len(model.seen) == 5
 
 
-@pytest.mark.parametrize("wrong", [{"points_per_side": 0}, {"crop_levels": -1}])
+@pytest.mark.parametrize("wrong", [{"points_per_side": 0}, {"crop_n_layers": -1}])
 def test_searches_that_cannot_be_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="give"):
         SearchOptions(**wrong)
 
 
 def test_small_boxes_are_not_laid_on_a_known_object() -> None:
-    frame, _ = as_model(np.zeros((64, 64)))
+    transform, _ = as_model(np.zeros((64, 64)))
     rows, cols = np.indices((64, 64))
     inside = (rows - 32) ** 2 + (cols - 32) ** 2 < 26**2
     asked = []
     for known in (True, False):
-        search, count = BoxProposalSearch(Crop((0, 0), (64, 64)), frame), 0
+        search, count = BoxProposalSearch(Crop((0, 0), (64, 64)), transform), 0
         for _, boxes in search.batches():
             logits = np.full((len(boxes), 64, 64), -9, np.float32)
             if known:
@@ -191,13 +191,13 @@ def test_small_boxes_are_not_laid_on_a_known_object() -> None:
 
 
 def test_the_interface_is_told_how_everything_is_found() -> None:
-    assert "points" in how_everything_is_found(frozenset({"point", "box"}))
-    assert "boxes" in how_everything_is_found(frozenset({"box"}))
+    assert "points" in search_method_text(frozenset({"point", "box"}))
+    assert "boxes" in search_method_text(frozenset({"box"}))
 
 
 def test_real_families_run_and_label_the_plane(tiny_predictor: Predictor) -> None:
     plane = np.random.default_rng(3).integers(0, 255, (40, 48), np.uint8)
-    options = SearchOptions(4, least_score=0, least_stability=0)
+    options = SearchOptions(4, min_pred_iou=0, min_stability_score=0)
     loose = Thresholds(0, 0, 0)
     *_, last = ns.everything(plane, tiny_predictor, options=options)
     labels = ns.segment_everything(
@@ -216,7 +216,7 @@ def test_a_record_makes_the_same_labels_again(with_region: bool) -> None:
         region = np.zeros(SHAPE, bool)
         region[5:50, :90] = True
     request = AutomaticPlaneRequest(
-        asked.view, asked.at, GRID, Thresholds(min_size=200), region
+        asked.view, asked.plane_index, GRID, Thresholds(min_size=200), region
     )
     result = run_to_end(request.run(model, EmbeddingCache()))
     labels = np.zeros(SHAPE, np.int32)

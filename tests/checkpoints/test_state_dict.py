@@ -29,6 +29,7 @@ from napari_sam.nets.config import (
     SamVisionConfig,
     TinyViTConfig,
 )
+from napari_sam.nets.sam import SamNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,8 +75,10 @@ def heads(config: SamConfig) -> SamConfig:
     return SamConfig(mask_decoder_config=decoder)
 
 
-def assert_same_model(loaded: SamModel, model: SamModel) -> None:
-    found, expected = (m(PIXELS, input_boxes=BOXES) for m in (loaded, model))
+def assert_same_model(loaded: SamNetwork, model: SamModel) -> None:
+    found, expected = (
+        SamModel.of(m)(PIXELS, input_boxes=BOXES) for m in (loaded, model)
+    )
     torch.testing.assert_close(found.pred_masks, expected.pred_masks, rtol=0, atol=1e-4)
     torch.testing.assert_close(found.iou_scores, expected.iou_scores, rtol=0, atol=1e-4)
 

@@ -69,8 +69,8 @@ def test_a_stack_is_linked(
 @pytest.mark.parametrize(
     ("option", "why"),
     [
-        (["--score", "1.5"], "score=1.5"),
-        (["--crop-levels", "-1"], "-1 levels"),
+        (["--pred-iou-thresh", "1.5"], "pred_iou_thresh=1.5"),
+        (["--crop-n-layers", "-1"], "-1 levels"),
         (["--min-slices", "0"], "0 slices"),
     ],
 )

@@ -180,12 +180,12 @@ def test_what_exists_is_replaced_only_when_told_so(
     verb: str,
     existing: str,
 ) -> None:
-    image, at = (plane, "") if verb == "segment" else (stack, "6:")
+    image, plane_index = (plane, "") if verb == "segment" else (stack, "6:")
     out, record = plane.with_name("labels.tif"), plane.with_name("record.json")
     earlier = plane.with_name(existing)
     earlier.write_bytes(b"hours of work")
     files = ("-o", out, "--record", record)
-    arguments = (verb, image, "--box", f"{at}{BALL_BOX}", *files)
+    arguments = (verb, image, "--box", f"{plane_index}{BALL_BOX}", *files)
     before = sorted(plane.parent.iterdir())
     assert run(*arguments) == 1
     said = capsys.readouterr().err
@@ -296,8 +296,8 @@ def test_refusals(
     # As "--point=-1:1,2", for argparse takes "-1:1,2" alone for an option.
     given = [str(paths.get(word, word)) for word in arguments]
     if "--point" in given:
-        at = given.index("--point")
-        given[at : at + 2] = [f"--point={given[at + 1]}"]
+        plane_index = given.index("--point")
+        given[plane_index : plane_index + 2] = [f"--point={given[plane_index + 1]}"]
     assert run(*given) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("napari-sam: ")
@@ -481,7 +481,7 @@ def test_usage_errors(arguments: tuple[str, ...], capsys: Any) -> None:
 
 
 def test_listing_models_does_not_load_torch() -> None:
-    arguments = ["-X", "importtime", "-m", "napari_sam.cli.main", "models"]
+    arguments = ["-X", "importtime", "-m", "napari_sam.cli", "models"]
     done = subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, check=False
     )

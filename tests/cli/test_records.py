@@ -172,8 +172,8 @@ def drawn(
     """A session that followed the ball through the displayed stack."""
     session = SamSession(viewer, world)
     session.image_layer, session.labels_layer = viewer.layers[0], labels
-    for axis, at in enumerate(index):
-        viewer.dims.set_current_step(axis, at)
+    for axis, plane_index in enumerate(index):
+        viewer.dims.set_current_step(axis, plane_index)
     _, shapes = session.new_prompt_layers()
     shapes.add_rectangles(corners((5, 6, 25, 30), *index))
     session.propagate()

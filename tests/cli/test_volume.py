@@ -56,8 +56,8 @@ def rectangle(number: int, index: int, box: tuple[int, ...]) -> str:
     r0, c0, r1, c1 = box
     corners = ((r0, c0), (r0, c1), (r1, c1), (r1, c0))
     return "".join(
-        f"{number},rectangle,{at},{index},{row},{col}\n"
-        for at, (row, col) in enumerate(corners)
+        f"{number},rectangle,{plane_index},{index},{row},{col}\n"
+        for plane_index, (row, col) in enumerate(corners)
     )
 
 
@@ -128,7 +128,10 @@ def test_saved_layers_of_a_plane(tmp_path: Path) -> None:
     tifffile.imwrite(path, lit(BALL | SMALL)[7])
     points = write(tmp_path / "p.csv", "index,axis-0,axis-1\n0,15.0,18.0\n")
     corners = ((29, 31), (29, 41), (37, 41), (37, 31))
-    rows = [f"0,polygon,{at},{row},{col}" for at, (row, col) in enumerate(corners)]
+    rows = [
+        f"0,polygon,{plane_index},{row},{col}"
+        for plane_index, (row, col) in enumerate(corners)
+    ]
     lines = ["index,shape-type,vertex-index,axis-0,axis-1", *rows]
     shapes = write(tmp_path / "s.csv", "\n".join(lines))
     assert run("segment", path, "--prompts", points, "--prompts", shapes) == 0

@@ -394,16 +394,16 @@ def test_a_processor_follows_its_family(family: Any, tmp_path: Path) -> None:
     again = ns.SamProcessor.from_pretrained(tmp_path)
     assert vars(again.image_processor) == vars(first.image_processor)
     picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    frame = PlaneTransform.fit((40, 60), 64, 16, family)
+    transform = PlaneTransform.fit((40, 60), 64, 16, family)
     inputs = again(picture, input_boxes=[[[6, 4, 30, 20]]])
-    close(inputs["pixel_values"], frame.pixel_values(picture), 1e-5)
-    x, y = frame.scale[1], frame.scale[0]
+    close(inputs["pixel_values"], transform.pixel_values(picture), 1e-5)
+    x, y = transform.scale[1], transform.scale[0]
     close(inputs["input_boxes"][0, 0], torch.tensor([6 * x, 4 * y, 30 * x, 20 * y]))
     logits = torch.randn(1, 2, 1, 16, 16, generator=torch.Generator().manual_seed(1))
     masks = again.post_process_masks(
         logits, inputs["original_sizes"], inputs["reshaped_input_sizes"]
     )
-    expected = np.stack([frame.plane_logits(v[0]) > 0 for v in logits[0]])
+    expected = np.stack([transform.plane_logits(v[0]) > 0 for v in logits[0]])
     np.testing.assert_array_equal(masks[0][:, 0].numpy(), expected)
 
 

@@ -26,15 +26,18 @@ DISPLAY = IntensityMapping.display()
 FULL_RANGE = IntensityMapping.full()
 
 
-def measured(mapping: IntensityMapping, data: Any, at: Any = AT) -> Any:
-    return mapping.limits(PlaneReader((data,)), at, None)
+def measured(mapping: IntensityMapping, data: Any, plane_index: Any = AT) -> Any:
+    return mapping.contrast_limits(PlaneReader((data,)), plane_index, None)
 
 
 @given(low=st.floats(-1e6, 1e6), high=st.floats(-1e6, 1e6))
 def test_as_displayed_takes_what_the_viewer_shows(low: float, high: float) -> None:
     source = Recorder(VOLUME)
-    assert DISPLAY.limits(PlaneReader((source,)), AT, (low, high)) == (low, high)
-    assert DISPLAY.limits(PlaneReader((source,)), AT, None) is None
+    assert DISPLAY.contrast_limits(PlaneReader((source,)), AT, (low, high)) == (
+        low,
+        high,
+    )
+    assert DISPLAY.contrast_limits(PlaneReader((source,)), AT, None) is None
     assert source.elements == 0
 
 
@@ -42,7 +45,7 @@ def test_as_displayed_takes_what_the_viewer_shows(low: float, high: float) -> No
 def test_a_window_is_its_centre_and_width(centre: float, width: float) -> None:
     source = Recorder(VOLUME)
     window = IntensityMapping.window(centre, width)
-    low, high = window.limits(PlaneReader((source,)), AT, (0.0, 1.0))  # type: ignore[misc]
+    low, high = window.contrast_limits(PlaneReader((source,)), AT, (0.0, 1.0))  # type: ignore[misc]
     assert (low + high) / 2 == pytest.approx(centre, abs=1e-6)
     assert high - low == pytest.approx(width, abs=1e-6)
     assert source.elements == 0
@@ -66,8 +69,8 @@ def test_percentiles_and_full_range_of_small_volumes_are_exact(
 
 def test_defaults_are_those_of_a_single_plane() -> None:
     plane = VOLUME[0]
-    limits = measured(IntensityMapping.percentiles(), plane, (FULL, FULL))
-    np.testing.assert_array_equal(to_uint8(plane, limits), to_uint8(plane))
+    contrast_limits = measured(IntensityMapping.percentiles(), plane, (FULL, FULL))
+    np.testing.assert_array_equal(to_uint8(plane, contrast_limits), to_uint8(plane))
 
 
 @pytest.mark.parametrize("mapping", [IntensityMapping.percentiles(1, 99), FULL_RANGE])
@@ -77,10 +80,10 @@ def test_no_more_than_16_planes_are_read_and_only_once(
 ) -> None:
     source = Recorder(VOLUME[:depth])
     reader = PlaneReader((source,))
-    first = mapping.limits(reader, (0, FULL, FULL), None)
+    first = mapping.contrast_limits(reader, (0, FULL, FULL), None)
     assert len(source.planes) == min(depth, 16)
     for index in range(depth):
-        assert mapping.limits(reader, (index, FULL, FULL), (0.0, 9.0)) == first
+        assert mapping.contrast_limits(reader, (index, FULL, FULL), (0.0, 9.0)) == first
     assert len(source.planes) == min(depth, 16)
 
 
@@ -88,17 +91,17 @@ def test_limits_are_remembered_by_reader_mapping_and_plane() -> None:
     source = Recorder(VOLUME)
     reader = PlaneReader((source,))
     found = {
-        mapping: mapping.limits(reader, AT, None)
+        mapping: mapping.contrast_limits(reader, AT, None)
         for mapping in (FULL_RANGE, *map(IntensityMapping.percentiles, (1, 5, 20)))
     }
     assert len(set(found.values())) == 4
-    across = FULL_RANGE.limits(reader, (FULL, 3, FULL), None)
+    across = FULL_RANGE.contrast_limits(reader, (FULL, 3, FULL), None)
     assert across != found[FULL_RANGE]
     count = len(source.planes)
-    for mapping, limits in found.items():
-        assert mapping.limits(reader, AT, None) == limits
+    for mapping, contrast_limits in found.items():
+        assert mapping.contrast_limits(reader, AT, None) == contrast_limits
     assert len(source.planes) == count
-    FULL_RANGE.limits(PlaneReader((source,)), AT, None)
+    FULL_RANGE.contrast_limits(PlaneReader((source,)), AT, None)
     assert len(source.planes) == count + 16
 
 
@@ -120,10 +123,10 @@ def test_each_channel_has_its_own_limits(count: int) -> None:
     source = (data,)
     chosen = [Channel(source, 0, i) for i in range(count)]
     reader = PlaneReader(source, False, chosen)
-    limits = FULL_RANGE.limits(reader, (0, 1, FULL, FULL), None)
+    contrast_limits = FULL_RANGE.contrast_limits(reader, (0, 1, FULL, FULL), None)
     expected = [(data[i].min(), data[i].max()) for i in range(count)]
-    assert limits == for_channels(expected)
-    seen = to_uint8(reader.read((0, 1, FULL, FULL)), limits)
+    assert contrast_limits == for_channels(expected)
+    seen = to_uint8(reader.read((0, 1, FULL, FULL)), contrast_limits)
     for colour in range(count):
         plane = seen if count == 1 else seen[..., colour]
         np.testing.assert_array_equal(
@@ -136,15 +139,15 @@ def test_each_channel_has_its_own_limits(count: int) -> None:
 def test_a_window_holds_for_every_channel() -> None:
     source = (VOLUME,)
     reader = PlaneReader(source, False, [Channel(source), Channel(source)])
-    limits = IntensityMapping.window(100, 50).limits(reader, AT, None)
-    assert limits == ((75, 125), (75, 125), (0, 1))
+    contrast_limits = IntensityMapping.window(100, 50).contrast_limits(reader, AT, None)
+    assert contrast_limits == ((75, 125), (75, 125), (0, 1))
 
 
 def test_colours_keep_their_balance() -> None:
     data = np.stack([VOLUME, VOLUME * 2, VOLUME * 3], axis=-1)[:9]
     reader = PlaneReader((Recorder(data, rgb=True),), rgb=True)
-    assert FULL_RANGE.limits(reader, AT, None) == (data.min(), data.max())
-    found = IntensityMapping.percentiles(5, 95).limits(reader, AT, None)
+    assert FULL_RANGE.contrast_limits(reader, AT, None) == (data.min(), data.max())
+    found = IntensityMapping.percentiles(5, 95).contrast_limits(reader, AT, None)
     assert found == pytest.approx(tuple(np.percentile(data, (5, 95))))
 
 
@@ -233,11 +236,11 @@ def test_another_mapping_is_another_plane_and_another_embedding(
     ]
     planes, embeddings = [], []
     for mapping in mappings:
-        limits = mapping.limits(reader, AT, (0.0, 255.0))
-        planes.append(to_uint8(reader.read(AT), limits).tobytes())
-        embeddings.append(cache.embed(tiny_sam, reader.read(AT), limits))
+        contrast_limits = mapping.contrast_limits(reader, AT, (0.0, 255.0))
+        planes.append(to_uint8(reader.read(AT), contrast_limits).tobytes())
+        embeddings.append(cache.embed(tiny_sam, reader.read(AT), contrast_limits))
     assert len(set(planes)) == len(cache) == len(mappings)
     assert len({embedding.plane_key for embedding in embeddings}) == len(mappings)
     for mapping, embedding in zip(mappings, embeddings, strict=True):
-        limits = mapping.limits(reader, AT, (0.0, 255.0))
-        assert cache.embed(tiny_sam, reader.read(AT), limits) is embedding
+        contrast_limits = mapping.contrast_limits(reader, AT, (0.0, 255.0))
+        assert cache.embed(tiny_sam, reader.read(AT), contrast_limits) is embedding

@@ -73,15 +73,15 @@ STORES = [stored_as_numpy, stored_as_memmap, stored_as_dask, stored_as_zarr]
     "at", [(2, 1, FULL, FULL), (FULL, 3, 5, FULL), (0, FULL, FULL, 11)]
 )
 def test_every_kind_of_array_gives_the_same_planes(
-    store: Callable[[np.ndarray, Path], Any], at: Any, tmp_path: Path
+    store: Callable[[np.ndarray, Path], Any], plane_index: Any, tmp_path: Path
 ) -> None:
     reader = PlaneReader((store(DATA, tmp_path),))
-    plane = reader.read(at)
+    plane = reader.read(plane_index)
     assert isinstance(plane, np.ndarray)
-    assert_array_equal(plane, DATA[at])
+    assert_array_equal(plane, DATA[plane_index])
     assert plane.dtype == DATA.dtype
     assert reader.shape == SHAPE
-    assert reader.plane_shape(at) == plane.shape
+    assert reader.plane_shape(plane_index) == plane.shape
 
 
 @given(
@@ -91,10 +91,10 @@ def test_every_kind_of_array_gives_the_same_planes(
 def test_only_the_plane_that_is_asked_for_is_read(
     axes: set[int], position: tuple[int, ...]
 ) -> None:
-    at = tuple(FULL if axis in axes else i for axis, i in enumerate(position))
+    plane_index = tuple(FULL if axis in axes else i for axis, i in enumerate(position))
     source = Recorder(DATA)
-    plane = PlaneReader((source,)).read(at)
-    assert_array_equal(plane, DATA[at])
+    plane = PlaneReader((source,)).read(plane_index)
+    assert_array_equal(plane, DATA[plane_index])
     assert source.elements == plane.size
 
 
@@ -284,17 +284,18 @@ def test_samples_of_pyramids_come_from_a_reduced_level() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-@pytest.mark.parametrize("limits", [None, (10.0, 60.0)])
+@pytest.mark.parametrize("contrast_limits", [None, (10.0, 60.0)])
 def test_planes_of_8_bits_are_mapped_channel_by_channel(
-    count: int, limits: tuple[float, float] | None, rng: np.random.Generator
+    count: int, contrast_limits: tuple[float, float] | None, rng: np.random.Generator
 ) -> None:
     image = rng.integers(0, 90, (4, 3, 12, 15)).astype(np.uint16)
     channels = [Channel((image,), 1, index) for index in range(count)]
     reader = PlaneReader((image,), channels=channels)
-    at = (2, 0, slice(None), slice(None))
-    given = limits
-    if limits is not None and count > 1:
-        given = (limits, (0.0, 50.0), (0.0, 1.0))
+    plane_index = (2, 0, slice(None), slice(None))
+    given = contrast_limits
+    if contrast_limits is not None and count > 1:
+        given = (contrast_limits, (0.0, 50.0), (0.0, 1.0))
     np.testing.assert_array_equal(
-        reader.read_uint8(at, None, given), to_uint8(reader.read(at), given)
+        reader.read_uint8(plane_index, None, given),
+        to_uint8(reader.read(plane_index), given),
     )

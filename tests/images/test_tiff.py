@@ -313,8 +313,8 @@ def test_damaged_files_give_a_sentence_or_an_image(
     )
     content = bytearray(whole.read_bytes())
     for place, garbage in damage.items():
-        at = place % len(content)
-        content[at : at + len(garbage)] = garbage
+        plane_index = place % len(content)
+        content[plane_index : plane_index + len(garbage)] = garbage
     path = tmp_path / "damaged.tif"
     path.write_bytes(content)
     try:

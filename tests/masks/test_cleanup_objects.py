@@ -28,8 +28,8 @@ cleanups = st.builds(CleanUp, st.booleans(), st.booleans(), st.floats(0, 2))
 def as_pieces(labels: np.ndarray, axis: int) -> list[ObjectPlaneMask]:
     """What lies on the planes across an axis, each object cut to its box."""
     pieces = []
-    for at in range(labels.shape[axis]):
-        index = tuple(at if a == axis else slice(None) for a in range(3))
+    for plane_index in range(labels.shape[axis]):
+        index = tuple(plane_index if a == axis else slice(None) for a in range(3))
         for number in (n for n in np.unique(labels[index]) if n):
             mask = labels[index] == number
             window = mask_to_window(mask)

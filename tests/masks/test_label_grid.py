@@ -94,7 +94,7 @@ def cases(draw: st.DrawFn, turned: bool = True) -> Case:
     leading = labels[: len(labels) - count]
     extra = tuple(draw(st.integers(0, size - 1)) for size in leading)
     rows_cols = [axis + len(image) - count for axis in plane]
-    at = tuple(
+    plane_index = tuple(
         FULL if axis in rows_cols else draw(st.integers(0, size - 1))
         for axis, size in enumerate(image)
     )
@@ -107,7 +107,7 @@ def cases(draw: st.DrawFn, turned: bool = True) -> Case:
         )
     )
     grid = LabelGrid(labels, len(image), matrix, extra)
-    return Case(grid, image, ObjectPlaneMask(3, at, (row, col), mask))
+    return Case(grid, image, ObjectPlaneMask(3, plane_index, (row, col), mask))
 
 
 @settings(max_examples=200)
@@ -121,23 +121,29 @@ def test_each_label_pixel_shows_the_image_pixel_that_its_centre_lies_in(
 
 @given(case=cases(turned=False))
 def test_labels_cover_a_plane_when_any_of_their_pixels_shows_it(case: Case) -> None:
-    at = case.piece.index
+    plane_index = case.piece.index
     size = tuple(
-        side for side, e in zip(case.image, at, strict=True) if isinstance(e, slice)
+        side
+        for side, e in zip(case.image, plane_index, strict=True)
+        if isinstance(e, slice)
     )
     everything = Case(
-        case.grid, case.image, ObjectPlaneMask(1, at, (0, 0), np.ones(size, bool))
+        case.grid,
+        case.image,
+        ObjectPlaneMask(1, plane_index, (0, 0), np.ones(size, bool)),
     )
-    assert case.grid.covers(at, size) == shown(everything).any()
+    assert case.grid.covers(plane_index, size) == shown(everything).any()
 
 
 @given(case=cases())
 def test_what_is_not_covered_gets_nothing(case: Case) -> None:
-    at = case.piece.index
+    plane_index = case.piece.index
     rows, cols = (
-        side for side, e in zip(case.image, at, strict=True) if isinstance(e, slice)
+        side
+        for side, e in zip(case.image, plane_index, strict=True)
+        if isinstance(e, slice)
     )
-    if not case.grid.covers(at, (rows, cols)):
+    if not case.grid.covers(plane_index, (rows, cols)):
         assert not shown(case).any()
         assert case.grid.place(case.piece) == []
 
@@ -250,8 +256,8 @@ def turned(*axes: int) -> LabelGrid:
 @pytest.mark.parametrize("axes", [(0, 1), (0, 2), (1, 2)])
 def test_only_labels_turned_in_the_plane_lie_along_it(axes: tuple[int, int]) -> None:
     for plane in ((0, 1), (0, 2), (1, 2)):
-        at = tuple(FULL if axis in plane else 1 for axis in range(3))
-        assert turned(*axes).is_aligned(at) == (plane == axes)
+        plane_index = tuple(FULL if axis in plane else 1 for axis in range(3))
+        assert turned(*axes).is_aligned(plane_index) == (plane == axes)
 
 
 def test_labels_without_rows_or_columns_do_not_lie_along_the_plane() -> None:

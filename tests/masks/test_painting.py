@@ -73,16 +73,18 @@ def cases(draw: st.DrawFn, policies: tuple[Policy, ...] = POLICIES) -> Case:
     pieces = []
     others = [1 if axis in (rows, cols) else size for axis, size in enumerate(shape)]
     for position in np.ndindex(*others):
-        at = tuple(
+        plane_index = tuple(
             FULL if axis in (rows, cols) else index
             for axis, index in enumerate(position)
         )
         for number in (1, 2, 3):
-            mask = objects[at] == number
+            mask = objects[plane_index] == number
             window = mask_to_window(mask)
             if window is not None:
                 origin = window[0].start, window[1].start
-                pieces.append(ObjectPlaneMask(number, at, origin, mask[window]))
+                pieces.append(
+                    ObjectPlaneMask(number, plane_index, origin, mask[window])
+                )
     return Case(
         data,
         objects,

@@ -19,8 +19,8 @@ from napari_sam.masks.patch import (
     mask_to_box,
     masks_to_boxes,
     patch_iou,
+    resolve_overlaps,
     stability,
-    won_masks,
 )
 
 SIDE = 12
@@ -145,8 +145,8 @@ def test_the_order_of_objects_settles_nothing(
 def test_the_most_certain_object_owns_the_pixel(layers: list[np.ndarray]) -> None:
     labels = labels_from_patches([MaskPatch((0, 0), layer) for layer in layers], (6, 7))
     assert labels.dtype == np.int32
-    for at, label in np.ndenumerate(labels):
-        here = [layer[at] for layer in layers]
+    for plane_index, label in np.ndenumerate(labels):
+        here = [layer[plane_index] for layer in layers]
         if label:
             assert here[label - 1] == max(here) > 0
         else:
@@ -156,7 +156,7 @@ def test_the_most_certain_object_owns_the_pixel(layers: list[np.ndarray]) -> Non
 def test_no_objects_no_labels() -> None:
     assert not labels_from_patches([], (3, 4)).any()
     assert labels_from_patches([], (3, 4)).shape == (3, 4)
-    assert won_masks([]) == []
+    assert resolve_overlaps([]) == []
 
 
 @st.composite
@@ -185,14 +185,14 @@ def test_patches_are_settled_like_planes(patches: list[MaskPatch]) -> None:
     expected = planes.argmax(axis=0)
     np.testing.assert_array_equal(labels_from_patches(patches, (SIDE, SIDE)), expected)
     for number, (patch, won) in enumerate(
-        zip(patches, won_masks(patches), strict=True), start=1
+        zip(patches, resolve_overlaps(patches), strict=True), start=1
     ):
         np.testing.assert_array_equal(won, expected[patch.region] == number)
 
 
 def test_settling_leaves_the_patches() -> None:
     patches = [MaskPatch((0, i), np.full((3, 3), 1.0 + i)) for i in range(3)]
-    won_masks(patches)
+    resolve_overlaps(patches)
     assert all(patch.mask.all() for patch in patches)
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_sam.nets import devices
-from napari_sam.nets.devices import MeasuredPrecision, in_batches, is_full
+from napari_sam.nets.devices import MeasuredPrecision, in_batches, is_out_of_memory
 from napari_sam.prediction import engine
 from napari_sam.prompts.prompt import Prompt
 
@@ -104,7 +104,7 @@ def test_what_cannot_shrink_is_an_error(error: Exception) -> None:
     ],
 )
 def test_which_errors_mean_too_little_memory(error: Exception, full: bool) -> None:
-    assert is_full(error) == full
+    assert is_out_of_memory(error) == full
 
 
 @pytest.fixture

@@ -107,9 +107,9 @@ def test_every_case_of_the_file_is_tested(sam_expected: Arrays) -> None:
 
 def test_sam_resize(sam_expected: Arrays) -> None:
     image, expected = sam_expected["image"], sam_expected["input_tensor_resized"]
-    frame = PlaneTransform.fit(image.shape[:2], 256, 64, "sam")
-    height, width = frame.resized_shape
-    values = frame.pixel_values(image)[0, :, :height, :width]
+    transform = PlaneTransform.fit(image.shape[:2], 256, 64, "sam")
+    height, width = transform.resized_shape
+    values = transform.pixel_values(image)[0, :, :height, :width]
     mean = torch.tensor([123.675, 116.28, 103.53])[:, None, None]
     std = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
     bytes_seen = (values * std + mean).permute(1, 2, 0).numpy()
@@ -133,7 +133,7 @@ def test_sam_predictor(
     assert_close(
         np.stack([c.logits for c in found]), sam_expected[f"{case}/low_res"][best_first]
     )
-    full = np.stack([c.frame.plane_logits(c.logits) for c in found])
+    full = np.stack([c.transform.plane_logits(c.logits) for c in found])
     expected = sam_expected[f"{case}/masks_logits"][best_first]
     assert_close(full[:, ::3, ::3], expected)
     assert_same_masks(np.stack([c.mask for c in found])[:, ::3, ::3], expected)
@@ -148,7 +148,7 @@ def test_sam_predictor_batch(
     assert_close([a.score for a in answers], sam_expected["boxes_batch/iou"][:, 0])
     assert_close(np.stack([a.logits for a in answers]), expected)
     for answer, logits in zip(answers, expected, strict=True):
-        full = sam_embedding.frame.plane_logits(logits)
+        full = sam_embedding.transform.plane_logits(logits)
         assert_same_masks(answer.mask, full)
 
 
@@ -175,8 +175,8 @@ def test_sam_forward(
         inputs["input_boxes"] = corners.reshape(1, 1, 4)
     if mask:
         inputs["input_masks"] = tensor(sam_expected["mask_input"])[None]
-    output = sam_small.model(
-        pixel_values=sam_embedding.frame.pixel_values(sam_expected["image"]),
+    output = SamModel.of(sam_small.model)(
+        pixel_values=sam_embedding.transform.pixel_values(sam_expected["image"]),
         multimask_output=masks > 1,
         **inputs,
     )
@@ -186,7 +186,7 @@ def test_sam_forward(
 
 def test_sam_forward_batch(sam_small: Predictor, sam_expected: Arrays) -> None:
     boxes = in_input(sam_expected, sam_expected["boxes_batch_xyxy"].reshape(3, 2, 2))
-    output = sam_small.model(
+    output = SamModel.of(sam_small.model)(
         image_embeddings=tensor(sam_expected["embedding"]),
         input_boxes=boxes.reshape(1, 3, 4),
         multimask_output=False,
@@ -311,7 +311,7 @@ def test_lite_medsam(
                 module.attention_biases.data.zero_()
     reference = read(data_folder / f"lite_medsam_{made_by}.npz")
     pixel_values = tensor(lite_expected["pixel_values"]).expand(-1, 3, -1, -1)
-    output = model(
+    output = SamModel.of(model)(
         image_embeddings=(embedding := model.get_image_embeddings(pixel_values)),
         input_boxes=tensor(lite_expected["boxes_in_256"])[None],
         multimask_output=False,
@@ -326,10 +326,10 @@ def test_lite_medsam(
 
 def assert_masks_of_file(low_res: torch.Tensor, reference: Arrays) -> None:
     height, width = reference["image_shape"]
-    frame = PlaneTransform.fit((int(height), int(width)), 256, 256, "lite_medsam")
+    transform = PlaneTransform.fit((int(height), int(width)), 256, 256, "lite_medsam")
     masks = np.unpackbits(reference["masks"], axis=-1)[..., :width].astype(bool)
     for logits, mask in zip(low_res, masks, strict=True):
-        full = frame.plane_logits(logits)
+        full = transform.plane_logits(logits)
         decided = np.abs(full) > UNDECIDED
         np.testing.assert_array_equal((full > 0)[decided], mask[decided])
 
@@ -350,16 +350,16 @@ def test_lite_medsam_predictor(
     assert_close(found, published["low_res"][:, 0], FOLDED_ATOL)
     assert_close([a.score for a in answers], published["iou"][:, 0], FOLDED_ATOL)
     for answer, logits in zip(answers, published["low_res"][:, 0], strict=True):
-        full = coins_embedding.frame.plane_logits(logits)
+        full = coins_embedding.transform.plane_logits(logits)
         assert_same_masks(answer.mask, full)
 
 
 def test_lite_medsam_input(lite_expected: Arrays, coins: Any) -> None:
-    frame = PlaneTransform.fit(coins.image.shape, 256, 256, "lite_medsam")
-    values = frame.pixel_values(coins.image)
+    transform = PlaneTransform.fit(coins.image.shape, 256, 256, "lite_medsam")
+    values = transform.pixel_values(coins.image)
     for channel in values[0]:
         assert_close(channel, lite_expected["pixel_values"][0, 0], 1e-6)
-    boxes = lite_expected["boxes_xyxy"].reshape(3, 2, 2)[..., ::-1] * frame.scale
+    boxes = lite_expected["boxes_xyxy"].reshape(3, 2, 2)[..., ::-1] * transform.scale
     expected = lite_expected["boxes_in_256"].reshape(3, 2, 2)[..., ::-1]
     np.testing.assert_allclose(boxes, expected, rtol=1e-6)
 

@@ -61,7 +61,7 @@ def test_the_encoder(
     path = exported[tiny_predictor.name] / "encoder.onnx"
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     embedding = tiny_predictor.embed(plane)
-    pixels = embedding.frame.pixel_values(plane).numpy()
+    pixels = embedding.transform.pixel_values(plane).numpy()
     (found,) = session.run(["image_embeddings"], {"pixel_values": pixels})
     np.testing.assert_allclose(found, embedding.image_embedding, rtol=0, atol=ATOL)
 
@@ -87,7 +87,7 @@ def test_the_decoder(
     for one, other in zip(found.candidates, expected.candidates, strict=True):
         assert one.score == pytest.approx(other.score, abs=ATOL)
         np.testing.assert_allclose(one.logits, other.logits, rtol=0, atol=ATOL)
-        decided = np.abs(other.frame.plane_logits(other.logits)) > 1e-3
+        decided = np.abs(other.transform.plane_logits(other.logits)) > 1e-3
         np.testing.assert_array_equal(one.mask[decided], other.mask[decided])
 
 

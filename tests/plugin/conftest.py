@@ -20,7 +20,7 @@ class BrightPredictor(Predictor):
 
     input_size = 32
     planes_at_once = 1
-    clicks = None
+    click_decoder = None
     device = "cpu"
 
     def __init__(self, key: str = "bright", threshold: int = 127) -> None:
@@ -43,7 +43,7 @@ class BrightPredictor(Predictor):
         gray = pixels.max(axis=-1) if pixels.ndim == 3 else pixels
         return SimpleNamespace(
             pixels=gray,
-            frame=as_model(gray)[0],
+            transform=as_model(gray)[0],
             shape=gray.shape,
             nbytes=1,
             model_key=self.key,
@@ -67,9 +67,9 @@ class BrightPredictor(Predictor):
         for row, col in prompt.negatives:
             inside &= (abs(rows - row) > 2) | (abs(cols - col) > 2)
         mask = inside & (pixels > self.threshold)
-        frame, logits = as_model(np.where(mask, 9, -9).astype(np.float32))
-        one = Prediction(logits, 0.9, frame)
-        return Prediction(logits, 0.9, frame, (one,))
+        transform, logits = as_model(np.where(mask, 9, -9).astype(np.float32))
+        one = Prediction(logits, 0.9, transform)
+        return Prediction(logits, 0.9, transform, (one,))
 
 
 @pytest.fixture

@@ -77,22 +77,22 @@ class History:
     """What labels should hold, and did: napari's own undo must agree."""
 
     states: list[np.ndarray]
-    at: int = 0
+    plane_index: int = 0
 
     @property
     def now(self) -> np.ndarray:
-        return self.states[self.at]
+        return self.states[self.plane_index]
 
     def step(self, data: np.ndarray) -> None:
         if (data != self.now).any():
-            self.states[self.at + 1 :] = [data.copy()]
-            self.at += 1
+            self.states[self.plane_index + 1 :] = [data.copy()]
+            self.plane_index += 1
 
     def undo(self) -> None:
-        self.at = max(self.at - 1, 0)
+        self.plane_index = max(self.plane_index - 1, 0)
 
     def redo(self) -> None:
-        self.at = min(self.at + 1, len(self.states) - 1)
+        self.plane_index = min(self.plane_index + 1, len(self.states) - 1)
 
 
 @dataclass
@@ -237,9 +237,11 @@ class User:
         layer = self.pick(la for la in chosen if la in self.viewer.layers)
         if layer is None:
             return
-        at = np.asarray(layer.world_to_data(self.viewer.dims.point))[-layer.ndim :]
+        plane_index = np.asarray(layer.world_to_data(self.viewer.dims.point))[
+            -layer.ndim :
+        ]
         if self.rng.random() < 0.1:
-            at += self.rng.integers(-2, 3, layer.ndim)
+            plane_index += self.rng.integers(-2, 3, layer.ndim)
         centre = np.array(self.pick(CENTRES), float)
         centre += self.rng.normal(0, 1, 3)
         shown = [a - self.viewer.dims.ndim for a in self.viewer.dims.displayed]
@@ -247,11 +249,11 @@ class User:
             return
         if isinstance(layer, Points):
             for axis in shown:
-                at[axis] = centre[axis]
+                plane_index[axis] = centre[axis]
             session.set_polarity(bool(self.rng.random() < 0.8))
-            layer.add(at)
+            layer.add(plane_index)
             return
-        corners = np.tile(at, (4, 1))
+        corners = np.tile(plane_index, (4, 1))
         half = self.rng.uniform(3, 8)
         corners[:, shown[0]] = centre[shown[0]] + np.array([-half, -half, half, half])
         corners[:, shown[1]] = centre[shown[1]] + np.array([-half, half, half, -half])
@@ -366,7 +368,9 @@ class User:
             self.adopted(image, image.data)
 
     def do_ask_for_later(self) -> None:
-        ask = self.pick([self.session.ask_slice, self.session.ask_stack])
+        ask = self.pick(
+            [self.session.build_plane_request, self.session.build_stack_request]
+        )
         image = self.session.image_layer
         question = self.ask(ask)
         if question is not None:
@@ -381,7 +385,7 @@ class User:
         image = question.image
         answer = run_to_end(question.request.run(model, self.session.cache))
         before = self.session.result
-        self.ask(lambda: self.session.adopt(question, answer))
+        self.ask(lambda: self.session.accept_result(question, answer))
         if self.session.result is answer:
             assert image in self.viewer.layers
             assert image.data is data
@@ -620,7 +624,7 @@ class Presser:
             combo.value = self.pick(combo.choices)
         elif what == 3:
             combo = self.pick(
-                [widget.more_options.brightness, *widget.more_options.channels]
+                [widget.more_options.intensity, *widget.more_options.channels]
             )
             combo.value = self.pick(combo.choices)
         else:

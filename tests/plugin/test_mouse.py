@@ -44,8 +44,8 @@ class Hand:
             self._mouse(QEvent.Type.MouseMove, place(start + share * (end - start)))
         self._mouse(QEvent.Type.MouseButtonRelease, place(end), held=False)
 
-    def click(self, at: np.ndarray) -> None:
-        self.drag(at, at)
+    def click(self, plane_index: np.ndarray) -> None:
+        self.drag(plane_index, plane_index)
 
     def key(self, key: str, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
         QTest.keyClick(self._canvas, getattr(Qt.Key, f"Key_{key}"), modifier)
@@ -73,8 +73,8 @@ class Hand:
         first, second = np.array(seen)
         zoom = (CALIBRATION[1] - CALIBRATION[0]) / (second - first)
 
-        def place(at: np.ndarray) -> QPointF:
-            row, col = CALIBRATION[0] + (at - first) * zoom
+        def place(plane_index: np.ndarray) -> QPointF:
+            row, col = CALIBRATION[0] + (plane_index - first) * zoom
             return QPointF(col, row)
 
         return place

@@ -117,8 +117,10 @@ class Scene:
 
     def show(self, aside: float = 0) -> None:
         """Move the sliders to the disc, or `aside` slices beside its middle."""
-        at = self.centre + aside * ~np.isin(np.arange(self.image.ndim), self.displayed)
-        world = through(to_world(self.image, self.unit), [at])[0]
+        plane_index = self.centre + aside * ~np.isin(
+            np.arange(self.image.ndim), self.displayed
+        )
+        world = through(to_world(self.image, self.unit), [plane_index])[0]
         dims = self.viewer.dims
         shift = dims.ndim - self.image.ndim
         for axis in range(self.image.ndim):
@@ -331,7 +333,7 @@ def test_a_stack_with_the_disc_on_one_slice_is_painted_there_alone(
 
 
 @dataclass
-class ExpectedMask:
+class Expected:
     """Pixels of the labels that must, and that must not, be painted."""
 
     inside: np.ndarray
@@ -339,9 +341,9 @@ class ExpectedMask:
 
 
 def expected_in(
-    scene: Scene, labels: Labels, unit: str | None, at: Any
-) -> ExpectedMask:
-    """By the centres of the labels' pixels; along axes of theirs alone, at `at`."""
+    scene: Scene, labels: Labels, unit: str | None, plane_index: Any
+) -> Expected:
+    """By the centres of the labels' pixels; along axes of theirs alone, at `plane_index`."""
     centres = np.argwhere(np.ones(labels.data.shape, bool))
     shared = min(labels.ndim, scene.image.ndim)
     world = through(to_world(labels, unit), centres)[:, labels.ndim - shared :]
@@ -353,10 +355,10 @@ def expected_in(
     valid = ((pixel >= 0) & (pixel < truth.shape)).all(axis=1)
     inside = np.zeros(len(centres), bool)
     inside[valid] = truth[tuple(pixel[valid].T)]
-    inside &= (centres[:, : labels.ndim - shared] == at).all(axis=1)
+    inside &= (centres[:, : labels.ndim - shared] == plane_index).all(axis=1)
     border = np.abs(there - np.floor(there) - 0.5) < 1e-4
     shape = labels.data.shape
-    return ExpectedMask(inside.reshape(shape), ~border.any(axis=1).reshape(shape))
+    return Expected(inside.reshape(shape), ~border.any(axis=1).reshape(shape))
 
 
 @st.composite
@@ -390,7 +392,7 @@ def targets(draw: Any, scene: Scene) -> tuple[Labels, str | None, tuple[int, ...
     near[:own] = np.round(near[:own])
     middle = np.zeros(ndim)
     middle[own:] = scene.in_world[max(lost, 0) :]
-    at = tuple(int(index) for index in near[:own])
+    plane_index = tuple(int(index) for index in near[:own])
     if own:
         sliders = np.array(scene.viewer.dims.point) * shown_unit(scene.viewer.dims)
         middle[:own] = sliders[-ndim:][:own]
@@ -401,18 +403,18 @@ def targets(draw: Any, scene: Scene) -> tuple[Labels, str | None, tuple[int, ...
     labels = scene.viewer.add_labels(
         np.zeros(sizes, np.int32), affine=affine, **units_of(unit, ndim)
     )
-    return labels, unit, at
+    return labels, unit, plane_index
 
 
 def assert_painted_where_centres_lie(scene: Scene, data: Any) -> None:
     prompt_on(scene, data.draw)
     scene.show()
-    labels, unit, at = data.draw(targets(scene))
+    labels, unit, plane_index = data.draw(targets(scene))
     # A layer more may move the sliders.
     if labels.ndim > scene.image.ndim:
         assume(scene.viewer.dims.ndim > scene.image.ndim)
     scene.show()
-    expected = expected_in(scene, labels, unit, at)
+    expected = expected_in(scene, labels, unit, plane_index)
     scene.session.labels_layer = labels
     try:
         scene.session.preview()

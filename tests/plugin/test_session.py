@@ -177,7 +177,7 @@ def test_a_question_that_is_not_answered_leaves_the_waiting_result(
     session.preview()
     session.each_prompt_an_object = True
     draw(session, SECOND)
-    session.ask_slice()  # and cancelled
+    session.build_plane_request()  # and cancelled
     session.commit()
     assert session.shapes_layer is not None
     assert len(session.shapes_layer.data) == 1  # the second box still waits
@@ -329,12 +329,12 @@ def test_two_sessions_do_not_meet(bright: BrightPredictor, stack: np.ndarray) ->
 
 def test_an_image_removed_meanwhile_drops_the_result(session: SamSession) -> None:
     draw(session, FIRST)
-    question = session.ask_slice()
+    question = session.build_plane_request()
     result = run_to_end(question.request.run(session.load(), session.cache))
     session.viewer.layers.remove("balls")
     before = state(session)
     with pytest.raises(ValueError, match="image was removed"):
-        session.adopt(question, result)
+        session.accept_result(question, result)
     assert session.result is None
     assert_same(before, state(session))
 
@@ -385,11 +385,11 @@ def test_an_answer_belongs_to_the_image_it_was_asked_for(
     session: SamSession, stack: np.ndarray
 ) -> None:
     draw(session, FIRST)
-    question = session.ask_slice()
+    question = session.build_plane_request()
     balls = session.image_layer
     session.viewer.add_image(255 - stack, scale=(2, 1, 1), translate=(0, 5, 5))
     result = run_to_end(question.request.run(session.load(), session.cache))
-    session.adopt(question, result)
+    session.accept_result(question, result)
     assert session.waiting.image is balls
     session.commit()
     assert written(session)[4, 15, 20] == 1
@@ -479,7 +479,7 @@ def test_numbers_that_are_not_real_are_refused_in_a_sentence(
 ) -> None:
     # napari refuses such layers, but not data that are replaced or computed late.
     draw(session, FIRST)
-    request = session.ask_slice().request
+    request = session.build_plane_request().request
     assert isinstance(request, PlaneRequest)
     view = replace(request.view, reader=PlaneReader((np.ones((9, 40, 50), kind),)))
     odd = replace(request, view=view)
@@ -522,7 +522,7 @@ def test_points_that_cannot_be_used(
     session.points_layer.features = {"polarity": labels}
     before = state(session)
     with pytest.raises(ValueError, match=sentence):
-        session.ask_slice()
+        session.build_plane_request()
     assert_same(before, state(session))
 
 
@@ -548,9 +548,9 @@ def test_two_boxes_for_one_object(session: SamSession) -> None:
 
 def test_empty_prompt_layers(session: SamSession) -> None:
     with pytest.raises(ValueError, match="no new prompts"):
-        session.ask_slice()
+        session.build_plane_request()
     with pytest.raises(ValueError, match="no new prompts"):
-        session.ask_stack()
+        session.build_stack_request()
     assert session.preview() is None
 
 

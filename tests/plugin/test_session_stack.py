@@ -177,17 +177,20 @@ def series(bright: BrightPredictor, stack: np.ndarray) -> SamSession:
 
 @pytest.mark.parametrize(("axis", "at"), [(0, {1: 4}), (1, {0: 2}), (None, {0: 2})])
 def test_through_time_or_through_space(
-    series: SamSession, bright: BrightPredictor, axis: int | None, at: dict[int, int]
+    series: SamSession,
+    bright: BrightPredictor,
+    axis: int | None,
+    plane_index: dict[int, int],
 ) -> None:
     data = series.image_layer.data
-    assert series.walkable_axes == [0, 1]
+    assert series.propagation_axes == [0, 1]
     series.axis = axis
     volume = series.propagate()
     walk = 1 if axis is None else axis
     assert volume.stack.axis == walk
     assert volume.stack.spacing == ((1, 1, 1, 1) if walk == 0 else (1, 2, 1, 1))
     series.commit()
-    ((fixed, index),) = at.items()
+    ((fixed, index),) = plane_index.items()
     prompt = {2 if walk == 0 else 4: ns.Prompt(box=FIRST)}
     spacing = (1, 1, 1) if walk == 0 else (2, 1, 1)
     script = ns.segment_volume(

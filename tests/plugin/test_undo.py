@@ -293,7 +293,7 @@ def test_labels_that_cannot_take_the_result_are_refused_before_the_model_is_aske
     draw(session, FIRST)
     before = np.array(labels.data[0] if labels.multiscale else labels.data)
     action = session.propagate if stack else session.preview
-    asks = session.ask_stack if stack else session.ask_slice
+    asks = session.build_stack_request if stack else session.build_plane_request
     for refused in (action, asks):
         with pytest.raises(ValueError, match=sentence):
             refused()
@@ -507,8 +507,8 @@ def test_objects_of_other_views_are_undone_in_any_view(order: tuple[int, ...]) -
     session = session_on(PLAIN)
     labels, viewer = target_of(session), session.viewer
     viewer.dims.order = order
-    for axis, at in enumerate((4, 15, 20)):
-        viewer.dims.set_current_step(axis, at)
+    for axis, plane_index in enumerate((4, 15, 20)):
+        viewer.dims.set_current_step(axis, plane_index)
     assert session.points_layer is not None
     session.points_layer.add([4, 15, 20])
     session.preview()

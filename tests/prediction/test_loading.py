@@ -15,7 +15,7 @@ from napari_sam.checkpoints.state_dict import with_decoder
 from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.devices import best_device
-from napari_sam.prediction.loading import click_decoder, load_model
+from napari_sam.prediction.loading import load_click_decoder, load_model
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.training.saving import official_state, write_tensors
 
@@ -126,8 +126,8 @@ def test_a_name(default_predictor: Predictor) -> None:
     assert default_predictor.name == "lite_medsam"
     assert default_predictor.family == spec.family
     assert default_predictor.prompts == spec.prompts
-    assert spec.clicks is not None
-    made_by = f"lite_medsam:{spec.hash}, clicks sha256:{spec.clicks.sha256}"
+    assert spec.click_decoder is not None
+    made_by = f"lite_medsam:{spec.hash}, clicks sha256:{spec.click_decoder.sha256}"
     assert default_predictor.key == made_by
 
 
@@ -135,11 +135,11 @@ def test_a_name(default_predictor: Predictor) -> None:
 def test_the_decoder_for_clicks_shares_the_image_encoder(
     default_predictor: Predictor,
 ) -> None:
-    clicks = default_predictor.clicks
-    assert clicks is not None
-    assert clicks.image_encoder is default_predictor.model.image_encoder
+    click_decoder = default_predictor.click_decoder
+    assert click_decoder is not None
+    assert click_decoder.image_encoder is default_predictor.model.image_encoder
     other = default_predictor.model.mask_decoder.state_dict()
-    found = clicks.mask_decoder.state_dict()
+    found = click_decoder.mask_decoder.state_dict()
     assert found.keys() == other.keys()
     assert not torch.equal(found["iou_token.weight"], other["iou_token.weight"])
 
@@ -153,7 +153,7 @@ def test_a_packaged_decoder_that_is_damaged(
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(ValueError, match="damaged or missing: install napari-sam"):
-            click_decoder(model, decoder)
+            load_click_decoder(model, decoder)
 
 
 def test_a_decoder_that_does_not_fit(

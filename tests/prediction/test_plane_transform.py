@@ -45,13 +45,13 @@ def test_input_shape(
     channels: tuple[int, ...],
 ) -> None:
     # Small inputs: the recipe is the same and the test is quick.
-    frame = PlaneTransform.fit(shape, 64, 32, family)
+    transform = PlaneTransform.fit(shape, 64, 32, family)
     plane = rng.integers(0, 256, shape + channels, dtype=np.uint8)
-    values = frame.pixel_values(plane)
+    values = transform.pixel_values(plane)
     assert values.shape == (1, 3, 64, 64)
     assert values.dtype == torch.float32
     assert torch.isfinite(values).all()
-    height, width = frame.resized_shape
+    height, width = transform.resized_shape
     assert not values[..., height:, :].any()
     assert not values[..., width:].any()
 
@@ -143,8 +143,8 @@ def test_any_image_reaches_medsam_as_published(
         .astype(np.uint8),
     }[kind]
     # 256 px instead of 1024: the recipe is the same and the test is quick.
-    frame = PlaneTransform.fit((90, 140), 256, 64, "medsam")
-    found = frame.pixel_values(to_uint8(plane)).numpy()
+    transform = PlaneTransform.fit((90, 140), 256, 64, "medsam")
+    found = transform.pixel_values(to_uint8(plane)).numpy()
     expected = medsam_input(plane, 256)
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
@@ -154,24 +154,26 @@ def test_any_image_reaches_medsam_as_published(
 def test_masks_smaller_than_the_input_lose_only_the_padding(
     shape: tuple[int, int], seed: int
 ) -> None:
-    frame = PlaneTransform.fit(shape, 64, 16, "lite_medsam")
+    transform = PlaneTransform.fit(shape, 64, 16, "lite_medsam")
     logits = np.random.default_rng(seed).normal(0, 3, (16, 16)).astype(np.float32)
     large = F.interpolate(
         torch.from_numpy(logits)[None, None], (64, 64), mode="bilinear"
     )
-    rows, cols = frame.resized_shape
+    rows, cols = transform.resized_shape
     expected = F.interpolate(large[..., :rows, :cols], shape, mode="bilinear")[0, 0]
-    np.testing.assert_allclose(frame.plane_logits(logits), expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(
+        transform.plane_logits(logits), expected, rtol=0, atol=1e-4
+    )
 
 
 @given(height=sides, width=sides)
 def test_the_longest_side_fills_the_input(height: int, width: int) -> None:
     for family in ("sam", "lite_medsam"):
         size, _ = SIZES[family]
-        frame = fit((height, width), family)
-        assert max(frame.resized_shape) == size
+        transform = fit((height, width), family)
+        assert max(transform.resized_shape) == size
         scale = size / max(height, width)
-        for new, old in zip(frame.resized_shape, (height, width), strict=True):
+        for new, old in zip(transform.resized_shape, (height, width), strict=True):
             assert new == max(1, int(old * scale + 0.5))
     assert fit((height, width), "medsam").resized_shape == (1024, 1024)
 
@@ -179,15 +181,15 @@ def test_the_longest_side_fills_the_input(height: int, width: int) -> None:
 @given(height=sides, width=sides)
 def test_corners_of_the_plane_stay_in_the_input(height: int, width: int) -> None:
     for family in FAMILIES:
-        frame = fit((height, width), family)
-        far = np.array([height, width]) * frame.scale
-        assert (far <= frame.input_size + 1e-9).all()
+        transform = fit((height, width), family)
+        far = np.array([height, width]) * transform.scale
+        assert (far <= transform.input_size + 1e-9).all()
         # One factor for both axes may miss the rounded size by half a pixel;
         # a plane thinner than a pixel of the input still gets a whole one.
-        assert (np.abs(far - frame.resized_shape) <= 1).all()
-        rows, cols = frame.mask_shape
-        assert 1 <= rows <= frame.mask_size
-        assert 1 <= cols <= frame.mask_size
+        assert (np.abs(far - transform.resized_shape) <= 1).all()
+        rows, cols = transform.mask_shape
+        assert 1 <= rows <= transform.mask_size
+        assert 1 <= cols <= transform.mask_size
 
 
 def test_scales() -> None:
@@ -208,12 +210,12 @@ def blob(shape: tuple[int, int]) -> np.ndarray:
 def test_a_mask_survives_the_way_there_and_back(
     family: Family, shape: tuple[int, int]
 ) -> None:
-    frame, mask = fit(shape, family), blob(shape)
-    logits = frame.mask_logits(mask)
-    assert logits.shape == (frame.mask_size, frame.mask_size)
+    transform, mask = fit(shape, family), blob(shape)
+    logits = transform.mask_logits(mask)
+    assert logits.shape == (transform.mask_size, transform.mask_size)
     assert logits.dtype == np.float32
     assert np.isfinite(logits).all()
-    back = frame.plane_logits(logits)
+    back = transform.plane_logits(logits)
     assert back.shape == shape
     assert back.dtype == np.float32
     assert mask_iou(back > 0, mask) > 0.9
@@ -221,9 +223,9 @@ def test_a_mask_survives_the_way_there_and_back(
 
 @families
 def test_padding_is_outside_a_mask_prompt(family: Family) -> None:
-    frame = fit((50, 200), family)
-    logits = frame.mask_logits(np.ones((50, 200), bool))
-    rows, cols = frame.mask_shape
+    transform = fit((50, 200), family)
+    logits = transform.mask_logits(np.ones((50, 200), bool))
+    rows, cols = transform.mask_shape
     assert (logits[:rows, :cols] > 0).all()
     assert (logits[rows:] < 0).all()
     assert (logits[:, cols:] < 0).all()
@@ -232,21 +234,21 @@ def test_padding_is_outside_a_mask_prompt(family: Family) -> None:
 @families
 @pytest.mark.parametrize("shape", SHAPES)
 def test_logits_reach_every_shape(family: Family, shape: tuple[int, int]) -> None:
-    frame = fit(shape, family)
+    transform = fit(shape, family)
     for sign in (-1.0, 1.0):
-        logits = torch.full((frame.mask_size, frame.mask_size), 8 * sign)
-        found = frame.plane_logits(logits)
+        logits = torch.full((transform.mask_size, transform.mask_size), 8 * sign)
+        found = transform.plane_logits(logits)
         assert found.shape == shape
         assert (np.sign(found) == sign).all()
 
 
 @families
 def test_a_step_in_the_logits_is_a_step_in_the_plane(family: Family) -> None:
-    frame = fit((400, 800), family)
-    logits = torch.full((frame.mask_size, frame.mask_size), -8.0)
-    rows, cols = frame.mask_shape
+    transform = fit((400, 800), family)
+    logits = torch.full((transform.mask_size, transform.mask_size), -8.0)
+    rows, cols = transform.mask_shape
     logits[: rows // 4, : cols // 2] = 8
-    mask = frame.plane_logits(logits) > 0
+    mask = transform.plane_logits(logits) > 0
     expected = np.zeros((400, 800), bool)
     expected[:100, :400] = True
     assert mask_iou(mask, expected) > 0.97
@@ -266,21 +268,23 @@ def frames(draw: st.DrawFn) -> PlaneTransform:
     return PlaneTransform.fit(shape, *sizes, family)
 
 
-def random_logits(frame: PlaneTransform, seed: int, share: float = 0.5) -> np.ndarray:
+def random_logits(
+    transform: PlaneTransform, seed: int, share: float = 0.5
+) -> np.ndarray:
     """Noise of which a share is positive."""
-    noise = np.random.default_rng(seed).normal(0, 3, (frame.mask_size,) * 2)
+    noise = np.random.default_rng(seed).normal(0, 3, (transform.mask_size,) * 2)
     return (noise - np.quantile(noise, 1 - share)).astype(np.float32)
 
 
-def interpolated(frame: PlaneTransform, logits: np.ndarray) -> np.ndarray:
+def interpolated(transform: PlaneTransform, logits: np.ndarray) -> np.ndarray:
     """The way back as the published scripts have it, with torch."""
     values = torch.from_numpy(logits)[None, None]
-    if frame.family == "medsam":
+    if transform.family == "medsam":
         values = values.sigmoid() - 0.5
-    height, width = frame.resized_shape
-    shapes = [frame.plane_shape]
-    if frame.family == "sam":
-        shapes = [(frame.input_size, frame.input_size), frame.plane_shape]
+    height, width = transform.resized_shape
+    shapes = [transform.plane_shape]
+    if transform.family == "sam":
+        shapes = [(transform.input_size, transform.input_size), transform.plane_shape]
     for shape in shapes:
         if shape is shapes[-1]:
             values = values[..., :height, :width]
@@ -288,99 +292,103 @@ def interpolated(frame: PlaneTransform, logits: np.ndarray) -> np.ndarray:
     return values[0, 0].numpy()
 
 
-@given(frame=frames(), seed=st.integers(0, 99))
-def test_the_way_back_is_that_of_torch(frame: PlaneTransform, seed: int) -> None:
-    logits = random_logits(frame, seed)
-    found = frame.plane_logits(logits)
-    np.testing.assert_allclose(found, interpolated(frame, logits), rtol=0, atol=1e-5)
+@given(transform=frames(), seed=st.integers(0, 99))
+def test_the_way_back_is_that_of_torch(transform: PlaneTransform, seed: int) -> None:
+    logits = random_logits(transform, seed)
+    found = transform.plane_logits(logits)
+    np.testing.assert_allclose(
+        found, interpolated(transform, logits), rtol=0, atol=1e-5
+    )
 
 
 @families
 @pytest.mark.parametrize("shape", [(3000, 2500), (303, 384)])
 def test_the_way_back_at_full_size(family: Family, shape: tuple[int, int]) -> None:
-    frame = fit(shape, family)
-    logits = random_logits(frame, 1)
-    found = frame.plane_logits(torch.from_numpy(logits))
-    np.testing.assert_allclose(found, interpolated(frame, logits), rtol=0, atol=1e-4)
+    transform = fit(shape, family)
+    logits = random_logits(transform, 1)
+    found = transform.plane_logits(torch.from_numpy(logits))
+    np.testing.assert_allclose(
+        found, interpolated(transform, logits), rtol=0, atol=1e-4
+    )
 
 
-@given(frame=frames(), seed=st.integers(0, 99), data=st.data())
+@given(transform=frames(), seed=st.integers(0, 99), data=st.data())
 def test_a_window_is_a_part_of_the_whole(
-    frame: PlaneTransform, seed: int, data: st.DataObject
+    transform: PlaneTransform, seed: int, data: st.DataObject
 ) -> None:
-    logits = random_logits(frame, seed)
-    whole = frame.plane_logits(logits)
+    logits = random_logits(transform, seed)
+    whole = transform.plane_logits(logits)
     ends = [
         sorted(data.draw(st.tuples(st.integers(0, side), st.integers(0, side))))
-        for side in frame.plane_shape
+        for side in transform.plane_shape
     ]
     window = slice(*ends[0]), slice(*ends[1])
-    found = frame.plane_logits(logits, window)
+    found = transform.plane_logits(logits, window)
     assert found.dtype == np.float32
     assert found.shape == whole[window].shape
     assert found.tobytes() == whole[window].tobytes()
 
 
 @given(
-    frame=frames(),
+    transform=frames(),
     seed=st.integers(0, 99),
     share=st.sampled_from([0, 0.004, 0.02, 0.5, 1]),
 )
 def test_nothing_is_positive_outside_the_window(
-    frame: PlaneTransform, seed: int, share: float
+    transform: PlaneTransform, seed: int, share: float
 ) -> None:
-    logits = random_logits(frame, seed, share)
-    positive = frame.plane_logits(logits) > 0
-    window = frame.window(logits)
+    logits = random_logits(transform, seed, share)
+    positive = transform.plane_logits(logits) > 0
+    window = transform.window(logits)
     if window is None:
         assert not positive.any()
         return
     rows, cols = window
-    assert 0 <= rows.start < rows.stop <= frame.plane_shape[0]
-    assert 0 <= cols.start < cols.stop <= frame.plane_shape[1]
+    assert 0 <= rows.start < rows.stop <= transform.plane_shape[0]
+    assert 0 <= cols.start < cols.stop <= transform.plane_shape[1]
     positive[window] = False
     assert not positive.any()
 
 
 @families
 def test_the_window_of_a_small_object_is_small(family: Family) -> None:
-    frame = fit((5000, 4000), family)
-    logits = np.full((frame.mask_size,) * 2, -5, np.float32)
-    rows, cols = (int(0.4 * side) for side in frame.mask_shape)
+    transform = fit((5000, 4000), family)
+    logits = np.full((transform.mask_size,) * 2, -5, np.float32)
+    rows, cols = (int(0.4 * side) for side in transform.mask_shape)
     logits[rows : rows + 4, cols : cols + 4] = 5
-    window = frame.window(logits)
+    window = transform.window(logits)
     assert window is not None
-    for side, size in zip(window, frame.plane_shape, strict=True):
+    for side, size in zip(window, transform.plane_shape, strict=True):
         assert side.start <= 0.4 * size <= side.stop
         assert side.stop - side.start <= 7 * 5000 / 256
 
 
 @families
 def test_what_lies_in_the_padding_is_not_on_the_plane(family: Family) -> None:
-    frame = fit((50, 200), family)
-    rows, _ = frame.mask_shape
-    logits = np.full((frame.mask_size,) * 2, -5, np.float32)
+    transform = fit((50, 200), family)
+    rows, _ = transform.mask_shape
+    logits = np.full((transform.mask_size,) * 2, -5, np.float32)
     logits[rows + 1 :] = 5
     if family == "medsam":  # has no padding
         logits[:] = -5
-    assert frame.window(logits) is None
-    patch = frame.patch(logits)
+    assert transform.window(logits) is None
+    patch = transform.patch(logits)
     assert (patch.origin, patch.logits.shape) == ((0, 0), (0, 0))
 
 
 @given(
-    frame=frames(),
+    transform=frames(),
     seed=st.integers(0, 99),
     share=st.sampled_from([0, 0.004, 0.02, 0.5, 1]),
 )
 def test_a_patch_holds_the_mask_tightly(
-    frame: PlaneTransform, seed: int, share: float
+    transform: PlaneTransform, seed: int, share: float
 ) -> None:
-    logits = random_logits(frame, seed, share)
-    whole = frame.plane_logits(logits)
-    patch = frame.patch(logits)
+    logits = random_logits(transform, seed, share)
+    whole = transform.plane_logits(logits)
+    patch = transform.patch(logits)
     assert patch.logits.tobytes() == whole[patch.region].tobytes()
-    mask = np.zeros(frame.plane_shape, bool)
+    mask = np.zeros(transform.plane_shape, bool)
     mask[patch.region] = patch.mask
     np.testing.assert_array_equal(mask, whole > 0)
     for axis in (0, 1):
@@ -388,15 +396,15 @@ def test_a_patch_holds_the_mask_tightly(
         assert not edges.size or (edges[0] and edges[-1])
 
 
-@given(frame=frames(), data=st.data())
+@given(transform=frames(), data=st.data())
 def test_a_part_of_a_mask_is_as_good_as_the_whole(
-    frame: PlaneTransform, data: st.DataObject
+    transform: PlaneTransform, data: st.DataObject
 ) -> None:
-    mask = data.draw(hnp.arrays(bool, frame.plane_shape))
+    mask = data.draw(hnp.arrays(bool, transform.plane_shape))
     row, col = (data.draw(st.integers(0, side - 1)) for side in mask.shape)
     mask[:row] = mask[:, :col] = False
-    found = frame.mask_logits(mask[row:, col:], (row, col))
-    np.testing.assert_array_equal(found, frame.mask_logits(mask))
+    found = transform.mask_logits(mask[row:, col:], (row, col))
+    np.testing.assert_array_equal(found, transform.mask_logits(mask))
 
 
 @given(shape=st.tuples(small_sides, small_sides), data=st.data())
@@ -405,11 +413,11 @@ def test_blocks_of_rows_change_nothing(
 ) -> None:
     channels = data.draw(st.sampled_from([(), (3,)]))
     plane = data.draw(hnp.arrays(np.uint8, shape + channels))
-    frame = PlaneTransform.fit(shape, 32, 32, "lite_medsam")
-    whole = frame.pixel_values(plane)
+    transform = PlaneTransform.fit(shape, 32, 32, "lite_medsam")
+    whole = transform.pixel_values(plane)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("napari_sam.images.uint8._BLOCK_VALUES", 100)
-        in_blocks = frame.pixel_values(plane)
+        in_blocks = transform.pixel_values(plane)
     torch.testing.assert_close(in_blocks, whole, rtol=0, atol=0)
 
 
@@ -418,7 +426,7 @@ def test_a_rendition_gives_nearly_the_same_input(family: Family) -> None:
     smooth = np.outer(np.hanning(64), np.hanning(90))
     level = np.rint(255 * smooth).astype(np.uint8)
     large = np.kron(level, np.ones((4, 4), np.uint8))
-    frame = PlaneTransform.fit(large.shape, 32, 32, family)
-    full, reduced = frame.pixel_values(large), frame.pixel_values(level)
+    transform = PlaneTransform.fit(large.shape, 32, 32, family)
+    full, reduced = transform.pixel_values(large), transform.pixel_values(level)
     assert full.shape == reduced.shape
     assert (full - reduced).abs().max() < 0.1

@@ -332,9 +332,9 @@ def test_the_decoder_for_clicks_finds_coins(
 def test_the_decoder_for_clicks_finds_coins_alone(
     default_predictor: Predictor, coins: Any
 ) -> None:
-    assert default_predictor.clicks is not None
+    assert default_predictor.click_decoder is not None
     alone = Predictor(
-        default_predictor.clicks,
+        default_predictor.click_decoder,
         name="alone",
         family="lite_medsam",
         prompts=frozenset({"point", "box"}),

@@ -224,7 +224,7 @@ def test_a_prediction_agrees_with_itself(
     assert found.logits.dtype == np.float32
     assert found.method == "prompt"
     for candidate in found.candidates:
-        full = candidate.frame.plane_logits(candidate.logits)
+        full = candidate.transform.plane_logits(candidate.logits)
         assert full.shape == SHAPE
         np.testing.assert_array_equal(candidate.mask, full > 0)
         patch = candidate.patch
@@ -242,9 +242,9 @@ def test_masks_are_made_when_they_are_asked_for(
 
 
 def test_an_empty_mask_has_an_empty_patch(sam_embedding: Embedding) -> None:
-    frame = sam_embedding.frame
-    nothing = np.full((frame.mask_size,) * 2, -3, np.float32)
-    found = Prediction(nothing, 0.1, frame)
+    transform = sam_embedding.transform
+    nothing = np.full((transform.mask_size,) * 2, -3, np.float32)
+    found = Prediction(nothing, 0.1, transform)
     assert not found.mask.any()
     assert found.mask.shape == SHAPE
     assert (found.patch.origin, found.patch.logits.shape) == ((0, 0), (0, 0))
@@ -301,7 +301,7 @@ def test_rows_and_columns_keep_their_order(
     """The model is asked in (x, y) of its own input."""
     from torch import tensor
 
-    scale = sam_embedding.frame.scale
+    scale = sam_embedding.transform.scale
     output = tiny_sam.model(
         image_embeddings=sam_embedding.image_embedding,
         input_points=tensor([[[[30 * scale[1], 12 * scale[0]]]]]).float(),
@@ -333,7 +333,7 @@ def test_masks_of_the_plane_are_prompts(
     box: NDArray[np.float64] | None,
 ) -> None:
     found = tiny_sam.predict(sam_embedding, Prompt(box=box, mask=some_mask))
-    logits = sam_embedding.frame.mask_logits(some_mask)
+    logits = sam_embedding.transform.mask_logits(some_mask)
     same = tiny_sam.predict(sam_embedding, Prompt(box=box, mask=logits))
     assert found.method == "prompt"
     assert_same(found, same, atol=1e-5)
@@ -352,8 +352,8 @@ def test_box_models_take_the_box_of_a_mask(
     embedding = predictor.embed(plane)
     mask: NDArray[Any] = some_mask
     if as_logits:
-        mask = embedding.frame.mask_logits(some_mask)
-        some_mask = embedding.frame.plane_logits(mask) > 0
+        mask = embedding.transform.mask_logits(some_mask)
+        some_mask = embedding.transform.plane_logits(mask) > 0
     found = predictor.predict(embedding, Prompt(mask=mask))
     same = predictor.predict(embedding, Prompt(box=mask_to_box(some_mask)))
     assert found.method == "box of the mask"
@@ -413,9 +413,9 @@ def test_a_decoder_for_clicks_answers_points_only(
 def test_several_points_are_answered_by_the_decoder_for_clicks_at_once(
     tiny_clicks: Predictor, plane: NDArray[np.uint8]
 ) -> None:
-    assert tiny_clicks.clicks is not None
+    assert tiny_clicks.click_decoder is not None
     alone = Predictor(
-        tiny_clicks.clicks,
+        tiny_clicks.click_decoder,
         name="alone",
         family="lite_medsam",
         prompts=frozenset({"point", "box"}),

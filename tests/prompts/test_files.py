@@ -42,8 +42,8 @@ def shape(
     kind: str, vertices: list[tuple[float, float]], index: float = 12, number: int = 0
 ) -> str:
     return "".join(
-        f"{number},{kind},{at},{index},{row},{col}\n"
-        for at, (row, col) in enumerate(vertices)
+        f"{number},{kind},{plane_index},{index},{row},{col}\n"
+        for plane_index, (row, col) in enumerate(vertices)
     )
 
 

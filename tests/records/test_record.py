@@ -33,7 +33,7 @@ from napari_sam.records.record import (
     present,
     read_record,
     region_of,
-    still_there,
+    valid_entries,
     write_record,
 )
 
@@ -112,9 +112,9 @@ def test_masks_are_run_lengths_outside_first() -> None:
     }
 
 
-@given(at=st.lists(st.integers(0, 99) | st.just(FULL), max_size=5).map(tuple))
-def test_plane_indices_survive_json(at: Any) -> None:
-    assert index_from_json(through_json(index_to_json(at))) == at
+@given(plane_index=st.lists(st.integers(0, 99) | st.just(FULL), max_size=5).map(tuple))
+def test_plane_indices_survive_json(plane_index: Any) -> None:
+    assert index_from_json(through_json(index_to_json(plane_index))) == plane_index
 
 
 def test_numpy_indices_become_plain() -> None:
@@ -167,7 +167,7 @@ class History:
         parts = list(pieces.values())
         ids = {piece.number: label for label, piece in pieces.items()}
         changes = plan_changes(self.labels, parts, ids, **how)
-        earlier = still_there(self.record, self.labels, pieces)
+        earlier = valid_entries(self.record, self.labels, pieces)
         entries = [
             {
                 "label": label,
@@ -339,7 +339,7 @@ def test_the_record_that_was_given_is_not_changed() -> None:
 def test_only_the_labels_that_are_asked_for_are_looked_up() -> None:
     history = History()
     history.commit({1: block(0, 0), 2: block(4, 4, number=2)})
-    found = still_there(history.record, history.labels, [2, 7])
+    found = valid_entries(history.record, history.labels, [2, 7])
     assert found == {2: history.record["objects"]["2"], 7: []}
 
 

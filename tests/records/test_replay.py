@@ -20,7 +20,7 @@ from napari_sam.plugin.session import SamSession
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.records.describe import describe
-from napari_sam.records.record import add_entries, new_record, region_of, still_there
+from napari_sam.records.record import add_entries, new_record, region_of, valid_entries
 from napari_sam.records.replay import replay
 from napari_sam.requests.base import run_to_end
 from napari_sam.requests.plane import PlaneRequest
@@ -315,7 +315,7 @@ class Maker:
         numbers = sorted({piece.number for piece in pieces})
         ids = dict(zip(numbers, [*replaced, *range(first, first + 99)], strict=False))
         changes = plan_changes(self.labels, pieces, ids, policy, replaced)
-        earlier = still_there(self.record, self.labels, ids.values())
+        earlier = valid_entries(self.record, self.labels, ids.values())
         self.labels[changes.indices] = changes.values
         shared = {
             "grid": self.grid.to_json(),
@@ -356,9 +356,9 @@ def test_random_models_give_the_same_labels(
     )
     maker.commit(stack, model, "background")
     one = {1: Prompt(box=(5, 20, 60, 80))}
-    at = (2, FULL, FULL)
-    maker.commit(PlaneRequest(view, at, one), model, "overwrite")
-    maker.commit(PlaneRequest(view, at, {1: prompts[2]}), model, "keep", (1,))
+    plane_index = (2, FULL, FULL)
+    maker.commit(PlaneRequest(view, plane_index, one), model, "overwrite")
+    maker.commit(PlaneRequest(view, plane_index, {1: prompts[2]}), model, "keep", (1,))
     assert len(np.unique(maker.labels)) > 2
     record = json.loads(json.dumps(maker.record, allow_nan=False))
     assert record == maker.record
@@ -369,8 +369,8 @@ def test_limits_of_the_record_count_and_are_not_measured_again(
     rng: np.random.Generator, tiny_sam: Predictor
 ) -> None:
     image = rng.normal(100, 50, (60, 60))
-    limits: ContrastLimits = (80.1, 119.7)
-    view = ImageView(PlaneReader((image,)), IntensityMapping.display(), limits)
+    contrast_limits: ContrastLimits = (80.1, 119.7)
+    view = ImageView(PlaneReader((image,)), IntensityMapping.display(), contrast_limits)
     maker = Maker(image.shape)
     prompt = {1: Prompt(box=(5, 5, 40, 50))}
     maker.commit(PlaneRequest(view, (FULL, FULL), prompt), tiny_sam)
@@ -387,9 +387,9 @@ def test_limits_of_the_record_count_and_are_not_measured_again(
 def test_what_is_written_down_of_an_object() -> None:
     source = (np.stack([STACK, STACK]),)
     chosen = [Channel(source, 0, np.int64(1)), Channel((source[0] // 2,))]
-    limits = ((0.0, 255.0), (0.0, 99.0), (0.0, 1.0))
+    contrast_limits = ((0.0, 255.0), (0.0, 99.0), (0.0, 1.0))
     view = ImageView(
-        PlaneReader(source, False, chosen), IntensityMapping.display(), limits
+        PlaneReader(source, False, chosen), IntensityMapping.display(), contrast_limits
     )
     stack = Stack(view.reader, 1, fixed={0: 1})
     request = StackRequest(

@@ -19,7 +19,12 @@ from napari_sam.images.stack import Stack
 from napari_sam.masks.patch import MaskPatch, labels_from_patches
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.requests.base import Score, SegmentationResult, cut_out, run_to_end
+from napari_sam.requests.base import (
+    Score,
+    SegmentationResult,
+    pieces_from_patches,
+    run_to_end,
+)
 from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
 from napari_sam.requests.view import ImageView
@@ -83,7 +88,7 @@ def test_a_slice_equals_the_script() -> None:
     )
     assert_array_equal(painted(result.pieces, SHAPE)[6], script)
     assert not painted(result.pieces, SHAPE)[[5, 7]].any()
-    assert result.limits == (0, 255)
+    assert result.contrast_limits == (0, 255)
     assert result.volume is None
     assert len(result.predictions) == 2
     assert result.scores == {
@@ -101,9 +106,9 @@ def test_brightness_is_measured_once_for_all_slices() -> None:
     source = Recorder(SCENE)
     view = view_of(source, IntensityMapping.full())
     for index in (5, 6, 7):
-        at = (index, FULL, FULL)
-        result = ask(PlaneRequest(view, at, {1: box_on(BALL, 6)}))
-        assert result.limits == (SCENE.min(), SCENE.max())
+        plane_index = (index, FULL, FULL)
+        result = ask(PlaneRequest(view, plane_index, {1: box_on(BALL, 6)}))
+        assert result.contrast_limits == (SCENE.min(), SCENE.max())
     assert len(source.planes) == len(SCENE) + 3
 
 
@@ -135,8 +140,8 @@ def test_channels_are_seen_as_colours() -> None:
     data = np.stack([dark, lit(BALL), lit(SMALL)])
     source = (data,)
     channels = [Channel(source, 0, 1), Channel(source, 0, 2)]
-    limits = ((0.0, 255.0), (0.0, 255.0), (0.0, 1.0))
-    view = ImageView(PlaneReader(source, False, channels), DISPLAY, limits)
+    contrast_limits = ((0.0, 255.0), (0.0, 255.0), (0.0, 1.0))
+    view = ImageView(PlaneReader(source, False, channels), DISPLAY, contrast_limits)
     world = World()
     prompts = {1: box_on(BALL, 6), 2: box_on(SMALL, 6)}
     result = ask(PlaneRequest(view, (0, *AT), prompts), world)
@@ -177,13 +182,15 @@ patches = st.builds(
 )
 
 
-@given(members=st.lists(patches, max_size=5), at=st.sampled_from([(), (2,)]))
-def test_each_pixel_belongs_to_one_object(members: list[MaskPatch], at: Any) -> None:
+@given(members=st.lists(patches, max_size=5), plane_index=st.sampled_from([(), (2,)]))
+def test_each_pixel_belongs_to_one_object(
+    members: list[MaskPatch], plane_index: Any
+) -> None:
     numbers = [*range(1, len(members) + 1)]
-    index = (*at, FULL, FULL)
-    pieces = cut_out(numbers, index, members)
-    found = painted(pieces, (*(3 for _ in at), 10, 10))
-    assert_array_equal(found[at], labels_from_patches(members, (10, 10)))
+    index = (*plane_index, FULL, FULL)
+    pieces = pieces_from_patches(numbers, index, members)
+    found = painted(pieces, (*(3 for _ in plane_index), 10, 10))
+    assert_array_equal(found[plane_index], labels_from_patches(members, (10, 10)))
     for piece in pieces:  # cut to its box
         assert piece.index == index
         for axis in (0, 1):
@@ -237,7 +244,7 @@ def test_scores_are_those_of_the_slices_that_hold_the_object() -> None:
 def test_what_was_reached_can_be_finished() -> None:
     request = stack_request()
     work = request.propagation()
-    some = list(islice(work.run(World(), EmbeddingCache(), request.limits), 5))
+    some = list(islice(work.run(World(), EmbeddingCache(), request.contrast_limits), 5))
     result = request.finish(World(), work.finish(some))
     reached = {(s.object_id, s.index) for s in some if s.status != "stopped"}
     assert {(p.number, p.index[0]) for p in result.pieces} == reached
@@ -284,7 +291,7 @@ def test_all_slices_share_the_limits_of_the_stack() -> None:
     prompts = {1: {6: box_on(BALL, 6)}}
     request = StackRequest(view, Stack(view.reader), prompts, PropagationOptions())
     result = ask(request, world)
-    assert result.limits == view.limits(AT) == request.limits
+    assert result.contrast_limits == view.contrast_limits(AT) == request.contrast_limits
     low, high = np.percentile(volume, (5, 95))
-    assert result.limits == (low, high)
+    assert result.contrast_limits == (low, high)
     assert_array_equal(painted(result.pieces, SHAPE), BALL)

@@ -356,7 +356,12 @@ def test_what_learns_from_a_decoder_for_clicks_answers_as_it_does(
     clicks.mask_decoder.mask_tokens.weight.neg_()
     boxes = frozenset({"box"})
     parent = Predictor(
-        model, name="a", family="lite_medsam", prompts=boxes, key="a", clicks=clicks
+        model,
+        name="a",
+        family="lite_medsam",
+        prompts=boxes,
+        key="a",
+        click_decoder=clicks,
     )
     training = FineTuning(parent, discs(), QUICK)
     assert same(training.model.state_dict(), clicks.state_dict())
@@ -367,7 +372,7 @@ def test_what_learns_from_a_decoder_for_clicks_answers_as_it_does(
         p.predict(p.embed(image.plane), click) for p in (loaded, training.predictor())
     )
     assert found.method == expected.method
-    assert loaded.clicks is not None
+    assert loaded.click_decoder is not None
     np.testing.assert_array_equal(found.logits, expected.logits)
 
 

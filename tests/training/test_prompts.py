@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from napari_sam.masks.patch import mask_to_box
 from napari_sam.training.prompts import (
-    corrective_click,
-    first_prompt,
+    add_click,
     inside_point,
     jittered_box,
     outside_point,
     reach,
-    with_click,
+    sample_error_click,
+    sample_first_prompt,
 )
 
 SHAPE = (48, 37)
@@ -38,7 +38,7 @@ def masks(draw: st.DrawFn) -> np.ndarray:
 seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
 
-def at(mask: np.ndarray, point: np.ndarray) -> bool:
+def plane_index(mask: np.ndarray, point: np.ndarray) -> bool:
     row, col = point.astype(int)
     assert np.array_equal(point, [row, col])
     return bool(mask[row, col])
@@ -46,7 +46,7 @@ def at(mask: np.ndarray, point: np.ndarray) -> bool:
 
 @given(masks(), seeds)
 def test_a_click_inside_lies_inside(mask: np.ndarray, rng: np.random.Generator) -> None:
-    assert at(mask, inside_point(mask, rng))
+    assert plane_index(mask, inside_point(mask, rng))
 
 
 @given(masks(), seeds)
@@ -57,7 +57,7 @@ def test_a_click_outside_lies_near_the_outline(
     if point is None:
         assert mask.all()
         return
-    assert not at(mask, point)
+    assert not plane_index(mask, point)
     nearest = np.linalg.norm(np.argwhere(mask) - point, axis=1).min()
     assert 0 < nearest <= reach(mask)
 
@@ -78,10 +78,10 @@ def test_a_box_holds_its_object_and_little_more(
 def test_a_correction_lies_where_the_answer_is_wrong(
     truth: np.ndarray, answer: np.ndarray, rng: np.random.Generator
 ) -> None:
-    point, label = corrective_click(truth, answer, rng)
-    assert at(truth, point) == bool(label)
+    point, label = sample_error_click(truth, answer, rng)
+    assert plane_index(truth, point) == bool(label)
     if (truth != answer).any():
-        assert at(truth ^ answer, point)
+        assert plane_index(truth ^ answer, point)
     else:
         assert label == 1
 
@@ -90,12 +90,12 @@ def test_a_correction_lies_where_the_answer_is_wrong(
 def test_a_first_prompt_is_one_that_a_model_accepts(
     mask: np.ndarray, rng: np.random.Generator, start: str
 ) -> None:
-    prompt = first_prompt(mask, start, rng).within(SHAPE)
+    prompt = sample_first_prompt(mask, start, rng).within(SHAPE)
     assert prompt.kinds == {"box" if start == "box" else "point"}
     for point in prompt.positives:
-        assert at(mask, point)
+        assert plane_index(mask, point)
     for point in prompt.negatives:
-        assert not at(mask, point)
+        assert not plane_index(mask, point)
     if start != "box":
         assert len(prompt.points) == (1 if start == "click" else 2)
 
@@ -123,9 +123,9 @@ def test_a_box_that_is_drawn_is_wider_up_to_twenty_pixels() -> None:
 def test_a_click_is_added_to_a_box(label: int) -> None:
     mask = np.zeros((20, 20), bool)
     mask[5:9, 5:9] = True
-    prompt = first_prompt(mask, "box", np.random.default_rng(0))
-    prompt = with_click(prompt, np.array([6.0, 7.0]), label)
-    prompt = with_click(prompt, np.array([1.0, 2.0]), 0)
+    prompt = sample_first_prompt(mask, "box", np.random.default_rng(0))
+    prompt = add_click(prompt, np.array([6.0, 7.0]), label)
+    prompt = add_click(prompt, np.array([1.0, 2.0]), 0)
     assert prompt.kinds == {"box", "point"}
     assert prompt.points.tolist() == [[6, 7], [1, 2]]
     assert prompt.labels.tolist() == [label, 0]

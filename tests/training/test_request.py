@@ -16,7 +16,7 @@ from napari_sam.training.request import (
     FEWEST,
     TrainingRequest,
     compare,
-    how_many,
+    dataset_size_message,
     options,
 )
 from tests.training.test_finetune import QUICK, discs
@@ -113,4 +113,4 @@ def test_only_what_the_model_answers_is_practised(
     ],
 )
 def test_how_many_are_enough(count: int, words: str) -> None:
-    assert how_many(count).startswith(words)
+    assert dataset_size_message(count).startswith(words)

@@ -8,19 +8,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from napari_sam.volume.box_motion import refitted_box
+from napari_sam.volume.box_motion import refit_box
 
 SHAPE = (80, 90)
 
 
 def test_a_box_is_left_alone_when_the_mask_lies_well_in_it() -> None:
     box = np.array([10.0, 20.0, 50.0, 60.0])
-    assert refitted_box(box, np.add(box, (3, 3, -3, -3)), SHAPE, 0.06) is None
+    assert refit_box(box, np.add(box, (3, 3, -3, -3)), SHAPE, 0.06) is None
 
 
 def test_a_side_that_the_mask_touches_moves_outwards() -> None:
     box = np.array([10.0, 20.0, 50.0, 60.0])
-    moved = refitted_box(box, np.add(box, (3, 3, -3, 0)), SHAPE, 0.06)
+    moved = refit_box(box, np.add(box, (3, 3, -3, 0)), SHAPE, 0.06)
     assert moved is not None
     assert_array_equal(moved[:3], box[:3])
     assert moved[3] > box[3]
@@ -28,7 +28,7 @@ def test_a_side_that_the_mask_touches_moves_outwards() -> None:
 
 def test_a_box_follows_a_mask_that_has_slid() -> None:
     box = np.array([10.0, 20.0, 50.0, 60.0])
-    moved = refitted_box(box, np.add(box, (3, 12, -3, 0)), SHAPE, 0.06)
+    moved = refit_box(box, np.add(box, (3, 12, -3, 0)), SHAPE, 0.06)
     assert moved is not None
     assert_array_equal(moved[[0, 2]], box[[0, 2]])
     assert moved[1] > box[1]
@@ -37,7 +37,7 @@ def test_a_box_follows_a_mask_that_has_slid() -> None:
 
 def test_at_the_border_of_the_plane_a_box_does_not_grow() -> None:
     box = np.array([0.0, 0.0, SHAPE[0] - 1, SHAPE[1] - 1])
-    assert refitted_box(box, box, SHAPE, 0.06) is None
+    assert refit_box(box, box, SHAPE, 0.06) is None
 
 
 @given(box=hnp.arrays(float, 4, elements=st.floats(5, 40)), data=st.data())
@@ -52,8 +52,8 @@ def test_refitting_is_the_same_in_a_mirror(
         low = SHAPE[0] - 1 - sides[2]
         return np.array([low, sides[1], SHAPE[0] - 1 - sides[0], sides[3]])
 
-    moved = refitted_box(box, found, SHAPE, 0.06)
-    other = refitted_box(mirrored(box), mirrored(found), SHAPE, 0.06)
+    moved = refit_box(box, found, SHAPE, 0.06)
+    other = refit_box(mirrored(box), mirrored(found), SHAPE, 0.06)
     assert (moved is None) == (other is None)
     if moved is not None and other is not None:
         assert_allclose(mirrored(moved), other, atol=1e-9)

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from napari_sam.masks.patch import MaskPatch, mask_to_box, mask_to_window
-from napari_sam.volume.box_motion import drawn_margin
+from napari_sam.volume.box_motion import user_margin
 from napari_sam.volume.mask_projection import (
     CrossSection,
     combine,
@@ -97,7 +97,7 @@ def test_the_room_a_user_left_is_left_on_other_slices() -> None:
     assert box is not None
     # Of 40: a tenth, none, less than usual, too much.
     drawn = np.add(box, (-4, 0, 1, 90))
-    margin = drawn_margin(drawn, box, 0.06)
+    margin = user_margin(drawn, box, 0.06)
     assert_allclose(margin, [0.1, 0.06, 0.06, 0.12])
     found = expect([section(0, mask)], 1, SHAPE, margin=margin, kinds=BOX)
     assert found is not None

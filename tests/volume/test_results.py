@@ -37,7 +37,7 @@ class World(Predictor):
 
     input_size = 32
     planes_at_once = 1
-    clicks = None
+    click_decoder = None
 
     def __init__(self, score: float = 0.9, gain: float = 1.0, reach: int = 0) -> None:
         self.name, self.family, self.key = "world", "sam", "world"
@@ -58,7 +58,7 @@ class World(Predictor):
         gray = pixels.max(axis=-1) if pixels.ndim == 3 else pixels
         return SimpleNamespace(
             pixels=gray,
-            frame=as_model(gray)[0],
+            transform=as_model(gray)[0],
             shape=gray.shape,
             nbytes=1,
             model_key=self.key,
@@ -78,19 +78,19 @@ class World(Predictor):
         low, high = box[:2] - self.reach, box[2:] + self.reach
         inside = (rows >= low[0]) & (cols >= low[1])
         inside &= (rows <= high[0]) & (cols <= high[1])
-        brightness = (embedding.pixels - 127.5) * self.gain
-        logits = np.where(inside, brightness, -abs(brightness)).astype(np.float32)
-        frame, square = as_model(logits)
-        one = Prediction(square, self.score, frame)
-        return Prediction(square, self.score, frame, (one,))
+        intensity = (embedding.pixels - 127.5) * self.gain
+        logits = np.where(inside, intensity, -abs(intensity)).astype(np.float32)
+        transform, square = as_model(logits)
+        one = Prediction(square, self.score, transform)
+        return Prediction(square, self.score, transform, (one,))
 
 
 def as_model(logits: np.ndarray) -> tuple[PlaneTransform, np.ndarray]:
     """Logits of a plane as those of a model whose input is the plane itself."""
     rows, cols = logits.shape
     side = max(rows, cols)
-    frame = PlaneTransform((rows, cols), (rows, cols), side, side, "lite_medsam")
-    return frame, np.pad(logits, [(0, side - rows), (0, side - cols)])
+    transform = PlaneTransform((rows, cols), (rows, cols), side, side, "lite_medsam")
+    return transform, np.pad(logits, [(0, side - rows), (0, side - cols)])
 
 
 DARK, BRIGHT = 20, 200
@@ -224,7 +224,7 @@ def test_every_axis_gives_the_same_object(
 
 def test_a_script_walks_through_one_time_point_of_a_series_and_through_time() -> None:
     still = lit(BALL)
-    for series, axis, at in (
+    for series, axis, plane_index in (
         (np.stack([np.zeros_like(still), still]), 1, (1,)),
         (np.stack([np.zeros_like(still), still], axis=1), 0, (slice(None), 1)),
     ):
@@ -237,7 +237,7 @@ def test_a_script_walks_through_one_time_point_of_a_series_and_through_time() ->
             contrast_limits=(0, 255),
         )
         assert out.labels.shape == series.shape
-        assert_array_equal(out.labels[at] > 0, BALL)
+        assert_array_equal(out.labels[plane_index] > 0, BALL)
         assert np.count_nonzero(out.labels) == np.count_nonzero(BALL)
 
 

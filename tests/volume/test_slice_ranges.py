@@ -7,8 +7,8 @@ import pytest
 
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.volume.results import PropagationOptions
-from napari_sam.volume.slice_ranges import spans_of
-from napari_sam.volume.stack_prompts import anchors_of
+from napari_sam.volume.slice_ranges import slice_ranges
+from napari_sam.volume.stack_prompts import prompted_slices
 
 BOX = Prompt(box=(2, 2, 9, 9))
 END = Prompt(points=[(5, 5)], labels=[0])
@@ -34,22 +34,22 @@ END = Prompt(points=[(5, 5)], labels=[0])
 def test_the_spans_of_an_object(
     given: dict[int, Prompt], expected: list[tuple[int | None, ...]]
 ) -> None:
-    anchors = anchors_of({1: given}, {})[1]
-    spans = spans_of(1, anchors, 10, PropagationOptions())
+    anchors = prompted_slices({1: given}, {})[1]
+    spans = slice_ranges(1, anchors, 10, PropagationOptions())
     found = [(s.first, s.last, s.below, s.above) for s in spans]
     assert found == expected
 
 
 def test_spans_keep_to_the_range() -> None:
-    anchors = anchors_of({1: {5: BOX}}, {})[1]
-    spans = spans_of(1, anchors, 10, PropagationOptions(first=3, last=7))
+    anchors = prompted_slices({1: {5: BOX}}, {})[1]
+    spans = slice_ranges(1, anchors, 10, PropagationOptions(first=3, last=7))
     assert [list(s.slices) for s in spans] == [[3, 4], [6, 7]]
 
 
 def test_anchors_are_the_same_only_when_all_of_them_is() -> None:
     def anchors(**change: object) -> object:
         given = {"points": [(5, 5)], "labels": [1], "box": (2, 2, 9, 9), **change}
-        return anchors_of({1: {4: Prompt(**given)}}, {})[1]
+        return prompted_slices({1: {4: Prompt(**given)}}, {})[1]
 
     first = anchors()
     assert first.same_at(anchors(), 4)

@@ -63,10 +63,13 @@ class BoxProposalSearch:
     """
 
     def __init__(
-        self, crop: Crop, frame: PlaneTransform, region: NDArray[np.bool_] | None = None
+        self,
+        crop: Crop,
+        transform: PlaneTransform,
+        region: NDArray[np.bool_] | None = None,
     ) -> None:
-        self._crop, self._frame = crop, frame
-        self._shape = shape = frame.mask_shape
+        self._crop, self._frame = crop, transform
+        self._shape = shape = transform.mask_shape
         self._region = region
         self._tried = np.empty((0, 4))
         self._largest = np.zeros(shape)  # area of the trusted masks there
@@ -115,7 +118,7 @@ class BoxProposalSearch:
             own = _loose(found.low_box[None], self._shape)[0]
             found = replace(found, agreement=float(box_iou(box, own)))
             self.candidates.append(found)
-            if found.trust >= _TRUSTED:
+            if found.quality >= _TRUSTED:
                 part = self._largest[window_at(found.origin, found.mask.shape)]
                 size = np.count_nonzero(found.mask)
                 np.maximum(part, found.mask * size, out=part)
@@ -212,8 +215,8 @@ def _laid(side: float, shape: tuple[int, int]) -> NDArray[np.float64]:
 def _loose(boxes: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
     """Grow boxes of masks to what is asked of the model, cut to the plane."""
     margin = np.minimum(_LOOSE * (boxes[:, 2:] - boxes[:, :2] + 1), _LOOSE_MOST)
-    grown = boxes + np.concatenate([-margin, margin], axis=1)
-    cut: NDArray[np.float64] = np.clip(grown, 0, np.tile(np.array(shape) - 1.0, 2))
+    expand_box = boxes + np.concatenate([-margin, margin], axis=1)
+    cut: NDArray[np.float64] = np.clip(expand_box, 0, np.tile(np.array(shape) - 1.0, 2))
     return cut
 
 

@@ -58,7 +58,7 @@ class Candidate:
     """
 
     crop: Crop
-    frame: PlaneTransform
+    transform: PlaneTransform
     origin: tuple[int, int]
     logits: NDArray[np.float16]
     area: float
@@ -72,10 +72,10 @@ class Candidate:
         logits: NDArray[np.float32],
         score: float,
         crop: Crop,
-        frame: PlaneTransform,
+        transform: PlaneTransform,
     ) -> Self | None:
         """Keep the (m, m) logits and the score of the model; None for empty masks."""
-        height, width = frame.mask_shape
+        height, width = transform.mask_shape
         seen = logits[:height, :width]
         if not (seen > 0).any():
             return None
@@ -85,10 +85,10 @@ class Candidate:
         assert box is not None
         row, col = (max(int(side) - _MARGIN, 0) for side in box[:2])
         last_row, last_col = (int(side) + _MARGIN + 1 for side in box[2:])
-        per_pixel = np.prod(frame.plane_shape) / (height * width)
+        per_pixel = np.prod(transform.plane_shape) / (height * width)
         return cls(
             crop,
-            frame,
+            transform,
             (row, col),
             logits[row:last_row, col:last_col].astype(np.float16),
             float(np.count_nonzero(seen > 0) * per_pixel),
@@ -99,24 +99,24 @@ class Candidate:
     @property
     def mask(self) -> NDArray[np.bool_]:
         """The low-resolution mask from `origin` on, cut to the plane, (h, w) bool."""
-        rows, cols = np.subtract(self.frame.mask_shape, self.origin).tolist()
+        rows, cols = np.subtract(self.transform.mask_shape, self.origin).tolist()
         inside: NDArray[np.bool_] = self.logits[:rows, :cols] > 0
         return inside
 
     @property
-    def trust(self) -> float:
+    def quality(self) -> float:
         """How far the mask is to be trusted, 0 to 1."""
         agreement = 1.0 if self.agreement is None else self.agreement
         return self.score * self.stability * agreement
 
     @property
-    def rank(self) -> float:
+    def nms_score(self) -> float:
         """Which of two masks with like boxes remains: the one with more.
 
         By the score alone for points, as published. Boxes drift to loose masks with
         good scores, so for them all counts.
         """
-        return self.score if self.agreement is None else self.trust
+        return self.score if self.agreement is None else self.quality
 
     @property
     def low_box(self) -> NDArray[np.float64]:
@@ -133,13 +133,13 @@ class Candidate:
         Those of boxes, whose thresholds are our own, and those of MedSAM, which
         interpolates probabilities, keep that of the low-resolution mask.
         """
-        if self.agreement is not None or self.frame.family != "sam":
+        if self.agreement is not None or self.transform.family != "sam":
             return self.stability
         logits = self._whole()
-        window = self.frame.window(logits + np.float32(_OFFSET))
+        window = self.transform.window(logits + np.float32(_OFFSET))
         if window is None:
             return 0.0
-        return float(stability(self.frame.plane_logits(logits, window), _OFFSET))
+        return float(stability(self.transform.plane_logits(logits, window), _OFFSET))
 
     def may_be_stable(self, least: float) -> bool:
         """Tell by the low-resolution mask alone whether `is_stable` can be true."""
@@ -166,17 +166,17 @@ class Candidate:
 
     def patch(self) -> MaskPatch:
         """The mask on the plane."""
-        patch = self.frame.patch(self._whole())
+        patch = self.transform.patch(self._whole())
         row, col = np.add(patch.origin, self.crop.origin).tolist()
         return MaskPatch((row, col), patch.logits)
 
     def _whole(self) -> NDArray[np.float32]:
         """(m, m) logits as the model gave them, but for what is surely outside."""
-        logits = np.full((self.frame.mask_size,) * 2, _OUTSIDE, np.float32)
+        logits = np.full((self.transform.mask_size,) * 2, _OUTSIDE, np.float32)
         logits[window_at(self.origin, self.logits.shape)] = self.logits
         return logits
 
-    def share(self, other: Candidate) -> float:
+    def overlap_fraction(self, other: Candidate) -> float:
         """Share of the smaller of two masks that lies in the other."""
         if self.crop == other.crop:
             pairs = [(c.origin, c.mask) for c in (self, other)]

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.automatic.selection import disjoint, suppressed, tidied
+from napari_sam.automatic.selection import (
+    disjoint,
+    largest_component_filled,
+    non_maximum_suppression,
+)
 from napari_sam.masks.patch import (
     MaskPatch,
     labels_from_patches,
@@ -33,15 +37,15 @@ class Thresholds:
 
     Parameters
     ----------
-    score : float
-        Least estimate of the mask's IoU with an object, by the model.
-    stability : float
-        Least share of the mask that stays when its threshold moves.
-    trust : float
-        Least product of both and, in a search over boxes, of the IoU of the box
+    pred_iou_thresh : float
+        Minimum IoU of the mask with an object as the model predicts it.
+    stability_score_thresh : float
+        Minimum IoU of the masks at a higher and a lower logit threshold.
+    quality_thresh : float
+        Minimum product of both and, in a search over boxes, of the IoU of the box
         that was asked with that of its mask.
-    overlap : float
-        Of two masks whose boxes have a larger IoU the better one remains.
+    box_nms_thresh : float
+        Of two masks whose boxes have a larger IoU the better one is kept.
     min_size, max_size : int
         Pixels of the plane; no limit above when None.
 
@@ -51,10 +55,10 @@ class Thresholds:
         When a number is out of range.
     """
 
-    score: float = 0.5
-    stability: float = 0.6
-    trust: float = 0.7
-    overlap: float = 0.6
+    pred_iou_thresh: float = 0.5
+    stability_score_thresh: float = 0.6
+    quality_thresh: float = 0.7
+    box_nms_thresh: float = 0.6
     min_size: int = 0
     max_size: int | None = None
 
@@ -64,14 +68,19 @@ class Thresholds:
 
         `Candidates.masks` gives the same masks by them, before overlaps are settled.
         """
-        return cls(score=0.88, stability=0.95, trust=0.0, overlap=0.7)
+        return cls(0.88, 0.95, quality_thresh=0.0, box_nms_thresh=0.7)
 
     def __post_init__(self) -> None:
-        for name in ("score", "stability", "trust", "overlap"):
+        for name in (
+            "pred_iou_thresh",
+            "stability_score_thresh",
+            "quality_thresh",
+            "box_nms_thresh",
+        ):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ValueError(
-                    f"The threshold {name}={value} is no share: give 0 to 1."
+                    f"The threshold {name}={value} must be between 0 and 1."
                 )
         largest = self.max_size
         if self.min_size < 0 or (largest is not None and largest < self.min_size):
@@ -138,23 +147,25 @@ class Candidates:
         by_crop: dict[Crop, list[Candidate]] = {}
         for c in self.members:
             if (
-                c.score >= thresholds.score
-                and c.is_stable(thresholds.stability)
-                and c.trust >= thresholds.trust
+                c.score >= thresholds.pred_iou_thresh
+                and c.is_stable(thresholds.stability_score_thresh)
+                and c.quality >= thresholds.quality_thresh
                 and thresholds.min_size <= c.area <= largest
                 and not np.isnan(c.box[0])
                 and not c.crop.cuts(c.box, self.shape)
             ):
                 by_crop.setdefault(c.crop, []).append(c)
         kept = [
-            suppressed(group, [c.rank for c in group], thresholds.overlap)
+            non_maximum_suppression(
+                group, [c.nms_score for c in group], thresholds.box_nms_thresh
+            )
             for group in by_crop.values()
         ]
         left = [candidate for group in kept for candidate in group]
         if len(kept) < 2:
             return left
         order = [-float(np.prod(c.crop.shape)) for c in left]
-        return suppressed(left, order, thresholds.overlap)
+        return non_maximum_suppression(left, order, thresholds.box_nms_thresh)
 
     def objects(self, thresholds: Thresholds) -> PlaneObjects:
         """The objects by other thresholds, at once: no mask is decoded again.
@@ -164,11 +175,11 @@ class Candidates:
         """
         patches, scores = [], []
         for candidate in disjoint(self.masks(thresholds)):
-            patch = tidied(candidate.patch())
+            patch = largest_component_filled(candidate.patch())
             size = int(np.count_nonzero(patch.mask))
             if size >= max(thresholds.min_size, 1) and self._inside(patch, size):
                 patches.append(patch)
-                scores.append(candidate.trust)
+                scores.append(candidate.quality)
         order = sorted(range(len(scores)), key=lambda i: -scores[i])
         return PlaneObjects(
             tuple(patches[i] for i in order),

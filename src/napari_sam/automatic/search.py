@@ -65,9 +65,9 @@ class SearchOptions:
     """
 
     points_per_side: int = 32
-    crop_levels: int = 0
-    least_score: float = 0.3
-    least_stability: float = 0.3
+    crop_n_layers: int = 0
+    min_pred_iou: float = 0.3
+    min_stability_score: float = 0.3
 
     def __post_init__(self) -> None:
         if self.points_per_side < 1:
@@ -75,15 +75,15 @@ class SearchOptions:
                 f"A grid of {self.points_per_side} points a side is empty: give 1 or "
                 "more."
             )
-        if self.crop_levels < 0:
+        if self.crop_n_layers < 0:
             raise ValueError(
-                f"There are no {self.crop_levels} levels of crops: give 0 or more."
+                f"There are no {self.crop_n_layers} levels of crops: give 0 or more."
             )
 
     def keeps(self, candidate: Candidate) -> bool:
         """Whether thresholds can ever ask for the mask."""
-        good = candidate.score >= self.least_score
-        return good and candidate.may_be_stable(self.least_stability)
+        good = candidate.score >= self.min_pred_iou
+        return good and candidate.may_be_stable(self.min_stability_score)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +103,7 @@ class SearchStep:
     candidates: Candidates
 
 
-def how_everything_is_found(prompts: frozenset[str]) -> str:
+def search_method_text(prompts: frozenset[str]) -> str:
     """In words, what a model of these prompts is asked; for the interface."""
     if "point" in prompts:
         return "a grid of points"
@@ -144,7 +144,7 @@ def find_everything(
         When the region is empty or does not fit the plane.
     """
     options = options or SearchOptions()
-    crops = crops_of(_whole(shape, region), options.crop_levels)
+    crops = crops_of(_whole(shape, region), options.crop_n_layers)
     found: list[Candidate] = []
     for number, crop in enumerate(crops):
         embedding = embed(crop)
@@ -225,16 +225,16 @@ def _by_points(
     options: SearchOptions,
     region: NDArray[np.bool_] | None,
 ) -> _Steps:
-    frame = embedding.frame
+    transform = embedding.transform
     points = point_grid(crop.shape, options.points_per_side)
     if region is not None:
         points = points[region[tuple(points.astype(int).T)]]
-    size, found = _batch_size(frame.mask_size), []
+    size, found = _batch_size(transform.mask_size), []
     for start in range(0, len(points), size):
         prompts = [Prompt(points=[point]) for point in points[start : start + size]]
         answers = predictor.predict_batch(embedding, prompts, multimask_output=True)
         for mask in (mask for answer in answers for mask in answer.candidates):
-            kept = Candidate.of(mask.logits, mask.score, crop, frame)
+            kept = Candidate.of(mask.logits, mask.score, crop, transform)
             if kept is not None and options.keeps(kept):
                 found.append(kept)
         yield (start + len(prompts)) / len(points), found
@@ -247,11 +247,11 @@ def _by_boxes(
     options: SearchOptions,
     region: NDArray[np.bool_] | None,
 ) -> _Steps:
-    frame = embedding.frame
-    factor = np.tile(frame.scale * frame.mask_size / frame.input_size, 2)
+    transform = embedding.transform
+    factor = np.tile(transform.scale * transform.mask_size / transform.input_size, 2)
     last = np.tile(np.array(embedding.shape) - 1.0, 2)
-    search = BoxProposalSearch(crop, frame, _shrunk(region, frame.mask_shape))
-    size = _batch_size(frame.mask_size)
+    search = BoxProposalSearch(crop, transform, _shrunk(region, transform.mask_shape))
+    size = _batch_size(transform.mask_size)
     for number, boxes in search.batches():
         for start in range(0, len(boxes), size):
             asked = boxes[start : start + size]

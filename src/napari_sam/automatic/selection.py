@@ -21,7 +21,7 @@ _SHARED = 0.25
 _TRUST_POWER, _AREA_POWER = 8.0, 0.25
 
 
-def suppressed(
+def non_maximum_suppression(
     candidates: Sequence[Candidate], values: Sequence[float], overlap: float
 ) -> list[Candidate]:
     """Leave out masks whose box is like that of one with a larger value, best first.
@@ -44,7 +44,7 @@ def suppressed(
     return [candidates[order[i]] for i in np.flatnonzero(alive)]
 
 
-def tidied(patch: MaskPatch) -> MaskPatch:
+def largest_component_filled(patch: MaskPatch) -> MaskPatch:
     """The largest piece of a mask, its holes filled."""
     from scipy.ndimage import label
 
@@ -82,7 +82,9 @@ def disjoint(candidates: Sequence[Candidate]) -> list[Candidate]:
     pairs = _conflicts(candidates)
     if not pairs:
         return list(candidates)
-    value = np.array([c.area**_AREA_POWER * c.trust**_TRUST_POWER for c in candidates])
+    value = np.array(
+        [c.area**_AREA_POWER * c.quality**_TRUST_POWER for c in candidates]
+    )
     rows = np.repeat(np.arange(len(pairs)), 2)
     entries = np.ones(len(rows)), (rows, np.ravel(pairs))
     limits = coo_array(entries, shape=(len(pairs), len(candidates)))
@@ -105,6 +107,6 @@ def _conflicts(candidates: Sequence[Candidate]) -> list[tuple[int, int]]:
     for i, one in enumerate(candidates):
         meets = (boxes[:i, :2] <= one.box[2:]) & (boxes[:i, 2:] >= one.box[:2])
         for j in np.flatnonzero(meets.all(axis=1)).tolist():
-            if one.share(candidates[j]) > _SHARED:
+            if one.overlap_fraction(candidates[j]) > _SHARED:
                 pairs.append((j, i))
     return pairs

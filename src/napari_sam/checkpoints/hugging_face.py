@@ -7,32 +7,19 @@ the official ones that the modules of this package carry.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from napari_sam.files import read_json, write_json, written_whole
+from napari_sam.files import atomic_write, read_json, write_json
 from napari_sam.nets.config import SamConfig, SamVisionConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_sam.checkpoints.registry import Family
     from napari_sam.nets.sam import SamNetwork
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    # One entry an image, in it one an object, None for an object without.
-    _Nested = list[list[NDArray[np.float64] | None]]
-
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -225,7 +212,7 @@ def write_folder(
 
     write_config(model.config, folder, dtype=str(model.dtype).removeprefix("torch."))
     state = hugging_face_keys(model.state_dict())
-    with written_whole(folder / WEIGHTS_FILE, ".safetensors") as part:
+    with atomic_write(folder / WEIGHTS_FILE, ".safetensors") as part:
         # transformers refuses files that do not name their format.
         save_file(
             {key: value.contiguous() for key, value in state.items()},

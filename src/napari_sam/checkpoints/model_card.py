@@ -49,7 +49,7 @@ class ModelCard:
     multimask_output: bool
     parent: str
     licence: str
-    settles_clicks: bool = False
+    refines_clicks_by_box: bool = False
     data: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
 
@@ -61,7 +61,7 @@ class ModelCard:
             "multimask_output": self.multimask_output,
             "parent": self.parent,
             "licence": self.licence,
-            "settles_clicks": self.settles_clicks,
+            "refines_clicks_by_box": self.refines_clicks_by_box,
             "data": dict(self.data),
             "training": dict(self.training),
         }

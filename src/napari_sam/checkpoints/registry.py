@@ -24,9 +24,9 @@ __all__ = [
     "MODELS",
     "PREPROCESSING",
     "Architecture",
+    "ClickDecoder",
     "Family",
     "ModelSpec",
-    "ClickDecoder",
     "Preprocessing",
     "PromptKind",
     "Source",
@@ -148,7 +148,7 @@ class ModelSpec:
     prompts: frozenset[PromptKind]
     image_size: int = 1024
     hub_names: tuple[str, ...] = ()
-    clicks: ClickDecoder | None = None
+    click_decoder: ClickDecoder | None = None
 
     def __post_init__(self) -> None:
         """Refuse a row that could not be verified."""
@@ -243,7 +243,7 @@ _ROWS = (
         origin="https://github.com/bowang-lab/MedSAM/tree/LiteMedSAM",
         prompts=_BOXES,
         image_size=256,
-        clicks=ClickDecoder(
+        click_decoder=ClickDecoder(
             "lite_medsam_clicks.safetensors",
             "f34f1fa89b64a4382db2cf55d89c3815f81128a9d0d884fdb56298153affe398",
         ),

@@ -14,8 +14,8 @@ from napari_sam.cli.outputs import outputs, replay_output
 from napari_sam.cli.parser import make_parser
 from napari_sam.cli.postprocessing import PostprocessingOptions
 from napari_sam.cli.values import (
-    brightness,
     index,
+    intensity,
     plane_prompts,
     thresholds,
     volume_prompts,
@@ -53,7 +53,7 @@ def _models(_: argparse.Namespace) -> None:
         size = f"{spec.size_bytes / MEGABYTE:.0f} MB" if spec.size_bytes else "size ?"
         state = "downloaded" if is_cached(spec) else "not downloaded"
         default = " (default)" if spec.name == DEFAULT_MODEL else ""
-        clicks = ", clicks by a decoder of this package" if spec.clicks else ""
+        clicks = ", clicks by a decoder of this package" if spec.click_decoder else ""
         print(f"{spec.name}{default}: {spec.title}")
         prompts = ", ".join(sorted(spec.prompts)) + clicks
         print(
@@ -69,7 +69,7 @@ def _download(options: argparse.Namespace) -> None:
 
 
 def _segment(options: argparse.Namespace) -> None:
-    files, seen = outputs(options), brightness(options)
+    files, seen = outputs(options), intensity(options)
 
     from napari_sam.api import paint
     from napari_sam.prediction.cache import EmbeddingCache
@@ -81,7 +81,9 @@ def _segment(options: argparse.Namespace) -> None:
     prompts = plane_prompts(options, plane.shape[:2])
     request = plane_request(plane, prompts, seen)
     result = run_to_end(request.run(_load(options), EmbeddingCache()))
-    labels = paint(result.predictions, request.view.reader.plane_shape(request.at))
+    labels = paint(
+        result.predictions, request.view.reader.plane_shape(request.plane_index)
+    )
     for number, answer in enumerate(result.predictions, start=1):
         found = "" if answer.method == "prompt" else f", found by {answer.method}"
         size = int((labels == number).sum())
@@ -90,7 +92,7 @@ def _segment(options: argparse.Namespace) -> None:
 
 
 def _volume(options: argparse.Namespace) -> None:
-    files, seen = outputs(options), brightness(options)
+    files, seen = outputs(options), intensity(options)
     finish = PostprocessingOptions.read(options)
 
     from napari_sam.prediction.cache import EmbeddingCache
@@ -107,7 +109,7 @@ def _volume(options: argparse.Namespace) -> None:
     request = replace(request, cleanup=finish.cleanup_in_slices(request.stack.axis))
     predictor = _load(options)
     work, slices = request.propagation(), []
-    for entry in work.run(predictor, EmbeddingCache(), request.limits):
+    for entry in work.run(predictor, EmbeddingCache(), request.contrast_limits):
         slices.append(entry)
         print(
             f"object {entry.object_id}, slice {entry.index}: {entry.status}, "
@@ -124,18 +126,18 @@ def _volume(options: argparse.Namespace) -> None:
 
 
 def _everything(options: argparse.Namespace) -> None:
-    files, seen, wanted = outputs(options), brightness(options), thresholds(options)
+    files, seen, wanted = outputs(options), intensity(options), thresholds(options)
     linking = Linking(options.gap, options.min_slices)
 
     from napari_sam.api import everything, everything_volume
-    from napari_sam.automatic.search import SearchOptions, how_everything_is_found
+    from napari_sam.automatic.search import SearchOptions, search_method_text
     from napari_sam.images.tiff import write_labels
 
     image = _read(options)
     spatial = image.axes.removesuffix("S")
     predictor = _load(options)
-    print(f"everything is found by {how_everything_is_found(predictor.prompts)}")
-    search = SearchOptions(options.points_per_side, options.crop_levels)
+    print(f"everything is found by {search_method_text(predictor.prompts)}")
+    search = SearchOptions(options.points_per_side, options.crop_n_layers)
     shared: Any = {"options": search, "contrast_limits": seen}
     if len(spatial) > 2:
         planes = []

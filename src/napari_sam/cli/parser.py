@@ -158,7 +158,7 @@ def _add_everything(verbs: Any) -> None:
         help="grid for models that know points (default: 32); others search by boxes",
     )
     everything.add_argument(
-        "--crop-levels",
+        "--crop-n-layers",
         type=int,
         default=0,
         metavar="N",
@@ -167,12 +167,12 @@ def _add_everything(verbs: Any) -> None:
     )
     chosen = everything.add_argument_group("which masks are objects")
     for name, words in (
-        ("score", "least quality by the model's own estimate"),
-        ("stability", "least share that stays when the mask's threshold moves"),
-        ("trust", "least product of both"),
-        ("overlap", "most alike that the boxes of two masks may be"),
+        ("pred-iou-thresh", "minimum IoU as the model predicts it"),
+        ("stability-score-thresh", "minimum stability of the mask under its threshold"),
+        ("quality-thresh", "minimum product of both"),
+        ("box-nms-thresh", "maximum IoU of the boxes of two masks"),
     ):
-        default = getattr(_DEFAULTS, name)
+        default = getattr(_DEFAULTS, name.replace("-", "_"))
         chosen.add_argument(
             f"--{name}",
             type=float,

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 def thresholds(options: argparse.Namespace) -> Thresholds:
     """Which masks `everything` takes for objects."""
     return Thresholds(
-        options.score,
-        options.stability,
-        options.trust,
-        options.overlap,
+        options.pred_iou_thresh,
+        options.stability_score_thresh,
+        options.quality_thresh,
+        options.box_nms_thresh,
         options.min_size,
         options.max_size,
     )
 
 
-def brightness(
+def intensity(
     options: argparse.Namespace,
 ) -> IntensityMapping | tuple[float, float] | None:
     """Which values become black and white; None for what the data suggest."""

@@ -43,5 +43,4 @@ class SamConfig(nets_config.SamConfig):
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json`` into a folder."""
-
         write_config(self, Path(folder))

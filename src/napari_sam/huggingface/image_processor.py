@@ -159,7 +159,6 @@ class SamImageProcessor:
     @classmethod
     def from_pretrained(cls, path: str | Path, **options: Any) -> Self:
         """Read the settings of a model; see `SamProcessor.from_pretrained`."""
-
         processor = read_image_processor(path, **options)
         assert isinstance(processor, cls)
         return processor
@@ -251,7 +250,7 @@ class SamImageProcessor:
             )
         return self.from_dict({**self.to_dict(), **changes})
 
-    def frame(
+    def transform(
         self, original_size: Sequence[int], mask_size: int = 256
     ) -> PlaneTransform:
         """How an image lies in the model's input."""
@@ -264,16 +263,16 @@ class SamImageProcessor:
 
     def _prepare(self, plane: NDArray[Any]) -> tuple[Tensor, tuple[int, int]]:
         """(3, S, S) of one plane, and the (height, width) that it fills."""
-        frame = self.frame(plane.shape[:2])
+        transform = self.transform(plane.shape[:2])
         if self.family != "sam":
-            return frame.pixel_values(plane)[0], frame.resized_shape
+            return transform.pixel_values(plane)[0], transform.resized_shape
         # Memory that may not be written to, as Pillow's, is copied.
         pixels = torch.from_numpy(
             np.require(np.atleast_3d(plane), requirements=["C", "W"])
         )
         pixels = pixels.permute(2, 0, 1)
         if self.do_resize:
-            pixels = _resize(pixels, frame.resized_shape, self.resample)
+            pixels = _resize(pixels, transform.resized_shape, self.resample)
         pixels = pixels.float().expand(3, -1, -1)
         if self.do_rescale:
             pixels = pixels * self.rescale_factor
@@ -282,7 +281,7 @@ class SamImageProcessor:
             pixels = (pixels - mean[:, None, None]) / std[:, None, None]
         if self.do_pad:
             pixels = _pad(pixels, self.pad_size)
-        return pixels, frame.resized_shape
+        return pixels, transform.resized_shape
 
     def _prepare_map(self, labels: Any) -> Tensor:
         """(M, M) labels of one segmentation map."""
@@ -349,8 +348,8 @@ class SamImageProcessor:
         return found
 
     def _plane_logits(self, values: Tensor, original: tuple[int, int]) -> Tensor:
-        frame = self.frame(original, values.shape[-1])
-        planes = [frame.plane_logits(v) for v in values.detach().flatten(0, -3)]
+        transform = self.transform(original, values.shape[-1])
+        planes = [transform.plane_logits(v) for v in values.detach().flatten(0, -3)]
         return torch.from_numpy(np.stack(planes)).view(*values.shape[:-2], *original)
 
 

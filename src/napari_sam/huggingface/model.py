@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_sam.checkpoints.hugging_face import write_folder
 from napari_sam.checkpoints.resolve import find_model
@@ -67,6 +67,20 @@ class SamModel(SamNetwork):
         super().__init__(SamConfig() if config is None else SamConfig.of(config))
 
     @classmethod
+    def of(cls, network: SamNetwork) -> Self:
+        """Give a network, such as that of a predictor, this interface.
+
+        The parts are shared, not copied.
+        """
+        model = cls.__new__(cls)
+        nn.Module.__init__(model)
+        model.config = SamConfig.of(network.config)
+        model.image_encoder = network.image_encoder
+        model.prompt_encoder = network.prompt_encoder
+        model.mask_decoder = network.mask_decoder
+        return model.train(network.training)
+
+    @classmethod
     def from_pretrained(
         cls,
         path: str | Path,
@@ -101,7 +115,6 @@ class SamModel(SamNetwork):
         WeightsError
             When a model of the registry or the hub cannot be had.
         """
-
         kind = _dtype(torch_dtype if torch_dtype is not None else dtype)
         return load_model_file(find_model(path, **hub), config, dtype=kind, network=cls)
 
@@ -115,7 +128,6 @@ class SamModel(SamNetwork):
         OSError
             When the folder cannot be written to.
         """
-
         write_folder(self, Path(folder))
 
     @torch.no_grad()

@@ -157,7 +157,7 @@ class SamProcessor:
             raise ValueError("There are no images: give at least one.")
         inputs = self.image_processor.preprocess(images, segmentation_maps, **options)
         scales = [
-            self.image_processor.frame(size).scale[::-1]
+            self.image_processor.transform(size).scale[::-1]
             for size in inputs["original_sizes"].tolist()
         ]
         for name, prompts in (

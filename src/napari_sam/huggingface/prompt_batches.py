@@ -277,9 +277,10 @@ def _counts(batch: int, prompts: dict[str, Any]) -> list[int]:
     }
     counts = list(seen.values())
     if any(other != counts[0] for other in counts[1:]):
-        told = ", ".join(f"{name} {number}" for name, number in seen.items())
+        given = ", ".join(f"{name} {number}" for name, number in seen.items())
         raise ValueError(
-            f"Points, labels and boxes describe different numbers of objects ({told}): "
+            f"Points, labels and boxes describe different numbers of objects "
+            f"({given}): "
             "give each object all of its prompts, None where it has none of a kind."
         )
     return counts[0] if counts else [1] * batch

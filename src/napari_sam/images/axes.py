@@ -19,9 +19,9 @@ PlaneIndex = tuple[slice | int, ...]
 ContrastLimits = tuple[float, float] | tuple[tuple[float, float], ...]
 
 
-def plane_sides(shape: Sequence[int], at: PlaneIndex) -> tuple[int, int]:
+def plane_sides(shape: Sequence[int], plane_index: PlaneIndex) -> tuple[int, int]:
     """(H, W) of a plane of an array of this shape; a colour axis does not count."""
-    sides = zip(shape, at, strict=False)
+    sides = zip(shape, plane_index, strict=False)
     rows, cols = (int(size) for size, entry in sides if isinstance(entry, slice))
     return rows, cols
 

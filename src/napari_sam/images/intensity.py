@@ -93,8 +93,11 @@ class IntensityMapping:
         """A CT window, for instance centre 40 and width 400 HU for soft tissue."""
         return cls("window", centre - width / 2, centre + width / 2)
 
-    def limits(
-        self, reader: PlaneReader, at: PlaneIndex, displayed: ContrastLimits | None
+    def contrast_limits(
+        self,
+        reader: PlaneReader,
+        plane_index: PlaneIndex,
+        displayed: ContrastLimits | None,
     ) -> ContrastLimits | None:
         """Contrast limits for the planes of an image.
 
@@ -118,11 +121,13 @@ class IntensityMapping:
         channels = max(len(reader.channels), 1)
         if self.kind == "window":
             return for_channels([(self.low, self.high)] * channels)
-        axes = tuple(isinstance(entry, slice) for entry in at)
+        axes = tuple(isinstance(entry, slice) for entry in plane_index)
         key = self, axes
-        if key not in reader.limits:
-            reader.limits[key] = self._measured(reader.sample(at), channels)
-        return reader.limits[key]
+        if key not in reader.contrast_limits:
+            reader.contrast_limits[key] = self._measured(
+                reader.sample(plane_index), channels
+            )
+        return reader.contrast_limits[key]
 
     def _measured(
         self, planes: Iterable[NDArray[Any]], channels: int

@@ -68,7 +68,7 @@ class PlaneReader:
     rgb: bool = False
     channels: Sequence[Channel] = ()
     # Sampled contrast limits by what they were asked for; they cost many planes.
-    limits: dict[Any, ContrastLimits] = field(default_factory=dict, init=False)
+    contrast_limits: dict[Any, ContrastLimits] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         if len(self.channels) > MOST_CHANNELS:
@@ -108,11 +108,11 @@ class PlaneReader:
         """Axes along which channels were chosen."""
         return frozenset(c.axis for c in self.channels if c.axis is not None)
 
-    def plane_shape(self, at: PlaneIndex) -> tuple[int, int]:
+    def plane_shape(self, plane_index: PlaneIndex) -> tuple[int, int]:
         """(H, W) of a plane at full resolution."""
-        return plane_sides(self.shape, at)
+        return plane_sides(self.shape, plane_index)
 
-    def read(self, at: PlaneIndex, enough: int | None = None) -> NDArray[Any]:
+    def read(self, plane_index: PlaneIndex, enough: int | None = None) -> NDArray[Any]:
         """Read one plane.
 
         Parameters
@@ -135,16 +135,19 @@ class PlaneReader:
         ValueError
             When the image has no such plane.
         """
-        self._check_index(at)
+        self._check_index(plane_index)
         if not self.channels:
-            return self._read(self.levels, at, enough)
+            return self._read(self.levels, plane_index, enough)
         if len(self.channels) == 1:
-            return self._read_channel(self.channels[0], at, enough)
+            return self._read_channel(self.channels[0], plane_index, enough)
         kind = np.result_type(*(c.levels[0].dtype for c in self.channels))
-        return self._read_colours(at, enough, kind, lambda plane, _: plane)
+        return self._read_colours(plane_index, enough, kind, lambda plane, _: plane)
 
     def read_uint8(
-        self, at: PlaneIndex, enough: int | None, limits: ContrastLimits | None
+        self,
+        plane_index: PlaneIndex,
+        enough: int | None,
+        contrast_limits: ContrastLimits | None,
     ) -> NDArray[np.uint8]:
         """Read one plane as `to_uint8` maps it, holding one channel at a time.
 
@@ -155,17 +158,22 @@ class PlaneReader:
         limits : tuple or None
             Contrast limits, see `napari_sam.images.uint8.to_uint8`.
         """
-        if len(self.channels) < 2 or limits is None:
-            return to_uint8(self.read(at, enough), limits)
-        self._check_index(at)
-        pairs = np.broadcast_to(np.asarray(limits, float), (MOST_CHANNELS, 2)).tolist()
+        if len(self.channels) < 2 or contrast_limits is None:
+            return to_uint8(self.read(plane_index, enough), contrast_limits)
+        self._check_index(plane_index)
+        pairs = np.broadcast_to(
+            np.asarray(contrast_limits, float), (MOST_CHANNELS, 2)
+        ).tolist()
         return self._read_colours(
-            at, enough, np.dtype(np.uint8), lambda plane, n: to_uint8(plane, pairs[n])
+            plane_index,
+            enough,
+            np.dtype(np.uint8),
+            lambda plane, n: to_uint8(plane, pairs[n]),
         )
 
     def _read_colours(
         self,
-        at: PlaneIndex,
+        plane_index: PlaneIndex,
         enough: int | None,
         kind: np.dtype[Any],
         mapped: Callable[[NDArray[Any], int], NDArray[Any]],
@@ -175,22 +183,23 @@ class PlaneReader:
         They have the size of the smallest of the levels that they are read from.
         """
         sides = [
-            plane_sides(_level(c.levels, at, enough).shape, at) for c in self.channels
+            plane_sides(_level(c.levels, plane_index, enough).shape, plane_index)
+            for c in self.channels
         ]
         shape = tuple(min(side) for side in zip(*sides, strict=True))
         colours = np.zeros((*shape, MOST_CHANNELS), kind)
         for number, channel in enumerate(self.channels):
-            plane = _of_size(self._read_channel(channel, at, enough), shape)
+            plane = _of_size(self._read_channel(channel, plane_index, enough), shape)
             colours[..., number] = mapped(plane, number)
             del plane  # before the next one is read
         return colours
 
     def _read_channel(
-        self, channel: Channel, at: PlaneIndex, enough: int | None
+        self, channel: Channel, plane_index: PlaneIndex, enough: int | None
     ) -> NDArray[Any]:
-        where = list(at)
+        where = list(plane_index)
         if channel.axis is not None:
-            if isinstance(at[channel.axis], slice):
+            if isinstance(plane_index[channel.axis], slice):
                 raise ValueError(
                     "The channel axis is displayed as rows or columns: show other "
                     "axes, or choose no channels."
@@ -198,8 +207,8 @@ class PlaneReader:
             where[channel.axis] = channel.index
         return self._read(channel.levels, tuple(where), enough)
 
-    def _check_index(self, at: PlaneIndex) -> None:
-        for axis, (size, entry) in enumerate(zip(self.shape, at, strict=True)):
+    def _check_index(self, plane_index: PlaneIndex) -> None:
+        for axis, (size, entry) in enumerate(zip(self.shape, plane_index, strict=True)):
             if not isinstance(entry, slice) and not 0 <= entry < size:
                 raise ValueError(
                     f"Axis {axis} of the image has indices 0 to {size - 1}, not "
@@ -207,16 +216,16 @@ class PlaneReader:
                 )
 
     def _read(
-        self, levels: Sequence[Any], at: PlaneIndex, enough: int | None
+        self, levels: Sequence[Any], plane_index: PlaneIndex, enough: int | None
     ) -> NDArray[Any]:
-        level = _level(levels, at, enough)
+        level = _level(levels, plane_index, enough)
         full = levels[0].shape
         where = tuple(
             entry
             if isinstance(entry, slice)
             # The reduced plane that holds the middle of the full one.
             else min(int((entry + 0.5) * there / size), there - 1)
-            for entry, there, size in zip(at, level.shape, full, strict=False)
+            for entry, there, size in zip(plane_index, level.shape, full, strict=False)
         )
         return np.asarray(level[where])
 
@@ -224,28 +233,31 @@ class PlaneReader:
         """Whether each channel has its own index along an axis, wherever one looks."""
         return bool(self.channels) and all(c.axis == axis for c in self.channels)
 
-    def sample(self, at: PlaneIndex) -> Iterator[NDArray[Any]]:
+    def sample(self, plane_index: PlaneIndex) -> Iterator[NDArray[Any]]:
         """Read up to 16 planes parallel to a plane, spread evenly over the image."""
         free = [
             axis
-            for axis, entry in enumerate(at)
+            for axis, entry in enumerate(plane_index)
             if not isinstance(entry, slice) and not self._is_chosen(axis)
         ]
         sizes = tuple(self.shape[axis] for axis in free)
         total = int(np.prod(sizes, dtype=np.int64))
         chosen = np.linspace(0, total - 1, min(total, _SAMPLED_PLANES)).round()
         for number in chosen.astype(np.int64):
-            where = list(at)
+            where = list(plane_index)
             for axis, index in zip(free, np.unravel_index(number, sizes), strict=True):
                 where[axis] = int(index)
             yield self.read(tuple(where), _SAMPLED_SIDE)
 
 
-def _level(levels: Sequence[Any], at: PlaneIndex, enough: int | None) -> Any:
+def _level(levels: Sequence[Any], plane_index: PlaneIndex, enough: int | None) -> Any:
     """The smallest level whose planes have enough pixels along their longer side."""
     level = levels[0]
     for smaller in levels[1:]:
-        if enough is not None and max(plane_sides(smaller.shape, at)) >= enough:
+        if (
+            enough is not None
+            and max(plane_sides(smaller.shape, plane_index)) >= enough
+        ):
             level = smaller
     return level
 

@@ -120,18 +120,20 @@ class Stack:
         sizes: NDArray[np.float64] = np.array([self.step, *self.pixel]) / self.step
         return sizes
 
-    def at(self, index: int) -> PlaneIndex:
+    def plane_index(self, index: int) -> PlaneIndex:
         """Index of one plane in the volume and in its labels."""
         chosen = {**self.fixed, self.axis: index}
         return tuple(chosen.get(i, slice(None)) for i in range(len(self.shape)))
 
     def plane(self, index: int, enough: int | None = None) -> NDArray[Any]:
         """Read one plane, (H, W) or (H, W, C); see `PlaneReader.read`."""
-        return self.reader.read(self.at(index), enough)
+        return self.reader.read(self.plane_index(index), enough)
 
     def contrast_limits(self) -> ContrastLimits | None:
         """Limits for all planes alike, from a sample of the whole volume."""
-        return IntensityMapping.data().limits(self.reader, self.at(0), None)
+        return IntensityMapping.data().contrast_limits(
+            self.reader, self.plane_index(0), None
+        )
 
 
 def _check_spacing(spacing: Any, ndim: int) -> tuple[float, ...] | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_sam.files import written_whole
+from napari_sam.files import atomic_write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,17 +71,23 @@ class TiffImage:
         """
         data, axes = self.data, self.axes
         for name, index in indices.items():
-            at = axes.find(name)
-            if at < 0:
+            position = axes.find(name)
+            if position < 0:
                 raise ValueError(f"The image has axes {axes}: there is no axis {name}.")
-            if not 0 <= index < data.shape[at]:
+            if not 0 <= index < data.shape[position]:
                 raise ValueError(
-                    f"Axis {name} has indices 0 to {data.shape[at] - 1}, not {index}."
+                    f"Axis {name} has indices 0 to {data.shape[position] - 1}, not {index}."
                 )
-            data, axes = np.take(data, index, at), axes[:at] + axes[at + 1 :]
-        for at in reversed(range(len(axes))):
-            if data.shape[at] == 1 and axes[at] not in "YX":
-                data, axes = np.take(data, 0, at), axes[:at] + axes[at + 1 :]
+            data, axes = (
+                np.take(data, index, position),
+                axes[:position] + axes[position + 1 :],
+            )
+        for position in reversed(range(len(axes))):
+            if data.shape[position] == 1 and axes[position] not in "YX":
+                data, axes = (
+                    np.take(data, 0, position),
+                    axes[:position] + axes[position + 1 :],
+                )
         return type(self)(data, axes, self.scale, self.unit)
 
     def axis(self, name: str) -> int:
@@ -152,8 +158,11 @@ def read_tiff(path: str | Path) -> TiffImage:
         reason = str(error) or type(error).__name__
         raise ValueError(f"{path} cannot be read as TIFF ({reason}).") from error
     if _COLOUR in axes:  # stored channel by channel
-        at = axes.index(_COLOUR)
-        data, axes = np.moveaxis(data, at, -1), axes.replace(_COLOUR, "") + _COLOUR
+        position = axes.index(_COLOUR)
+        data, axes = (
+            np.moveaxis(data, position, -1),
+            axes.replace(_COLOUR, "") + _COLOUR,
+        )
     return TiffImage(data, axes, scale, unit)
 
 
@@ -193,7 +202,7 @@ def write_labels(path: str | Path, labels: NDArray[Any], like: TiffImage) -> Pat
             if name in axes and size is not None:
                 metadata[f"PhysicalSize{name}"] = size
                 metadata[f"PhysicalSize{name}Unit"] = like.unit or "µm"
-    with written_whole(path, ".tif") as part:
+    with atomic_write(path, ".tif") as part:
         tifffile.imwrite(
             part,
             labels.astype(np.uint16 if small else np.int32),
@@ -209,9 +218,9 @@ def _named(axes: str) -> str:
     """Name axes that carry no name, which tifffile calls Q or I: Z, then T, then C."""
     named = list(axes)
     free = [name for name in "ZTC" if name not in axes]
-    for at in reversed(range(len(named))):
-        if named[at] in "QI" and free:
-            named[at] = free.pop(0)
+    for position in reversed(range(len(named))):
+        if named[position] in "QI" and free:
+            named[position] = free.pop(0)
     return "".join(named)
 
 

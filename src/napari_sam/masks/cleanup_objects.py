@@ -91,9 +91,9 @@ class _Body:
         )
         mask = np.zeros(np.subtract(high, low), bool)
         for piece in pieces:
-            at = _slice_of(piece, axis) - low[0]
+            slice_index = _slice_of(piece, axis) - low[0]
             origin = piece.origin[0] - low[1], piece.origin[1] - low[2]
-            mask[at][window_at(origin, piece.mask.shape)] |= piece.mask
+            mask[slice_index][window_at(origin, piece.mask.shape)] |= piece.mask
         return cls(pieces[0].number, low, mask, index)
 
     @property
@@ -111,15 +111,17 @@ class _Body:
     def by_slice(self) -> dict[int, ObjectPlaneMask]:
         """{slice: what lies on it}."""
         found = {}
-        for at, index in self.index.items():
-            plane = self.mask[at - self.first[0]]
+        for slice_index, index in self.index.items():
+            plane = self.mask[slice_index - self.first[0]]
             window = mask_to_window(plane)
             if window is not None:
                 origin = (
                     self.first[1] + window[0].start,
                     self.first[2] + window[1].start,
                 )
-                found[at] = ObjectPlaneMask(self.number, index, origin, plane[window])
+                found[slice_index] = ObjectPlaneMask(
+                    self.number, index, origin, plane[window]
+                )
         return found
 
 
@@ -179,8 +181,8 @@ class LabelCleaning:
         ValueError
             When the label is not there, or nothing would remain of it.
         """
-        at = tuple(self.fixed.get(a, slice(None)) for a in range(labels.ndim))
-        part = labels[at]
+        index = tuple(self.fixed.get(a, slice(None)) for a in range(labels.ndim))
+        part = labels[index]
         axis = None
         if self.axis is not None:
             axis = self.axis - sum(a < self.axis for a in self.fixed)

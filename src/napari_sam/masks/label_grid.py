@@ -72,13 +72,13 @@ class LabelGrid:
         """How many trailing axes labels and image have in common."""
         return len(self.matrix) - 1
 
-    def is_aligned(self, at: PlaneIndex) -> bool:
+    def is_aligned(self, plane_index: PlaneIndex) -> bool:
         """Whether planes of the image are planes of the labels.
 
         Not so where the labels lack rows or columns, or are turned or sheared out
         of the image's plane, or along its other axes.
         """
-        entries = self._shared_part(at)
+        entries = self._shared_part(plane_index)
         plane = _plane_axes(entries)
         if len(plane) < 2:
             return False
@@ -87,16 +87,18 @@ class LabelGrid:
         np.fill_diagonal(mixed, 0)
         return bool(np.abs(mixed).max(initial=0) <= _TOLERANCE)
 
-    def covers(self, at: PlaneIndex, plane_shape: tuple[int, int]) -> bool:
+    def covers(self, plane_index: PlaneIndex, plane_shape: tuple[int, int]) -> bool:
         """Whether any pixel of the labels shows the plane of the image.
 
         Of labels that are turned, whether their pixels and the image meet in the
         box around the plane.
         """
-        whole = ObjectPlaneMask(1, at, (0, 0), np.broadcast_to(True, plane_shape))
-        plane = self._plane(self._shared_part(at))
+        whole = ObjectPlaneMask(
+            1, plane_index, (0, 0), np.broadcast_to(True, plane_shape)
+        )
+        plane = self._plane(self._shared_part(plane_index))
         low, high = self._reach(whole, plane)
-        if not self._indices(at) or (low >= high).any():
+        if not self._indices(plane_index) or (low >= high).any():
             return False
         matrix, offset, _ = plane
         if np.count_nonzero(matrix - np.diag(np.diag(matrix))):
@@ -131,8 +133,8 @@ class LabelGrid:
         inside = ((there >= -0.5) & (there < np.array(shape) - 0.5)).all(axis=1)
         return count - int(np.count_nonzero(inside))
 
-    def _shared_part(self, at: PlaneIndex) -> PlaneIndex:
-        return at[self.image_ndim - self.shared :]
+    def _shared_part(self, plane_index: PlaneIndex) -> PlaneIndex:
+        return plane_index[self.image_ndim - self.shared :]
 
     def _plane(
         self, entries: PlaneIndex
@@ -146,11 +148,11 @@ class LabelGrid:
             (shape[axes[0]], shape[axes[1]]),
         )
 
-    def _indices(self, at: PlaneIndex) -> list[PlaneIndex]:
+    def _indices(self, plane_index: PlaneIndex) -> list[PlaneIndex]:
         """Planes of the labels that show a plane of the image."""
         shape = self.shape[len(self.shape) - self.shared :]
         choices: list[list[slice | int]] = [[index] for index in self.extra]
-        for axis, entry in enumerate(self._shared_part(at)):
+        for axis, entry in enumerate(self._shared_part(plane_index)):
             if isinstance(entry, slice):
                 choices.append([slice(None)])
                 continue

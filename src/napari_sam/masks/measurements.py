@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.files import written_whole
+from napari_sam.files import atomic_write
 from napari_sam.images.axes import check_axis, check_spacing
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def write_csv(rows: Sequence[ObjectMeasurement], path: str | Path) -> Path:
     ((ndim, unit),) = kinds
     path = Path(path)
     with (
-        written_whole(path, ".csv") as part,
+        atomic_write(path, ".csv") as part,
         part.open("w", encoding="utf-8", newline="") as file,
     ):
         table = csv.writer(file)
@@ -164,9 +164,9 @@ def label_planes(labels: Any, axis: int = 0) -> Iterator[tuple[int, NDArray[Any]
         yield 0, np.asarray(labels)
         return
     for index in range(labels.shape[axis]):
-        at = [slice(None)] * 3
-        at[axis] = slice(index, index + 1)
-        yield index, np.asarray(labels[tuple(at)]).squeeze(axis)
+        window = [slice(None)] * 3
+        window[axis] = slice(index, index + 1)
+        yield index, np.asarray(labels[tuple(window)]).squeeze(axis)
 
 
 def check_labels(labels: Any) -> tuple[int, ...]:

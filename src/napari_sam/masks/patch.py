@@ -241,7 +241,7 @@ def _tight_sample(
     return sampled[window], (row, col)
 
 
-def won_masks(patches: Sequence[MaskPatch]) -> list[NDArray[np.bool_]]:
+def resolve_overlaps(patches: Sequence[MaskPatch]) -> list[NDArray[np.bool_]]:
     """Settle overlapping objects: each pixel goes to the largest positive logit.
 
     Parameters
@@ -275,10 +275,10 @@ def won_masks(patches: Sequence[MaskPatch]) -> list[NDArray[np.bool_]]:
 def labels_from_patches(
     patches: Sequence[MaskPatch], shape: tuple[int, int]
 ) -> NDArray[np.int32]:
-    """Paint objects into a plane, (H, W) int32, object i as i + 1; see `won_masks`."""
+    """Paint objects into a plane, (H, W) int32, object i as i + 1; see `resolve_overlaps`."""
     labels = np.zeros(shape, np.int32)
     for number, (patch, won) in enumerate(
-        zip(patches, won_masks(patches), strict=True), start=1
+        zip(patches, resolve_overlaps(patches), strict=True), start=1
     ):
         labels[patch.region][won] = number
     return labels

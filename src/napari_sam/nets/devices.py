@@ -32,7 +32,7 @@ def best_device() -> torch.device:
     return torch.device("cpu")
 
 
-def hand_back_memory() -> None:
+def free_gpu_memory() -> None:
     """Give back what models that are no longer used held on graphics cards."""
     gc.collect()
     if torch.cuda.is_available():
@@ -46,7 +46,7 @@ def has_fallback(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
-def is_full(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device had too little memory; not every device has its own error."""
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return True
@@ -66,7 +66,7 @@ def in_batches(
         try:
             answer = run(slice(start, start + size))
         except RuntimeError as error:
-            if size == 1 or not is_full(error):
+            if size == 1 or not is_out_of_memory(error):
                 raise
             size //= 2
             continue

@@ -156,15 +156,18 @@ def _attend_head_by_head(
     heads = []
     for image in range(q.shape[0]):
         for head in range(q.shape[1]):
-            at = (slice(image, image + 1), slice(head, head + 1))
+            head_window = (slice(image, image + 1), slice(head, head + 1))
             bias = torch.add(
                 bias_h[image, head], bias_w[image, head], out=buffer if reuse else None
             )
             one = F.scaled_dot_product_attention(
-                q[at], k[at], v[at], attn_mask=bias.flatten(-2)[None, None]
+                q[head_window],
+                k[head_window],
+                v[head_window],
+                attn_mask=bias.flatten(-2)[None, None],
             )
             if reuse:
-                out[at] = one
+                out[head_window] = one
             else:
                 heads.append(one)
     return out if reuse else torch.cat(heads, 1).view_as(q)

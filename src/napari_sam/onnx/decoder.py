@@ -98,7 +98,7 @@ class OnnxDecoder:
         ValueError
             When the prompt does not fit the plane or the model.
         """
-        frame = PlaneTransform.fit(
+        transform = PlaneTransform.fit(
             plane_shape, self.input_size, self.mask_size, self.family
         )
         prompt = prompt.within(plane_shape)
@@ -108,7 +108,7 @@ class OnnxDecoder:
                 f"The model was trained on {', '.join(sorted(self.prompts))}, not on "
                 f"{', '.join(sorted(unknown))}: give another prompt."
             )
-        coordinates, labels = _points(prompt, frame)
+        coordinates, labels = _points(prompt, transform)
         mask, given = self._mask(prompt)
         logits, scores = self._session.run(
             None,
@@ -124,7 +124,7 @@ class OnnxDecoder:
         several = alone if multimask_output is None else multimask_output
         several = several and self.preprocessing.multimask_output
         answers = slice(1, None) if several else slice(0, 1)
-        return self._sorted(logits[0, answers], scores[0, answers], frame)
+        return self._sorted(logits[0, answers], scores[0, answers], transform)
 
     def _mask(self, prompt: Prompt) -> tuple[NDArray[np.float32], bool]:
         if prompt.mask is None:
@@ -141,13 +141,13 @@ class OnnxDecoder:
         self,
         logits: NDArray[np.float32],
         scores: NDArray[np.float32],
-        frame: PlaneTransform,
+        transform: PlaneTransform,
     ) -> Prediction:
         if self.family == "medsam":
             # MedSAM did not train the decoder's own estimate.
             scores = stability(logits[None])[0]
         found = tuple(
-            Prediction(logits=logits[i], score=float(scores[i]), frame=frame)
+            Prediction(logits=logits[i], score=float(scores[i]), transform=transform)
             for i in np.argsort(-scores, kind="stable")
         )
         return replace(found[0], candidates=found)
@@ -164,16 +164,16 @@ def import_runtime(name: str) -> Any:
 
 
 def _points(
-    prompt: Prompt, frame: PlaneTransform
+    prompt: Prompt, transform: PlaneTransform
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(N, 2) as (x, y) pixels of the model input, and (N,) labels."""
     places = [np.zeros((0, 2))]
     labels: list[float] = []
     if prompt.points is not None:
-        places.append(prompt.points * frame.scale)
+        places.append(prompt.points * transform.scale)
         labels += prompt.labels.tolist()
     if prompt.box is not None:
-        places.append(prompt.box.reshape(2, 2) * frame.scale)
+        places.append(prompt.box.reshape(2, 2) * transform.scale)
         labels += _CORNERS
     elif labels:
         # As in training: points without a box end with one that is none.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_sam.files import written_whole
+from napari_sam.files import atomic_write
 from napari_sam.onnx.decoder import (
     DECODER_FILE,
     ENCODER_FILE,
@@ -84,7 +84,7 @@ def export_onnx(predictor: Predictor, folder: Path) -> list[Path]:
         "input_size": size,
         "mask_size": model.prompt_encoder.mask_size,
     }
-    with written_whole(settings) as part:
+    with atomic_write(settings) as part:
         part.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     return [encoder, decoder, settings]
 
@@ -172,7 +172,7 @@ def _write(
     }
     names = {*inputs, *outputs}
     with (
-        written_whole(path, ".onnx") as part,
+        atomic_write(path, ".onnx") as part,
         warnings.catch_warnings(),
         # With gradients on, the encoder does not write into shared buffers, which
         # would be lost in the graph.

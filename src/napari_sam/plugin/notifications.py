@@ -19,7 +19,7 @@ def setter(owner: Any, name: str) -> Callable[[Any], None]:
     return set_value
 
 
-def told(action: Callable[[], Any]) -> Callable[[], None]:
+def notify_errors(action: Callable[[], Any]) -> Callable[[], None]:
     """Show the sentence of a refused action as a notification."""
 
     def run() -> None:

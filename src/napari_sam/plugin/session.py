@@ -75,7 +75,7 @@ class SamSession(SessionSettings):
 
     # -- questions: read layers on the main thread -----------------------------
 
-    def ask_slice(self) -> LayerRequest:
+    def build_plane_request(self) -> LayerRequest:
         """Gather what is needed to segment the displayed plane.
 
         Raises
@@ -85,7 +85,7 @@ class SamSession(SessionSettings):
         """
         return self._asker.slice()
 
-    def ask_stack(self) -> LayerRequest:
+    def build_stack_request(self) -> LayerRequest:
         """Gather what is needed to follow the objects through the stack.
 
         Raises
@@ -95,7 +95,7 @@ class SamSession(SessionSettings):
         """
         return self._asker.stack(self.waiting)
 
-    def ask_everything(self) -> LayerRequest:
+    def build_automatic_request(self) -> LayerRequest:
         """Gather what is needed to segment everything in the displayed plane.
 
         Shapes that lie on the plane limit where objects are searched.
@@ -107,8 +107,8 @@ class SamSession(SessionSettings):
         """
         return self._asker.everything()
 
-    def peek_slice(self) -> LayerRequest | None:
-        """As `ask_slice`; None when the plane has no prompts or they are answered.
+    def live_request(self) -> LayerRequest | None:
+        """As `build_plane_request`; None when the plane has no prompts or they are answered.
 
         An object that waits on this plane is forgotten when its prompts are gone
         or cannot be used any more. One that was followed through a stack waits
@@ -129,17 +129,17 @@ class SamSession(SessionSettings):
             raise
         waiting = None if self.result is None else self.waiting.question
         if question is None:
-            self._withdraw_slice(asked.plane.at())
-        elif waiting is None or not waiting.asks_as(question):
+            self._withdraw_slice(asked.plane.plane_index())
+        elif waiting is None or not waiting.same_request(question):
             return question
         return None
 
-    def _withdraw_slice(self, at: PlaneIndex | None) -> None:
+    def _withdraw_slice(self, plane_index: PlaneIndex | None) -> None:
         """Forget an object that waits on a plane, or on any; its prompts stay."""
         waiting = self.waiting.question
         if waiting is None or not isinstance(waiting.request, PlaneRequest):
             return  # following an object through a stack took long: it stays
-        if at is None or waiting.at == at:
+        if plane_index is None or waiting.plane_index == plane_index:
             self._forget()
 
     def planes_ahead(self, step: int) -> tuple[ImageView, list[PlaneIndex]]:
@@ -162,7 +162,7 @@ class SamSession(SessionSettings):
         """Objects that wait to be accepted, as long as their image is as it was."""
         return self.waiting.result
 
-    def adopt(self, question: LayerRequest, result: SegmentationResult) -> None:
+    def accept_result(self, question: LayerRequest, result: SegmentationResult) -> None:
         """Take the answer to a question as the current object.
 
         Raises
@@ -209,23 +209,23 @@ class SamSession(SessionSettings):
             self._forget()
             return None
         result = run_to_end(question.request.run(self.load(), self.cache))
-        self.adopt(question, result)
+        self.accept_result(question, result)
         return result.predictions[0]
 
     def segment_everything(self) -> SegmentationResult:
         """Segment everything in the displayed plane; waits like any other result.
 
         `thresholds`, `search` and `linking` say how. After other thresholds or another
-        linking `clean_waiting` chooses again, without asking the model.
+        linking `refinish_pending` chooses again, without asking the model.
 
         Raises
         ------
         ValueError
             When image, shapes or target cannot be used.
         """
-        question = self.ask_everything()
+        question = self.build_automatic_request()
         result = run_to_end(question.request.run(self.load(), self.cache))
-        self.adopt(question, result)
+        self.accept_result(question, result)
         return result
 
     def iter_propagate(self) -> Iterator[SliceResult]:
@@ -233,19 +233,19 @@ class SamSession(SessionSettings):
 
         Stop iterating to cancel: what was yielded until then can be committed.
         """
-        question = self.ask_stack()
+        question = self.build_stack_request()
         request = question.request
         assert isinstance(request, StackRequest)
         predictor = self.load()
         work, results = request.propagation(), []
         try:
-            for result in work.run(predictor, self.cache, request.limits):
+            for result in work.run(predictor, self.cache, request.contrast_limits):
                 results.append(result)
                 yield result
         finally:
             if results:
                 volume = work.finish(results)
-                self.adopt(question, request.finish(predictor, volume))
+                self.accept_result(question, request.finish(predictor, volume))
 
     def propagate(self) -> VolumeResult:
         """Follow the objects along `axis`, from all prompts."""
@@ -292,20 +292,20 @@ class SamSession(SessionSettings):
         self.corrections.give_up()
         self._forget()
 
-    def clean_waiting(self) -> None:
+    def refinish_pending(self) -> None:
         """Bring what waits to `cleanup`, `thresholds` and `linking` of this moment."""
-        todo = self.ask_clean_waiting()
+        todo = self.build_pending_cleanup()
         if todo is not None:
             finish, take = todo
             take(finish())
 
-    def ask_clean_waiting(
+    def build_pending_cleanup(
         self,
     ) -> (
         tuple[Callable[[], SegmentationResult], Callable[[SegmentationResult], None]]
         | None
     ):
-        """What `clean_waiting` computes, on any thread, and what takes it."""
+        """What `refinish_pending` computes, on any thread, and what takes it."""
         names = "cleanup", "thresholds", "linking"
         todo = self.waiting.chosen({name: getattr(self, name) for name in names})
         if todo is None:
@@ -346,7 +346,7 @@ class SamSession(SessionSettings):
         self.corrections.pick(labels, label, image, plane)
         self._forget()
 
-    def ask_clean_label(self, label: int | None = None) -> LabelCleanupJob:
+    def build_label_cleanup(self, label: int | None = None) -> LabelCleanupJob:
         """Gather what is needed to give an object of the labels layer the clean-up.
 
         Parameters
@@ -372,10 +372,10 @@ class SamSession(SessionSettings):
         int
             Pixels that changed; those of other labels never do.
         """
-        tidying = self.ask_clean_label(label)
+        tidying = self.build_label_cleanup(label)
         return tidying.write(tidying.compute())
 
-    def ask_measure(self) -> LabelMeasurementJob:
+    def build_measurement(self) -> LabelMeasurementJob:
         """Gather what is needed to measure the objects of the labels layer.
 
         Raises
@@ -391,7 +391,7 @@ class SamSession(SessionSettings):
 
         In the layer's units. `napari_sam.masks.measurements.write_csv` saves them.
         """
-        return self.ask_measure().compute()
+        return self.build_measurement().compute()
 
     def previous_object(self) -> None:
         """Bring back the prompts of the last committed object, to correct it.

@@ -13,8 +13,8 @@ from napari_sam.plugin.background.prefetch import Prefetcher
 from napari_sam.plugin.background.request_runner import RequestRunner
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
 from napari_sam.plugin.layers.transforms import displayed_plane
-from napari_sam.plugin.notifications import setter, told
-from napari_sam.plugin.panels.button_states import why_not
+from napari_sam.plugin.notifications import notify_errors, setter
+from napari_sam.plugin.panels.button_states import disabled_reason
 from napari_sam.plugin.panels.key_bindings import (
     ACCEPT,
     DISCARD,
@@ -33,10 +33,10 @@ from napari_sam.plugin.panels.main_panel import (
 )
 from napari_sam.plugin.panels.measurement_table import show_table
 from napari_sam.plugin.panels.status_text import (
-    describe_model,
+    committed_text,
     download_text,
-    kept_sentence,
-    state_sentence,
+    model_text,
+    status_text,
 )
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.training.dock import TrainingDock
@@ -58,7 +58,7 @@ class SamWidget(MainPanel):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self.session = SamSession(napari_viewer)
-        super().__init__(napari_viewer, self.session, told)
+        super().__init__(napari_viewer, self.session, notify_errors)
         self._viewer = napari_viewer
         self._preview = PreviewLayer(napari_viewer)
         self._hint = ""
@@ -84,7 +84,7 @@ class SamWidget(MainPanel):
                 NEXT: self._pressed(self.next_candidate),
                 PREVIOUS: self._pressed(self.previous),
                 DOUBT: self._pressed(self.doubtful),
-                POLARITY: told(self.session.toggle_polarity),
+                POLARITY: notify_errors(self.session.toggle_polarity),
             },
         )
         self._connect()
@@ -116,9 +116,9 @@ class SamWidget(MainPanel):
             (self.new_prompts, self._make_prompt_layers),
             (self.positive, lambda: session.set_polarity(True)),
             (self.negative, lambda: session.set_polarity(False)),
-            (self.segment_slice, lambda: run(session.ask_slice())),
-            (self.segment_stack, lambda: run(session.ask_stack())),
-            (self.segment_everything, lambda: run(session.ask_everything())),
+            (self.segment_slice, lambda: run(session.build_plane_request())),
+            (self.segment_stack, lambda: run(session.build_stack_request())),
+            (self.segment_everything, lambda: run(session.build_automatic_request())),
             (self.accept, self._accept),
             (self.discard, session.discard),
             (self.next_candidate, session.next_candidate),
@@ -130,7 +130,7 @@ class SamWidget(MainPanel):
             (self.train, self._training.open),
             (self.cancel, self._runner.cancel),
         ):
-            button.changed.connect(told(action))
+            button.changed.connect(notify_errors(action))
         for changed in (self.live.changed, self.each.changed, self.model.changed):
             changed.connect(self._changes.notice)
         self.more_options.changed.connect(self._changes.notice)
@@ -202,7 +202,7 @@ class SamWidget(MainPanel):
         if not self.live.value or self._runner.busy_with_asked:
             return
         try:
-            question = self.session.peek_slice()
+            question = self.session.live_request()
         except ValueError as error:
             # While drawing this is no mistake yet: said quietly.
             self._hint = str(error)
@@ -221,13 +221,13 @@ class SamWidget(MainPanel):
         self._preview.to_top()
         self.labels_layer.select(self.session.labels_layer)
         written = self.session.target.last_written
-        sentence = "" if written is None else kept_sentence(written)
+        sentence = "" if written is None else committed_text(written)
         if sentence:
             show_info(sentence)
 
     def _clean_waiting(self, _: Any = None) -> None:
         """Bring what waits to the chosen clean-up; later, while other work is done."""
-        todo = self.session.ask_clean_waiting()
+        todo = self.session.build_pending_cleanup()
         if todo is not None and (self._cleaning or not self._runner.busy):
             finish, take = todo
             self._runner.compute("Choosing and cleaning up", finish, take)
@@ -235,18 +235,18 @@ class SamWidget(MainPanel):
         self._enable()
 
     def _clean_label(self) -> None:
-        tidying = self.session.ask_clean_label()
+        tidying = self.session.build_label_cleanup()
         self._runner.compute("Cleaning up", tidying.compute, tidying.write)
 
     def _measure(self) -> None:
-        asked = self.session.ask_measure()
-        show = partial(show_table, asked, self._viewer.dims, told, self.native)
+        asked = self.session.build_measurement()
+        show = partial(show_table, asked, self._viewer.dims, notify_errors, self.native)
         self._runner.compute("LabelMeasurementJob", asked.compute, show)
 
     def _end(self) -> None:
         accept, self._accept_next = self._accept_next, False
         if accept and self.session.result is not None and not self._runner.busy:
-            told(self._accept)()
+            notify_errors(self._accept)()
         self._cleaning = False
         self._refresh()
 
@@ -273,7 +273,7 @@ class SamWidget(MainPanel):
         own = self.model.value == OWN_FILE
         self.model_file.visible = self.family.visible = own
         spec = None if own else get_model_spec(self.model.value)
-        note, seen = describe_model(spec, session.model_choice.loaded)
+        note, seen = model_text(spec, session.model_choice.loaded)
         self.model_note.value, self.model_note.tooltip = note, seen
         self.download.visible = not (own or session.model_choice.is_at_hand)
         if spec is not None:
@@ -285,13 +285,13 @@ class SamWidget(MainPanel):
         self.through.refresh()
         if not self._runner.busy:
             self.progress.visible = False
-            self.status.value = self._hint or state_sentence(session)
+            self.status.value = self._hint or status_text(session)
         self._enable()
 
     def _enable(self) -> None:
         """Turn buttons on or off; those that are off say why when pointed at."""
         runner = self._runner
-        for name, why in why_not(
+        for name, why in disabled_reason(
             self.session, runner.busy, runner.busy_with_asked
         ).items():
             button = getattr(self, name)
@@ -321,7 +321,7 @@ class SamWidget(MainPanel):
         except ValueError:  # a 3D view, or a slider outside the image
             self._preview.hide()
             return
-        self._preview.show(image, result.pieces, plane.at())
+        self._preview.show(image, result.pieces, plane.plane_index())
 
     def _show_strip(self) -> None:
         """Which slices of a waiting stack are good, and which to look at."""

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from napari_sam.files import MEGABYTE
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.prediction.click_sequence import ClickCache
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 # Model, content, shape of the whole plane, and whether it went through the disk.
 _Key = tuple[str, str, tuple[int, int], bool]
 
-DEFAULT_MAX_BYTES = 2**29
+DEFAULT_MAX_BYTES = 512 * MEGABYTE
 
 
 class EmbeddingCache:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.files import written_whole
+from napari_sam.files import atomic_write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +61,7 @@ class DiskCache:
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             with (
-                written_whole(self._path(key), mode=0o600) as part,
+                atomic_write(self._path(key), mode=0o600) as part,
                 part.open("wb") as file,
             ):
                 np.save(file, array, allow_pickle=False)

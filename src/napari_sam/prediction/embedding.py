@@ -31,14 +31,14 @@ class Embedding:
     """
 
     terms: ImageContext
-    frame: PlaneTransform
+    transform: PlaneTransform
     model_key: str
     plane_key: str
 
     @property
     def shape(self) -> tuple[int, int]:
         """(H, W) of the plane."""
-        return self.frame.plane_shape
+        return self.transform.plane_shape
 
     @property
     def nbytes(self) -> int:

@@ -49,8 +49,10 @@ class ModelRunner:
         The same image encoder with another decoder, see `decode`.
     """
 
-    def __init__(self, model: SamNetwork, clicks: SamNetwork | None = None) -> None:
-        self._model, self._clicks = model, clicks
+    def __init__(
+        self, model: SamNetwork, click_decoder: SamNetwork | None = None
+    ) -> None:
+        self._model, self._clicks = model, click_decoder
         self._turn = RLock()
         self._set_up()
 
@@ -106,16 +108,16 @@ class ModelRunner:
         dense: Tensor | None,
         several: bool,
         *,
-        by_clicks: bool = False,
+        use_click_decoder: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Decode prompts; see `FastMaskDecoder.decode`. Tensors from any device.
 
-        With `by_clicks` the decoder of `clicks` answers; the tokens are those of its
+        With `use_click_decoder` the decoder of `click_decoder` answers; the tokens are those of its
         prompt encoder.
         """
 
         def run() -> tuple[Tensor, Tensor]:
-            decoder = self._click_decoder if by_clicks else self._decoder
+            decoder = self._click_decoder if use_click_decoder else self._decoder
             masks = None if dense is None else dense.to(self.device)
             here = terms.to(self.device)
             return decoder.decode(here, tokens.to(self.device), masks, several)
@@ -127,7 +129,10 @@ class ModelRunner:
             try:
                 return run()
             except RuntimeError as error:
-                if not (devices.has_fallback(self.device) and devices.is_full(error)):
+                if not (
+                    devices.has_fallback(self.device)
+                    and devices.is_out_of_memory(error)
+                ):
                     raise
                 device, reason = self.device, str(error).split("\n")[0]
             # Here the error is forgotten, and with it the memory of its frames.
@@ -135,7 +140,7 @@ class ModelRunner:
             if self._clicks is not None:
                 self._clicks.to("cpu")
             self._set_up()
-            devices.hand_back_memory()
+            devices.free_gpu_memory()
             warnings.warn(
                 f"The memory of {device} is too small for this model: it computes on "
                 f"the CPU from now on, slower. ({reason})",

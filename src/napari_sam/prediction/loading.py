@@ -11,7 +11,7 @@ from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.registry import MODELS, Family
 from napari_sam.checkpoints.resolve import find_model, find_spec, is_hub_name
 from napari_sam.checkpoints.state_dict import load_model_file, with_decoder
-from napari_sam.nets.devices import best_device, hand_back_memory
+from napari_sam.nets.devices import best_device, free_gpu_memory
 from napari_sam.nets.tiny_vit import TinyViT
 from napari_sam.prediction.predictor import Predictor
 
@@ -96,10 +96,10 @@ def predictor_of(
         model,
         name=name,
         family=card.family,
-        prompts=prompts - {"point"} if card.settles_clicks else prompts,
+        prompts=prompts - {"point"} if card.refines_clicks_by_box else prompts,
         key=key,
         multimask_output=card.multimask_output,
-        clicks=model if card.settles_clicks else None,
+        click_decoder=model if card.refines_clicks_by_box else None,
     )
 
 
@@ -130,21 +130,21 @@ def _predictor(
     device: str | torch.device | None,
     config: SamConfig | None,
 ) -> Predictor:
-    model, key, clicks = _on_device(path, device, config), spec.hash, None
-    if spec.clicks is not None:
-        clicks = click_decoder(model, spec.clicks)
-        key = f"{key}, clicks sha256:{spec.clicks.sha256}"
+    model, key, click_decoder = _on_device(path, device, config), spec.hash, None
+    if spec.click_decoder is not None:
+        click_decoder = load_click_decoder(model, spec.click_decoder)
+        key = f"{key}, clicks sha256:{spec.click_decoder.sha256}"
     return Predictor(
         model,
         name=spec.name,
         family=spec.family,
         prompts=frozenset(spec.prompts),
         key=key,
-        clicks=clicks,
+        click_decoder=click_decoder,
     )
 
 
-def click_decoder(model: SamNetwork, decoder: ClickDecoder) -> SamNetwork:
+def load_click_decoder(model: SamNetwork, decoder: ClickDecoder) -> SamNetwork:
     """Put the decoder for clicks that this package brings on a model's encoder.
 
     Raises
@@ -161,7 +161,7 @@ def click_decoder(model: SamNetwork, decoder: ClickDecoder) -> SamNetwork:
 def _on_device(
     path: Path, device: str | torch.device | None, config: SamConfig | None
 ) -> SamNetwork:
-    hand_back_memory()  # of the model before, which the caller let go
+    free_gpu_memory()  # of the model before, which the caller let go
     model: SamNetwork = load_model_file(path, config, official_layer_norm=True)
     if isinstance(model.image_encoder, TinyViT):
         # For prediction only: what is trained and saved keeps its norms.

@@ -148,9 +148,9 @@ def search_boxes_for_points(
         fresh = _decoded(decode, boxes, prompt, shape)
         refinements = _REFINEMENTS
     candidates = fresh
-    for tight, grown in refinements:
+    for tight, expand_box in refinements:
         parents = _ranked(fresh, candidates, prompt)
-        boxes = _refined(parents, candidates, shape, tight, grown)
+        boxes = _refined(parents, candidates, shape, tight, expand_box)
         if not len(boxes):
             break
         fresh = _decoded(decode, boxes, prompt, shape)
@@ -210,13 +210,13 @@ def _refined(
     tried = np.array(decoded).reshape(-1, 4)
     boxes = np.array([c.mask_box for c in parents]).reshape(-1, 4)
     tight = _distinct(_cut(boxes, shape), tried)[:most_tight]
-    grown = []
+    expand_box = []
     for parent in parents:
         if parent.cut_off.any() and not parent.cut_off.all():
             size = np.tile(parent.mask_box[2:] - parent.mask_box[:2] + 1, 2)
             change = _GROWTH * size * parent.cut_off * (-1, -1, 1, 1)
-            grown.append(parent.mask_box + change)
-    boxes = np.array(grown).reshape(-1, 4)
+            expand_box.append(parent.mask_box + change)
+    boxes = np.array(expand_box).reshape(-1, 4)
     others = np.concatenate([tried, tight])
     return np.concatenate([tight, _distinct(_cut(boxes, shape), others)[:most_grown]])
 
@@ -301,15 +301,15 @@ def _trust(
         float(np.minimum(own, _SURE).mean()) / _SURE if own.size else 0.0,
         max(others, default=1.0),
     ]
-    trust = float(np.prod(np.clip(terms, _LOWEST_TERM, 1)) ** (1 / len(terms)))
+    quality = float(np.prod(np.clip(terms, _LOWEST_TERM, 1)) ** (1 / len(terms)))
     low, high = candidate.mask_box[:2], candidate.mask_box[2:]
     side = float(np.sqrt(np.prod(high - low + 1)))
-    trust *= float(side**-_SIZE_POWER * _PER_VIOLATION**candidate.violations)
+    quality *= float(side**-_SIZE_POWER * _PER_VIOLATION**candidate.violations)
     if prompt.box is not None:
         apart = 1 - float(box_iou(prompt.box, candidate.mask_box))
-        return trust * (1 - _BOX_WEIGHT * apart)
+        return quality * (1 - _BOX_WEIGHT * apart)
     away = (prompt.positives.mean(axis=0) - (low + high) / 2) / (high - low + 1)
-    return trust * (1 - _CENTRE_WEIGHT * min(float(np.hypot(*away)), 1.0))
+    return quality * (1 - _CENTRE_WEIGHT * min(float(np.hypot(*away)), 1.0))
 
 
 def _answers(candidates: list[_DecodedBox], prompt: Prompt) -> list[BoxAnswer]:

@@ -42,25 +42,25 @@ class Prediction:
 
     logits: NDArray[np.float32]
     score: float
-    frame: PlaneTransform
+    transform: PlaneTransform
     candidates: tuple[Prediction, ...] = ()
     method: Method = "prompt"
 
     @cached_property
     def patch(self) -> MaskPatch:
         """The mask's logits at the size of the plane, cut tight around the mask."""
-        return self.frame.patch(self.logits)
+        return self.transform.patch(self.logits)
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
         """(H, W) bool; as large as the plane, made when first asked for."""
-        mask = np.zeros(self.frame.plane_shape, bool)
+        mask = np.zeros(self.transform.plane_shape, bool)
         mask[self.patch.region] = self.patch.mask
         return mask
 
 
 def best_first(
-    frame: PlaneTransform,
+    transform: PlaneTransform,
     logits: NDArray[np.float32],
     scores: NDArray[np.floating],
     method: Method,
@@ -79,7 +79,7 @@ def best_first(
         See `Prediction`.
     """
     candidates = tuple(
-        Prediction(logits[i].copy(), float(scores[i]), frame, method=method)
+        Prediction(logits[i].copy(), float(scores[i]), transform, method=method)
         for i in np.argsort(-scores, kind="stable")
     )
     return replace(candidates[0], candidates=candidates)

@@ -68,9 +68,9 @@ class Predictor:
         prompts: frozenset[str],
         key: str,
         multimask_output: bool | None = None,
-        clicks: SamNetwork | None = None,
+        click_decoder: SamNetwork | None = None,
     ) -> None:
-        self.model, self.clicks = model, clicks
+        self.model, self.click_decoder = model, click_decoder
         self.name = name
         self.family: Family = family
         self.prompts = prompts
@@ -78,7 +78,7 @@ class Predictor:
         self._rule = PREPROCESSING[family]
         if multimask_output is not None:
             self._rule = replace(self._rule, multimask_output=multimask_output)
-        self._engine = ModelRunner(model, clicks)
+        self._engine = ModelRunner(model, click_decoder)
 
     def __repr__(self) -> str:
         return f"Predictor({self.name!r}, family={self.family!r}, {self.device})"
@@ -152,12 +152,12 @@ class Predictor:
         plane_shape: tuple[int, int] | None,
     ) -> list[Embedding]:
         pixels = [to_uint8(plane, contrast_limits) for plane in planes]
-        frames = [self.frame(full_shape(p, plane_shape)) for p in pixels]
+        frames = [self.transform(full_shape(p, plane_shape)) for p in pixels]
         values = [f.pixel_values(p) for f, p in zip(frames, pixels, strict=True)]
         terms = self._engine.encode(torch.cat(values))
         return [
-            Embedding(own, frame, self.key, plane_key(p))
-            for own, frame, p in zip(terms, frames, pixels, strict=True)
+            Embedding(own, transform, self.key, plane_key(p))
+            for own, transform, p in zip(terms, frames, pixels, strict=True)
         ]
 
     def restore(
@@ -175,9 +175,9 @@ class Predictor:
             The embedding's `plane_key`.
         """
         terms = self._engine.prepare(torch.as_tensor(image_embedding))
-        return Embedding(terms, self.frame(shape), self.key, key)
+        return Embedding(terms, self.transform(shape), self.key, key)
 
-    def frame(self, shape: tuple[int, int]) -> PlaneTransform:
+    def transform(self, shape: tuple[int, int]) -> PlaneTransform:
         """How a plane of (H, W) lies in the model's input."""
         encoder = self.model.prompt_encoder
         return PlaneTransform.fit(
@@ -232,47 +232,51 @@ class Predictor:
         answers: list[Prediction | None] = [None] * len(prompts)
         groups: dict[Any, list[tuple[int, Prompt, Method]]] = defaultdict(list)
         for index, prompt in enumerate(prompts):
-            known, method = self._simplify(embedding.frame, prompt, embedding.shape)
-            by_clicks = not known.kinds <= self.prompts
-            if by_clicks and self.clicks is None:
+            known, method = self._simplify(embedding.transform, prompt, embedding.shape)
+            use_click_decoder = not known.kinds <= self.prompts
+            if use_click_decoder and self.click_decoder is None:
                 answers[index] = self._search(embedding, known)
                 continue
-            if by_clicks and method == "prompt":
+            if use_click_decoder and method == "prompt":
                 method = "click decoder"
-            key = by_clicks, *batch_signature(known, multimask_output)
+            key = use_click_decoder, *batch_signature(known, multimask_output)
             groups[key].append((index, known, method))
         # Prompts with different token counts are never padded to one batch:
         # padded tokens take part in attention and change the masks.
-        for (by_clicks, *_, several), members in groups.items():
+        for (use_click_decoder, *_, several), members in groups.items():
             batch = [known for _, known, _ in members]
-            decoded = self._decode(embedding, batch, several, by_clicks)
+            decoded = self._decode(embedding, batch, several, use_click_decoder)
             masks, scores = (answer.cpu().numpy() for answer in decoded)
             for (i, known, method), mask, score in zip(
                 members, masks, scores, strict=True
             ):
-                if by_clicks and several:
+                if use_click_decoder and several:
                     proposals = list(map(BoxAnswer, mask, score))
                     answers[i] = self._search(embedding, known, proposals)
                 else:
-                    answers[i] = best_first(embedding.frame, mask, score, method)
+                    answers[i] = best_first(embedding.transform, mask, score, method)
         return [answer for answer in answers if answer is not None]
 
     def _simplify(
-        self, frame: PlaneTransform, prompt: Prompt, shape: tuple[int, int]
+        self, transform: PlaneTransform, prompt: Prompt, shape: tuple[int, int]
     ) -> tuple[Prompt, Method]:
         """Check a prompt; put a box for a mask where the model knows no masks."""
         prompt = prompt.within(shape)
         if "mask" not in prompt.kinds - self.prompts:
             return prompt, "prompt"
-        box = prompt.box if prompt.box is not None else self._box_of_mask(frame, prompt)
+        box = (
+            prompt.box
+            if prompt.box is not None
+            else self._box_of_mask(transform, prompt)
+        )
         return replace(prompt, box=box, mask=None), "box of the mask"
 
     def _box_of_mask(
-        self, frame: PlaneTransform, prompt: Prompt
+        self, transform: PlaneTransform, prompt: Prompt
     ) -> NDArray[np.float64]:
         origin, mask = prompt.mask_origin, prompt.mask
         if mask.dtype != bool:
-            patch = frame.patch(self._mask_input(frame, prompt)[0])
+            patch = transform.patch(self._mask_input(transform, prompt)[0])
             origin, mask = patch.origin, patch.mask
         box = mask_to_box(mask)
         if box is None:
@@ -285,27 +289,35 @@ class Predictor:
         embedding: Embedding,
         prompts: Sequence[Prompt],
         multimask_output: bool,
-        by_clicks: bool,
+        use_click_decoder: bool,
     ) -> tuple[Tensor, Tensor]:
         """Logits (K, M, m, m) and scores (K, M) for prompts of one signature."""
-        frame, first, dense = embedding.frame, prompts[0], None
-        points, labels, boxes = self.prompt_tensors(frame, prompts)
+        transform, first, dense = embedding.transform, prompts[0], None
+        points, labels, boxes = self.prompt_tensors(transform, prompts)
         with torch.inference_mode():
             if first.mask is not None:
-                inputs = [self._mask_input(frame, p) for p in prompts]
+                inputs = [self._mask_input(transform, p) for p in prompts]
                 dense = self.model.prompt_encoder.dense(torch.stack(inputs))
-            tokens = self._prompt_encoder(by_clicks).tokens(points, labels, boxes)
+            tokens = self._prompt_encoder(use_click_decoder).tokens(
+                points, labels, boxes
+            )
             tokens = tokens.expand(len(prompts), -1, -1)
-        several = multimask_output and (by_clicks or self._rule.multimask_output)
-        return self._decode_tokens(embedding, tokens, dense, several, by_clicks)
+        several = multimask_output and (
+            use_click_decoder or self._rule.multimask_output
+        )
+        return self._decode_tokens(embedding, tokens, dense, several, use_click_decoder)
 
-    def _prompt_encoder(self, by_clicks: bool) -> PromptEncoder:
+    def _prompt_encoder(self, use_click_decoder: bool) -> PromptEncoder:
         """Of the model, or of its decoder for clicks."""
-        model = self.clicks if by_clicks and self.clicks is not None else self.model
+        model = (
+            self.click_decoder
+            if use_click_decoder and self.click_decoder is not None
+            else self.model
+        )
         return model.prompt_encoder
 
     def prompt_tensors(
-        self, frame: PlaneTransform, prompts: Sequence[Prompt]
+        self, transform: PlaneTransform, prompts: Sequence[Prompt]
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Points and boxes as the model's prompt encoder takes them.
 
@@ -327,11 +339,13 @@ class Predictor:
         """
         points = labels = boxes = None
         if prompts[0].points is not None:
-            points = self._to_xy(np.stack([p.points for p in prompts]) * frame.scale)
+            points = self._to_xy(
+                np.stack([p.points for p in prompts]) * transform.scale
+            )
             labels = torch.from_numpy(np.stack([p.labels for p in prompts]))
             labels = labels.to(self.device)
         if prompts[0].box is not None:
-            corners = np.stack([p.box.reshape(2, 2) for p in prompts]) * frame.scale
+            corners = np.stack([p.box.reshape(2, 2) for p in prompts]) * transform.scale
             boxes = self._to_xy(corners).flatten(1)
         return points, labels, boxes
 
@@ -342,11 +356,11 @@ class Predictor:
         tokens: Tensor,
         dense: Tensor | None,
         several: bool,
-        by_clicks: bool,
+        use_click_decoder: bool,
     ) -> tuple[Tensor, Tensor]:
         """Logits (K, M, m, m) and the scores (K, M) that this family deserves."""
         logits, scores = self._engine.decode(
-            embedding.terms, tokens, dense, several, by_clicks=by_clicks
+            embedding.terms, tokens, dense, several, use_click_decoder=use_click_decoder
         )
         if self.family == "medsam":
             # MedSAM did not train the decoder's own estimate.
@@ -358,15 +372,15 @@ class Predictor:
         xy = np.ascontiguousarray(rc[..., ::-1], dtype=np.float32)
         return torch.from_numpy(xy).to(self.device)
 
-    def _mask_input(self, frame: PlaneTransform, prompt: Prompt) -> Tensor:
+    def _mask_input(self, transform: PlaneTransform, prompt: Prompt) -> Tensor:
         """Low-resolution logits (1, m, m) of a prompt's mask."""
         logits = prompt.mask
         if logits.dtype == bool:
-            logits = frame.mask_logits(logits, prompt.mask_origin)
-        if logits.shape != (frame.mask_size, frame.mask_size):
+            logits = transform.mask_logits(logits, prompt.mask_origin)
+        if logits.shape != (transform.mask_size, transform.mask_size):
             raise ValueError(
                 f"The mask prompt has shape {logits.shape}: this model takes its own "
-                f"logits of {frame.mask_size} x {frame.mask_size}, or a boolean mask "
+                f"logits of {transform.mask_size} x {transform.mask_size}, or a boolean mask "
                 "of the plane."
             )
         return torch.from_numpy(logits)[None].to(self.device)
@@ -378,9 +392,9 @@ class Predictor:
 
         Proposals of the decoder for clicks are made sure of by its own boxes.
         """
-        frame, by_clicks = embedding.frame, bool(proposals)
-        step = frame.input_size / frame.mask_size
-        factor = frame.scale / step
+        transform, use_click_decoder = embedding.transform, bool(proposals)
+        step = transform.input_size / transform.mask_size
+        factor = transform.scale / step
         # Centres of pixels: the search looks points up in masks. Boxes are scaled
         # as the published scripts do, like every box of a prompt.
         points = (prompt.points + 0.5) * factor - 0.5
@@ -390,13 +404,13 @@ class Predictor:
             boxes: NDArray[np.float64],
         ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             corners = self._to_xy(boxes.reshape(-1, 2, 2) * step).flatten(1)
-            tokens = self._prompt_encoder(by_clicks).tokens(boxes=corners)
+            tokens = self._prompt_encoder(use_click_decoder).tokens(boxes=corners)
             logits, scores = self._decode_tokens(
-                embedding, tokens, None, False, by_clicks
+                embedding, tokens, None, False, use_click_decoder
             )
             return logits[:, 0].cpu().numpy(), scores[:, 0].float().cpu().numpy()
 
-        found = search_boxes_for_points(decode, prompt, frame.mask_shape, proposals)
-        method: Method = "click decoder" if by_clicks else "box search"
+        found = search_boxes_for_points(decode, prompt, transform.mask_shape, proposals)
+        method: Method = "click decoder" if use_click_decoder else "box search"
         logits = np.stack([f.logits for f in found])
-        return best_first(frame, logits, np.array([f.score for f in found]), method)
+        return best_first(transform, logits, np.array([f.score for f in found]), method)

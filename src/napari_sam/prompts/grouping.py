@@ -120,13 +120,16 @@ def number_entries(entries: Sequence[PromptEntry]) -> list[int]:
         When a box has several numbers, or a negative click no object.
     """
     by_slice: dict[int, list[int]] = {}
-    for at, entry in enumerate(entries):
-        by_slice.setdefault(entry.index, []).append(at)
+    for plane_index, entry in enumerate(entries):
+        by_slice.setdefault(entry.index, []).append(plane_index)
     numbers: dict[int, int] = {}
     loose: list[list[int]] = []
     for places in by_slice.values():
-        members = _adopt_numbers([entries[at] for at in places])
-        place_of = {id(member): at for member, at in zip(members, places, strict=True)}
+        members = _adopt_numbers([entries[plane_index] for plane_index in places])
+        place_of = {
+            id(member): plane_index
+            for member, plane_index in zip(members, places, strict=True)
+        }
         for number, group in _groups(members):
             found = [place_of[id(entry)] for entry in group]
             if number is None:
@@ -136,7 +139,7 @@ def number_entries(entries: Sequence[PromptEntry]) -> list[int]:
     largest = max(numbers.values(), default=0)
     for number, found in enumerate(sorted(loose), start=largest + 1):
         numbers.update(dict.fromkeys(found, number))
-    return [numbers[at] for at in range(len(entries))]
+    return [numbers[plane_index] for plane_index in range(len(entries))]
 
 
 def _groups(

@@ -39,7 +39,7 @@ _SHARED = (
 
 def describe(request: Request, result: SegmentationResult, number: int) -> RecordEntry:
     """What made one object of a result, in plain JSON types."""
-    walked, at = request.stack, request.at
+    walked, plane_index = request.stack, request.plane_index
     prompts = request.prompts.get(number, {})
     scores = result.scores.get(number, ())
     slices = [score.index for score in scores if score.index is not None]
@@ -51,7 +51,7 @@ def describe(request: Request, result: SegmentationResult, number: int) -> Recor
             "family": result.model.family,
             "key": result.model.key,
         },
-        "intensity": {**asdict(intensity), "limits": _plain(result.limits)},
+        "intensity": {**asdict(intensity), "limits": _plain(result.contrast_limits)},
         "channels": [
             {
                 "axis": None if c.axis is None else int(c.axis),
@@ -63,7 +63,7 @@ def describe(request: Request, result: SegmentationResult, number: int) -> Recor
         "shape": list(request.view.reader.shape),
         "rgb": request.view.reader.rgb,
         "levels": len(request.view.reader.levels),
-        "plane": index_to_json(at),
+        "plane": index_to_json(plane_index),
         "prompts": {
             str(index): prompt_to_json(prompt)
             for index, prompt in (
@@ -148,5 +148,7 @@ def _setting(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _plain(limits: ContrastLimits | None) -> Any:
-    return None if limits is None else np.asarray(limits, float).tolist()
+def _plain(contrast_limits: ContrastLimits | None) -> Any:
+    return (
+        None if contrast_limits is None else np.asarray(contrast_limits, float).tolist()
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.files import read_json, written_whole
+from napari_sam.files import atomic_write, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ def new_record() -> Record:
     return {"format": FORMAT, "objects": {}}
 
 
-def still_there(
+def valid_entries(
     record: Record, labels: NDArray[Any], ids: Iterable[int]
 ) -> dict[int, list[RecordEntry]]:
     """{label id: its entries}, without those that were undone since.
@@ -48,7 +48,7 @@ def still_there(
         The labels asked for.
     """
     return {
-        label: without_undone(record["objects"].get(str(label), []), labels)
+        label: drop_undone(record["objects"].get(str(label), []), labels)
         for label in ids
     }
 
@@ -69,7 +69,7 @@ def add_entries(
         What made each object of the commit; "label" and "region" among it. An
         object that left no pixel and replaced none is not noted.
     earlier : mapping
-        What `still_there` gave before the commit.
+        What `valid_entries` gave before the commit.
     labels : ndarray
         After the commit.
     """
@@ -90,16 +90,14 @@ def add_entries(
 
 
 def present(record: Record, labels: NDArray[Any]) -> Record:
-    """The record without what was undone since; see `still_there`."""
+    """The record without what was undone since; see `valid_entries`."""
     ids = [int(label) for label in record["objects"]]
-    there = still_there(record, labels, ids)
+    there = valid_entries(record, labels, ids)
     objects = {str(label): entries for label, entries in there.items() if entries}
     return {**record, "objects": objects}
 
 
-def without_undone(
-    entries: list[RecordEntry], labels: NDArray[Any]
-) -> list[RecordEntry]:
+def drop_undone(entries: list[RecordEntry], labels: NDArray[Any]) -> list[RecordEntry]:
     """Leave out the last entries of a label when it looks as before them."""
     for count in range(len(entries), 0, -1):
         entry = entries[count - 1]
@@ -132,14 +130,14 @@ def checksum(labels: NDArray[Any], label: int, region: list[list[int]]) -> str:
     return digest.hexdigest()
 
 
-def index_to_json(at: PlaneIndex) -> list[int | None]:
+def index_to_json(plane_index: PlaneIndex) -> list[int | None]:
     """Index of a plane; null along its rows and columns."""
-    return [None if isinstance(entry, slice) else int(entry) for entry in at]
+    return [None if isinstance(entry, slice) else int(entry) for entry in plane_index]
 
 
-def index_from_json(at: list[int | None]) -> PlaneIndex:
+def index_from_json(plane_index: list[int | None]) -> PlaneIndex:
     """Undo `index_to_json`."""
-    return tuple(slice(None) if entry is None else entry for entry in at)
+    return tuple(slice(None) if entry is None else entry for entry in plane_index)
 
 
 def read_record(path: str | Path) -> Record:
@@ -186,7 +184,7 @@ def _is_entry(entry: Any) -> bool:
 def write_record(path: str | Path, record: Record) -> Path:
     """Write a record as JSON; it appears under its name only when it is complete."""
     path = Path(path)
-    with written_whole(path, ".json") as part, part.open("w", encoding="utf-8") as file:
+    with atomic_write(path, ".json") as part, part.open("w", encoding="utf-8") as file:
         json.dump(record, file, indent=1)
     return path
 

@@ -129,7 +129,7 @@ def _answer(
         for score in e["scores"]
     }
     work, results, open_ones = request.propagation(), [], set(reached)
-    for result in work.run(predictor, cache, request.limits):
+    for result in work.run(predictor, cache, request.contrast_limits):
         key = result.object_id, result.index
         if key in open_ones:
             results.append(result)
@@ -176,17 +176,17 @@ def _request(
         }
         for entry in entries
     }
-    at = index_from_json(first["plane"])
+    plane_index = index_from_json(first["plane"])
     cleanup = CleanUp(**first.get("cleanup", {}))
     if "everything" in first and "axis" not in first:
-        search = AutomaticPlaneRequest.from_json(view, at, first["everything"])
+        search = AutomaticPlaneRequest.from_json(view, plane_index, first["everything"])
         return replace(search, cleanup=cleanup)
     if "axis" not in first:
         asked = {number: slices[""] for number, slices in prompts.items()}
-        return PlaneRequest(view, at, asked, first.get("size"), cleanup)
+        return PlaneRequest(view, plane_index, asked, first.get("size"), cleanup)
     fixed = {
         axis: entry
-        for axis, entry in enumerate(at)
+        for axis, entry in enumerate(plane_index)
         if not isinstance(entry, slice) and axis != first["axis"]
     }
     spacing = first.get("spacing")
@@ -246,10 +246,14 @@ def _other(arrays: Any) -> tuple[Any, ...]:
 
 
 def _limits(entry: RecordEntry) -> ContrastLimits | None:
-    limits = entry["intensity"]["limits"]
-    if limits is None or not isinstance(limits[0], list):
-        return None if limits is None else (limits[0], limits[1])
-    return tuple((low, high) for low, high in limits)
+    contrast_limits = entry["intensity"]["limits"]
+    if contrast_limits is None or not isinstance(contrast_limits[0], list):
+        return (
+            None
+            if contrast_limits is None
+            else (contrast_limits[0], contrast_limits[1])
+        )
+    return tuple((low, high) for low, high in contrast_limits)
 
 
 def _paint(

@@ -17,7 +17,12 @@ from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.cleanup_objects import clean_pieces
 from napari_sam.masks.patch import mask_to_window, window_at
 from napari_sam.prompts.serialization import mask_from_json, mask_to_json
-from napari_sam.requests.base import Progress, Score, SegmentationResult, cut_out
+from napari_sam.requests.base import (
+    Progress,
+    Score,
+    SegmentationResult,
+    pieces_from_patches,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -55,7 +60,7 @@ class AutomaticPlaneRequest:
     """
 
     view: ImageView
-    at: PlaneIndex
+    plane_index: PlaneIndex
     options: SearchOptions = field(default_factory=SearchOptions)
     thresholds: Thresholds = field(default_factory=Thresholds)
     region: NDArray[np.bool_] | None = None
@@ -70,13 +75,15 @@ class AutomaticPlaneRequest:
         self, predictor: Predictor, cache: EmbeddingCache
     ) -> Iterator[SearchStep]:
         """Search, step by step."""
-        shape = self.view.reader.plane_shape(self.at)
+        shape = self.view.reader.plane_shape(self.plane_index)
 
         def embed(crop: Crop) -> Embedding:
             if crop.shape == shape:
-                return self.view.embed(predictor, cache, self.at)
-            limits = self.view.limits(self.at)
-            pixels = self.view.reader.read_uint8(self.at, None, limits)
+                return self.view.embed(predictor, cache, self.plane_index)
+            contrast_limits = self.view.contrast_limits(self.plane_index)
+            pixels = self.view.reader.read_uint8(
+                self.plane_index, None, contrast_limits
+            )
             return cache.embed(predictor, pixels[crop.window])
 
         return find_everything(predictor, embed, shape, self.options, self.region)
@@ -92,7 +99,7 @@ class AutomaticPlaneRequest:
         halted: Callable[[], bool] = lambda: False,
     ) -> Generator[Progress, None, SegmentationResult]:
         """Search and choose."""
-        shape = self.view.reader.plane_shape(self.at)
+        shape = self.view.reader.plane_shape(self.plane_index)
         known = Candidates((), shape, self.region)
         yield Progress("Encoding the slice", 0, 0)
         for step in self.steps(predictor, cache):
@@ -104,7 +111,7 @@ class AutomaticPlaneRequest:
             )
         return self.finish(predictor, known)
 
-    def again(self, result: SegmentationResult) -> SegmentationResult:
+    def refinish(self, result: SegmentationResult) -> SegmentationResult:
         """Finish an earlier result as this request would; no model is asked."""
         (candidates,) = result.everything
         return self.finish(result.model, candidates)
@@ -115,16 +122,16 @@ class AutomaticPlaneRequest:
         """Choose the objects, settle overlaps, cut them out and clean them up."""
         objects = candidates.objects(self.thresholds)
         numbers = list(range(1, len(objects.scores) + 1))
-        pieces = cut_out(numbers, self.at, objects.patches)
+        pieces = pieces_from_patches(numbers, self.plane_index, objects.patches)
         if self.cleanup:
             pieces = clean_pieces(pieces, self.cleanup, {})
         scores: dict[int, tuple[Score, ...]] = {
             number: (Score(None, score, "everything"),)
             for number, score in zip(numbers, objects.scores, strict=True)
         }
-        limits = self.view.limits(self.at)
+        contrast_limits = self.view.contrast_limits(self.plane_index)
         return SegmentationResult(
-            tuple(pieces), scores, predictor, limits, everything=(candidates,)
+            tuple(pieces), scores, predictor, contrast_limits, everything=(candidates,)
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -132,9 +139,15 @@ class AutomaticPlaneRequest:
         return search_to_json(self.options, self.thresholds, self.region)
 
     @classmethod
-    def from_json(cls, view: ImageView, at: PlaneIndex, entry: dict[str, Any]) -> Self:
+    def from_json(
+        cls, view: ImageView, plane_index: PlaneIndex, entry: dict[str, Any]
+    ) -> Self:
         """Undo `to_json`, for a plane of an image."""
-        return cls(view, at, *search_from_json(entry, view.reader.plane_shape(at)))
+        return cls(
+            view,
+            plane_index,
+            *search_from_json(entry, view.reader.plane_shape(plane_index)),
+        )
 
 
 def search_to_json(

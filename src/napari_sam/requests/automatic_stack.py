@@ -74,9 +74,9 @@ class AutomaticStackRequest:
         return {}
 
     @property
-    def at(self) -> PlaneIndex:
+    def plane_index(self) -> PlaneIndex:
         """Index of the first plane."""
-        return self.stack.at(0)
+        return self.stack.plane_index(0)
 
     def run(
         self,
@@ -89,9 +89,9 @@ class AutomaticStackRequest:
         found: list[Candidates] = []
         yield Progress("Encoding the first slice", 0, 0)
         for index in range(total):
-            at = self.stack.at(index)
+            plane_index = self.stack.plane_index(index)
             plane = AutomaticPlaneRequest(
-                self.view, at, self.options, region=self.region
+                self.view, plane_index, self.options, region=self.region
             )
             for step in plane.steps(predictor, cache):
                 known = step.candidates
@@ -103,7 +103,7 @@ class AutomaticStackRequest:
                 break
         return self.finish(predictor, found)
 
-    def again(self, result: SegmentationResult) -> SegmentationResult:
+    def refinish(self, result: SegmentationResult) -> SegmentationResult:
         """Finish an earlier result as this request would; no model is asked."""
         return self.finish(result.model, result.everything)
 
@@ -124,13 +124,13 @@ class AutomaticStackRequest:
                 mask = linked[window] == number
                 origin = window[0].start, window[1].start
                 pieces.append(
-                    ObjectPlaneMask(number, self.stack.at(index), origin, mask)
+                    ObjectPlaneMask(number, self.stack.plane_index(index), origin, mask)
                 )
                 # Where a plane was bridged, the model has no mask, and some background.
                 label = int(alone[window][mask].min())
-                trust = planes[index].scores[label - 1] if label else 0.0
+                quality = planes[index].scores[label - 1] if label else 0.0
                 status = "everything" if label else "bridged"
-                scores[number].append(Score(index, trust, status))
+                scores[number].append(Score(index, quality, status))
         if self.cleanup:
             axis, sizes = self.stack.axis, self.stack.voxel
             pieces = clean_pieces(pieces, self.cleanup, {}, axis, sizes)
@@ -138,7 +138,7 @@ class AutomaticStackRequest:
             tuple(pieces),
             {number: tuple(members) for number, members in scores.items()},
             predictor,
-            self.view.limits(self.stack.at(0)),
+            self.view.contrast_limits(self.stack.plane_index(0)),
             everything=tuple(found),
         )
 

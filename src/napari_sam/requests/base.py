@@ -10,7 +10,7 @@ import numpy as np
 from napari_sam.files import MEGABYTE
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.painting import ObjectPlaneMask
-from napari_sam.masks.patch import mask_to_window, won_masks
+from napari_sam.masks.patch import mask_to_window, resolve_overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -92,7 +92,7 @@ class SegmentationResult:
     pieces: tuple[ObjectPlaneMask, ...]
     scores: dict[int, tuple[Score, ...]]
     model: Predictor
-    limits: ContrastLimits | None
+    contrast_limits: ContrastLimits | None
     predictions: tuple[Prediction, ...] = ()
     volume: VolumeResult | None = None
     everything: tuple[Candidates, ...] = ()
@@ -133,7 +133,7 @@ class Request(Protocol):
         """The stack that is segmented; None for one plane."""
 
     @property
-    def at(self) -> PlaneIndex:
+    def plane_index(self) -> PlaneIndex:
         """Index of the plane; of the first plane of a stack."""
 
     def run(
@@ -144,21 +144,23 @@ class Request(Protocol):
     ) -> Generator[Progress, None, SegmentationResult]:
         """Segment; `halted` ends the work early with what is done."""
 
-    def again(self, result: SegmentationResult) -> SegmentationResult:
+    def refinish(self, result: SegmentationResult) -> SegmentationResult:
         """Finish an earlier result as this request would; no model is asked."""
 
 
-def cut_out(
-    numbers: Sequence[int], at: PlaneIndex, patches: Sequence[MaskPatch]
+def pieces_from_patches(
+    numbers: Sequence[int], plane_index: PlaneIndex, patches: Sequence[MaskPatch]
 ) -> list[ObjectPlaneMask]:
     """Settle overlaps on one plane; each object's part, cut to its box."""
     pieces = []
-    for number, patch, won in zip(numbers, patches, won_masks(patches), strict=True):
+    for number, patch, won in zip(
+        numbers, patches, resolve_overlaps(patches), strict=True
+    ):
         window = mask_to_window(won)
         if window is not None:
             rows, cols = window
             first = patch.origin[0] + rows.start, patch.origin[1] + cols.start
-            pieces.append(ObjectPlaneMask(number, at, first, won[window]))
+            pieces.append(ObjectPlaneMask(number, plane_index, first, won[window]))
     return pieces
 
 
@@ -174,7 +176,7 @@ def run_to_end(
             return result
 
 
-def weights_step(done: int, total: int | None) -> Progress:
+def download_progress(done: int, total: int | None) -> Progress:
     """Progress of a download, in whole megabytes."""
     megabytes = int(done / MEGABYTE)
     if not total:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def plane_request(
     plane: ArrayLike,
     prompts: Sequence[Prompt],
-    brightness: IntensityMapping | ArrayLike | None = None,
+    intensity: IntensityMapping | ArrayLike | None = None,
 ) -> PlaneRequest:
     """Ask for objects on one plane, as the viewer's widget asks for them.
 
@@ -55,21 +55,21 @@ def plane_request(
     fits = pixels.size > 0 and (rgb or pixels.ndim == 2)
     corner = pixels[:1, :1] if fits else pixels
     to_uint8(corner)  # refuses what is no image plane
-    if brightness is None:
-        brightness = data_limits(pixels[..., :3] if rgb else pixels)
-    view = _view(PlaneReader((pixels,), rgb), brightness)
-    at = (slice(None), slice(None))
-    to_uint8(corner, view.limits(at))  # refuses what are no limits
-    shape = view.reader.plane_shape(at)
+    if intensity is None:
+        intensity = data_limits(pixels[..., :3] if rgb else pixels)
+    view = _view(PlaneReader((pixels,), rgb), intensity)
+    plane_index = (slice(None), slice(None))
+    to_uint8(corner, view.contrast_limits(plane_index))  # refuses what are no limits
+    shape = view.reader.plane_shape(plane_index)
     numbered = {n: prompt.within(shape) for n, prompt in enumerate(prompts, start=1)}
-    return PlaneRequest(view, at, numbered)
+    return PlaneRequest(view, plane_index, numbered)
 
 
 def stack_request(
     volume: Any,
     prompts: Mapping[int, Mapping[int, Prompt]],
     axis: int = 0,
-    brightness: IntensityMapping | ArrayLike | None = None,
+    intensity: IntensityMapping | ArrayLike | None = None,
     *,
     rgb: bool | None = None,
     fixed: Mapping[int, int] | None = None,
@@ -101,7 +101,7 @@ def stack_request(
     ValueError
         When the volume or a prompt cannot be used.
     """
-    view, stack = view_of_stack(volume, axis, brightness, rgb, spacing, fixed)
+    view, stack = view_of_stack(volume, axis, intensity, rgb, spacing, fixed)
     painted = check_masks(masks, stack)
     plan = check_prompts(prompts, stack, painted)
     options = options or PropagationOptions()
@@ -111,7 +111,7 @@ def stack_request(
 def view_of_stack(
     volume: Any,
     axis: int,
-    brightness: IntensityMapping | ArrayLike | None,
+    intensity: IntensityMapping | ArrayLike | None,
     rgb: bool | None,
     spacing: Sequence[float] | None = None,
     fixed: Mapping[int, int] | None = None,
@@ -123,16 +123,16 @@ def view_of_stack(
         rgb = free == 4 and data.shape[-1] in (3, 4)
     sizes = None if spacing is None else tuple(spacing)
     stack = Stack(data, axis, rgb=rgb, fixed=fixed or {}, spacing=sizes)
-    if brightness is None:
-        brightness = IntensityMapping.data()
-    return _view(stack.reader, brightness), stack
+    if intensity is None:
+        intensity = IntensityMapping.data()
+    return _view(stack.reader, intensity), stack
 
 
-def _view(reader: PlaneReader, brightness: IntensityMapping | ArrayLike) -> ImageView:
-    if isinstance(brightness, IntensityMapping):
-        return ImageView(reader, brightness)
-    limits: Any = brightness  # checked where the planes are mapped
-    return ImageView(reader, IntensityMapping.display(), limits)
+def _view(reader: PlaneReader, intensity: IntensityMapping | ArrayLike) -> ImageView:
+    if isinstance(intensity, IntensityMapping):
+        return ImageView(reader, intensity)
+    contrast_limits: Any = intensity  # checked where the planes are mapped
+    return ImageView(reader, IntensityMapping.display(), contrast_limits)
 
 
 def by_object(prompts: Mapping[int, Any]) -> dict[int, Mapping[int, Prompt]]:

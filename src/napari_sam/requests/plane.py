@@ -15,7 +15,7 @@ from napari_sam.requests.base import (
     Progress,
     Score,
     SegmentationResult,
-    cut_out,
+    pieces_from_patches,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class PlaneRequest:
     """
 
     view: ImageView
-    at: PlaneIndex
+    plane_index: PlaneIndex
     prompts: dict[int, Prompt]
     size: Size | None = None
     cleanup: CleanUp = _NO_CLEANUP
@@ -65,20 +65,22 @@ class PlaneRequest:
     ) -> Generator[Progress, None, SegmentationResult]:
         """Encode (where needed) and decode."""
         yield Progress("Encoding the slice", 0, 0)
-        embedding = self.view.embed(predictor, cache, self.at)
+        embedding = self.view.embed(predictor, cache, self.plane_index)
         yield Progress("Segmenting", 0, 0)
         prompts = list(self.prompts.values())
         found = answer(predictor, embedding, prompts, self.size, cache.answers)
-        return self.finish(predictor, self.view.limits(self.at), found)
+        return self.finish(
+            predictor, self.view.contrast_limits(self.plane_index), found
+        )
 
-    def again(self, result: SegmentationResult) -> SegmentationResult:
+    def refinish(self, result: SegmentationResult) -> SegmentationResult:
         """Finish an earlier result as this request would; no model is asked."""
-        return self.finish(result.model, result.limits, result.predictions)
+        return self.finish(result.model, result.contrast_limits, result.predictions)
 
     def finish(
         self,
         predictor: Predictor,
-        limits: ContrastLimits | None,
+        contrast_limits: ContrastLimits | None,
         predictions: Sequence[Prediction],
     ) -> SegmentationResult:
         """Settle overlaps, cut the objects out and clean them up."""
@@ -87,7 +89,9 @@ class PlaneRequest:
             number: (Score(None, prediction.score, prediction.method),)
             for number, prediction in zip(numbers, predictions, strict=True)
         }
-        pieces = cut_out(numbers, self.at, [p.patch for p in predictions])
+        pieces = pieces_from_patches(
+            numbers, self.plane_index, [p.patch for p in predictions]
+        )
         if self.cleanup:
             seeds = {
                 number: np.insert(prompted_pixels(prompt, found.patch), 0, 0, axis=1)
@@ -97,5 +101,9 @@ class PlaneRequest:
             }
             pieces = clean_pieces(pieces, self.cleanup, seeds)
         return SegmentationResult(
-            tuple(pieces), scores, predictor, limits, predictions=tuple(predictions)
+            tuple(pieces),
+            scores,
+            predictor,
+            contrast_limits,
+            predictions=tuple(predictions),
         )

@@ -15,10 +15,10 @@ from napari_sam.requests.base import (
     Progress,
     Score,
     SegmentationResult,
-    cut_out,
+    pieces_from_patches,
 )
 from napari_sam.volume.propagation import Propagation
-from napari_sam.volume.stack_prompts import anchors_of
+from napari_sam.volume.stack_prompts import prompted_slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -68,18 +68,18 @@ class StackRequest:
 
     def propagation(self) -> Propagation:
         """The work, to be run once."""
-        anchors = anchors_of(self.prompts, self.masks)
+        anchors = prompted_slices(self.prompts, self.masks)
         return Propagation(self.stack, anchors, self.options, self.previous)
 
     @property
-    def limits(self) -> ContrastLimits | None:
+    def contrast_limits(self) -> ContrastLimits | None:
         """Contrast limits of all planes; may read some of them."""
-        return self.view.limits(self.stack.at(0))
+        return self.view.contrast_limits(self.stack.plane_index(0))
 
     @property
-    def at(self) -> PlaneIndex:
+    def plane_index(self) -> PlaneIndex:
         """Index of the first plane."""
-        return self.stack.at(0)
+        return self.stack.plane_index(0)
 
     def run(
         self,
@@ -92,14 +92,14 @@ class StackRequest:
         total = work.expected_slices
         results = []
         yield Progress("Encoding the first slice", 0, 0)
-        for result in work.run(predictor, cache, self.limits):
+        for result in work.run(predictor, cache, self.contrast_limits):
             results.append(result)
             yield Progress(f"Slice {result.index}", min(len(results), total), total)
             if halted():
                 break
         return self.finish(predictor, work.finish(results))
 
-    def again(self, result: SegmentationResult) -> SegmentationResult:
+    def refinish(self, result: SegmentationResult) -> SegmentationResult:
         """Finish an earlier result as this request would; no model is asked."""
         assert result.volume is not None
         return self.finish(result.model, result.volume)
@@ -111,7 +111,9 @@ class StackRequest:
         for index, members in volume.by_slice().items():
             numbers = [member.object_id for member in members]
             patches = [member.patch for member in members]
-            pieces += cut_out(numbers, self.stack.at(index), patches)
+            pieces += pieces_from_patches(
+                numbers, self.stack.plane_index(index), patches
+            )
         if self.cleanup:
             seeds = prompt_seeds(self.prompts, volume.slices)
             sizes = self.stack.voxel
@@ -122,7 +124,7 @@ class StackRequest:
                 score = Score(entry.index, entry.score, status)
                 scores[entry.object_id] = (*scores.get(entry.object_id, ()), score)
         return SegmentationResult(
-            tuple(pieces), scores, predictor, self.limits, volume=volume
+            tuple(pieces), scores, predictor, self.contrast_limits, volume=volume
         )
 
 

@@ -31,13 +31,17 @@ class ImageView:
     intensity: IntensityMapping
     displayed: ContrastLimits | None = None
 
-    def limits(self, at: PlaneIndex) -> ContrastLimits | None:
+    def contrast_limits(self, plane_index: PlaneIndex) -> ContrastLimits | None:
         """Contrast limits of the planes parallel to one; may read some of them."""
-        return self.intensity.limits(self.reader, at, self.displayed)
+        return self.intensity.contrast_limits(self.reader, plane_index, self.displayed)
 
     def embed(
-        self, predictor: Predictor, cache: EmbeddingCache, at: PlaneIndex
+        self, predictor: Predictor, cache: EmbeddingCache, plane_index: PlaneIndex
     ) -> Embedding:
         """Read and encode a plane, unless the cache knows it."""
-        pixels = self.reader.read_uint8(at, predictor.input_size, self.limits(at))
-        return cache.embed(predictor, pixels, plane_shape=self.reader.plane_shape(at))
+        pixels = self.reader.read_uint8(
+            plane_index, predictor.input_size, self.contrast_limits(plane_index)
+        )
+        return cache.embed(
+            predictor, pixels, plane_shape=self.reader.plane_shape(plane_index)
+        )

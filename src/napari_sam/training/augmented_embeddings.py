@@ -80,8 +80,8 @@ class EncodedViews:
         device = self._predictor.device
         if self._encoder is not None:
             plane = view(image.plane, number)
-            frame = self._predictor.frame((plane.shape[0], plane.shape[1]))
-            encoded: Tensor = self._encoder(frame.pixel_values(plane).to(device))
+            transform = self._predictor.transform((plane.shape[0], plane.shape[1]))
+            encoded: Tensor = self._encoder(transform.pixel_values(plane).to(device))
             return encoded
         stored = self._find(image, number)
         if stored is None:  # not asked for before, or dropped from a disk that is full

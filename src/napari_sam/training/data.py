@@ -289,9 +289,9 @@ def cut_in_two(image: TrainingImage) -> list[TrainingImage]:
     length = len(covered)
     middle = np.arange(length // 3, max(length - length // 3, length // 3 + 1))
     # The nearest to the middle of those through the fewest pixels.
-    at = int(min(middle, key=lambda i: (covered[i], abs(i - length // 2))))
+    cut = int(min(middle, key=lambda i: (covered[i], abs(i - length // 2))))
     parts = []
-    for number, part in enumerate((slice(None, at), slice(at, None)), start=1):
+    for number, part in enumerate((slice(None, cut), slice(cut, None)), start=1):
         window = (part, slice(None)) if axis == 0 else (slice(None), part)
         name, labels = f"{image.name}, half {number}", image.labels[window]
         if labels.any():

@@ -90,7 +90,11 @@ class FineTuning:
         self.trained = self._usable(images)
         self.held_back = self._usable(held_back)
         # What answers clicks knows boxes as well, and learns from where it is.
-        start = predictor.model if predictor.clicks is None else predictor.clicks
+        start = (
+            predictor.model
+            if predictor.click_decoder is None
+            else predictor.click_decoder
+        )
         self.model = copy.deepcopy(start)
         self._weights = trainable_weights(self.model, self.options.encoder_blocks)
         self._best = {name: p.detach().clone() for name, p in self._weights.items()}
@@ -111,7 +115,7 @@ class FineTuning:
         return kept
 
     def _objects(self, image: TrainingImage) -> list[int]:
-        shape = self._parent.frame(image.shape).mask_shape
+        shape = self._parent.transform(image.shape).mask_shape
         return image.objects(_SMALLEST * np.prod(image.shape) / np.prod(shape))
 
     # -- the loop ----------------------------------------------------------------
@@ -274,7 +278,8 @@ class FineTuning:
             multimask_output=alternatives,
             parent=parent.key,
             licence=licence or (spec.licence if spec else "that of its parent"),
-            settles_clicks=parent.clicks is not None and "point" in trained,
+            refines_clicks_by_box=parent.click_decoder is not None
+            and "point" in trained,
             data=summarise([*self.trained, *self.held_back]),
             training={
                 "options": asdict(self.options)

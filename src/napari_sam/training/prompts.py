@@ -23,7 +23,7 @@ _LARGEST_SHARE = 0.2
 _DEEPEST = 0.95
 
 
-def first_prompt(
+def sample_first_prompt(
     truth: NDArray[np.bool_],
     start: Start,
     rng: np.random.Generator,
@@ -51,11 +51,11 @@ def first_prompt(
         return inside
     outside = outside_point(truth, rng)
     if outside is None:  # the object fills the plane
-        return with_click(inside, inside_point(truth, rng), POSITIVE)
-    return with_click(inside, outside, NEGATIVE)
+        return add_click(inside, inside_point(truth, rng), POSITIVE)
+    return add_click(inside, outside, NEGATIVE)
 
 
-def with_click(prompt: Prompt, point: NDArray[np.float64], label: int) -> Prompt:
+def add_click(prompt: Prompt, point: NDArray[np.float64], label: int) -> Prompt:
     """Add a click, (2,) as (row, col), to a prompt."""
     if prompt.points is None:
         return replace(prompt, points=[point], labels=[label])
@@ -154,7 +154,7 @@ def jittered_box(
     return box
 
 
-def corrective_click(
+def sample_error_click(
     truth: NDArray[np.bool_], answer: NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], int]:
     """Click where a mask is wrong, more likely in the middle of a large mistake.

@@ -131,7 +131,7 @@ class TrainingRequest:
         if len(images) == 1:
             images = cut_in_two(images[0])
         kinds = predictor.prompts
-        if predictor.clicks is not None:
+        if predictor.click_decoder is not None:
             kinds |= {"point"}
         chosen = options(self.minutes, kinds)
         training = FineTuning(predictor, images, chosen)
@@ -197,7 +197,7 @@ def compare(
     )
 
 
-def how_many(objects: int) -> str:
+def dataset_size_message(objects: int) -> str:
     """Say whether so many objects are enough to learn from."""
     counted = f"{objects} object{'s' * (objects != 1)}"
     if objects < FEWEST:

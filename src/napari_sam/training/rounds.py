@@ -9,7 +9,11 @@ import torch
 
 from napari_sam.training.close_ups import CloseUps
 from napari_sam.training.loss import answer_loss, best_answers, mask_ious
-from napari_sam.training.prompts import corrective_click, first_prompt, with_click
+from napari_sam.training.prompts import (
+    add_click,
+    sample_error_click,
+    sample_first_prompt,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,8 +73,8 @@ class InteractiveTrainer:
         float
             The mean loss of the rounds.
         """
-        options, frame = self._options, self._frame(truths)
-        target = self.target(frame, truths)
+        options, transform = self._options, self._frame(truths)
+        target = self.target(transform, truths)
         near = self._close_ups(model, target, rng)
         if near is None and options.close_ups:
             fewer = max(1, len(truths) // _WHOLE)
@@ -82,8 +86,10 @@ class InteractiveTrainer:
         learned = target if near is None else near.cut_masks(target[:, None])[:, 0]
         total, masks = 0.0, None
         for left in reversed(range(rounds)):
-            logits, scores = self.answer(model, embedding, frame, prompts, masks, near)
-            seen = _covered(logits, frame) if near is None else logits
+            logits, scores = self.answer(
+                model, embedding, transform, prompts, masks, near
+            )
+            seen = _covered(logits, transform) if near is None else logits
             loss = answer_loss(seen, scores, learned) / rounds
             torch.autograd.backward(loss)
             total += float(loss.detach())
@@ -91,10 +97,10 @@ class InteractiveTrainer:
                 best = best_answers(logits, scores)
                 answers = logits.detach()[torch.arange(len(best)), best][:, None]
                 if near is not None:
-                    answers = near.paste(answers, frame.mask_size)
+                    answers = near.paste(answers, transform.mask_size)
                 masks = answers if feeds_back else None
                 prompts = [
-                    with_click(p, *corrective_click(t, _mask(frame, a[0]), rng))
+                    add_click(p, *sample_error_click(t, _mask(transform, a[0]), rng))
                     for p, t, a in zip(prompts, truths, answers, strict=True)
                 ]
         return total
@@ -118,12 +124,12 @@ class InteractiveTrainer:
         rng: np.random.Generator,
     ) -> dict[str, list[float]]:
         """Low-resolution IoU of each object, by the kind of its only prompt."""
-        frame = self._frame(truths)
-        target, found = self.target(frame, truths), {}
+        transform = self._frame(truths)
+        target, found = self.target(transform, truths), {}
         for start in dict.fromkeys(self._options.starts):
             prompts = self._first(truths, start, rng)
-            logits, scores = self.answer(model, embedding, frame, prompts)
-            ious = mask_ious(_covered(logits, frame), target)
+            logits, scores = self.answer(model, embedding, transform, prompts)
+            ious = mask_ious(_covered(logits, transform), target)
             best = best_answers(logits, scores)
             found[str(start)] = ious[torch.arange(len(best)), best].tolist()
         return found
@@ -137,16 +143,16 @@ class InteractiveTrainer:
         prompts: Sequence[Prompt],
     ) -> float:
         """Loss of the answers to given prompts."""
-        frame = self._frame(truths)
-        logits, scores = self.answer(model, embedding, frame, prompts)
-        target = self.target(frame, truths)
-        return float(answer_loss(_covered(logits, frame), scores, target))
+        transform = self._frame(truths)
+        logits, scores = self.answer(model, embedding, transform, prompts)
+        target = self.target(transform, truths)
+        return float(answer_loss(_covered(logits, transform), scores, target))
 
     def answer(
         self,
         model: SamNetwork,
         embedding: Tensor,
-        frame: PlaneTransform,
+        transform: PlaneTransform,
         prompts: Sequence[Prompt],
         masks: Tensor | None = None,
         near: CloseUps | None = None,
@@ -176,7 +182,7 @@ class InteractiveTrainer:
         scores : Tensor
             (K, M) predicted IoU.
         """
-        points, labels, boxes = self._predictor.prompt_tensors(frame, prompts)
+        points, labels, boxes = self._predictor.prompt_tensors(transform, prompts)
         ambiguous = boxes is None and points is not None and points.shape[1] == 1
         several = None if ambiguous else False
         if near is not None:
@@ -192,21 +198,24 @@ class InteractiveTrainer:
         )
         return output.pred_masks[0], output.iou_scores[0]
 
-    def target(self, frame: PlaneTransform, truths: Truths) -> Tensor:
+    def target(self, transform: PlaneTransform, truths: Truths) -> Tensor:
         """Covered shares (K, h, w) of the low-resolution pixels of the plane."""
-        logits = np.stack([frame.mask_logits(truth) for truth in truths])
+        logits = np.stack([transform.mask_logits(truth) for truth in truths])
         shares = torch.from_numpy(logits).to(self._predictor.device).sigmoid()
-        return _covered(shares, frame)
+        return _covered(shares, transform)
 
     def _first(
         self, truths: Truths, start: Start, rng: np.random.Generator
     ) -> list[Prompt]:
         jitter = self._options.box_jitter
-        return [first_prompt(truth, start, rng, box_jitter=jitter) for truth in truths]
+        return [
+            sample_first_prompt(truth, start, rng, box_jitter=jitter)
+            for truth in truths
+        ]
 
     def _frame(self, truths: Truths) -> PlaneTransform:
         height, width = truths[0].shape
-        return self._predictor.frame((height, width))
+        return self._predictor.transform((height, width))
 
 
 def _decode_near(
@@ -230,15 +239,15 @@ def _decode_near(
     return answer
 
 
-def _covered(masks: Tensor, frame: PlaneTransform) -> Tensor:
+def _covered(masks: Tensor, transform: PlaneTransform) -> Tensor:
     """Cut the padding off low-resolution masks, (..., m, m) to (..., h, w)."""
-    height, width = frame.mask_shape
+    height, width = transform.mask_shape
     return masks[..., :height, :width]
 
 
-def _mask(frame: PlaneTransform, logits: Tensor) -> NDArray[np.bool_]:
+def _mask(transform: PlaneTransform, logits: Tensor) -> NDArray[np.bool_]:
     """Bring an answer (m, m) to the plane, (H, W) bool."""
-    mask = np.zeros(frame.plane_shape, bool)
-    patch = frame.patch(logits)
+    mask = np.zeros(transform.plane_shape, bool)
+    patch = transform.patch(logits)
     mask[patch.region] = patch.mask
     return mask

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_sam.checkpoints.hugging_face import write_folder
-from napari_sam.files import written_whole
+from napari_sam.files import atomic_write
 from napari_sam.nets.tiny_vit import ConvNorm, TinyViT
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def save_model(
     if path.suffix == ".safetensors":
         write_tensors(path, state, card.to_metadata())
     else:
-        with written_whole(path, path.suffix) as part:
+        with atomic_write(path, path.suffix) as part:
             torch.save(state, part)
     return path
 
@@ -113,7 +113,7 @@ def write_tensors(
     """Write a safetensors file, whole or not at all."""
     from safetensors.torch import save_file
 
-    with written_whole(path, ".safetensors") as part:
+    with atomic_write(path, ".safetensors") as part:
         save_file(tensors, part, metadata={"format": "pt", **metadata})
 
 

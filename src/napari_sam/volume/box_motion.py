@@ -24,7 +24,7 @@ _TOUCH, _WIDEN = 0.5, 0.1
 _MOST_ROOM = 0.12
 
 
-def refitted_box(
+def refit_box(
     box: NDArray[np.float64],
     found: NDArray[np.float64],
     plane_shape: tuple[int, int],
@@ -70,7 +70,7 @@ def refitted_box(
     return refitted
 
 
-def grown(
+def expand_box(
     box: NDArray[np.float64], margin: float | NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """(4,) box with room around it, see `expect`."""
@@ -79,7 +79,7 @@ def grown(
     return larger
 
 
-def drawn_margin(
+def user_margin(
     drawn: NDArray[np.float64], found: NDArray[np.float64], margin: float
 ) -> NDArray[np.float64]:
     """The room that a user left around an object, to be left on other slices too.
@@ -105,7 +105,7 @@ def drawn_margin(
     return limited
 
 
-def extrapolated(
+def extrapolate_box(
     track: Sequence[Placed], index: int, heading: Sequence[Placed] | None = None
 ) -> NDArray[np.float64]:
     """The box of an object on a slice, from those on the slices before.

@@ -10,7 +10,7 @@ import numpy as np
 from napari_sam.masks.morphology import innermost
 from napari_sam.masks.patch import MaskPatch, mask_to_window, patch_iou, window_at
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
-from napari_sam.volume.box_motion import box_size, extrapolated, grown
+from napari_sam.volume.box_motion import box_size, expand_box, extrapolate_box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,7 +154,7 @@ def expect(
     parts = []
     for part in last.parts:
         track = _track(part, history)
-        box = extrapolated(track, index, heading)
+        box = extrapolate_box(track, index, heading)
         warped = _warp(part.patch, part.box, box, plane_shape)
         if warped is not None:
             parts.append(MaskPart(warped, part.is_hole))
@@ -276,7 +276,7 @@ def _ask(
     masks: dict[str, Any] = {}
     if "mask" in kinds:
         masks = {"mask": part.patch.mask, "mask_origin": part.patch.origin}
-    box = grown(part.box, margin)
+    box = expand_box(part.box, margin)
     return Prompt(points=points, labels=labels, box=box, **masks)
 
 

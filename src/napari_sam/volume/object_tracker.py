@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_sam.masks.interpolation import blend, interpolate, majority
 from napari_sam.masks.patch import MaskPatch, patch_iou
-from napari_sam.volume.box_motion import drawn_margin
+from napari_sam.volume.box_motion import user_margin
 from napari_sam.volume.confidence import radius_of
 from napari_sam.volume.mask_projection import CrossSection, ExpectedMask, expect
 from napari_sam.volume.results import SliceResult
@@ -127,7 +127,7 @@ class ObjectTracker:
         if not self.ended:
             self._believe(start)
             if box is not None:
-                self._margin = drawn_margin(box, start.patch.box, options.margin)
+                self._margin = user_margin(box, start.patch.box, options.margin)
 
     @property
     def slices(self) -> range:
@@ -150,7 +150,7 @@ class ObjectTracker:
         share = _FAINT if self.span.is_between else 1.0
         return share * self.options.min_confidence
 
-    def believed(self, index: int) -> Observation | None:
+    def accepted(self, index: int) -> Observation | None:
         """What was found on a slice, unless it was bad."""
         seen = self._seen.get(index)
         return seen if seen is not None and self._is_good(seen) else None
@@ -228,7 +228,7 @@ class ObjectTracker:
                 yield filled.result(number, "interpolated")
 
     def _merge(self, index: int, other: ObjectTracker) -> Observation | None:
-        first, second = self.believed(index), other.believed(index)
+        first, second = self.accepted(index), other.accepted(index)
         if first is None or second is None:
             return first or second
         length = self.span.last - self.span.first + 2
@@ -237,9 +237,9 @@ class ObjectTracker:
         shared = patch_iou(first.patch, second.patch)
         share = weights[1] / sum(weights)
         better = first if share < 0.5 else second
-        trust = min(1.0, 0.5 + shared) * better.confidence
+        quality = min(1.0, 0.5 + shared) * better.confidence
         if shared < _SAME:
-            return replace(better, confidence=trust)
+            return replace(better, confidence=quality)
         patches = first.patch, second.patch
         third = second.third
         return Observation(
@@ -247,7 +247,7 @@ class ObjectTracker:
             blend(*patches, share) if third is None else majority([*patches, third]),
             (1 - share) * first.score + share * second.score,
             better.contrast,
-            trust,
+            quality,
         )
 
     @property

@@ -41,7 +41,7 @@ class PrefetchingPlaneEncoder:
     stack: Stack
     predictor: Predictor
     cache: EmbeddingCache
-    limits: ArrayLike | None
+    contrast_limits: ArrayLike | None
     ahead: Executor
     _coming: dict[int, Future[dict[int, Known]]] = field(default_factory=dict)
 
@@ -71,7 +71,7 @@ class PrefetchingPlaneEncoder:
         planes = [self.pixels(index) for index in indices]
         shape = self.stack.plane_shape
         embeddings = self.cache.embed_batch(
-            self.predictor, planes, self.limits, plane_shape=shape
+            self.predictor, planes, self.contrast_limits, plane_shape=shape
         )
         known = zip(planes, embeddings, strict=True)
         return dict(zip(indices, known, strict=True))

@@ -16,10 +16,10 @@ from napari_sam.volume.slice_ranges import (
     SliceRange,
     is_complete,
     known_results,
-    spans_of,
+    slice_ranges,
 )
 from napari_sam.volume.slice_segmenter import SliceSegmenter
-from napari_sam.volume.stack_prompts import anchors_of, check_masks, check_prompts
+from napari_sam.volume.stack_prompts import check_masks, check_prompts, prompted_slices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -81,7 +81,7 @@ def propagate(
         outside its plane.
     """
     painted = check_masks(masks, stack)
-    plan = anchors_of(check_prompts(prompts, stack, painted), painted)
+    plan = prompted_slices(check_prompts(prompts, stack, painted), painted)
     # An empty cache is false, and yet the one to fill.
     cache = EmbeddingCache() if cache is None else cache
     work = Propagation(stack, plan, options or PropagationOptions(), previous)
@@ -184,7 +184,7 @@ class Propagation:
         """All spans, with what an earlier result says of those that are as before."""
         count = len(self.stack)
         for number, anchors in self.anchors.items():
-            for span in spans_of(number, anchors, count, self.options):
+            for span in slice_ranges(number, anchors, count, self.options):
                 yield span, known_results(span, anchors, self.previous, count)
 
     def _see_anchors(
@@ -197,10 +197,10 @@ class Propagation:
                 known = self._known_anchor(number, index)
                 if known is not None:
                     seen = Observation(index, known.patch, known.score)
-                    yield number, eye.contrasted(number, seen), known
+                    yield number, eye.with_contrast(number, seen), known
                 elif index in anchors.masks:
                     painted = Observation(index, anchors.masks[index], 1.0)
-                    yield number, eye.contrasted(number, painted), None
+                    yield number, eye.with_contrast(number, painted), None
                 else:
                     asked[index][number] = anchors.prompts[index]
         for index, members in sorted(asked.items()):
@@ -262,7 +262,7 @@ class Propagation:
             )
             following = list(islice(later, eye.predictor.planes_at_once))
             others = [earlier.get(track.span) for track in active]
-            before = [None if t is None else t.believed(index) for t in others]
+            before = [None if t is None else t.accepted(index) for t in others]
             found = eye.look(index, active, before, following)
             for track, seen in zip(active, found, strict=True):
                 self._computed.add((track.span.object_id, index))

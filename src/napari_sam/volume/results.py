@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_sam.masks.patch import MaskPatch, won_masks
+from napari_sam.masks.patch import MaskPatch, resolve_overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -152,8 +152,8 @@ class VolumeResult:
         """
         labels = np.zeros(self.stack.shape, np.int32)
         for index, members in self.by_slice().items():
-            plane = labels[self.stack.at(index)]
-            masks = won_masks([result.patch for result in members])
+            plane = labels[self.stack.plane_index(index)]
+            masks = resolve_overlaps([result.patch for result in members])
             for result, won in zip(members, masks, strict=True):
                 plane[result.region][won] = result.object_id
         return labels

@@ -44,7 +44,7 @@ class SliceRange:
         return range(self.first, self.last + 1)
 
 
-def spans_of(
+def slice_ranges(
     object_id: int, anchors: PromptedSlices, count: int, options: PropagationOptions
 ) -> list[SliceRange]:
     """All spans of an object in a stack of so many slices."""
@@ -83,7 +83,10 @@ def known_results(
     ends = (span.first - 1, span.last + 1)
     if marks & set(span.slices):
         return None
-    if any(0 <= at < count and not anchors.same_at(before, at) for at in ends):
+    if any(
+        0 <= plane_index < count and not anchors.same_at(before, plane_index)
+        for plane_index in ends
+    ):
         return None
     results = previous.of_object(span.object_id)
     return {i: results[i] for i in span.slices if i in results}

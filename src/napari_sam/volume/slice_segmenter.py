@@ -12,11 +12,11 @@ from napari_sam.masks.patch import (
     MaskPatch,
     border_contrast,
     patch_iou,
+    resolve_overlaps,
     stability,
-    won_masks,
 )
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.volume.box_motion import grown, refitted_box
+from napari_sam.volume.box_motion import expand_box, refit_box
 from napari_sam.volume.confidence import confidence, confidence_features
 from napari_sam.volume.mask_projection import combine
 from napari_sam.volume.object_tracker import EMPTY, Observation, disputed_box
@@ -58,16 +58,16 @@ class SliceSegmenter:
     planes: PrefetchingPlaneEncoder
     options: PropagationOptions
     # What is known of each slice: {slice: {object: mask}}.
-    board: dict[int, dict[int, MaskPatch]] = field(
+    masks_by_slice: dict[int, dict[int, MaskPatch]] = field(
         default_factory=lambda: defaultdict(dict)
     )
 
     def note(self, number: int, index: int, patch: MaskPatch) -> None:
         """Remember where an object is, so that others do not grow into it."""
         if patch.logits.size:
-            self.board[index][number] = patch
+            self.masks_by_slice[index][number] = patch
 
-    def contrasted(self, number: int, seen: Observation) -> Observation:
+    def with_contrast(self, number: int, seen: Observation) -> Observation:
         """An anchor that the model is not asked about, with its contrast."""
         self.note(number, seen.index, seen.patch)
         plane = self.planes.pixels(seen.index)
@@ -114,9 +114,9 @@ class SliceSegmenter:
                 seen.append(Observation(index, EMPTY, score, confidence=0.0))
                 continue
             contrast = self._contrast(plane, patch)
-            trust = self._judge(track, index, patch, answer, e, contrast)
-            seen.append(Observation(index, patch, answer.score, contrast, trust))
-            if trust >= track.least_confidence:
+            quality = self._judge(track, index, patch, answer, e, contrast)
+            seen.append(Observation(index, patch, answer.score, contrast, quality))
+            if quality >= track.least_confidence:
                 self.note(track.span.object_id, index, patch)
         return self._ask_thirds(embedding, seen, before)
 
@@ -128,13 +128,20 @@ class SliceSegmenter:
     ) -> list[Observation]:
         """The same, with a third opinion on what two sweeps saw differently."""
         boxes = {}
-        for at, (now, earlier) in enumerate(zip(seen, before, strict=True)):
+        for plane_index, (now, earlier) in enumerate(zip(seen, before, strict=True)):
             box = None if earlier is None else disputed_box(earlier, now)
             if box is not None:
-                boxes[at] = Prompt(box=grown(box, self.options.margin / 2))
+                boxes[plane_index] = Prompt(
+                    box=expand_box(box, self.options.margin / 2)
+                )
         answers = self._decode(embedding, list(boxes.values()))
-        thirds = {at: a.patch for at, a in zip(boxes, answers, strict=True)}
-        return [replace(now, third=thirds.get(at)) for at, now in enumerate(seen)]
+        thirds = {
+            plane_index: a.patch for plane_index, a in zip(boxes, answers, strict=True)
+        }
+        return [
+            replace(now, third=thirds.get(plane_index))
+            for plane_index, now in enumerate(seen)
+        ]
 
     def _kinds(self) -> frozenset[str]:
         """Of what prompts are made: what is asked for, and the model was trained on."""
@@ -162,7 +169,7 @@ class SliceSegmenter:
             for i, box in boxes.items():
                 patch = answers[i].patch
                 if patch.logits.size:
-                    moved = refitted_box(
+                    moved = refit_box(
                         box, patch.box, embedding.shape, self.options.margin
                     )
                     if moved is not None and _lies_on(moved, embedding.shape):
@@ -201,11 +208,11 @@ class SliceSegmenter:
         self, index: int, numbers: Sequence[int], patches: Sequence[MaskPatch]
     ) -> list[MaskPatch]:
         """Give each pixel to one object, those of this slice known before included."""
-        others = [p for n, p in self.board[index].items() if n not in numbers]
+        others = [p for n, p in self.masks_by_slice[index].items() if n not in numbers]
         everyone = [*patches, *others]
         if len(everyone) < 2:
             return list(patches)
-        masks = won_masks(everyone)[: len(patches)]
+        masks = resolve_overlaps(everyone)[: len(patches)]
         return [
             patch
             if np.array_equal(won, patch.mask)
@@ -225,7 +232,7 @@ class SliceSegmenter:
         contrast: float,
     ) -> float:
         stack, usual = self.planes.stack, track.usual_contrast
-        rows, cols = answer.frame.mask_shape  # the rest is padding
+        rows, cols = answer.transform.mask_shape  # the rest is padding
         evidence = confidence_features(
             patch,
             expected.patch,

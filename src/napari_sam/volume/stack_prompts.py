@@ -55,7 +55,9 @@ class PromptedSlices:
         return _same_prompt(self.prompts.get(index), other.prompts.get(index))
 
 
-def anchors_of(prompts: ObjectPrompts, masks: ObjectMasks) -> dict[int, PromptedSlices]:
+def prompted_slices(
+    prompts: ObjectPrompts, masks: ObjectMasks
+) -> dict[int, PromptedSlices]:
     """Bring checked prompts and painted masks together, by object."""
     plan = {}
     for number in sorted({*prompts, *masks}):
@@ -102,10 +104,10 @@ def check_prompts(
         # An object without any slice where it is has nothing that could end.
         only_ends = object_id not in painted and all(map(is_end, slices.values()))
         for index, prompt in slices.items():
-            at = _check_index(index, stack)
+            plane_index = _check_index(index, stack)
             if only_ends or not is_end(prompt):
                 prompt = prompt.within(stack.plane_shape)
-            plan.setdefault(object_id, {})[at] = prompt
+            plan.setdefault(object_id, {})[plane_index] = prompt
     if not (plan or painted):
         raise ValueError("There are no prompts: give a prompt on at least one slice.")
     return plan
@@ -133,7 +135,7 @@ def check_masks(
         if object_id < 1:
             raise ValueError(f"Object id {object_id} is not a label: use 1 or more.")
         for index, value in slices.items():
-            at = _check_index(index, stack)
+            plane_index = _check_index(index, stack)
             mask = np.asarray(value)
             if mask.shape != stack.plane_shape or mask.dtype != bool:
                 raise ValueError(
@@ -145,7 +147,7 @@ def check_masks(
                     f"The mask of object {object_id} on slice {index} is empty: mark "
                     "a pixel, or end the object there with a negative point."
                 )
-            checked.setdefault(object_id, {})[at] = paint_patch(mask)
+            checked.setdefault(object_id, {})[plane_index] = paint_patch(mask)
     return checked
 
 

@@ -132,13 +132,19 @@ def test_undo_and_redo_are_exact_with_painting_in_between(
     mask = np.ones((6, 6), bool)
 
     states = [labels.data.copy()]
-    write_objects(labels, [ObjectPlaneMask(1, at, (2, 3), mask) for at in planes])
+    write_objects(
+        labels,
+        [ObjectPlaneMask(1, plane_index, (2, 3), mask) for plane_index in planes],
+    )
     states.append(labels.data.copy())
     labels.selected_label, labels.brush_size = 9, 3
     labels.paint((0,) * (len(shape) - 2) + (4, 8), 9)
     states.append(labels.data.copy())
     viewer.dims.set_current_step(0, 2)
-    write_objects(labels, [ObjectPlaneMask(1, at, (5, 6), mask) for at in planes])
+    write_objects(
+        labels,
+        [ObjectPlaneMask(1, plane_index, (5, 6), mask) for plane_index in planes],
+    )
     states.append(labels.data.copy())
 
     for state in states[-2::-1]:

@@ -29,7 +29,7 @@ def show(
 ) -> None:
     image = viewer.layers["cells"]
     plane = displayed_plane(image, viewer.dims)
-    preview.show(image, what, plane.at())
+    preview.show(image, what, plane.plane_index())
 
 
 def test_it_shows_the_pieces_of_the_displayed_plane_and_follows_the_slider(
@@ -103,7 +103,7 @@ def test_it_lies_over_the_pixels_of_the_image(
     viewer.dims.set_current_step(hidden, 3)
     steps = viewer.dims.nsteps
     plane = displayed_plane(image, viewer.dims)
-    index = plane.at()
+    index = plane.plane_index()
     preview = PreviewLayer(viewer)
     preview.show(image, [ObjectPlaneMask(1, index, (1, 2), MASK)], index)
     layer = preview.layer

@@ -89,7 +89,7 @@ def test_numbers_that_are_missing_for_some_points(tmp_path: Path) -> None:
 
 def test_every_kind_of_shape(tmp_path: Path) -> None:
     kinds = ["rectangle", "ellipse", "polygon", "line", "path"]
-    vertices = [corners(BOX, at) for at in range(3)]
+    vertices = [corners(BOX, plane_index) for plane_index in range(3)]
     vertices += [corners(BOX, 3)[:2], corners(BOX, 4)[:3]]
     layer = Shapes(vertices, shape_type=kinds, features={"object": [9] * 5})
     found = read_prompts(saved(layer, tmp_path / "shapes.csv"))

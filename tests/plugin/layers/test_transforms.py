@@ -17,9 +17,9 @@ from napari_sam.plugin.layers.transforms import (
     Sliders,
     displayed_plane,
     layer_affine,
-    placement,
     spatial_shape,
     to_image_data,
+    transform_kwargs,
 )
 from napari_sam.prompts.prompt import Prompt
 
@@ -75,7 +75,7 @@ def test_a_layer_placed_like_the_image_shares_its_pixels(
     place: Any, pixel: tuple[float, ...]
 ) -> None:
     image = Image(np.zeros((4, 8, 9)), contrast_limits=(0, 1), **place)
-    points = Points(ndim=3, **placement(image))
+    points = Points(ndim=3, **transform_kwargs(image))
     np.testing.assert_allclose(layer_affine(points), layer_affine(image))
     arrived = to_image_data(np.array([pixel]), points, image, Sliders.of(Dims(ndim=3)))
     np.testing.assert_allclose(arrived[0], pixel, atol=1e-5)
@@ -103,7 +103,7 @@ def test_every_view_shows_its_own_plane(order: tuple[int, ...], rgb: bool) -> No
     expected = data
     for axis in sorted(order[:-2], reverse=True):
         expected = expected.take(1 + axis, axis)
-    np.testing.assert_array_equal(data[plane.at()], expected)
+    np.testing.assert_array_equal(data[plane.plane_index()], expected)
     assert plane.shape == expected.shape[:2]
 
 

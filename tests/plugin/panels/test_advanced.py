@@ -11,6 +11,7 @@ from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QFileDialog
 
+from napari_sam.files import MEGABYTE
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.records.record import read_record
@@ -58,22 +59,22 @@ def test_every_choice_reaches_the_session(widget: SamWidget) -> None:
         "overwrite",
         True,
     )
-    options.brightness.value = "CT window"
+    options.intensity.value = "CT window"
     options.window_centre.value, options.window_width.value = 100, 50
     assert session.intensity == IntensityMapping.window(100, 50)
-    options.brightness.value = "percentiles"
+    options.intensity.value = "percentiles"
     options.low.value, options.high.value = 2, 98
     assert session.intensity == IntensityMapping.percentiles(2, 98)
-    options.brightness.value = "full range"
+    options.intensity.value = "full range"
     assert session.intensity == IntensityMapping.full()
-    options.brightness.value = "as displayed"
+    options.intensity.value = "as displayed"
     assert session.intensity == IntensityMapping.display()
 
 
 def test_percentiles_in_the_wrong_order_are_a_sentence(widget: SamWidget) -> None:
     notification_manager.records.clear()
     options = widget.more_options
-    options.brightness.value = "percentiles"
+    options.intensity.value = "percentiles"
     before = widget.session.intensity
     options.low.value = 99.9
     messages = [record.message for record in notification_manager.records]
@@ -166,9 +167,9 @@ def test_memory_for_slices_is_limited_and_shown(
     widget: SamWidget, segment: Any
 ) -> None:
     options, cache = widget.more_options, widget.session.cache
-    assert options.memory.value * 2**20 == cache.max_bytes
+    assert options.memory.value * MEGABYTE == cache.max_bytes
     options.memory.value = 64
-    assert cache.max_bytes == 64 * 2**20
+    assert cache.max_bytes == 64 * MEGABYTE
     segment(widget, FIRST)
     assert "1 slice encoded" in options.held.value
 

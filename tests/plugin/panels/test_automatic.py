@@ -69,7 +69,7 @@ def test_what_is_drawn_meanwhile_does_not_replace_it(session: SamSession) -> Non
     session.new_prompt_layers()
     assert session.shapes_layer is not None
     session.shapes_layer.add_rectangles(corners((5, 5, 30, 30), 1))
-    assert session.peek_slice() is None
+    assert session.live_request() is None
     assert waiting(session) == len(DISCS)
 
 
@@ -126,10 +126,10 @@ def test_other_thresholds_change_what_waits_without_the_model(
     model: Any = session.model
     count = len(model.asked)
     session.thresholds = Thresholds(min_size=SIZES[1])
-    session.clean_waiting()
+    session.refinish_pending()
     assert waiting(session) == len(DISCS) - 1
     session.thresholds = Thresholds()
-    session.clean_waiting()
+    session.refinish_pending()
     assert waiting(session) == len(DISCS)
     assert len(model.asked) == count
 
@@ -155,7 +155,7 @@ def test_gaps_and_shortest_objects_are_chosen_without_the_model() -> None:
         (Linking(gap=1, min_slices=3), len(DISCS)),
     ):
         session.linking = linking
-        session.clean_waiting()
+        session.refinish_pending()
         assert waiting(session) == expected
     session.commit()
     same_objects(written(session)[1], discs())
@@ -172,11 +172,11 @@ def test_the_record_of_a_stack_makes_the_same_labels_again(rising: SamSession) -
 
 
 def test_a_stack_that_is_stopped_keeps_what_is_done(rising: SamSession) -> None:
-    question = rising.ask_everything()
+    question = rising.build_automatic_request()
     assert isinstance(question.request, AutomaticStackRequest)
     model: Any = rising.model
     work = question.request.run(model, rising.cache, lambda: len(model.seen) == 2)
-    rising.adopt(question, run_to_end(work))
+    rising.accept_result(question, run_to_end(work))
     rising.commit()
     labels = written(rising)
     assert labels[:2].all(axis=0).sum() == (discs() > 0).sum()
@@ -205,9 +205,9 @@ def test_the_button_finds_and_sliders_choose(widget: SamWidget, qtbot: Any) -> N
     assert "4 objects" in widget.status.value
     widget.everything.smallest.value = SIZES[1]
     qtbot.waitUntil(lambda: idle() and "3 objects" in widget.status.value)
-    widget.everything.trust.value = 1.0
+    widget.everything.quality.value = 1.0
     qtbot.waitUntil(lambda: idle() and "Nothing passes" in widget.status.value)
-    widget.everything.trust.value = 0.7
+    widget.everything.quality.value = 0.7
     widget.everything.smallest.value = 0
     qtbot.waitUntil(lambda: idle() and "4 objects" in widget.status.value)
     press(widget.accept)

@@ -49,7 +49,7 @@ def test_a_slice_is_cleaned_before_it_is_accepted(damaged: SamSession) -> None:
     damaged.preview()
     assert not pieces_of(damaged)[4, 15, 20]
     damaged.cleanup = FILL
-    damaged.clean_waiting()
+    damaged.refinish_pending()
     assert pieces_of(damaged)[4, 15, 20]
     damaged.commit()
     assert written(damaged)[4, 15, 20] == 1
@@ -64,13 +64,13 @@ def test_a_stack_is_cleaned_as_labels_are(
     draw(damaged, FIRST)
     raw = damaged.propagate().labels
     damaged.cleanup = cleanup
-    damaged.clean_waiting()
+    damaged.refinish_pending()
     seeds = {1: [(4, 20, 20)]}
     expected = apply_to_labels(raw, cleanup, seeds=seeds)
     assert (expected != raw).any()
     assert_array_equal(pieces_of(damaged), expected)
     damaged.cleanup = CleanUp()
-    damaged.clean_waiting()
+    damaged.refinish_pending()
     assert_array_equal(pieces_of(damaged), raw)  # nothing was lost
 
 
@@ -169,7 +169,7 @@ def test_only_the_displayed_time_point_is_cleaned(
 def test_labels_that_changed_meanwhile_are_left_alone(damaged: SamSession) -> None:
     session = committed(damaged)
     session.cleanup = FILL
-    tidying = session.ask_clean_label(1)
+    tidying = session.build_label_cleanup(1)
     changes = tidying.compute()
     session.labels_layer.data_setitem(changes.indices, changes.values * 0 + 5)
     before = written(session).copy()

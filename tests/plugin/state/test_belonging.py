@@ -22,13 +22,13 @@ def two(session: SamSession) -> SamSession:
 
 def slices_of(session: SamSession) -> dict[int, list[int]]:
     """{object: the slices that it has prompts on} of the next question."""
-    prompts = session.ask_stack().request.prompts
+    prompts = session.build_stack_request().request.prompts
     return {number: sorted(slices) for number, slices in prompts.items()}
 
 
-def click(session: SamSession, *at: float, on: bool = True) -> None:
+def click(session: SamSession, *plane_index: float, on: bool = True) -> None:
     assert session.points_layer is not None
-    session.points_layer.add([at])
+    session.points_layer.add([plane_index])
     features = session.points_layer.features
     features.loc[len(features) - 1, "polarity"] = "positive" if on else "negative"
     session.points_layer.features = features
@@ -63,7 +63,7 @@ def test_a_moved_box_stays_with_its_object(two: SamSession) -> None:
     layer = two.shapes_layer
     assert layer is not None
     layer.data = [corners((8, 13, 24, 29), 4), layer.data[1]]
-    prompts = two.ask_stack().request.prompts
+    prompts = two.build_stack_request().request.prompts
     assert sorted(prompts) == [1, 2]
     np.testing.assert_array_equal(prompts[1][4].box, (8, 13, 24, 29))
 
@@ -114,7 +114,7 @@ def test_other_options_keep_the_objects(two: SamSession) -> None:
 def test_the_best_of_two_new_boxes_takes_the_object(two: SamSession) -> None:
     draw(two, (20, 30, 36, 46), 5)
     draw(two, (24, 34, 32, 42), 5)
-    prompts = two.ask_stack().request.prompts
+    prompts = two.build_stack_request().request.prompts
     assert {n: sorted(s) for n, s in prompts.items()} == {1: [4], 2: [4, 5], 3: [5]}
     assert isinstance(prompts[2][5], Prompt)
     np.testing.assert_array_equal(prompts[2][5].box, (24, 34, 32, 42))

@@ -130,9 +130,9 @@ def test_the_strip_is_drawn(qtbot: Any) -> None:
 
 
 def test_the_sentence_tells_what_to_look_at(session: SamSession) -> None:
-    from napari_sam.plugin.panels.status_text import state_sentence
+    from napari_sam.plugin.panels.status_text import status_text
 
     doubtful_session(session)
-    sentence = state_sentence(session)
+    sentence = status_text(session)
     assert "doubtful" in sentence
     assert "Segment stack" in sentence

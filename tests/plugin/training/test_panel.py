@@ -74,7 +74,7 @@ def panel(
 @pytest.fixture
 def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     said: list[str] = []
-    for module in ("training", "controls"):
+    for module in ("training.panel", "notifications"):
         monkeypatch.setattr(f"napari_sam.plugin.{module}.show_error", said.append)
     return said
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from qtpy.QtCore import QTimer
 
 from napari_sam.plugin.background.worker import Worker
-from napari_sam.requests.base import Progress, weights_step
+from napari_sam.requests.base import Progress, download_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -94,7 +94,9 @@ class RequestRunner:
             predictor = loaded
             if predictor is None:
                 yield Progress("Loading the model", 0, 0)
-                predictor = load(lambda done, total: report(weights_step(done, total)))
+                predictor = load(
+                    lambda done, total: report(download_progress(done, total))
+                )
             result = yield from question.request.run(predictor, cache, halt.is_set)
             return model, predictor, question, result
 
@@ -110,7 +112,7 @@ class RequestRunner:
 
         def job(report: Report) -> Generator[Progress, None, Predictor]:
             yield Progress("Loading the model", 0, 0)
-            return load(lambda done, total: report(weights_step(done, total)))
+            return load(lambda done, total: report(download_progress(done, total)))
 
         self._kind = "asked"
 
@@ -145,8 +147,8 @@ class RequestRunner:
             return
 
         def job(_: Report) -> Generator[None, None, None]:
-            for at in planes:
-                view.embed(predictor, cache, at)
+            for plane_index in planes:
+                view.embed(predictor, cache, plane_index)
                 yield
 
         self._kind = "ahead"
@@ -209,7 +211,7 @@ class RequestRunner:
         model, predictor, question, result = answer
         self._session.model_choice.keep(predictor, model)
         try:
-            self._session.adopt(question, result)
+            self._session.accept_result(question, result)
         except ValueError as error:
             self._on_refused(str(error))
 

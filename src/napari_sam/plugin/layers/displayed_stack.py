@@ -57,6 +57,6 @@ class LayerSlices:
 def go_to_slice(dims: Dims, layer: Image | Labels, axis: int, index: int) -> None:
     """Move the slider of an axis of a layer to one of its slices."""
     shift = dims.ndim - layer.ndim
-    at = list(layer.world_to_data(dims.point[shift:]))
-    at[axis] = index
-    dims.set_point(axis + shift, layer.data_to_world(at)[axis])
+    plane_index = list(layer.world_to_data(dims.point[shift:]))
+    plane_index[axis] = index
+    dims.set_point(axis + shift, layer.data_to_world(plane_index)[axis])

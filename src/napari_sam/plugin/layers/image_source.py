@@ -13,7 +13,7 @@ from napari_sam.images.stack import Stack
 from napari_sam.plugin.layers.transforms import (
     Sliders,
     grid_between,
-    levels_of,
+    pyramid_levels,
     spatial_shape,
 )
 from napari_sam.requests.view import ImageView
@@ -104,12 +104,13 @@ class ImageSource:
             When a channel does not fit the image.
         """
         chosen = [
-            Channel(levels_of(c.layer or image), c.axis, c.index) for c in self.channels
+            Channel(pyramid_levels(c.layer or image), c.axis, c.index)
+            for c in self.channels
         ]
         reader = self._reader
         if reader is None or not _reads(reader, image, chosen):
             # Without limits sampled from other data, or before an edit of a layer.
-            reader = PlaneReader(levels_of(image), bool(image.rgb), chosen)
+            reader = PlaneReader(pyramid_levels(image), bool(image.rgb), chosen)
             self._reader = reader
         return ImageView(reader, self.intensity, self._displayed(image))
 
@@ -128,7 +129,9 @@ def display_limits(layer: Image) -> tuple[float, float]:
 
 def _reads(reader: PlaneReader, image: Image, channels: Sequence[Channel]) -> bool:
     """Whether a reader reads exactly this."""
-    same = _same_arrays(reader.levels, levels_of(image)) and reader.rgb == image.rgb
+    same = (
+        _same_arrays(reader.levels, pyramid_levels(image)) and reader.rgb == image.rgb
+    )
     return (
         same
         and len(reader.channels) == len(channels)
@@ -147,7 +150,7 @@ def _same_arrays(some: Sequence[object], others: Sequence[object]) -> bool:
 
 def is_view_of(reader: PlaneReader, image: Image) -> bool:
     """Whether a reader still reads what the layer holds."""
-    return _same_arrays(reader.levels, levels_of(image))
+    return _same_arrays(reader.levels, pyramid_levels(image))
 
 
 def channel_choices(viewer: ViewerModel, image: Image) -> list[ChannelChoice]:
@@ -188,17 +191,17 @@ def planes_ahead(
     axis: int | None = None,
 ) -> list[PlaneIndex]:
     """The displayed plane and the one a step further along its stack, if there is."""
-    planes = [plane.at()]
-    walkable = walkable_axes(view, plane)
+    planes = [plane.plane_index()]
+    walkable = propagation_axes(view, plane)
     if walkable:
         stack = displayed_stack(view, name, plane, axis if axis in walkable else None)
         following = plane.index[stack.axis] + step
         if 0 <= following < len(stack):
-            planes.append(stack.at(following))
+            planes.append(stack.plane_index(following))
     return planes
 
 
-def walkable_axes(view: ImageView, plane: DisplayedPlane) -> list[int]:
+def propagation_axes(view: ImageView, plane: DisplayedPlane) -> list[int]:
     """Axes with more than one plane parallel to this one; channels do not count."""
     reader = view.reader
     return [
@@ -233,7 +236,7 @@ def displayed_stack(
     ValueError
         When the image is a single plane, or the axis cannot be walked along.
     """
-    walkable = walkable_axes(view, plane)
+    walkable = propagation_axes(view, plane)
     if not walkable:
         raise ValueError(f"The image {name!r} is a single plane: use 'Segment slice'.")
     walk = max(walkable) if axis is None else axis

@@ -35,7 +35,7 @@ class LabelPrompt:
     """
 
     image: Image
-    at: PlaneIndex
+    plane_index: PlaneIndex
     prompt: Prompt
 
 
@@ -56,24 +56,26 @@ def pick_object(
     if labels.multiscale:
         raise ValueError(f"The labels {labels.name!r} are multiscale: choose others.")
     there = displayed_plane(labels, dims)
-    whole = np.asarray(labels.data[there.at()]) == label
+    whole = np.asarray(labels.data[there.plane_index()]) == label
     window = mask_to_window(whole)
     if label == 0 or window is None:
         raise ValueError(missing)
     rows, cols = window
-    piece = ObjectPlaneMask(1, there.at(), (rows.start, cols.start), whole[window])
+    piece = ObjectPlaneMask(
+        1, there.plane_index(), (rows.start, cols.start), whole[window]
+    )
     # The image takes the place of labels here: the mask comes to its pixels.
     grid = grid_between(image, labels, Sliders.of(dims))
-    if not grid.is_aligned(there.at()):
+    if not grid.is_aligned(there.plane_index()):
         raise ValueError(
             f"The labels {labels.name!r} do not lie along the displayed plane of the "
             f"image {image.name!r}: choose labels that do."
         )
     for placed in grid.place(piece):
-        if placed.index == plane.at():
+        if placed.index == plane.plane_index():
             box = mask_to_box(placed.mask)
             assert box is not None
             shifted = box + np.tile(placed.origin, 2)
             prompt = Prompt(box=shifted, mask=placed.mask, mask_origin=placed.origin)
-            return LabelPrompt(image, plane.at(), prompt)
+            return LabelPrompt(image, plane.plane_index(), prompt)
     raise ValueError(missing)

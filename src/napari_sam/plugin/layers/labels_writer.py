@@ -17,11 +17,11 @@ from napari_sam.masks.painting import (
     plan_changes,
 )
 from napari_sam.plugin.layers.transforms import (
+    axes_separable,
     grid_between,
     layer_affine,
-    leads_apart,
-    placement,
     spatial_shape,
+    transform_kwargs,
 )
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class LabelIds:
 
 
 def check_target(
-    labels: Labels, image: Image, at: PlaneIndex, sliders: Sliders
+    labels: Labels, image: Image, plane_index: PlaneIndex, sliders: Sliders
 ) -> LabelGrid:
     """Refuse a labels layer that cannot take the result, before any work starts.
 
@@ -115,12 +115,12 @@ def check_target(
     name = repr(labels.name)
     check_paintable(labels)
     grid = grid_between(labels, image, sliders)
-    if not grid.is_aligned(at):
+    if not grid.is_aligned(plane_index):
         raise ValueError(
             f"The labels {name} do not lie along the displayed plane of the image "
             f"{image.name!r}: choose '(new layer)' or labels that do."
         )
-    if not grid.covers(at, plane_sides(spatial_shape(image), at)):
+    if not grid.covers(plane_index, plane_sides(spatial_shape(image), plane_index)):
         raise ValueError(
             f"The labels {name} do not reach the displayed slice of the image "
             f"{image.name!r}: choose '(new layer)' or other labels."
@@ -199,7 +199,7 @@ def new_labels(viewer: ViewerModel, image: Image, skip: int = 0) -> Labels:
     shape = spatial_shape(image)[skip:]
     active = viewer.layers.selection.active
     layer = viewer.add_labels(
-        _empty(shape), name="SAM labels", **placement(image, skip)
+        _empty(shape), name="SAM labels", **transform_kwargs(image, skip)
     )
     # The user goes on drawing prompts where they were.
     if active is not None:
@@ -225,4 +225,4 @@ def leading_channels(image: Image, channel_axes: Collection[int]) -> int:
     count = 0
     while count in channel_axes:
         count += 1
-    return count if leads_apart(layer_affine(image), count) else 0
+    return count if axes_separable(layer_affine(image), count) else 0

@@ -10,7 +10,11 @@ from scipy.ndimage import binary_erosion
 
 from napari_sam.images.axes import plane_sides
 from napari_sam.masks.patch import window_at
-from napari_sam.plugin.layers.transforms import layer_affine, placement, spatial_shape
+from napari_sam.plugin.layers.transforms import (
+    layer_affine,
+    spatial_shape,
+    transform_kwargs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,7 +179,7 @@ class PreviewLayer:
 
     @staticmethod
     def _place(layer: Labels, image: Image, first: list[int]) -> None:
-        wanted = {**placement(image), "translate": _translate_at(image, first)}
+        wanted = {**transform_kwargs(image), "translate": _translate_at(image, first)}
         for name, value in wanted.items():
             # Each change redraws the list of layers.
             if not np.array_equal(np.asarray(getattr(layer, name)), np.asarray(value)):
@@ -192,7 +196,10 @@ class PreviewLayer:
             opacity=1.0,
             metadata={_MARK: True},
             colormap=DirectLabelColormap(color_dict=_COLOURS),
-            **{**placement(image), "translate": _translate_at(image, window.first)},
+            **{
+                **transform_kwargs(image),
+                "translate": _translate_at(image, window.first),
+            },
         )
         layer.editable = False
         self._viewer.add_layer(layer)

@@ -12,7 +12,7 @@ from napari_sam.plugin.layers.prompt_reader import (
     POSITIVE_NAME,
     point_label,
 )
-from napari_sam.plugin.layers.transforms import placement, spatial_shape
+from napari_sam.plugin.layers.transforms import spatial_shape, transform_kwargs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ _POINT_SHARE, _LINE_SHARE = 1 / 60, 1 / 250
 _SMALLEST_POINT, _THINNEST_LINE = 2.0, 0.5
 
 
-def is_own(layer: Layer) -> bool:
+def is_plugin_layer(layer: Layer) -> bool:
     """Whether the layer was made here, so that its prompts may be cleared."""
     return bool(layer.metadata.get(_MARK))
 
@@ -58,7 +58,7 @@ def boxes_look(side: int) -> dict[str, Any]:
 def add_prompt_layers(viewer: ViewerModel, image: Image) -> tuple[Points, Shapes]:
     """Add a Points and a Shapes layer that lie exactly over an image."""
     side = min(spatial_shape(image)[-2:])
-    place = placement(image)
+    place = transform_kwargs(image)
     shapes = viewer.add_shapes(ndim=image.ndim, **boxes_look(side), **place)
     points = viewer.add_points(
         ndim=image.ndim,
@@ -90,7 +90,7 @@ def set_polarity(layer: Points, positive: bool) -> None:
         features.loc[sorted(layer.selected_data), POLARITY] = name
     layer.features = features
     _set_default(layer, name)
-    if is_own(layer):
+    if is_plugin_layer(layer):
         layer.refresh_colors()
         _set_symbols(layer)
 

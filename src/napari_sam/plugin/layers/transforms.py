@@ -37,7 +37,7 @@ class DisplayedPlane:
     index: dict[int, int]
     shape: tuple[int, int]
 
-    def at(self) -> PlaneIndex:
+    def plane_index(self) -> PlaneIndex:
         """Index of the plane in the layer's data."""
         count = len(self.axes) + len(self.index)
         return tuple(self.index.get(axis, slice(None)) for axis in range(count))
@@ -108,8 +108,8 @@ def displayed_plane(layer: Image | Labels, dims: Dims) -> DisplayedPlane:
     position = np.linalg.solve(linear, point - affine[:-1, -1])
     shape = spatial_shape(layer)
     index = {axis: nearest(position[axis]) for axis in others}
-    for axis, at in index.items():
-        if not 0 <= at < shape[axis]:
+    for axis, plane_index in index.items():
+        if not 0 <= plane_index < shape[axis]:
             raise ValueError(
                 f"The slider stands outside {_kind(layer).lower()} {layer.name!r}: "
                 "move it back to one of its slices."
@@ -129,11 +129,11 @@ def nearest(position: float) -> int:
 
 def spatial_shape(layer: Image | Labels) -> tuple[int, ...]:
     """Shape of a layer's data at full resolution, without colour."""
-    shape = tuple(int(size) for size in levels_of(layer)[0].shape)
+    shape = tuple(int(size) for size in pyramid_levels(layer)[0].shape)
     return shape[:-1] if getattr(layer, "rgb", False) else shape
 
 
-def levels_of(layer: Image | Labels) -> tuple[Any, ...]:
+def pyramid_levels(layer: Image | Labels) -> tuple[Any, ...]:
     """The layer's array, or its arrays from the highest resolution down."""
     return tuple(layer.data) if layer.multiscale else (layer.data,)
 
@@ -211,7 +211,7 @@ def _extra_index(
     return index
 
 
-def leads_apart(affine: NDArray[np.float64], count: int) -> bool:
+def axes_separable(affine: NDArray[np.float64], count: int) -> bool:
     """Whether an affine leaves its first axes and the others to themselves."""
     linear = affine[:-1, :-1]
     mixed = linear[:count, count:], linear[count:, :count]
@@ -220,7 +220,7 @@ def leads_apart(affine: NDArray[np.float64], count: int) -> bool:
 
 def _check_separate(layer: Layer, affine: NDArray[np.float64], count: int) -> None:
     """Refuse a layer whose first axes are mixed with the others."""
-    if not leads_apart(affine, count):
+    if not axes_separable(affine, count):
         raise ValueError(
             f"{_kind(layer)} {layer.name!r} is rotated or sheared along axes that the "
             "other layer does not have: choose layers with the same axes."
@@ -265,7 +265,7 @@ def to_image_data(
     return data
 
 
-def placement(layer: Layer, skip: int = 0) -> dict[str, Any]:
+def transform_kwargs(layer: Layer, skip: int = 0) -> dict[str, Any]:
     """Keyword arguments that place a new layer exactly over another one.
 
     Parameters

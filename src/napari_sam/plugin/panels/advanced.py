@@ -63,7 +63,7 @@ class AdvancedPanel(Container[Any]):
     def _make(self) -> None:
         self.ids = ComboBox(label="Label", choices=_IDS)
         self.policy = ComboBox(label="Overlaps", choices=_POLICIES)
-        self.brightness = ComboBox(
+        self.intensity = ComboBox(
             label="Brightness",
             choices=[_AS_DISPLAYED, _PERCENTILES, _FULL, _WINDOW],
             tooltip="Which values the model sees as black and white",
@@ -101,7 +101,7 @@ class AdvancedPanel(Container[Any]):
             [
                 self.ids,
                 self.policy,
-                self.brightness,
+                self.intensity,
                 *(self.low, self.high, self.window_centre, self.window_width),
                 *self.channels,
                 self.memory,
@@ -120,7 +120,7 @@ class AdvancedPanel(Container[Any]):
         )
         self.policy.changed.connect(lambda p: setattr(session.target, "policy", p))
         for control in (
-            self.brightness,
+            self.intensity,
             self.low,
             self.high,
             self.window_centre,
@@ -148,13 +148,13 @@ class AdvancedPanel(Container[Any]):
 
     def _show_numbers(self) -> None:
         """Show the numbers that the chosen brightness has."""
-        kind = self.brightness.value
+        kind = self.intensity.value
         self.low.visible = self.high.visible = kind == _PERCENTILES
         self.window_centre.visible = self.window_width.visible = kind == _WINDOW
 
     def _choose_brightness(self) -> None:
         self._show_numbers()
-        kind = self.brightness.value
+        kind = self.intensity.value
         mapping = IntensityMapping.display()
         if kind == _PERCENTILES:
             mapping = IntensityMapping.percentiles(self.low.value, self.high.value)

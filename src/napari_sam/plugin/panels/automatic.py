@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QSizePolicy
 
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
-from napari_sam.automatic.search import SearchOptions, how_everything_is_found
+from napari_sam.automatic.search import SearchOptions, search_method_text
 from napari_sam.plugin.panels.layer_combobox import button_row
 
 if TYPE_CHECKING:
@@ -54,14 +54,26 @@ class AutomaticPanel(Container[Any]):
             tooltip="For small objects: at 1 four parts are searched too, enlarged, at "
             "2 sixteen more. Takes as many times longer",
         )
-        self.trust, self.score, self.stability = (
+        self.quality, self.score, self.stability = (
             FloatSlider(
                 label=label, min=0, max=1, step=0.01, value=value, tooltip=tooltip
             )
             for label, value, tooltip in (
-                ("Trust", _SHOWN.trust, "Lower shows more objects, and more mistakes"),
-                ("Score", _SHOWN.score, "Least quality by the model's own estimate"),
-                ("Stability", _SHOWN.stability, "Least sharpness of the outline"),
+                (
+                    "Trust",
+                    _SHOWN.quality_thresh,
+                    "Lower shows more objects, and more mistakes",
+                ),
+                (
+                    "Score",
+                    _SHOWN.pred_iou_thresh,
+                    "Least quality by the model's own estimate",
+                ),
+                (
+                    "Stability",
+                    _SHOWN.stability_score_thresh,
+                    "Least sharpness of the outline",
+                ),
             )
         )
         self.smallest, self.largest = (
@@ -89,7 +101,7 @@ class AutomaticPanel(Container[Any]):
         linked = Label(value="Slices, at least"), self.shortest
         self.linking = button_row(*linked, Label(value="Gap"), self.gap)
         self.linking.visible = False
-        limits = self.trust, self.score, self.stability, self.smallest, self.largest
+        limits = self.quality, self.score, self.stability, self.smallest, self.largest
         sizes = button_row(*(c for w in limits[3:] for c in (Label(value=w.label), w)))
         where = button_row(Label(value=self.crops.label), self.crops, self.in_stack)
         self.extend([self.how, where, self.linking, *limits[:3], sizes])
@@ -102,11 +114,11 @@ class AutomaticPanel(Container[Any]):
         """Say what a model that was taught these prompts is asked, if it is known."""
         how = "what the model was taught"
         if prompts is not None:
-            how = how_everything_is_found(prompts)
+            how = search_method_text(prompts)
         self.how.value = f"Everything is found by {how}."
 
     def _choose_search(self, levels: int) -> None:
-        self._session.search = SearchOptions(crop_levels=levels)
+        self._session.search = SearchOptions(crop_n_layers=levels)
 
     def _choose_stack(self, in_stack: bool) -> None:
         self._session.everything_in_stack = self.linking.visible = in_stack
@@ -116,7 +128,7 @@ class AutomaticPanel(Container[Any]):
         self._session.thresholds = Thresholds(
             self.score.value,
             self.stability.value,
-            self.trust.value,
+            self.quality.value,
             min_size=smallest,
             # A largest size below the smallest is on its way to be typed.
             max_size=max(largest, smallest) if largest else None,

@@ -34,7 +34,7 @@ class AxisComboBox:
 
     def refresh(self) -> None:
         """Offer the axes of this moment; the last one, until another is chosen."""
-        axes = self._session.walkable_axes
+        axes = self._session.propagation_axes
         self.combo.visible = len(axes) > 1
         offered = [(self._name(axis), axis) for axis in axes]
         if offered == self._offered:

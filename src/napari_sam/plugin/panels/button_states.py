@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 _BUSY = "Wait for the end of the work under way, or cancel it."
 
 
-def why_not(session: SamSession, busy: bool, asked: bool) -> dict[str, str]:
+def disabled_reason(session: SamSession, busy: bool, asked: bool) -> dict[str, str]:
     """{button: why it is off}, an empty text for those that are on.
 
     Parameters

@@ -8,7 +8,7 @@ from magicgui.widgets import ComboBox, Container
 from psygnal import Signal
 
 from napari_sam.plugin.layers.preview_layer import is_preview
-from napari_sam.plugin.layers.prompt_layers import is_own
+from napari_sam.plugin.layers.prompt_layers import is_plugin_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ class LayerComboBox:
         if self._last is not None or not isinstance(layer, self._kind):
             return
         # Empty ones belong to the widget that makes them.
-        if is_own(layer) and len(layer.data):
+        if is_plugin_layer(layer) and len(layer.data):
             self.select(layer)
 
     def disconnect_viewer(self) -> None:

@@ -241,7 +241,7 @@ class MainPanel(Container[Any]):
         self.clean_label = self.afterwards.clean_label
         self.measure = self.afterwards.measure
         self.train = self.afterwards.train
-        # What they do, for when they are on; see `availability.why_not`.
+        # What they do, for when they are on; see `availability.disabled_reason`.
         self.tooltips = {
             name: str(button.tooltip or "")
             for name, button in vars(self).items()

@@ -88,8 +88,8 @@ class ObjectTable(QDialog):
         table.cellClicked.connect(self._picked)
         return table
 
-    def _picked(self, at: int, _: int) -> None:
-        item = self.table.item(at, 0)
+    def _picked(self, plane_index: int, _: int) -> None:
+        item = self.table.item(plane_index, 0)
         if item is not None:
             self._on_pick(self._rows[item.data(Qt.ItemDataRole.UserRole)])
 

@@ -32,7 +32,7 @@ _FIRST_STEPS = (
 )
 
 
-def describe_model(spec: ModelSpec | None, loaded: Predictor | None) -> tuple[str, str]:
+def model_text(spec: ModelSpec | None, loaded: Predictor | None) -> tuple[str, str]:
     """What the model is for and where it runs, and how it sees images.
 
     Parameters
@@ -52,7 +52,7 @@ def describe_model(spec: ModelSpec | None, loaded: Predictor | None) -> tuple[st
     if known is None:
         return OWN_MODEL, ""
     kinds = "boxes (points: a search over boxes)"
-    if "point" in known.prompts or known.clicks is not None:
+    if "point" in known.prompts or known.click_decoder is not None:
         kinds = "points, boxes"
     state = "not downloaded"
     if loaded is not None:
@@ -75,7 +75,7 @@ def download_text(spec: ModelSpec) -> str:
     return f"Download the model ({size}{spec.licence})"
 
 
-def state_sentence(session: SamSession) -> str:
+def status_text(session: SamSession) -> str:
     """Where the user is, and what to do next, in one line."""
     if session.image_layer is None:
         return "Open an image, or a sample: File > Open Sample > napari-sam."
@@ -145,7 +145,7 @@ def _of_stack(waiting: PendingResult, volume: VolumeResult) -> str:
     )
 
 
-def kept_sentence(written: WriteSummary) -> str:
+def committed_text(written: WriteSummary) -> str:
     """What of the last object was not written, in a sentence; empty when all was."""
     parts = []
     if written.kept:

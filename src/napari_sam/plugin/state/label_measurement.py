@@ -70,11 +70,13 @@ class LabelMeasurementJob:
                 f"The labels {labels.name!r} are multiscale: choose a plain layer."
             )
         where = LayerSlices.displayed(labels, dims, axis)
-        at = tuple(where.fixed.get(a, slice(None)) for a in range(labels.ndim))
+        plane_index = tuple(where.fixed.get(a, slice(None)) for a in range(labels.ndim))
         kept = [a for a in range(labels.ndim) if a not in where.fixed]
         walk = kept[0] if where.axis is None else where.axis
         sizes, unit = _sizes(labels, kept)
-        return cls(labels, labels.data[at], kept.index(walk), walk, sizes, unit)
+        return cls(
+            labels, labels.data[plane_index], kept.index(walk), walk, sizes, unit
+        )
 
     def compute(self) -> list[ObjectMeasurement]:
         """Measure, on any thread."""

@@ -93,7 +93,9 @@ class LabelsTarget:
         """
         labels = self.present_layer
         if labels is not None:
-            grid = check_target(labels, question.image, question.at, question.sliders)
+            grid = check_target(
+                labels, question.image, question.plane_index, question.sliders
+            )
             _check_walk(labels, grid, question)
             check_ids(labels, self._choose_ids(labels, question, question.numbers)[0])
 
@@ -113,7 +115,9 @@ class LabelsTarget:
             skip = leading_channels(question.image, channels)
             labels = self.layer = new_labels(self._viewer, question.image, skip)
             self._ids.remember(labels, 0)
-        grid = check_target(labels, question.image, question.at, question.sliders)
+        grid = check_target(
+            labels, question.image, question.plane_index, question.sliders
+        )
         _check_walk(labels, grid, question)
         numbers = sorted({piece.number for piece in result.pieces})
         ids, replaced = self._choose_ids(labels, question, numbers)

@@ -10,7 +10,7 @@ from weakref import ref
 import numpy as np
 
 from napari_sam.plugin.layers.image_source import is_view_of
-from napari_sam.plugin.layers.prompt_layers import is_own, restore_prompts
+from napari_sam.plugin.layers.prompt_layers import is_plugin_layer, restore_prompts
 from napari_sam.requests.plane import PlaneRequest
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class LayerRequest:
 
     request: Request
     image: Image
-    at: PlaneIndex
+    plane_index: PlaneIndex
     sliders: Sliders
     prompts: tuple[LayerPrompt, ...]
     each: bool
@@ -85,14 +85,14 @@ class LayerRequest:
         """The objects that are asked for."""
         return tuple(self.request.prompts)
 
-    def asks_as(self, other: LayerRequest) -> bool:
+    def same_request(self, other: LayerRequest) -> bool:
         """Whether another question on a slice would get the same answer."""
         mine, theirs = self.request, other.request
         if not (isinstance(mine, PlaneRequest) and isinstance(theirs, PlaneRequest)):
             return False
         return (
-            (self.image, self.at, self.each, self.revision)
-            == (other.image, other.at, other.each, other.revision)
+            (self.image, self.plane_index, self.each, self.revision)
+            == (other.image, other.plane_index, other.each, other.revision)
             and self.model == other.model
             and (mine.size, mine.cleanup) == (theirs.size, theirs.cleanup)
             and mine.view == theirs.view
@@ -152,7 +152,7 @@ class ConsumedPrompts:
         Prompts that were moved or replaced since they were read are new and stay.
         """
         for layer, members in self._by_layer(prompts).items():
-            if not is_own(layer):
+            if not is_plugin_layer(layer):
                 self._seen.update(identity(prompt) for prompt in members)
                 continue
             layer.selected_data = {
@@ -166,7 +166,7 @@ class ConsumedPrompts:
         """Bring released prompts back, in the layers that are still there."""
         for layer, members in self._by_layer(prompts).items():
             self._seen.difference_update(identity(prompt) for prompt in members)
-            if is_own(layer):
+            if is_plugin_layer(layer):
                 restore_prompts(layer, members)
 
     def _by_layer(self, prompts: Iterable[LayerPrompt]) -> dict[Any, list[LayerPrompt]]:

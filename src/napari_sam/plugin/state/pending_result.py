@@ -145,7 +145,7 @@ class PendingResult:
                 self.question = replace(before, request=request)
                 self._result = cleaned
 
-        return lambda: request.again(result), take
+        return lambda: request.refinish(result), take
 
     # -- slices of a stack -----------------------------------------------------
 
@@ -222,9 +222,9 @@ def with_next_size(
     assert shown is not None
     size, count = shown
     offered = SIZES if count > 2 else ("small", "large")
-    at = offered.index(size) if size in offered else -1
-    wanted = offered[(at + 1) % len(offered)]
+    plane_index = offered.index(size) if size in offered else -1
+    wanted = offered[(plane_index + 1) % len(offered)]
     predictions = [prefer(p, wanted) for p in result.predictions]
     changed = replace(request, size=wanted)
-    answer = changed.finish(result.model, result.limits, predictions)
+    answer = changed.finish(result.model, result.contrast_limits, predictions)
     return replace(question, request=changed), answer

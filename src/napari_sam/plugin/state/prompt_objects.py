@@ -27,7 +27,7 @@ _SAME = 0.3
 _REACH = 3
 
 
-def belonging(
+def assign_prompts(
     prompts: Sequence[LayerPrompt],
     axis: int,
     before: LayerRequest,
@@ -67,18 +67,20 @@ def belonging(
         if number is not None and prompt.prompt.box is not None
     }
     wishes: list[tuple[float, int, int]] = []
-    for at, prompt in enumerate(prompts):
-        if found[at] is not None:
+    for plane_index, prompt in enumerate(prompts):
+        if found[plane_index] is not None:
             continue
         around = _around(volume, prompt.slices[axis])
         if prompt.prompt.box is None:
-            found[at] = _clicked(prompt.prompt, around)
+            found[plane_index] = _clicked(prompt.prompt, around)
         else:
-            wishes += [(_overlap(prompt.prompt, s), at, s.object_id) for s in around]
-    for share, at, number in sorted(wishes, reverse=True):
-        place = number, prompts[at].slices[axis]
-        if share >= _SAME and found[at] is None and place not in kept:
-            found[at] = number
+            wishes += [
+                (_overlap(prompt.prompt, s), plane_index, s.object_id) for s in around
+            ]
+    for share, plane_index, number in sorted(wishes, reverse=True):
+        place = number, prompts[plane_index].slices[axis]
+        if share >= _SAME and found[plane_index] is None and place not in kept:
+            found[plane_index] = number
             kept.add(place)
     return found
 
@@ -178,12 +180,14 @@ def _group(
         known = [1] * len(prompts)
     entries = [_entry(*said) for said in zip(prompts, slices, known, strict=True)]
     # Boxes come first, as points may belong to them.
-    order = sorted(range(len(entries)), key=lambda at: entries[at].is_point)
-    ordered = [entries[at] for at in order]
+    order = sorted(
+        range(len(entries)), key=lambda plane_index: entries[plane_index].is_point
+    )
+    ordered = [entries[plane_index] for plane_index in order]
     numbers = number_entries(ordered)
     object_of = dict(zip(order, numbers, strict=True))
     plan = join_entries(ordered, numbers)
-    return plan, tuple(object_of[at] for at in range(len(entries)))
+    return plan, tuple(object_of[plane_index] for plane_index in range(len(entries)))
 
 
 def check_boxes(count: int) -> None:

@@ -11,7 +11,7 @@ from napari_sam.records.record import (
     new_record,
     present,
     region_of,
-    still_there,
+    valid_entries,
 )
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def earlier_entries(
     labels: Labels, ids: Collection[int]
 ) -> dict[int, list[RecordEntry]]:
     """{label id: what made it until now}, without what was undone."""
-    return still_there(_stored(labels), labels.data, ids)
+    return valid_entries(_stored(labels), labels.data, ids)
 
 
 def note(

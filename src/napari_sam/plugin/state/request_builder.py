@@ -14,7 +14,7 @@ from napari_sam.plugin.layers.prompt_reader import collect_prompts
 from napari_sam.plugin.layers.transforms import Sliders, displayed_plane
 from napari_sam.plugin.state.layer_request import LayerRequest
 from napari_sam.plugin.state.prompt_objects import (
-    belonging,
+    assign_prompts,
     check_boxes,
     objects_in_stack,
     objects_on_plane,
@@ -102,7 +102,7 @@ class SessionSnapshot:
         picked = self.picked
         if picked is None or picked.image is not self.image:
             return None
-        return picked if picked.at == self.plane.at() else None
+        return picked if picked.plane_index == self.plane.plane_index() else None
 
     def prompts_at(self, index: Mapping[int, int]) -> list[LayerPrompt]:
         """The prompts that lie at {axis: index}, on whatever channel."""
@@ -110,7 +110,7 @@ class SessionSnapshot:
         wanted = [(a, i) for a, i in index.items() if a not in channels]
         return [p for p in self.prompts if all(p.slices[a] == i for a, i in wanted)]
 
-    def why_none(self, where: str, layers: Sequence[Points | Shapes]) -> str:
+    def no_prompts_message(self, where: str, layers: Sequence[Points | Shapes]) -> str:
         """Why no prompt of the layers can be asked about, in a sentence."""
         if self.prompts:
             count = len(self.prompts)
@@ -133,7 +133,7 @@ class SessionSnapshot:
         return LayerRequest(
             request,
             self.image,
-            self.plane.at(),
+            self.plane.plane_index(),
             self.sliders,
             tuple(prompts),
             self.each,
@@ -175,7 +175,9 @@ class RequestBuilder:
         asked = self.read()
         question = self.on_slice(asked)
         if question is None:
-            raise ValueError(asked.why_none("slice", self._choices.prompt_layers))
+            raise ValueError(
+                asked.no_prompts_message("slice", self._choices.prompt_layers)
+            )
         return question
 
     def on_slice(self, asked: SessionSnapshot) -> LayerRequest | None:
@@ -196,8 +198,10 @@ class RequestBuilder:
         asked = self.read()
         question = stack_question(asked, self._choices.propagation, waiting)
         if question is None:
-            raise ValueError(asked.why_none("stack", self._choices.prompt_layers))
-        question = going_on(question, waiting.question, waiting.result)
+            raise ValueError(
+                asked.no_prompts_message("stack", self._choices.prompt_layers)
+            )
+        question = resume_from_pending(question, waiting.question, waiting.result)
         self._choices.target.check(question)
         return question
 
@@ -261,8 +265,8 @@ def slice_question(asked: SessionSnapshot) -> LayerRequest | None:
         number: prompt.within(asked.plane.shape)
         for number, prompt in enumerate(objects, start=1)
     }
-    at = asked.plane.at()
-    request = PlaneRequest(asked.view, at, prompts, asked.size, asked.cleanup)
+    plane_index = asked.plane.plane_index()
+    request = PlaneRequest(asked.view, plane_index, prompts, asked.size, asked.cleanup)
     return asked.question(request, here)
 
 
@@ -301,7 +305,7 @@ def everything_question(
         )
     else:
         request = AutomaticPlaneRequest(
-            view, plane.at(), search, thresholds, region, asked.cleanup
+            view, plane.plane_index(), search, thresholds, region, asked.cleanup
         )
     # An object that is corrected has nothing to do with it.
     return replace(asked, revision=None).question(request, marks)
@@ -327,9 +331,9 @@ def stack_question(
     known = _known_objects(here, stack, image, waiting) if each else None
     plan, objects = objects_in_stack(here, stack.axis, each, known)
     if picked is not None:
-        at = asked.plane.index[stack.axis]
-        drawn = [p.prompt for p in here if p.slices[stack.axis] == at]
-        plan = {1: {**plan.get(1, {}), at: _refined(picked, drawn)}}
+        plane_index = asked.plane.index[stack.axis]
+        drawn = [p.prompt for p in here if p.slices[stack.axis] == plane_index]
+        plan = {1: {**plan.get(1, {}), plane_index: _refined(picked, drawn)}}
     prompts = check_prompts(plan, stack)
     request = StackRequest(asked.view, stack, prompts, options, cleanup=asked.cleanup)
     return asked.question(request, here, objects)
@@ -348,10 +352,10 @@ def _known_objects(
     same = (stack.axis, stack.fixed) == (earlier.axis, earlier.fixed)
     if not (same and before.each and before.image is image):
         return None
-    return belonging(prompts, stack.axis, before, result.volume)
+    return assign_prompts(prompts, stack.axis, before, result.volume)
 
 
-def going_on(
+def resume_from_pending(
     question: LayerRequest,
     before: LayerRequest | None,
     result: SegmentationResult | None,

@@ -10,7 +10,7 @@ from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions
 from napari_sam.masks.cleanup import CleanUp
-from napari_sam.plugin.layers.image_source import ImageSource, walkable_axes
+from napari_sam.plugin.layers.image_source import ImageSource, propagation_axes
 from napari_sam.plugin.layers.prompt_layers import (
     add_prompt_layers,
     next_is_positive,
@@ -168,7 +168,7 @@ class SessionSettings:
         self.view.channels = tuple(channels)
 
     @property
-    def walkable_axes(self) -> list[int]:
+    def propagation_axes(self) -> list[int]:
         """Axes of the image that objects can be followed along in this view."""
         image = self.image_layer
         if image is None:
@@ -177,7 +177,7 @@ class SessionSettings:
             plane = displayed_plane(image, self.viewer.dims)
         except ValueError:  # a 3D view, or a slider outside the image
             return []
-        return walkable_axes(self.view.of(image), plane)
+        return propagation_axes(self.view.of(image), plane)
 
     def axis_of(self, layer: Labels) -> int | None:
         """The chosen axis, as another layer counts it; axes are aligned on the right.

@@ -16,13 +16,13 @@ from qtpy.QtWidgets import QSizePolicy
 
 from napari_sam.checkpoints.download import cache_folder
 from napari_sam.plugin.background.worker import Worker
-from napari_sam.plugin.layers.transforms import levels_of, spatial_shape
-from napari_sam.plugin.notifications import told
+from napari_sam.plugin.layers.transforms import pyramid_levels, spatial_shape
+from napari_sam.plugin.notifications import notify_errors
 from napari_sam.plugin.panels.layer_combobox import LayerComboBox, button_row
 from napari_sam.plugin.training.comparison import ComparisonView
 from napari_sam.plugin.training.plot import KINDS, TrainingPlot
-from napari_sam.requests.base import Progress, weights_step
-from napari_sam.training.request import TrainingRequest, how_many
+from napari_sam.requests.base import Progress, download_progress
+from napari_sam.training.request import TrainingRequest, dataset_size_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -138,7 +138,7 @@ class TrainingPanel(Container[Any]):
             (self.stop, self._stop),
             (self.use, self._use_result),
         ):
-            button.changed.connect(told(action))
+            button.changed.connect(notify_errors(action))
         self.native.destroyed.connect(self.close_panel)
 
     def close_panel(self, _: Any = None) -> None:
@@ -161,7 +161,9 @@ class TrainingPanel(Container[Any]):
             predictor: Predictor | None = loaded
             if predictor is None:
                 yield Progress("Loading the model", 0, 0)
-                predictor = load(lambda done, total: report(weights_step(done, total)))
+                predictor = load(
+                    lambda done, total: report(download_progress(done, total))
+                )
             trained = yield from request.run(predictor, halt.is_set)
             return trained, predictor.family
 
@@ -197,9 +199,9 @@ class TrainingPanel(Container[Any]):
             )
         limits = None if image.rgb else tuple(image.contrast_limits)
         # The user may go on painting meanwhile.
-        drawn = np.array(levels_of(labels)[0])
+        drawn = np.array(pyramid_levels(labels)[0])
         return TrainingRequest(
-            levels_of(image)[0],
+            pyramid_levels(image)[0],
             drawn,
             labels.name,
             limits,
@@ -292,8 +294,8 @@ class TrainingPanel(Container[Any]):
         elif np.prod(spatial_shape(labels)) > _COUNTED_AT_ONCE:
             self.enough.value = "Large labels: they are counted when you train."
         else:
-            numbers = np.unique(np.asarray(levels_of(labels)[0]))
-            self.enough.value = how_many(int((numbers > 0).sum()))
+            numbers = np.unique(np.asarray(pyramid_levels(labels)[0]))
+            self.enough.value = dataset_size_message(int((numbers > 0).sum()))
 
     def _enable(self) -> None:
         busy = self._worker.busy
