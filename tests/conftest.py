@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +20,11 @@ from napari_sam.nets.config import (
     TinyViTConfig,
 )
 from napari_sam.prediction.predictor import Predictor
+from tests.helpers.scenes import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
 
 SEED = 20240
 # Shared by all that run tests at once.
@@ -57,14 +56,6 @@ def rng() -> np.random.Generator:
 def data_folder() -> Path:
     """Reference arrays of the published implementations."""
     return Path(__file__).parent / "data"
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A plane with its reference labels."""
-
-    image: NDArray[np.uint8]
-    labels: NDArray[np.int32]
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from numpy.testing import assert_array_equal
 import napari_sam as ns
 from napari_sam.prediction.click_sequence import answer
 from napari_sam.requests.from_arrays import by_object, make_prompts
-from tests.volume.test_results import BALL, World, box_on, lit
+from tests.helpers.models import World
+from tests.helpers.scenes import BALL, box_on, lit
 
 if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Predictor

@@ -18,7 +18,8 @@ from napari_sam.images.tiff import read_tiff
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction import loading
 from napari_sam.records import replay as replaying
-from tests.plugin.conftest import BrightPredictor, corners
+from tests.helpers.models import BrightPredictor
+from tests.helpers.sessions import corners
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

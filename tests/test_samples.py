@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from napari_sam import samples
 
 if TYPE_CHECKING:
-    from tests.conftest import Scene
+    from tests.helpers.scenes import Scene
 
 
 def test_images() -> None:

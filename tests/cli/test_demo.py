@@ -13,13 +13,13 @@ from napari_sam import samples
 from napari_sam.cli.demo import overlay, run_demo
 from napari_sam.images.tiff import read_tiff
 from napari_sam.masks.patch import mask_iou
-from tests.volume.test_results import World
+from tests.helpers.models import World
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_sam.prediction.predictor import Predictor
-    from tests.conftest import Scene
+    from tests.helpers.scenes import Scene
 
 NAMES = ["coins_boxes", "coins_clicks", "cell_click", "head_ventricles"]
 

@@ -11,7 +11,7 @@ import tifffile
 from napari_sam import api
 from napari_sam.cli import main as cli
 from napari_sam.prediction import loading
-from tests.automatic.test_search import DISCS, PLANE, Whole, discs, same_objects
+from tests.helpers.discs import DISCS, PLANE, Whole, discs, same_objects
 
 if TYPE_CHECKING:
     from pathlib import Path

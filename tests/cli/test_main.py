@@ -25,7 +25,8 @@ from napari_sam.cli.parser import make_parser
 from napari_sam.images.tiff import read_tiff
 from napari_sam.prediction import loading
 from napari_sam.records import replay as replaying
-from tests.volume.test_results import BALL, SMALL, World, lit
+from tests.helpers.models import World
+from tests.helpers.scenes import BALL, SMALL, lit
 
 SIZES = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
 BALL_BOX, SMALL_BOX = "5,6,25,30", "29,31,37,41"

@@ -20,8 +20,9 @@ from napari_sam.images.tiff import read_tiff
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction import loading
 from napari_sam.records import replay as replaying
-from tests.plugin.conftest import corners
-from tests.volume.test_results import BALL, SMALL, World, lit
+from tests.helpers.models import World
+from tests.helpers.scenes import BALL, SMALL, lit
+from tests.helpers.sessions import corners
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,8 @@ from napari_sam.masks.cleanup import CleanUp
 from napari_sam.prediction import loading
 from napari_sam.records import replay as replaying
 from tests.helpers.cleanup import apply_to_labels
-from tests.volume.test_results import BALL, SMALL, World, lit
+from tests.helpers.models import World
+from tests.helpers.scenes import BALL, SMALL, lit
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from napari_sam.images.intensity import IntensityMapping, for_channels
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.uint8 import to_uint8
 from napari_sam.prediction.cache import EmbeddingCache
-from tests.images.test_planes import FULL, Recorder
+from tests.helpers.arrays import FULL, Recorder
 
 if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Predictor

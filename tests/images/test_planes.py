@@ -15,36 +15,14 @@ from numpy.testing import assert_array_equal
 
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.uint8 import to_uint8
+from tests.helpers.arrays import FULL, Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-FULL = slice(None)
 SHAPE = (3, 4, 10, 12)
 DATA = np.arange(np.prod(SHAPE), dtype=np.int32).reshape(SHAPE)
-
-
-class Recorder:
-    """Gives single planes, notes which, and fails on all else."""
-
-    def __init__(self, data: np.ndarray, rgb: bool = False) -> None:
-        self.data, self.shape, self.dtype = data, data.shape, data.dtype
-        self.axes = data.ndim - rgb
-        self.planes: list[tuple[Any, ...]] = []
-        self.elements = 0
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        assert isinstance(index, tuple)
-        assert len(index) == self.axes
-        assert [e for e in index if isinstance(e, slice)] == [FULL, FULL]
-        self.planes.append(tuple(None if isinstance(e, slice) else e for e in index))
-        plane: np.ndarray = self.data[index]
-        self.elements += plane.size
-        return plane
-
-    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
-        raise AssertionError("the whole array was read")
 
 
 def stored_as_numpy(data: np.ndarray, _: Path) -> Any:
@@ -70,7 +48,7 @@ STORES = [stored_as_numpy, stored_as_memmap, stored_as_dask, stored_as_zarr]
 
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize(
-    "at", [(2, 1, FULL, FULL), (FULL, 3, 5, FULL), (0, FULL, FULL, 11)]
+    "plane_index", [(2, 1, FULL, FULL), (FULL, 3, 5, FULL), (0, FULL, FULL, 11)]
 )
 def test_every_kind_of_array_gives_the_same_planes(
     store: Callable[[np.ndarray, Path], Any], plane_index: Any, tmp_path: Path

@@ -17,7 +17,7 @@ from napari_sam.plugin.layers.image_source import ChannelChoice
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.requests.base import run_to_end
-from tests.plugin.conftest import BrightPredictor
+from tests.helpers.models import BrightPredictor
 
 SHAPE = (5, 24, 28)
 CENTRES = ((2, 8, 9), (2, 16, 19))

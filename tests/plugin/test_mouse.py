@@ -17,7 +17,7 @@ from napari_sam.plugin.panels.key_bindings import ACCEPT, POLARITY, PREVIOUS
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.prompts.serialization import prompt_from_json
 from napari_sam.records.record import commits
-from tests.plugin.conftest import press
+from tests.helpers.sessions import press
 
 OBJECTS = 20
 UNDONE, REFINED = 7, 13

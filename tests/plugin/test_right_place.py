@@ -14,7 +14,8 @@ from napari.layers import Image, Labels, Layer
 
 from napari_sam.plugin.layers.image_source import ChannelChoice
 from napari_sam.plugin.session import SamSession
-from tests.plugin.conftest import BrightPredictor, written
+from tests.helpers.models import BrightPredictor
+from tests.helpers.sessions import written
 
 # napari says so of layers whose turn is not that of the first view of them.
 turned = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")

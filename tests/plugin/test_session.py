@@ -12,14 +12,8 @@ from napari_sam.images.planes import PlaneReader
 from napari_sam.plugin.session import SamSession
 from napari_sam.requests.base import run_to_end
 from napari_sam.requests.plane import PlaneRequest
-from tests.plugin.conftest import (
-    FIRST,
-    SECOND,
-    BrightPredictor,
-    corners,
-    draw,
-    written,
-)
+from tests.helpers.models import BrightPredictor
+from tests.helpers.sessions import FIRST, SECOND, corners, draw, written
 
 
 def state(session: SamSession) -> dict[str, Any]:

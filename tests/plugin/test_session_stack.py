@@ -9,14 +9,8 @@ from napari.components import ViewerModel
 import napari_sam as ns
 from napari_sam.plugin.layers.image_source import voxel_sizes
 from napari_sam.plugin.session import SamSession
-from tests.plugin.conftest import (
-    FIRST,
-    SECOND,
-    BrightPredictor,
-    corners,
-    draw,
-    written,
-)
+from tests.helpers.models import BrightPredictor
+from tests.helpers.sessions import FIRST, SECOND, corners, draw, written
 
 
 def first_ball(stack: np.ndarray) -> np.ndarray:
@@ -175,7 +169,9 @@ def series(bright: BrightPredictor, stack: np.ndarray) -> SamSession:
     return session
 
 
-@pytest.mark.parametrize(("axis", "at"), [(0, {1: 4}), (1, {0: 2}), (None, {0: 2})])
+@pytest.mark.parametrize(
+    ("axis", "plane_index"), [(0, {1: 4}), (1, {0: 2}), (None, {0: 2})]
+)
 def test_through_time_or_through_space(
     series: SamSession,
     bright: BrightPredictor,

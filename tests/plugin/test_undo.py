@@ -14,7 +14,8 @@ from napari.layers import Labels
 
 from napari_sam.masks.painting import POLICIES
 from napari_sam.plugin.session import SamSession
-from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, draw
+from tests.helpers.models import BrightPredictor
+from tests.helpers.sessions import FIRST, SECOND, corners, draw
 
 SHAPE = (9, 40, 50)
 thorough = settings(

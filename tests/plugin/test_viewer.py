@@ -11,7 +11,7 @@ from npe2 import PluginManifest
 import napari_sam as ns
 from napari_sam import samples
 from napari_sam.plugin.widget import SamWidget
-from tests.plugin.conftest import corners
+from tests.helpers.sessions import corners
 
 ROOT = Path(__file__).parents[2]
 SCREEN_HEIGHT = 900

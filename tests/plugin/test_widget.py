@@ -13,7 +13,8 @@ from qtpy.QtCore import QPointF
 
 from napari_sam.plugin.panels.main_panel import OWN_FILE
 from napari_sam.plugin.widget import SamWidget
-from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, press
+from tests.helpers.models import BrightPredictor
+from tests.helpers.sessions import FIRST, SECOND, corners, press
 
 LONG = 20_000
 

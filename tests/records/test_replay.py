@@ -27,14 +27,15 @@ from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
 from napari_sam.requests.view import ImageView
 from napari_sam.volume.results import PropagationOptions
-from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, draw, written
+from tests.helpers.models import BrightPredictor
+from tests.helpers.sessions import FIRST, SECOND, corners, draw, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_sam.images.axes import ContrastLimits
     from napari_sam.prediction.predictor import Predictor
-    from tests.conftest import Scene
+    from tests.helpers.scenes import Scene
 
 FULL = slice(None)
 

@@ -29,16 +29,9 @@ from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
 from napari_sam.requests.view import ImageView
 from napari_sam.volume.results import PropagationOptions
-from tests.images.test_planes import Recorder
-from tests.volume.test_results import (
-    BALL,
-    SHAPE,
-    SMALL,
-    World,
-    box_on,
-    ellipsoid,
-    lit,
-)
+from tests.helpers.arrays import Recorder
+from tests.helpers.models import World
+from tests.helpers.scenes import BALL, SHAPE, SMALL, box_on, ellipsoid, lit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

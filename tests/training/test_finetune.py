@@ -22,6 +22,7 @@ from napari_sam.training.finetune import FineTuning
 from napari_sam.training.loss import answer_loss, best_answers, mask_ious
 from napari_sam.training.options import TrainingOptions
 from napari_sam.training.saving import official_state
+from tests.helpers.training import QUICK, discs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,30 +30,6 @@ if TYPE_CHECKING:
 
     from napari_sam.checkpoints.registry import Family, PromptKind
     from napari_sam.nets.config import SamConfig
-    from napari_sam.training.data import TrainingImage
-
-QUICK = TrainingOptions(
-    steps=6,
-    objects=2,
-    learning_rate=3e-3,
-    views=2,
-    validate_every=3,
-    validation_objects=4,
-)
-
-
-def discs(count: int = 4, shape: tuple[int, int] = (48, 64)) -> list[TrainingImage]:
-    """Images of two bright discs each, wider than high as the padding is one-sided."""
-    images, rng = [], np.random.default_rng(3)
-    rows, cols = np.indices(shape)
-    for number in range(count):
-        labels = np.zeros(shape, int)
-        for label, middle in enumerate((15, 46), start=1):
-            centre = rng.integers(-3, 4, 2) + np.array([shape[0] // 2, middle])
-            labels[np.hypot(rows - centre[0], cols - centre[1]) < 10] = label
-        plane = np.where(labels > 0, 200, 40) + rng.normal(0, 5, shape)
-        images += training_images(plane, labels, f"discs {number}")
-    return images
 
 
 def weights(training: FineTuning) -> dict[str, torch.Tensor]:

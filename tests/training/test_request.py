@@ -19,7 +19,7 @@ from napari_sam.training.request import (
     dataset_size_message,
     options,
 )
-from tests.training.test_finetune import QUICK, discs
+from tests.helpers.training import QUICK, discs
 
 if TYPE_CHECKING:
     from pathlib import Path

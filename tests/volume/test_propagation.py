@@ -16,11 +16,11 @@ from napari_sam.prompts.prompt import Prompt
 from napari_sam.volume.propagation import Propagation, propagate
 from napari_sam.volume.results import PropagationOptions, VolumeResult
 from napari_sam.volume.stack_prompts import prompted_slices
-from tests.volume.test_results import (
+from tests.helpers.models import World
+from tests.helpers.scenes import (
     BALL,
     DARK,
     SHAPE,
-    World,
     box_on,
     ellipsoid,
     follow,
@@ -171,7 +171,7 @@ def test_where_both_ends_differ_a_third_opinion_decides() -> None:
     mask = column(*[25] * 9)
     world = Forgetful(4)
     prompts = {1: {i: box_on(mask, i) for i in (0, 8)}}
-    out = follow(numbered(mask), prompts, world, limits=(0, 255))
+    out = follow(numbered(mask), prompts, world, contrast_limits=(0, 255))
     assert_array_equal(out.labels > 0, mask)
     third = world.boxes[False][-1]
     tight = box_on(mask, 4).box
@@ -185,7 +185,7 @@ def test_where_both_ends_agree_nobody_else_is_asked() -> None:
     asked = []
     for loses in (False, True):
         world = Forgetful(4, loses)
-        follow(numbered(mask), prompts, world, limits=(0, 255))
+        follow(numbered(mask), prompts, world, contrast_limits=(0, 255))
         asked.append(len(world.boxes[False]))
     assert asked[1] == asked[0] + 1
 
@@ -227,7 +227,7 @@ def test_objects_do_not_grow_into_each_other() -> None:
         {1: {2: Prompt(box=(10, 10, 29, 29))}},
         World(reach=1),
         masks={2: dict.fromkeys(range(6), right)},
-        limits=(0, 255),
+        contrast_limits=(0, 255),
     )
     assert (out.labels[:, 10:30, 10:30] == 1).all()
     assert_array_equal(out.labels == 2, np.broadcast_to(right, volume.shape))
@@ -236,7 +236,7 @@ def test_objects_do_not_grow_into_each_other() -> None:
 def test_painted_masks_are_taken_as_they_are_and_followed() -> None:
     painted = ellipsoid(SHAPE, (6, 15, 18), (5, 9, 11))[6]
     out = ns.segment_volume(
-        lit(BALL), {}, World(reach=3), masks={4: {6: painted}}, limits=(0, 255)
+        lit(BALL), {}, World(reach=3), masks={4: {6: painted}}, contrast_limits=(0, 255)
     )
     assert_array_equal(out.labels[6] == 4, painted)
     assert statuses(out, 4)[6] == "anchor"
@@ -265,7 +265,7 @@ def test_only_what_a_correction_touches_is_computed_again() -> None:
         1: {i: box_on(tall, i) for i in (8, 14, 20)},
         2: {15: box_on(other, 15)},
     }
-    before = ns.segment_volume(volume, given, World(reach=2), limits=(0, 255))
+    before = ns.segment_volume(volume, given, World(reach=2), contrast_limits=(0, 255))
     world = World(reach=2)
     after = ns.segment_volume(
         volume,
@@ -273,7 +273,7 @@ def test_only_what_a_correction_touches_is_computed_again() -> None:
         world,
         masks={1: {11: tall[11]}},
         previous=before,
-        limits=(0, 255),
+        contrast_limits=(0, 255),
     )
     assert after.recomputed == 4  # 9, 10, 12 and 13; 11 was painted
     assert len(world.seen) == 4
@@ -323,7 +323,7 @@ def test_it_can_be_cancelled_at_each_slice(anchors: tuple[int, ...]) -> None:
     prompts = {1: {i: box_on(mask, i) for i in anchors}}
     stack = Stack(volume, spacing=(0.1, 1, 1))
     most = []
-    for _ in propagate(stack, prompts, world, limits=(0, 255)):
+    for _ in propagate(stack, prompts, world, contrast_limits=(0, 255)):
         most.append(len(world.slices))
         world.slices.clear()
     assert max(most) == 1
@@ -335,10 +335,10 @@ def test_work_that_was_broken_off_is_gone_on_with(after: int) -> None:
     tall = ellipsoid((24, 40, 44), (12, 18, 20), (10, 11, 13))
     prompts = {1: {8: box_on(tall, 8), 14: box_on(tall, 14)}}
     volume = lit(tall)
-    whole = ns.segment_volume(volume, prompts, World(reach=2), limits=(0, 255))
+    whole = ns.segment_volume(volume, prompts, World(reach=2), contrast_limits=(0, 255))
     part = broken_off(after, Stack(volume), prompts)
     rest = ns.segment_volume(
-        volume, prompts, World(reach=2), previous=part, limits=(0, 255)
+        volume, prompts, World(reach=2), previous=part, contrast_limits=(0, 255)
     )
     assert_array_equal(rest.labels, whole.labels)
     assert statuses(rest) == statuses(whole)

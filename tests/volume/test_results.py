@@ -6,8 +6,7 @@ The stand-in, `World`, serves the tests of the API, the command line and the dem
 from __future__ import annotations
 
 from itertools import islice
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,126 +16,23 @@ from numpy.testing import assert_array_equal
 
 import napari_sam as ns
 from napari_sam.images.stack import Stack
-from napari_sam.images.uint8 import plane_key, to_uint8
 from napari_sam.prediction.cache import EmbeddingCache
-from napari_sam.prediction.plane_transform import PlaneTransform
-from napari_sam.prediction.predictor import Prediction, Predictor
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.volume.propagation import propagate
-from napari_sam.volume.results import PropagationOptions, VolumeResult, assemble
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-
-class World(Predictor):
-    """An object is what is bright inside its box, or around its first point.
-
-    `reach` is how far beyond the box it looks, as real models do.
-    """
-
-    input_size = 32
-    planes_at_once = 1
-    click_decoder = None
-
-    def __init__(self, score: float = 0.9, gain: float = 1.0, reach: int = 0) -> None:
-        self.name, self.family, self.key = "world", "sam", "world"
-        self.prompts = frozenset({"point", "box", "mask"})
-        self.score, self.gain, self.reach = score, gain, reach
-        self.seen: list[np.ndarray] = []
-
-    @property
-    def device(self) -> Any:
-        return "paper"
-
-    def embed(
-        self, plane: Any, contrast_limits: Any = None, *, plane_shape: Any = None
-    ) -> Any:
-        pixels = to_uint8(plane, contrast_limits)
-        assert plane_shape in (None, pixels.shape[:2])
-        self.seen.append(pixels)
-        gray = pixels.max(axis=-1) if pixels.ndim == 3 else pixels
-        return SimpleNamespace(
-            pixels=gray,
-            transform=as_model(gray)[0],
-            shape=gray.shape,
-            nbytes=1,
-            model_key=self.key,
-            plane_key=plane_key(gray),
-        )
-
-    def predict_batch(
-        self, embedding: Any, prompts: Sequence[Prompt], **_: Any
-    ) -> list[Prediction]:
-        return [self._answer(embedding, p.within(embedding.shape)) for p in prompts]
-
-    def _answer(self, embedding: Any, prompt: Prompt) -> Prediction:
-        box = prompt.box
-        if box is None:
-            box = np.concatenate([prompt.positives[0] - 6, prompt.positives[0] + 6])
-        rows, cols = np.indices(embedding.shape)
-        low, high = box[:2] - self.reach, box[2:] + self.reach
-        inside = (rows >= low[0]) & (cols >= low[1])
-        inside &= (rows <= high[0]) & (cols <= high[1])
-        intensity = (embedding.pixels - 127.5) * self.gain
-        logits = np.where(inside, intensity, -abs(intensity)).astype(np.float32)
-        transform, square = as_model(logits)
-        one = Prediction(square, self.score, transform)
-        return Prediction(square, self.score, transform, (one,))
-
-
-def as_model(logits: np.ndarray) -> tuple[PlaneTransform, np.ndarray]:
-    """Logits of a plane as those of a model whose input is the plane itself."""
-    rows, cols = logits.shape
-    side = max(rows, cols)
-    transform = PlaneTransform((rows, cols), (rows, cols), side, side, "lite_medsam")
-    return transform, np.pad(logits, [(0, side - rows), (0, side - cols)])
-
-
-DARK, BRIGHT = 20, 200
-
-
-def ellipsoid(
-    shape: Sequence[int], centre: Sequence[float], radii: Sequence[float]
-) -> np.ndarray:
-    """Boolean, axes (z, y, x)."""
-    grid = np.indices(shape).T
-    inside: np.ndarray = (((grid - centre) / radii) ** 2).sum(-1).T < 1
-    return inside
-
-
-def lit(mask: np.ndarray) -> np.ndarray:
-    return np.where(mask, BRIGHT, DARK).astype(np.uint8)
-
-
-def box_on(mask: np.ndarray, index: int) -> Prompt:
-    """A tight box around one slice of a mask."""
-    rows, cols = np.nonzero(mask[index])
-    return Prompt(box=(rows.min(), cols.min(), rows.max(), cols.max()))
-
-
-SHAPE = (14, 40, 44)
-BALL = ellipsoid(SHAPE, (6, 15, 18), (5, 11, 13))  # on slices 2 to 10
-SMALL = ellipsoid(SHAPE, (8, 33, 36), (4, 5, 6))  # on slices 5 to 11
-
-
-def follow(
-    volume: Any,
-    prompts: Any,
-    predictor: Predictor | None = None,
-    options: PropagationOptions | None = None,
-    limits: tuple[float, float] | None = None,
-    **stack: Any,
-) -> VolumeResult:
-    whole = Stack(volume, **stack)
-    results = propagate(
-        whole, prompts, predictor or World(), contrast_limits=limits, options=options
-    )
-    return assemble(whole, results)
-
-
-def statuses(out: VolumeResult, object_id: int = 1) -> dict[int, str]:
-    return {s.index: s.status for s in out.slices if s.object_id == object_id}
+from napari_sam.volume.results import PropagationOptions, assemble
+from tests.helpers.models import World
+from tests.helpers.scenes import (
+    BALL,
+    BRIGHT,
+    DARK,
+    SHAPE,
+    SMALL,
+    box_on,
+    ellipsoid,
+    follow,
+    lit,
+    statuses,
+)
 
 
 @pytest.mark.parametrize("start", [2, 3, 6, 9, 10])
@@ -277,7 +173,7 @@ class Lazy:
 
 def test_only_the_planes_that_are_needed_are_read() -> None:
     lazy = Lazy(np.pad(lit(BALL), [(9, 9), (0, 0), (0, 0)], constant_values=DARK))
-    out = follow(lazy, {1: {15: box_on(BALL, 6)}}, limits=(0, 255))
+    out = follow(lazy, {1: {15: box_on(BALL, 6)}}, contrast_limits=(0, 255))
     assert_array_equal(out.labels[9:-9] > 0, BALL)
     # Slices 11 to 19, two beyond to be sure of the ends, and one read ahead.
     assert set(range(11, 20)) <= set(lazy.read) <= set(range(8, 23))
@@ -374,7 +270,7 @@ def test_contrast_is_the_same_on_all_planes() -> None:
 def test_given_contrast_limits_are_obeyed() -> None:
     world = World()
     volume = lit(BALL).astype(np.int16) * 100
-    follow(volume, {1: {6: box_on(BALL, 6)}}, world, limits=(0, 2e4))
+    follow(volume, {1: {6: box_on(BALL, 6)}}, world, contrast_limits=(0, 2e4))
     assert {int(v) for v in np.unique(world.seen[0])} == {round(255 * 0.1), 255}
 
 

@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskPatch:
     """One object on a plane, cut out around its mask.

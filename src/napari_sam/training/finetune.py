@@ -15,6 +15,7 @@ from torch import Tensor
 
 from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.registry import MODELS
+from napari_sam.huggingface.model import SamModel
 from napari_sam.prediction.loading import predictor_of
 from napari_sam.training.augmented_embeddings import EncodedViews
 from napari_sam.training.data import data_key, split, summarise, view
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from napari_sam.checkpoints.registry import PromptKind
-    from napari_sam.nets.sam import SamNetwork
     from napari_sam.prediction.disk_cache import DiskCache
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.training.data import TrainingImage
@@ -95,7 +95,7 @@ class FineTuning:
             if predictor.click_decoder is None
             else predictor.click_decoder
         )
-        self.model = copy.deepcopy(start)
+        self.model = copy.deepcopy(SamModel.of(start))
         self._weights = trainable_weights(self.model, self.options.encoder_blocks)
         self._best = {name: p.detach().clone() for name, p in self._weights.items()}
         self._optimiser = torch.optim.AdamW(
@@ -250,7 +250,7 @@ class FineTuning:
 
     # -- results -----------------------------------------------------------------
 
-    def best_model(self) -> SamNetwork:
+    def best_model(self) -> SamModel:
         """Copy the best model up to now; the one at the start before a gain."""
         model = copy.deepcopy(self.model).requires_grad_(False)
         model.load_state_dict(self._best, strict=False)

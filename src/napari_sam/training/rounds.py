@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_sam.nets.sam import SamNetwork
+    from napari_sam.huggingface.model import SamModel
     from napari_sam.prediction.plane_transform import PlaneTransform
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import Prompt
@@ -50,7 +50,7 @@ class InteractiveTrainer:
 
     def learn(
         self,
-        model: SamNetwork,
+        model: SamModel,
         embedding: Tensor,
         truths: Truths,
         rng: np.random.Generator,
@@ -59,7 +59,7 @@ class InteractiveTrainer:
 
         Parameters
         ----------
-        model : SamNetwork
+        model : SamModel
             Gradients are added to its trainable weights, and to `embedding`.
         embedding : Tensor
             (1, C, s, s) of the plane.
@@ -106,7 +106,7 @@ class InteractiveTrainer:
         return total
 
     def _close_ups(
-        self, model: SamNetwork, target: Tensor, rng: np.random.Generator
+        self, model: SamModel, target: Tensor, rng: np.random.Generator
     ) -> CloseUps | None:
         """What the decoder sees in this step; None for the whole plane."""
         share = self._options.close_ups
@@ -118,7 +118,7 @@ class InteractiveTrainer:
     @torch.no_grad()
     def measure(
         self,
-        model: SamNetwork,
+        model: SamModel,
         embedding: Tensor,
         truths: Truths,
         rng: np.random.Generator,
@@ -137,7 +137,7 @@ class InteractiveTrainer:
     @torch.no_grad()
     def loss(
         self,
-        model: SamNetwork,
+        model: SamModel,
         embedding: Tensor,
         truths: Truths,
         prompts: Sequence[Prompt],
@@ -150,7 +150,7 @@ class InteractiveTrainer:
 
     def answer(
         self,
-        model: SamNetwork,
+        model: SamModel,
         embedding: Tensor,
         transform: PlaneTransform,
         prompts: Sequence[Prompt],
@@ -161,7 +161,7 @@ class InteractiveTrainer:
 
         Parameters
         ----------
-        model : SamNetwork
+        model : SamModel
             Asked through its plain, differentiable forward pass.
         embedding : Tensor
             (1, C, s, s).
@@ -219,7 +219,7 @@ class InteractiveTrainer:
 
 
 def _decode_near(
-    model: SamNetwork,
+    model: SamModel,
     near: CloseUps,
     embedding: Tensor,
     tokens: Tensor,

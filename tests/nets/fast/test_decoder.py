@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from napari_sam.huggingface.model import SamModel
     from napari_sam.prediction.predictor import Predictor
-    from tests.conftest import Scene
+    from tests.helpers.scenes import Scene
 
 ATOL = 1e-4
 KINDS = ["points", "box", "mask", "points+box", "points+mask", "box+mask", "all"]

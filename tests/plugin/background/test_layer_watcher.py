@@ -25,7 +25,8 @@ from napari_sam.plugin.panels.key_bindings import (
 )
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.prompts.prompt import Prompt
-from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, press
+from tests.helpers.models import BrightPredictor
+from tests.helpers.sessions import FIRST, SECOND, corners, press
 
 LONG = 20_000
 QUIET = 150  # longer than the widget waits for further changes

@@ -11,7 +11,8 @@ from napari_sam.images.intensity import IntensityMapping
 from napari_sam.plugin.layers.image_source import ChannelChoice, channel_choices
 from napari_sam.plugin.layers.transforms import layer_affine
 from napari_sam.plugin.session import SamSession
-from tests.plugin.conftest import FIRST, BrightPredictor, corners, draw, written
+from tests.helpers.models import BrightPredictor
+from tests.helpers.sessions import FIRST, corners, draw, written
 
 
 class Recorder(BrightPredictor):

@@ -14,7 +14,7 @@ from napari_sam.plugin.layers.prompt_layers import add_prompt_layers, set_polari
 from napari_sam.plugin.layers.prompt_reader import POLARITY, point_label
 from napari_sam.prompts.files import POLARITY as SAVED_POLARITY
 from napari_sam.prompts.files import read_prompts
-from tests.plugin.conftest import corners
+from tests.helpers.sessions import corners
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,8 @@ from napari_sam.files import MEGABYTE
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.records.record import read_record
-from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, corners, press
+from tests.helpers.models import BrightPredictor
+from tests.helpers.sessions import FIRST, SECOND, corners, press
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from napari_sam.plugin.widget import SamWidget
 from napari_sam.records.replay import replay
 from napari_sam.requests.automatic_stack import AutomaticStackRequest
 from napari_sam.requests.base import run_to_end
-from tests.automatic.test_search import DISCS, PLANE, Whole, discs, same_objects
-from tests.plugin.conftest import corners, press, written
+from tests.helpers.discs import DISCS, PLANE, Whole, discs, same_objects
+from tests.helpers.sessions import corners, press, written
 
 SIZES = sorted(np.bincount(discs().ravel())[1:].tolist())
 

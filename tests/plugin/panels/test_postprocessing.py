@@ -13,12 +13,13 @@ import napari_sam as ns
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.plugin.widget import SamWidget
 from tests.helpers.cleanup import apply_to_labels
-from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, draw, press, written
+from tests.helpers.sessions import FIRST, SECOND, draw, press, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_sam.plugin.session import SamSession
+    from tests.helpers.models import BrightPredictor
 
 FILL = CleanUp(fill_holes=True)
 TIDY = CleanUp(keep_prompted=True, fill_holes=True, smooth=1.0, min_size=3)

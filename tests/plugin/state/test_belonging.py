@@ -5,7 +5,7 @@ import pytest
 
 from napari_sam.plugin.session import SamSession
 from napari_sam.prompts.prompt import Prompt
-from tests.plugin.conftest import FIRST, SECOND, corners, draw, written
+from tests.helpers.sessions import FIRST, SECOND, corners, draw, written
 
 FREE = (0, 40, 6, 48)
 

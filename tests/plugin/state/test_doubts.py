@@ -16,7 +16,7 @@ from napari_sam.volume.results import (
     next_doubtful,
     slice_states,
 )
-from tests.plugin.conftest import FIRST, draw
+from tests.helpers.sessions import FIRST, draw
 
 if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession

@@ -13,10 +13,12 @@ from qtpy.QtWidgets import QFileDialog
 from napari_sam.plugin.panels.measurement_table import ObjectTable
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.widget import SamWidget
-from tests.plugin.conftest import FIRST, SECOND, BrightPredictor, draw, press, written
+from tests.helpers.sessions import FIRST, SECOND, draw, press, written
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.helpers.models import BrightPredictor
 
 
 def two_balls(session: SamSession) -> SamSession:

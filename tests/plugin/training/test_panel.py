@@ -13,8 +13,8 @@ from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.plugin.state.model_choice import ModelChoice
 from napari_sam.plugin.training.panel import TrainingPanel
 from napari_sam.training.request import BeforeAfterComparison, TrainingResult
-from tests.plugin.conftest import press
-from tests.training.test_finetune import QUICK, discs
+from tests.helpers.sessions import press
+from tests.helpers.training import QUICK, discs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
