@@ -6,8 +6,9 @@ needs transformers (``pip install transformers``; torchvision is not needed). It
 compares a small random model, with ``--base`` also one of ViT-B's size, and exits with
 1 when a difference is above what is allowed. Both libraries are also run in double
 precision, which parts rounding from a model that computes something else. ``--write``
-makes the reference arrays of ``tests/huggingface/test_processor.py`` with the weights in
-``tests/data/hf_sam_small``, so that the tests need neither transformers nor a network.
+makes the reference arrays of ``tests/huggingface/test_processor.py`` with the weights
+in ``tests/data/hf_sam_small``, so that the tests need neither transformers nor a
+network.
 """
 
 from __future__ import annotations

@@ -257,7 +257,7 @@ def test_small_pieces_go_and_holes_are_filled() -> None:
     ],
 )
 def test_impossible_thresholds_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="must be|give"):
+    with pytest.raises(ValueError, match=r"must be|give"):
         Thresholds(**wrong)
 
 

@@ -344,7 +344,7 @@ class Expected:
 def expected_in(
     scene: Scene, labels: Labels, unit: str | None, plane_index: Any
 ) -> Expected:
-    """By the centres of the labels' pixels; along axes of theirs alone, at `plane_index`."""
+    """By the centres of the labels' pixels, at `plane_index` along other axes."""
     centres = np.argwhere(np.ones(labels.data.shape, bool))
     shared = min(labels.ndim, scene.image.ndim)
     world = through(to_world(labels, unit), centres)[:, labels.ndim - shared :]

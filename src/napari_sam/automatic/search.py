@@ -2,7 +2,7 @@
 
 Models that know points are asked by a grid of them (Kirillov et al. 2023, "Segment
 Anything", section 5 and appendix B); models that know boxes only by the search of
-`napari_sam.automatic.box_proposals`. Either way a plane, or a crop of it, is encoded once.
+`napari_sam.automatic.box_proposals`. Either way a plane, or a crop, is encoded once.
 """
 
 from __future__ import annotations

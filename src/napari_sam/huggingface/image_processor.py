@@ -76,7 +76,7 @@ class SamImageProcessor:
     do_convert_rgb : bool
         Accepted as in transformers; images are always made RGB.
     family : {"sam", "medsam", "lite_medsam"}
-        How the weights were trained (`napari_sam.checkpoints.registry.PREPROCESSING`). For the
+        How the weights were trained (`checkpoints.families.PREPROCESSING`). For the
         MedSAM families only `size` is of the parameters above; all else is theirs.
 
     Raises

@@ -76,7 +76,7 @@ class SamProcessor:
             know and folders without settings.
         **options
             ``revision``, ``cache_dir``, ``local_files_only``, ``token``, see
-            `napari_sam.checkpoints.resolve.find_model`; and parameters of `SamImageProcessor`,
+            `checkpoints.resolve.find_model`; and parameters of `SamImageProcessor`,
             which go before what the files say.
 
         Raises

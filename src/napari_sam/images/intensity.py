@@ -73,7 +73,7 @@ class IntensityMapping:
 
     @classmethod
     def data(cls) -> Self:
-        """As `napari_sam.images.uint8.data_limits`: 8 bits as they are, else percentiles."""
+        """As `images.uint8.data_limits`: 8 bits as they are, else percentiles."""
         return cls("data")
 
     @classmethod

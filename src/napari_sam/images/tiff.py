@@ -76,7 +76,8 @@ class TiffImage:
                 raise ValueError(f"The image has axes {axes}: there is no axis {name}.")
             if not 0 <= index < data.shape[position]:
                 raise ValueError(
-                    f"Axis {name} has indices 0 to {data.shape[position] - 1}, not {index}."
+                    f"Axis {name} has indices 0 to {data.shape[position] - 1}, "
+                    f"not {index}."
                 )
             data, axes = (
                 np.take(data, index, position),

@@ -271,7 +271,7 @@ def resolve_overlaps(patches: Sequence[MaskPatch]) -> list[NDArray[np.bool_]]:
 def labels_from_patches(
     patches: Sequence[MaskPatch], shape: tuple[int, int]
 ) -> NDArray[np.int32]:
-    """Paint objects into a plane, (H, W) int32, object i as i + 1; see `resolve_overlaps`."""
+    """Paint objects into a plane, (H, W) int32, object i as i + 1."""
     labels = np.zeros(shape, np.int32)
     for number, (patch, won) in enumerate(
         zip(patches, resolve_overlaps(patches), strict=True), start=1

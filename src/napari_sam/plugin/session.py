@@ -108,7 +108,7 @@ class SamSession(SessionSettings):
         return self._asker.everything()
 
     def live_request(self) -> LayerRequest | None:
-        """As `build_plane_request`; None when the plane has no prompts or they are answered.
+        """Build the request of the displayed plane; None when nothing is new.
 
         An object that waits on this plane is forgotten when its prompts are gone
         or cannot be used any more. One that was followed through a stack waits

@@ -112,8 +112,8 @@ class ModelRunner:
     ) -> tuple[Tensor, Tensor]:
         """Decode prompts; see `FastMaskDecoder.decode`. Tensors from any device.
 
-        With `use_click_decoder` the decoder of `click_decoder` answers; the tokens are those of its
-        prompt encoder.
+        With `use_click_decoder` the click decoder answers; the tokens are those of
+        its prompt encoder.
         """
 
         def run() -> tuple[Tensor, Tensor]:

@@ -380,8 +380,8 @@ class Predictor:
         if logits.shape != (transform.mask_size, transform.mask_size):
             raise ValueError(
                 f"The mask prompt has shape {logits.shape}: this model takes its own "
-                f"logits of {transform.mask_size} x {transform.mask_size}, or a boolean mask "
-                "of the plane."
+                f"logits of {transform.mask_size} x {transform.mask_size}, or a "
+                "boolean mask of the plane."
             )
         return torch.from_numpy(logits)[None].to(self.device)
 

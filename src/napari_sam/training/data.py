@@ -108,8 +108,7 @@ def training_images(
     name : str
         What to call the pair in messages.
     contrast_limits : tuple of float or array-like, optional
-        As for `napari_sam.images.uint8.to_uint8`; of the whole stack when None, never of
-        a slice.
+        As for `images.uint8.to_uint8`; of the whole stack when None, never of a slice.
 
     Raises
     ------

@@ -301,7 +301,7 @@ class FineTuning:
         licence: str | None = None,
         dtype: torch.dtype | None = None,
     ) -> Path:
-        """Write the best model up to now; see `napari_sam.training.saving.save_model`."""
+        """Write the best model up to now; see `training.saving.save_model`."""
         return save_model(self.best_model(), path, self.card(licence), dtype=dtype)
 
     # -- going on later ----------------------------------------------------------

@@ -43,7 +43,7 @@ class Observation:
     patch : MaskPatch
         May be empty.
     score, contrast, confidence : float
-        See `napari_sam.volume.confidence.ConfidenceFeatures`; the contrast in units of the image.
+        See `volume.confidence.ConfidenceFeatures`; the contrast in units of the image.
     third : MaskPatch, optional
         What was found when the sweep before had seen something else.
     """

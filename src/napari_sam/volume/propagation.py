@@ -59,8 +59,7 @@ def propagate(
     masks : mapping, optional
         {object id: {slice index: (H, W) bool}}, painted by hand.
     contrast_limits : tuple of float or array-like, optional
-        Of the whole stack, see `napari_sam.images.uint8.to_uint8`; a sample of it decides
-        when None.
+        Of the whole stack, see `images.uint8.to_uint8`; a sample decides when None.
     options : PropagationOptions, optional
         How objects are followed.
     cache : EmbeddingCache, optional
