@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam.prediction.click_sequence import answer
+from napari_sam.prediction.click_sequence import predict_iteratively
 from napari_sam.requests.from_arrays import by_object, make_prompts
 from tests.helpers.models import World
 from tests.helpers.scenes import BALL, box_on, lit
@@ -134,7 +134,7 @@ def test_segment_paints_what_the_model_answers_click_by_click(
     assert (labels.shape, labels.dtype) == (plane.shape, np.int32)
     given_ = [arguments.get(name) for name in ("points", "labels", "boxes")]
     prompts = make_prompts(*given_)
-    answers = answer(tiny_predictor, tiny_predictor.embed(plane), prompts)
+    answers = predict_iteratively(tiny_predictor, tiny_predictor.embed(plane), prompts)
     masks = np.array([found.mask for found in answers])
     assert_array_equal(labels > 0, masks.any(axis=0))
     for number, mask in enumerate(masks, start=1):

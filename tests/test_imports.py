@@ -22,7 +22,7 @@ WITH_TORCH = {
     "huggingface",
     "nets",
     "onnx.export",
-    "prediction.engine",
+    "prediction.model_runner",
     "prediction.loading",
     "prediction.predictor",
     "records.replay",

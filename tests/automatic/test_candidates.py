@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from napari_sam.automatic.candidate import Candidate
 from napari_sam.automatic.candidates import Candidates, Thresholds
 from napari_sam.automatic.crops import Crop
-from napari_sam.automatic.selection import disjoint, largest_component_filled
+from napari_sam.automatic.selection import largest_component_filled, select_disjoint
 from napari_sam.masks.patch import MaskPatch, stability
 from napari_sam.prediction.plane_transform import PlaneTransform
 
@@ -175,29 +175,29 @@ def test_of_a_crop_and_the_whole_the_crop_saw_more() -> None:
 def test_a_cluster_gives_way_to_its_members() -> None:
     left, right = rectangle(10, 10, 29, 29), rectangle(10, 31, 29, 50)
     cluster = rectangle(10, 10, 29, 50, 0.85)
-    assert disjoint([cluster, left, right]) == [left, right]
+    assert select_disjoint([cluster, left, right]) == [left, right]
 
 
 def test_a_whole_is_not_cut_for_one_of_its_parts() -> None:
     whole, part = rectangle(10, 10, 39, 39), rectangle(10, 10, 24, 24, 0.85)
-    assert disjoint([part, whole]) == [whole]
+    assert select_disjoint([part, whole]) == [whole]
 
 
 def test_a_loose_mask_does_not_hide_the_object_inside() -> None:
     tight, loose = rectangle(10, 10, 29, 29, 0.95), rectangle(8, 8, 36, 36, 0.75)
-    assert disjoint([loose, tight]) == [tight]
+    assert select_disjoint([loose, tight]) == [tight]
 
 
 def test_an_object_beats_itself_with_its_shadow() -> None:
     # As met on one of the coins, nearly as trusted and 2.5 times as large.
     tight, loose = rectangle(10, 10, 29, 29, 0.771), rectangle(8, 8, 33, 46, 0.746)
-    assert disjoint([loose, tight]) == [tight]
+    assert select_disjoint([loose, tight]) == [tight]
 
 
 def test_masks_that_touch_a_little_both_remain() -> None:
     members = [rectangle(10, 10, 29, 29), rectangle(10, 27, 29, 46)]
-    assert disjoint(members) == members
-    assert disjoint([]) == []
+    assert select_disjoint(members) == members
+    assert select_disjoint([]) == []
 
 
 @settings(deadline=None, max_examples=25)

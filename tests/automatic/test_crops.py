@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_sam.automatic.crops import Crop, crops_of
+from napari_sam.automatic.crops import Crop, make_crops
 
 SIDES = st.integers(8, 300)
 
@@ -17,7 +17,7 @@ def test_every_level_covers_the_whole_and_stays_inside(
     shape: tuple[int, int], levels: int
 ) -> None:
     whole = Crop((3, 5), shape)
-    crops = crops_of(whole, levels)
+    crops = make_crops(whole, levels)
     assert len(crops) == sum(4**level for level in range(levels + 1))
     for level in range(levels + 1):
         seen = np.zeros((3 + shape[0], 5 + shape[1]), int)
@@ -45,4 +45,4 @@ def test_the_whole_plane_cuts_nothing() -> None:
 
 def test_a_negative_level_is_refused() -> None:
     with pytest.raises(ValueError, match="-1 levels"):
-        crops_of(Crop((0, 0), (10, 10)), -1)
+        make_crops(Crop((0, 0), (10, 10)), -1)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from napari_sam.nets import devices
 from napari_sam.nets.devices import MeasuredPrecision, in_batches, is_out_of_memory
-from napari_sam.prediction import engine
+from napari_sam.prediction import model_runner
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def test_a_full_card_moves_the_model_to_the_cpu(
     plane = np.arange(600, dtype=np.uint16).reshape(20, 30)
     expected = predictor.predict(predictor.embed(plane), BOX)
     monkeypatch.setattr(devices, "has_fallback", lambda device: True)
-    inside = predictor._engine
+    inside = predictor._runner
     if step == "_encode":
         fill_once(monkeypatch, inside, "_encode")
     else:
@@ -155,7 +155,7 @@ def test_a_full_card_moves_the_model_to_the_cpu(
 def test_a_full_main_memory_is_an_error(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill_once(monkeypatch, predictor._engine, "_encode")
+    fill_once(monkeypatch, predictor._runner, "_encode")
     with pytest.raises(RuntimeError, match="out of memory"):
         predictor.embed(np.zeros((20, 30), np.uint8))
 
@@ -163,7 +163,7 @@ def test_a_full_main_memory_is_an_error(
 def test_threads_take_turns(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inner, inside, most = predictor._engine._encode, [0], [0]
+    inner, inside, most = predictor._runner._encode, [0], [0]
 
     def counted(pixels: torch.Tensor) -> torch.Tensor:
         inside[0] += 1
@@ -172,7 +172,7 @@ def test_threads_take_turns(
         inside[0] -= 1
         return answer
 
-    monkeypatch.setattr(predictor._engine, "_encode", counted)
+    monkeypatch.setattr(predictor._runner, "_encode", counted)
     planes = np.random.default_rng(0).integers(0, 255, (8, 20, 30), np.uint8)
     threads = [threading.Thread(target=predictor.embed, args=(p,)) for p in planes]
     for thread in threads:
@@ -187,7 +187,7 @@ def test_too_many_images_for_the_memory_are_encoded_in_fewer_at_once(
     vit_config: SamConfig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    running = engine.ModelRunner(random_model(vit_config))
+    running = model_runner.ModelRunner(random_model(vit_config))
     images = torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     alone = [running.encode(image[None])[0].tokens for image in images]
     inner, sizes = running._encode, []
@@ -199,7 +199,7 @@ def test_too_many_images_for_the_memory_are_encoded_in_fewer_at_once(
         return inner(pixels)
 
     monkeypatch.setattr(running, "_encode", small)
-    monkeypatch.setattr(engine.ModelRunner, "planes_at_once", 4)
+    monkeypatch.setattr(model_runner.ModelRunner, "planes_at_once", 4)
     found = running.encode(images)
     assert sizes == [2, 2, 1]
     for terms, expected in zip(found, alone, strict=True):
@@ -210,7 +210,7 @@ def test_a_model_that_is_let_go_leaves_memory_at_once(
     random_model: Callable[..., SamModel], vit_config: SamConfig
 ) -> None:
     model = random_model(vit_config)
-    running = engine.ModelRunner(model)
+    running = model_runner.ModelRunner(model)
     running.encode(torch.zeros(1, 3, 64, 64))
     weights = weakref.ref(model.mask_decoder.mask_tokens.weight)
     gc.disable()  # nothing waits for the collector of cycles
@@ -225,7 +225,7 @@ def test_only_graphics_cards_measure_and_fall_back(predictor: Predictor) -> None
     assert not devices.has_fallback(torch.device("cpu"))
     assert devices.has_fallback(torch.device("cuda"))
     encoders = {
-        kind: engine._image_encoder(predictor.model, torch.device(kind))
+        kind: model_runner._image_encoder(predictor.model, torch.device(kind))
         for kind in ("cuda", "mps")
     }
     assert isinstance(encoders["cuda"], MeasuredPrecision)

@@ -11,9 +11,9 @@ import pytest
 from napari_sam.prediction.click_sequence import (
     SIZES,
     ClickCache,
-    answer,
-    prefer,
-    size_of,
+    alternative_size,
+    predict_iteratively,
+    select_alternative,
 )
 from napari_sam.prompts.prompt import Prompt
 
@@ -54,7 +54,9 @@ def same(one: Prediction, other: Prediction) -> bool:
 def test_each_click_takes_the_logits_of_the_mask_before_it(
     tiny_sam: Predictor, embedding: Embedding, asked: list[list[Prompt]]
 ) -> None:
-    (found,) = answer(tiny_sam, embedding, [Prompt(points=CLICKS, labels=[1, 0, 1])])
+    (found,) = predict_iteratively(
+        tiny_sam, embedding, [Prompt(points=CLICKS, labels=[1, 0, 1])]
+    )
     steps = [batch[0] for batch in asked]
     assert [len(step.points) for step in steps] == [1, 2, 3]
     assert steps[0].mask is None
@@ -71,9 +73,11 @@ def test_one_click_more_costs_one_decode(
     answers = ClickCache()
     for count in (1, 2, 3):
         prompt = Prompt(points=CLICKS[:count])
-        (found,) = answer(tiny_sam, embedding, [prompt], answers=answers)
+        (found,) = predict_iteratively(
+            tiny_sam, embedding, [prompt], click_cache=answers
+        )
         assert len(asked) == count
-    (fresh,) = answer(tiny_sam, embedding, [Prompt(points=CLICKS)])
+    (fresh,) = predict_iteratively(tiny_sam, embedding, [Prompt(points=CLICKS)])
     assert same(found, fresh)
 
 
@@ -90,19 +94,23 @@ def test_no_object_meets_the_logits_of_another(
     ]
     for place in (embedding, other, embedding):
         for prompt in prompts:
-            (found,) = answer(tiny_sam, place, [prompt], answers=answers)
-            (alone,) = answer(tiny_sam, place, [prompt])
+            (found,) = predict_iteratively(
+                tiny_sam, place, [prompt], click_cache=answers
+            )
+            (alone,) = predict_iteratively(tiny_sam, place, [prompt])
             assert same(found, alone)
 
 
 def test_a_box_comes_before_its_points_and_a_negative_after_a_positive(
     tiny_sam: Predictor, embedding: Embedding, asked: list[list[Prompt]]
 ) -> None:
-    answer(tiny_sam, embedding, [Prompt(points=CLICKS[:2], box=[1, 1, 15, 28])])
+    predict_iteratively(
+        tiny_sam, embedding, [Prompt(points=CLICKS[:2], box=[1, 1, 15, 28])]
+    )
     kinds = [batch[0].kinds for batch in asked]
     assert kinds == [{"box"}, {"box", "point", "mask"}, {"box", "point", "mask"}]
     asked.clear()
-    answer(tiny_sam, embedding, [Prompt(points=CLICKS[:2], labels=[0, 1])])
+    predict_iteratively(tiny_sam, embedding, [Prompt(points=CLICKS[:2], labels=[0, 1])])
     assert [batch[0].labels.tolist() for batch in asked] == [[1], [1, 0]]
 
 
@@ -110,10 +118,10 @@ def test_objects_at_the_same_step_are_one_batch(
     tiny_sam: Predictor, embedding: Embedding, asked: list[list[Prompt]]
 ) -> None:
     prompts = [Prompt(points=CLICKS[:n]) for n in (2, 1, 3)]
-    together = answer(tiny_sam, embedding, prompts)
+    together = predict_iteratively(tiny_sam, embedding, prompts)
     assert [len(batch) for batch in asked] == [3, 2, 1]
     for prompt, found in zip(prompts, together, strict=True):
-        (alone,) = answer(tiny_sam, embedding, [prompt])
+        (alone,) = predict_iteratively(tiny_sam, embedding, [prompt])
         np.testing.assert_allclose(found.logits, alone.logits, atol=1e-4)
 
 
@@ -122,7 +130,7 @@ def test_a_model_of_boxes_answers_all_at_once(
 ) -> None:
     embedding = tiny_lite.embed(rng.integers(0, 256, (20, 30), dtype=np.uint8))
     prompt = Prompt(points=CLICKS, labels=[1, 0, 1])
-    (found,) = answer(tiny_lite, embedding, [prompt])
+    (found,) = predict_iteratively(tiny_lite, embedding, [prompt])
     assert same(found, tiny_lite.predict(embedding, prompt))
 
 
@@ -133,20 +141,22 @@ def test_a_size_picks_the_candidate_and_is_found_again(
     assert len(best.candidates) == 3
     areas = []
     for size in SIZES:
-        (chosen,) = answer(tiny_sam, embedding, [Prompt(points=CLICKS[:1])], size)
-        assert same(chosen, prefer(best, size))
+        (chosen,) = predict_iteratively(
+            tiny_sam, embedding, [Prompt(points=CLICKS[:1])], size
+        )
+        assert same(chosen, select_alternative(best, size))
         assert chosen.candidates == best.candidates or len(chosen.candidates) == 3
-        assert size_of(chosen) is not None
+        assert alternative_size(chosen) is not None
         areas.append(np.count_nonzero(chosen.mask))
     assert areas == sorted(areas)
-    assert same(prefer(best, None), best)
+    assert same(select_alternative(best, None), best)
 
 
 def test_without_a_choice_a_size_changes_nothing(
     tiny_sam: Predictor, embedding: Embedding
 ) -> None:
     only = tiny_sam.predict(embedding, Prompt(box=[2, 3, 15, 20]))
-    assert all(same(prefer(only, size), only) for size in SIZES)
-    assert size_of(only) is None
+    assert all(same(select_alternative(only, size), only) for size in SIZES)
+    assert alternative_size(only) is None
     two = replace(only, candidates=(only, replace(only, score=0.0)))
-    assert prefer(two, "medium") is two
+    assert select_alternative(two, "medium") is two

@@ -110,13 +110,13 @@ class Counting:
 
     def __init__(self, predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        encode = predictor._engine.encode
+        encode = predictor._runner.encode
 
         def counted(values: Tensor) -> ImageContext:
             self.count += 1
             return encode(values)
 
-        monkeypatch.setattr(predictor._engine, "encode", counted)
+        monkeypatch.setattr(predictor._runner, "encode", counted)
 
 
 def test_a_later_session_encodes_nothing_again(

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.automatic.selection import (
-    disjoint,
     largest_component_filled,
     non_maximum_suppression,
+    select_disjoint,
 )
 from napari_sam.masks.patch import (
     MaskPatch,
@@ -171,10 +171,10 @@ class Candidates:
         """The objects by other thresholds, at once: no mask is decoded again.
 
         Of masks that contain one another those are chosen that explain most of the
-        plane by trusted masks; see `disjoint`.
+        plane by trusted masks; see `select_disjoint`.
         """
         patches, scores = [], []
-        for candidate in disjoint(self.masks(thresholds)):
+        for candidate in select_disjoint(self.masks(thresholds)):
             patch = largest_component_filled(candidate.patch())
             size = int(np.count_nonzero(patch.mask))
             if size >= max(thresholds.min_size, 1) and self._inside(patch, size):

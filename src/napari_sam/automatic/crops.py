@@ -61,7 +61,7 @@ class Crop:
         return bool((low | high).any())
 
 
-def crops_of(whole: Crop, levels: int) -> list[Crop]:
+def make_crops(whole: Crop, levels: int) -> list[Crop]:
     """The whole, and for each level i its 2**i x 2**i overlapping parts.
 
     As Kirillov et al. 2023 ("Segment Anything", appendix B, "Cropping") and their

@@ -16,7 +16,7 @@ import numpy as np
 from napari_sam.automatic.box_proposals import BoxProposalSearch
 from napari_sam.automatic.candidate import Candidate
 from napari_sam.automatic.candidates import Candidates
-from napari_sam.automatic.crops import Crop, crops_of
+from napari_sam.automatic.crops import Crop, make_crops
 from napari_sam.masks.patch import mask_to_window, window_at
 from napari_sam.prompts.prompt import Prompt
 
@@ -144,7 +144,7 @@ def find_everything(
         When the region is empty or does not fit the plane.
     """
     options = options or SearchOptions()
-    crops = crops_of(_whole(shape, region), options.crop_n_layers)
+    crops = make_crops(_whole(shape, region), options.crop_n_layers)
     found: list[Candidate] = []
     for number, crop in enumerate(crops):
         embedding = embed(crop)
@@ -182,7 +182,7 @@ def check_region(region: object, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return mask
 
 
-def marked(prompt: Prompt, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def region_from_prompt(prompt: Prompt, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """(H, W) bool: what a shape drawn as a prompt marks, its mask or else its box."""
     region = np.zeros(shape, bool)
     if prompt.mask is not None:

@@ -61,7 +61,7 @@ def largest_component_filled(patch: MaskPatch) -> MaskPatch:
     return MaskPatch((row, col), np.where(mask, np.maximum(values, tiny), -values))
 
 
-def disjoint(candidates: Sequence[Candidate]) -> list[Candidate]:
+def select_disjoint(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Choose masks that do not overlap, a whole or its parts, by what they explain.
 
     The sum of their values, high powers of trust times a low one of the area,

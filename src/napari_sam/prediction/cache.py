@@ -27,7 +27,7 @@ DEFAULT_MAX_BYTES = 512 * MEGABYTE
 class EmbeddingCache:
     """Embeddings by the content of their plane and the model that made them.
 
-    Answers to the first clicks on an object are kept beside them, in `answers`.
+    Answers to the first clicks on an object are kept beside them, in `click_cache`.
 
     Content as the key makes stale entries impossible: an edited image, another
     contrast, another model or another shape of the whole plane asks for another
@@ -47,7 +47,7 @@ class EmbeddingCache:
     ) -> None:
         self.max_bytes = max_bytes
         self.disk = disk
-        self.answers = ClickCache()
+        self.click_cache = ClickCache()
         self._entries: OrderedDict[_Key, Embedding] = OrderedDict()
         self._lock = Lock()
 

@@ -47,12 +47,12 @@ class ClickCache:
                 self._known.popitem(last=False)
 
 
-def answer(
+def predict_iteratively(
     predictor: Predictor,
     embedding: Embedding,
     prompts: Sequence[Prompt],
     size: Size | None = None,
-    answers: ClickCache | None = None,
+    click_cache: ClickCache | None = None,
 ) -> list[Prediction]:
     """Answer prompts as if they had been given click after click.
 
@@ -72,7 +72,7 @@ def answer(
         One object each; the order of its points matters.
     size : {"small", "medium", "large"}, optional
         Which of several candidates is meant; the best scored when None.
-    answers : ClickCache, optional
+    click_cache : ClickCache, optional
         Remembers what the first clicks gave.
 
     Returns
@@ -81,7 +81,7 @@ def answer(
         One for each prompt; `candidates` holds the alternatives of the last step.
     """
     steps = [_steps(predictor, prompt) for prompt in prompts]
-    memory = ClickCache() if answers is None else answers
+    memory = ClickCache() if click_cache is None else click_cache
     current: list[Prediction | None] = [None] * len(prompts)
     # Objects at the same step are decoded in one batch.
     for number in range(max((len(own) for own in steps), default=0)):
@@ -95,7 +95,7 @@ def answer(
                     current[i] = known
         found = predictor.predict_batch(embedding, list(waiting.values()))
         for i, prediction in zip(waiting, found, strict=True):
-            chosen = current[i] = prefer(prediction, size)
+            chosen = current[i] = select_alternative(prediction, size)
             memory.put(_key(embedding, steps[i][number], size), chosen)
     return [prediction for prediction in current if prediction is not None]
 
@@ -106,7 +106,7 @@ def _with_logits(prompt: Prompt, before: Prediction | None) -> Prompt:
     return replace(prompt, mask=before.logits, mask_origin=(0, 0))
 
 
-def prefer(prediction: Prediction, size: Size | None) -> Prediction:
+def select_alternative(prediction: Prediction, size: Size | None) -> Prediction:
     """The candidate of a size; the alternatives stay with it.
 
     With two candidates "medium" is the better scored one.
@@ -121,12 +121,14 @@ def prefer(prediction: Prediction, size: Size | None) -> Prediction:
     return replace(chosen, candidates=candidates)
 
 
-def size_of(prediction: Prediction) -> Size | None:
+def alternative_size(prediction: Prediction) -> Size | None:
     """Which of its candidates a prediction is; None when there is no choice."""
     if len(prediction.candidates) < 2:
         return None
     for size in SIZES:
-        if np.array_equal(prefer(prediction, size).logits, prediction.logits):
+        if np.array_equal(
+            select_alternative(prediction, size).logits, prediction.logits
+        ):
             return size
     return None
 

@@ -17,7 +17,7 @@ from napari_sam.checkpoints.families import PREPROCESSING
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.masks.patch import mask_to_box, stability
 from napari_sam.prediction.embedding import Embedding
-from napari_sam.prediction.engine import ModelRunner
+from napari_sam.prediction.model_runner import ModelRunner
 from napari_sam.prediction.plane_transform import PlaneTransform
 from napari_sam.prediction.point_search import BoxAnswer, search_boxes_for_points
 from napari_sam.prediction.prediction import Method, Prediction, best_first
@@ -78,7 +78,7 @@ class Predictor:
         self._rule = PREPROCESSING[family]
         if multimask_output is not None:
             self._rule = replace(self._rule, multimask_output=multimask_output)
-        self._engine = ModelRunner(model, click_decoder)
+        self._runner = ModelRunner(model, click_decoder)
 
     def __repr__(self) -> str:
         return f"Predictor({self.name!r}, family={self.family!r}, {self.device})"
@@ -86,7 +86,7 @@ class Predictor:
     @property
     def device(self) -> torch.device:
         """Where the model computes."""
-        return self._engine.device
+        return self._runner.device
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -128,7 +128,7 @@ class Predictor:
     @property
     def planes_at_once(self) -> int:
         """How many planes are worth encoding together: 1 on a CPU."""
-        return self._engine.planes_at_once
+        return self._runner.planes_at_once
 
     def embed_batch(
         self,
@@ -154,7 +154,7 @@ class Predictor:
         pixels = [to_uint8(plane, contrast_limits) for plane in planes]
         frames = [self.transform(full_shape(p, plane_shape)) for p in pixels]
         values = [f.pixel_values(p) for f, p in zip(frames, pixels, strict=True)]
-        terms = self._engine.encode(torch.cat(values))
+        terms = self._runner.encode(torch.cat(values))
         return [
             Embedding(own, transform, self.key, plane_key(p))
             for own, transform, p in zip(terms, frames, pixels, strict=True)
@@ -174,7 +174,7 @@ class Predictor:
         key : str
             The embedding's `plane_key`.
         """
-        terms = self._engine.prepare(torch.as_tensor(image_embedding))
+        terms = self._runner.prepare(torch.as_tensor(image_embedding))
         return Embedding(terms, self.transform(shape), self.key, key)
 
     def transform(self, shape: tuple[int, int]) -> PlaneTransform:
@@ -359,7 +359,7 @@ class Predictor:
         use_click_decoder: bool,
     ) -> tuple[Tensor, Tensor]:
         """Logits (K, M, m, m) and the scores (K, M) that this family deserves."""
-        logits, scores = self._engine.decode(
+        logits, scores = self._runner.decode(
             embedding.terms, tokens, dense, several, use_click_decoder=use_click_decoder
         )
         if self.family == "medsam":

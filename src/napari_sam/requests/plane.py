@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_sam.masks.cleanup import CleanUp, prompted_pixels
 from napari_sam.masks.cleanup_objects import clean_pieces
-from napari_sam.prediction.click_sequence import answer
+from napari_sam.prediction.click_sequence import predict_iteratively
 from napari_sam.requests.base import (
     _NO_CLEANUP,
     Progress,
@@ -68,7 +68,9 @@ class PlaneRequest:
         embedding = self.view.embed(predictor, cache, self.plane_index)
         yield Progress("Segmenting", 0, 0)
         prompts = list(self.prompts.values())
-        found = answer(predictor, embedding, prompts, self.size, cache.answers)
+        found = predict_iteratively(
+            predictor, embedding, prompts, self.size, cache.click_cache
+        )
         return self.finish(
             predictor, self.view.contrast_limits(self.plane_index), found
         )

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam.plugin.layers.displayed_stack import go_to_slice
 from napari_sam.plugin.layers.transforms import displayed_plane
-from napari_sam.prediction.click_sequence import SIZES, Size, prefer, size_of
+from napari_sam.prediction.click_sequence import (
+    SIZES,
+    Size,
+    alternative_size,
+    select_alternative,
+)
 from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
 from napari_sam.volume.results import DOUBTFUL, next_doubtful, slice_states
@@ -206,7 +211,7 @@ def has_choice(result: SegmentationResult) -> bool:
 def shown_candidate(result: SegmentationResult) -> tuple[Size, int] | None:
     """Size of the shown candidates, and how many there are; None without a choice."""
     for prediction in result.predictions:
-        size = size_of(prediction)
+        size = alternative_size(prediction)
         if size is not None:
             return size, len(prediction.candidates)
     return None
@@ -224,7 +229,7 @@ def with_next_size(
     offered = SIZES if count > 2 else ("small", "large")
     plane_index = offered.index(size) if size in offered else -1
     wanted = offered[(plane_index + 1) % len(offered)]
-    predictions = [prefer(p, wanted) for p in result.predictions]
+    predictions = [select_alternative(p, wanted) for p in result.predictions]
     changed = replace(request, size=wanted)
     answer = changed.finish(result.model, result.contrast_limits, predictions)
     return replace(question, request=changed), answer

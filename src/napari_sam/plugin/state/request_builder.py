@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.automatic.search import marked
+from napari_sam.automatic.search import region_from_prompt
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.plugin.layers.image_source import displayed_stack
 from napari_sam.plugin.layers.prompt_reader import collect_prompts
@@ -295,7 +295,9 @@ def everything_question(
     if marks:
         region = np.zeros(asked.plane.shape, bool)
         for mark in marks:
-            region |= marked(mark.prompt.within(asked.plane.shape), region.shape)
+            region |= region_from_prompt(
+                mark.prompt.within(asked.plane.shape), region.shape
+            )
     view, plane, name = asked.view, asked.plane, asked.image.name
     request: Request
     if linking is not None:
