@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from napari_sam.automatic.linking import Linking, link_labels, link_planes
     from napari_sam.automatic.search import SearchOptions
     from napari_sam.checkpoints.download import WeightsError
-    from napari_sam.checkpoints.registry import ModelSpec, list_models
+    from napari_sam.checkpoints.model_spec import ModelSpec
+    from napari_sam.checkpoints.registry import list_models
     from napari_sam.huggingface.configuration import SamConfig
     from napari_sam.huggingface.image_processor import SamImageProcessor
     from napari_sam.huggingface.model import SamModel
@@ -51,7 +52,7 @@ _HOMES = {
     "FineTuning": "training.finetune",
     "IntensityMapping": "images.intensity",
     "Linking": "automatic.linking",
-    "ModelSpec": "checkpoints.registry",
+    "ModelSpec": "checkpoints.model_spec",
     "Prediction": "prediction.prediction",
     "PlaneObjects": "automatic.candidates",
     "Predictor": "prediction.predictor",

@@ -20,17 +20,13 @@ import xxhash
 
 from napari_sam.checkpoints import download as weights
 from napari_sam.checkpoints.download import WeightsError, fetch
-from napari_sam.checkpoints.registry import (
-    ModelSpec,
-    UrlSource,
-    WheelSource,
-    get_model_spec,
-)
+from napari_sam.checkpoints.model_spec import ModelSpec, UrlSource, WheelSource
+from napari_sam.checkpoints.registry import get_model_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_sam.checkpoints.registry import Source
+    from napari_sam.checkpoints.model_spec import Source
 
 CONTENT = bytes(range(256)) * 2000
 FILE_NAME = "tiny.pth"
@@ -515,7 +511,7 @@ def test_two_processes_at_once_both_succeed(cache: Path, server: Server) -> None
     server.before_answer = threading.Barrier(2, timeout=60).wait
     spec = make_spec(server.source("good"))
     program = (
-        "from napari_sam.checkpoints.registry import *\n"
+        "from napari_sam.checkpoints.model_spec import *\n"
         "from napari_sam.checkpoints.download import fetch\n"
         f"print(fetch({spec!r}))"
     )

@@ -8,15 +8,12 @@ from typing import get_args
 
 import pytest
 
+from napari_sam.checkpoints.families import PREPROCESSING, Family
+from napari_sam.checkpoints.model_spec import ModelSpec, UrlSource, WheelSource
+from napari_sam.checkpoints.prompt_support import PromptKind
 from napari_sam.checkpoints.registry import (
     DEFAULT_MODEL,
     MODELS,
-    PREPROCESSING,
-    Family,
-    ModelSpec,
-    PromptKind,
-    UrlSource,
-    WheelSource,
     get_model_spec,
     list_models,
 )
@@ -24,25 +21,22 @@ from napari_sam.checkpoints.registry import (
 every_model = pytest.mark.parametrize("spec", list_models(), ids=lambda spec: spec.name)
 
 
-def test_every_published_checkpoint_is_there() -> None:
-    assert set(MODELS) == {
-        "lite_medsam",
-        "mobile_sam",
-        "sam_vit_b",
-        "sam_vit_l",
-        "sam_vit_h",
-        "medsam_vit_b",
-        "vit_b_lm",
-        "vit_l_lm",
-        "vit_t_lm",
-        "vit_b_em_organelles",
-        "vit_l_em_organelles",
-        "vit_t_em_organelles",
-    }
-
-
 def test_the_default_comes_first() -> None:
     assert list_models()[0] is get_model_spec(DEFAULT_MODEL)
+
+
+def test_prompt_support() -> None:
+    lite, mobile, medsam = (
+        get_model_spec(name).prompt_support
+        for name in ("lite_medsam", "mobile_sam", "medsam_vit_b")
+    )
+    assert lite.answers("point")
+    assert not lite.trained_on("point")
+    assert not lite.answers("mask")
+    assert lite.automatic_method == medsam.automatic_method == "boxes"
+    assert not medsam.answers("point")
+    assert all(mobile.trained_on(kind) for kind in get_args(PromptKind))
+    assert mobile.automatic_method == "points"
 
 
 def test_names_titles_files_and_hashes_are_unique() -> None:
@@ -89,16 +83,6 @@ def test_every_family_has_its_preprocessing(spec: ModelSpec) -> None:
 
 def test_preprocessing_covers_the_families() -> None:
     assert set(PREPROCESSING) == set(get_args(Family))
-
-
-def test_only_the_sam_family_pads_after_standardising() -> None:
-    sam, medsam, lite = (PREPROCESSING[f] for f in ("sam", "medsam", "lite_medsam"))
-    assert (sam.resize, sam.intensity, sam.pad) == ("longest_side", "mean_std", True)
-    assert (medsam.resize, medsam.intensity, medsam.pad) == ("square", "min_max", False)
-    assert (lite.resize, lite.intensity, lite.pad) == ("longest_side", "min_max", True)
-    for family in (medsam, lite):
-        assert family.mean == (0, 0, 0)
-        assert family.std == (1, 1, 1)
 
 
 def test_box_models_are_known_as_such() -> None:

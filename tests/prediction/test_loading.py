@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from napari_sam.checkpoints.download import fetch
-from napari_sam.checkpoints.registry import MODELS, ClickDecoder, get_model_spec
+from napari_sam.checkpoints.model_spec import ClickDecoder
+from napari_sam.checkpoints.registry import MODELS, get_model_spec
 from napari_sam.checkpoints.state_dict import with_decoder
 from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_sam.checkpoints.registry import Family
+    from napari_sam.checkpoints.families import Family
     from napari_sam.prediction.predictor import Predictor
 
 IOU_TOKEN = "mask_decoder.iou_token.weight"

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from skimage.transform import resize
 from torch.nn import functional as F
 
-from napari_sam.checkpoints.registry import Family
+from napari_sam.checkpoints.families import Family
 from napari_sam.images.uint8 import to_uint8
 from napari_sam.masks.patch import mask_iou
 from napari_sam.prediction.plane_transform import PlaneTransform

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from napari_sam.checkpoints.registry import Family, PromptKind
+    from napari_sam.checkpoints.families import Family
+    from napari_sam.checkpoints.prompt_support import PromptKind
     from napari_sam.nets.config import SamConfig
 
 

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_sam.checkpoints.registry import UrlSource
+from napari_sam.checkpoints.model_spec import UrlSource
 from napari_sam.checkpoints.sources import (
     Progress,
     SourceError,
@@ -27,7 +27,7 @@ from napari_sam.checkpoints.sources import (
 from napari_sam.files import hash_file, verify
 
 if TYPE_CHECKING:
-    from napari_sam.checkpoints.registry import ModelSpec
+    from napari_sam.checkpoints.model_spec import ModelSpec
 
 __all__ = [
     "CACHE_VARIABLE",

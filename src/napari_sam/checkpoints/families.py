@@ -1,4 +1,7 @@
-"""How each family of models sees an image: part of a checkpoint, but not in it."""
+"""Preprocessing and postprocessing rules of each model family.
+
+A checkpoint file does not contain these rules, although its weights depend on them.
+"""
 
 from __future__ import annotations
 
@@ -9,69 +12,94 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from napari_sam.checkpoints.prompt_support import PromptKind
+
 Family = Literal["sam", "medsam", "lite_medsam"]
 
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a family turns a plane into model input, and its answer into a mask.
-
-    A box or a point is scaled exactly as the plane is: by one factor per axis,
-    new size over old size.
+    """Rules by which a family turns a plane into model input and logits into a mask.
 
     Attributes
     ----------
     resize : {"longest_side", "square"}
-        Whether the longest side is brought to the model's input size with the
-        aspect kept, or both sides are, with the aspect lost.
-    interpolation : {"bilinear", "bicubic"}
-        The filter of that resize, with antialiasing where it is bilinear.
+        Resize the longest side to the model's input size and keep the aspect ratio,
+        or resize both sides to it.
+    interpolation : {"bilinear_uint8", "bilinear", "bicubic"}
+        Filter of the resize: bilinear with antialiasing and rounding to 8 bits,
+        bilinear with antialiasing, or bicubic with truncation to 8 bits.
     intensity : {"mean_std", "min_max"}
-        Whether values on the 0-255 scale are standardised with `mean` and `std`,
-        or each image is stretched from its minimum and maximum to [0, 1].
+        Standardise values of 0 to 255 with `mean` and `std`, or stretch each image
+        from its minimum and maximum to [0, 1].
     mean : tuple of float
-        What is subtracted from each channel (R, G, B); zero for "min_max".
+        Subtracted from each channel (R, G, B); zero for "min_max".
     std : tuple of float
-        What each channel is divided by afterwards; one for "min_max".
+        Divisor of each channel; one for "min_max".
     pad : bool
-        Whether zeros are added on the right and at the bottom, after the
-        intensities were scaled, until the input is square.
+        Whether zeros are added at the right and the bottom, after normalisation, to
+        make the input square.
+    default_size : int
+        Side of the model input in pixels, where nothing else tells it.
+    default_prompts : frozenset of {"point", "box", "mask"}
+        Prompts that weights of the family were trained on, where nothing else
+        tells it.
+    isotropic_prompt_scale : bool
+        Whether prompts are scaled by one factor, input size over longest side. Other
+        families scale them by new size over old size of each axis, as the plane.
     multimask_output : bool
-        Whether the decoder's three alternatives mean something; a family
-        fine-tuned on its single mask has only that one to offer.
+        Whether the decoder's three alternatives were trained. Families fine-tuned on
+        the single mask have only that one.
     upsampled : {"logits", "probabilities"}
-        What is brought back to the plane's size before it is cut in two: logits
-        at 0, or probabilities (their sigmoid) at 0.5.
+        What is interpolated to the size of the plane before the threshold: logits
+        (at 0), or their sigmoid (at 0.5).
+    score : {"iou", "stability"}
+        Score of a mask: the decoder's predicted IoU, or the stability of the mask
+        where that output was not trained.
+    stability_on_plane : bool
+        Whether automatic segmentation with points computes the stability score at the
+        size of the plane, as SAM does, and not at that of the low-resolution mask.
     """
 
     resize: Literal["longest_side", "square"]
-    interpolation: Literal["bilinear", "bicubic"]
+    interpolation: Literal["bilinear_uint8", "bilinear", "bicubic"]
     intensity: Literal["mean_std", "min_max"]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     pad: bool
-    multimask_output: bool = True
+    default_size: int
+    default_prompts: frozenset[PromptKind]
+    isotropic_prompt_scale: bool = False
+    multimask_output: bool = False
     upsampled: Literal["logits", "probabilities"] = "logits"
+    score: Literal["iou", "stability"] = "iou"
+    stability_on_plane: bool = False
 
     def describe(self, size: int) -> str:
-        """One line for the interface; `size` is the side of the input, in pixels."""
-        way = "longest side to" if self.resize == "longest_side" else "stretched to"
-        side = f"{size} px" if self.resize == "longest_side" else f"{size} x {size} px"
+        """Describe the rules in one line; `size` is the side of the input in pixels."""
+        if self.resize == "longest_side":
+            resize = f"longest side to {size} px"
+        else:
+            resize = f"stretched to {size} x {size} px"
         scale = "mean and deviation of SAM"
         if self.intensity == "min_max":
             scale = "minimum to maximum as 0 to 1"
-        return f"{way} {side}, {scale}, {'zero' if self.pad else 'no'} padding"
+        return f"{resize}, {scale}, {'zero' if self.pad else 'no'} padding"
 
 
 PREPROCESSING: Mapping[Family, Preprocessing] = MappingProxyType(
     {
         "sam": Preprocessing(
             resize="longest_side",
-            interpolation="bilinear",
+            interpolation="bilinear_uint8",
             intensity="mean_std",
             mean=(123.675, 116.28, 103.53),
             std=(58.395, 57.12, 57.375),
             pad=True,
+            default_size=1024,
+            default_prompts=frozenset({"point", "box", "mask"}),
+            multimask_output=True,
+            stability_on_plane=True,
         ),
         "medsam": Preprocessing(
             resize="square",
@@ -80,8 +108,11 @@ PREPROCESSING: Mapping[Family, Preprocessing] = MappingProxyType(
             mean=(0.0, 0.0, 0.0),
             std=(1.0, 1.0, 1.0),
             pad=False,
-            multimask_output=False,
+            default_size=1024,
+            default_prompts=frozenset({"box"}),
             upsampled="probabilities",
+            # MedSAM did not train the predicted IoU.
+            score="stability",
         ),
         "lite_medsam": Preprocessing(
             resize="longest_side",
@@ -90,8 +121,11 @@ PREPROCESSING: Mapping[Family, Preprocessing] = MappingProxyType(
             mean=(0.0, 0.0, 0.0),
             std=(1.0, 1.0, 1.0),
             pad=True,
-            multimask_output=False,
+            default_size=256,
+            default_prompts=frozenset({"box"}),
+            # As in the published script of LiteMedSAM.
+            isotropic_prompt_scale=True,
         ),
     }
 )
-"""How each family preprocesses, by family."""
+"""The rules of each family."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_sam.checkpoints.registry import Family
+    from napari_sam.checkpoints.families import Family
     from napari_sam.nets.sam import SamNetwork
 
 CONFIG_FILE = "config.json"

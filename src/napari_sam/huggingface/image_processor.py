@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_sam.checkpoints.families import Family
 from napari_sam.checkpoints.hugging_face import (
     FAMILY_KEY,
     PREPROCESSOR_FILE,
     read_folder_config,
     read_settings,
 )
-from napari_sam.checkpoints.registry import Family
 from napari_sam.checkpoints.resolve import find_model, find_spec
 from napari_sam.files import write_json
 from napari_sam.huggingface.inputs import (

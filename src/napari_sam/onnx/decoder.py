@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.checkpoints.registry import PREPROCESSING
+from napari_sam.checkpoints.families import PREPROCESSING
 from napari_sam.masks.patch import stability
 from napari_sam.prediction.plane_transform import PlaneTransform
 from napari_sam.prediction.prediction import Prediction

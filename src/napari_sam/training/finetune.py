@@ -34,7 +34,7 @@ from napari_sam.training.trainable import trainable_weights
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from napari_sam.checkpoints.registry import PromptKind
+    from napari_sam.checkpoints.prompt_support import PromptKind
     from napari_sam.prediction.disk_cache import DiskCache
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.training.data import TrainingImage

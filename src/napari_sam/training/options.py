@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
-from napari_sam.checkpoints.registry import PromptKind
+from napari_sam.checkpoints.prompt_support import PromptKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.checkpoints.registry import PromptKind
+    from napari_sam.checkpoints.prompt_support import PromptKind
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.training.data import TrainingImage
     from napari_sam.training.options import TrainingProgress

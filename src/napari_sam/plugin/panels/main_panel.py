@@ -17,7 +17,8 @@ from magicgui.widgets import (
 from napari.layers import Image, Labels, Points, Shapes
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
-from napari_sam.checkpoints.registry import Family, list_models
+from napari_sam.checkpoints.families import Family
+from napari_sam.checkpoints.registry import list_models
 from napari_sam.plugin.panels.advanced import AdvancedPanel
 from napari_sam.plugin.panels.automatic import AutomaticPanel
 from napari_sam.plugin.panels.axis_choice import AxisComboBox

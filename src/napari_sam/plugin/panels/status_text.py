@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.checkpoints.download import is_cached
-from napari_sam.checkpoints.registry import PREPROCESSING
+from napari_sam.checkpoints.families import PREPROCESSING
 from napari_sam.files import MEGABYTE
 from napari_sam.plugin.panels.key_bindings import ACCEPT, DISCARD, DOUBT
 from napari_sam.plugin.state.pending_result import shown_candidate
 
 if TYPE_CHECKING:
-    from napari_sam.checkpoints.registry import ModelSpec
+    from napari_sam.checkpoints.model_spec import ModelSpec
     from napari_sam.plugin.layers.labels_writer import WriteSummary
     from napari_sam.plugin.session import SamSession
     from napari_sam.plugin.state.pending_result import PendingResult

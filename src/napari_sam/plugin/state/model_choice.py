@@ -10,7 +10,7 @@ from napari_sam.checkpoints.download import is_cached
 from napari_sam.checkpoints.registry import MODELS
 
 if TYPE_CHECKING:
-    from napari_sam.checkpoints.registry import Family
+    from napari_sam.checkpoints.families import Family
     from napari_sam.prediction.predictor import Predictor
 
 Report = Callable[[int, int | None], None]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import napari
     from qtpy.QtWidgets import QWidget
 
-    from napari_sam.checkpoints.registry import Family
+    from napari_sam.checkpoints.families import Family
     from napari_sam.plugin.session import SamSession
 
 

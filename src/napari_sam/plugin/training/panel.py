@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import napari
 
-    from napari_sam.checkpoints.registry import Family
+    from napari_sam.checkpoints.families import Family
     from napari_sam.plugin.background.worker import Report
     from napari_sam.plugin.state.model_choice import ModelChoice
     from napari_sam.prediction.predictor import Predictor

@@ -1,0 +1,38 @@
+"""The kinds of prompt that a model was trained on and can answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+PromptKind = Literal["point", "box", "mask"]
+AutomaticMethod = Literal["points", "boxes"]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSupport:
+    """The kinds of prompt that a model was trained on and can answer.
+
+    Parameters
+    ----------
+    trained : frozenset of {"point", "box", "mask"}
+        The kinds of prompt that the weights were trained on.
+    click_decoder : bool
+        Whether a click decoder answers points in place of the weights.
+    """
+
+    trained: frozenset[str]
+    click_decoder: bool = False
+
+    def trained_on(self, kind: str) -> bool:
+        """Tell whether the weights were trained on this kind of prompt."""
+        return kind in self.trained
+
+    def answers(self, kind: str) -> bool:
+        """Tell whether the weights or the click decoder answer this kind of prompt."""
+        return self.trained_on(kind) or (kind == "point" and self.click_decoder)
+
+    @property
+    def automatic_method(self) -> AutomaticMethod:
+        """Prompts of automatic segmentation: a grid of points, or a box search."""
+        return "points" if self.trained_on("point") else "boxes"
