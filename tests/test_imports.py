@@ -30,7 +30,7 @@ WITH_TORCH = {
     "training.close_ups",
     "training.finetune",
     "training.loss",
-    "training.rounds",
+    "training.interactive_loop",
     "training.saving",
     "training.state",
     "training.trainable",

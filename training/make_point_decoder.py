@@ -146,7 +146,7 @@ def prepare(
     """Make the data, and a run that goes on where one was left."""
     images = make_many(MIXTURE, amounts.synthetic, TRAIN_SEED)
     images += real_crops(predictor, folder / "crops", amounts.crops, False, clock)
-    held_back = make_many(tuple(KINDS), amounts.validate, VALIDATE_SEED)
+    held_out = make_many(tuple(KINDS), amounts.validate, VALIDATE_SEED)
     options = TrainingOptions(
         steps=amounts.steps,
         minutes=amounts.minutes,
@@ -155,17 +155,17 @@ def prepare(
         first_prompts=FIRST_PROMPTS,
         close_ups=0.8,
         validate_every=amounts.validate_every,
-        views=1,  # more images are cheaper than more views of few
+        augmentations=1,  # more images are cheaper than more views of few
         patience=100,
-        validation_objects=2 * len(held_back),
+        validation_objects=2 * len(held_out),
     )
     disk = DiskCache(folder / "embeddings", LARGEST_CACHE)
-    training = FineTuning(predictor, images, options, held_back=held_back, disk=disk)
+    training = FineTuning(predictor, images, options, held_out=held_out, disk=disk)
     run = folder / "run.safetensors"
     if run.is_file():
         training.resume(run)
         print(f"going on after step {training.state.step}", flush=True)
-    print(summarise([*training.trained, *training.held_back]), flush=True)
+    print(summarise([*training.trained, *training.held_out]), flush=True)
     return training
 
 

@@ -29,7 +29,7 @@ SKIPPED = 1
 # All blocks of either encoder.
 BLOCKS = 12
 OPTIONS = TrainingOptions(
-    steps=10_000, views=1, validate_every=10_000, validation_objects=1
+    steps=10_000, augmentations=1, validate_every=10_000, validation_objects=1
 )
 
 

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
     from napari_sam.prediction.predictor import Predictor
 
-QUICK = ["--steps", "6", "--validate-every", "3", "--views", "1", "--objects", "2"]
+QUICK = [
+    "--steps",
+    "6",
+    "--validate-every",
+    "3",
+    "--augmentations",
+    "1",
+    "--objects",
+    "2",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +111,7 @@ def test_broken_off_it_keeps_the_best_and_goes_on(
         ("a", [], "no TinyViT image encoder: name a file"),
         ("there.safetensors", [], "exists: name another file with --output"),
         ("none/a.safetensors", [], "does not exist: make it first"),
-        ("a.safetensors", ["--prompts", "text"], "choose of point, box, mask"),
+        ("a.safetensors", ["--prompts", "text"], "choose from point, box, mask"),
         ("a.safetensors", ["--steps", "0"], "steps=0"),
         ("a.safetensors", ["--resume"], "no training run in"),
     ],

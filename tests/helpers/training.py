@@ -16,7 +16,7 @@ QUICK = TrainingOptions(
     steps=6,
     objects=2,
     learning_rate=3e-3,
-    views=2,
+    augmentations=2,
     validate_every=3,
     validation_objects=4,
 )

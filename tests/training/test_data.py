@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_sam.training.data import (
-    VIEWS,
-    cut_in_two,
+    AUGMENTATIONS,
+    augment,
     data_key,
     read_training_images,
     split,
+    split_plane,
     summarise,
     training_images,
-    view,
 )
 
 if TYPE_CHECKING:
@@ -95,14 +95,14 @@ def test_of_a_single_stack_the_last_slices_are_held_back() -> None:
     assert len(trained) == 8
 
 
-@given(st.integers(0, VIEWS - 1), st.integers(0, 11), st.integers(0, 15))
+@given(st.integers(0, AUGMENTATIONS - 1), st.integers(0, 11), st.integers(0, 15))
 def test_image_and_labels_turn_together(number: int, row: int, col: int) -> None:
     plane = np.arange(12 * 16).reshape(12, 16)
     marked = plane == plane[row, col]
-    ((r, c),) = np.argwhere(view(marked, number))
-    assert view(plane, number)[r, c] == plane[row, col]
+    ((r, c),) = np.argwhere(augment(marked, number))
+    assert augment(plane, number)[r, c] == plane[row, col]
     colour = np.stack([plane, plane + 1000], -1)
-    assert view(colour, number)[r, c].tolist() == [
+    assert augment(colour, number)[r, c].tolist() == [
         plane[row, col],
         plane[row, col] + 1000,
     ]
@@ -110,8 +110,11 @@ def test_image_and_labels_turn_together(number: int, row: int, col: int) -> None
 
 def test_the_views_are_eight_different_ones() -> None:
     plane = np.arange(9).reshape(3, 3)
-    assert len({view(plane, number).tobytes() for number in range(VIEWS)}) == VIEWS
-    assert np.array_equal(view(plane, 0), plane)
+    assert (
+        len({augment(plane, number).tobytes() for number in range(AUGMENTATIONS)})
+        == AUGMENTATIONS
+    )
+    assert np.array_equal(augment(plane, 0), plane)
 
 
 def test_pairs_from_files(tmp_path: Path) -> None:
@@ -177,7 +180,7 @@ def test_one_plane_is_cut_between_its_objects(turned: bool) -> None:
     if turned:
         plane, labels = plane.T, labels.T
     (image,) = training_images(plane.astype(np.uint8), labels, "cells")
-    first, second = cut_in_two(image)
+    first, second = split_plane(image)
     axis = 0 if turned else 1
     assert (first.objects(), second.objects()) == ([1], [2])
     assert first.source != second.source
@@ -191,4 +194,4 @@ def test_a_plane_with_all_objects_on_one_side_is_not_cut() -> None:
     labels[5:15, 3:15] = 1
     (image,) = training_images(labels.astype(np.uint8), labels, "cells")
     with pytest.raises(ValueError, match="All objects of cells are in one half"):
-        cut_in_two(image)
+        split_plane(image)

@@ -49,9 +49,14 @@ def run(training: FineTuning) -> FineTuning:
     return training
 
 
-def test_the_loss_falls_and_the_held_back_images_gain(tiny_sam: Predictor) -> None:
+def test_the_loss_falls_and_the_held_out_iou_rises(tiny_sam: Predictor) -> None:
     options = replace(
-        QUICK, steps=60, learning_rate=1e-2, views=1, prompts=("box",), corrections=0
+        QUICK,
+        steps=60,
+        learning_rate=1e-2,
+        augmentations=1,
+        prompts=("box",),
+        corrections=0,
     )
     training = run(FineTuning(tiny_sam, discs(), replace(options, validate_every=20)))
     losses = training.state.losses
@@ -174,7 +179,7 @@ def test_a_run_ends_by_the_clock_and_goes_on_with_what_was_left(
 ) -> None:
     options = replace(QUICK, steps=10**6, minutes=0.02, patience=10**6)
     training = FineTuning(tiny_lite, discs(), options)
-    shares = [p.share for p in training.run() if p.phase == "train"]
+    shares = [p.fraction for p in training.run() if p.phase == "train"]
     assert shares == sorted(shares)
     assert shares[-1] == 1
     assert training.state.validated_at == training.state.step == len(shares)
@@ -204,7 +209,7 @@ def test_progress_tells_where_it_is(tiny_lite: Predictor) -> None:
     told = list(FineTuning(tiny_lite, discs(), QUICK).run())
     phases = [progress.phase for progress in told]
     assert phases[0] == "encode"
-    assert phases.count("encode") == 1 + 3 * QUICK.views
+    assert phases.count("encode") == 1 + 3 * QUICK.augmentations
     assert phases.count("train") == QUICK.steps
     assert {p.seconds_left is not None and p.seconds_left >= 0 for p in told} == {True}
     last = [progress for progress in told if progress.phase == "train"][-1]
@@ -249,12 +254,12 @@ def test_one_image_and_objects_too_small(tiny_lite: Predictor) -> None:
     [
         ({"steps": 0}, "steps=0: give 1 or more"),
         ({"learning_rate": 0}, "learning_rate=0"),
-        ({"held_back": 1}, "held_back=1"),
-        ({"views": 9}, "views=9"),
-        ({"prompts": ("text",)}, "choose of point, box, mask"),
-        ({"prompts": ("mask",)}, "Masks are practised beside"),
-        ({"first_prompts": ("text",)}, "choose of click, clicks, box"),
-        ({"close_ups": 1.5}, "close_ups=1.5: give a share"),
+        ({"held_out": 1}, "held_out=1"),
+        ({"augmentations": 9}, "augmentations=9"),
+        ({"prompts": ("text",)}, "choose from point, box, mask"),
+        ({"prompts": ("mask",)}, "masks can only be trained together"),
+        ({"first_prompts": ("text",)}, "choose from click, clicks, box"),
+        ({"close_ups": 1.5}, "close_ups=1.5: give a fraction"),
         ({"minutes": 0}, "minutes=0: give more than 0"),
     ],
 )
@@ -444,7 +449,7 @@ def test_of_three_alternatives_the_best_is_taught() -> None:
 @pytest.mark.weights
 def test_the_real_decoder_learns_its_batch(published_predictor: Predictor) -> None:
     options = TrainingOptions(
-        steps=5, objects=2, views=1, corrections=0, prompts=("point",),
+        steps=5, objects=2, augmentations=1, corrections=0, prompts=("point",),
         validate_every=100, validation_objects=2, learning_rate=2e-3,
     )  # fmt: skip
     training = FineTuning(published_predictor, discs(2, (96, 128)), options)
@@ -455,7 +460,7 @@ def test_the_real_decoder_learns_its_batch(published_predictor: Predictor) -> No
     embedding = published_predictor.embed(image.plane).image_embedding.clone()
 
     def loss() -> float:
-        return training.practice.loss(training.model, embedding, truths, clicks)
+        return training.trainer.loss(training.model, embedding, truths, clicks)
 
     before = loss()
     run(training)

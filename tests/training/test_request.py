@@ -12,12 +12,12 @@ from napari_sam.masks.patch import mask_iou
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.training.data import training_images
 from napari_sam.training.request import (
-    ENOUGH,
-    FEWEST,
+    MIN_OBJECTS,
+    RECOMMENDED_OBJECTS,
     TrainingRequest,
-    compare,
+    compare_models,
     dataset_size_message,
-    options,
+    viewer_training_options,
 )
 from tests.helpers.training import QUICK, discs
 
@@ -35,7 +35,9 @@ def ask(output: Path, image: np.ndarray, labels: np.ndarray) -> TrainingRequest:
 def hopeless(monkeypatch: pytest.MonkeyPatch) -> None:
     """Too slow to learn anything, and over soon."""
     still = replace(QUICK, learning_rate=1e-12, steps=3)
-    monkeypatch.setattr("napari_sam.training.request.options", lambda *_: still)
+    monkeypatch.setattr(
+        "napari_sam.training.request.viewer_training_options", lambda *_: still
+    )
 
 
 def run_to_end(request: TrainingRequest, predictor: Predictor, stop: int = 10**6):
@@ -78,7 +80,7 @@ def test_a_comparison_shows_the_largest_objects(tiny_sam: Predictor) -> None:
     labels = image.labels.copy()
     labels[:2, :2] = 9
     (image,) = training_images(image.plane, labels, "cells")
-    found = compare(tiny_sam, tiny_sam, image, most=2)
+    found = compare_models(tiny_sam, tiny_sam, image, most=2)
     assert set(np.unique(found.truth)) == {0, 1, 2}
     np.testing.assert_array_equal(found.before, found.after)
     assert found.ious.shape == (2, 2)
@@ -91,7 +93,7 @@ def test_a_comparison_shows_the_largest_objects(tiny_sam: Predictor) -> None:
 
 
 def test_the_clock_ends_it(tiny_sam: Predictor) -> None:
-    assert options(7.0, tiny_sam.prompts).minutes == 7.0
+    assert viewer_training_options(7.0, tiny_sam.prompts).minutes == 7.0
 
 
 @pytest.mark.parametrize("family", ["tiny_sam", "tiny_lite"])
@@ -99,7 +101,7 @@ def test_only_what_the_model_answers_is_practised(
     family: str, request: pytest.FixtureRequest
 ) -> None:
     predictor: Predictor = request.getfixturevalue(family)
-    practised = options(1.0, predictor.prompts).prompts
+    practised = viewer_training_options(1.0, predictor.prompts).prompts
     assert set(practised) == predictor.prompts & {"point", "box"}
 
 
@@ -108,8 +110,8 @@ def test_only_what_the_model_answers_is_practised(
     [
         (0, "0 objects: too few"),
         (1, "1 object: too few"),
-        (FEWEST, f"{FEWEST} objects: enough for a try"),
-        (ENOUGH, f"{ENOUGH} objects: enough, if"),
+        (MIN_OBJECTS, f"{MIN_OBJECTS} objects: enough for a try"),
+        (RECOMMENDED_OBJECTS, f"{RECOMMENDED_OBJECTS} objects: enough, if"),
     ],
 )
 def test_how_many_are_enough(count: int, words: str) -> None:

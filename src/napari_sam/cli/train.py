@@ -57,9 +57,13 @@ def add_train_options(train: argparse.ArgumentParser) -> None:
         ("steps", int, "most steps"),
         ("objects", int, "objects of an image in each step"),
         ("learning-rate", float, "highest learning rate"),
-        ("views", int, "how many of the eight flips and turns are learned from"),
+        (
+            "augmentations",
+            int,
+            "flips and quarter turns to train on, 1 to 8",
+        ),
         ("encoder-blocks", int, "last blocks of the encoder that are trained, slow"),
-        ("held-back", float, "share of the images to measure on"),
+        ("held-out", float, "fraction of the images held out for validation"),
         ("validate-every", int, "steps between measurements"),
         ("seed", int, "of all chance"),
     ):
@@ -123,8 +127,8 @@ def train(
 
 
 def _wanted(options: argparse.Namespace) -> TrainingOptions:
-    names = ["steps", "objects", "learning_rate", "views", "encoder_blocks"]
-    names += ["held_back", "validate_every", "seed"]
+    names = ["steps", "objects", "learning_rate", "augmentations", "encoder_blocks"]
+    names += ["held_out", "validate_every", "seed"]
     given: dict[str, Any] = {name: getattr(options, name) for name in names}
     given["prompts"] = tuple(filter(None, options.prompts.split(",")))
     return TrainingOptions(**given)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_sam.training.data import view
+from napari_sam.training.data import augment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_sam.training.data import TrainingImage
 
 
-class EncodedViews:
+class AugmentedEmbeddings:
     """Embeddings of views in half precision, or an encoder that is asked each time.
 
     Parameters
@@ -55,7 +55,7 @@ class EncodedViews:
         Parameters
         ----------
         wanted : sequence of tuple
-            Images and the numbers of their views, see `training_data.view`.
+            Images and the numbers of their views, see `training_data.augment`.
 
         Yields
         ------
@@ -67,8 +67,10 @@ class EncodedViews:
         if self._encoder is not None:
             return
         # Planes with several sets of labels are encoded once.
-        views = {(image.plane_key, number): (image, number) for image, number in wanted}
-        missing = [pair for pair in views.values() if self._find(*pair) is None]
+        augmentations = {
+            (image.plane_key, number): (image, number) for image, number in wanted
+        }
+        missing = [pair for pair in augmentations.values() if self._find(*pair) is None]
         started = time.perf_counter()
         for done, (image, number) in enumerate(missing, start=1):
             self._keep(image, number)
@@ -79,7 +81,7 @@ class EncodedViews:
         """(1, C, s, s) float32 of a view, with a gradient if the encoder is trained."""
         device = self._predictor.device
         if self._encoder is not None:
-            plane = view(image.plane, number)
+            plane = augment(image.plane, number)
             transform = self._predictor.transform((plane.shape[0], plane.shape[1]))
             encoded: Tensor = self._encoder(transform.pixel_values(plane).to(device))
             return encoded
@@ -94,7 +96,7 @@ class EncodedViews:
         return self._disk.get((self._predictor.key, image.plane_key, number))
 
     def _keep(self, image: TrainingImage, number: int) -> NDArray[np.float16]:
-        encoded = self._predictor.embed(view(image.plane, number)).half()
+        encoded = self._predictor.embed(augment(image.plane, number)).half()
         if self._disk is None:
             self._kept[image.plane_key, number] = encoded
         else:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-VIEWS = 8
+AUGMENTATIONS = 8
 """The flips and quarter turns of a plane, itself included."""
 
 _ENDINGS = (".tif", ".tiff")
@@ -71,7 +71,7 @@ class TrainingImage:
         return digest.hexdigest()
 
 
-def view(array: NDArray[Any], number: int) -> NDArray[Any]:
+def augment(array: NDArray[Any], number: int) -> NDArray[Any]:
     """Turn and flip a plane.
 
     Parameters
@@ -82,9 +82,9 @@ def view(array: NDArray[Any], number: int) -> NDArray[Any]:
         0 to 7: quarter turns, and from 4 on those of the transposed plane. 0 is the
         plane itself.
     """
-    if number >= VIEWS // 2:
+    if number >= AUGMENTATIONS // 2:
         array = array.swapaxes(0, 1)
-    return np.ascontiguousarray(np.rot90(array, number % (VIEWS // 2)))
+    return np.ascontiguousarray(np.rot90(array, number % (AUGMENTATIONS // 2)))
 
 
 def training_images(
@@ -267,7 +267,7 @@ def split(
     )
 
 
-def cut_in_two(image: TrainingImage) -> list[TrainingImage]:
+def split_plane(image: TrainingImage) -> list[TrainingImage]:
     """Cut one plane across its longer side, so that half can be held back.
 
     The cut goes through as few pixels of objects as there are near the middle, and

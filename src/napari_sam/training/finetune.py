@@ -17,10 +17,10 @@ from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.registry import MODELS
 from napari_sam.huggingface.model import SamModel
 from napari_sam.prediction.loading import predictor_of
-from napari_sam.training.augmented_embeddings import EncodedViews
-from napari_sam.training.data import data_key, split, summarise, view
+from napari_sam.training.augmented_embeddings import AugmentedEmbeddings
+from napari_sam.training.data import augment, data_key, split, summarise
+from napari_sam.training.interactive_loop import InteractiveTrainer
 from napari_sam.training.options import TrainingOptions, TrainingProgress
-from napari_sam.training.rounds import InteractiveTrainer
 from napari_sam.training.saving import save_model
 from napari_sam.training.state import (
     RunState,
@@ -77,18 +77,18 @@ class FineTuning:
         images: Sequence[TrainingImage],
         options: TrainingOptions | None = None,
         *,
-        held_back: Sequence[TrainingImage] | None = None,
+        held_out: Sequence[TrainingImage] | None = None,
         disk: DiskCache | None = None,
     ) -> None:
         self.options = options or TrainingOptions()
         self.state = RunState()
-        self.practice = InteractiveTrainer(predictor, self.options)
+        self.trainer = InteractiveTrainer(predictor, self.options)
         self._parent = predictor
         self._rng = np.random.default_rng(self.options.seed)
-        if held_back is None:
-            images, held_back = split(images, self.options.held_back, self._rng)
+        if held_out is None:
+            images, held_out = split(images, self.options.held_out, self._rng)
         self.trained = self._usable(images)
-        self.held_back = self._usable(held_back)
+        self.held_out = self._usable(held_out)
         # What answers clicks knows boxes as well, and learns from where it is.
         start = (
             predictor.model
@@ -102,7 +102,7 @@ class FineTuning:
             self._weights.values(), weight_decay=self.options.weight_decay
         )
         encoder = self.model.image_encoder if self.options.encoder_blocks else None
-        self._views = EncodedViews(predictor, encoder, disk)
+        self._views = AugmentedEmbeddings(predictor, encoder, disk)
 
     def _usable(self, images: Sequence[TrainingImage]) -> list[TrainingImage]:
         kept = [image for image in images if self._objects(image)]
@@ -130,7 +130,7 @@ class FineTuning:
         """
         for done, total, left in self._views.encode(self._wanted()):
             yield self._progress("encode", done, total, left)
-        before = self.share_done
+        before = self.fraction_done
         spent, started = self.state.seconds, time.perf_counter()
         while True:
             if self._is_due():
@@ -141,12 +141,12 @@ class FineTuning:
             self.state.step += 1
             passed = time.perf_counter() - started
             self.state.seconds = spent + passed
-            share = self.share_done
+            share = self.fraction_done
             left = passed * (1 - share) / (share - before)
             yield self._progress("train", self.state.step, self.options.steps, left)
 
     @property
-    def share_done(self) -> float:
+    def fraction_done(self) -> float:
         """How much of the steps, or of the minutes, is over: 0 to 1."""
         options, state = self.options, self.state
         done = state.step / options.steps
@@ -156,21 +156,23 @@ class FineTuning:
 
     def _wanted(self) -> list[tuple[TrainingImage, int]]:
         """The held-back images, and every view that will be learned from."""
-        views = range(self.options.views)
-        wanted = [(image, 0) for image in self.held_back]
-        return wanted + [(image, number) for image in self.trained for number in views]
+        augmentations = range(self.options.augmentations)
+        wanted = [(image, 0) for image in self.held_out]
+        return wanted + [
+            (image, number) for image in self.trained for number in augmentations
+        ]
 
     @property
     def is_finished(self) -> bool:
         """Whether all steps are done, or nothing was gained for long, and measured."""
         state, longest = self.state, self.options.validate_every * self.options.patience
         return not self._is_due() and (
-            self.share_done >= 1 or state.step - state.best_step >= longest
+            self.fraction_done >= 1 or state.step - state.best_step >= longest
         )
 
     def _is_due(self) -> bool:
         step = self.state.step
-        last = self.share_done >= 1
+        last = self.fraction_done >= 1
         return self.state.validated_at != step and (
             last or step % self.options.validate_every == 0
         )
@@ -180,15 +182,15 @@ class FineTuning:
         options, rng = self.options, self._rng
         self._set_rate()
         image = self.trained[rng.integers(len(self.trained))]
-        number = int(rng.integers(options.views))
-        labels = view(image.labels, number)
+        number = int(rng.integers(options.augmentations))
+        labels = augment(image.labels, number)
         chosen = rng.permutation(self._objects(image))[: options.objects]
         truths = [labels == i for i in chosen]
         embedding = self._views.embedding(image, number)
         # The encoder, where it is trained, is passed backwards once for all rounds.
         leaf = embedding.detach().requires_grad_(embedding.requires_grad)
         self._optimiser.zero_grad()
-        loss = self.practice.learn(self.model, leaf, truths, rng)
+        loss = self.trainer.learn(self.model, leaf, truths, rng)
         if leaf.grad is not None:
             torch.autograd.backward(embedding, leaf.grad)
         torch.nn.utils.clip_grad_norm_(self._weights.values(), _LARGEST_GRADIENT)
@@ -198,7 +200,9 @@ class FineTuning:
     def _set_rate(self) -> None:
         """Warm up, then fall as half a cosine (Loshchilov & Hutter 2017)."""
         rate = (
-            self.options.learning_rate * 0.5 * (1 + math.cos(math.pi * self.share_done))
+            self.options.learning_rate
+            * 0.5
+            * (1 + math.cos(math.pi * self.fraction_done))
         )
         rate *= min(1.0, (self.state.step + 1) / _WARM_UP)
         for group in self._optimiser.param_groups:
@@ -209,15 +213,15 @@ class FineTuning:
     def _validate(self) -> Iterator[TrainingProgress]:
         """Measure on the held-back images, with the same prompts each time."""
         found: dict[str, list[float]] = {}
-        started, count = time.perf_counter(), len(self.held_back)
+        started, count = time.perf_counter(), len(self.held_out)
         most = math.ceil(self.options.validation_objects / count)
-        for done, image in enumerate(self.held_back, start=1):
+        for done, image in enumerate(self.held_out, start=1):
             rng = np.random.default_rng([self.options.seed, done])
             chosen = rng.permutation(self._objects(image))[:most]
             truths = [image.labels == i for i in chosen]
             with torch.no_grad():
                 embedding = self._views.embedding(image, 0)
-            measured = self.practice.measure(self.model, embedding, truths, rng)
+            measured = self.trainer.measure(self.model, embedding, truths, rng)
             for kind, ious in measured.items():
                 found.setdefault(kind, []).extend(ious)
             each = (time.perf_counter() - started) / done
@@ -245,7 +249,7 @@ class FineTuning:
             state.losses[-1] if state.losses else None,
             state.scores,
             state.best if state.history else None,
-            self.share_done,
+            self.fraction_done,
         )
 
     # -- results -----------------------------------------------------------------
@@ -280,7 +284,7 @@ class FineTuning:
             licence=licence or (spec.licence if spec else "that of its parent"),
             refines_clicks_by_box=parent.click_decoder is not None
             and "point" in trained,
-            data=summarise([*self.trained, *self.held_back]),
+            data=summarise([*self.trained, *self.held_out]),
             training={
                 "options": asdict(self.options)
                 | {
@@ -347,5 +351,5 @@ class FineTuning:
 
     def _key(self) -> str:
         """Identify what makes a run: model, images and options."""
-        parts = self._parent.key, data_key(self.trained), data_key(self.held_back)
+        parts = self._parent.key, data_key(self.trained), data_key(self.held_out)
         return " ".join([*parts, repr(self.options)])

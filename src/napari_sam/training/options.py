@@ -1,4 +1,4 @@
-"""How to train, what is told while it runs, and what is refused beforehand."""
+"""Options and progress of a training run."""
 
 from __future__ import annotations
 
@@ -12,57 +12,65 @@ if TYPE_CHECKING:
 
 Kinds = tuple[PromptKind, ...]
 Start = Literal["click", "clicks", "box"]
-"""How a user begins: one click, a click and another off the object, or a box."""
+"""First prompt of an object: one click, a positive and a negative click, or a box."""
+
+_MINIMUM = {
+    **dict.fromkeys(("steps", "objects", "augmentations", "validate_every"), 1),
+    **dict.fromkeys(("patience", "validation_objects"), 1),
+    **dict.fromkeys(("corrections", "box_jitter", "encoder_blocks"), 0),
+    **dict.fromkeys(("weight_decay", "seed"), 0),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """How a model is fine-tuned; the defaults suit some dozen labelled objects.
+    """Options of fine-tuning; the defaults suit a few dozen labelled objects.
 
     Parameters
     ----------
     steps : int
-        Most of them; the learning rate falls as a cosine over all.
+        Maximum number of training steps. The learning rate follows half a cosine
+        over all of them.
     minutes : float, optional
-        After which it ends in any case, the learning rate falling with the time. Such
-        a run depends on the speed of the machine and is not repeated to the bit.
+        Maximum training time; the learning rate then follows the time. Such a run
+        depends on the speed of the machine and cannot be repeated exactly.
     objects : int
-        Of one image, in each step.
+        Objects of one image in each step.
     learning_rate, weight_decay : float
         Of AdamW (Loshchilov & Hutter 2019).
     prompts : tuple of {"point", "box", "mask"}
-        What is practised. With "mask", the model's last answer goes back to it with
-        half of the corrective clicks.
+        Prompt types to train on. With "mask", half of the corrective clicks come
+        with the model's previous mask as a prompt.
     corrections : int
-        Most corrective clicks after the first prompt.
+        Maximum number of corrective clicks after the first prompt.
     box_jitter : float
-        Most pixels that a side of a box lies outside of its object.
-    views : int
-        How many of the eight flips and quarter turns are learned from.
+        Maximum distance in pixels of each side of a box from the tight box.
+    augmentations : int
+        How many of the eight flips and quarter turns to train on.
     encoder_blocks : int
-        Last blocks of the image encoder that are trained too, with its neck. Images
-        then pass the encoder in every step: far slower.
-    held_back : float
-        Share of the images to measure on.
+        Number of last blocks of the image encoder to train, together with its neck.
+        Every step then runs the image encoder, which is much slower.
+    held_out : float
+        Fraction of the images to hold out for validation.
     first_prompts : tuple of {"click", "clicks", "box"}
-        How objects are begun, each entry as often as any other; what `prompts` allow
+        First prompts, each entry with equal probability; all that `prompts` allow
         when empty.
     close_ups : float
-        Share of the steps in which the decoder sees only the surroundings of each
-        object, which costs a fraction of a whole plane.
+        Fraction of the steps in which the decoder sees only a square around each
+        object, which costs much less than the whole plane.
     validate_every : int
-        Steps between measurements.
+        Steps between validations.
     validation_objects : int
-        Most objects that are measured on.
+        Maximum number of objects to validate on.
     patience : int
-        Measurements without a gain after which training ends.
+        Number of validations without improvement after which training ends.
     seed : int
-        Of all chance.
+        Random seed.
 
     Raises
     ------
     ValueError
-        When a number cannot be.
+        When a value is out of range.
     """
 
     steps: int = 600
@@ -73,63 +81,59 @@ class TrainingOptions:
     prompts: Kinds = ("point", "box")
     corrections: int = 2
     box_jitter: float = 20.0
-    views: int = 8
+    augmentations: int = 8
     encoder_blocks: int = 0
     first_prompts: tuple[Start, ...] = ()
     close_ups: float = 0.0
-    held_back: float = 0.2
+    held_out: float = 0.2
     validate_every: int = 50
     validation_objects: int = 32
     patience: int = 6
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
-        least = {"corrections": 0, "box_jitter": 0, "encoder_blocks": 0}
-        least |= {"weight_decay": 0, "seed": 0}
-        for name in ("steps", "objects", "views", "validate_every", "patience"):
-            least[name] = 1
-        least["validation_objects"] = 1
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ValueError(f"{name}={getattr(self, name)}: give {low} or more.")
+        """Check all values."""
+        for name, minimum in _MINIMUM.items():
+            value = getattr(self, name)
+            if value < minimum:
+                raise ValueError(f"{name}={value}: give {minimum} or more.")
+        if self.augmentations > 8:
+            raise ValueError(
+                f"augmentations={self.augmentations}: give 8 or less, as a plane has "
+                "eight flips and quarter turns."
+            )
         if self.minutes is not None and self.minutes <= 0:
             raise ValueError(f"minutes={self.minutes}: give more than 0, or None.")
         if self.learning_rate <= 0:
             raise ValueError(
                 f"learning_rate={self.learning_rate}: give more than 0, such as 2e-4."
             )
-        if not 0 < self.held_back < 1:
+        if not 0 < self.held_out < 1:
             raise ValueError(
-                f"held_back={self.held_back}: give a share between 0 and 1."
+                f"held_out={self.held_out}: give a fraction between 0 and 1."
             )
         if not 0 <= self.close_ups <= 1:
-            raise ValueError(
-                f"close_ups={self.close_ups}: give a share between 0 and 1."
-            )
-        if self.views > 8:
-            raise ValueError(f"views={self.views}: a plane has 8 flips and turns.")
+            raise ValueError(f"close_ups={self.close_ups}: give a fraction, 0 to 1.")
         self._check_prompts()
 
     def _check_prompts(self) -> None:
-        if not self.prompts or not {*self.prompts} <= {*get_args(PromptKind)}:
-            raise ValueError(
-                f"prompts={self.prompts}: choose of {', '.join(get_args(PromptKind))}."
-            )
+        kinds = get_args(PromptKind)
+        if not self.prompts or not {*self.prompts} <= {*kinds}:
+            raise ValueError(f"prompts={self.prompts}: choose from {', '.join(kinds)}.")
         if {*self.prompts} == {"mask"}:
             raise ValueError(
-                "Masks are practised beside corrective clicks only: add 'point' or "
-                "'box' to the prompts."
+                "prompts=('mask',): masks can only be trained together with other "
+                "prompts. Add 'point' or 'box'."
             )
         if not {*self.first_prompts} <= {*get_args(Start)}:
             raise ValueError(
-                f"first_prompts={self.first_prompts}: choose of "
+                f"first_prompts={self.first_prompts}: choose from "
                 f"{', '.join(get_args(Start))}."
             )
 
     @property
     def starts(self) -> list[Start]:
-        """First prompts that are practised, each as often as the others."""
+        """First prompts to train on, each with equal probability."""
         if self.first_prompts:
             return list(self.first_prompts)
         starts: list[Start] = []
@@ -140,24 +144,24 @@ class TrainingOptions:
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """Where a training run is.
+    """Progress of a training run.
 
     Parameters
     ----------
     phase : {"encode", "validate", "train"}
-        Looking at images, measuring on those held back, or learning.
+        Encoding images, validating on the held-out images, or training.
     done, total : int
         Images or steps of this phase.
     seconds_left : float or None
-        Of this phase, by the time that it took until now; None at its start.
+        Estimated time left in this phase; None at its start.
     loss : float or None
-        Of the last step.
+        Loss of the last step.
     scores : mapping
-        Held-back IoU by kind of first prompt, of the last measurement.
+        {kind of first prompt: IoU on the held-out images}, of the last validation.
     best : float or None
-        Mean of the best scores up to now.
-    share : float
-        Of all steps, or of the minutes, that is over: 0 to 1.
+        Highest mean of these scores so far.
+    fraction : float
+        Completed fraction of the steps, or of the minutes: 0 to 1.
     """
 
     phase: Literal["encode", "validate", "train"]
@@ -167,4 +171,4 @@ class TrainingProgress:
     loss: float | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     best: float | None = None
-    share: float = 0.0
+    fraction: float = 0.0

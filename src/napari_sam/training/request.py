@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_sam.masks.patch import mask_iou
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.training.data import cut_in_two, training_images
+from napari_sam.training.data import split_plane, training_images
 from napari_sam.training.options import TrainingOptions
 from napari_sam.training.prompts import innermost
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_sam.training.data import TrainingImage
     from napari_sam.training.options import TrainingProgress
 
-FEWEST, ENOUGH = 8, 30
+MIN_OBJECTS, RECOMMENDED_OBJECTS = 8, 30
 """Objects with which training is worth a try, and with which it is steady."""
 
 # Of the held-back image that is shown before and after.
@@ -129,11 +129,11 @@ class TrainingRequest:
             self.image, self.labels, self.name, contrast_limits=self.contrast_limits
         )
         if len(images) == 1:
-            images = cut_in_two(images[0])
+            images = split_plane(images[0])
         kinds = predictor.prompts
         if predictor.click_decoder is not None:
             kinds |= {"point"}
-        chosen = options(self.minutes, kinds)
+        chosen = viewer_training_options(self.minutes, kinds)
         training = FineTuning(predictor, images, chosen)
         for progress in training.run():
             yield progress
@@ -145,12 +145,12 @@ class TrainingRequest:
             self.output.parent.mkdir(parents=True, exist_ok=True)
             path = training.save(self.output)
         if state.history:
-            shown = max(training.held_back, key=lambda image: len(image.objects()))
-            comparison = compare(predictor, training.predictor(), shown)
+            shown = max(training.held_out, key=lambda image: len(image.objects()))
+            comparison = compare_models(predictor, training.predictor(), shown)
         return TrainingResult(path, state.step, state.start_scores, best, comparison)
 
 
-def options(minutes: float, prompts: frozenset[str]) -> TrainingOptions:
+def viewer_training_options(minutes: float, prompts: frozenset[str]) -> TrainingOptions:
     """How labels of the viewer are trained on.
 
     Only what the model was taught is practised. One that knows boxes only answers
@@ -162,14 +162,14 @@ def options(minutes: float, prompts: frozenset[str]) -> TrainingOptions:
         steps=_MANY_STEPS,
         minutes=minutes,
         prompts=tuple(kind for kind in kinds if kind in prompts),
-        views=4,
+        augmentations=4,
         close_ups=0.5,
         validate_every=25,
         patience=12,
     )
 
 
-def compare(
+def compare_models(
     before: Predictor, after: Predictor, image: TrainingImage, most: int = _SHOWN
 ) -> BeforeAfterComparison:
     """Click once on the largest objects of an image, with two models."""
@@ -200,14 +200,14 @@ def compare(
 def dataset_size_message(objects: int) -> str:
     """Say whether so many objects are enough to learn from."""
     counted = f"{objects} object{'s' * (objects != 1)}"
-    if objects < FEWEST:
+    if objects < MIN_OBJECTS:
         return (
-            f"{counted}: too few to learn from. Label {FEWEST} at least, better "
-            f"{ENOUGH}, in different places."
+            f"{counted}: too few to learn from. Label {MIN_OBJECTS} at least, better "
+            f"{RECOMMENDED_OBJECTS}, in different places."
         )
-    if objects < ENOUGH:
+    if objects < RECOMMENDED_OBJECTS:
         return (
-            f"{counted}: enough for a try. With {ENOUGH} or more, in different places, "
-            "the result is steadier."
+            f"{counted}: enough for a try. With {RECOMMENDED_OBJECTS} or more, in "
+            "different places, the result is steadier."
         )
     return f"{counted}: enough, if they look as different as those to be found."

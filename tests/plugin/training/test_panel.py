@@ -27,7 +27,7 @@ LEARNS = replace(
     QUICK,
     steps=40,
     learning_rate=1e-2,
-    views=1,
+    augmentations=1,
     prompts=("box",),
     corrections=0,
     validate_every=20,
@@ -37,7 +37,9 @@ LEARNS = replace(
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("NAPARI_SAM_CACHE", str(tmp_path))
-    monkeypatch.setattr("napari_sam.training.request.options", lambda *_: LEARNS)
+    monkeypatch.setattr(
+        "napari_sam.training.request.viewer_training_options", lambda *_: LEARNS
+    )
     yield
 
 
@@ -143,7 +145,9 @@ def test_stopped_it_keeps_the_best(
     panel: TrainingPanel, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endless = replace(LEARNS, steps=10**6, patience=10**6, validate_every=5)
-    monkeypatch.setattr("napari_sam.training.request.options", lambda *_: endless)
+    monkeypatch.setattr(
+        "napari_sam.training.request.viewer_training_options", lambda *_: endless
+    )
     press(panel.train)
     qtbot.waitUntil(lambda: len(panel.curve.scores) > 3, timeout=60_000)
     press(panel.stop)

@@ -232,7 +232,7 @@ class TrainingPanel(Container[Any]):
         if progress.phase == "train":
             # The steps have no known end: the clock has one.
             self.progress.max = _FINE
-            self.progress.value = round(_FINE * progress.share)
+            self.progress.value = round(_FINE * progress.fraction)
         left = ""
         if progress.seconds_left is not None:
             left = f", at most {_told_time(progress.seconds_left)} left"
