@@ -420,7 +420,7 @@ def assert_painted_where_centres_lie(scene: Scene, data: Any) -> None:
     try:
         scene.session.preview()
     except ValueError as error:
-        assert "do not reach the displayed slice" in str(error)
+        assert "does not cover the displayed slice" in str(error)
         assert not (expected.inside & expected.certain).any()
         return
     scene.session.commit()

@@ -565,7 +565,7 @@ def test_no_image_no_points_layer_and_nothing_to_accept(
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
-        (np.zeros((9, 2, 40, 50), int), "do not reach"),
+        (np.zeros((9, 2, 40, 50), int), "does not cover"),
         (np.full((9, 40, 50), 255, np.uint8), "cannot hold"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 
 import napari_sam as ns
-from napari_sam.plugin.layers.image_source import voxel_sizes
+from napari_sam.plugin.layers.displayed_stack import voxel_sizes
 from napari_sam.plugin.session import SamSession
 from tests.helpers.models import BrightPredictor
 from tests.helpers.sessions import FIRST, SECOND, corners, draw, written

@@ -267,12 +267,12 @@ def full(label: int) -> np.ndarray:
 
 PLAIN = np.zeros(SHAPE, np.int32)
 REFUSED: dict[str, tuple[Callable[[Path], Any], dict[str, Any], str]] = {
-    "hidden": (lambda _: PLAIN.copy(), {"visible": False}, "are hidden"),
-    "locked": (lambda _: PLAIN.copy(), {"editable": False}, "are locked"),
-    "read-only": (lambda _: read_only(), {}, "are read-only"),
+    "hidden": (lambda _: PLAIN.copy(), {"visible": False}, "hidden"),
+    "locked": (lambda _: PLAIN.copy(), {"editable": False}, "locked"),
+    "read-only": (lambda _: read_only(), {}, "read-only"),
     "dask": (of_dask, {}, "not in memory"),
     "zarr": (of_zarr, {}, "not in memory"),
-    "multiscale": (lambda _: [PLAIN, PLAIN[:, ::2, ::2]], {}, "are multiscale"),
+    "multiscale": (lambda _: [PLAIN, PLAIN[:, ::2, ::2]], {}, "multiscale"),
     "full": (lambda _: full(255), {}, "cannot hold label 256"),
     "background": (lambda _: full(0), {"selected_label": 0}, "is background"),
 }
@@ -320,7 +320,7 @@ def test_labels_that_were_hidden_after_the_preview_are_not_written() -> None:
     draw(session, FIRST)
     session.preview()
     labels.visible = False
-    with pytest.raises(ValueError, match="are hidden"):
+    with pytest.raises(ValueError, match="hidden"):
         session.commit()
     assert not labels.data.any()
     labels.visible = True

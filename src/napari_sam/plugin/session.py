@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
-from napari_sam.plugin.layers.image_source import planes_ahead
+from napari_sam.plugin.layers.displayed_stack import planes_ahead
 from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.state.commit_history import CommitHistory
 from napari_sam.plugin.state.label_cleanup import LabelCleanupJob

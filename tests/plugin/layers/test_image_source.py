@@ -1,4 +1,4 @@
-"""What of an image the model sees: channels, brightness, levels; and nothing more."""
+"""The image that the model sees: channels, intensity and pyramid levels."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ from tests.helpers.sessions import FIRST, corners, draw, written
 
 
 class Recorder(BrightPredictor):
-    """Keeps the 8-bit planes that it was shown."""
+    """Records the 8-bit planes that it embeds."""
 
     def __init__(self) -> None:
         super().__init__("recorder")
-        self.seen: list[np.ndarray] = []
+        self.planes: list[np.ndarray] = []
 
     def embed(self, plane: Any, contrast_limits: Any = None, **shape: Any) -> Any:
-        self.seen.append(np.array(plane))
+        self.planes.append(np.array(plane))
         return super().embed(plane, contrast_limits, **shape)
 
 
@@ -34,7 +34,7 @@ def channels(stack: np.ndarray) -> np.ndarray:
     return np.stack([np.zeros_like(stack), noise, stack])
 
 
-def over(image: np.ndarray, model: BrightPredictor, **place: Any) -> SamSession:
+def session_on(image: np.ndarray, model: BrightPredictor, **place: Any) -> SamSession:
     viewer = ViewerModel()
     viewer.add_image(image, contrast_limits=(0, 255), name="image", **place)
     session = SamSession(viewer, model)
@@ -44,21 +44,21 @@ def over(image: np.ndarray, model: BrightPredictor, **place: Any) -> SamSession:
 
 def test_channels_of_an_axis_become_colours(channels: np.ndarray) -> None:
     model = Recorder()
-    session = over(channels, model, axis_labels=("c", "z", "y", "x"))
+    session = session_on(channels, model, axis_labels=("c", "z", "y", "x"))
     session.viewer.dims.set_current_step(1, 4)
     session.channels = [ChannelChoice(axis=0, index=i) for i in (2, 0, 1)]
     draw(session, FIRST, 0, 4)
     session.preview()
     np.testing.assert_array_equal(
-        model.seen[-1], np.stack([channels[c, 4] for c in (2, 0, 1)], axis=-1)
+        model.planes[-1], np.stack([channels[c, 4] for c in (2, 0, 1)], axis=-1)
     )
     session.channels = [ChannelChoice(axis=0, index=2)]
     session.preview()
-    np.testing.assert_array_equal(model.seen[-1], channels[2, 4])
+    np.testing.assert_array_equal(model.planes[-1], channels[2, 4])
 
 
-def test_objects_of_chosen_channels_belong_to_all_of_them(channels: np.ndarray) -> None:
-    session = over(
+def test_labels_of_a_chosen_channel_lack_the_channel_axis(channels: np.ndarray) -> None:
+    session = session_on(
         channels, Recorder(), axis_labels=("c", "z", "y", "x"), scale=(1, 2, 1, 1)
     )
     viewer = session.viewer
@@ -82,7 +82,7 @@ def test_objects_of_chosen_channels_belong_to_all_of_them(channels: np.ndarray) 
 
 def test_channels_of_other_layers(channels: np.ndarray) -> None:
     model = Recorder()
-    session = over(channels[0], model)
+    session = session_on(channels[0], model)
     viewer = session.viewer
     other = viewer.add_image(channels[2], contrast_limits=(0, 200), name="other")
     viewer.add_image(channels[2][:, :20], name="of another shape")
@@ -95,13 +95,13 @@ def test_channels_of_other_layers(channels: np.ndarray) -> None:
     session.channels = [ChannelChoice(other), ChannelChoice(image)]
     draw(session, FIRST)
     session.preview()
-    seen = model.seen[-1]
-    assert seen[15, 20].tolist() == [255, 0, 0]  # by the other layer's own limits
+    plane = model.planes[-1]
+    assert plane[15, 20].tolist() == [255, 0, 0]  # by the other layer's own limits
     session.commit()
     assert written(session)[4, 15, 20] == 1
 
 
-def test_an_image_offers_its_channel_axes(channels: np.ndarray) -> None:
+def test_channel_choices_of_an_image(channels: np.ndarray) -> None:
     viewer = ViewerModel()
     named = viewer.add_image(
         np.zeros((8, 20, 30, 40)), axis_labels=("c", "z", "y", "x")
@@ -116,8 +116,8 @@ def test_an_image_offers_its_channel_axes(channels: np.ndarray) -> None:
     assert channel_choices(viewer, colour) == []
 
 
-def test_channels_that_do_not_fit_are_a_sentence(channels: np.ndarray) -> None:
-    session = over(channels, Recorder())
+def test_unsuitable_channels_are_refused(channels: np.ndarray) -> None:
+    session = session_on(channels, Recorder())
     session.viewer.dims.current_step = (0, 4, 0, 0)
     draw(session, FIRST, 0, 4)
     for wrong in (
@@ -130,8 +130,8 @@ def test_channels_that_do_not_fit_are_a_sentence(channels: np.ndarray) -> None:
             session.preview()
 
 
-def test_another_image_starts_without_channels(channels: np.ndarray) -> None:
-    session = over(channels, Recorder())
+def test_choosing_another_image_resets_channels(channels: np.ndarray) -> None:
+    session = session_on(channels, Recorder())
     session.channels = [ChannelChoice(axis=0, index=2)]
     session.image_layer = session.viewer.add_image(channels[2])
     assert session.channels == ()
@@ -147,10 +147,10 @@ def test_another_image_starts_without_channels(channels: np.ndarray) -> None:
     ],
     ids=lambda value: getattr(value, "kind", str(value)),
 )
-def test_brightness_is_what_was_asked_for(
+def test_record_holds_the_chosen_intensity(
     stack: np.ndarray, mapping: IntensityMapping, low: float, high: float
 ) -> None:
-    session = over(stack.astype(np.float32), BrightPredictor())
+    session = session_on(stack.astype(np.float32), BrightPredictor())
     session.viewer.dims.set_current_step(0, 4)
     session.intensity = mapping
     draw(session, FIRST)
@@ -161,22 +161,22 @@ def test_brightness_is_what_was_asked_for(
     np.testing.assert_allclose(entry["intensity"]["limits"], (low, high))
 
 
-def test_brightness_is_part_of_what_is_remembered(stack: np.ndarray) -> None:
+def test_cache_distinguishes_intensity(stack: np.ndarray) -> None:
     model = Recorder()
-    session = over(stack, model)
+    session = session_on(stack, model)
     session.viewer.dims.set_current_step(0, 4)
     draw(session, FIRST)
     session.preview()
     session.preview()
-    assert len(model.seen) == 1  # encoded once
+    assert len(model.planes) == 1  # encoded once
     session.intensity = IntensityMapping.window(100, 100)
     session.preview()
-    assert len(model.seen) == 2
-    assert not np.array_equal(*model.seen)
+    assert len(model.planes) == 2
+    assert not np.array_equal(*model.planes)
 
 
 @pytest.mark.parametrize("lazy", [False, True])
-def test_a_pyramid_is_read_where_it_has_enough_pixels(
+def test_smallest_sufficient_pyramid_level_is_read(
     stack: np.ndarray, lazy: bool
 ) -> None:
     full = np.kron(stack, np.ones((1, 4, 4), np.uint8))
@@ -194,7 +194,7 @@ def test_a_pyramid_is_read_where_it_has_enough_pixels(
     session.new_prompt_layers()
     draw(session, np.array(FIRST) * 4)
     session.preview()
-    assert model.seen[-1].shape == (40, 50)  # 32 pixels are enough for this model
+    assert model.planes[-1].shape == (40, 50)  # 32 pixels are enough for this model
     session.commit()
     np.testing.assert_array_equal(
         written(session)[4] > 0, (full[4] > 127) & inside(full[4], FIRST)
@@ -209,7 +209,7 @@ def inside(plane: np.ndarray, box: tuple[int, ...]) -> np.ndarray:
 
 
 class Volume:
-    """A volume that is neither an array nor in memory, and tells what was read."""
+    """An array-like that records which parts are read."""
 
     def __init__(self, volume: np.ndarray) -> None:
         self._volume = volume

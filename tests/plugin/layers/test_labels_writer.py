@@ -1,3 +1,5 @@
+"""Objects are written into Labels layers in one undo step."""
+
 from itertools import count
 from typing import Any
 
@@ -24,7 +26,7 @@ FULL = slice(None)
 
 
 def write_objects(labels: Labels, pieces: list[ObjectPlaneMask]) -> WriteSummary:
-    """Write objects as the next free labels, keeping others."""
+    """Write objects with the next free labels, keeping other objects."""
     numbers = sorted({piece.number for piece in pieces})
     ids = dict(zip(numbers, count(LabelIds().next_free(labels)), strict=False))
     check_ids(labels, ids)
@@ -46,7 +48,7 @@ def labels_of(dtype: Any = np.int32, shape: tuple[int, ...] = (20, 30)) -> Label
     return ViewerModel().add_labels(np.zeros(shape, dtype))
 
 
-def test_an_object_is_painted_where_its_mask_is() -> None:
+def test_object_is_painted_at_its_mask() -> None:
     labels = labels_of()
     mask = np.array([[1, 0], [1, 1]], bool)
     done = write_objects(labels, [ObjectPlaneMask(1, (FULL, FULL), (5, 7), mask)])
@@ -90,7 +92,7 @@ def test_objects_get_the_next_free_ids() -> None:
     assert [labels.data[2, 3], labels.data[2, 20], labels.data[10, 3]] == [6, 7, 8]
 
 
-def test_the_parts_of_an_object_share_its_id() -> None:
+def test_parts_of_an_object_share_its_label() -> None:
     labels = labels_of(shape=(4, 20, 30))
     parts = [
         ObjectPlaneMask(1, (z, FULL, FULL), (2, 3), np.ones((2, 2), bool))
@@ -101,7 +103,7 @@ def test_the_parts_of_an_object_share_its_id() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16])
-def test_ids_that_the_type_cannot_hold_are_refused_before_anything_changes(
+def test_labels_beyond_the_dtype_are_refused_before_writing(
     dtype: Any,
 ) -> None:
     labels = labels_of(dtype)
@@ -116,7 +118,7 @@ def test_ids_that_the_type_cannot_hold_are_refused_before_anything_changes(
     assert write_objects(labels, [piece(1)]).label_ids == (last,)
 
 
-def test_a_bool_mask_takes_objects() -> None:
+def test_bool_labels_are_writable() -> None:
     labels = ViewerModel().add_labels(np.zeros((20, 30), bool))
     assert write_objects(labels, [piece(1), piece(2, row=10)]).label_ids == (1, 2)
 
@@ -176,7 +178,7 @@ def test_nothing_is_written_when_no_pixel_is_free() -> None:
 
 
 @pytest.mark.parametrize("ndisplay", [2, 3])
-def test_what_lies_on_other_slices_is_written_and_undone(ndisplay: int) -> None:
+def test_objects_on_other_slices_are_written_and_undone(ndisplay: int) -> None:
     viewer = ViewerModel()
     labels = viewer.add_labels(np.zeros((6, 20, 30), np.int32))
     viewer.dims.set_current_step(0, 5)
@@ -206,10 +208,7 @@ def test_ids_of_huge_labels_are_above_all_that_were_written_or_selected(
     assert ids.next_free(labels) == 51
 
 
-# -- new layers ----------------------------------------------------------------
-
-
-def test_new_labels_can_do_without_leading_axes() -> None:
+def test_new_labels_skip_leading_axes() -> None:
     viewer = ViewerModel()
     over = viewer.add_image(
         np.zeros((2, 4, 5, 6)), scale=(1, 3, 2, 2), translate=(0, 1, 2, 3)
@@ -240,19 +239,17 @@ PLAIN = np.zeros((20, 30), int)
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
-        (lambda: Labels(read_only(), name="mine"), "'mine' are read-only"),
-        (lambda: Labels([PLAIN, PLAIN[::2, ::2]], name="mine"), "'mine' are multi"),
+        (lambda: Labels(read_only(), name="mine"), "'mine' is read-only"),
+        (lambda: Labels([PLAIN, PLAIN[::2, ::2]], name="mine"), "'mine' is multiscale"),
         (lambda: Labels(da.zeros((20, 30), dtype=int), name="mine"), "not in memory"),
-        (lambda: Labels(PLAIN, name="mine", visible=False), "'mine' are hidden"),
-        (lambda: locked(Labels(PLAIN, name="mine")), "'mine' are locked"),
-        (lambda: Labels(PLAIN, name="mine", translate=(50, 0)), "do not reach"),
+        (lambda: Labels(PLAIN, name="mine", visible=False), "'mine' is hidden"),
+        (lambda: locked(Labels(PLAIN, name="mine")), "'mine' is locked"),
+        (lambda: Labels(PLAIN, name="mine", translate=(50, 0)), "does not cover"),
         (lambda: Labels(PLAIN[None], name="mine", translate=(5, 0, 0)), "outside"),
     ],
     ids=["read-only", "multiscale", "dask", "hidden", "locked", "apart", "other slice"],
 )
-def test_labels_that_cannot_take_the_result_are_refused(
-    labels: Any, sentence: str
-) -> None:
+def test_unsuitable_target_layer_is_refused(labels: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         check_target(labels(), image(), HERE, Sliders((0.0, 0.0, 0.0), None))
 
@@ -262,12 +259,12 @@ def locked(labels: Labels) -> Labels:
     return labels
 
 
-def test_labels_over_the_image_are_accepted() -> None:
+def test_target_layer_over_the_image_is_accepted() -> None:
     place = {"scale": (0.5, 2), "translate": (3, 4), "rotate": 30}
     sliders = Sliders((0.0, 0.0), None)
     for labels, under in (
         (Labels(PLAIN, **place), image(**place)),
-        # The same place, said otherwise.
+        # The same transform, given as an affine.
         (Labels(PLAIN, affine=np.diag([0.5, 0.5, 1])), image(scale=(0.5, 0.5))),
     ):
         grid = check_target(labels, under, HERE, sliders)

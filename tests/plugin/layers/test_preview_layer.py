@@ -1,3 +1,5 @@
+"""The preview layer shows the pending masks of the displayed plane."""
+
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ FULL = slice(None)
 MASK = np.ones((3, 5), bool)
 
 
-def pieces(*slices: int) -> list[ObjectPlaneMask]:
+def pieces_on(*slices: int) -> list[ObjectPlaneMask]:
     return [ObjectPlaneMask(1, (z, FULL, FULL), (2, 4), MASK) for z in slices]
 
 
@@ -25,20 +27,20 @@ def viewer() -> ViewerModel:
 
 
 def show(
-    preview: PreviewLayer, viewer: ViewerModel, what: list[ObjectPlaneMask]
+    preview: PreviewLayer, viewer: ViewerModel, pieces: list[ObjectPlaneMask]
 ) -> None:
     image = viewer.layers["cells"]
     plane = displayed_plane(image, viewer.dims)
-    preview.show(image, what, plane.plane_index())
+    preview.show(image, pieces, plane.plane_index())
 
 
-def test_it_shows_the_pieces_of_the_displayed_plane_and_follows_the_slider(
+def test_preview_shows_the_displayed_plane(
     viewer: ViewerModel,
 ) -> None:
     preview = PreviewLayer(viewer)
     for step in (1, 2, 3, 2):
         viewer.dims.set_current_step(0, step)
-        show(preview, viewer, pieces(1, 2))
+        show(preview, viewer, pieces_on(1, 2))
         assert preview.is_shown == (step in (1, 2))
         if preview.is_shown:
             assert preview.layer is not None
@@ -49,7 +51,7 @@ def test_it_shows_the_pieces_of_the_displayed_plane_and_follows_the_slider(
     assert sum(layer.name.startswith("SAM preview") for layer in viewer.layers) == 1
 
 
-def test_it_costs_one_tile_of_one_plane(viewer: ViewerModel) -> None:
+def test_preview_holds_one_tile_of_a_huge_plane(viewer: ViewerModel) -> None:
     huge = viewer.add_image(
         np.broadcast_to(np.uint8(0), (50, 5000, 5000)), contrast_limits=(0, 1)
     )
@@ -65,7 +67,7 @@ def test_it_costs_one_tile_of_one_plane(viewer: ViewerModel) -> None:
         assert len(marked) == MASK.sum()
 
 
-def test_an_object_across_tiles_is_shown_whole_and_not_kept(
+def test_object_across_tiles_is_shown_and_its_memory_freed(
     viewer: ViewerModel,
 ) -> None:
     flat = viewer.add_image(np.zeros((3000, 3000), np.uint8), contrast_limits=(0, 1))
@@ -91,7 +93,7 @@ def test_an_object_across_tiles_is_shown_whole_and_not_kept(
     ],
     ids=["plain", "scaled", "affine"],
 )
-def test_it_lies_over_the_pixels_of_the_image(
+def test_preview_is_aligned_with_the_image(
     order: tuple[int, ...], place: dict[str, Any]
 ) -> None:
     viewer = ViewerModel()
@@ -117,45 +119,45 @@ def test_it_lies_over_the_pixels_of_the_image(
     assert len(pixels) == MASK.sum()
 
 
-def test_it_comes_back_after_the_user_removed_it(viewer: ViewerModel) -> None:
+def test_preview_is_added_again_after_removal(viewer: ViewerModel) -> None:
     preview = PreviewLayer(viewer)
-    show(preview, viewer, pieces(0))
+    show(preview, viewer, pieces_on(0))
     viewer.layers.remove(preview.layer)
     assert preview.layer is None
-    show(preview, viewer, pieces(0))
+    show(preview, viewer, pieces_on(0))
     assert preview.layer in viewer.layers
 
 
-def test_it_does_not_steal_the_selection(viewer: ViewerModel) -> None:
+def test_preview_keeps_the_selection(viewer: ViewerModel) -> None:
     preview = PreviewLayer(viewer)
     shapes = viewer.add_shapes(ndim=3)
     shapes.mode = "add_rectangle"
     for step in (0, 1):
         viewer.dims.set_current_step(0, step)
-        show(preview, viewer, pieces(0, 1))
+        show(preview, viewer, pieces_on(0, 1))
         assert viewer.layers.selection == {shapes}
         assert shapes.mode == "add_rectangle"
     preview.hide()
     assert viewer.layers.selection == {shapes}
 
 
-def test_hidden_it_keeps_its_layer_and_nothing_in_it(viewer: ViewerModel) -> None:
+def test_hide_blanks_the_layer(viewer: ViewerModel) -> None:
     preview = PreviewLayer(viewer)
     preview.hide()
     assert len(viewer.layers) == 1
-    show(preview, viewer, pieces(0))
+    show(preview, viewer, pieces_on(0))
     layer = preview.layer
     assert layer is not None
     preview.hide()
     assert not preview.is_shown
     assert layer in viewer.layers
     assert not layer.data.any()
-    show(preview, viewer, pieces(0))
+    show(preview, viewer, pieces_on(0))
     assert preview.layer is layer
     assert preview.is_shown
 
 
-def test_one_object_after_another_leaves_nothing_of_the_first(
+def test_show_erases_the_previous_object(
     viewer: ViewerModel,
 ) -> None:
     preview = PreviewLayer(viewer)
@@ -168,25 +170,25 @@ def test_one_object_after_another_leaves_nothing_of_the_first(
         assert len(shown) == MASK.sum()
 
 
-def test_the_3d_view_has_no_blank_layer(viewer: ViewerModel) -> None:
+def test_blank_preview_is_hidden_in_3d(viewer: ViewerModel) -> None:
     preview = PreviewLayer(viewer)
-    show(preview, viewer, pieces(0))
+    show(preview, viewer, pieces_on(0))
     viewer.dims.ndisplay = 3
     preview.hide()
     assert preview.layer is not None
     assert not preview.layer.visible
     viewer.dims.ndisplay = 2
-    show(preview, viewer, pieces(0))
+    show(preview, viewer, pieces_on(0))
     assert preview.layer.visible
 
 
 @pytest.mark.parametrize("hidden_first", [True, False])
-def test_hidden_it_does_not_widen_the_sliders(
+def test_hidden_preview_does_not_extend_the_sliders(
     viewer: ViewerModel, hidden_first: bool
 ) -> None:
     preview = PreviewLayer(viewer)
     viewer.dims.set_current_step(0, 5)
-    show(preview, viewer, pieces(5))
+    show(preview, viewer, pieces_on(5))
     image = viewer.layers["cells"]
     if hidden_first:
         preview.hide()
@@ -194,43 +196,43 @@ def test_hidden_it_does_not_widen_the_sliders(
     image.translate = (100, 100, 100)
     preview.hide()
     assert viewer.dims.range[0] == (100, 102.5, 0.5)
-    show(preview, viewer, pieces(5))
+    show(preview, viewer, pieces_on(5))
     preview.hide()
     image.data = np.zeros((3, 10, 10))
     assert viewer.dims.range[0] == (100, 101, 0.5)
     assert viewer.dims.range[1] == (100, 104.5, 0.5)
 
 
-def test_removing_takes_the_layer_away(viewer: ViewerModel) -> None:
+def test_remove_removes_the_layer(viewer: ViewerModel) -> None:
     preview = PreviewLayer(viewer)
     preview.remove()
-    show(preview, viewer, pieces(0))
+    show(preview, viewer, pieces_on(0))
     preview.remove()
     preview.remove()
     assert [layer.name for layer in viewer.layers] == ["cells"]
 
 
-def test_it_goes_with_its_image(viewer: ViewerModel) -> None:
+def test_preview_is_removed_with_its_image(viewer: ViewerModel) -> None:
     preview = PreviewLayer(viewer)
-    show(preview, viewer, pieces(0))
+    show(preview, viewer, pieces_on(0))
     viewer.layers.remove("cells")
     preview.hide()
     assert len(viewer.layers) == 0
 
 
-def test_it_can_be_laid_over_newer_layers(viewer: ViewerModel) -> None:
+def test_to_top_moves_above_newer_layers(viewer: ViewerModel) -> None:
     preview = PreviewLayer(viewer)
-    show(preview, viewer, pieces(0))
+    show(preview, viewer, pieces_on(0))
     preview.hide()
     labels = viewer.add_labels(np.zeros((6, 20, 30), np.int32))
-    show(preview, viewer, pieces(0))
+    show(preview, viewer, pieces_on(0))
     preview.to_top()
     assert list(viewer.layers)[1:] == [labels, preview.layer]
 
 
-def test_it_moves_to_another_image(viewer: ViewerModel) -> None:
+def test_preview_follows_another_image(viewer: ViewerModel) -> None:
     preview = PreviewLayer(viewer)
-    show(preview, viewer, pieces(0))
+    show(preview, viewer, pieces_on(0))
     flat = viewer.add_image(np.zeros((9, 9)), scale=(2, 2), contrast_limits=(0, 1))
     here = (FULL, FULL)
     preview.show(flat, [ObjectPlaneMask(1, here, (0, 0), MASK)], here)
@@ -239,10 +241,10 @@ def test_it_moves_to_another_image(viewer: ViewerModel) -> None:
     assert tuple(preview.layer.scale) == (2, 2)
 
 
-def test_it_does_not_move_while_a_layer_is_added(viewer: ViewerModel) -> None:
-    # napari's list of layers is confused by a move inside of an insertion.
+def test_showing_while_a_layer_is_added_is_safe(viewer: ViewerModel) -> None:
+    # Moving a layer during an insertion confuses napari's layer list.
     preview = PreviewLayer(viewer)
-    show(preview, viewer, pieces(0))
-    viewer.layers.events.inserted.connect(lambda _: show(preview, viewer, pieces(0)))
+    show(preview, viewer, pieces_on(0))
+    viewer.layers.events.inserted.connect(lambda _: show(preview, viewer, pieces_on(0)))
     labels = viewer.add_labels(np.zeros((6, 20, 30), np.int32))
     assert viewer.layers[-1] is labels

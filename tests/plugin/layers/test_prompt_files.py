@@ -1,4 +1,4 @@
-"""Layers that napari saved are read as the prompts that the panel makes of them."""
+"""Layers saved by napari are read as the same prompts as in the viewer."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ BOX = (10, 20, 30, 40)
 
 
 def saved(layer: Points | Shapes, path: Path) -> Path:
-    """The layer as `layer.save` writes it, which needs napari's plugins to be found."""
+    """Write a layer like `layer.save`, which needs plugin discovery."""
     write = napari_write_points if isinstance(layer, Points) else napari_write_shapes
     data, meta, _ = layer.as_layer_data_tuple()
     assert write(str(path), data, meta) == str(path)
     return path
 
 
-def test_the_column_of_polarity_is_that_of_the_panel() -> None:
+def test_polarity_column_is_the_same() -> None:
     assert SAVED_POLARITY == POLARITY
 
 
-def test_layers_of_the_panel(tmp_path: Path) -> None:
+def test_layers_of_the_plugin(tmp_path: Path) -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((9, 50, 60)), scale=(3, 0.5, 0.5))
     points, shapes = add_prompt_layers(viewer, image)
@@ -65,7 +65,7 @@ def test_layers_of_the_panel(tmp_path: Path) -> None:
         ("size", [1, 0]),
     ],
 )
-def test_polarity_is_read_as_the_panel_reads_it(
+def test_polarity_is_read_as_in_the_viewer(
     tmp_path: Path, column: str, values: Any
 ) -> None:
     features = {column: values, "object": [1, 1]}
@@ -75,13 +75,15 @@ def test_polarity_is_read_as_the_panel_reads_it(
 
 
 @pytest.mark.parametrize("values", [[7, 7], [7.0, 7.0], ["7", "7"]])
-def test_object_numbers_of_any_type(tmp_path: Path, values: Any) -> None:
+def test_object_ids_of_any_type(tmp_path: Path, values: Any) -> None:
     layer = Points([(4, 5, 6), (6, 7, 8)], features={"object": values})
-    found = read_prompts(saved(layer, tmp_path / "points.csv"))
-    assert {number: sorted(slices) for number, slices in found.items()} == {7: [4, 6]}
+    by_object = read_prompts(saved(layer, tmp_path / "points.csv"))
+    assert {number: sorted(slices) for number, slices in by_object.items()} == {
+        7: [4, 6]
+    }
 
 
-def test_numbers_that_are_missing_for_some_points(tmp_path: Path) -> None:
+def test_missing_object_ids(tmp_path: Path) -> None:
     for values in ([7, np.nan], np.array([7, None], object)):
         layer = Points([(4, 5, 6), (6, 7, 8)], features={"object": values})
         assert list(read_prompts(saved(layer, tmp_path / "points.csv"))) == [7, 8]
@@ -92,22 +94,28 @@ def test_every_kind_of_shape(tmp_path: Path) -> None:
     vertices = [corners(BOX, plane_index) for plane_index in range(3)]
     vertices += [corners(BOX, 3)[:2], corners(BOX, 4)[:3]]
     layer = Shapes(vertices, shape_type=kinds, features={"object": [9] * 5})
-    found = read_prompts(saved(layer, tmp_path / "shapes.csv"))
-    # napari leaves the features of shapes out, so that all are different objects.
-    assert {number: list(slices) for number, slices in found.items()} == {
+    by_object = read_prompts(saved(layer, tmp_path / "shapes.csv"))
+    # napari does not save features of shapes: all are different objects.
+    assert {number: list(slices) for number, slices in by_object.items()} == {
         number: [number - 1] for number in range(1, 6)
     }
-    given = [set(slices[n - 1].kinds) for n, slices in found.items()]
-    assert given == [{"box"}, {"box", "mask"}, {"box", "mask"}, {"point"}, {"point"}]
+    kinds_read = [set(slices[n - 1].kinds) for n, slices in by_object.items()]
+    assert kinds_read == [
+        {"box"},
+        {"box", "mask"},
+        {"box", "mask"},
+        {"point"},
+        {"point"},
+    ]
 
 
-def test_a_layer_without_points(tmp_path: Path) -> None:
+def test_empty_layer(tmp_path: Path) -> None:
     viewer = ViewerModel()
     points, _ = add_prompt_layers(viewer, viewer.add_image(np.zeros((9, 50, 60))))
     assert read_prompts(saved(points, tmp_path / "points.csv")) == {}
 
 
-def test_a_layer_of_a_plane(tmp_path: Path) -> None:
+def test_layer_of_a_plane(tmp_path: Path) -> None:
     layer = Shapes([corners(BOX)], shape_type=["rectangle"])
-    found = read_prompts(saved(layer, tmp_path / "shapes.csv"), ndim=2)
-    assert found[1][0].box.tolist() == list(BOX)
+    by_object = read_prompts(saved(layer, tmp_path / "shapes.csv"), ndim=2)
+    assert by_object[1][0].box.tolist() == list(BOX)

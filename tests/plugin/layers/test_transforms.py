@@ -1,3 +1,5 @@
+"""Layer transforms, the displayed plane, and prompts read through them."""
+
 from itertools import permutations
 from typing import Any
 
@@ -10,7 +12,8 @@ from napari.layers import Image, Points
 
 from napari_sam.images.stack import Stack
 from napari_sam.masks.patch import window_at
-from napari_sam.plugin.layers.image_source import ImageSource, displayed_stack
+from napari_sam.plugin.layers.displayed_stack import displayed_stack
+from napari_sam.plugin.layers.image_source import ImageSource
 from napari_sam.plugin.layers.prompt_layers import add_prompt_layers, set_polarity
 from napari_sam.plugin.layers.prompt_reader import collect_prompts
 from napari_sam.plugin.layers.transforms import (
@@ -23,7 +26,7 @@ from napari_sam.plugin.layers.transforms import (
 )
 from napari_sam.prompts.prompt import Prompt
 
-# napari says so of every layer that is turned out of the displayed plane.
+# napari warns about every layer that is rotated out of the displayed plane.
 turned = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
 
 finite = st.floats(-20, 20)
@@ -32,7 +35,7 @@ small = st.floats(-0.3, 0.3)
 
 
 def transforms(ndim: int) -> st.SearchStrategy[dict[str, Any]]:
-    """Every kind of transform a layer can carry, all at once, always invertible."""
+    """Combine all kinds of layer transforms, always invertible."""
     angles = st.floats(-180, 180)
     linear = st.lists(small, min_size=ndim * ndim, max_size=ndim * ndim).map(
         lambda v: np.eye(ndim) + np.reshape(v, (ndim, ndim)) / ndim
@@ -56,7 +59,7 @@ def transforms(ndim: int) -> st.SearchStrategy[dict[str, Any]]:
 
 @turned
 @given(st.data(), st.sampled_from([2, 3]))
-def test_a_point_over_a_pixel_arrives_at_the_pixel(data: Any, ndim: int) -> None:
+def test_point_maps_to_the_pixel_below_it(data: Any, ndim: int) -> None:
     image = Image(
         np.zeros((4, 8, 9)[-ndim:]),
         contrast_limits=(0, 1),
@@ -65,19 +68,20 @@ def test_a_point_over_a_pixel_arrives_at_the_pixel(data: Any, ndim: int) -> None
     points = Points(ndim=ndim, **data.draw(transforms(ndim)))
     pixel = data.draw(st.tuples(*[finite] * ndim))
     drawn = np.asarray(points.world_to_data(image.data_to_world(pixel)))
-    arrived = to_image_data(drawn[None], points, image, Sliders.of(Dims(ndim=ndim)))
+    arrived = to_image_data(points, image, Sliders.of(Dims(ndim=ndim)))(drawn[None])
     np.testing.assert_allclose(arrived[0], pixel, atol=1e-5)
 
 
 @turned
 @given(transforms(3), st.tuples(finite, finite, finite))
-def test_a_layer_placed_like_the_image_shares_its_pixels(
+def test_transform_kwargs_align_a_layer_with_the_image(
     place: Any, pixel: tuple[float, ...]
 ) -> None:
     image = Image(np.zeros((4, 8, 9)), contrast_limits=(0, 1), **place)
     points = Points(ndim=3, **transform_kwargs(image))
     np.testing.assert_allclose(layer_affine(points), layer_affine(image))
-    arrived = to_image_data(np.array([pixel]), points, image, Sliders.of(Dims(ndim=3)))
+    to_image = to_image_data(points, image, Sliders.of(Dims(ndim=3)))
+    arrived = to_image(np.array([pixel]))
     np.testing.assert_allclose(arrived[0], pixel, atol=1e-5)
 
 
@@ -85,7 +89,7 @@ def test_a_layer_placed_like_the_image_shares_its_pixels(
 @pytest.mark.parametrize(
     "order", [*permutations(range(3)), *permutations(range(4))], ids=str
 )
-def test_every_view_shows_its_own_plane(order: tuple[int, ...], rgb: bool) -> None:
+def test_displayed_plane_in_every_axis_order(order: tuple[int, ...], rgb: bool) -> None:
     ndim = len(order)
     shape = (3, 4, 5, 6)[-ndim:]
     data = np.arange(np.prod(shape) * (3 if rgb else 1)).reshape(*shape, *[3] * rgb)
@@ -108,7 +112,9 @@ def test_every_view_shows_its_own_plane(order: tuple[int, ...], rgb: bool) -> No
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
-def test_prompts_lie_on_the_plane_in_every_view(order: tuple[int, ...]) -> None:
+def test_prompts_are_on_the_displayed_plane_in_every_axis_order(
+    order: tuple[int, ...],
+) -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((4, 5, 6)), scale=(3, 2, 1))
     points, shapes = add_prompt_layers(viewer, image)
@@ -122,7 +128,7 @@ def test_prompts_lie_on_the_plane_in_every_view(order: tuple[int, ...]) -> None:
     np.testing.assert_allclose(found.prompt.points, [kept])
 
 
-def test_an_image_of_fewer_axes_than_the_viewer() -> None:
+def test_image_with_fewer_axes_than_the_viewer() -> None:
     viewer = ViewerModel()
     flat = viewer.add_image(np.zeros((5, 6)), name="flat")
     viewer.add_image(np.zeros((3, 4, 5, 6)))
@@ -130,11 +136,11 @@ def test_an_image_of_fewer_axes_than_the_viewer() -> None:
     plane = displayed_plane(flat, viewer.dims)
     assert (plane.axes, plane.index, plane.shape) == ((0, 1), {}, (5, 6))
     viewer.dims.order = (3, 2, 1, 0)
-    with pytest.raises(ValueError, match="'flat' has no axes along the displayed"):
+    with pytest.raises(ValueError, match="'flat' does not have the displayed axes"):
         displayed_plane(flat, viewer.dims)
 
 
-def test_the_slider_counts_in_the_image_s_own_slices() -> None:
+def test_slider_position_maps_to_the_slices_of_each_image() -> None:
     viewer = ViewerModel()
     fine = viewer.add_image(np.zeros((12, 5, 6)), scale=(1, 1, 1))
     coarse = viewer.add_image(np.zeros((4, 5, 6)), scale=(3, 1, 1))
@@ -149,7 +155,7 @@ def test_the_slider_counts_in_the_image_s_own_slices() -> None:
     [{"rotate": [0, 10, 0]}, {"shear": [0.2, 0, 0]}, {"affine": (0, 1)}],
     ids=lambda tilt: next(iter(tilt)),
 )
-def test_an_image_turned_out_of_the_plane_is_refused(tilt: dict[str, Any]) -> None:
+def test_image_rotated_out_of_the_plane_is_refused(tilt: dict[str, Any]) -> None:
     if "affine" in tilt:
         tilted = np.eye(4)
         tilted[tilt["affine"]] = 0.5
@@ -160,26 +166,26 @@ def test_an_image_turned_out_of_the_plane_is_refused(tilt: dict[str, Any]) -> No
         displayed_plane(image, viewer.dims)
 
 
-def test_an_image_turned_within_the_plane_is_fine() -> None:
+def test_image_rotated_within_the_plane_is_accepted() -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((4, 5, 6)), rotate=[0, 0, 30], scale=(2, 1, 1))
     viewer.dims.set_point(0, 4)
     assert displayed_plane(image, viewer.dims).index == {0: 2}
 
 
-def test_a_3d_view_is_refused() -> None:
+def test_3d_view_is_refused() -> None:
     viewer = ViewerModel(ndisplay=3)
     image = viewer.add_image(np.zeros((4, 5, 6)))
     with pytest.raises(ValueError, match="switch to 2D"):
         displayed_plane(image, viewer.dims)
 
 
-def test_a_slider_outside_the_image_is_refused() -> None:
+def test_slider_outside_the_image_is_refused() -> None:
     viewer = ViewerModel()
     low = viewer.add_image(np.zeros((4, 5, 6)), name="low")
     viewer.add_image(np.zeros((9, 5, 6)))
     viewer.dims.set_current_step(0, 8)
-    with pytest.raises(ValueError, match="outside the image 'low'"):
+    with pytest.raises(ValueError, match="outside the image layer 'low'"):
         displayed_plane(low, viewer.dims)
 
 
@@ -201,22 +207,22 @@ def stack_of(image: Image, viewer: ViewerModel) -> Stack:
     return displayed_stack(ImageSource(ViewerModel()).of(image), image.name, plane)
 
 
-def test_what_can_be_walked_through() -> None:
+def test_displayed_stack_of_images_with_2_to_4_axes() -> None:
     viewer = ViewerModel()
     series = viewer.add_image(np.zeros((3, 4, 5, 6)))
     viewer.dims.set_current_step(0, 2)
-    walked = stack_of(series, viewer)
-    assert (walked.axis, walked.fixed) == (1, {0: 2})
+    stack = stack_of(series, viewer)
+    assert (stack.axis, stack.fixed) == (1, {0: 2})
     flat = viewer.add_image(np.zeros((5, 6)), name="flat")
     with pytest.raises(ValueError, match="'flat' is a single plane"):
         stack_of(flat, viewer)
     single = viewer.add_image(np.zeros((3, 1, 5, 6)))
     viewer.dims.set_current_step(1, 0)
-    walked = stack_of(single, viewer)
-    assert walked.axis == 0  # one slice is nothing to walk through
+    stack = stack_of(single, viewer)
+    assert stack.axis == 0  # an axis with one slice does not count
 
 
-def test_limits_are_those_of_the_display() -> None:
+def test_contrast_limits_are_those_displayed() -> None:
     gray = Image(np.zeros((5, 6)), contrast_limits=(2, 7))
     assert ImageSource(ViewerModel()).of(gray).displayed == (2, 7)
     assert (
@@ -228,7 +234,7 @@ def test_limits_are_those_of_the_display() -> None:
 # -- prompt layers -------------------------------------------------------------
 
 
-def test_prompt_layers_lie_over_the_image_and_tell_polarity() -> None:
+def test_prompt_layers_are_aligned_and_show_polarity() -> None:
     viewer = ViewerModel()
     image = viewer.add_image(
         np.zeros((4, 50, 60)),
@@ -253,7 +259,7 @@ def test_prompt_layers_lie_over_the_image_and_tell_polarity() -> None:
     assert not np.allclose(points.face_color[0], points.face_color[1])
 
 
-def test_the_meaning_of_selected_points_can_be_changed() -> None:
+def test_polarity_of_selected_points_can_be_changed() -> None:
     viewer = ViewerModel()
     points, _ = add_prompt_layers(viewer, viewer.add_image(np.zeros((50, 60))))
     points.add([[20, 20], [30, 30]])
@@ -266,7 +272,7 @@ def test_the_meaning_of_selected_points_can_be_changed() -> None:
     assert [symbol.value for symbol in points.symbol] == ["x"]
 
 
-def test_prompts_of_lower_dimension_mean_the_current_slice() -> None:
+def test_prompts_of_fewer_axes_are_on_the_current_slice() -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((4, 50, 60)), scale=(3, 1, 1))
     flat = viewer.add_points([[10, 20]])
@@ -278,7 +284,7 @@ def test_prompts_of_lower_dimension_mean_the_current_slice() -> None:
         np.testing.assert_allclose(found.prompt.points, [[10, 20]])
 
 
-def test_prompts_of_higher_dimension_are_aligned_on_the_right() -> None:
+def test_prompts_of_more_axes_are_aligned_on_the_right() -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((50, 60)), scale=(0.5, 0.5))
     points = viewer.add_points([[3, 10, 20]])
@@ -289,7 +295,7 @@ def test_prompts_of_higher_dimension_are_aligned_on_the_right() -> None:
     assert found.slices == {}
 
 
-def test_prompts_that_the_viewer_does_not_show_on_a_plane_are_not_on_it() -> None:
+def test_prompts_away_from_the_slider_are_skipped() -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((50, 60)))
     points = viewer.add_points([[3, 10, 20], [5, 30, 40]])
@@ -318,43 +324,43 @@ def shape_prompt(data: Any, kind: str, **place: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["rectangle", "polygon"])
-def test_turned_shapes_give_the_box_around_them(kind: str) -> None:
+def test_rotated_shapes_give_their_bounding_box(kind: str) -> None:
     diamond = [(10, 20), (20, 30), (30, 20), (20, 10)]
     np.testing.assert_allclose(shape_prompt(diamond, kind).box, (10, 10, 30, 30))
 
 
-def test_an_ellipse_gives_its_box_and_its_inside() -> None:
+def test_ellipse_gives_box_and_mask() -> None:
     box = [(10, 20), (10, 40), (30, 40), (30, 20)]
     prompt = shape_prompt(box, "ellipse")
     np.testing.assert_allclose(prompt.box, (10, 20, 30, 40))
     rows, cols = np.indices((50, 60))
     np.testing.assert_array_equal(
-        whole_mask(prompt), (rows - 20) ** 2 + (cols - 30) ** 2 <= 100
+        full_mask(prompt), (rows - 20) ** 2 + (cols - 30) ** 2 <= 100
     )
 
 
-def test_a_polygon_gives_its_box_and_its_inside() -> None:
+def test_polygon_gives_box_and_mask() -> None:
     prompt = shape_prompt([(10, 10), (10, 30), (30, 10)], "polygon")
     np.testing.assert_allclose(prompt.box, (10, 10, 30, 30))
-    inside = whole_mask(prompt)
+    inside = full_mask(prompt)
     assert inside[12, 12]
     assert not inside[25, 25]
     assert abs(np.count_nonzero(inside) - 200) < 40
 
 
-def test_closed_shapes_without_a_pixel_inside_give_their_box() -> None:
+def test_shapes_smaller_than_a_pixel_give_a_box() -> None:
     tiny = [(10.2, 10.2), (10.2, 10.4), (10.4, 10.4), (10.4, 10.2)]
     for kind in ("ellipse", "polygon"):
         assert shape_prompt(tiny, kind).kinds == {"box"}
 
 
-def whole_mask(prompt: Prompt) -> np.ndarray:
+def full_mask(prompt: Prompt) -> np.ndarray:
     mask = np.zeros((50, 60), bool)
     mask[window_at(prompt.mask_origin, prompt.mask.shape)] = prompt.mask
     return mask
 
 
-def test_what_is_not_shown_is_no_prompt() -> None:
+def test_hidden_prompts_are_skipped() -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((4, 50, 60)))
     points = viewer.add_points([[0, 1, 2], [0, 3, 4]], shown=[True, False])
@@ -367,7 +373,7 @@ def test_what_is_not_shown_is_no_prompt() -> None:
     assert [p.prompt.points.tolist() for p in found] == [[[1, 2]]]
 
 
-def test_a_layer_without_rows_or_columns_in_this_view_gives_no_prompts() -> None:
+def test_prompt_layer_without_the_displayed_axes_is_skipped() -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((4, 50, 60)))
     flat = viewer.add_points([[10, 20]])
@@ -379,7 +385,7 @@ def test_a_layer_without_rows_or_columns_in_this_view_gives_no_prompts() -> None
 @pytest.mark.skipif(
     not hasattr(Dims(), "units"), reason="this napari shows numbers without units"
 )
-def test_layers_in_different_units_share_one_world() -> None:
+def test_layers_with_different_units_share_world_coordinates() -> None:
     viewer = ViewerModel()
     image = viewer.add_image(
         np.zeros((4, 50, 60)), scale=(2, 1, 1), units=("mm", "mm", "mm")
@@ -393,14 +399,14 @@ def test_layers_in_different_units_share_one_world() -> None:
     assert found.slices == {0: 2}
 
 
-def test_a_turned_shapes_layer_gives_the_box_on_the_image() -> None:
+def test_rotated_shapes_layer_gives_a_box_on_the_image() -> None:
     box = [(0, 0), (0, 10), (5, 10), (5, 0)]
     prompt = shape_prompt(box, "rectangle", rotate=90, translate=(10, 20))
     np.testing.assert_allclose(prompt.box, (0, 20, 10, 25), atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", ["line", "path"])
-def test_lines_give_points_along_them(kind: str) -> None:
+def test_lines_give_points(kind: str) -> None:
     prompt = shape_prompt([(10, 10), (10, 30)], kind)
     assert prompt.kinds == {"point"}
     np.testing.assert_allclose(prompt.points[:, 0], 10)
@@ -421,7 +427,7 @@ def test_lines_give_points_along_them(kind: str) -> None:
         ("colour", [0, 0], [1, 1]),
     ],
 )
-def test_negative_points_are_told_by_a_feature(
+def test_polarity_is_read_from_features(
     column: str, values: list[Any], labels: list[int]
 ) -> None:
     viewer = ViewerModel()
@@ -432,7 +438,7 @@ def test_negative_points_are_told_by_a_feature(
     assert [int(p.prompt.labels[0]) for p in found] == labels
 
 
-def test_polarity_buttons_keep_what_other_points_mean() -> None:
+def test_set_polarity_keeps_the_other_points() -> None:
     viewer = ViewerModel()
     image = viewer.add_image(np.zeros((50, 60)))
     points = viewer.add_points([[1, 2], [3, 4]], features={"label": [1, 0]})

@@ -1,4 +1,4 @@
-"""An object of a labels layer as a prompt, to be refined."""
+"""A label as a prompt: refine an object of a Labels layer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_sam.masks.painting import ObjectPlaneMask
 from napari_sam.masks.patch import mask_to_box, mask_to_window
-from napari_sam.plugin.layers.transforms import Sliders, displayed_plane, grid_between
+from napari_sam.plugin.layers.transforms import Sliders, displayed_plane, label_grid
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelPrompt:
-    """An object on one plane of the image.
+    """A label on one plane of the image, as a prompt.
 
     Parameters
     ----------
     image : Image
-        On which it lies.
-    at : tuple
+        The image to segment.
+    plane_index : tuple
         Index of the plane of the image.
     prompt : Prompt
-        Its mask and its box.
+        Mask and box of the label.
     """
 
     image: Image
@@ -42,34 +42,35 @@ class LabelPrompt:
 def pick_object(
     labels: Labels, label: int, image: Image, plane: DisplayedPlane, dims: Dims
 ) -> LabelPrompt:
-    """Take a label on the displayed plane as a prompt for the image.
+    """Make a prompt from a label on the displayed plane.
 
     Raises
     ------
     ValueError
-        When there is no such label on the plane.
+        When the plane does not contain the label, or the layer is multiscale or not
+        parallel to the plane.
     """
-    missing = (
-        f"The labels {labels.name!r} hold no label {label} on the displayed slice: "
-        "pick one with napari's colour picker."
-    )
     if labels.multiscale:
-        raise ValueError(f"The labels {labels.name!r} are multiscale: choose others.")
-    there = displayed_plane(labels, dims)
-    whole = np.asarray(labels.data[there.plane_index()]) == label
-    window = mask_to_window(whole)
+        raise ValueError(
+            f"The labels layer {labels.name!r} is multiscale: choose another one."
+        )
+    labels_index = displayed_plane(labels, dims).plane_index()
+    mask = np.asarray(labels.data[labels_index]) == label
+    window = mask_to_window(mask)
+    missing = (
+        f"The labels layer {labels.name!r} has no label {label} on the displayed "
+        "slice: select a label with napari's colour picker."
+    )
     if label == 0 or window is None:
         raise ValueError(missing)
     rows, cols = window
-    piece = ObjectPlaneMask(
-        1, there.plane_index(), (rows.start, cols.start), whole[window]
-    )
-    # The image takes the place of labels here: the mask comes to its pixels.
-    grid = grid_between(image, labels, Sliders.of(dims))
-    if not grid.is_aligned(there.plane_index()):
+    piece = ObjectPlaneMask(1, labels_index, (rows.start, cols.start), mask[window])
+    # The grid maps labels to an image; here it maps the image to the labels.
+    grid = label_grid(image, labels, Sliders.of(dims))
+    if not grid.is_aligned(labels_index):
         raise ValueError(
-            f"The labels {labels.name!r} do not lie along the displayed plane of the "
-            f"image {image.name!r}: choose labels that do."
+            f"The labels layer {labels.name!r} is not parallel to the displayed plane "
+            f"of the image {image.name!r}: choose another labels layer."
         )
     for placed in grid.place(piece):
         if placed.index == plane.plane_index():

@@ -1,4 +1,4 @@
-"""Write objects into a Labels layer: checked first, then in one undo step."""
+"""Write objects into a Labels layer in one undo step, after checking the layer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from napari_sam.masks.painting import (
 )
 from napari_sam.plugin.layers.transforms import (
     axes_separable,
-    grid_between,
+    label_grid,
     layer_affine,
     spatial_shape,
     transform_kwargs,
@@ -36,26 +36,26 @@ if TYPE_CHECKING:
     from napari_sam.masks.painting import Policy
     from napari_sam.plugin.layers.transforms import Sliders
 
-# Larger labels are made with 16 bits.
-_LARGE = 2**28
+# Labels with more pixels are created with 16 bits.
+_MAX_INT32_PIXELS = 2**28
 # Searching more labels than these for their largest id can be felt.
 _QUICKLY_SEARCHED = 2**26
 
 
 @dataclass(frozen=True, slots=True)
 class WriteSummary:
-    """What a commit did.
+    """Summary of a commit.
 
     Parameters
     ----------
     label_ids : tuple of int
-        The id of each object, in order.
+        The label of each object, in order.
     pixels : int
-        Pixels that changed.
+        Number of changed pixels.
     kept : int
-        Pixels left to other objects, which were there before.
+        Number of pixels that stay with other objects.
     outside : int
-        Pixels of the objects that lie outside the labels.
+        Number of pixels of the objects outside the labels.
     """
 
     label_ids: tuple[int, ...]
@@ -99,33 +99,34 @@ class LabelIds:
 def check_target(
     labels: Labels, image: Image, plane_index: PlaneIndex, sliders: Sliders
 ) -> LabelGrid:
-    """Refuse a labels layer that cannot take the result, before any work starts.
+    """Refuse a labels layer that cannot be written to, before any work starts.
 
     Returns
     -------
     LabelGrid
-        How its pixels lie in the image.
+        The map from pixels of the labels to the image.
 
     Raises
     ------
     ValueError
-        When it is multiscale, not in memory, read-only, locked, hidden, or does
-        not lie along the displayed plane.
+        When the layer is multiscale, not in memory, read-only, locked, hidden, or not
+        parallel to the displayed plane.
     """
-    name = repr(labels.name)
     check_paintable(labels)
-    grid = grid_between(labels, image, sliders)
+    grid = label_grid(labels, image, sliders)
     if not grid.is_aligned(plane_index):
-        raise ValueError(
-            f"The labels {name} do not lie along the displayed plane of the image "
-            f"{image.name!r}: choose '(new layer)' or labels that do."
-        )
+        problem = f"is not parallel to the displayed plane of the image {image.name!r}"
+        raise ValueError(_refusal(labels, problem))
     if not grid.covers(plane_index, plane_sides(spatial_shape(image), plane_index)):
-        raise ValueError(
-            f"The labels {name} do not reach the displayed slice of the image "
-            f"{image.name!r}: choose '(new layer)' or other labels."
-        )
+        problem = f"does not cover the displayed slice of the image {image.name!r}"
+        raise ValueError(_refusal(labels, problem))
     return grid
+
+
+def _refusal(
+    labels: Labels, problem: str, advice: str = "choose '(new layer)' or another one"
+) -> str:
+    return f"The labels layer {labels.name!r} {problem}: {advice}."
 
 
 def check_paintable(labels: Labels) -> None:
@@ -136,22 +137,17 @@ def check_paintable(labels: Labels) -> None:
     ValueError
         When it is multiscale, not in memory, read-only, locked or hidden.
     """
-    name = repr(labels.name)
     if labels.multiscale:
-        raise ValueError(f"The labels {name} are multiscale: choose a plain layer.")
+        raise ValueError(_refusal(labels, "is multiscale"))
     if not isinstance(labels.data, np.ndarray):
-        raise ValueError(
-            f"The labels {name} are not in memory ({type(labels.data).__name__}): "
-            "choose a layer that can be painted, or load them as a numpy array."
-        )
+        problem = f"is not in memory ({type(labels.data).__name__})"
+        raise ValueError(_refusal(labels, problem, "load it as a numpy array"))
     if not labels.data.flags.writeable:
-        raise ValueError(f"The labels {name} are read-only: choose another layer.")
+        raise ValueError(_refusal(labels, "is read-only"))
     if not labels.editable:
-        raise ValueError(f"The labels {name} are locked: make the layer editable.")
+        raise ValueError(_refusal(labels, "is locked", "make the layer editable"))
     if not labels.visible:
-        raise ValueError(
-            f"The labels {name} are hidden: show them to see what is written."
-        )
+        raise ValueError(_refusal(labels, "is hidden", "make the layer visible"))
 
 
 def check_ids(labels: Labels, ids: Mapping[int, int]) -> None:
@@ -159,8 +155,9 @@ def check_ids(labels: Labels, ids: Mapping[int, int]) -> None:
     largest = max(ids.values(), default=0)
     if largest > np.iinfo(labels.data.dtype).max:
         raise ValueError(
-            f"The labels {labels.name!r} are of type {labels.data.dtype}, which cannot "
-            f"hold label {largest}: choose or make a layer of a larger type."
+            f"The labels layer {labels.name!r} has type {labels.data.dtype}, which "
+            f"cannot hold label {largest}: choose '(new layer)' or a layer of a larger "
+            "type."
         )
 
 
@@ -172,56 +169,58 @@ def plan(
     policy: Policy,
     replaced: Collection[int],
 ) -> tuple[PixelChanges, int]:
-    """What changes in the labels, and how many pixels lie outside of them."""
+    """Plan the changes of the labels, and count the object pixels outside them."""
     placed = [part for piece in pieces for part in grid.place(piece)]
     outside = sum(grid.outside(piece) for piece in pieces)
     return plan_changes(labels.data, placed, ids, policy, replaced), outside
 
 
 def write(labels: Labels, changes: PixelChanges) -> None:
-    """Change pixels of a layer, in one step of its own undo history."""
+    """Change pixels of a layer, as one step of its undo history."""
     if len(changes.values):
         labels.data_setitem(changes.indices, changes.values)
 
 
 def new_labels(viewer: ViewerModel, image: Image, skip: int = 0) -> Labels:
-    """Add an empty labels layer over an image; the selected layer stays selected.
+    """Add an empty Labels layer with the shape and transform of an image.
+
+    The selected layer stays selected.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Gets the layer.
+        The viewer that gets the layer.
     image : Image
-        Whose place and shape it takes.
+        The image under the labels.
     skip : int
-        Leading axes of the image (channels) that the labels do without.
+        Number of leading axes of the image (channels) that the labels lack.
     """
     shape = spatial_shape(image)[skip:]
     active = viewer.layers.selection.active
     layer = viewer.add_labels(
         _empty(shape), name="SAM labels", **transform_kwargs(image, skip)
     )
-    # The user goes on drawing prompts where they were.
+    # The user continues to draw prompts.
     if active is not None:
         viewer.layers.selection.active = active
     return layer
 
 
 def _empty(shape: tuple[int, ...]) -> NDArray[Any]:
-    """Zeros that take memory only where something is written."""
+    """Make zeros that take memory only where something is written."""
     size = int(np.prod(shape, dtype=np.int64))
-    if size <= _LARGE:
+    if size <= _MAX_INT32_PIXELS:
         return np.zeros(shape, np.int32)
     try:
         return np.zeros(shape, np.uint16)
     except MemoryError:
-        # A file without content takes no room, whatever its size.
+        # An empty file takes no disk space, whatever its size.
         with tempfile.TemporaryFile(prefix="napari-sam-labels-") as file:
-            return np.memmap(file, np.uint16, "w+", shape=shape)  # keeps it open
+            return np.memmap(file, np.uint16, "w+", shape=shape)  # keeps the file open
 
 
 def leading_channels(image: Image, channel_axes: Collection[int]) -> int:
-    """How many leading axes of an image are channels and lie apart from the others."""
+    """Count the leading axes of an image that are channels and separable."""
     count = 0
     while count in channel_axes:
         count += 1

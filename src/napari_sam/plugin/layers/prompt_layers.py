@@ -1,4 +1,4 @@
-"""Points and Shapes layers made for prompting, and how they look."""
+"""Points and Shapes layers for prompts: creation, appearance and polarity."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.plugin import colors
 from napari_sam.plugin.layers.prompt_reader import (
     NEGATIVE_NAME,
     POLARITY,
@@ -22,24 +23,23 @@ if TYPE_CHECKING:
 
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
 
-_MARK = "napari_sam_prompts"
-# Colours of Okabe and Ito's palette, and symbols for those who see no colours.
-_COLOURS = {POSITIVE_NAME: "#009E73", NEGATIVE_NAME: "#D55E00"}
+_METADATA_KEY = "napari_sam_prompts"
+# Symbols tell positive and negative points apart without colours.
+_COLORS = {POSITIVE_NAME: colors.GREEN, NEGATIVE_NAME: colors.VERMILION}
 _SYMBOLS = {POSITIVE_NAME: "disc", NEGATIVE_NAME: "x"}
-_BOX_COLOUR = "#F0E442"
 
-# Sizes that show on any image: shares of its shorter side.
-_POINT_SHARE, _LINE_SHARE = 1 / 60, 1 / 250
-_SMALLEST_POINT, _THINNEST_LINE = 2.0, 0.5
+# Sizes relative to the shorter side of the image, and their minimum in pixels.
+_POINT_FRACTION, _LINE_FRACTION = 1 / 60, 1 / 250
+_MIN_POINT_SIZE, _MIN_LINE_WIDTH = 2.0, 0.5
 
 
 def is_plugin_layer(layer: Layer) -> bool:
-    """Whether the layer was made here, so that its prompts may be cleared."""
-    return bool(layer.metadata.get(_MARK))
+    """Whether the plugin made the layer, and so may clear its prompts."""
+    return bool(layer.metadata.get(_METADATA_KEY))
 
 
-def boxes_look(side: int) -> dict[str, Any]:
-    """Keyword arguments of a layer of boxes made here.
+def box_layer_kwargs(side: int) -> dict[str, Any]:
+    """Return the keyword arguments of a Shapes layer for boxes.
 
     Parameters
     ----------
@@ -48,44 +48,44 @@ def boxes_look(side: int) -> dict[str, Any]:
     """
     return {
         "name": "SAM boxes",
-        "edge_color": _BOX_COLOUR,
+        "edge_color": colors.YELLOW,
         "face_color": "transparent",
-        "edge_width": max(side * _LINE_SHARE, _THINNEST_LINE),
-        "metadata": {_MARK: True},
+        "edge_width": max(side * _LINE_FRACTION, _MIN_LINE_WIDTH),
+        "metadata": {_METADATA_KEY: True},
     }
 
 
 def add_prompt_layers(viewer: ViewerModel, image: Image) -> tuple[Points, Shapes]:
-    """Add a Points and a Shapes layer that lie exactly over an image."""
+    """Add a Points and a Shapes layer with the transform of an image."""
     side = min(spatial_shape(image)[-2:])
-    place = transform_kwargs(image)
-    shapes = viewer.add_shapes(ndim=image.ndim, **boxes_look(side), **place)
+    transform = transform_kwargs(image)
+    shapes = viewer.add_shapes(ndim=image.ndim, **box_layer_kwargs(side), **transform)
     points = viewer.add_points(
         ndim=image.ndim,
         name="SAM points",
         features={POLARITY: np.array([], dtype=object)},
         feature_defaults={POLARITY: POSITIVE_NAME},
         face_color=POLARITY,
-        face_color_cycle=dict(_COLOURS),
+        face_color_cycle=dict(_COLORS),
         border_color="white",
-        size=max(side * _POINT_SHARE, _SMALLEST_POINT),
-        metadata={_MARK: True},
-        **place,
+        size=max(side * _POINT_FRACTION, _MIN_POINT_SIZE),
+        metadata={_METADATA_KEY: True},
+        **transform,
     )
-    points.events.data.connect(_show_symbols)
+    points.events.data.connect(_on_data)
     return points, shapes
 
 
 def set_polarity(layer: Points, positive: bool) -> None:
-    """Make the next points, and those picked with the select tool, lie on or off it."""
+    """Set the polarity of the next points and of those chosen with the select tool."""
     name = POSITIVE_NAME if positive else NEGATIVE_NAME
     features = layer.features.copy()
     if POLARITY not in features or features[POLARITY].dtype != object:
-        # Numbers, say, with a meaning of their own: names take their place.
-        labels = [point_label(layer, number) for number in range(len(layer.data))]
+        # Replace numbers, such as labels, by names.
+        labels = [point_label(layer, index) for index in range(len(layer.data))]
         features[POLARITY] = np.where(labels, POSITIVE_NAME, NEGATIVE_NAME)
         features[POLARITY] = features[POLARITY].astype(object)
-    # While points are added the latest one is selected too: it keeps its meaning.
+    # In add mode napari selects the latest point: do not change that one.
     if layer.mode == "select":
         features.loc[sorted(layer.selected_data), POLARITY] = name
     layer.features = features
@@ -96,7 +96,7 @@ def set_polarity(layer: Points, positive: bool) -> None:
 
 
 def next_is_positive(layer: Points) -> bool:
-    """Whether the next point lies on the object."""
+    """Whether the next point will be positive."""
     defaults = layer.feature_defaults
     if POLARITY not in defaults:
         return True
@@ -104,10 +104,11 @@ def next_is_positive(layer: Points) -> bool:
 
 
 def restore_prompts(layer: Points | Shapes, prompts: Sequence[LayerPrompt]) -> None:
-    """Draw prompts again that were removed from a layer made here."""
-    there = [np.atleast_2d(item) for item in layer.data]
-    gone = [p for p in prompts if not any(np.array_equal(p.drawn, t) for t in there)]
-    for prompt in gone:
+    """Add prompts again that were removed from a layer of the plugin."""
+    present = [np.atleast_2d(item) for item in layer.data]
+    for prompt in prompts:
+        if any(np.array_equal(prompt.drawn, item) for item in present):
+            continue
         if prompt.kind != "point":
             layer.add(prompt.drawn, shape_type=prompt.kind)
             continue
@@ -127,8 +128,8 @@ def _set_default(layer: Points, polarity: str) -> None:
     }
 
 
-def _show_symbols(event: Any) -> None:
-    # Points change their data twice; only afterwards do features fit to it.
+def _on_data(event: Any) -> None:
+    # napari also emits before the change, when the features do not fit the data yet.
     if event.action in ("added", "changed", "removed"):
         _set_symbols(event.source)
 

@@ -1,9 +1,9 @@
-"""Points and shapes of napari layers as prompts on the planes of an image."""
+"""Read the points and shapes of napari layers as prompts on planes of an image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,20 +30,20 @@ POSITIVE_NAME, NEGATIVE_NAME = "positive", "negative"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerPrompt:
-    """One point or shape of a prompt layer, in the image's coordinates.
+    """A point or shape of a prompt layer.
 
     Parameters
     ----------
     layer : Points or Shapes
-        Where it was drawn.
+        The prompt layer.
     drawn : ndarray
-        (N, n) in the data coordinates of that layer.
+        (N, n) vertices in the data coordinates of that layer.
     kind : str
         "point", or the type of the shape.
     slices : dict
-        {axis: index} where it lies, for the axes that are not displayed.
+        {axis: index} of its plane, for the image axes that are not displayed.
     prompt : Prompt
-        On the plane, in (row, col).
+        In (row, col) of the image plane.
     """
 
     layer: Points | Shapes
@@ -59,76 +59,76 @@ def collect_prompts(
     plane: DisplayedPlane,
     dims: Dims,
 ) -> list[LayerPrompt]:
-    """Read all points and shapes that lie on a plane parallel to the displayed one.
+    """Read all points and shapes on planes parallel to the displayed one.
 
-    Left out are: hidden layers and hidden points, layers without the displayed
-    axes, and shapes that span several planes. Layers that lack other axes of the
-    image lie on the current slice; along axes that the image lacks, prompts count
-    at the slider.
+    Hidden layers, hidden points, layers without the displayed axes and shapes across
+    several planes are skipped. Prompts of a layer that lacks other axes of the image
+    are on the current slice. Along axes that only the prompt layer has, prompts count
+    if they are at the slider.
     """
-    found: list[LayerPrompt] = []
+    sliders = Sliders.of(dims)
+    prompts: list[LayerPrompt] = []
     for layer in layers:
         if layer is None or not layer.visible:
             continue
         if image.ndim - layer.ndim > plane.axes[0]:
             continue  # it has no rows or columns in this view
-        for number, kind, drawn in _items(layer):
-            if not _is_at_slider(drawn, layer, image, dims):
+        to_image = to_image_data(layer, image, sliders)
+        to_world = world_affine(layer, sliders)
+        extra = max(layer.ndim - image.ndim, 0)
+        for index, kind, drawn in _shown_items(layer):
+            world = to_world[:-1, :-1] @ drawn[0] + to_world[:-1, -1]
+            if not _is_at_slider(world[:extra], layer, dims):
                 continue
-            data = to_image_data(drawn, layer, image, Sliders.of(dims))
-            slices = _slices(data, plane)
+            vertices = to_image(drawn)
+            slices = _slices(vertices, plane)
             if slices is None:
                 continue
-            on_plane = data[:, plane.axes]
+            on_plane = vertices[:, plane.axes]
             if kind == "point":
-                prompt = Prompt(points=on_plane, labels=[point_label(layer, number)])
+                prompt = Prompt(points=on_plane, labels=[point_label(layer, index)])
             else:
                 prompt = shape_prompt(on_plane, kind, plane.shape)
-            found.append(LayerPrompt(layer, drawn, kind, slices, prompt))
-    return found
+            prompts.append(LayerPrompt(layer, drawn, kind, slices, prompt))
+    return prompts
 
 
-def _items(layer: Layer) -> Iterator[tuple[int, str, NDArray[np.float64]]]:
-    """Number, kind and vertices of everything drawn and shown in a layer."""
+def _shown_items(layer: Layer) -> Iterator[tuple[int, str, NDArray[np.float64]]]:
+    """Yield index, kind and vertices of each visible point or shape of a layer."""
     kinds = getattr(layer, "shape_type", None)
     shown = getattr(layer, "shown", None)
-    for number, item in enumerate(layer.data):
-        if shown is None or shown[number]:
-            kind = "point" if kinds is None else str(kinds[number])
-            yield number, kind, np.array(np.atleast_2d(item), float)
+    for index, item in enumerate(layer.data):
+        if shown is None or shown[index]:
+            kind = "point" if kinds is None else str(kinds[index])
+            yield index, kind, np.array(np.atleast_2d(item), float)
 
 
-def _is_at_slider(
-    coordinates: NDArray[Any], layer: Layer, image: Image, dims: Dims
-) -> bool:
-    """Whether it lies at the slider, along axes that the image does not have."""
-    extra = layer.ndim - image.ndim
-    if extra <= 0:
-        return True
-    affine = world_affine(layer, Sliders.of(dims))
-    first = (affine[:-1, :-1] @ coordinates[0] + affine[:-1, -1])[:extra]
-    shift = dims.ndim - layer.ndim
-    away = np.abs(first - np.asarray(dims.point)[shift : shift + extra])
-    steps = [dims.range[shift + axis].step for axis in range(extra)]
-    return bool((away <= np.array(steps) / 2).all())
+def _is_at_slider(position: NDArray[np.float64], layer: Layer, dims: Dims) -> bool:
+    """Whether a world position along the first axes of a layer is at the slider."""
+    axes = slice(dims.ndim - layer.ndim, dims.ndim - layer.ndim + len(position))
+    distance = np.abs(position - np.asarray(dims.point)[axes])
+    steps = np.array([axis_range.step for axis_range in dims.range[axes]])
+    return bool((distance <= steps / 2).all())
 
 
-def _slices(data: NDArray[np.float64], plane: DisplayedPlane) -> dict[int, int] | None:
-    """{axis: index} where vertices lie; None when they lie on different planes."""
+def _slices(
+    vertices: NDArray[np.float64], plane: DisplayedPlane
+) -> dict[int, int] | None:
+    """Return {axis: index} of the plane of the vertices; None for several planes."""
     slices = {}
     for axis in plane.index:
-        low, high = nearest(data[:, axis].min()), nearest(data[:, axis].max())
+        low, high = nearest(vertices[:, axis].min()), nearest(vertices[:, axis].max())
         if low != high:
             return None
         slices[axis] = low
     return slices
 
 
-def point_label(layer: Layer, number: int) -> int:
-    """1 unless the point's features call it negative."""
+def point_label(layer: Layer, index: int) -> int:
+    """Return 0 for a point whose features call it negative, else 1."""
     for column in (POLARITY, "label"):
         if column in layer.features:
-            value = layer.features[column].iloc[number]
+            value = layer.features[column].iloc[index]
             try:
                 negative = float(value) <= 0  # 0, -1, False, "0"; not NaN
             except (TypeError, ValueError):

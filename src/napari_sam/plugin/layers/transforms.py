@@ -1,4 +1,4 @@
-"""Where napari layers lie: transforms, units, the displayed plane, placing new ones."""
+"""Transforms of napari layers: units, the displayed plane, placement of new layers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from napari_sam.masks.label_grid import LabelGrid
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from napari.components import Dims
     from napari.layers import Image, Labels, Layer
     from numpy.typing import NDArray
@@ -21,12 +23,12 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DisplayedPlane:
-    """The plane of a layer that the viewer shows.
+    """The plane of a layer that the viewer displays.
 
     Parameters
     ----------
     axes : tuple of int
-        The two layer axes of the plane, ascending: its rows and columns.
+        The two axes of the layer that are displayed, ascending: rows and columns.
     index : dict
         {axis: index} of the other axes of the layer.
     shape : tuple of int
@@ -38,23 +40,23 @@ class DisplayedPlane:
     shape: tuple[int, int]
 
     def plane_index(self) -> PlaneIndex:
-        """Index of the plane in the layer's data."""
+        """Return the index of the plane in the layer's data."""
         count = len(self.axes) + len(self.index)
         return tuple(self.index.get(axis, slice(None)) for axis in range(count))
 
 
 @dataclass(frozen=True, slots=True)
 class Sliders:
-    """Where the viewer's sliders stood, and in which units.
+    """Slider positions of a viewer, with their units.
 
     Parameters
     ----------
     point : tuple of float
-        Position along each axis of the viewer.
+        World position along each axis of the viewer.
     units : tuple or None
-        Unit of each axis, where the viewer has one.
+        Unit of each axis; None for napari versions without units in the viewer.
     order : tuple of int
-        Of the axes; the last two are displayed.
+        Order of the axes; the last two are displayed.
     """
 
     point: tuple[float, ...]
@@ -63,12 +65,12 @@ class Sliders:
 
     @classmethod
     def of(cls, dims: Dims) -> Self:
-        """As they stand now."""
+        """Read the current slider positions."""
         point = tuple(map(float, dims.point))
         return cls(point, getattr(dims, "units", None), tuple(dims.order))
 
     def restore(self, dims: Dims) -> None:
-        """Show the same axes and slice again; axes are aligned on the right."""
+        """Display the same axes and slice again; axes are aligned on the right."""
         if len(self.order) == dims.ndim:
             dims.order = self.order
         shift = dims.ndim - len(self.point)
@@ -78,70 +80,71 @@ class Sliders:
 
 
 def displayed_plane(layer: Image | Labels, dims: Dims) -> DisplayedPlane:
-    """Find the plane of a layer that the viewer shows.
+    """Find the plane of a layer that the viewer displays.
 
     Raises
     ------
     ValueError
-        When the view is 3D, the layer is turned out of the view's plane, or the
-        slider stands outside the layer.
+        When the view is 3D, the layer is rotated or sheared out of the displayed
+        plane, or a slider is outside the layer.
     """
     if dims.ndisplay != 2:
-        raise ValueError("The viewer shows 3D: switch to 2D to segment a slice.")
+        raise ValueError("The viewer is in 3D: switch to 2D to segment a slice.")
     shift = dims.ndim - layer.ndim
     axes = tuple(sorted(axis - shift for axis in dims.displayed))
     if axes[0] < 0:
         raise ValueError(
-            f"{_kind(layer)} {layer.name!r} has no axes along the displayed plane: "
-            "show it with its own axes."
+            f"{_kind(layer)} {layer.name!r} does not have the displayed axes: change "
+            "the order of the axes to display it."
         )
     others = [axis for axis in range(layer.ndim) if axis not in axes]
     affine = world_affine(layer, Sliders.of(dims))
     linear = affine[:-1, :-1]
-    mixed = [linear[np.ix_(others, axes)], linear[np.ix_(axes, others)]]
-    if any(np.abs(part).max(initial=0) > _ROUNDING for part in mixed):
+    if not _are_separate(linear, axes, others):
         raise ValueError(
             f"{_kind(layer)} {layer.name!r} is rotated or sheared out of the displayed "
-            "plane: show another pair of axes, or resample it first."
+            "plane: display other axes, or resample it first."
         )
     point = np.asarray(dims.point, float)[shift:]
     position = np.linalg.solve(linear, point - affine[:-1, -1])
     shape = spatial_shape(layer)
     index = {axis: nearest(position[axis]) for axis in others}
-    for axis, plane_index in index.items():
-        if not 0 <= plane_index < shape[axis]:
-            raise ValueError(
-                f"The slider stands outside {_kind(layer).lower()} {layer.name!r}: "
-                "move it back to one of its slices."
-            )
+    if not all(0 <= i < shape[axis] for axis, i in index.items()):
+        raise ValueError(_slider_outside(layer))
     return DisplayedPlane((axes[0], axes[1]), index, (shape[axes[0]], shape[axes[1]]))
 
 
 def _kind(layer: Layer) -> str:
-    kind = type(layer).__name__.lower()
-    return f"The {kind} layer" if kind.endswith("s") else f"The {kind}"
+    return f"The {type(layer).__name__.lower()} layer"
+
+
+def _slider_outside(layer: Layer) -> str:
+    return (
+        f"The slider is outside {_kind(layer).lower()} {layer.name!r}: move it to one "
+        "of the slices of the layer."
+    )
 
 
 def nearest(position: float) -> int:
-    """Index of the pixel that holds a position; half way belongs to the upper one."""
+    """Return the index of the pixel that contains a position; halves round up."""
     return int(np.floor(np.round(position, 6) + 0.5))
 
 
 def spatial_shape(layer: Image | Labels) -> tuple[int, ...]:
-    """Shape of a layer's data at full resolution, without colour."""
+    """Return the shape of a layer at full resolution, without the colour axis."""
     shape = tuple(int(size) for size in pyramid_levels(layer)[0].shape)
     return shape[:-1] if getattr(layer, "rgb", False) else shape
 
 
 def pyramid_levels(layer: Image | Labels) -> tuple[Any, ...]:
-    """The layer's array, or its arrays from the highest resolution down."""
+    """Return the arrays of a layer, from the highest resolution down."""
     return tuple(layer.data) if layer.multiscale else (layer.data,)
 
 
 def layer_affine(layer: Layer) -> NDArray[np.float64]:
-    """Matrix from data to the layer's own world coordinates, (n + 1, n + 1).
+    """Return the matrix from data to world coordinates, (n + 1, n + 1).
 
-    Scale, translate, rotate, shear and affine in one.
+    It combines scale, translate, rotate, shear and affine, in the units of the layer.
     """
     origin = np.asarray(layer.data_to_world(np.zeros(layer.ndim)))
     matrix = np.eye(layer.ndim + 1)
@@ -152,11 +155,15 @@ def layer_affine(layer: Layer) -> NDArray[np.float64]:
 
 
 def world_affine(layer: Layer, sliders: Sliders) -> NDArray[np.float64]:
-    """Matrix from data to the viewer's coordinates, (n + 1, n + 1).
+    """Return the matrix from data to world coordinates in the units of the viewer.
 
-    Recent napari shows layers of different units in one unit; earlier ones, and
-    viewers whose layers have units that do not go together, take the numbers as
-    they are.
+    Recent napari converts layers to the units of the viewer. Earlier versions, and
+    viewers whose layers have incompatible units, ignore units.
+
+    Returns
+    -------
+    ndarray
+        (n + 1, n + 1).
     """
     matrix = layer_affine(layer)
     if sliders.units is None:
@@ -168,35 +175,35 @@ def world_affine(layer: Layer, sliders: Sliders) -> NDArray[np.float64]:
     return matrix
 
 
-def grid_between(labels: Layer, image: Layer, sliders: Sliders) -> LabelGrid:
-    """How the pixels of one layer lie in another one, through world coordinates.
+def label_grid(labels: Layer, image: Layer, sliders: Sliders) -> LabelGrid:
+    """Map the pixels of a labels layer to an image, through world coordinates.
 
     Raises
     ------
     ValueError
-        When the slider stands outside the labels along an axis that only they have,
-        such an axis is mixed with others, or the viewer had no slider for it.
+        When the slider is outside the labels along an axis that only they have, when
+        such an axis is mixed with others, or when the viewer had no slider for it.
     """
     for layer in (labels, image):
         if layer.ndim > len(sliders.point):
             raise ValueError(
-                f"{_kind(layer)} {layer.name!r} has more axes than the viewer had: "
-                "segment the object again."
+                f"{_kind(layer)} {layer.name!r} has more axes than the viewer had when "
+                "the object was segmented: segment the object again."
             )
     shared = min(labels.ndim, image.ndim)
-    there, here = world_affine(labels, sliders), world_affine(image, sliders)
-    extra = _extra_index(labels, there, labels.ndim - shared, sliders)
-    _check_separate(image, here, image.ndim - shared)
-    inverse = np.linalg.inv(_trailing(here, shared))
-    matrix = np.asarray(inverse @ _trailing(there, shared), np.float64)
+    from_labels, from_image = (world_affine(la, sliders) for la in (labels, image))
+    extra = _extra_index(labels, from_labels, labels.ndim - shared, sliders)
+    _check_separable(image, from_image, image.ndim - shared)
+    inverse = np.linalg.inv(_trailing(from_image, shared))
+    matrix = np.asarray(inverse @ _trailing(from_labels, shared), np.float64)
     return LabelGrid(spatial_shape(labels), image.ndim, matrix, extra)
 
 
 def _extra_index(
     labels: Layer, affine: NDArray[np.float64], count: int, sliders: Sliders
 ) -> tuple[int, ...]:
-    """Index along the leading axes that only the labels have, at the sliders."""
-    _check_separate(labels, affine, count)
+    """Return the slider index along the leading axes that only the labels have."""
+    _check_separable(labels, affine, count)
     if not count:
         return ()
     point = np.asarray(sliders.point)[-labels.ndim :][:count]
@@ -204,85 +211,83 @@ def _extra_index(
     index = tuple(nearest(value) for value in position)
     sizes = spatial_shape(labels)[:count]
     if not all(0 <= i < size for i, size in zip(index, sizes, strict=True)):
-        raise ValueError(
-            f"The slider stands outside {_kind(labels).lower()} {labels.name!r}: move "
-            "it back to one of its slices."
-        )
+        raise ValueError(_slider_outside(labels))
     return index
 
 
 def axes_separable(affine: NDArray[np.float64], count: int) -> bool:
-    """Whether an affine leaves its first axes and the others to themselves."""
-    linear = affine[:-1, :-1]
-    mixed = linear[:count, count:], linear[count:, :count]
+    """Whether an affine does not mix its first `count` axes with the others."""
+    axes = range(len(affine) - 1)
+    return _are_separate(affine[:-1, :-1], axes[:count], axes[count:])
+
+
+def _are_separate(
+    linear: NDArray[np.float64], some: Sequence[int], others: Sequence[int]
+) -> bool:
+    mixed = linear[np.ix_(some, others)], linear[np.ix_(others, some)]
     return not any(np.abs(part).max(initial=0) > _ROUNDING for part in mixed)
 
 
-def _check_separate(layer: Layer, affine: NDArray[np.float64], count: int) -> None:
-    """Refuse a layer whose first axes are mixed with the others."""
+def _check_separable(layer: Layer, affine: NDArray[np.float64], count: int) -> None:
+    """Refuse a layer whose first `count` axes are mixed with the others."""
     if not axes_separable(affine, count):
         raise ValueError(
             f"{_kind(layer)} {layer.name!r} is rotated or sheared along axes that the "
-            "other layer does not have: choose layers with the same axes."
+            "other layer does not have: choose a layer with the same axes."
         )
 
 
 def _trailing(affine: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """The affine of the last `count` axes."""
+    """Return the affine of the last `count` axes."""
     axes = [*range(len(affine) - 1 - count, len(affine) - 1), len(affine) - 1]
     part: NDArray[np.float64] = affine[np.ix_(axes, axes)]
     return part
 
 
 def to_image_data(
-    coordinates: NDArray[Any], layer: Layer, image: Image, sliders: Sliders
-) -> NDArray[np.float64]:
-    """Take coordinates of one layer to the data coordinates of an image.
+    layer: Layer, image: Image, sliders: Sliders
+) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
+    """Make the function from data coordinates of a layer to those of an image.
 
-    Parameters
-    ----------
-    coordinates : ndarray
-        (N, n) in the data coordinates of `layer`.
-    layer, image : Layer
-        Their transforms lead through world coordinates; axes are aligned on the
-        right, as in the viewer. Axes that only the image has take the viewer's
-        current position.
+    Axes are aligned on the right, as in the viewer. Along axes that only the image
+    has, coordinates take the position of the slider.
 
     Returns
     -------
-    ndarray
-        (N, image.ndim).
+    callable
+        Takes (N, layer.ndim) and returns (N, image.ndim).
     """
     forward = world_affine(layer, sliders)
-    world = coordinates @ forward[:-1, :-1].T + forward[:-1, -1]
-    missing = image.ndim - world.shape[1]
-    if missing > 0:
-        current = np.asarray(sliders.point)[-image.ndim :][:missing]
-        world = np.concatenate([np.tile(current, (len(world), 1)), world], axis=1)
-    world = world[:, -image.ndim :]
     back = np.linalg.inv(world_affine(image, sliders))
-    data: NDArray[np.float64] = world @ back[:-1, :-1].T + back[:-1, -1]
-    return data
+    missing = max(image.ndim - layer.ndim, 0)
+    current = np.asarray(sliders.point)[-image.ndim :][:missing]
+
+    def transform(coordinates: NDArray[Any]) -> NDArray[np.float64]:
+        world = coordinates @ forward[:-1, :-1].T + forward[:-1, -1]
+        world = np.concatenate([np.tile(current, (len(world), 1)), world], axis=1)
+        world = world[:, -image.ndim :]
+        data: NDArray[np.float64] = world @ back[:-1, :-1].T + back[:-1, -1]
+        return data
+
+    return transform
 
 
 def transform_kwargs(layer: Layer, skip: int = 0) -> dict[str, Any]:
-    """Keyword arguments that place a new layer exactly over another one.
+    """Return keyword arguments that place a new layer exactly over another one.
 
     Parameters
     ----------
     layer : Layer
-        Whose scale, translation, rotation, shear, affine, units and axis labels
-        are taken.
+        Its scale, translate, rotate, shear, affine, units and axis labels are copied.
     skip : int
-        Leading axes that the new layer has not; they must not be mixed with the
-        others.
+        Number of leading axes that the new layer lacks. The layer must not mix them
+        with the others.
     """
     names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
-    whole = {name: getattr(layer, name) for name in names}
     if not skip:
-        return whole
+        return {name: getattr(layer, name) for name in names}
     return {
-        # One affine holds it all: parts of rotations of n axes have no meaning.
+        # One affine for everything: a rotation of n axes cannot be cut in parts.
         "affine": _trailing(layer_affine(layer), layer.ndim - skip),
         "units": layer.units[skip:],
         "axis_labels": layer.axis_labels[skip:],

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_sam.automatic.search import region_from_prompt
 from napari_sam.masks.cleanup import CleanUp
-from napari_sam.plugin.layers.image_source import displayed_stack
+from napari_sam.plugin.layers.displayed_stack import displayed_stack
 from napari_sam.plugin.layers.prompt_reader import collect_prompts
 from napari_sam.plugin.layers.transforms import Sliders, displayed_plane
 from napari_sam.plugin.state.layer_request import LayerRequest

@@ -10,7 +10,8 @@ from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions
 from napari_sam.masks.cleanup import CleanUp
-from napari_sam.plugin.layers.image_source import ImageSource, propagation_axes
+from napari_sam.plugin.layers.displayed_stack import propagation_axes
+from napari_sam.plugin.layers.image_source import ImageSource
 from napari_sam.plugin.layers.prompt_layers import (
     add_prompt_layers,
     next_is_positive,

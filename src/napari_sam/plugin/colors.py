@@ -1,0 +1,8 @@
+"""Colours of Okabe and Ito (2008), which colour-blind people can tell apart."""
+
+ORANGE = "#E69F00"
+SKY_BLUE = "#56B4E9"
+GREEN = "#009E73"
+YELLOW = "#F0E442"
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
