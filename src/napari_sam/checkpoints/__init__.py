@@ -1,4 +1,4 @@
 """From a model name to verified weights in a network.
 
-May import `nets`, `files`.
+May import `nets` and `files`.
 """

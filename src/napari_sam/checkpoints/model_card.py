@@ -1,6 +1,6 @@
-"""What a fine-tuned model says of itself, in the metadata of its safetensors file.
+"""Metadata stored in the safetensors file of a fine-tuned model.
 
-numpy only: a card is read before torch and the weights are.
+A card is read without torch, before the weights.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ CARD_KEY = "napari_sam"
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """Origin and abilities of weights that were trained with this package.
+    """Origin, supported prompts and training of a fine-tuned model.
 
     Parameters
     ----------
     family : {"sam", "medsam", "lite_medsam"}
-        How planes are prepared for the model.
+        Key of its preprocessing rules.
     prompts : frozenset of {"point", "box", "mask"}
-        What it was trained to answer, by its parent's training or here.
+        Prompts that it or its parent was trained on.
     multimask_output : bool
-        Whether its three alternatives for a single click mean something.
+        Whether its three alternatives for a single click were trained.
     parent : str
-        Key of the weights that it was trained from, with their hash.
+        Key of the weights that the training started from, with their hash.
     licence : str
-        Of these weights.
-    settles_clicks : bool
-        Whether clicks are answered in two steps, as by its parent: what it makes of
-        the clicks, then of the boxes around that.
+        Licence of these weights.
+    refines_clicks_by_box : bool
+        Whether clicks are answered in two steps, as by the parent: the masks for the
+        clicks are decoded again from boxes around them.
     data : mapping
-        Summary of the data, in words and numbers for JSON.
+        Summary of the training data, for JSON.
     training : mapping
         Options and scores of the training, for JSON.
     """
@@ -55,7 +55,7 @@ class ModelCard:
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def to_metadata(self) -> dict[str, str]:
-        """Return the card as metadata of a safetensors file, text by text."""
+        """Return the card as metadata of a safetensors file."""
         values = {
             "family": self.family,
             "prompts": sorted(self.prompts),
@@ -70,12 +70,12 @@ class ModelCard:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read the card of a file or a folder; None where there is none.
+        """Read the card of a file or a folder; None when it has none.
 
         Raises
         ------
         ValueError
-            When the file is damaged or its card says what cannot be.
+            When the file or its card is damaged, or of a newer version.
         """
         file = path / WEIGHTS_FILE if path.is_dir() else path
         if file.suffix != ".safetensors" or not file.is_file():
@@ -85,10 +85,12 @@ class ModelCard:
             return None
         try:
             values = json.loads(text)
+            if "settles_clicks" in values:  # the key in files of earlier versions
+                values["refines_clicks_by_box"] = values.pop("settles_clicks")
             card = cls(**{**values, "prompts": frozenset(values["prompts"])})
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
-                f"{file} has a damaged description of itself ({error}): get it again."
+                f"{file} has a damaged model card ({error}): get the file again."
             ) from error
         if card.family not in get_args(Family) or not card.prompts <= {
             *get_args(PromptKind)
@@ -104,8 +106,8 @@ def _metadata(file: Path) -> dict[str, str]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(file, framework="numpy") as opened:
-            return opened.metadata() or {}
+        with safe_open(file, framework="numpy") as tensors:
+            return tensors.metadata() or {}
     except SafetensorError as error:
         raise ValueError(
             f"{file} cannot be read as a checkpoint ({error}): it is damaged, "

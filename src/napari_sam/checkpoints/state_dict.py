@@ -1,4 +1,4 @@
-"""Checkpoint files to models: safe reading and key layouts."""
+"""Reader of checkpoint files and folders, which runs no code in them."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from napari_sam.checkpoints.hugging_face import (
     weight_files,
 )
 from napari_sam.checkpoints.infer_config import infer_config
+from napari_sam.files import first_line
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.sam import SamNetwork
 
 OFFICIAL_LAYER_NORM_EPS = 1e-5
-# Bytes; torch's own on a CPU.
-_ALIGNMENT = 64
+# The alignment of torch's own memory on a CPU.
+_ALIGNMENT_BYTES = 64
 
-# Files of training runs wrap the weights, and MobileSAM's carries the head of
-# the classifier it was distilled from.
+# Training code wraps weights under these keys and prefixes.
 _WRAPPERS = ("model_state", "model", "state_dict")
 _PREFIXES = ("module.", "sam.")
+# MobileSAM's file has the head of the classifier that it was distilled from.
 _UNUSED = re.compile(
     r"image_encoder\.(norm_head|head)\.|\.attention_bias_idxs$|\.num_batches_tracked$"
 )
@@ -69,21 +70,26 @@ def load_model_file(
         A ``.pth``, ``.pt`` or ``.safetensors`` file with official key names, or
         a folder with ``config.json`` and ``model.safetensors``.
     config : SamConfig, optional
-        For files: tells what shapes cannot, the number of heads of the mask
-        decoder. A folder has its own.
+        For files: gives the number of heads of the mask decoder, which shapes do not
+        tell. A folder has its own.
     official_layer_norm : bool
-        Use the official epsilon in the decoder for folders too.
+        Use the epsilon of the official decoder for folders too.
     dtype : torch.dtype, optional
-        Of the weights; as they are stored when None.
+        Type of the weights; as stored when None.
     network : type
-        The class of the model: `SamNetwork` or one derived from it.
+        Class of the model: `SamNetwork` or a subclass.
+
+    Returns
+    -------
+    SamNetwork
+        In evaluation mode, without gradients, on the CPU.
 
     Raises
     ------
     OSError
         When the path does not exist or cannot be read.
     ValueError
-        When it is not a SAM checkpoint; the sentence names what is missing.
+        When it is not a SAM checkpoint; the message names what is missing.
     """
     path = Path(path)
     if path.is_dir():
@@ -108,10 +114,23 @@ def _official(decoder: SamMaskDecoderConfig) -> SamMaskDecoderConfig:
 def read_state_dict(
     path: Path, dtype: torch.dtype | None = torch.float32
 ) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint without running any code in it.
+    """Read the tensors of a checkpoint file without running code in it.
 
-    Floating point tensors become `dtype`, or stay as they are when it is None;
-    wrappers and prefixes of training code are removed.
+    Wrappers and prefixes of training code are removed.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.safetensors`` file or one that `torch.save` wrote.
+    dtype : torch.dtype, optional
+        Type of the floating point tensors; as stored when None.
+
+    Raises
+    ------
+    OSError
+        When the file does not exist or cannot be read.
+    ValueError
+        When the file is damaged, holds more than weights or is of another kind.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint file at {path}.")
@@ -119,12 +138,12 @@ def read_state_dict(
         state = _read_tensors(path)
     except _DAMAGE as error:
         raise ValueError(
-            f"{path} cannot be read as a checkpoint ({_first_line(error)}): it is "
+            f"{path} cannot be read as a checkpoint ({first_line(error)}): it is "
             "damaged, incomplete or another kind of file; get it again."
         ) from error
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path} holds more than plain weights or is damaged, and is not loaded "
+            f"{path} contains more than plain weights or is damaged, and is not loaded "
             "for safety: save its state dict alone, or get it again."
         ) from error
     for wrapper in _WRAPPERS:
@@ -153,20 +172,16 @@ def _read_tensors(path: Path) -> Any:
 
 
 def _aligned(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Move tensors to where torch itself would put them in memory.
+    """Copy tensors that are not aligned in memory as torch's own are.
 
-    safetensors maps a file as it is, with tensors at any address. Products of matrices
-    differ in their last bits with the address: the same weights would answer otherwise
-    when they come from another kind of file.
+    safetensors maps a file into memory, with tensors at any address. The last bits of a
+    matrix product depend on the alignment, so that the same weights would give other
+    masks when they come from another kind of file.
     """
     for key, tensor in state.items():
-        if tensor.data_ptr() % _ALIGNMENT:
+        if tensor.data_ptr() % _ALIGNMENT_BYTES:
             state[key] = tensor.clone()
     return state
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:120] or type(error).__name__
 
 
 def _strip_prefixes(key: str) -> str:
@@ -176,7 +191,7 @@ def _strip_prefixes(key: str) -> str:
 
 
 def to_official_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename Hugging Face's keys to the official ones and drop unused entries."""
+    """Rename the keys of Hugging Face to the official ones; drop unused entries."""
     renamed = official_keys(state) if is_hugging_face(state) else state
     return {k: v for k, v in renamed.items() if not _UNUSED.search(k)}
 
@@ -188,20 +203,31 @@ def build_model(
     source: str,
     network: type[Network] = SamNetwork,  # type: ignore[assignment]
 ) -> Network:
-    """Make a frozen model from sizes and weights with official keys.
+    """Build a frozen network from its sizes and weights with official keys.
+
+    Parameters
+    ----------
+    config : SamConfig
+        Sizes of the network.
+    state : Mapping
+        Tensors by their official keys; they are used, not copied.
+    source : str
+        Name of the file in error messages.
+    network : type
+        Class of the model: `SamNetwork` or a subclass.
 
     Raises
     ------
     ValueError
-        When keys are missing, left over or of the wrong shape; it names them.
+        When keys are missing, unexpected or of the wrong shape; it names them.
     """
     model = _without_weights(config, network)
-    wanted = {
+    expected = {
         key: value.shape
         for key, value in model.state_dict().items()
         if not _UNUSED.search(key)
     }
-    problems = _differences(wanted, state)
+    problems = _differences(expected, state)
     if problems:
         raise ValueError(f"{source} does not fit the SAM architecture: {problems}.")
     counters = {
@@ -214,17 +240,17 @@ def build_model(
 
 
 def _without_weights(config: SamConfig, network: type[Network]) -> Network:
-    """Make a model whose weights are yet to be assigned."""
+    """Build a network on the meta device, to which weights are assigned later."""
     with torch.device("meta"), _NoInitialisation():
         return network(config)
 
 
 class _NoInitialisation(TorchFunctionMode):
-    """Leaves new weights as they are.
+    """Context in which `torch.nn.init` does nothing.
 
-    Normal numbers on the meta device make torch load its compiler, and with it
-    triton, whose LLVM crashes the process where a software renderer (Mesa's
-    llvmpipe) has loaded another one for the viewer.
+    Random initialisation on the meta device makes torch load its compiler and triton.
+    Triton's LLVM crashes the process when a software renderer (Mesa's llvmpipe) has
+    loaded another LLVM for the viewer.
     """
 
     def __torch_function__(
@@ -237,45 +263,47 @@ class _NoInitialisation(TorchFunctionMode):
 
 
 def with_decoder(model: Network, path: Path) -> Network:
-    """Put the prompt encoder and decoder of a file on a model's image encoder.
+    """Combine a model's image encoder with the prompt encoder and decoder of a file.
 
     Parameters
     ----------
     model : SamNetwork
-        Stays as it is; its image encoder is shared, not copied.
+        Not changed; its image encoder is shared, not copied.
     path : Path
-        A file with official key names, without those of an image encoder.
+        A file with official keys, without those of an image encoder.
 
     Raises
     ------
     OSError
         When the file cannot be read.
     ValueError
-        When it does not fit; the sentence names what is missing or left over.
+        When it does not fit; the message names missing and unexpected keys.
     """
     state = to_official_keys(read_state_dict(path))
     other = _without_weights(model.config, type(model))
     other.image_encoder = model.image_encoder
-    wanted = {
+    expected = {
         key: value.shape
         for key, value in other.state_dict().items()
         if not key.startswith("image_encoder.")
     }
-    problems = _differences(wanted, state)
+    problems = _differences(expected, state)
     if problems:
         raise ValueError(f"{path} does not fit the image encoder: {problems}.")
     other.load_state_dict(state, strict=False, assign=True)
     return other.to(model.device).eval().requires_grad_(False)
 
 
-def _differences(wanted: Mapping[str, torch.Size], state: Mapping[str, Tensor]) -> str:
-    """Say in words how a state dict differs from what the model needs."""
+def _differences(
+    expected: Mapping[str, torch.Size], state: Mapping[str, Tensor]
+) -> str:
+    """Describe how a state dict differs from what the model needs."""
     groups = {
-        "missing": [k for k in wanted if k not in state],
-        "not expected": [k for k in state if k not in wanted],
+        "missing": [k for k in expected if k not in state],
+        "not expected": [k for k in state if k not in expected],
         "of another shape": [
             f"{k} {tuple(state[k].shape)} instead of {tuple(shape)}"
-            for k, shape in wanted.items()
+            for k, shape in expected.items()
             if k in state and state[k].shape != shape
         ],
     }

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from napari_sam.checkpoints.download import hash_file, verify
 from napari_sam.checkpoints.families import Family
 from napari_sam.checkpoints.hugging_face import read_family, weight_files
 from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.registry import MODELS
 from napari_sam.checkpoints.resolve import find_model, find_spec, is_hub_name
 from napari_sam.checkpoints.state_dict import load_model_file, with_decoder
+from napari_sam.files import hash_file, verify
 from napari_sam.nets.devices import best_device, free_gpu_memory
 from napari_sam.nets.tiny_vit import TinyViT
 from napari_sam.prediction.predictor import Predictor

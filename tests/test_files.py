@@ -1,0 +1,66 @@
+"""Atomic writes, file hashes and JSON files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from napari_sam.files import atomic_write, read_json, verify, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_write(path, ".txt") as part:
+        assert part.suffix == ".txt"
+        part.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_complete_write_replaces_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with atomic_write(path) as part:
+        part.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        "sha256:BA7816BF8F01CFEA414140DE5DAE2223B00361A396177A9CB410FF61F20015AD",
+        "xxh128:06b05ab6733a618578af5f94892f3950",
+    ],
+)
+def test_verify_compares_published_hashes(expected: str, tmp_path: Path) -> None:
+    path = tmp_path / "abc"
+    path.write_bytes(b"abc")
+    assert verify(path, expected)
+    path.write_bytes(b"abd")
+    assert not verify(path, expected)
+
+
+def test_verify_refuses_unknown_algorithms(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    with pytest.raises(ValueError, match="'crc7'"):
+        verify(tmp_path / "abc", "crc7:900150983cd24fb0d6963f7d28e17f72")
+
+
+def test_json_round_trip(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": 1, "a": [2.5, None]})
+    assert read_json(tmp_path / "a.json") == {"b": 1, "a": [2.5, None]}
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\x00"])
+def test_damaged_json_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.json is not JSON"):
+        read_json(tmp_path / "a.json")
