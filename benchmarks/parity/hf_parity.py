@@ -1,14 +1,13 @@
-"""The same model in transformers and here: masks, scores, folders, processors.
+"""Parity with transformers: masks, scores, folders and processors.
 
-    python benchmarks/hf_parity.py [--base] [--write tests/data/hf_parity.npz]
+    python -m benchmarks.parity.hf_parity [--base] [--write tests/data/hf_parity.npz]
 
 needs transformers (``pip install transformers``; torchvision is not needed). It
 compares a small random model, with ``--base`` also one of ViT-B's size, and exits with
-1 when a difference is above what is allowed. Both libraries are also run in double
-precision, which parts rounding from a model that computes something else. ``--write``
-makes the reference arrays of ``tests/huggingface/test_processor.py`` with the weights
-in ``tests/data/hf_sam_small``, so that the tests need neither transformers nor a
-network.
+1 when a difference is above the limit. Both libraries also run in double precision,
+which tells rounding from a real difference. ``--write`` makes the reference arrays of
+``tests/huggingface/test_processor.py`` with the weights in ``tests/data/hf_sam_small``,
+so that the tests need neither transformers nor a network.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ import napari_sam as ns
 ALLOWED, EXACT = 1e-4, 1e-9
 UNDECIDED = 1e-3
 LOGITS = 20.0
-SMALL = Path(__file__).parents[1] / "tests" / "data" / "hf_sam_small"
+SMALL = Path(__file__).parents[2] / "tests" / "data" / "hf_sam_small"
 
 
 def images() -> list[np.ndarray]:
-    """Two RGB pictures of different shapes, (H, W, 3) uint8."""
+    """Return two RGB images of different shapes, (H, W, 3) uint8."""
     rng = np.random.default_rng(0)
     made = []
     for height, width in ((90, 150), (200, 130)):
@@ -50,7 +49,7 @@ def images() -> list[np.ndarray]:
 
 
 def prompts() -> dict[str, dict[str, Any]]:
-    """Prompts in pixels of the two images, as both processors take them."""
+    """Return prompts in pixels of the two images, as both processors take them."""
     one = [[[40, 30]], [[60, 150]]]
     several = [
         [[[40, 30], [90, 60]]] * 3,
@@ -73,7 +72,7 @@ def prompts() -> dict[str, dict[str, Any]]:
 
 
 def more(inputs: dict[str, Any], model: Any) -> dict[str, dict[str, Any]]:
-    """Inputs that no processor makes: masks, padding, personalization."""
+    """Return inputs that no processor makes: masks, padding, personalization."""
     generator = torch.Generator().manual_seed(1)
 
     def random(*shape: int) -> torch.Tensor:
@@ -113,9 +112,9 @@ def run(model: Any, inputs: dict[str, Any], several: bool) -> tuple[Any, Any]:
 
 
 class Encoded:
-    """A model that encodes the images of all cases, which are the same, once.
+    """Model that encodes the images of all cases, which are the same, once.
 
-    The first case goes through the whole model, unless that takes too long.
+    The first case runs the complete model, unless that takes too long.
     """
 
     def __init__(self, model: Any, *, whole: bool = True) -> None:
@@ -135,12 +134,12 @@ class Encoded:
 
 
 def cast(value: Any, dtype: torch.dtype) -> Any:
-    """Bring floating numbers to the precision of a model."""
+    """Convert floating-point tensors to the precision of a model."""
     return value.to(dtype) if value.is_floating_point() else value
 
 
 class Report:
-    """Prints lines, and remembers whether all is as it should be."""
+    """Printed lines, and whether all limits are kept."""
 
     def __init__(self) -> None:
         self.good = True
@@ -160,16 +159,15 @@ class Report:
 
 
 def distance(one: Any, other: Any) -> float:
-    """Largest difference of two tensors."""
+    """Return the largest difference of two tensors."""
     return float((one.double() - other.double()).abs().max())
 
 
 def random_model(config: Any) -> Any:
-    """A model of transformers whose every parameter is random, in the usual range.
+    """Make a transformers model with random parameters in the usual range.
 
-    Weights keep the deviation of what they take, as a fresh layer of torch does, and
-    the masks are scaled to logits of up to `LOGITS`: rounding is compared with what
-    masks are made of, not with a network that overflows.
+    Weights keep the deviation of a fresh torch layer, and masks are scaled to logits
+    of up to `LOGITS`, so that rounding is measured on realistic values.
     """
     torch.manual_seed(0)
     model = transformers.SamModel(config).eval()
@@ -193,7 +191,7 @@ def random_values(name: str, shape: torch.Size) -> torch.Tensor:
         return 0.1 * values + (1.0 if name.endswith("weight") else 0.0)
     if name.endswith("bias") or any(k in name for k in ("embed", "token", "rel_pos")):
         return 0.1 * values
-    # Of a transposed convolution, as large as its stride, the inputs come first.
+    # A transposed convolution, with kernel = stride, has its inputs first.
     inputs = shape[0] if "upscale" in name else shape[1:].numel()
     return values * inputs**-0.5
 
@@ -211,7 +209,7 @@ def same_bits(one: Path, other: Path) -> bool:
 
 
 def compare(theirs: Any, report: Report, folder: Path) -> None:
-    """One model of transformers against what this package makes of its folder."""
+    """Compare a transformers model with what this package makes of its folder."""
     size = theirs.config.vision_config.image_size
     side = 4 * theirs.config.prompt_encoder_config.image_embedding_size
     settings = {
@@ -265,7 +263,7 @@ def compare(theirs: Any, report: Report, folder: Path) -> None:
 
 
 def compare_answers(name: str, answers: list[Any], report: Report) -> None:
-    """Of both libraries in single precision, then in double."""
+    """Compare both libraries in single precision, then in double."""
     for i, kind in enumerate(("pred_masks", "iou_scores")):
         ours, theirs, exact, their_exact = (answer[i] for answer in answers)
         report.difference(f"{name}: {kind}", ours, theirs)
@@ -314,7 +312,7 @@ def compare_masks_of_half(folder: Path, cases: Any, report: Report) -> None:
 
 
 def write_reference(path: Path) -> None:
-    """Arrays of transformers for the tests, thinned out to stay small."""
+    """Write arrays of transformers for the tests, thinned out to stay small."""
     model = transformers.SamModel.from_pretrained(SMALL)
     size = model.config.vision_config.image_size
     processor = transformers.SamProcessor(
@@ -347,8 +345,10 @@ def write_reference(path: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--base", action="store_true", help="ViT-B's size as well")
-    parser.add_argument("--write", type=Path, help="make the reference arrays")
+    parser.add_argument(
+        "--base", action="store_true", help="also a model of ViT-B's size"
+    )
+    parser.add_argument("--write", type=Path, help="write the reference arrays")
     options = parser.parse_args()
     if options.write:
         write_reference(options.write)

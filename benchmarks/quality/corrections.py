@@ -1,4 +1,4 @@
-"""What one true mask an object, on its worst slice, changes."""
+"""Correction of stacks: the effect of one true mask for each object."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scores import Quality
-from stacks import BenchStack
+
+from benchmarks.quality.scores import Quality
+from benchmarks.quality.stacks import BenchStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Correction:
-    """Before and after the true masks were given.
+    """Scores before and after the true masks were given.
 
     Parameters
     ----------
     before, after : float
         Mean Dice of the objects.
     others_before, others_after : float
-        The same of the slices whose mask was not given.
+        The same without the slices whose mask was given.
     recomputed, allowed : int
         Pairs of object and slice that were computed again, and those between the
-        corrected slice and the anchors beside it.
+        corrected slice and the prompted slices next to it.
     strays : int
-        Pairs elsewhere whose mask is another one now.
+        Pairs elsewhere whose mask changed.
     """
 
     before: float
@@ -46,7 +47,7 @@ class Correction:
 def worst_slices(
     stack: BenchStack, prompts: Mapping[int, Mapping[int, object]], quality: Quality
 ) -> dict[int, int]:
-    """{object: the slice with the lowest Dice}, of those that hold it."""
+    """Return {object id: slice with the lowest Dice} over slices with the object."""
     worst = {}
     for column, object_id in enumerate(quality.ids):
         holds = (stack.truth == object_id).any((1, 2))
@@ -58,7 +59,7 @@ def worst_slices(
 
 
 def between(index: int, anchors: Iterable[int], length: int) -> list[int]:
-    """Slices around one, up to the anchors beside it, these left out."""
+    """Return the slices between the prompted slices next to `index`."""
     low = max((a for a in anchors if a < index), default=-1)
     high = min((a for a in anchors if a > index), default=length)
     return list(range(low + 1, high))
@@ -67,7 +68,7 @@ def between(index: int, anchors: Iterable[int], length: int) -> list[int]:
 def elsewhere(
     stack: BenchStack, labels: NDArray[np.int32], given: dict[int, list[int]]
 ) -> float:
-    """Mean Dice of objects without the slices that were given."""
+    """Return the mean Dice of objects without the slices whose mask was given."""
     truth, found = stack.truth.copy(), labels.copy()
     for object_id, indices in given.items():
         for index in indices:
@@ -80,7 +81,7 @@ def elsewhere(
 def strays(
     before: VolumeResult, after: VolumeResult, free: dict[int, list[int]]
 ) -> int:
-    """Masks that changed although nobody corrected anything beside them."""
+    """Count masks that changed outside of the corrected slice ranges."""
     known = {(r.object_id, r.index): r for r in before.slices}
     count = 0
     for now in after.slices:

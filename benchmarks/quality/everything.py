@@ -1,9 +1,10 @@
-"""Everything in a plane by the default model: objects found, missed and too many.
+"""Automatic segmentation with the default model: found, missed and extra objects.
 
-Run ``python benchmarks/everything.py [PART OF A NAME] [--pictures FOLDER]``. Coins
-are compared with Otsu's threshold, closed by 3 x 3, objects over 100 pixels; two of
-the 24 coins are cut by that reference's border, so they count as extra here. The
-synthetic images are seeded and hold only what they show.
+Run ``python -m benchmarks.quality.everything [NAME] [--pictures FOLDER]``; NAME is
+part of the name of an image. The reference for coins is Otsu's threshold, closed by
+3 x 3, with objects over 100 pixels; it misses two of the 24 coins, which touch the
+border of the image, so they count as extra here. The synthetic images are seeded and
+contain only what they show.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import points
 from skimage import io, segmentation
 
+from benchmarks.quality import points
 from napari_sam.api import everything
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.masks.patch import mask_iou
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEED = 7
-# Kinds of `points.cases` whose reference names every object of the image.
+# Kinds of `points.cases` whose reference contains every object of the image.
 COMPLETE = ("coins", "ellipses", "spots", "nuclei", "crop", "blurred")
 FOUND = 0.5
 
@@ -34,7 +35,7 @@ FOUND = 0.5
 def compared(
     labels: NDArray[np.int32], truth: list[NDArray[np.bool_]]
 ) -> tuple[int, float, int]:
-    """Objects found, their mean IoU, and labels that are no object of the truth."""
+    """Return found objects, their mean IoU and the number of extra labels."""
     masks = [labels == number for number in range(1, labels.max() + 1)]
     ious = np.array([[mask_iou(mask, one) for mask in masks] for one in truth])
     ious = ious.reshape(len(truth), len(masks))

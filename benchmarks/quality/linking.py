@@ -1,9 +1,9 @@
-"""Whether objects stay whole when the planes of a stack are linked.
+"""Linking of planes: split and merged objects.
 
-Run ``python benchmarks/linking.py``. The planes are those of the true labels of
-`stacks.suite`, numbered at random in each plane; then some are dropped. An object
-counts as fair when its masks on neighbouring planes (those that are left) share half
-of the smaller one; no fair object may be split or merged.
+Run ``python -m benchmarks.quality.linking``. The planes are those of the true labels
+of `stacks.suite`, with random numbers in each plane; then some cross-sections are
+dropped. An object counts as fair when its masks on neighbouring remaining planes
+overlap by half of the smaller one; no fair object may be split or merged.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-import stacks
 
+from benchmarks.quality import stacks
 from napari_sam.automatic.linking import Linking, link_labels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEED = 11
-# Share of the cross-sections that are left out, none of two neighbouring planes.
+# Fraction of cross-sections that are dropped, never on two neighbouring planes.
 DROPPED = 0.1
 LEAST = 0.5
 
@@ -28,7 +28,7 @@ LEAST = 0.5
 def shuffled(
     truth: NDArray[np.int32], rng: np.random.Generator, dropped: float
 ) -> NDArray[np.int32]:
-    """New numbers on every plane; some cross-sections inside of objects left out."""
+    """Number each plane anew and drop some cross-sections inside of objects."""
     planes, gone = np.zeros_like(truth), set()
     present = [set(np.unique(plane).tolist()) - {0} for plane in truth]
     for index, objects in enumerate(present):
@@ -46,7 +46,7 @@ def shuffled(
 
 
 def fair(truth: NDArray[np.int32], planes: NDArray[np.int32]) -> set[int]:
-    """Objects whose every cross-section shares enough with the one before it."""
+    """Return the objects with enough overlap between all successive cross-sections."""
     good = set()
     for label in np.unique(truth[truth > 0]).tolist():
         masks = (truth == label) & (planes > 0)
@@ -63,7 +63,7 @@ def fair(truth: NDArray[np.int32], planes: NDArray[np.int32]) -> set[int]:
 def faults(
     truth: NDArray[np.int32], planes: NDArray[np.int32], linked: NDArray[np.int32]
 ) -> tuple[int, int, int]:
-    """Fair objects, and how many of them are split and merged with another."""
+    """Count the fair objects, and those that are split and merged."""
     there = (truth > 0) & (planes > 0)
     pairs = np.unique(np.stack([truth[there], linked[there]]), axis=1).T.tolist()
     good, split, merged = fair(truth, planes), 0, 0

@@ -1,13 +1,13 @@
-"""The peer's way through a stack, for comparison: micro-sam's, in a short form.
+"""Propagation as in micro-sam, for comparison.
 
-An implementation of our own, which follows the public one in what it does. An
-object is followed from its outermost prompted slices outwards; the mask of one
-slice becomes the prompt of the next: its box, grown by a share of its sides, points
-at the maxima of the smoothed distance to its outline, or its logits.
-The first slice whose mask overlaps the previous one by too little (IoU) is left out
-and ends the way. Between two prompted slices nothing ends it: each side comes half
-way, and a slice in the very middle is prompted with the union of its neighbours.
-Objects are done one after the other, and a later one overwrites an earlier one.
+A short implementation of our own that follows the public one. An object is propagated
+outwards from its outermost prompted slices. The mask of one slice becomes the prompt of
+the next: its box, expanded by a fraction of its sides, points at the maxima of the
+smoothed distance to its outline, or its logits. The first slice whose mask has too low
+an IoU with the previous one is left out and ends the propagation. Between two prompted
+slices nothing ends it: each side goes half the distance, and a slice exactly in the
+middle is prompted with the union of its neighbours. Objects are processed one after
+the other; a later one overwrites an earlier one.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
-# A mask as logits: those of 0.999 and 0.001.
+# Logit of 0.999, for masks given as logits.
 SURE = float(np.log(0.999 / 0.001))
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One choice of the peer's parameters.
+    """Parameters of the peer's algorithm.
 
     Parameters
     ----------
     mode : {"box", "mask", "points", "points_and_mask", "single_point"}
-        What of a mask becomes the next prompt; "mask" means box and logits.
+        Prompt made from a mask; "mask" means box and logits.
     iou : float
-        Least overlap with the previous slice.
+        Lowest IoU with the previous slice.
     extension : float
-        Growth of the box on each side, as a share of its length.
+        Expansion of the box on each side, as a fraction of its length.
     source : str
         Where it is published.
     """
@@ -80,10 +80,10 @@ EVERY_MODE = (
 
 
 def unrestricted(predictor: Predictor) -> Predictor:
-    """The same model, asked with every kind of prompt as the peer asks it.
+    """Return a predictor that passes every kind of prompt to the model.
 
-    Our own predictor answers points and masks by boxes where the weights were
-    trained on boxes only; the peer hands them over as they are.
+    Our own predictor answers points and masks by boxes where the weights were trained
+    on boxes only; the peer does not.
     """
     _, key = predictor.key.split(":", 1)
     return Predictor(
@@ -101,28 +101,28 @@ def segment(
     predictor: Predictor,
     setting: Setting,
 ) -> NDArray[np.int32]:
-    """Labels (Z, H, W) of all objects.
+    """Return the labels (Z, H, W) of all objects.
 
     Parameters
     ----------
     embeddings : sequence of Embedding
-        Of all slices.
+        One for each slice.
     prompts : mapping
         {object id: {slice: Prompt}}.
     predictor : Predictor
         See `unrestricted`.
     setting : Setting
-        Its parameters.
+        Parameters of the algorithm.
     """
     labels = np.zeros((len(embeddings), *embeddings[0].shape), np.int32)
     for object_id, slices in prompts.items():
-        way = _Way(embeddings, predictor, setting)
+        way = _ObjectPropagation(embeddings, predictor, setting)
         labels[way.object(slices)] = object_id
     return labels
 
 
-class _Way:
-    """One object."""
+class _ObjectPropagation:
+    """Propagation of one object."""
 
     def __init__(
         self, embeddings: Sequence[Embedding], predictor: Predictor, setting: Setting
@@ -167,12 +167,12 @@ class _Way:
         return found.mask
 
     def _project(self, mask: Mask, index: int) -> Mask:
-        # The peer fails here, as nothing is left to make a prompt of.
+        # The peer fails here: no pixel is left for a prompt.
         if not mask.any():
             return np.zeros_like(mask)
         mode = self.setting.mode
         given: dict[str, Any] = {}
-        box = grown_box(mask, self.setting.extension)
+        box = expanded_box(mask, self.setting.extension)
         if mode in ("box", "mask"):
             given["box"] = box
         if mode == "single_point":
@@ -180,12 +180,12 @@ class _Way:
         if mode.startswith("points"):
             given["points"], given["labels"] = points_of(mask, box)
         if mode.endswith("mask"):
-            given["mask"] = logits_of(mask, self.embeddings[index].frame)
+            given["mask"] = logits_of(mask, self.embeddings[index].transform)
         return self._predict(index, Prompt(**given))
 
 
-def grown_box(mask: Mask, extension: float) -> NDArray[np.float64]:
-    """Tight box through the outer edges of its pixels, grown, cut to the plane."""
+def expanded_box(mask: Mask, extension: float) -> NDArray[np.float64]:
+    """Return the tight box of a mask, expanded and clipped to the plane."""
     rows, cols = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     low = np.array([rows[0], cols[0]])
     high = np.array([rows[-1], cols[-1]]) + 1
@@ -202,7 +202,7 @@ def _depth(mask: Mask) -> NDArray[np.float64]:
 
 
 def innermost(mask: Mask) -> NDArray[np.int64]:
-    """The pixel that lies deepest inside."""
+    """Return the pixel with the largest distance to the outline."""
     depth = _depth(mask)
     return np.array(np.unravel_index(depth.argmax(), mask.shape))
 
@@ -210,7 +210,7 @@ def innermost(mask: Mask) -> NDArray[np.int64]:
 def points_of(
     mask: Mask, box: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Deepest points inside, and outside within the box; with their labels."""
+    """Return the deepest points inside, and outside within the box, with labels."""
     top, left, bottom, right = box.astype(int)
     part = mask[top:bottom, left:right]
     inside, outside = (
@@ -224,7 +224,7 @@ def points_of(
 
 
 def logits_of(mask: Mask, frame: PlaneTransform) -> NDArray[np.float32]:
-    """A mask as the model's low-resolution logits, nothing said in the padding."""
+    """Return a mask as the model's low-resolution logits, 0 in the padding."""
     sure = np.where(mask, SURE, -SURE)
     logits = np.zeros((frame.mask_size, frame.mask_size), np.float32)
     height, width = frame.mask_shape

@@ -1,8 +1,7 @@
-"""How well clicks are answered by the default model, which only knows boxes.
+"""Clicks answered by the default model: IoU with reference objects.
 
-Run ``python benchmarks/points.py``; it takes some minutes on two CPU cores.
-Every number is a mean intersection over union with the reference objects. The
-synthetic images are seeded, so two runs show the same numbers.
+Run ``python -m benchmarks.quality.points``; it takes some minutes on two CPU cores.
+The synthetic images are seeded, so two runs print the same numbers.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Embedding, Prediction, Predictor
 
 SEED = 2024
-# Random clicks keep this distance from the outline, where the object allows it.
+# Distance of random clicks from the outline in pixels, where the object allows it.
 MARGIN = 3
-# Objects for each synthetic image, so that no kind takes all the time.
+# Objects for each synthetic image, to limit the time of one kind.
 MOST_OBJECTS = 10
 
 Rng = np.random.Generator
@@ -37,17 +36,17 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An image and its objects.
+    """Image with its objects.
 
     Parameters
     ----------
     kind : str
-        A row of the table.
+        Row of the table.
     image : ndarray
         (H, W).
     objects : list of tuple of ndarray
-        For each object the masks that are right answers; the first is the one
-        that is clicked and boxed.
+        For each object the masks that are right answers; clicks and boxes are made from
+        the first.
     """
 
     kind: str
@@ -83,7 +82,7 @@ def _scatter(
     count: int,
     gap: int = 3,
 ) -> list[NDArray[np.bool_]]:
-    """Ellipses that do not touch, wholly inside the image."""
+    """Draw ellipses that do not touch, completely inside the image."""
     taken, found = np.zeros(shape, bool), []
     for _ in range(count * 30):
         radius = np.exp(rng.uniform(*np.log(np.array(diameters) / 2)))
@@ -117,7 +116,7 @@ def _kind_of_ellipses(
     def make(rng: Rng) -> Case:
         masks = _scatter(rng, (side, side), diameters, count)
         image = sum(mask * contrast * rng.uniform(0.6, 1) for mask in masks)
-        # Uneven illumination, as every microscope has it.
+        # Uneven illumination.
         slope = np.add.outer(np.linspace(0, 0.3, side), np.linspace(0, 0.2, side))
         image = _finish(rng, image + slope, blur, noise)
         return Case(kind, image, [(mask,) for mask in masks[:MOST_OBJECTS]])
@@ -126,7 +125,7 @@ def _kind_of_ellipses(
 
 
 def touching(rng: Rng) -> Case:
-    """Discs in a loose lattice, each of its own brightness, many touching."""
+    """Draw discs of different brightness in a loose lattice; many touch."""
     rows, cols = np.mgrid[:256, :256]
     centres = np.stack(np.meshgrid(*[np.arange(30, 240, 36)] * 2), -1).reshape(-1, 2)
     centres = centres + rng.uniform(-3, 3, centres.shape)
@@ -135,7 +134,7 @@ def touching(rng: Rng) -> Case:
     inside = distance < radii[:, None, None]
     labels = np.where(inside.any(0), (distance - radii[:, None, None]).argmin(0) + 1, 0)
     level = np.concatenate([[0.1], rng.uniform(0.6, 1, len(centres))])
-    # A slightly darker seam is all that parts two touching nuclei.
+    # Only a slightly darker seam separates two touching nuclei.
     seam = segmentation.find_boundaries(labels, mode="inner") & (labels > 0)
     image = _finish(rng, level[labels] - 0.25 * seam, 0.8, 0.06)
     chosen = rng.permutation(len(centres))[:MOST_OBJECTS] + 1
@@ -143,7 +142,7 @@ def touching(rng: Rng) -> Case:
 
 
 def _tissue(kind: str, side: int, cells: int, polarity: int) -> Callable[[Rng], Case]:
-    """Cells side by side with borders of their own grey, as membranes look."""
+    """Draw adjacent cells with grey borders, like membranes."""
 
     def make(rng: Rng) -> Case:
         grid = round(cells**0.5)
@@ -166,7 +165,7 @@ def _tissue(kind: str, side: int, cells: int, polarity: int) -> Callable[[Rng], 
 
 
 def nested(rng: Rng) -> Case:
-    """Cells with a nucleus each: a click on the nucleus may mean either."""
+    """Draw cells with a nucleus each: a click on the nucleus may mean either."""
     cells = _scatter(rng, (384, 384), (60, 110), MOST_OBJECTS)
     image, objects = np.full((384, 384), 0.1), []
     for cell in cells:
@@ -213,7 +212,7 @@ def centre_click(mask: NDArray[np.bool_]) -> NDArray:
 
 
 def random_click(mask: NDArray[np.bool_], rng: Rng) -> NDArray:
-    """Return a pixel of the mask that keeps away from the outline if it can."""
+    """Return a random pixel of the mask, away from the outline if possible."""
     core = ndimage.binary_erosion(mask, iterations=MARGIN)
     return rng.choice(np.argwhere(core if core.any() else mask)).astype(float)
 
@@ -238,11 +237,11 @@ def measure_case(predictor: Predictor, case: Case, rng: Rng) -> NDArray:
         best = [max(best_iou(c, answers) for c in f.candidates) for f in found]
         rows.append([*(best_iou(f, answers) for f in found), *best])
     seconds = (time.perf_counter() - started) / (2 * len(rows))
-    return np.array([*np.mean(rows, 0), boxed(predictor, embedding, case), seconds])
+    return np.array([*np.mean(rows, 0), box_iou(predictor, embedding, case), seconds])
 
 
-def boxed(predictor: Predictor, embedding: Embedding, case: Case) -> float:
-    """Return what the model makes of perfect boxes: a limit for clicks."""
+def box_iou(predictor: Predictor, embedding: Embedding, case: Case) -> float:
+    """Return the IoU of perfect boxes: an upper limit for clicks."""
     prompts = [Prompt(box=mask_to_box(answers[0])) for answers in case.objects]
     found = predictor.predict_batch(embedding, prompts)
     pairs = zip(found, case.objects, strict=True)

@@ -1,4 +1,4 @@
-"""How well objects in stacks were found, as a whole and slice by slice."""
+"""Scores of segmented stacks, by object and by slice."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
-    from stacks import BenchStack
 
+    from benchmarks.quality.stacks import BenchStack
     from napari_sam.volume.results import SliceResult, VolumeResult
 
     Labels = NDArray[np.int32]
 
 # A slice is bad below this Dice.
 GOOD = 0.7
-# Found in the sense of SA50.
+# IoU from which an object counts as found in SA50.
 FOUND_IOU = 0.5
-# States of a slice that ask the user to look.
+# Statuses of slices that the user should check.
 FLAGS = frozenset({"doubtful", "stopped", "interpolated"})
 
 
 def areas(truth: Labels, found: Labels, count: int) -> NDArray[np.int64]:
-    """Pixels of truth, of result and of both, (3, Z, count + 1), by slice and id."""
+    """Count pixels of truth, result and both: (3, Z, count + 1), by slice and id."""
     kept = np.where(found == truth, truth, 0)
     return np.stack(
         [
@@ -38,7 +38,7 @@ def areas(truth: Labels, found: Labels, count: int) -> NDArray[np.int64]:
 
 
 def dice_of(areas: NDArray[np.int64]) -> NDArray[np.float64]:
-    """2 |both| / (|truth| + |result|) along the first axis; 1 where both are empty."""
+    """Compute Dice along the first axis; 1 where truth and result are empty."""
     truth, found, both = areas
     total = truth + found
     result: NDArray[np.float64] = np.where(
@@ -49,7 +49,7 @@ def dice_of(areas: NDArray[np.int64]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quality:
-    """Of one result for one stack.
+    """Dice of one result for one stack.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Quality:
     slice_dice : ndarray
         (Z, objects).
     ids : list of int
-        The objects.
+        Object ids.
     """
 
     dice: NDArray[np.float64]
@@ -67,7 +67,7 @@ class Quality:
 
     @classmethod
     def of(cls, stack: BenchStack, labels: Labels) -> Quality:
-        """Compare labels with the truth; objects have the ids of the truth."""
+        """Compare labels with the truth, which has the same object ids."""
         ids = stack.objects
         counts = areas(stack.truth, labels, max(ids))[:, :, ids]
         return cls(dice_of(counts.sum(1)), dice_of(counts), ids)
@@ -78,7 +78,7 @@ class Quality:
 
     @property
     def sa50(self) -> float:
-        """Share of the objects whose IoU with the truth is 0.5 or more."""
+        """Fraction of the objects with an IoU of at least 0.5."""
         return float((self.dice / (2 - self.dice) >= FOUND_IOU).mean())
 
 
@@ -86,23 +86,23 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """One object on one slice, as a user would check it.
+class SliceCheck:
+    """Result of one object on one slice, as a user would check it.
 
     Parameters
     ----------
     stack, half : str
-        Where.
+        Name and half of the stack.
     object_id, index : int
         Object and slice.
     status : str
-        Of the slice; beyond the last one that was looked at, that of the last one.
+        Of the slice; beyond the last computed slice, the status of that one.
     confidence, score : float
-        Likewise: ours and the model's own.
+        Likewise: ours and the model's predicted IoU.
     dice : float
         With the truth on this slice.
     beyond : bool
-        Nobody looked at this slice, as the object had ended before.
+        The slice was not computed, as the object had ended before.
     """
 
     stack: str
@@ -117,18 +117,18 @@ class Looked:
 
     @property
     def flagged(self) -> bool:
-        """Whether the user is asked to look."""
+        """Whether the slice is shown to the user as doubtful."""
         return self.status in FLAGS
 
-    def plain(self) -> dict[str, Any]:
-        """For a file."""
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary for JSON."""
         return asdict(self)
 
 
-def looked_at(
+def check_slices(
     stack: BenchStack, out: VolumeResult, quality: Quality
-) -> Iterator[Looked]:
-    """All slices that hold an object in truth or result, prompted ones as well."""
+) -> Iterator[SliceCheck]:
+    """Return all slices with an object in truth or result, prompted slices included."""
     results: dict[int, dict[int, SliceResult]] = {i: {} for i in quality.ids}
     for result in out.slices:
         results[result.object_id][result.index] = result
@@ -141,7 +141,7 @@ def looked_at(
                 continue
             nearest = min(max(index, min(known)), max(known))
             seen = known[nearest]
-            yield Looked(
+            yield SliceCheck(
                 stack.name,
                 stack.half,
                 object_id,
@@ -156,31 +156,31 @@ def looked_at(
 
 @dataclass(frozen=True, slots=True)
 class Flagging:
-    """How well flags tell bad slices.
+    """How well flags detect bad slices.
 
     Parameters
     ----------
     bad, good : int
         Slices with a Dice below `GOOD`, and the others.
     caught : float
-        Share of the bad slices that are flagged.
-    caught_seen : float
+        Fraction of the bad slices that are flagged.
+    caught_computed : float
         The same without the slices beyond an object's end.
     alarms : float
-        Share of the good slices that are flagged.
+        Fraction of the good slices that are flagged.
     auc : float
-        Chance that a good slice has more confidence than a bad one, both looked at.
+        Probability that a computed good slice has a higher confidence than a bad one.
     """
 
     bad: int
     good: int
     caught: float
-    caught_seen: float
+    caught_computed: float
     alarms: float
     auc: float
 
     @classmethod
-    def of(cls, looked: Sequence[Looked]) -> Flagging:
+    def of(cls, looked: Sequence[SliceCheck]) -> Flagging:
         bad = np.array([entry.dice < GOOD for entry in looked], bool)
         flagged = np.array([entry.flagged for entry in looked], bool)
         seen = np.array([not entry.beyond for entry in looked], bool)

@@ -1,7 +1,7 @@
-"""Families of synthetic objects for the benchmark of stacks.
+"""Synthetic objects for the benchmark of stacks.
 
-An object is a smooth function of space, positive inside, on planes that lie
-`ratio` pixels apart; the unit is a pixel of a plane.
+An object is a smooth function of space, positive inside, on planes `ratio` pixels
+apart; the unit is a pixel of a plane.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a family needs to place its objects.
+    """Random numbers and geometry for placing objects.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Scene:
 def ellipsoid(
     scene: Scene, centre: Any, radii: Any, turn: float = 0, lean: Any = (0, 0)
 ) -> Field:
-    """1 in the centre, 0 on the surface; `lean` moves (y, x) for each step of z."""
+    """Return an ellipsoid, 1 in the centre; `lean` shifts (y, x) for each step of z."""
     z, y, x = (axis - np.float32(c) for axis, c in zip(scene.axes, centre, strict=True))
     y, x = y - np.float32(lean[0]) * z, x - np.float32(lean[1]) * z
     cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
@@ -70,7 +70,7 @@ def ellipsoid(
 
 
 def tube(scene: Scene, path: Any, radius: float) -> Field:
-    """Around a polyline of (z, y, x)."""
+    """Return a tube around a polyline of (z, y, x)."""
     points: Any = np.asarray(path, np.float32)
     nearest: Field = np.full(scene.shape, np.inf, np.float32)
     for start, stop in pairwise(points):
@@ -85,7 +85,7 @@ def tube(scene: Scene, path: Any, radius: float) -> Field:
 
 
 def cup(scene: Scene, centre: Any, radii: Any, wall: float, opening: Any) -> Field:
-    """An ellipsoid with a cavity that opens towards (z, y, x) `opening`."""
+    """Return an ellipsoid with a cavity that opens towards (z, y, x) `opening`."""
     outer = ellipsoid(scene, centre, radii)
     inner_radii = np.asarray(radii) - wall
     moved = np.asarray(centre) + np.asarray(opening) * wall * 1.8
@@ -96,19 +96,19 @@ def cup(scene: Scene, centre: Any, radii: Any, wall: float, opening: Any) -> Fie
 
 
 def _places(scene: Scene, count: int, margin: float, apart: float) -> NDArray[Any]:
-    """Random places on a plane, as far from each other as asked where possible."""
+    """Return random positions on a plane, at the wanted distance where possible."""
     low, high = np.full(2, margin), scene.size[1:] - margin
     found = [scene.rng.uniform(low, high)]
     while len(found) < count:
         tries = scene.rng.uniform(low, high, (40, 2))
         gaps = np.linalg.norm(tries[:, None] - np.array(found), axis=-1).min(1)
-        # The first that is far enough, else the farthest: packed, not gridded.
+        # The first that is far enough, else the farthest: dense, but not a grid.
         found.append(tries[np.argmax(np.minimum(gaps, apart))])
     return np.array(found)
 
 
 def single(scene: Scene, radius: float) -> Iterator[Field]:
-    """One object in the middle: two ellipsoids that have grown together."""
+    """Make one object in the middle: two merged ellipsoids."""
     middle, tall = scene.size / 2, scene.size[0] * 0.36
     parts = []
     for share, size in ((-0.45, 1.0), (0.5, 0.7)):
@@ -119,7 +119,7 @@ def single(scene: Scene, radius: float) -> Iterator[Field]:
 
 
 def packed(scene: Scene, count: int, radii: tuple[float, float]) -> Iterator[Field]:
-    """Ellipsoids so dense that neighbours touch, in all depths."""
+    """Make ellipsoids so dense that neighbours touch, at all depths."""
     apart = 1.25 * float(np.mean(radii))
     for place in _places(scene, count, radii[1] * 0.8, apart):
         radius = scene.between(*radii)
@@ -130,7 +130,7 @@ def packed(scene: Scene, count: int, radii: tuple[float, float]) -> Iterator[Fie
 
 
 def branching(scene: Scene, radius: float) -> Iterator[Field]:
-    """Two Y, one of them on its head, a U and a slanting tube."""
+    """Make two Y (one upside down), a U and a slanted tube."""
     deep, tall, wide = scene.size
     places = [(0.27, 0.25), (0.27, 0.73), (0.72, 0.25), (0.73, 0.74)]
     for kind, (row, col) in zip("YAUI", places, strict=True):
@@ -162,7 +162,7 @@ def branching(scene: Scene, radius: float) -> Iterator[Field]:
 
 
 def cups(scene: Scene, count: int, radius: float = 45) -> Iterator[Field]:
-    """Cups that open upwards, downwards and sidewards."""
+    """Make cups that open upwards, downwards and sideways."""
     openings = [(1, 0, 0), (-1, 0, 0), (0, 0.8, 0.6), (0.6, -0.8, 0), (0, 0, -1)]
     places = _places(scene, count, radius * 1.1, radius * 2.1)
     for number, place in enumerate(places):
@@ -177,13 +177,13 @@ def cups(scene: Scene, count: int, radius: float = 45) -> Iterator[Field]:
 def leaning(
     scene: Scene, count: int, radius: tuple[float, float], drift: float
 ) -> Iterator[Field]:
-    """Long objects that move `drift` of their width with every slice."""
+    """Make long objects that shift by `drift` of their width with every slice."""
     for place in _places(scene, count, radius[1] * 1.6, radius[1] * 2.0):
         size, turn = scene.between(*radius), scene.between(0, 2 * np.pi)
         tall = scene.size[0] * scene.between(0.36, 0.44)
         step = drift * 2 * size / scene.ratio
         lean = (step * np.sin(turn), step * np.cos(turn))
-        # Inwards, so that the ends stay on the plane.
+        # Move inwards, so that the ends stay on the plane.
         room = np.maximum(np.minimum(place, scene.size[1:] - place) - size, 0)
         most = room / (tall * 0.8)
         lean = np.clip(lean, -most, most)
@@ -193,7 +193,7 @@ def leaning(
 
 
 def columns(scene: Scene, grid: tuple[int, int], radius: float) -> Iterator[Field]:
-    """Bent columns in a loose lattice, through nearly all slices."""
+    """Make bent columns in a loose lattice, through nearly all slices."""
     steps = scene.size[1:] / grid
     for row, col in np.ndindex(*grid):
         place = (np.array([row, col]) + 0.5) * steps + scene.rng.uniform(-4, 4, 2)
@@ -204,7 +204,7 @@ def columns(scene: Scene, grid: tuple[int, int], radius: float) -> Iterator[Fiel
 
 
 def scattered(scene: Scene, grid: tuple[int, int], radius: float) -> Iterator[Field]:
-    """Many small ellipsoids in a loose lattice, in all depths."""
+    """Make many small ellipsoids in a loose lattice, at all depths."""
     steps = scene.size[1:] / grid
     for row, col in np.ndindex(*grid):
         place = (np.array([row, col]) + 0.5) * steps + scene.rng.uniform(-3, 3, 2)
@@ -216,7 +216,7 @@ def scattered(scene: Scene, grid: tuple[int, int], radius: float) -> Iterator[Fi
 
 
 def labelled(scene: Scene, shapes: Iterator[Field]) -> NDArray[np.int32]:
-    """Give each voxel to the object that it lies deepest in."""
+    """Assign each voxel to the object with the largest value."""
     deepest = np.zeros(scene.shape, np.float32)
     labels = np.zeros(scene.shape, np.int32)
     for number, inside in enumerate(shapes, start=1):

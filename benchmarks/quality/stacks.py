@@ -1,14 +1,13 @@
-"""Stacks with known objects: seeded synthetic ones and real ones.
+"""Stacks with reference objects: seeded synthetic ones and real ones.
 
-Every synthetic family occurs with several seeds, looks and spacings, in both
-halves: one half to calibrate with, one to report. Look at all of them with
-``python benchmarks/stacks.py FOLDER``.
+Every synthetic family occurs with several seeds, looks and spacings in both halves:
+one half for calibration, one for the report. To see all of them, run
+``python -m benchmarks.quality.stacks FOLDER``.
 
-The real stacks have no truth by hand. Their reference comes from classical
-methods that know nothing of boxes or slices, and was looked at: the whole head of
-`samples.head` is what is brighter than Otsu's threshold, holes filled; its
-ventricles are the largest connected piece, in three dimensions, of what deep inside
-is brighter than tissue.
+The real stacks have no manual labels. Their reference comes from classical methods
+that use neither boxes nor slices, and was checked by eye: the head of `samples.head`
+is what is brighter than Otsu's threshold, with holes filled; its ventricles are the
+largest connected component, in 3D, of what is brighter than tissue deep inside.
 """
 
 from __future__ import annotations
@@ -21,7 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import ndimage
-from shapes import (
+from skimage import filters, io, measure, segmentation
+
+from benchmarks.quality.shapes import (
     Scene,
     branching,
     columns,
@@ -32,24 +33,23 @@ from shapes import (
     scattered,
     single,
 )
-from skimage import filters, io, measure, segmentation
-
 from napari_sam import samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
-    from shapes import Field
+
+    from benchmarks.quality.shapes import Field
 
 SEED = 2025
-# A synthetic object with fewer voxels is taken out of the truth: hidden by others.
+# Synthetic objects with fewer voxels are hidden by others: not in the truth.
 FEWEST_VOXELS = 400
 TWENTY = "twenty, bright"
-# Of the head: least brightness of fluid, least depth of the ventricles in mm, and
-# the slice below which the eyes and sinuses lie.
+# Head: lowest brightness of fluid, lowest depth of the ventricles in mm, and the slice
+# below which the eyes and sinuses lie.
 FLUID, DEEP, LOWEST = 575, 22.0, 6
-# One stack of each kind of difficulty, in both halves, for quick looks.
+# One stack of each difficulty, in both halves, for a quick run.
 SMALL = ("touching, bright", "branching, dark", "cups, dim", "leaning, dim")
 
 Half = Literal["calibrate", "report"]
@@ -57,18 +57,18 @@ Half = Literal["calibrate", "report"]
 
 @dataclass(frozen=True, eq=False)
 class BenchStack:
-    """A stack and the objects in it.
+    """Stack with its reference objects.
 
     Parameters
     ----------
     name : str
-        A row of the table.
+        Row of the table.
     image : ndarray
         (Z, H, W) uint8 or uint16.
     truth : ndarray
         (Z, H, W) int32, 0 is background.
     spacing : tuple of float
-        Size of a voxel along each axis.
+        Voxel size along each axis.
     half : {"calibrate", "report"}
         What the stack may be used for.
     """
@@ -81,7 +81,7 @@ class BenchStack:
 
     @property
     def objects(self) -> list[int]:
-        """Ids of the objects."""
+        """Object ids."""
         return [int(i) for i in np.unique(self.truth) if i]
 
 
@@ -90,22 +90,22 @@ class BenchStack:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a stack is imaged.
+    """Simulated imaging of a stack.
 
     Parameters
     ----------
     background : float
-        Brightness between the objects, in shares of the brightest.
+        Brightness between the objects, as a fraction of the brightest.
     objects : tuple of float
         Range of the brightness of the objects.
     seam : float
         Added on the outline of every object.
     texture : float
-        Of structures of some pixels, everywhere.
+        Contrast of structures a few pixels wide, everywhere.
     blur, noise : float
         Width of the optics in pixels, and the noise of the camera.
     fade : float
-        Share of the light that is left in the last slice.
+        Fraction of the light that is left in the last slice.
     depth : {8, 16}
         Bits.
     """
@@ -128,7 +128,7 @@ MAGNETIC = Look(0.35, (0.6, 0.8), 0.0, 0.05, 1.2, 0.04, 0.9, 16)
 
 
 def imaged(scene: Scene, labels: NDArray[np.int32], look: Look) -> NDArray[Any]:
-    """Light, optics and camera."""
+    """Simulate light, optics and camera."""
     rng, (low, high) = scene.rng, look.objects
     levels = rng.uniform(low, high, labels.max() + 1)
     levels[0] = look.background
@@ -138,7 +138,7 @@ def imaged(scene: Scene, labels: NDArray[np.int32], look: Look) -> NDArray[Any]:
         sigma = (width / scene.ratio, width, width)
         grain = ndimage.gaussian_filter(rng.normal(0, 1, labels.shape), sigma)
         light += look.texture * grain / grain.std()
-    # Microscopes are blurred along z more than across.
+    # Microscopes blur more along z than across.
     along = look.blur * 1.5 / scene.ratio
     light = ndimage.gaussian_filter(light, (along, look.blur, look.blur))
     fading = np.linspace(1, look.fade, len(labels))[:, None, None]
@@ -152,7 +152,7 @@ def imaged(scene: Scene, labels: NDArray[np.int32], look: Look) -> NDArray[Any]:
 
 
 def outlines(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """The last pixel before another label, in the planes."""
+    """Return the last pixels before another label, plane by plane."""
     outline = np.zeros(labels.shape, bool)
     for axis in (1, 2):
         outline |= np.diff(labels, axis=axis, append=labels.take([-1], axis)) != 0
@@ -167,7 +167,7 @@ def synthetic(
     family: Callable[[Scene], Iterator[Field]],
     look: Look,
 ) -> BenchStack:
-    """Make one stack; its name decides its random numbers."""
+    """Make one stack; its name seeds the random numbers."""
     rng = np.random.default_rng([SEED, *name.encode()])
     scene = Scene(rng, shape, ratio)
     labels = labelled(scene, family(scene))
@@ -180,7 +180,7 @@ def synthetic(
 
 
 def head_whole() -> BenchStack:
-    """The head itself: an easy object that fills the stack."""
+    """Make the head itself: an easy object that fills the stack."""
     image, spacing = samples.head()
     smooth = ndimage.gaussian_filter(image.astype(float), (0, 1, 1))
     bright = smooth > filters.threshold_otsu(smooth)
@@ -190,9 +190,9 @@ def head_whole() -> BenchStack:
 
 
 def head_ventricles() -> BenchStack:
-    """Fluid deep inside the head, which comes in one or several parts a slice."""
+    """Make the ventricles of the head: one or several parts on each slice."""
     image, spacing = samples.head()
-    # The first and the last slice are no surface of the head.
+    # The first and the last slice are not a surface of the head.
     tissue = np.pad(head_whole().truth > 0, ((1, 1), (0, 0), (0, 0)), mode="edge")
     depth = ndimage.distance_transform_edt(tissue, sampling=spacing)[1:-1]
     smooth = ndimage.gaussian_filter(image.astype(float), (0, 0.5, 0.5))
@@ -204,7 +204,7 @@ def head_ventricles() -> BenchStack:
 
 
 def largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The largest connected piece."""
+    """Return the largest connected component."""
     pieces = measure.label(mask)
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
@@ -221,7 +221,7 @@ def to_16_bits(image: NDArray[Any]) -> NDArray[np.uint16]:
 
 
 def _rows() -> Iterator[tuple[Any, ...]]:
-    """Name, half, shape, ratio, family and look of the synthetic stacks."""
+    """Return name, half, shape, ratio, family and look of the synthetic stacks."""
     learn, show = "calibrate", "report"
     one = partial(single, radius=42)
     yield "one, bright", learn, (24, 224, 224), 1.5, one, FLUORESCENT
@@ -251,14 +251,14 @@ def _rows() -> Iterator[tuple[Any, ...]]:
 
 
 def suite(small: bool = False, only: str | None = None) -> Iterator[BenchStack]:
-    """Make the stacks one after the other.
+    """Yield the stacks one after the other.
 
     Parameters
     ----------
     small : bool
         Only a few of them.
     only : str, optional
-        Part of the names of those that are wanted.
+        Part of the names of the wanted stacks.
     """
     makers: dict[str, Callable[[], BenchStack]] = {
         row[0]: partial(synthetic, *row) for row in _rows()
@@ -274,7 +274,7 @@ def suite(small: bool = False, only: str | None = None) -> Iterator[BenchStack]:
 
 
 def montage(stack: BenchStack, columns: int = 6) -> NDArray[np.uint8]:
-    """Slices with the outlines of the objects, from the first to the last."""
+    """Return slices with the outlines of the objects, from the first to the last."""
     chosen = np.linspace(0, len(stack.image) - 1, 2 * columns).round().astype(int)
     top = np.percentile(stack.image, 99.8)
     tiles = []

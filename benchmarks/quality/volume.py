@@ -1,14 +1,14 @@
-"""Objects through stacks: ours against the peer's algorithm, on the same embeddings.
+"""Propagation through stacks: ours and the peer's algorithm on the same embeddings.
 
-Run ``python benchmarks/volume.py``, with ``--cache FOLDER`` to keep embeddings for
-the next run. Every object gets a box in its middle slice, drawn as by a hand (up to
-2 pixels off), and separately one at each quarter of its slices. Dice is that of the
-voxels of an object, SA50 the share of objects with an IoU of 0.5 or more; means are
-over the objects of a stack, then over stacks. Both sides find all slices encoded,
-so that their seconds are decoding and what they do themselves.
+Run ``python -m benchmarks.quality.volume``, with ``--cache FOLDER`` to keep embeddings
+for the next run. Every object gets a box on its middle slice, drawn as by hand (up to
+2 pixels off), and in a second run one at each quarter of its slices. Dice is over the
+voxels of an object, SA50 the fraction of objects with an IoU of at least 0.5; means are
+over the objects of a stack, then over stacks. All slices are encoded beforehand, so
+that seconds count decoding and the algorithms.
 
-A slice counts as flagged when it is doubtful, interpolated or where an object
-stopped; a slice beyond the last one that was looked at, when that one is flagged.
+A slice counts as flagged when it is doubtful, interpolated or where an object stopped;
+a slice beyond the last computed one, when that one is flagged.
 """
 
 from __future__ import annotations
@@ -22,24 +22,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from large_volume import large
-from measuring import TWO, Bench, Measured, Run, prompts_of
-from peer import EVERY_MODE, PUBLISHED
-from scores import Flagging
-from stacks import TWENTY, pictures, suite
 
 import napari_sam as ns
+from benchmarks.quality.peer import EVERY_MODE, PUBLISHED
+from benchmarks.quality.scores import Flagging
+from benchmarks.quality.stacks import TWENTY, pictures, suite
+from benchmarks.quality.volume_runs import TWO, Bench, Measured, Run, prompts_of
+from benchmarks.speed.large_volume import large
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
-    from peer import Setting
+
+    from benchmarks.quality.peer import Setting
 
 AHEAD, BEHIND = 0.05, -0.02
 MOST_TIME = 2.0
 CAUGHT, ALARMS = 0.8, 0.2
-# Two anchors may be worse by what Dice loses in rounding.
+# Two prompted slices may be worse by rounding of Dice.
 SAME = 0.0005
 
 
@@ -48,7 +49,7 @@ def aim(what: str, figure: str, met: bool) -> None:
 
 
 def print_stack(measured: Measured) -> None:
-    """While the suite runs."""
+    """Print the results of one stack while the suite runs."""
     stack = measured.stack
     peers = "  ".join(f"{run.quality.mean:.3f}" for run in measured.peers.values())
     print(
@@ -63,7 +64,7 @@ def print_stack(measured: Measured) -> None:
 
 
 def best_setting(found: Sequence[Measured]) -> Setting:
-    """The setting of the peer with the highest mean over the suite."""
+    """Return the peer's setting with the highest mean over the suite."""
 
     def mean(setting: Setting) -> float:
         return float(np.mean([m.peers[setting].quality.mean for m in found]))
@@ -84,7 +85,7 @@ def print_settings(found: Sequence[Measured]) -> None:
 
 
 def four(measured: Measured, best: Setting) -> list[Run]:
-    """Ours and the peer's with one anchor, then with two."""
+    """Return ours and the peer's with one prompted slice, then with two."""
     runs = [measured.one, measured.peers[best], measured.two, measured.peer_two]
     return [run for run in runs if run is not None]
 
@@ -111,13 +112,13 @@ def print_table(found: Sequence[Measured], best: Setting) -> None:
 
 
 def cells(values: Iterable[float]) -> str:
-    """Dice and SA50 in turn."""
+    """Return Dice and SA50 alternately."""
     widths = ("8.3f", "6.2f")
     return "".join(f"{v:>{widths[i % 2]}}" for i, v in enumerate(values))
 
 
 def print_overall(found: Sequence[Measured], best: Setting) -> None:
-    """The aims that concern Dice."""
+    """Print the targets for Dice."""
     ours = np.array([m.one.quality.mean for m in found])
     table = np.array([[r.quality.mean for r in m.peers.values()] for m in found])
     gains = ours - [m.peers[best].quality.mean for m in found]
@@ -140,7 +141,7 @@ def least(values: NDArray[np.floating], found: Sequence[Measured]) -> str:
 
 
 def print_flags(found: Sequence[Measured]) -> None:
-    """The aims that concern doubt."""
+    """Print the targets for flagged slices."""
     print(
         "\nslices   bad  good | bad ones flagged (of those looked at) | "
         "good ones flagged | AUC of the confidence"
@@ -151,7 +152,8 @@ def print_flags(found: Sequence[Measured]) -> None:
             continue
         f = Flagging.of(looked)
         print(
-            f"{half:<10}{f.bad:>5}{f.good:>6} | {f.caught:.2f} ({f.caught_seen:.2f}) | "
+            f"{half:<10}{f.bad:>5}{f.good:>6} | "
+            f"{f.caught:.2f} ({f.caught_computed:.2f}) | "
             f"{f.alarms:.2f} | {f.auc:.3f}"
         )
         if half == "report":
@@ -201,9 +203,9 @@ def run(bench: Bench, args: argparse.Namespace) -> None:
 
 
 def save(found: Sequence[Measured], path: Path | None) -> None:
-    """After every stack, as a run may be cut short."""
+    """Save the results after every stack, as a run may be interrupted."""
     if path is not None:
-        path.write_text(json.dumps([measured.plain() for measured in found]))
+        path.write_text(json.dumps([measured.to_json() for measured in found]))
 
 
 def print_twenty(bench: Bench) -> None:
@@ -223,10 +225,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--cache", type=Path, metavar="FOLDER", help="keep embeddings")
     made.add_argument("--save", type=Path, metavar="FILE", help="raw results, as JSON")
     made.add_argument("--pictures", type=Path, metavar="FOLDER", help="stacks as PNG")
-    made.add_argument("--every-mode", action="store_true", help="more of the peer's")
+    made.add_argument("--every-mode", action="store_true", help="all modes of the peer")
     made.add_argument("--no-correction", action="store_true")
-    made.add_argument("--no-twenty", action="store_true", help="nothing encoded anew")
-    made.add_argument("--large", action="store_true", help="a large stack on disk")
+    made.add_argument(
+        "--no-twenty", action="store_true", help="skip the runs that encode again"
+    )
+    made.add_argument("--large", action="store_true", help="also a large stack on disk")
     return made
 
 

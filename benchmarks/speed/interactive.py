@@ -1,11 +1,11 @@
-"""How long a user waits in the real viewer, and how long its window stands still.
+"""Waiting times in the real viewer, and how long its window does not respond.
 
 Real viewer, real default weights. Run under a display, for instance:
-xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/interactive.py
+xvfb-run -a -s "-screen 0 1600x1000x24" python -m benchmarks.speed.interactive
 
-Takes some minutes on two CPU cores; measure on a machine that does nothing else.
-A gesture ends when the canvas has drawn the preview. Times are compared with those
-of the bare decoder or encoder on the main thread, taken in turn in the same run.
+Takes some minutes on two CPU cores; measure on an idle machine. A gesture ends when the
+canvas has drawn the preview. Times are compared with those of the bare decoder or
+encoder on the main thread, measured alternately in the same run.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ def rest(seconds: float) -> None:
 
 
 class Desk:
-    """A viewer with the widget, and the moments at which it has shown something.
+    """Viewer with the widget, and the times at which it has drawn something.
 
     Parameters
     ----------
     predictor : Predictor or None
-        What answers; the default model, not yet loaded, when None.
+        The model; the default model, not yet loaded, when None.
     """
 
     def __init__(self, predictor: Any = None) -> None:
@@ -101,7 +101,7 @@ class Desk:
         self._shown = self._painted = 0.0
         self._any_frame = False
         self._loop: QEventLoop | None = None
-        # After the widget's own: the preview is in its layer by then.
+        # Connected after the widget, so that the preview layer is up to date.
         self.session.changed.connect(self._on_changed)
         (self.canvas,) = self.widget.native.window().findChildren(QOpenGLWidget)
         self.canvas.frameSwapped.connect(self._on_frame)
@@ -117,7 +117,7 @@ class Desk:
     def painted(
         self, gesture: Callable[[], Any], any_frame: bool = False
     ) -> tuple[float, float]:
-        """When a gesture began, and when its mask (or anything) had been drawn."""
+        """Return when a gesture began, and when its mask (or anything) was drawn."""
         self._shown = self._painted = 0.0
         self._any_frame = any_frame
         self._loop = QEventLoop()
@@ -145,13 +145,13 @@ class Desk:
         button.changed.emit(True)
 
     def idle(self) -> None:
-        """Until nothing is asked any more."""
+        """Wait until no work is left."""
         rest(0.1)
         while self.widget.cancel.enabled:
             rest(0.05)
 
     def close(self) -> None:
-        """Close the viewer, and tell what it complained about."""
+        """Close the viewer and print its notifications."""
         self.viewer.close()
         gc.collect()
         rest(0.5)
@@ -171,7 +171,7 @@ class Desk:
 
 
 class Decodes:
-    """Notes when a predictor's `predict_batch` began and ended."""
+    """Times at which a predictor's `predict_batch` began and ended."""
 
     def __init__(self, predictor: Any) -> None:
         self.began = self.ended = 0.0
@@ -190,15 +190,15 @@ class Decodes:
 
 
 def bare(predictor: Any, embedding: Any, prompt: ns.Prompt) -> float:
-    """Seconds of the decoder alone, up to a mask at the size of the plane."""
+    """Measure the decoder alone, up to a mask at the size of the plane."""
     started = clock()
     for prediction in predictor.predict_batch(embedding, [prompt]):
         _ = prediction.patch
     return clock() - started
 
 
-def without_us(desk: Desk, boxes: np.ndarray) -> list[float]:
-    """Seconds that napari takes to show a box that nobody segments."""
+def napari_alone(desk: Desk, boxes: np.ndarray) -> list[float]:
+    """Measure how long napari takes to show a box without segmentation."""
     desk.widget.live.value = False
     shapes, seconds = desk.session.shapes_layer, []
     for box in boxes:
@@ -214,7 +214,7 @@ def without_us(desk: Desk, boxes: np.ndarray) -> list[float]:
 
 
 def gestures(predictor: Any) -> None:
-    """(a): from adding a prompt on an encoded plane to its mask on the canvas."""
+    """(a): measure from adding a prompt on an encoded plane to the drawn mask."""
     rng = np.random.default_rng(SEED)
     desk = Desk(predictor)
     image = samples.coins()
@@ -223,7 +223,9 @@ def gestures(predictor: Any) -> None:
     boxes, centres = samples.coin_boxes(), samples.coin_centres()
     desk.draw(boxes[0])  # encodes the plane
     desk.press(desk.widget.discard)
-    row("(a) napari alone: a box drawn, no mask", spread(without_us(desk, boxes[:20])))
+    row(
+        "(a) napari alone: a box drawn, no mask", spread(napari_alone(desk, boxes[:20]))
+    )
     decodes = Decodes(predictor)
     for kind in ("box", "point"):
         waits, parts, alone = [], [], []
@@ -260,7 +262,7 @@ def gestures(predictor: Any) -> None:
 
 
 def noisy_stack(count: int) -> np.ndarray:
-    """The coins again and again, each time with other noise: no plane is known."""
+    """Return copies of the coins with different noise, so that no plane is cached."""
     rng = np.random.default_rng(SEED)
     image = samples.coins().astype(float)
     noise = rng.normal(0, 4, (count, *image.shape))
@@ -268,7 +270,7 @@ def noisy_stack(count: int) -> np.ndarray:
 
 
 def new_planes(predictor: Any) -> None:
-    """(b): the first mask of a plane against one encode and one decode."""
+    """(b): compare the first mask of a plane with one encode and one decode."""
     desk = Desk(predictor)
     stack = noisy_stack(NEW_PLANES + 1)
     desk.open(stack, contrast_limits=(0, 255))
@@ -295,7 +297,7 @@ def new_planes(predictor: Any) -> None:
 
 
 class Stalls(QObject):
-    """Measures how long the event loop stands still, and looks where."""
+    """Measures how long the event loop does not run, and which code blocks it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -310,7 +312,7 @@ class Stalls(QObject):
         self._timer.timeout.connect(self._tick)
 
     def during(self, what: str, action: Callable[[], Any]) -> None:
-        """Do something and print the longest stall of it."""
+        """Run an action and print its longest stall."""
         gc.collect()
         rest(0.3)
         self._gaps, self._where, self._last = [], Counter(), clock()
@@ -348,7 +350,7 @@ class Stalls(QObject):
 
 
 def _place(frame: Any) -> str:
-    """The deepest function of ours, what it called, and where that was."""
+    """Return our deepest function, what it called, and its position."""
     stack = [f for f in traceback.extract_stack(frame) if f.filename != __file__]
     if not stack:
         return "the event loop itself"
@@ -361,7 +363,7 @@ def _place(frame: Any) -> str:
 
 
 def stalls() -> None:
-    """(c): the longest stall of the event loop in all that a user does."""
+    """(c): measure the longest stall of the event loop over all user actions."""
     meter = Stalls()
     volume, spacing = samples.head()
     prompt = samples.head_prompts()[1][14]
@@ -425,7 +427,7 @@ def stalls() -> None:
 
 
 def threads(predictor: Any) -> None:
-    """(d): the same inference on the worker thread and on the main thread."""
+    """(d): run the same inference on the worker thread and on the main thread."""
     planes = noisy_stack(PLANES)
     box = ns.Prompt(box=samples.coin_boxes()[3])
     worker = Worker()
@@ -464,7 +466,7 @@ def threads(predictor: Any) -> None:
 
 
 def discs() -> tuple[np.ndarray, np.ndarray]:
-    """A plane of discs in a grid, and their boxes."""
+    """Return a plane of discs in a grid, and their boxes."""
     rng = np.random.default_rng(SEED)
     image = rng.normal(40, 3, (SIDE, SIDE))
     places = np.arange(STEP // 2, SIDE, STEP)
@@ -480,13 +482,13 @@ def discs() -> tuple[np.ndarray, np.ndarray]:
 
 
 def resident() -> float:
-    """Megabytes that this process holds."""
+    """Return the resident memory of this process in megabytes."""
     gc.collect()
     return float(psutil.Process().memory_info().rss) / 1e6
 
 
 def sitting(predictor: Any) -> None:
-    """(e): many objects on one plane, committed one after the other."""
+    """(e): commit many objects on one plane, one after the other."""
     image, boxes = discs()
     desk = Desk(predictor)
     desk.open(image, contrast_limits=(0, 255))
@@ -531,7 +533,7 @@ PARTS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="*", help=", ".join(PARTS) + "; all when none")
+    parser.add_argument("part", nargs="*", help=", ".join(PARTS) + "; default: all")
     parts = parser.parse_args().part or list(PARTS)
     unknown = set(parts) - set(PARTS)
     if unknown:

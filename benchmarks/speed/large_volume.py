@@ -1,4 +1,4 @@
-"""A stack too large for comfort, on disk: memory above start, and cancelling."""
+"""A large stack on disk: peak memory above the start, and time to cancel."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from timing import Watch, clock
 
 import napari_sam as ns
+from benchmarks.speed.timing import Watch, clock
 from napari_sam.images.stack import Stack
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.predictor import Predictor
@@ -26,13 +26,13 @@ CANCELLED = 9
 
 
 def write(path: Path) -> None:
-    """Three spindles in noise."""
+    """Write a stack of three spindles in noise."""
     volume = np.lib.format.open_memmap(path, "w+", np.uint16, SHAPE)
     rng = np.random.default_rng(0)
     rows, cols = np.ogrid[: SHAPE[1], : SHAPE[2]]
     noise = rng.normal(600, 80, (4, *SHAPE[1:]))
     for index in range(SHAPE[0]):
-        # Moved, so that no plane is known from before.
+        # Shift the noise, so that no plane is cached.
         plane = np.roll(noise[index % 4], 7 * index, axis=(0, 1))
         size = 1 - ((index - CENTRE) / (REACH + 0.5)) ** 2
         for row, col in PLACES if size > 0 else ():
@@ -50,8 +50,8 @@ def prompts() -> dict[int, dict[int, ns.Prompt]]:
     }
 
 
-class Watched(Predictor):
-    """Remembers the planes that it is asked about."""
+class RecordingPredictor(Predictor):
+    """Predictor that records the planes it decodes."""
 
     def __init__(self, inner: Predictor) -> None:
         super().__init__(
@@ -64,14 +64,14 @@ class Watched(Predictor):
         self.planes: set[str] = set()
 
     def predict_batch(self, embedding: Any, *args: Any, **options: Any) -> Any:
-        """Answer as always."""
+        """Record the plane, then answer as usual."""
         self.planes.add(embedding.plane_key)
         return super().predict_batch(embedding, *args, **options)
 
 
 def cancel(volume: Any, predictor: Predictor) -> None:
-    """Stop in the middle: how much runs between two moments that can be the last."""
-    watched = Watched(predictor)
+    """Cancel in the middle, and measure how much runs until the work can stop."""
+    watched = RecordingPredictor(predictor)
     walk = propagate(Stack(volume), prompts(), watched, cache=EmbeddingCache())
     seconds, looked = [], []
     for _ in range(CANCELLED):
@@ -89,7 +89,7 @@ def cancel(volume: Any, predictor: Predictor) -> None:
 
 
 def measure(path: Path) -> float:
-    """Peak in GB above what the process held with the model loaded."""
+    """Return the peak in GB above what the process held with the model loaded."""
     predictor = ns.load_model("lite_medsam")
     predictor.embed(np.zeros((64, 64), np.uint8))
     volume = np.load(path, mmap_mode="r")
@@ -107,7 +107,7 @@ def measure(path: Path) -> float:
 
 
 def large() -> None:
-    """Measure in a process of its own, so that writing the stack does not count."""
+    """Measure in a separate process, so that writing the stack does not count."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "stack.npy"
         context = multiprocessing.get_context("spawn")

@@ -1,8 +1,8 @@
 """Peak memory of segmenting one plane of a 20 GB volume, dask and zarr.
 
-Each case runs in a process of its own, in a napari session without a display and the
-default weights: open the volume, draw a box, preview, accept. Prints the peak above
-what the process held with the model loaded. Run: python benchmarks/memory.py
+Each case runs in a separate process, in a napari session without a display and with
+the default weights: open the volume, draw a box, preview, accept. Prints the peak above
+what the process held with the model loaded. Run: python -m benchmarks.speed.memory
 """
 
 import multiprocessing
@@ -18,18 +18,18 @@ SHAPE = (64, 12500, 12500)  # uint16: 20 GB
 BOX = (6000, 6000, 6400, 6400)
 RADIUS = 180
 ALLOWED = 2.0
-# Two channels are two planes to read: shown, but not held to the limit.
+# Two channels are two planes to read: reported, but without a limit.
 KINDS = ("dask", "zarr", "dask, percentiles", "dask pyramid", "dask, 2 channels")
 
 
 def peak() -> float:
-    """Largest resident memory of this process so far, in GB."""
+    """Return the peak resident memory of this process so far, in GB."""
     kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return kilobytes * 1024 / 1e9
 
 
 def plane(shape: tuple[int, int]) -> np.ndarray:
-    """A bright disc in the middle of the box, as large as this rendition shows it."""
+    """Return a bright disc in the middle of the box, scaled to the shape."""
     scale = shape[0] / SHAPE[1]
     pixels = np.full(shape, 3000, np.uint16)
     row, col = ((np.array(BOX[:2]) + BOX[2:]) / 2 * scale).astype(int)
@@ -78,7 +78,7 @@ def measure(kind: str) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         if kind == "zarr":
-            # In another process: writing it is not what is measured.
+            # In another process, so that writing does not count.
             multiprocessing.get_context("spawn").Pool(1).apply(write_zarr, (folder,))
         predictor = load_model("lite_medsam")
         predictor.embed(np.zeros((64, 64), np.uint8))

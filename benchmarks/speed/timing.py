@@ -1,4 +1,4 @@
-"""Time and memory of rivals that run in turns, and what the machine can do at best."""
+"""Time and memory of implementations that run alternately."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     Rivals = Mapping[str, Callable[[], Any]]
 
-# Seconds between two looks at the memory held.
+# Seconds between two readings of the memory.
 _LOOK = 0.005
-# Side of the square matrices whose product shows what the machine can do: 34 GFLOP.
+# Side of the square matrices whose product gives the peak rate: 34 GFLOP.
 _SGEMM = 2560
 SGEMM = "sgemm"
 
@@ -32,7 +32,7 @@ clock = time.perf_counter
 
 
 class Watch:
-    """Seconds of a block, and how much more memory it held than at its start."""
+    """Seconds of a block, and its peak memory above that at its start."""
 
     def __enter__(self) -> Self:
         self._process, self._done = psutil.Process(), threading.Event()
@@ -55,16 +55,16 @@ class Watch:
 
 @dataclass(frozen=True, eq=False)
 class Cost:
-    """What a rival took.
+    """Time and memory of one implementation.
 
     Parameters
     ----------
     seconds : list of float
         Of each round.
     megabytes : float
-        Most memory of its first run, above that before it.
+        Peak memory of its first run, above that before it.
     answer : object
-        Of its first run.
+        Return value of its first run.
     """
 
     seconds: list[float]
@@ -78,7 +78,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long a comparison may take: about `seconds`, within these rounds."""
+    """Duration of a comparison: about `seconds`, within these rounds."""
 
     seconds: float
     least: int
@@ -89,10 +89,10 @@ class Effort:
 
 
 def in_turns(rivals: Rivals, effort: Effort) -> dict[str, Cost]:
-    """Run rivals once each for their memory, then in turns for their time.
+    """Run each implementation once for its memory, then all alternately for time.
 
-    A product of matrices runs among them, as `SGEMM`: its time is that of
-    `2 * 2560**3` floating-point operations at the machine's best.
+    A product of matrices runs among them, as `SGEMM`: its time is that of `2 * 2560**3`
+    floating-point operations at the machine's best.
     """
     matrix = torch.rand(_SGEMM, _SGEMM)
     runs = {**rivals, SGEMM: lambda: matrix @ matrix}
@@ -115,17 +115,17 @@ def in_turns(rivals: Rivals, effort: Effort) -> dict[str, Cost]:
 
 
 def gflop_rate(costs: Mapping[str, Cost]) -> float:
-    """GFLOP a second of the matrix product that ran among the rivals."""
+    """Return the GFLOP per second of the matrix product that ran among them."""
     return 2 * _SGEMM**3 / costs[SGEMM].median / 1e9
 
 
 def gflop(run: Callable[[], Any]) -> float:
-    """GFLOP of the matrix products, convolutions and attention in a run.
+    """Count the GFLOP of matrix products, convolutions and attention in a run.
 
     Counted by torch as it calls them: 2 for a multiplication with its addition.
-    Norms, GELU and softmax are left out, as is usual.
+    Norms, GELU and softmax are left out, as usual.
     """
-    # Those that torch does not count.
+    # Operators that torch does not count.
     more = {
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop,
         torch.ops.aten.baddbmm_: _product_flop,
@@ -138,7 +138,7 @@ def gflop(run: Callable[[], Any]) -> float:
 def _attention_flop(
     query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any
 ) -> int:
-    """Operations for queries (B, h, L, c), keys (B, h, S, c), values (B, h, S, d)."""
+    """Count operations of queries (B, h, L, c), keys (B, h, S, c), values (..., d)."""
     batch, heads, length, channels = query
     return 2 * batch * heads * length * key[2] * (channels + value[3])
 
@@ -146,13 +146,13 @@ def _attention_flop(
 def _product_flop(
     _: Sequence[int], first: Sequence[int], second: Sequence[int], *__: Any, **___: Any
 ) -> int:
-    """Operations for (B, n, k) times (B, k, m)."""
+    """Count operations for (B, n, k) times (B, k, m)."""
     batch, rows, inner = first
     return 2 * batch * rows * inner * second[2]
 
 
 def release_memory() -> None:
-    """Give memory that is free but kept back to the system, where that is known."""
+    """Return free memory to the system, where that is possible."""
     gc.collect()
     if platform.system() == "Linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -161,7 +161,7 @@ def release_memory() -> None:
 
 
 def machine() -> str:
-    """Processor, memory and versions in one line."""
+    """Return processor, memory and versions in one line."""
     name, info = platform.processor(), Path("/proc/cpuinfo")
     if info.exists():
         lines = info.read_text().splitlines()

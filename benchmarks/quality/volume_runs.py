@@ -1,4 +1,4 @@
-"""One stack at a time through ours and through the peer's algorithm."""
+"""Runs of the volume benchmark: one stack through ours and the peer's algorithm."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import peer
-from corrections import Correction, between, elsewhere, strays, worst_slices
-from scores import Looked, Quality, looked_at
-from stacks import SEED, TWENTY, BenchStack, suite
-from timing import Watch, clock
 
 import napari_sam as ns
+from benchmarks.quality import peer
+from benchmarks.quality.corrections import (
+    Correction,
+    between,
+    elsewhere,
+    strays,
+    worst_slices,
+)
+from benchmarks.quality.scores import Quality, SliceCheck, check_slices
+from benchmarks.quality.stacks import SEED, TWENTY, BenchStack, suite
+from benchmarks.speed.timing import Watch, clock
 from napari_sam.images.stack import Stack
 from napari_sam.masks.patch import mask_to_box
 from napari_sam.prediction.cache import EmbeddingCache
@@ -22,18 +28,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from peer import Setting
-
+    from benchmarks.quality.peer import Setting
     from napari_sam.prediction.predictor import Embedding, Predictor
     from napari_sam.volume.results import VolumeResult
 
     Prompts = dict[int, dict[int, ns.Prompt]]
 
 ONE, TWO = (0.5,), (0.25, 0.75)
-# How far outwards a hand draws the sides of a box.
+# Range of how far outside the sides of a box are drawn by hand, in pixels.
 HAND = (-1.0, 2.0)
 MEMORY = 8 * 2**30
-# Slices that are encoded once more to be timed when all are known already.
+# Slices that are encoded again for timing when all are cached.
 TIMED = 2
 
 
@@ -41,7 +46,7 @@ TIMED = 2
 
 
 def prompts_of(stack: BenchStack, shares: Sequence[float]) -> Prompts:
-    """A box for each object at these shares of its slices."""
+    """Return a box for each object at these fractions of its slices."""
     found: Prompts = {}
     for object_id in stack.objects:
         mask = stack.truth == object_id
@@ -62,22 +67,22 @@ def prompts_of(stack: BenchStack, shares: Sequence[float]) -> Prompts:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One way through one stack.
+    """Result of one propagation through one stack.
 
     Parameters
     ----------
     quality : Quality
-        Compared with the truth.
+        Comparison with the truth.
     seconds, megabytes : float
-        Time, and the most memory above that at the start.
+        Time, and peak memory above that at the start.
     """
 
     quality: Quality
     seconds: float
     megabytes: float
 
-    def plain(self) -> dict[str, Any]:
-        """For a file."""
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary for JSON."""
         return {
             "dice": self.quality.dice.tolist(),
             "sa50": self.quality.sa50,
@@ -88,33 +93,33 @@ class Run:
 
 @dataclass(eq=False)
 class Measured:
-    """All that was measured on one stack."""
+    """All measurements on one stack."""
 
     stack: BenchStack
     encoding: float
     one: Run
     two: Run
-    looked: list[Looked]
+    looked: list[SliceCheck]
     peers: dict[Setting, Run] = field(default_factory=dict)
     peer_two: Run | None = None
     correction: Correction | None = None
 
-    def plain(self) -> dict[str, Any]:
-        """For a file."""
+    def to_json(self) -> dict[str, Any]:
+        """Return a dictionary for JSON."""
         stack = self.stack
-        peers = {str(setting): run.plain() for setting, run in self.peers.items()}
+        peers = {str(setting): run.to_json() for setting, run in self.peers.items()}
         fixed = self.correction
         return {
             "name": stack.name,
             "half": stack.half,
             "spacing": stack.spacing,
             "encoding": self.encoding,
-            "one": self.one.plain(),
-            "two": self.two.plain(),
+            "one": self.one.to_json(),
+            "two": self.two.to_json(),
             "peers": peers,
-            "peer_two": None if self.peer_two is None else self.peer_two.plain(),
+            "peer_two": None if self.peer_two is None else self.peer_two.to_json(),
             "correction": None if fixed is None else vars(fixed),
-            "slices": [entry.plain() for entry in self.looked],
+            "slices": [entry.to_json() for entry in self.looked],
         }
 
 
@@ -149,7 +154,7 @@ class Bench:
         ]
 
     def encoding(self, stack: BenchStack) -> float:
-        """Seconds of encoding a slice."""
+        """Return the seconds for encoding one slice."""
         planes = stack.image[:: max(1, len(stack.image) // TIMED)][:TIMED]
         started = clock()
         for plane in planes:
@@ -159,7 +164,7 @@ class Bench:
     def ours(
         self, stack: BenchStack, prompts: Prompts, **options: Any
     ) -> tuple[VolumeResult, Run]:
-        """Through the public function."""
+        """Run the public function."""
         options = {"cache": self.cache, "spacing": stack.spacing, **options}
         with Watch() as watch:
             out = ns.segment_volume(stack.image, prompts, self.predictor, **options)
@@ -168,7 +173,7 @@ class Bench:
         return out, Run(quality, watch.seconds, watch.megabytes)
 
     def peer(self, stack: BenchStack, prompts: Prompts, setting: Setting) -> Run:
-        """Through the peer's algorithm."""
+        """Run the peer's algorithm."""
         embeddings = self.embeddings(stack)
         with Watch() as watch:
             labels = peer.segment(embeddings, prompts, self.unrestricted, setting)
@@ -196,13 +201,13 @@ class Bench:
     def measure(
         self, stack: BenchStack, settings: Sequence[Setting], correct: bool
     ) -> Measured:
-        """Ours with one and two anchors, the peer with each setting."""
+        """Run ours with one and two prompted slices, the peer with each setting."""
         one, two = prompts_of(stack, ONE), prompts_of(stack, TWO)
         self.embeddings(stack)
         encoding = self.encoding(stack)
         out, first = self.ours(stack, one)
         _, second = self.ours(stack, two)
-        looked = list(looked_at(stack, out, first.quality))
+        looked = list(check_slices(stack, out, first.quality))
         measured = Measured(stack, encoding, first, second, looked)
         for setting in settings:
             measured.peers[setting] = self.peer(stack, one, setting)
@@ -211,7 +216,7 @@ class Bench:
         return measured
 
     def twenty(self) -> tuple[float, float]:
-        """Seconds for one object and for all twenty of a stack, encoding included."""
+        """Measure seconds for one object and for all twenty, encoding included."""
         (stack,) = suite(only=TWENTY)
         prompts = prompts_of(stack, ONE)
         extents = [(stack.truth == i).any((1, 2)).sum() for i in stack.objects]

@@ -1,4 +1,4 @@
-"""What a user waits for: clicks, everything in a plane, a stack; and how it grows."""
+"""User tasks: clicks, automatic segmentation, a stack; and how they scale."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import references
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor
-from speed_table import OURS, Row, compared, table
-from timing import Effort, in_turns
 
 import napari_sam as ns
+from benchmarks.parity import references
+from benchmarks.speed.tables import OURS, Row, compared, table
+from benchmarks.speed.timing import Effort, in_turns
 from napari_sam.api import everything
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.search import SearchOptions
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 SAM = "segment-anything"
 SIDE, OBJECTS, PLANES = 512, 10, 16
-# Everything-mode: a grid as dense as 60 s allow, and thresholds that leave masks: the
-# decoder for clicks sees another brightness here than it was trained on.
+# Automatic segmentation: the densest grid within 60 s, and thresholds that some masks
+# pass: the click decoder was not trained on this brightness.
 GRID, SCORE, STABILITY, OVERLAP = 12, 0.2, 0.4, 0.7
 SIDES, PROMPTS, DEPTHS = (256, 512, 1024, 2048, 4096), (1, 4, 16, 64), (2, 4, 8, 16)
 DISPLAYED = (0, 255)
 
 
 def mobile_predictor() -> tuple[Predictor, Any]:
-    """MobileSAM with random weights, ours and published."""
+    """Return MobileSAM with random weights, ours and published."""
     model = references.mobile_sam()
     known = frozenset({"point", "box", "mask"})
     ours = Predictor(model, name="random", family="sam", prompts=known, key="random")
@@ -46,14 +46,14 @@ def mobile_predictor() -> tuple[Predictor, Any]:
 
 
 def plane(side: int, seed: int = references.SEED) -> NDArray[np.uint8]:
-    """Ten bright discs on noise, (side, side) uint8."""
+    """Return ten bright discs on noise, (side, side) uint8."""
     return (volume(1, side, seed)[0][0]).astype(np.uint8)
 
 
 def volume(
     depth: int, side: int, seed: int = references.SEED
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Ten bright columns in noise, and their labels, (depth, side, side) uint8."""
+    """Return ten bright columns in noise and their labels, (depth, side, side)."""
     rng = np.random.default_rng(seed)
     truth = np.zeros((depth, side, side), np.uint8)
     rows, cols = np.mgrid[:side, :side] / side
@@ -68,7 +68,7 @@ def volume(
 
 
 def click(effort: Effort) -> list[str]:
-    """One click with MobileSAM: on a plane that is new, and on one that is encoded."""
+    """One click with MobileSAM: on a new plane, and on an encoded one."""
     ours, published = mobile_predictor()
     pixels = plane(SIDE)
     colour = np.stack([pixels] * 3, -1)
@@ -106,7 +106,7 @@ def click(effort: Effort) -> list[str]:
 
 
 def everything_mode(effort: Effort) -> list[str]:
-    """Everything in a plane, the default weights asked by a grid of points."""
+    """Automatic segmentation of a plane: default weights, grid of points."""
     click_decoder = get_model_spec("lite_medsam").click_decoder
     assert click_decoder is not None
     model = with_decoder(references.lite_medsam(), click_decoder.path)
@@ -139,7 +139,7 @@ def everything_mode(effort: Effort) -> list[str]:
 
 
 def stack(effort: Effort) -> list[str]:
-    """A stack of 16 planes and ten objects beside encoding its planes alone."""
+    """A stack of 16 planes with ten objects, beside encoding its planes alone."""
     predictor = ns.load_model("lite_medsam")
     image, truth = volume(PLANES, SIDE)
     boxes = _boxes(truth[PLANES // 2])
@@ -165,7 +165,7 @@ def _boxes(labels: NDArray[np.uint8]) -> dict[int, Any]:
 
 
 def scaling(effort: Effort) -> list[str]:
-    """How time and memory grow: the exponent of a power law through the points."""
+    """Growth of time and memory: exponents of power laws."""
     predictor = ns.load_model("lite_medsam")
     image, truth = volume(max(DEPTHS), 256)
     boxes = list(_boxes(truth[0]).values())
@@ -225,7 +225,7 @@ def _exponent(sizes: Sequence[int], values: Sequence[float]) -> float:
 
 
 def around(effort: Effort) -> list[str]:
-    """What is done around the model on a plane of 2048 px, beside the model's time."""
+    """Steps around the model on a plane of 2048 px, beside the model's time."""
     predictor = ns.load_model("lite_medsam")
     pixels = plane(2048)
     boxes = _boxes(volume(1, 2048)[1][0])

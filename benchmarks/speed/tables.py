@@ -1,4 +1,4 @@
-"""Rows of the speed benchmark as Markdown, and their place in a document."""
+"""Tables of the speed benchmark in Markdown, and their place in a document."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from timing import gflop_rate
+from benchmarks.speed.timing import gflop_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from timing import Cost
+    from benchmarks.speed.timing import Cost
 
 OURS = "ours"
 
@@ -24,15 +24,15 @@ class Row:
     Parameters
     ----------
     work, reference : str
-        What was done, and by whom.
+        The task, and the other implementation.
     ours, theirs : Cost
-        What it took.
+        Time and memory.
     most, most_memory : float, optional
-        The ratios of time and of extra memory that are wanted at most.
+        Highest wanted ratios of time and of extra memory.
     share : float, optional
         Time that the arithmetic takes at the rate of sgemm, over our time.
     difference : float, optional
-        Largest absolute difference of the answers.
+        Largest absolute difference of the outputs.
     """
 
     work: str
@@ -76,7 +76,7 @@ _HEAD = (
 
 
 def compared(rows: Sequence[Row], costs: Mapping[str, Cost]) -> list[str]:
-    """Lines of a table of rows, and the rate that their shares refer to."""
+    """Return the lines of a table, and the rate of sgemm in the same rounds."""
     rate = f"sgemm in the same rounds: {gflop_rate(costs):.0f} GFLOP/s"
     rounds = len(next(iter(costs.values())).seconds)
     return [
@@ -87,18 +87,18 @@ def compared(rows: Sequence[Row], costs: Mapping[str, Cost]) -> list[str]:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table."""
+    """Return the lines of a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
 def put(document: Path, part: str, lines: Sequence[str]) -> None:
-    """Replace what stands between the two marks of a part in a document.
+    """Replace the table of a part in a document.
 
     Raises
     ------
     ValueError
-        When the document has no such marks.
+        When the document has no marks for the part.
     """
     first, last = f"<!-- {part} -->", f"<!-- end of {part} -->"
     text = document.read_text(encoding="utf-8")

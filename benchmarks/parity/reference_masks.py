@@ -1,12 +1,12 @@
-"""The same masks as SamAutomaticMaskGenerator, with less memory and fewer calls.
+"""Parity with SamAutomaticMaskGenerator: same masks, memory, number of calls.
 
-Run ``python benchmarks/reference_masks.py [--seed N] [--crops]`` where
+Run ``python -m benchmarks.parity.reference_masks [--seed N] [--crops]`` where
 ``segment-anything`` 1.0 (with torchvision) is installed beside this package. Both sides
 get one random model with SAM's layout, 256 px wide, the same image and thresholds, and
-with ``--crops`` a larger image in one level of crops, fewer points each. Masks are
+with ``--crops`` a larger image in one level of crops with fewer points each. Masks are
 matched one to one by an IoU of 0.99; peak memory is what a process takes beyond the
-loaded model. A random model's scores mean nothing: biases are set so that a good number
-pass.
+loaded model. The scores of a random model mean nothing: biases are set so that enough
+masks pass.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SAME = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What both sides get."""
+    """Image, thresholds and grid for both sides."""
 
     seed: int
     shape: tuple[int, int]
@@ -85,13 +85,13 @@ def reference_model(setting: Setting) -> Sam:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.15 * torch.randn_like(parameter))
-        # Smooth over the plane: masks are blobs and not noise.
+        # Smooth over the plane, so that masks are blobs instead of noise.
         coarse = torch.randn(1, WIDTH, 5, 5)
         smooth = F.interpolate(coarse, grid, mode="bicubic", align_corners=True)
         model.image_encoder.pos_embed.copy_(5 * smooth.permute(0, 2, 3, 1))
         decoder = model.mask_decoder
         for layer in decoder.transformer.layers:
-            # The point decides: every token listens to it.
+            # Make every token depend on the point.
             layer.self_attn.out_proj.weight.mul_(8.0)
             layer.self_attn.q_proj.weight.mul_(4.0)
             layer.self_attn.k_proj.weight.mul_(4.0)
@@ -101,7 +101,7 @@ def reference_model(setting: Setting) -> Sam:
         for kernels in decoder.output_hypernetworks_mlps:
             kernels.layers[-1].weight.mul_(GAIN)
             kernels.layers[-1].bias.mul_(GAIN)
-            # One channel is the same everywhere and lowers all logits.
+            # One channel is constant and lowers all logits.
             kernels.layers[-1].weight[0] = 0
             kernels.layers[-1].bias[0] = -LOWERED
         constant = decoder.output_upscaling[3]
@@ -114,7 +114,7 @@ GAIN, LOWERED = 80.0, 44.0
 
 
 def peak() -> float:
-    """Most memory so far, in MB."""
+    """Return the peak memory so far, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -199,7 +199,7 @@ def run_ours(folder: Path, setting: Setting) -> tuple[np.ndarray, int, float]:
 
 
 def matched(first: np.ndarray, second: np.ndarray) -> int:
-    """Pairs of masks that are the same, each used once."""
+    """Count pairs of equal masks, each mask used once."""
     one = first.reshape(len(first), -1).astype(np.float32)
     two = second.reshape(len(second), -1).astype(np.float32)
     shared = one @ two.T
@@ -215,12 +215,14 @@ SIDES = {"segment-anything": run_reference, "napari-sam": run_ours}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=5)
-    parser.add_argument("--crops", action="store_true", help="one level, on both sides")
+    parser.add_argument(
+        "--crops", action="store_true", help="one level of crops on both sides"
+    )
     parser.add_argument("--run", nargs=2, metavar=("SIDE", "FOLDER"))
     given = parser.parse_args()
     setting = Setting(given.seed, (192, 256), 32, 0)
     if given.crops:
-        # Crops so large that 20 px are near their edge, as published, and not less.
+        # Crops large enough that 20 px count as near their edge, as published.
         setting = Setting(given.seed, (720, 960), 12, 1)
     if given.run:
         name, folder = given.run[0], Path(given.run[1])
@@ -232,7 +234,7 @@ def main() -> None:
         folder = Path(made)
         torch.save(reference_model(setting).state_dict(), folder / "model.pth")
         for name in SIDES:
-            # Each in a process of its own: peaks would mix otherwise.
+            # Each in a separate process, to measure its own peak.
             done = subprocess.run(
                 [sys.executable, __file__, *sys.argv[1:], "--run", name, made],
                 check=True,

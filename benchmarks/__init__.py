@@ -1,0 +1,1 @@
+"""Benchmarks: quality, speed and parity; README.md lists them."""
