@@ -1,7 +1,7 @@
 """The processors and SamModel against reference arrays of transformers.
 
-The arrays were made by ``benchmarks/parity/hf_parity.py --write``, which also compares both
-libraries live: transformers is no small package to install for a test (165 MB), so
+The arrays were made by ``benchmarks/parity/hf_parity.py --write``, which also compares
+both libraries live: transformers is no small package to install for a test (165 MB), so
 the tests take what it gave, and bit-identity of folders in the other direction is in
 that benchmark.
 """

@@ -59,8 +59,8 @@ _VARIATIONS = np.array(
     ]
 )
 # The ranking, fitted to synthetic images and coins, equal weight for each kind
-# (benchmarks/quality/points.py, other seeds): how much a click off the centre costs, and
-# by which power of their side large masks fall back, which are found everywhere.
+# (benchmarks/quality/points.py, other seeds): how much a click off the centre costs,
+# and by which power of their side large masks fall back, which are found everywhere.
 _CENTRE_WEIGHT = 0.13
 _SIZE_POWER = 0.03
 # How much a mask loses that lies elsewhere than the given box.

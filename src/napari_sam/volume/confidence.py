@@ -63,8 +63,8 @@ class ConfidenceFeatures:
 
 
 # Logistic regression, good and bad slices weighing alike, on the half of the stacks of
-# benchmarks/quality/volume.py that is for calibration, with the default weights: the odds that
-# the Dice overlap of a slice with the truth is above 0.7. The change of area that the
+# benchmarks/quality/volume.py that is for calibration, with the default weights: the
+# odds that the Dice overlap of a slice with the truth is above 0.7. The change of area that the
 # overlap does not tell already was of no use.
 _WEIGHTS = np.array([2.03, 7.27, 7.70, -4.16, 1.01, 3.00, -1.00, -1.39])
 _BIAS = -14.77
