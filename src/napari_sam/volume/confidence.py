@@ -63,8 +63,8 @@ class ConfidenceFeatures:
 
 
 # Logistic regression for a Dice above 0.7 with the truth, fitted with the default
-# weights on the calibration half of the stacks of benchmarks/quality/volume.py, good and
-# bad slices weighted equally. The change of area added nothing beyond the overlap.
+# weights on the calibration half of the stacks of benchmarks/quality/volume.py, good
+# and bad slices weighted equally. Change of area added nothing beyond the overlap.
 _WEIGHTS = np.array([2.03, 7.27, 7.70, -4.16, 1.01, 3.00, -1.00, -1.39])
 _BIAS = -14.77
 
