@@ -25,6 +25,7 @@ WITH_TORCH = {
     "prediction.model_runner",
     "prediction.loading",
     "prediction.predictor",
+    "prediction.prompt_decoder",
     "records.replay",
     "training.augmented_embeddings",
     "training.close_ups",

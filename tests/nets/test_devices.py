@@ -145,7 +145,7 @@ def test_a_full_card_moves_the_model_to_the_cpu(
         # Above one prompt at a time the decoder would help itself.
         monkeypatch.setattr("napari_sam.nets.fast.decoder._CHUNK_ON_CPU", 1)
         fill_once(monkeypatch, inside._decoder, "_decode_chunk")
-    with pytest.warns(RuntimeWarning, match="computes on the CPU from now on"):
+    with pytest.warns(RuntimeWarning, match="computes on the CPU"):
         found = predictor.predict(predictor.embed(plane), BOX)
     np.testing.assert_array_equal(found.logits, expected.logits)
     again = predictor.predict(predictor.embed(plane), BOX)  # and does not warn again

@@ -1,4 +1,4 @@
-"""All objects of a plane without prompts, and their linking through a stack.
+"""Automatic segmentation of a plane, and linking of its objects through a stack.
 
 May import `prediction` and below.
 """

@@ -1,4 +1,4 @@
-"""A loaded model answers prompts on one plane.
+"""Masks for prompts on one plane, predicted by a loaded model.
 
 May import `checkpoints`, `nets`, `masks`, `images`, `prompts`.
 """

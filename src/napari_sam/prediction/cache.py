@@ -1,4 +1,4 @@
-"""Embeddings in memory and on disk, the least recently used dropped first."""
+"""Cache of embeddings in memory and on disk."""
 
 from __future__ import annotations
 
@@ -13,33 +13,38 @@ from napari_sam.prediction.click_sequence import ClickCache
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.prediction.disk_cache import DiskCache
-    from napari_sam.prediction.predictor import Embedding, Predictor
+    from napari_sam.prediction.embedding import Embedding
+    from napari_sam.prediction.protocol import PredictorLike
 
-# Model, content, shape of the whole plane, and whether it went through the disk.
+# Model, hash of the plane, (H, W) of the full plane, and whether the embedding was
+# rounded for the disk.
 _Key = tuple[str, str, tuple[int, int], bool]
 
 DEFAULT_MAX_BYTES = 512 * MEGABYTE
 
 
 class EmbeddingCache:
-    """Embeddings by the content of their plane and the model that made them.
+    """Least-recently-used cache of embeddings, shared by models, images and threads.
 
-    Answers to the first clicks on an object are kept beside them, in `click_cache`.
-
-    Content as the key makes stale entries impossible: an edited image, another
-    contrast, another model or another shape of the whole plane asks for another
-    key. One cache may serve several models, images and threads.
+    The key of an entry is the model, the content of the 8-bit plane and the shape of
+    the full plane. An edited image or other contrast limits therefore never return an
+    outdated embedding.
 
     Parameters
     ----------
     max_bytes : int
-        Limit of the memory held; the latest embedding is kept in any case.
+        Limit of memory. The latest embedding is kept even if it is larger.
     disk : DiskCache, optional
-        Keeps embeddings beyond this process. All embeddings are then rounded to
+        Stores embeddings beyond this process. All embeddings are then rounded to
         half precision, so that results do not depend on where one came from.
+
+    Attributes
+    ----------
+    click_cache : ClickCache
+        Predictions of earlier clicks, see `predict_iteratively`.
     """
 
     def __init__(
@@ -56,55 +61,68 @@ class EmbeddingCache:
 
     @property
     def nbytes(self) -> int:
-        """Memory held, in bytes."""
+        """Memory used, in bytes."""
         with self._lock:
             return sum(entry.nbytes for entry in self._entries.values())
 
     def embed(
         self,
-        predictor: Predictor,
+        predictor: PredictorLike,
         plane: Any,
         contrast_limits: ArrayLike | None = None,
         *,
         plane_shape: tuple[int, int] | None = None,
     ) -> Embedding:
-        """Return `Predictor.embed` of the plane, from memory or disk when known."""
+        """Return the embedding of a plane; see `Predictor.embed`."""
         return self.embed_batch(
             predictor, [plane], contrast_limits, plane_shape=plane_shape
         )[0]
 
     def embed_batch(
         self,
-        predictor: Predictor,
+        predictor: PredictorLike,
         planes: Sequence[Any],
         contrast_limits: ArrayLike | None = None,
         *,
         plane_shape: tuple[int, int] | None = None,
     ) -> list[Embedding]:
-        """Do so for several planes; those that are not known are encoded together."""
+        """Return the embeddings of planes; those not in the cache are encoded together.
+
+        See `Predictor.embed` for the parameters.
+        """
         pixels = [to_uint8(plane, contrast_limits) for plane in planes]
         keys = [self._key(predictor, p, plane_shape) for p in pixels]
-        found = {key: self._from_memory(key) for key in keys}
-        for key, entry in found.items():
+        entries: dict[_Key, Embedding] = {}
+        missing: dict[_Key, NDArray[Any]] = {}
+        for key, plane in dict(zip(keys, pixels, strict=True)).items():
+            entry = self._from_memory(key) or self._from_disk(predictor, key)
             if entry is None:
-                found[key] = self._from_disk(predictor, key)
-        missing = {
-            key: p for key, p in zip(keys, pixels, strict=True) if found[key] is None
-        }
-        fresh = predictor.embed_batch(list(missing.values()), plane_shape=plane_shape)
-        for key, entry in zip(missing, fresh, strict=True):
-            found[key] = self._to_disk(predictor, key, entry)
-        entries = [found[key] for key in keys]
-        known = [entry for entry in entries if entry is not None]
+                missing[key] = plane
+            else:
+                entries[key] = entry
+        encoded = predictor.embed_batch(list(missing.values()), plane_shape=plane_shape)
+        for key, entry in zip(missing, encoded, strict=True):
+            entries[key] = self._to_disk(predictor, key, entry)
         with self._lock:
-            for key, entry in zip(keys, known, strict=True):
-                self._entries[key] = entry
+            for key in keys:
+                self._entries[key] = entries[key]
                 self._entries.move_to_end(key)
             self._shrink()
-        return known
+        return [entries[key] for key in keys]
+
+    def limit(self, max_bytes: int) -> None:
+        """Set another limit of memory, and drop what exceeds it."""
+        with self._lock:
+            self.max_bytes = max_bytes
+            self._shrink()
+
+    def clear(self) -> None:
+        """Drop all embeddings from memory."""
+        with self._lock:
+            self._entries.clear()
 
     def _key(
-        self, predictor: Predictor, pixels: Any, plane_shape: tuple[int, int] | None
+        self, predictor: PredictorLike, pixels: Any, plane_shape: tuple[int, int] | None
     ) -> _Key:
         shape = full_shape(pixels, plane_shape)
         return predictor.key, plane_key(pixels), shape, self.disk is not None
@@ -113,32 +131,23 @@ class EmbeddingCache:
         with self._lock:
             return self._entries.get(key)
 
-    def _from_disk(self, predictor: Predictor, key: _Key) -> Embedding | None:
+    def _from_disk(self, predictor: PredictorLike, key: _Key) -> Embedding | None:
         stored = None if self.disk is None else self.disk.get(key)
         if stored is None:
             return None
         _, content, shape, _ = key
         return predictor.restore(stored, shape, content)
 
-    def _to_disk(self, predictor: Predictor, key: _Key, entry: Embedding) -> Embedding:
+    def _to_disk(
+        self, predictor: PredictorLike, key: _Key, entry: Embedding
+    ) -> Embedding:
         if self.disk is None:
             return entry
         half = entry.half()
         self.disk.put(key, half)
         return predictor.restore(half, entry.shape, entry.plane_key)
 
-    def limit(self, max_bytes: int) -> None:
-        """Set another limit of memory, and keep to it at once."""
-        with self._lock:
-            self.max_bytes = max_bytes
-            self._shrink()
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._entries.clear()
-
     def _shrink(self) -> None:
-        held = sum(entry.nbytes for entry in self._entries.values())
-        while held > self.max_bytes and len(self._entries) > 1:
-            held -= self._entries.popitem(last=False)[1].nbytes
+        total = sum(entry.nbytes for entry in self._entries.values())
+        while total > self.max_bytes and len(self._entries) > 1:
+            total -= self._entries.popitem(last=False)[1].nbytes

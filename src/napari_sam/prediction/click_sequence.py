@@ -1,4 +1,4 @@
-"""Answers to prompts as users give them: click after click, and the size they mean."""
+"""Iterative prompting: clicks one after the other, and the size of the object meant."""
 
 from __future__ import annotations
 
@@ -14,102 +14,98 @@ from napari_sam.prompts.prompt import POSITIVE, Prompt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sam.prediction.predictor import Embedding, Prediction, Predictor
+    from napari_sam.prediction.embedding import Embedding
+    from napari_sam.prediction.prediction import Prediction
+    from napari_sam.prediction.protocol import PredictorLike
 
 Size = Literal["small", "medium", "large"]
 SIZES: tuple[Size, ...] = get_args(Size)
 
-# Answers to earlier clicks that are remembered; each is one low-resolution mask.
-_MOST_REMEMBERED = 64
+# Each cached prediction is one low-resolution mask.
+_MAX_CACHED = 64
 
 
 class ClickCache:
-    """Remembers answers to the first clicks, so that one more costs one decode.
+    """Least-recently-added cache of predictions, so that a new click costs one decode.
 
-    Kept by plane, model and prompt: no object can meet the logits of another one.
-    May be used by several threads.
+    The key contains the model, the plane and the prompt. May be used by several
+    threads.
     """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Any, Prediction] = OrderedDict()
+        self._entries: OrderedDict[Any, Prediction] = OrderedDict()
         self._lock = Lock()
 
     def get(self, key: Any) -> Prediction | None:
-        """The answer under a key."""
+        """Return the prediction of a key, or None."""
         with self._lock:
-            return self._known.get(key)
+            return self._entries.get(key)
 
     def put(self, key: Any, prediction: Prediction) -> None:
-        """Remember an answer, and forget the oldest one."""
+        """Store a prediction, and drop the oldest one."""
         with self._lock:
-            self._known[key] = prediction
-            while len(self._known) > _MOST_REMEMBERED:
-                self._known.popitem(last=False)
+            self._entries[key] = prediction
+            while len(self._entries) > _MAX_CACHED:
+                self._entries.popitem(last=False)
 
 
 def predict_iteratively(
-    predictor: Predictor,
+    predictor: PredictorLike,
     embedding: Embedding,
     prompts: Sequence[Prompt],
     size: Size | None = None,
     click_cache: ClickCache | None = None,
 ) -> list[Prediction]:
-    """Answer prompts as if they had been given click after click.
+    """Predict masks click by click, feeding the logits of each step to the next.
 
-    SAM was trained on clicks that follow each other, each together with the
-    logits of the mask before it (Kirillov et al. 2023, appendix A, "Training
-    algorithm"). The first step is the box or the first positive point, then every
-    further point is one step. Models that do not know points and masks answer
-    all at once.
+    SAM was trained on such sequences (Kirillov et al. 2023, "Segment Anything",
+    appendix A, "Training algorithm"). The first step is the box or the first positive
+    point; every further point is one step. Models not trained on points and masks
+    answer in one step.
 
     Parameters
     ----------
-    predictor : Predictor
+    predictor : PredictorLike
         The model.
     embedding : Embedding
         Of the plane, from this model.
     prompts : sequence of Prompt
         One object each; the order of its points matters.
     size : {"small", "medium", "large"}, optional
-        Which of several candidates is meant; the best scored when None.
+        Which alternative to use at each step; the best-scored one when None.
     click_cache : ClickCache, optional
-        Remembers what the first clicks gave.
+        Stores the predictions of all steps.
 
     Returns
     -------
     list of Prediction
         One for each prompt; `candidates` holds the alternatives of the last step.
     """
-    steps = [_steps(predictor, prompt) for prompt in prompts]
-    memory = ClickCache() if click_cache is None else click_cache
-    current: list[Prediction | None] = [None] * len(prompts)
-    # Objects at the same step are decoded in one batch.
-    for number in range(max((len(own) for own in steps), default=0)):
-        waiting: dict[int, Prompt] = {}
-        for i, own in enumerate(steps):
-            if number < len(own):
-                known = memory.get(_key(embedding, own[number], size))
-                if known is None:
-                    waiting[i] = _with_logits(own[number], current[i])
+    sequences = [_split_into_steps(predictor, prompt) for prompt in prompts]
+    cache = ClickCache() if click_cache is None else click_cache
+    latest: list[Prediction | None] = [None] * len(prompts)
+    # Prompts at the same step are decoded in one batch.
+    for step in range(max(map(len, sequences), default=0)):
+        batch: dict[int, Prompt] = {}
+        for i, sequence in enumerate(sequences):
+            if step < len(sequence):
+                cached = cache.get(_key(embedding, sequence[step], size))
+                if cached is None:
+                    batch[i] = _with_logits(sequence[step], latest[i])
                 else:
-                    current[i] = known
-        found = predictor.predict_batch(embedding, list(waiting.values()))
-        for i, prediction in zip(waiting, found, strict=True):
-            chosen = current[i] = select_alternative(prediction, size)
-            memory.put(_key(embedding, steps[i][number], size), chosen)
-    return [prediction for prediction in current if prediction is not None]
-
-
-def _with_logits(prompt: Prompt, before: Prediction | None) -> Prompt:
-    if before is None:
-        return prompt
-    return replace(prompt, mask=before.logits, mask_origin=(0, 0))
+                    latest[i] = cached
+        predictions = predictor.predict_batch(embedding, list(batch.values()))
+        for i, prediction in zip(batch, predictions, strict=True):
+            chosen = latest[i] = select_alternative(prediction, size)
+            cache.put(_key(embedding, sequences[i][step], size), chosen)
+    return [prediction for prediction in latest if prediction is not None]
 
 
 def select_alternative(prediction: Prediction, size: Size | None) -> Prediction:
-    """The candidate of a size; the alternatives stay with it.
+    """Select the alternative of a size; its `candidates` are all alternatives.
 
-    With two candidates "medium" is the better scored one.
+    The best-scored one when the size is None. Of two alternatives "medium" is the
+    better-scored one.
     """
     candidates = prediction.candidates
     if size is None or len(candidates) < 2:
@@ -122,26 +118,33 @@ def select_alternative(prediction: Prediction, size: Size | None) -> Prediction:
 
 
 def alternative_size(prediction: Prediction) -> Size | None:
-    """Which of its candidates a prediction is; None when there is no choice."""
+    """Return which of its alternatives a prediction is; None without alternatives."""
     if len(prediction.candidates) < 2:
         return None
     for size in SIZES:
-        if np.array_equal(
-            select_alternative(prediction, size).logits, prediction.logits
-        ):
+        selected = select_alternative(prediction, size)
+        if np.array_equal(selected.logits, prediction.logits):
             return size
     return None
 
 
-def _steps(predictor: Predictor, prompt: Prompt) -> list[Prompt]:
-    """The prompts that a hand gives one after the other."""
-    if not {"point", "mask"} <= predictor.prompts or prompt.points is None:
+def _with_logits(prompt: Prompt, previous: Prediction | None) -> Prompt:
+    if previous is None:
+        return prompt
+    return replace(prompt, mask=previous.logits, mask_origin=(0, 0))
+
+
+def _split_into_steps(predictor: PredictorLike, prompt: Prompt) -> list[Prompt]:
+    """Split a prompt into the sequence of clicks."""
+    support = predictor.prompt_support
+    feeds_back = support.trained_on("point") and support.trained_on("mask")
+    if prompt.points is None or not feeds_back:
         return [prompt]
     points, labels = prompt.points, prompt.labels
     if prompt.box is None and prompt.mask is None:
         positives = np.flatnonzero(labels == POSITIVE)
         if not len(positives):
-            return [prompt]  # refused in a sentence by whoever checks it
+            return [prompt]  # the predictor refuses it
         first = int(positives[0])
         order = [first, *(i for i in range(len(points)) if i != first)]
         points, labels = points[order], labels[order]
@@ -159,7 +162,7 @@ def _steps(predictor: Predictor, prompt: Prompt) -> list[Prompt]:
 
 
 def _key(embedding: Embedding, step: Prompt, size: Size | None) -> Any:
-    """What the answer to a step depends on."""
+    """Return the cache key of one step."""
     parts = [
         None if part is None else (part.shape, part.tobytes())
         for part in (step.points, step.labels, step.box, step.mask)

@@ -1,4 +1,4 @@
-"""Encoded planes on disk: one file each, in half precision, within a limit of size."""
+"""Cache of arrays on disk, one file an array, limited in size."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _SUFFIX = ".npy"
 
 
 class DiskCache:
-    """Arrays under hashed keys, the latest used kept; several processes may share it.
+    """Least-recently-used cache of arrays in a folder.
 
-    A file appears under its name only when it is complete, and damaged files are
-    treated as missing, so that work that was cut short goes on where it stopped.
+    Several processes may share a folder: files are written atomically, and damaged
+    files count as missing.
 
     Parameters
     ----------
     folder : str or Path
-        Made when something is written.
+        Created by the first `put`.
     max_bytes : int
-        Limit of all files together; the oldest go first.
+        Limit for all files together. The least recently used are deleted first.
     """
 
     def __init__(self, folder: str | Path, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
@@ -39,15 +39,15 @@ class DiskCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes on disk."""
+        """Size of all files, in bytes."""
         return sum(size for _, size, _ in self._files())
 
     def get(self, key: Any) -> NDArray[np.float16] | None:
-        """Return the array under a key; None when there is none that can be read."""
+        """Return the array of a key, or None when it is missing or damaged."""
         path = self._path(key)
         try:
             array: NDArray[np.float16] = np.load(path, allow_pickle=False)
-            os.utime(path)  # used just now
+            os.utime(path)  # mark as recently used
         except FileNotFoundError:
             return None
         except (OSError, ValueError, EOFError):
@@ -57,7 +57,7 @@ class DiskCache:
         return array
 
     def put(self, key: Any, array: NDArray[np.float16]) -> None:
-        """Keep an array; a disk that is full or read-only is no reason to stop."""
+        """Write an array; a full or read-only disk is ignored."""
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             with (
@@ -68,7 +68,7 @@ class DiskCache:
             self._shrink()
 
     def clear(self) -> None:
-        """Delete all files of the cache; other files of the folder stay."""
+        """Delete all cached arrays; other files in the folder stay."""
         for _, _, path in self._files():
             path.unlink(missing_ok=True)
 
@@ -77,20 +77,20 @@ class DiskCache:
         return self.folder / f"{name}{_SUFFIX}"
 
     def _files(self) -> list[tuple[int, int, Path]]:
-        """(last used, size, path) of each file, the oldest first."""
-        found = []
+        """List (time of last use, size, path), the least recently used first."""
+        files = []
         for path in self.folder.glob(f"*{_SUFFIX}"):
-            # Another process may have deleted it meanwhile.
+            # Another process may delete the file meanwhile.
             with contextlib.suppress(FileNotFoundError):
-                state = path.stat()
-                found.append((state.st_mtime_ns, state.st_size, path))
-        return sorted(found)
+                stat = path.stat()
+                files.append((stat.st_mtime_ns, stat.st_size, path))
+        return sorted(files)
 
     def _shrink(self) -> None:
         files = self._files()
-        held = sum(size for _, size, _ in files)
+        total = sum(size for _, size, _ in files)
         for _, size, path in files[:-1]:
-            if held <= self.max_bytes:
+            if total <= self.max_bytes:
                 return
             path.unlink(missing_ok=True)
-            held -= size
+            total -= size

@@ -1,4 +1,4 @@
-"""What a model knows of one plane."""
+"""Embedding of one plane: the output of the image encoder."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedding:
-    """What a model knows of one plane; made by `Predictor.embed`.
+    """One plane encoded by one model; made by `Predictor.embed`.
 
     Parameters
     ----------
-    terms : ImageContext
-        Image embedding and all else the decoder needs of the image.
-    frame : PlaneTransform
-        How the plane lies in the model's input.
+    context : ImageContext
+        The image embedding and what the mask decoder derives from it.
+    transform : PlaneTransform
+        Maps the plane to the model's input.
     model_key : str
-        The weights and the family it was made with.
+        Identifies the weights and the family.
     plane_key : str
-        Hash of the 8-bit plane that was encoded.
+        Hash of the encoded 8-bit plane.
     """
 
-    terms: ImageContext
+    context: ImageContext
     transform: PlaneTransform
     model_key: str
     plane_key: str
@@ -42,16 +42,16 @@ class Embedding:
 
     @property
     def nbytes(self) -> int:
-        """Memory held, in bytes."""
-        return self.terms.tokens.nbytes
+        """Memory used, in bytes."""
+        return self.context.tokens.nbytes
 
     @property
     def image_embedding(self) -> Tensor:
-        """The encoder's output, (1, C, S, S)."""
-        tokens = self.terms.tokens
+        """Output of the image encoder, (1, C, S, S)."""
+        tokens = self.context.tokens
         size = int(tokens.shape[0] ** 0.5)
         return tokens.T.reshape(1, -1, size, size)
 
     def half(self) -> NDArray[np.float16]:
-        """The encoder's output in half precision, (1, C, S, S), to be kept."""
+        """Return the image embedding in half precision, (1, C, S, S)."""
         return self.image_embedding.half().cpu().numpy()

@@ -1,11 +1,11 @@
-"""A registry name, a checkpoint file or a folder becomes a predictor."""
+"""Loading of a predictor from a registry name, a file, a folder or the hub."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from napari_sam.checkpoints.families import Family
+from napari_sam.checkpoints.families import PREPROCESSING, Family
 from napari_sam.checkpoints.hugging_face import read_family, weight_files
 from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.registry import MODELS
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from napari_sam.nets.config import SamConfig
     from napari_sam.nets.sam import SamNetwork
 
-_BOX_ONLY = frozenset({"box"})
-_ALL_PROMPTS = frozenset({"point", "box", "mask"})
-
 
 def load_model(
     model: str | Path,
@@ -43,26 +40,28 @@ def load_model(
     ----------
     model : str or Path
         A name of the registry (see `list_models`), a checkpoint file (``.pth``,
-        ``.pt``, ``.safetensors``), a folder in Hugging Face layout, or a name of the
+        ``.pt``, ``.safetensors``), a folder in Hugging Face layout, or a name on the
         Hugging Face hub.
     device : str or torch.device, optional
-        Where to compute; CUDA, then Apple's MPS, then the CPU when None.
+        Device to use; CUDA, then Apple's MPS, then the CPU when None.
     config : SamConfig, optional
-        For files: the sizes that shapes do not tell (heads of the mask decoder).
+        For files: sizes that cannot be inferred from the weights (number of heads of
+        the mask decoder).
     family : {"sam", "medsam", "lite_medsam"}, optional
-        How planes are prepared for the model. Needed for files and folders that the
-        registry does not know and that do not say it; their keys cannot tell.
+        Key of the preprocessing rules. Needed for files and folders that are not in
+        the registry and do not state it; it cannot be inferred from the weights.
     progress : callable, optional
-        Called with (bytes done, bytes in all or None) while weights arrive.
+        Called with (bytes done, total bytes or None) during a download.
 
     Raises
     ------
     ValueError
-        When the name or family is unknown or the file is no SAM checkpoint.
+        When the name or family is unknown or the file is not a SAM checkpoint.
     OSError
         When the file cannot be read.
     WeightsError
-        When the weights of a named model cannot be had; it says where to put them.
+        When the weights of a named model cannot be downloaded; the message says
+        where to put them.
     """
     spec = find_spec(model)
     if str(model) in MODELS and spec and family not in (None, spec.family):
@@ -70,28 +69,28 @@ def load_model(
             f"The model {spec.name!r} was trained as {spec.family!r}, not "
             f"{family!r}: leave family out, or give the weights as a file."
         )
-    # Of models on the hub the small files come first: a question about the family
-    # must not follow a long download.
+    # The small files of a hub model first: an unknown family should be reported
+    # before a long download.
     path = find_model(model, weights=False, progress=progress)
     if spec is not None and path.is_file() and family in (None, spec.family):
-        return _predictor(path, spec, device, config)
+        return _predictor_from_spec(path, spec, device, config)
     card = ModelCard.read(path)
-    family = _known_family(path, spec, card, family)
+    family = _choose_family(path, spec, card, family)
     name = path.name
     if is_hub_name(model) and not Path(model).exists():
         path, name = find_model(model), str(model)
         card = ModelCard.read(path)
-    network, key = _on_device(path, device, config), _hash(path)
+    network, key = _load_network(path, device, config), _hash(path)
     if card is not None:
-        return predictor_of(network, card, name=name, key=key)
-    known = _ALL_PROMPTS if family == "sam" else _BOX_ONLY
-    return Predictor(network, name=name, family=family, prompts=known, key=key)
+        return predictor_from_card(network, card, name=name, key=key)
+    prompts = frozenset[str](PREPROCESSING[family].default_prompts)
+    return Predictor(network, name=name, family=family, prompts=prompts, key=key)
 
 
-def predictor_of(
+def predictor_from_card(
     model: SamNetwork, card: ModelCard, *, name: str, key: str
 ) -> Predictor:
-    """A predictor that uses a fine-tuned model as its card says."""
+    """Build the predictor of a fine-tuned model from its model card."""
     prompts = frozenset[str](card.prompts)
     return Predictor(
         model,
@@ -104,10 +103,24 @@ def predictor_of(
     )
 
 
-def _known_family(
+def load_click_decoder(model: SamNetwork, decoder: ClickDecoder) -> SamNetwork:
+    """Load a click decoder of this package onto a model's image encoder.
+
+    Raises
+    ------
+    ValueError
+        When the file is missing or damaged, or does not fit the model.
+    """
+    path = decoder.path
+    if not (path.is_file() and verify(path, f"sha256:{decoder.sha256}")):
+        raise ValueError(f"{path} is damaged or missing: install napari-sam again.")
+    return with_decoder(model, path)
+
+
+def _choose_family(
     path: Path, spec: ModelSpec | None, card: ModelCard | None, family: Family | None
 ) -> Family:
-    """What the caller, the registry or the file itself says, in this order."""
+    """Take the family from the caller, the registry or the file, in this order."""
     if card is not None and family not in (None, card.family):
         raise ValueError(
             f"{path} was trained as {card.family!r}, not {family!r}: leave family out."
@@ -118,20 +131,21 @@ def _known_family(
         family = card.family if card is not None else read_family(path)
     if family is None or family not in get_args(Family):
         raise ValueError(
-            f"The registry does not know {path}, and weights do not tell how images "
-            f"must be prepared: give family= one of {', '.join(get_args(Family))} "
-            "('Trained as' in the viewer, --family on the command line)."
+            f"The model family of {path} is not in the registry and cannot be "
+            f"inferred from the weights: give family= one of "
+            f"{', '.join(get_args(Family))} ('Trained as' in the viewer, --family on "
+            "the command line)."
         )
     return family
 
 
-def _predictor(
+def _predictor_from_spec(
     path: Path,
     spec: ModelSpec,
     device: str | torch.device | None,
     config: SamConfig | None,
 ) -> Predictor:
-    model, key, click_decoder = _on_device(path, device, config), spec.hash, None
+    model, key, click_decoder = _load_network(path, device, config), spec.hash, None
     if spec.click_decoder is not None:
         click_decoder = load_click_decoder(model, spec.click_decoder)
         key = f"{key}, clicks sha256:{spec.click_decoder.sha256}"
@@ -145,33 +159,19 @@ def _predictor(
     )
 
 
-def load_click_decoder(model: SamNetwork, decoder: ClickDecoder) -> SamNetwork:
-    """Put the decoder for clicks that this package brings on a model's encoder.
-
-    Raises
-    ------
-    ValueError
-        When the file is missing, is not the one that was published, or does not fit.
-    """
-    path = decoder.path
-    if not (path.is_file() and verify(path, f"sha256:{decoder.sha256}")):
-        raise ValueError(f"{path} is damaged or missing: install napari-sam again.")
-    return with_decoder(model, path)
-
-
-def _on_device(
+def _load_network(
     path: Path, device: str | torch.device | None, config: SamConfig | None
 ) -> SamNetwork:
-    free_gpu_memory()  # of the model before, which the caller let go
+    free_gpu_memory()  # of a previous model that the caller dropped
     model: SamNetwork = load_model_file(path, config, official_layer_norm=True)
     if isinstance(model.image_encoder, TinyViT):
-        # For prediction only: what is trained and saved keeps its norms.
+        # For prediction only: training and saving need the batch norms.
         model.image_encoder.fold_batch_norms()
     return model.to(device or best_device())
 
 
 def _hash(path: Path) -> str:
-    """Hash of a model's weights."""
+    """Return the SHA-256 of a model's weights."""
     files = weight_files(path) if path.is_dir() else [path]
     hashes = [hash_file(file, "sha256").removeprefix("sha256:") for file in files]
     return "+".join(hashes)

@@ -1,4 +1,4 @@
-"""The networks of a model at work on a device: encode an image, decode prompts."""
+"""Runner of a model's inference networks on one device."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ if TYPE_CHECKING:
 
     Encode = Callable[[Tensor], Tensor]
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
-# Images that are encoded together: enough to fill a graphics card, and a small part
-# of its memory at 1024 pixels. On a CPU one image fills the machine.
+# Images encoded together on a GPU: enough to keep it busy, with a small part of its
+# memory at 1024 pixels. On a CPU one image uses all cores.
 _PLANES_ON_GPU = 4
 
 
 class ModelRunner:
-    """Runs the inference paths of a model, for one thread at a time.
+    """Encodes images and decodes prompts, for one thread at a time.
 
-    torch gives every thread that calls it as many helpers as there are cores: two
-    threads at once would have twice as many as can work, and both be slower.
+    torch starts as many worker threads as there are cores for every thread that calls
+    it. Two calls at once would therefore slow each other down.
 
-    Where a graphics card has too little memory for one image and one prompt, the
-    model moves to the CPU for good, with a warning.
+    When a GPU has too little memory for one image and one prompt, the model moves to
+    the CPU permanently, with a warning.
 
     Parameters
     ----------
     model : SamNetwork
-        In evaluation mode, on the device to be used.
-    clicks : SamNetwork, optional
-        The same image encoder with another decoder, see `decode`.
+        In evaluation mode, on the device to use.
+    click_decoder : SamNetwork, optional
+        The same image encoder with another mask decoder, see `decode`.
     """
 
     def __init__(
         self, model: SamNetwork, click_decoder: SamNetwork | None = None
     ) -> None:
         self._model, self._clicks = model, click_decoder
-        self._turn = RLock()
+        self._lock = RLock()
         self._set_up()
 
     @torch.inference_mode()
@@ -65,67 +65,79 @@ class ModelRunner:
 
     @property
     def device(self) -> torch.device:
-        """Where the model computes."""
+        """Device of the model."""
         return self._model.device
 
     @property
     def planes_at_once(self) -> int:
-        """How many images are worth encoding together."""
+        """Number of images to encode together."""
         return 1 if self.device.type == "cpu" else _PLANES_ON_GPU
 
     @torch.inference_mode()
     def encode(self, pixel_values: Tensor) -> list[ImageContext]:
-        """Encode (B, 3, S, S) images from any device, one entry an image.
+        """Encode images.
 
-        Fewer are encoded together where the memory is too small for
-        `planes_at_once`.
+        Parameters
+        ----------
+        pixel_values : Tensor
+            (B, 3, S, S), on any device. Batches are smaller than `planes_at_once`
+            where memory is short.
+
+        Returns
+        -------
+        list of ImageContext
+            One for each image.
         """
 
-        def encoded(chunk: slice) -> Tensor:
-            return self._encode(pixel_values[chunk].to(self.device))
+        def encode_batch(batch: slice) -> Tensor:
+            return self._encode(pixel_values[batch].to(self.device))
 
         def run() -> list[ImageContext]:
-            parts = in_batches(encoded, len(pixel_values), self.planes_at_once)
+            parts = in_batches(encode_batch, len(pixel_values), self.planes_at_once)
             return [self._decoder.prepare(e[None]) for part in parts for e in part]
 
-        return self._compute(run)
+        return self._run_with_fallback(run)
 
     @torch.inference_mode()
     def prepare(self, image_embedding: Tensor) -> ImageContext:
-        """Take a (1, C, S, S) embedding that was encoded before, on any device."""
+        """Prepare a stored (1, C, S, S) image embedding on any device for decoding."""
 
         def run() -> ImageContext:
-            here = image_embedding.to(self.device, torch.float32)
-            return self._decoder.prepare(here)
+            return self._decoder.prepare(image_embedding.to(self.device, torch.float32))
 
-        return self._compute(run)
+        return self._run_with_fallback(run)
 
     @torch.inference_mode()
     def decode(
         self,
-        terms: ImageContext,
+        context: ImageContext,
         tokens: Tensor,
-        dense: Tensor | None,
-        several: bool,
+        dense_embeddings: Tensor | None,
+        multimask_output: bool,
         *,
         use_click_decoder: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """Decode prompts; see `FastMaskDecoder.decode`. Tensors from any device.
+        """Decode prompts; see `FastMaskDecoder.decode`. Tensors may be on any device.
 
-        With `use_click_decoder` the click decoder answers; the tokens are those of
-        its prompt encoder.
+        Parameters
+        ----------
+        use_click_decoder : bool
+            Decode by the click decoder; `tokens` come from its prompt encoder then.
         """
 
         def run() -> tuple[Tensor, Tensor]:
             decoder = self._click_decoder if use_click_decoder else self._decoder
-            masks = None if dense is None else dense.to(self.device)
-            here = terms.to(self.device)
-            return decoder.decode(here, tokens.to(self.device), masks, several)
+            device = self.device
+            masks = None if dense_embeddings is None else dense_embeddings.to(device)
+            return decoder.decode(
+                context.to(device), tokens.to(device), masks, multimask_output
+            )
 
-        return self._compute(run)
+        return self._run_with_fallback(run)
 
-    def _compute(self, run: Callable[[], _Answer]) -> _Answer:
-        with self._turn:
+    def _run_with_fallback(self, run: Callable[[], _Result]) -> _Result:
+        """Call `run`, on the CPU if the device runs out of memory."""
+        with self._lock:
             try:
                 return run()
             except RuntimeError as error:
@@ -135,15 +147,15 @@ class ModelRunner:
                 ):
                     raise
                 device, reason = self.device, str(error).split("\n")[0]
-            # Here the error is forgotten, and with it the memory of its frames.
+            # Outside the except clause the error no longer keeps tensors alive.
             self._model.to("cpu")
             if self._clicks is not None:
                 self._clicks.to("cpu")
             self._set_up()
             devices.free_gpu_memory()
             warnings.warn(
-                f"The memory of {device} is too small for this model: it computes on "
-                f"the CPU from now on, slower. ({reason})",
+                f"{device} has too little memory for this model: it computes on the "
+                f"CPU from now on, slower. ({reason})",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -158,7 +170,7 @@ def _mask_decoder(model: SamNetwork) -> FastMaskDecoder:
 
 
 def _image_encoder(model: SamNetwork, device: torch.device) -> Encode:
-    """Choose how (B, 3, S, S) images are encoded on the model's device."""
+    """Choose the function that encodes (B, 3, S, S) images on a device."""
     encoder = model.image_encoder
     if device.type != "cpu":
         # Strips save memory traffic on a CPU; other devices want large products.

@@ -1,6 +1,7 @@
-"""Between a plane and the square input of a model, by family, both ways.
+"""Transform between a plane and the square input of a model.
 
-torch is needed on the way there only: masks come back with numpy alone.
+Planes are resized, normalised and padded as each family does it; low-resolution
+masks are interpolated back to the plane. Only the first needs torch.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    # First and second source pixel of each pixel, and the share of the second.
+    from napari_sam.checkpoints.families import Preprocessing
+
+    # First and second source pixel of each pixel, and the weight of the second.
     _Taps = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]
 
-# The published MedSAM script never divides by less than this.
-_SMALLEST_RANGE = 1e-8
-# Logit of a pixel surely inside (0.999) or outside a mask prompt.
-_SURE = 6.9
+# Minimum divisor of min-max normalisation, as in the published script of MedSAM.
+_MIN_RANGE = 1e-8
+# Probabilities of pixels fully outside and fully inside a mask prompt, and the logit
+# of the padding.
+_OUTSIDE, _INSIDE = 1e-3, 1 - 1e-3
+_OUTSIDE_LOGIT = -6.9
 
 Window = tuple[slice, slice]
 Steps = tuple[tuple[int, int], ...]
@@ -34,7 +39,9 @@ Steps = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class PlaneTransform:
-    """How one plane lies in the square input of a model.
+    """Transform between one plane and the square input of a model.
+
+    For SAM's family this is the `ResizeLongestSide` of the published code.
 
     Parameters
     ----------
@@ -43,9 +50,9 @@ class PlaneTransform:
     resized_shape : tuple of int
         (h, w) of the resized plane, at the top left of the input.
     input_size, mask_size : int
-        Side of the model's input and of its low-resolution masks.
-    family : str
-        Decides resampling, intensities and the way back.
+        Side of the model's input and of its low-resolution masks, in pixels.
+    family : {"sam", "medsam", "lite_medsam"}
+        Key of the rules in `PREPROCESSING`.
     """
 
     plane_shape: tuple[int, int]
@@ -62,7 +69,7 @@ class PlaneTransform:
         mask_size: int,
         family: Family,
     ) -> Self:
-        """Choose the size of the resized plane by the family's rule."""
+        """Compute the size of the resized plane by the rule of the family."""
         if PREPROCESSING[family].resize == "square":
             resized = (input_size, input_size)
         else:
@@ -72,16 +79,19 @@ class PlaneTransform:
         return cls(plane_shape, resized, input_size, mask_size, family)
 
     @property
+    def _preprocessing(self) -> Preprocessing:
+        return PREPROCESSING[self.family]
+
+    @property
     def scale(self) -> NDArray[np.float64]:
-        """Input pixels for each pixel of the plane, (rows, cols)."""
-        if self.family == "lite_medsam":
-            # Its published script scales boxes by one factor for both axes.
+        """Factors from pixels of the plane to pixels of the input, (rows, cols)."""
+        if self._preprocessing.isotropic_prompt_scale:
             return np.full(2, self.input_size / max(self.plane_shape))
         return np.divide(self.resized_shape, self.plane_shape)
 
     @property
     def mask_shape(self) -> tuple[int, int]:
-        """(h, w) of the low-resolution mask that the plane covers."""
+        """(h, w) of the part of the low-resolution mask that the plane covers."""
         step = self.input_size / self.mask_size
         height, width = (max(1, round(side / step)) for side in self.resized_shape)
         return height, width
@@ -92,7 +102,7 @@ class PlaneTransform:
         Parameters
         ----------
         plane : ndarray
-            (h, w) or (h, w, 3) uint8: the plane, or a smaller rendition of it.
+            (h, w) or (h, w, 3) uint8: the plane, or a downsampled version of it.
 
         Returns
         -------
@@ -102,41 +112,40 @@ class PlaneTransform:
         import torch
         from torch.nn import functional as F
 
-        rule = PREPROCESSING[self.family]
+        rule = self._preprocessing
         channels = np.atleast_3d(plane).transpose(2, 0, 1)
-        resized = _RESIZE[self.family](channels, self.resized_shape)
+        resized = _RESIZE[rule.interpolation](channels, self.resized_shape)
         pixels = resized.float().expand(3, -1, -1)
         if rule.intensity == "mean_std":
             mean, std = torch.tensor(rule.mean), torch.tensor(rule.std)
             pixels = (pixels - mean[:, None, None]) / std[:, None, None]
         else:
             low, high = pixels.min(), pixels.max()
-            pixels = (pixels - low) / torch.clamp(high - low, min=_SMALLEST_RANGE)
+            pixels = (pixels - low) / torch.clamp(high - low, min=_MIN_RANGE)
         bottom, right = (self.input_size - side for side in self.resized_shape)
         return F.pad(pixels, (0, right, 0, bottom))[None]
 
     def plane_logits(
         self, logits: NDArray[np.float32] | Tensor, window: Window | None = None
     ) -> NDArray[np.float32]:
-        """Bring low-resolution logits back to the plane.
+        """Interpolate low-resolution logits to the plane.
 
         Parameters
         ----------
         logits : ndarray or Tensor
-            (M, M) float32, as the mask decoder gives them.
+            (M, M) float32, from the mask decoder.
         window : tuple of slice, optional
-            Rows and columns of the plane that are wanted; the whole plane when
-            None. The values are the same to the last bit.
+            Rows and columns of the plane to compute; the full plane when None. The
+            values are the same to the last bit.
 
         Returns
         -------
         ndarray
-            (H, W) float32, or the window of it; positive inside the object. For
-            MedSAM these are probabilities less one half, as it interpolates
-            probabilities.
+            (H, W) float32, or the window of it; positive inside the object. MedSAM
+            interpolates probabilities: its values are probabilities minus 0.5.
         """
         values = _to_numpy(logits)
-        if PREPROCESSING[self.family].upsampled == "probabilities":
+        if self._preprocessing.upsampled == "probabilities":
             from scipy.special import expit
 
             values = expit(values) - np.float32(0.5)
@@ -149,7 +158,7 @@ class PlaneTransform:
         return values
 
     def window(self, logits: NDArray[np.float32] | Tensor) -> Window | None:
-        """Rows and columns of the plane that can hold positive values.
+        """Compute the rows and columns of the plane that can hold positive values.
 
         Parameters
         ----------
@@ -159,13 +168,13 @@ class PlaneTransform:
         Returns
         -------
         tuple of slice or None
-            Outside of it `plane_logits` is not positive anywhere; None when it is
-            not positive at all.
+            `plane_logits` is positive nowhere outside it; None when it is positive
+            nowhere.
         """
-        reaches = [_reach(steps) for steps in self._steps]
-        seen = tuple(slice(0, int(last[-1]) + 1) for _, last in reaches)
-        found = mask_to_window(_to_numpy(logits)[seen] > 0)
-        if found is None:
+        source_ranges = [_source_range(steps) for steps in self._steps]
+        unpadded = tuple(slice(0, int(last[-1]) + 1) for _, last in source_ranges)
+        positive = mask_to_window(_to_numpy(logits)[unpadded] > 0)
+        if positive is None:
             return None
         # An interpolated value is positive only where one of its sources is.
         rows, cols = (
@@ -173,14 +182,14 @@ class PlaneTransform:
                 int(np.searchsorted(last, source.start)),
                 int(np.searchsorted(first, source.stop - 1, side="right")),
             )
-            for (first, last), source in zip(reaches, found, strict=True)
+            for (first, last), source in zip(source_ranges, positive, strict=True)
         )
         if rows.start >= rows.stop or cols.start >= cols.stop:
             return None
         return rows, cols
 
     def patch(self, logits: NDArray[np.float32] | Tensor) -> MaskPatch:
-        """Cut the object of (M, M) logits out of the plane, tight around its mask."""
+        """Interpolate (M, M) logits to the plane, cut tight around the mask."""
         window = self.window(logits)
         if window is not None:
             values = self.plane_logits(logits, window)
@@ -189,21 +198,21 @@ class PlaneTransform:
                 row, col = (
                     w.start + t.start for w, t in zip(window, tight, strict=True)
                 )
-                # A copy: a view would keep what was cut off.
+                # A copy: a view would keep the full window in memory.
                 return MaskPatch((row, col), values[tight].copy())
         return MaskPatch((0, 0), np.zeros((0, 0), np.float32))
 
     @property
     def _steps(self) -> tuple[Steps, Steps]:
-        """From the low-resolution mask to the plane: sizes before and after.
+        """Interpolation steps from the low-resolution mask to the plane.
 
-        Of the rows and of the columns. A step may start from a part of what the
-        step before it made, at the top left.
+        For rows and for columns, (source size, target size) of each step. A step may
+        use only the top left part of the result of the step before it.
         """
-        if not PREPROCESSING[self.family].pad:
+        if not self._preprocessing.pad:
             height, width = self.plane_shape
             return ((self.mask_size, height),), ((self.mask_size, width),)
-        # A model whose masks are as large as its input needs no step between.
+        # Masks as large as the input need no first step.
         same = self.mask_size == self.input_size
         first = () if same else ((self.mask_size, self.input_size),)
         rows, cols = (
@@ -215,27 +224,29 @@ class PlaneTransform:
     def mask_logits(
         self, mask: NDArray[np.bool_], origin: tuple[int, int] = (0, 0)
     ) -> NDArray[np.float32]:
-        """Turn a mask of the plane into low-resolution logits for a mask prompt.
+        """Convert a mask of the plane to low-resolution logits for a mask prompt.
 
         Parameters
         ----------
         mask : ndarray
-            (h, w) bool: the plane or a part of it, nothing is marked elsewhere.
+            (h, w) bool, the plane or a part of it; pixels elsewhere are background.
         origin : tuple of int
             (row, col) on the plane of the mask's first pixel.
 
         Returns
         -------
         ndarray
-            (M, M) float32: the logit of the covered share of each pixel, limited
-            to probabilities of 0.001 and 0.999; padding is surely outside.
+            (M, M) float32: the logit of the covered fraction of each pixel, limited
+            to probabilities of 0.001 and 0.999; padding is background.
         """
         import torch
 
-        share = _resize_part(mask[None], self.mask_shape, self.plane_shape, origin)
-        logits = np.full((self.mask_size, self.mask_size), -_SURE, np.float32)
+        covered = _resize_part(mask[None], self.mask_shape, self.plane_shape, origin)
+        logits = np.full((self.mask_size, self.mask_size), _OUTSIDE_LOGIT, np.float32)
         height, width = self.mask_shape
-        logits[:height, :width] = torch.logit(share[0].clamp(1e-3, 1 - 1e-3)).numpy()
+        logits[:height, :width] = torch.logit(
+            covered[0].clamp(_OUTSIDE, _INSIDE)
+        ).numpy()
         return logits
 
 
@@ -246,20 +257,21 @@ def _to_numpy(logits: NDArray[np.float32] | Tensor) -> NDArray[np.float32]:
 
 
 def _taps(source: int, size: int) -> _Taps:
-    """How each of `size` pixels is made of two of `source` pixels.
+    """Compute the two of `source` pixels that each of `size` pixels is mixed of.
 
-    As `torch.nn.functional.interpolate` has it (bilinear, corners not aligned), a
-    float32 factor and places rounded to float32 included.
+    As `torch.nn.functional.interpolate` (bilinear, corners not aligned), including
+    its float32 factor and its positions rounded to float32.
     """
     factor = float(np.float32(source) / np.float32(size))
-    places = ((np.arange(size) + 0.5) * factor - 0.5).astype(np.float32)
-    places = np.clip(places, 0, source - 1)
-    first = places.astype(np.intp)
-    return first, np.minimum(first + 1, source - 1), places - first.astype(np.float32)
+    positions = ((np.arange(size) + 0.5) * factor - 0.5).astype(np.float32)
+    positions = np.clip(positions, 0, source - 1)
+    first = positions.astype(np.intp)
+    weight = positions - first.astype(np.float32)
+    return first, np.minimum(first + 1, source - 1), weight
 
 
-def _reach(steps: Steps) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """First and last source pixel of each pixel that the steps make; both rise."""
+def _source_range(steps: Steps) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Compute the first and last source pixel of each target pixel, both ascending."""
     first, last, _ = _taps(*steps[-1])
     for step in reversed(steps[:-1]):
         before = _taps(*step)
@@ -267,34 +279,34 @@ def _reach(steps: Steps) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return first, last
 
 
-def _chain(steps: Steps, wanted: slice) -> tuple[slice, list[_Taps]]:
-    """Source pixels that the wanted ones need, and the taps of each step.
+def _chain(steps: Steps, target: slice) -> tuple[slice, list[_Taps]]:
+    """Compute the source pixels of a range of target pixels, and the taps of each step.
 
-    Each step's indices count from the first pixel that is kept of its source.
+    The indices of a step count from the first source pixel that it needs.
     """
     chain = []
     for step in reversed(steps):
-        first, last, share = _taps(*step)
-        first, last = first[wanted], last[wanted]
+        first, last, weight = _taps(*step)
+        first, last = first[target], last[target]
         start, stop = (int(first[0]), int(last[-1]) + 1) if first.size else (0, 0)
-        chain.append((first - start, last - start, share[wanted]))
-        wanted = slice(start, stop)
-    return wanted, chain[::-1]
+        chain.append((first - start, last - start, weight[target]))
+        target = slice(start, stop)
+    return target, chain[::-1]
 
 
 def _mix_rows(values: NDArray[np.float32], taps: _Taps) -> NDArray[np.float32]:
-    first, last, share = taps
-    mixed: NDArray[np.float32] = values[first] * (1 - share[:, None])
-    mixed += values[last] * share[:, None]
+    first, last, weight = taps
+    mixed: NDArray[np.float32] = values[first] * (1 - weight[:, None])
+    mixed += values[last] * weight[:, None]
     return mixed
 
 
 def _mix_cols(values: NDArray[np.float32], taps: _Taps) -> NDArray[np.float32]:
-    first, last, share = taps
-    mixed = np.empty((len(values), len(share)), np.float32)
+    first, last, weight = taps
+    mixed = np.empty((len(values), len(weight)), np.float32)
     for rows in row_blocks(mixed.shape):
         part = values[rows]
-        mixed[rows] = part[:, first] * (1 - share) + part[:, last] * share
+        mixed[rows] = part[:, first] * (1 - weight) + part[:, last] * weight
     return mixed
 
 
@@ -313,10 +325,10 @@ def _resize_part(
     plane_shape: tuple[int, int],
     origin: tuple[int, int] = (0, 0),
 ) -> Tensor:
-    """`_resize_bilinear` of a plane that is 0 but for a (C, h, w) part, as floats.
+    """Resize a plane that is 0 outside a (C, h, w) part; returns float32.
 
-    The filter works along one axis after the other, so blocks of rows can be made
-    narrow one by one: there is no float copy of the plane.
+    Same as `_resize_bilinear`. The filter is separable: blocks of rows are made
+    narrow one by one, so there is never a float copy of the plane.
     """
     import torch
 
@@ -325,33 +337,35 @@ def _resize_part(
     narrow = torch.zeros(channels, height, shape[1])
     for block in row_blocks((rows, channels * width)):
         count = block.stop - block.start
-        whole = np.zeros((channels, count, width), np.float32)
-        whole[..., col : col + cols] = part[:, block]
+        full_rows = np.zeros((channels, count, width), np.float32)
+        full_rows[..., col : col + cols] = part[:, block]
         narrow[:, row + block.start : row + block.stop] = _resize_bilinear(
-            torch.from_numpy(whole), (count, shape[1])
+            torch.from_numpy(full_rows), (count, shape[1])
         )
     return _resize_bilinear(narrow, shape)
 
 
 def _resize_floats(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:
+    """Resize without rounding, as LiteMedSAM does."""
     height, width = channels.shape[1:]
     return _resize_part(channels, shape, (height, width))
 
 
 def _resize_bytes(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:
+    """Resize and round to 8 bits, as SAM does."""
     import torch
 
-    # Memory that may not be written to, as of a memory map, is copied.
+    # Read-only memory, such as a memory map, is copied.
     pixels = torch.from_numpy(np.require(channels, requirements=["C", "W"]))
     return _resize_bilinear(pixels, shape)
 
 
 def _resize_bicubic(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:
-    """MedSAM resizes with scikit-image and cuts off the decimals."""
+    """Resize with scikit-image and truncate to 8 bits, as MedSAM does."""
     import torch
     from skimage.transform import resize
 
-    # All channels at once: what overshoots is cut at the range of the whole image.
+    # All channels at once: overshoot is clipped to the range of all of them.
     resized = resize(
         channels.transpose(1, 2, 0),
         shape,
@@ -362,8 +376,8 @@ def _resize_bicubic(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tens
     return torch.from_numpy(resized.astype(np.uint8).transpose(2, 0, 1))
 
 
-_RESIZE: dict[Family, Callable[[NDArray[np.uint8], tuple[int, int]], Tensor]] = {
-    "sam": _resize_bytes,
-    "medsam": _resize_bicubic,
-    "lite_medsam": _resize_floats,
+_RESIZE: dict[str, Callable[[NDArray[np.uint8], tuple[int, int]], Tensor]] = {
+    "bilinear_uint8": _resize_bytes,
+    "bilinear": _resize_floats,
+    "bicubic": _resize_bicubic,
 }

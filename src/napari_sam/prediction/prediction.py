@@ -1,4 +1,4 @@
-"""One object as a model sees it."""
+"""Prediction: the mask of one object."""
 
 from __future__ import annotations
 
@@ -19,25 +19,24 @@ Method = Literal["prompt", "click decoder", "box search", "box of the mask"]
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """One object as the model sees it.
+    """Mask of one object, predicted for one prompt.
 
     Parameters
     ----------
     logits : ndarray
-        (m, m) float32, the model's low-resolution logits, in the frame of its
-        input; can be fed back as `Prompt.mask`.
+        (m, m) float32, the low-resolution logits of the mask decoder; can be used as
+        `Prompt.mask` of the next prompt.
     score : float
-        The model's own estimate of the mask's IoU with the truth; for MedSAM,
-        whose estimate is not trained, the stability of the mask.
-    frame : PlaneTransform
-        How the plane lies in the model's input.
+        Predicted IoU of the mask with the object. For MedSAM, which did not train
+        that output, the stability of the mask.
+    transform : PlaneTransform
+        Maps the plane to the model's input.
     candidates : tuple of Prediction
-        The model's alternatives, best first, this one included.
+        The alternatives, best first, including this one.
     method : str
-        "prompt" when the model was asked directly; "click decoder" when points were
-        answered by a decoder of their own, "box search" when by searching boxes;
-        "box of the mask" when the mask of the prompt was replaced by its box, or by
-        the box that was given with it.
+        How the prompt was answered: "prompt", directly; "click decoder", points by
+        the click decoder; "box search", points by a search over boxes; "box of the
+        mask", a mask by its box, or by the box given with it.
     """
 
     logits: NDArray[np.float32]
@@ -48,12 +47,12 @@ class Prediction:
 
     @cached_property
     def patch(self) -> MaskPatch:
-        """The mask's logits at the size of the plane, cut tight around the mask."""
+        """Logits at the size of the plane, cut tight around the mask."""
         return self.transform.patch(self.logits)
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:
-        """(H, W) bool; as large as the plane, made when first asked for."""
+        """(H, W) bool mask of the plane, computed on first access."""
         mask = np.zeros(self.transform.plane_shape, bool)
         mask[self.patch.region] = self.patch.mask
         return mask
@@ -63,16 +62,16 @@ def best_first(
     transform: PlaneTransform,
     logits: NDArray[np.float32],
     scores: NDArray[np.floating],
-    method: Method,
+    method: Method = "prompt",
 ) -> Prediction:
-    """One prediction of the alternatives to it, sorted by their scores.
+    """Build the best-scored prediction, with all alternatives as its candidates.
 
     Parameters
     ----------
-    frame : PlaneTransform
-        How the plane lies in the model's input.
+    transform : PlaneTransform
+        Maps the plane to the model's input.
     logits : ndarray
-        (M, m, m) float32.
+        (M, m, m) float32, the alternatives.
     scores : ndarray
         (M,).
     method : str

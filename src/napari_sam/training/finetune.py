@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.registry import MODELS
 from napari_sam.huggingface.model import SamModel
-from napari_sam.prediction.loading import predictor_of
+from napari_sam.prediction.loading import predictor_from_card
 from napari_sam.training.augmented_embeddings import AugmentedEmbeddings
 from napari_sam.training.data import augment, data_key, split, summarise
 from napari_sam.training.interactive_loop import InteractiveTrainer
@@ -263,7 +263,7 @@ class FineTuning:
     def predictor(self) -> Predictor:
         """Return a predictor with the best model up to now."""
         parent = self._parent
-        return predictor_of(
+        return predictor_from_card(
             self.best_model(),
             self.card(),
             name=f"{parent.name}, fine-tuned",
