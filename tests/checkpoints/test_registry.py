@@ -1,4 +1,4 @@
-"""The table of models is complete and agrees with itself."""
+"""The registry of models is complete and consistent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from napari_sam.checkpoints.registry import (
 every_model = pytest.mark.parametrize("spec", list_models(), ids=lambda spec: spec.name)
 
 
-def test_the_default_comes_first() -> None:
+def test_default_model_is_first() -> None:
     assert list_models()[0] is get_model_spec(DEFAULT_MODEL)
 
 
@@ -39,14 +39,14 @@ def test_prompt_support() -> None:
     assert mobile.automatic_method == "points"
 
 
-def test_names_titles_files_and_hashes_are_unique() -> None:
+def test_rows_are_unique() -> None:
     for attribute in ("name", "title", "file_name", "hash"):
         values = [getattr(spec, attribute) for spec in list_models()]
         assert len(set(values)) == len(values), attribute
 
 
 @every_model
-def test_row_is_complete(spec: ModelSpec) -> None:
+def test_rows_are_complete(spec: ModelSpec) -> None:
     assert MODELS[spec.name] is spec
     assert spec.title
     assert spec.licence
@@ -60,7 +60,7 @@ def test_row_is_complete(spec: ModelSpec) -> None:
 
 
 @every_model
-def test_hash_is_in_the_notation_of_pooch(spec: ModelSpec) -> None:
+def test_hash_names_its_algorithm(spec: ModelSpec) -> None:
     assert re.fullmatch(r"sha256:[0-9a-f]{64}|xxh128:[0-9a-f]{32}", spec.hash)
 
 
@@ -76,7 +76,7 @@ def test_sources_are_https_or_pinned_wheels(spec: ModelSpec) -> None:
 
 
 @every_model
-def test_every_family_has_its_preprocessing(spec: ModelSpec) -> None:
+def test_preprocessing_can_be_described(spec: ModelSpec) -> None:
     assert spec.family in PREPROCESSING
     assert str(spec.image_size) in PREPROCESSING[spec.family].describe(spec.image_size)
 
@@ -85,29 +85,29 @@ def test_preprocessing_covers_the_families() -> None:
     assert set(PREPROCESSING) == set(get_args(Family))
 
 
-def test_box_models_are_known_as_such() -> None:
+def test_models_trained_on_boxes_only() -> None:
     boxes_only = {spec.name for spec in list_models() if spec.prompts == {"box"}}
     assert boxes_only == {"lite_medsam", "medsam_vit_b"}
 
 
-def test_sha256_goes_before_xxh128() -> None:
+def test_sha256_is_preferred_to_xxh128() -> None:
     spec = replace(get_model_spec("vit_b_lm"), sha256="0" * 64)
     assert spec.hash == "sha256:" + "0" * 64
 
 
-def test_a_row_without_a_hash_is_refused() -> None:
+def test_model_without_hash_is_refused() -> None:
     with pytest.raises(ValueError, match="'vit_b_lm' has neither sha256 nor xxh128"):
         replace(get_model_spec("vit_b_lm"), xxh128=None)
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
+def test_error_for_unknown_name_lists_the_models() -> None:
     with pytest.raises(ValueError, match="no model named 'vit_x'") as caught:
         get_model_spec("vit_x")
     for name in MODELS:
         assert name in str(caught.value)
 
 
-def test_the_table_cannot_be_changed() -> None:
+def test_registry_is_read_only() -> None:
     spec = get_model_spec(DEFAULT_MODEL)
     with pytest.raises(TypeError):
         MODELS["mine"] = spec  # type: ignore[index]
@@ -118,6 +118,6 @@ def test_the_table_cannot_be_changed() -> None:
             setattr(spec, field.name, None)
 
 
-def test_the_list_is_the_callers_own() -> None:
+def test_list_models_returns_a_copy() -> None:
     list_models().clear()
     assert len(list_models()) == len(MODELS)

@@ -1,7 +1,8 @@
-"""Names of the registry and the hub lead to files, or to a sentence."""
+"""Names, paths and hub ids are resolved to files and registry entries."""
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import xxhash
+from safetensors.torch import load_file, save_file
 
-from napari_sam.checkpoints import registry as models
+from napari_sam.checkpoints import registry
 from napari_sam.checkpoints.download import WeightsError
 from napari_sam.checkpoints.resolve import find_model, find_spec, is_hub_name
 from napari_sam.huggingface.model import SamModel
@@ -26,64 +28,64 @@ NAME = "somebody/sam-small"
 
 
 class Hub:
-    """Stands for huggingface_hub: remembers what was asked for."""
+    """A fake huggingface_hub that records the calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.asked: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
 
     def snapshot_download(self, name: str, **options: Any) -> str:
         assert name == NAME
-        self.asked.append(options)
+        self.calls.append(options)
         return str(self.folder)
 
 
 @pytest.fixture
 def hub(data_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Hub:
     monkeypatch.chdir(tmp_path)
-    stand_in = Hub(data_folder / "hf_sam_small")
-    monkeypatch.setitem(sys.modules, "huggingface_hub", stand_in)
-    return stand_in
+    fake = Hub(data_folder / "hf_sam_small")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", fake)
+    return fake
 
 
-def test_a_model_of_the_hub(hub: Hub, data_folder: Path) -> None:
+def test_model_from_the_hub(hub: Hub, data_folder: Path) -> None:
     model = SamModel.from_pretrained(NAME, revision="main", cache_dir="there")
     assert model.config.vision_config.image_size == 256
-    (asked,) = hub.asked
-    assert asked["revision"] == "main"
-    assert asked["cache_dir"] == "there"
-    assert "model.safetensors" in asked["allow_patterns"]
-    assert "pytorch_model.bin" not in asked["allow_patterns"]
+    (call,) = hub.calls
+    assert call["revision"] == "main"
+    assert call["cache_dir"] == "there"
+    assert "model.safetensors" in call["allow_patterns"]
+    assert "pytorch_model.bin" not in call["allow_patterns"]
 
 
-def test_the_family_is_asked_for_before_the_weights_are_brought(hub: Hub) -> None:
+def test_missing_family_is_reported_before_the_download(hub: Hub) -> None:
     with pytest.raises(ValueError, match="give family= one of sam"):
         load_model(NAME)
-    assert not any("safetensors" in str(a["allow_patterns"]) for a in hub.asked)
+    assert not any("safetensors" in str(a["allow_patterns"]) for a in hub.calls)
     predictor = load_model(NAME, family="sam", device="cpu")
     assert predictor.name == NAME
 
 
 def test_settings_need_no_weights(hub: Hub) -> None:
     SamProcessor.from_pretrained(NAME, family="sam", local_files_only=True)
-    (asked,) = hub.asked
-    assert asked["local_files_only"] is True
-    assert not any("safetensors" in pattern for pattern in asked["allow_patterns"])
+    (call,) = hub.calls
+    assert call["local_files_only"] is True
+    assert not any("safetensors" in pattern for pattern in call["allow_patterns"])
 
 
-def test_folders_of_before_safetensors(hub: Hub, tmp_path: Path) -> None:
+def test_repository_without_safetensors(hub: Hub, tmp_path: Path) -> None:
     hub.folder = tmp_path
     assert find_model(NAME) == tmp_path
-    assert hub.asked[-1]["allow_patterns"][-1] == "pytorch_model.bin"
+    assert hub.calls[-1]["allow_patterns"][-1] == "pytorch_model.bin"
 
 
-def test_without_the_extra(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_huggingface_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(WeightsError, match=r"pip install 'napari-sam\[hub\]'"):
         SamModel.from_pretrained(NAME)
 
 
-def test_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(name: str, **_: Any) -> str:
         raise ConnectionError("no route to host\nand much more")
 
@@ -105,29 +107,29 @@ def test_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
         (Path("a/b"), False),
     ],
 )
-def test_names_of_the_hub(name: str | Path, expected: bool) -> None:
+def test_is_hub_name(name: str | Path, expected: bool) -> None:
     assert is_hub_name(name) is expected
 
 
-def test_known_conversions() -> None:
-    for name, spec in (
+def test_conversions_on_the_hub_are_known() -> None:
+    for name, known in (
         ("facebook/sam-vit-huge", "sam_vit_h"),
         ("wanglab/medsam-vit-base", "medsam_vit_b"),
     ):
-        found = find_spec(name)
-        assert found is not None
-        assert found.name == spec
+        spec = find_spec(name)
+        assert spec is not None
+        assert spec.name == known
     assert find_spec(NAME) is None
 
 
-def test_a_renamed_file_of_micro_sam_is_recognised(
+def test_renamed_file_is_identified_by_its_hash(
     data_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = data_folder / "sam_small.pth"
     digest = xxhash.xxh128(path.read_bytes()).hexdigest()
-    spec = replace(models.get_model_spec("vit_b_lm"), xxh128=digest)
+    spec = replace(registry.get_model_spec("vit_b_lm"), xxh128=digest)
     monkeypatch.setattr(
-        "napari_sam.checkpoints.resolve.MODELS", {**models.MODELS, spec.name: spec}
+        "napari_sam.checkpoints.resolve.MODELS", {**registry.MODELS, spec.name: spec}
     )
     decoder = SamMaskDecoderConfig(num_attention_heads=4)
     predictor = load_model(path, config=SamConfig(mask_decoder_config=decoder))
@@ -136,13 +138,9 @@ def test_a_renamed_file_of_micro_sam_is_recognised(
     assert predictor.key == f"sam:xxh128:{digest}"
 
 
-def test_large_models_come_in_shards(
+def test_sharded_weights(
     random_model: Callable[..., SamModel], vit_config: SamConfig, tmp_path: Path
 ) -> None:
-    import json
-
-    from safetensors.torch import load_file, save_file
-
     model = random_model(vit_config)
     model.save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
@@ -158,5 +156,5 @@ def test_large_models_come_in_shards(
     loaded = SamModel.from_pretrained(tmp_path).state_dict()
     assert all((loaded[k] == v).all() for k, v in model.state_dict().items())
     listing.write_text(json.dumps({"weight_map": {"a": "../elsewhere.safetensors"}}))
-    with pytest.raises(ValueError, match="names files outside of the folder"):
+    with pytest.raises(ValueError, match="outside the folder"):
         SamModel.from_pretrained(tmp_path)

@@ -1,4 +1,4 @@
-"""Checkpoints are read safely, completely and in every published layout."""
+"""Checkpoints of every published layout are read completely, and safely."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def save(content: Any, folder: Path, name: str = "weights.pth") -> Path:
 
 
 def heads(config: SamConfig) -> SamConfig:
-    """Only what shapes do not tell."""
+    """A config with the number of heads only, which shapes do not tell."""
     count = config.mask_decoder_config.num_attention_heads
     decoder = SamMaskDecoderConfig(num_attention_heads=count)
     return SamConfig(mask_decoder_config=decoder)
@@ -84,7 +84,7 @@ def assert_same_model(loaded: SamNetwork, model: SamModel) -> None:
     torch.testing.assert_close(found.iou_scores, expected.iou_scores, rtol=0, atol=1e-4)
 
 
-# Layouts that are understood
+# -- layouts
 
 
 @pytest.mark.parametrize("name", ["a.pth", "a.pt", "a.safetensors"])
@@ -193,7 +193,7 @@ def test_tied_positions_of_hugging_face(hf_folder: Path, names: list[str]) -> No
     assert all(torch.equal(loaded[k], v) for k, v in expected.items())
 
 
-def test_positions_must_be_somewhere(hf_folder: Path) -> None:
+def test_missing_positions_of_hugging_face(hf_folder: Path) -> None:
     file = hf_folder / "model.safetensors"
     state = load_file(file)
     save_file({k: v for k, v in state.items() if not k.endswith(POSITIONS)}, file)
@@ -205,7 +205,7 @@ def test_official_keys_stay_as_they_are(state: State) -> None:
     assert to_official_keys(state).keys() == state.keys()
 
 
-# Sizes come from shapes
+# -- sizes
 
 
 def vit(width: int, depth: int, heads: int, globals_: tuple[int, ...]) -> SamConfig:
@@ -232,7 +232,7 @@ CONFIGS = {
 
 
 def sizes(config: SamConfig) -> dict[str, Any]:
-    """What matters of a config: TinyViT's first stage has no heads and windows."""
+    """Values of a config, without those that TinyViT's first stage does not use."""
     values = asdict(config)
     vision = values["vision_config"]
     if isinstance(config.vision_config, TinyViTConfig):
@@ -255,7 +255,7 @@ def test_sizes_of_a_small_model(state: State, vit_config: SamConfig) -> None:
     assert found == vit_config
 
 
-def test_config_gives_the_heads_of_the_decoder(
+def test_number_of_heads_comes_from_the_config(
     state: State, vit_config: SamConfig, tmp_path: Path
 ) -> None:
     path = save(state, tmp_path)
@@ -265,7 +265,7 @@ def test_config_gives_the_heads_of_the_decoder(
         assert loaded.mask_decoder.transformer.final_attn_token_to_image.heads == count
 
 
-# Files that are refused
+# -- files that are refused
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_config_gives_the_heads_of_the_decoder(
     ],
     ids=["size", "missing", "extra", "many", "shape"],
 )
-def test_keys_that_do_not_fit_are_named(
+def test_error_names_keys_that_do_not_fit(
     state: State,
     vit_config: SamConfig,
     tmp_path: Path,
@@ -307,11 +307,13 @@ def test_keys_that_do_not_fit_are_named(
 
 
 @pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
-def test_truncated_files(state: State, tmp_path: Path, name: str, share: float) -> None:
+@pytest.mark.parametrize("fraction", [0.0, 0.01, 0.5, 0.99])
+def test_truncated_files(
+    state: State, tmp_path: Path, name: str, fraction: float
+) -> None:
     path = save(state, tmp_path, name)
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
+    path.write_bytes(content[: int(len(content) * fraction)])
     with pytest.raises(ValueError, match=f"{name}.*get it again"):
         read_state_dict(path)
 
@@ -328,7 +330,7 @@ def test_text_files(tmp_path: Path, name: str) -> None:
 @given(start=st.sampled_from([b"", b"\x80\x02", b"PK\x03\x04"]), rest=st.binary())
 @example(b"\x80\x02", b"0")
 @example(b"\x80\x02", b"}\x85R.")
-def test_arbitrary_files(
+def test_arbitrary_bytes(
     tmp_path_factory: pytest.TempPathFactory, start: bytes, rest: bytes
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "weights.pth"
@@ -338,7 +340,7 @@ def test_arbitrary_files(
 
 
 class Code:
-    """Unpickling this creates a file."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -362,7 +364,7 @@ def test_code_in_a_file_is_not_run(tmp_path: Path, state: State, writer: str) ->
         torch.load(path, weights_only=False)
     else:
         pickle.loads(path.read_bytes())
-    assert executed.exists(), "the file was harmless, this test shows nothing"
+    assert executed.exists(), "the file is harmless, so the test proves nothing"
 
 
 @pytest.mark.parametrize(
@@ -381,32 +383,32 @@ def test_other_networks(tmp_path: Path, content: State) -> None:
         load_model_file(save(content, tmp_path))
 
 
-def test_a_path_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no checkpoint file at .*none\.pth"):
         load_model_file(tmp_path / "none.pth")
 
 
-def test_a_folder_without_config(hf_folder: Path) -> None:
+def test_folder_without_config(hf_folder: Path) -> None:
     (hf_folder / "config.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"has no config\.json: give a folder"):
         SamModel.from_pretrained(hf_folder)
 
 
-def test_a_folder_without_weights(hf_folder: Path) -> None:
+def test_folder_without_weights(hf_folder: Path) -> None:
     (hf_folder / "model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.safetensors"):
         SamModel.from_pretrained(hf_folder)
 
 
 @pytest.mark.parametrize("model_type", ["sam2", None])
-def test_a_folder_of_another_model(hf_folder: Path, model_type: str | None) -> None:
+def test_folder_of_another_model(hf_folder: Path, model_type: str | None) -> None:
     (hf_folder / "config.json").write_text(json.dumps({"model_type": model_type}))
     with pytest.raises(ValueError, match=f"describes a {model_type!r} model: only"):
         SamModel.from_pretrained(hf_folder)
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])
-def test_a_folder_with_a_broken_config(hf_folder: Path, text: str) -> None:
+def test_folder_with_damaged_config(hf_folder: Path, text: str) -> None:
     (hf_folder / "config.json").write_text(text)
     with pytest.raises(ValueError, match=r"config\.json"):
         SamModel.from_pretrained(hf_folder)
