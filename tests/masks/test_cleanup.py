@@ -117,13 +117,13 @@ def test_the_steps_follow_each_other() -> None:
 
 
 def test_settings_that_cannot_be() -> None:
-    with pytest.raises(ValueError, match="Smoothing by -1"):
+    with pytest.raises(ValueError, match="radius -1"):
         CleanUp(smooth=-1)
-    with pytest.raises(ValueError, match="smallest size -2 is no number of voxels"):
+    with pytest.raises(ValueError, match="minimum size -2"):
         CleanUp(min_size=-2)
     with pytest.raises(ValueError, match="give two or three axes"):
         apply_to_labels(np.zeros((2, 2, 2, 2), int), ALL)
-    with pytest.raises(ValueError, match="does not fit to 3 axes"):
+    with pytest.raises(ValueError, match="does not fit 3 axes"):
         apply_to_labels(scene(), ALL, spacing=(1, 1))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,12 +10,11 @@ from hypothesis.extra import numpy as hnp
 
 from napari_sam.masks.patch import (
     MaskPatch,
-    border_contrast,
     box_iou,
     labels_from_patches,
     mask_iou,
     mask_to_box,
-    masks_to_boxes,
+    on_common_canvas,
     patch_iou,
     resolve_overlaps,
     stability,
@@ -26,7 +23,6 @@ from napari_sam.masks.patch import (
 SIDE = 12
 
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=SIDE))
-stacks = hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, max_side=SIDE))
 logits = hnp.arrays(
     np.float32, (6, 7), elements=st.floats(-10, 10, width=32, allow_subnormal=False)
 )
@@ -64,16 +60,6 @@ def test_the_box_is_tight(mask: np.ndarray) -> None:
     pixels = np.argwhere(mask)
     np.testing.assert_array_equal(box, [*pixels.min(0), *pixels.max(0)])
     assert box.dtype == float
-
-
-@given(stack=stacks)
-def test_many_boxes_are_single_boxes(stack: np.ndarray) -> None:
-    boxes = masks_to_boxes(stack)
-    assert boxes.shape == (len(stack), 4)
-    for mask, box in zip(stack, boxes, strict=True):
-        single = mask_to_box(mask)
-        expected = np.full(4, np.nan) if single is None else single
-        np.testing.assert_array_equal(box, expected)
 
 
 @given(first=pixel_boxes(), second=pixel_boxes())
@@ -204,60 +190,54 @@ def test_patch_iou_is_that_of_the_planes(patches: list[MaskPatch]) -> None:
             assert patch_iou(first, second) == expected
 
 
-# How an object stands out from what is around it
-
-DISC = np.hypot(*(np.indices((40, 44)) - np.reshape((15, 18), (2, 1, 1)))) < 12
+# -- cropping and canvases -----------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64, bool])
-def test_border_contrast_has_the_sign_of_the_object(dtype: Any) -> None:
-    bright = DISC.astype(dtype)
-    dark = (~DISC).astype(dtype)
-    assert border_contrast(bright, DISC) == pytest.approx(1)
-    assert border_contrast(dark, DISC) == pytest.approx(-1)
-    colour = np.stack([bright] * 3, axis=-1)
-    assert border_contrast(colour, DISC) == pytest.approx(1)
-
-
-def test_border_contrast_of_masks_without_a_border() -> None:
-    plane = DISC * 9.0
-    assert border_contrast(plane, np.zeros_like(DISC)) == 0
-    assert border_contrast(plane, np.ones_like(DISC)) == 0
-
-
-def test_border_contrast_leaves_out_what_is_not_finite() -> None:
-    plane = np.where(DISC, 5.0, 2.0)
-    plane[15, 18], plane[0, 0] = np.nan, np.inf
-    assert border_contrast(plane, DISC) == pytest.approx(3)
-    assert border_contrast(np.full_like(plane, np.nan), DISC) == 0
-
-
-@given(
-    mask=hnp.arrays(bool, (8, 9)),
-    plane=hnp.arrays(np.uint8, (8, 9)),
-    low=st.tuples(st.integers(0, 3), st.integers(0, 3)),
-)
-def test_border_contrast_of_a_part_is_that_of_the_whole(
-    mask: np.ndarray, plane: np.ndarray, low: tuple[int, int]
+@given(mask=masks, origin=st.tuples(st.integers(-3, 3), st.integers(-3, 3)))
+def test_a_patch_from_a_mask_is_tight(
+    mask: np.ndarray, origin: tuple[int, int]
 ) -> None:
-    mask[: low[0]] = mask[:, : low[1]] = False
-    part = mask[low[0] :, low[1] :]
-    assert border_contrast(plane, part, low, (8, 9)) == border_contrast(plane, mask)
+    patch = MaskPatch.from_mask(mask, origin, logit=7)
+    np.testing.assert_array_equal(
+        np.argwhere(patch.mask) + patch.origin, np.argwhere(mask) + origin
+    )
+    assert patch.logits.dtype == np.float32
+    assert set(np.unique(patch.logits)) <= {-7, 7}
+    if mask.any():
+        np.testing.assert_array_equal(mask_to_box(patch.mask)[:2], [0, 0])
+        shift = np.tile(origin, 2)
+        np.testing.assert_array_equal(patch.box, mask_to_box(mask) + shift)
+    else:
+        assert patch.logits.shape == MaskPatch.empty().logits.shape == (0, 0)
 
 
-@pytest.mark.parametrize("factor", [2, 3, 4])
-def test_border_contrast_on_a_smaller_rendition(factor: int) -> None:
-    plane = np.where(DISC, 90.0, 20.0)
-    zoom = np.ones((factor, factor), bool)
-    large = np.kron(DISC, zoom)
-    expected = border_contrast(plane, DISC)
-    assert border_contrast(plane, large, plane_shape=large.shape) == expected
-    part = large[factor:, 2 * factor :]
-    found = border_contrast(plane, part, (factor, 2 * factor), large.shape)
-    assert found == expected
+@given(values=logits)
+def test_a_patch_from_logits_is_a_copy(values: np.ndarray) -> None:
+    patch = MaskPatch.from_logits(values, (2, 3))
+    assert not np.shares_memory(patch.logits, values)
+    assert patch.logits.dtype == values.dtype
+    rows, cols = (
+        slice(part.start - shift, part.stop - shift)
+        for part, shift in zip(patch.region, (2, 3), strict=True)
+    )
+    if patch.logits.size:
+        np.testing.assert_array_equal(patch.logits, values[rows, cols])
 
 
-def test_what_a_rendition_does_not_show_has_no_contrast() -> None:
-    speck = np.ones((1, 1), bool)
-    plane = np.arange(25.0).reshape(5, 5)
-    assert border_contrast(plane, speck, (0, 0), (50, 50)) == 0
+@given(patches=patch_lists(), margin=st.integers(0, 2))
+def test_a_common_canvas_holds_all_patches(
+    patches: list[MaskPatch], margin: int
+) -> None:
+    patches = [*patches, MaskPatch((4, 5), np.full((1, 1), 2, np.float16))]
+    origin, canvases = on_common_canvas(patches, -9, margin)
+    assert len({canvas.shape for canvas in canvases}) == 1
+    for patch, canvas in zip(patches, canvases, strict=True):
+        assert canvas.dtype == patch.logits.dtype
+        rows, cols = (
+            slice(part.start - first, part.stop - first)
+            for part, first in zip(patch.region, origin, strict=True)
+        )
+        np.testing.assert_array_equal(canvas[rows, cols], patch.logits)
+        canvas[rows, cols] = -9
+        assert (canvas == -9).all()
+    assert [*origin] == [min(p.origin[a] for p in patches) - margin for a in (0, 1)]

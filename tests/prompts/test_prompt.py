@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from napari_sam.prompts.prompt import Prompt
+from napari_sam.prompts.prompt import Prompt, label_from_polarity
 
 coordinates = st.floats(-1e4, 1e4)
 factors = st.floats(0.01, 100)
@@ -258,3 +258,24 @@ def test_what_shifting_and_scaling_do() -> None:
     assert scaled.mask is None
     assert shifted.mask_origin == scaled.mask_origin == (0, 0)
     assert scaled.labels.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [
+        ("positive", 1),
+        (" Negative ", 0),
+        ("", 1),
+        ("False", 0),
+        (True, 1),
+        (np.False_, 0),
+        (-1, 0),
+        ("0", 0),
+        (2.5, 1),
+        (np.nan, 1),
+        ("cell", None),
+        (None, None),
+    ],
+)
+def test_label_from_polarity(value: Any, label: int | None) -> None:
+    assert label_from_polarity(value) == label

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.automatic.candidate import Candidate
+from napari_sam.masks.morphology import largest_component
 from napari_sam.masks.patch import box_iou, window_at
 
 if TYPE_CHECKING:
@@ -183,17 +184,14 @@ def _largest_piece(
     logits: NDArray[np.float32], shape: tuple[int, int]
 ) -> tuple[NDArray[np.float32], float]:
     """Logits that are positive only in the largest piece; its share of the mask."""
-    from scipy.ndimage import label
-
-    seen = logits[: shape[0], : shape[1]]
-    pieces, count = label(seen > 0)
-    if count < 2:
+    mask = logits[: shape[0], : shape[1]] > 0
+    largest = largest_component(mask, connectivity=1)
+    others = mask & ~largest
+    if not others.any():
         return logits, 1.0
-    sizes = np.bincount(pieces.ravel())[1:]
-    others = (pieces > 0) & (pieces != 1 + sizes.argmax())
     kept = logits.copy()
     kept[: shape[0], : shape[1]][others] *= -1
-    return kept, float(sizes.max() / sizes.sum())
+    return kept, float(np.count_nonzero(largest) / np.count_nonzero(mask))
 
 
 def _laid(side: float, shape: tuple[int, int]) -> NDArray[np.float64]:

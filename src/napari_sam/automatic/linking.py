@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.masks.interpolation import interpolate
-from napari_sam.masks.patch import MaskPatch, mask_to_window
+from napari_sam.masks.patch import MaskPatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -195,15 +195,10 @@ def _bridge(linked: NDArray[np.int32], number: int, start: int, stop: int) -> No
     """Paint the planes between two by interpolation, on background only."""
     if stop - start < 2:
         return
-    first, last = (_patch(linked[plane] == number) for plane in (start, stop))
+    first, last = (
+        MaskPatch.from_mask(linked[plane] == number) for plane in (start, stop)
+    )
     for plane in range(start + 1, stop):
         between = interpolate(first, last, (plane - start) / (stop - start))
         part = linked[plane][between.region]
         part[between.mask & (part == 0)] = number
-
-
-def _patch(mask: NDArray[np.bool_]) -> MaskPatch:
-    window = mask_to_window(mask)
-    assert window is not None
-    rows, cols = window
-    return MaskPatch((rows.start, cols.start), np.where(mask[window], 1.0, -1.0))

@@ -17,6 +17,7 @@ from napari_sam.automatic.box_proposals import BoxProposalSearch
 from napari_sam.automatic.candidate import Candidate
 from napari_sam.automatic.candidates import Candidates
 from napari_sam.automatic.crops import Crop, make_crops
+from napari_sam.images.axes import sample_centres
 from napari_sam.masks.patch import mask_to_window, window_at
 from napari_sam.prompts.prompt import Prompt
 
@@ -273,11 +274,7 @@ def _shrunk(
     """A region of the plane at the middles of the low-resolution pixels."""
     if region is None:
         return None
-    rows, cols = (
-        ((np.arange(low) + 0.5) * (full / low)).astype(int)
-        for low, full in zip(shape, region.shape, strict=True)
-    )
-    small: NDArray[np.bool_] = region[np.ix_(rows, cols)]
+    small: NDArray[np.bool_] = region[np.ix_(*map(sample_centres, region.shape, shape))]
     return small
 
 

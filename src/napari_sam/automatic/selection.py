@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks.morphology import fill_holes
+from napari_sam.masks.morphology import fill_holes, largest_component
 from napari_sam.masks.patch import MaskPatch, box_iou, mask_to_window
 
 if TYPE_CHECKING:
@@ -46,14 +46,10 @@ def non_maximum_suppression(
 
 def largest_component_filled(patch: MaskPatch) -> MaskPatch:
     """The largest piece of a mask, its holes filled."""
-    from scipy.ndimage import label
-
-    pieces, count = label(patch.mask)
-    if not count:
-        return patch
-    largest = pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
+    largest = largest_component(patch.mask, connectivity=1)
     window = mask_to_window(largest)
-    assert window is not None
+    if window is None:
+        return patch
     mask = fill_holes(largest[window])
     values = np.abs(patch.logits[window])
     row, col = (o + w.start for o, w in zip(patch.origin, window, strict=True))

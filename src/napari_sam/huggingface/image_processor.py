@@ -32,6 +32,7 @@ from napari_sam.huggingface.inputs import (
     to_numpy,
     to_plane,
 )
+from napari_sam.images.axes import sample_centres
 from napari_sam.prediction.plane_transform import PlaneTransform
 
 if TYPE_CHECKING:
@@ -292,10 +293,7 @@ class SamImageProcessor:
         else:
             height, width = plane.shape
             shape = PlaneTransform.fit((height, width), side, side, "sam").resized_shape
-        rows, cols = (
-            ((np.arange(new) + 0.5) * old / new).astype(np.int64)
-            for new, old in zip(shape, plane.shape, strict=True)
-        )
+        rows, cols = map(sample_centres, plane.shape, shape)
         found = plane[rows][:, cols]
         return _pad(found, self.mask_pad_size) if self.do_pad else found
 

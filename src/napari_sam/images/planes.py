@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.images.axes import ContrastLimits, PlaneIndex, plane_sides
+from napari_sam.images.axes import (
+    ContrastLimits,
+    PlaneIndex,
+    plane_sides,
+    sample_centres,
+)
 from napari_sam.images.uint8 import to_uint8
 
 if TYPE_CHECKING:
@@ -266,12 +271,4 @@ def _of_size(plane: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """A plane at fewer pixels, those in the middle of equal parts."""
     if plane.shape == shape:
         return plane
-    rows, cols = (
-        _middles(have, want) for have, want in zip(plane.shape, shape, strict=True)
-    )
-    return plane[np.ix_(rows, cols)]
-
-
-def _middles(size: int, count: int) -> NDArray[np.intp]:
-    """Pixels in the middle of `count` equal parts of a side."""
-    return ((np.arange(count) + 0.5) * (size / count)).astype(np.intp)
+    return plane[np.ix_(*map(sample_centres, plane.shape, shape))]

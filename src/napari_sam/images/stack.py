@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.images.axes import check_spacing
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import PlaneReader
 
@@ -78,7 +79,9 @@ class Stack:
                 "that can be walked along."
             )
         object.__setattr__(self, "axis", self.axis % ndim)
-        object.__setattr__(self, "spacing", _check_spacing(self.spacing, ndim))
+        if self.spacing is not None:
+            sizes = tuple(check_spacing(self.spacing, ndim).tolist())
+            object.__setattr__(self, "spacing", sizes)
         object.__setattr__(self, "fixed", fixed)
 
     def __len__(self) -> int:
@@ -134,14 +137,3 @@ class Stack:
         return IntensityMapping.data().contrast_limits(
             self.reader, self.plane_index(0), None
         )
-
-
-def _check_spacing(spacing: Any, ndim: int) -> tuple[float, ...] | None:
-    if spacing is None:
-        return None
-    sizes = tuple(float(size) for size in spacing)
-    if len(sizes) != ndim or not all(0 < size < float("inf") for size in sizes):
-        raise ValueError(
-            f"The spacing is {sizes}: give one positive size for each of {ndim} axes."
-        )
-    return sizes

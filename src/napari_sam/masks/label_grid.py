@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from napari_sam.images.axes import nearest
 from napari_sam.masks.painting import ObjectPlaneMask
 from napari_sam.masks.patch import mask_to_window
 
@@ -157,7 +158,7 @@ class LabelGrid:
                 choices.append([slice(None)])
                 continue
             position = np.arange(shape[axis]) * self.matrix[axis, axis]
-            shown = _nearest(position + self.matrix[axis, -1])
+            shown = nearest(position + self.matrix[axis, -1])
             choices.append([int(i) for i in np.flatnonzero(shown == entry)])
         return list(product(*choices))
 
@@ -193,7 +194,7 @@ class LabelGrid:
         rows, cols = (np.arange(a, b) for a, b in zip(low, high, strict=True))
         # (row, col) in the piece's mask of each pixel of the labels.
         source = [
-            _nearest(m[0] * rows[:, None] + m[1] * cols + o) - first
+            nearest(m[0] * rows[:, None] + m[1] * cols + o) - first
             for m, o, first in zip(matrix, offset, piece.origin, strict=True)
         ]
         height, width = piece.mask.shape
@@ -214,11 +215,5 @@ def _plane_axes(entries: PlaneIndex) -> list[int]:
 
 def _holds(position: NDArray[np.float64], size: int) -> bool:
     """Whether any of the positions along an axis lies in one of its pixels."""
-    index = _nearest(position)
+    index = nearest(position)
     return bool(((index >= 0) & (index < size)).any())
-
-
-def _nearest(position: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Index of the pixel that holds a position; free of rounding errors."""
-    index: NDArray[np.int64] = np.floor(np.round(position, 6) + 0.5).astype(np.int64)
-    return index

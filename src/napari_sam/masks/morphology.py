@@ -1,13 +1,14 @@
-"""Masks of one object made tidy: holes, loose parts, steps between slices.
+"""Morphology of binary masks: holes, connected components, smoothing, distances.
 
-All functions take the bool mask of one object, cut out to the box that holds it,
-(Z, H, W) with the stack along any axis, or (H, W), and return a new one of the same
-shape. None makes the object larger than its box; each raises ValueError when mask,
-axis or numbers cannot be used.
+Masks are (Z, H, W) with the stack along any axis, or (H, W). Each function returns a
+new array of the same shape, and raises ValueError when mask, axis or numbers are not
+valid.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,88 +18,156 @@ from napari_sam.images.axes import check_axis, check_spacing
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-# In slices. Below, the neighbours' weights are cut off by scipy (at 4 sigma).
-_SMALLEST_SIGMA = 0.125
+# In slices. scipy truncates the Gaussian at 4 sigma: below this sigma, neighbouring
+# slices have no weight.
+_MIN_SIGMA = 0.125
 
 
 def fill_holes(mask: NDArray[np.bool_], axis: int | None = None) -> NDArray[np.bool_]:
-    """Fill background that the object closes off.
+    """Fill holes: background that is enclosed by the object.
 
     Parameters
     ----------
     mask : ndarray
         (Z, H, W) or (H, W) bool.
     axis : int, optional
-        Fill in every plane across this axis; when None, only cavities that are
+        Fill each plane across this axis by itself; when None, fill cavities that are
         closed in 3D. A plane is filled alike in both cases.
 
     Returns
     -------
     ndarray
-        Of the mask's shape. Background hangs together through faces (edges of
-        pixels), so an object closes it off through corners as well.
+        Of the mask's shape. Background is connected through faces (edges of pixels),
+        so an object also encloses it with pixels that touch at corners.
     """
-    from scipy.ndimage import generate_binary_structure, label
+    from scipy.ndimage import binary_fill_holes, generate_binary_structure
 
     mask = _as_mask(mask)
-    links = generate_binary_structure(mask.ndim, 1)
-    within = list(range(mask.ndim))
+    neighbours = generate_binary_structure(mask.ndim, 1)
     if axis is not None and mask.ndim == 3:
-        within.remove(check_axis(axis, 3))
-        links = links & _middle(axis)
-    regions, count = label(~mask, links)
-    is_hole = np.ones(count + 1, bool)
-    for side in within:
-        is_hole[np.take(regions, [0, -1], side)] = False
-    is_hole[0] = True  # the object itself
-    filled: NDArray[np.bool_] = is_hole[regions]
+        np.moveaxis(neighbours, check_axis(axis, 3), 0)[[0, 2]] = False
+    filled: NDArray[np.bool_] = binary_fill_holes(mask, neighbours)
     return filled
 
 
 def keep_prompted(mask: NDArray[np.bool_], seeds: ArrayLike) -> NDArray[np.bool_]:
-    """Keep the connected parts that hold a prompt.
+    """Keep the connected components that contain a prompt.
 
     Parameters
     ----------
     mask : ndarray
         (Z, H, W) or (H, W) bool. Voxels that share a corner are connected.
     seeds : array-like
-        (N, ndim) int, voxels that prompts lie on; those outside do not count.
+        (N, ndim) int, the voxels of the prompts; those outside the mask are ignored.
 
     Returns
     -------
     ndarray
-        Of the mask's shape. Where no part holds a seed, the largest remains.
+        Of the mask's shape. Where no component contains a seed, the largest remains.
     """
     mask = _as_mask(mask)
-    parts, sizes = _parts(mask)
-    places = np.reshape(np.asarray(seeds, dtype=np.intp), (-1, mask.ndim))
-    inside = ((places >= 0) & (places < mask.shape)).all(axis=1)
-    kept = np.zeros(len(sizes), bool)
-    kept[parts[tuple(places[inside].T)]] = True
-    kept[0] = False
-    if not kept.any() and len(sizes) > 1:
-        kept[1 + np.argmax(sizes[1:])] = True
-    remaining: NDArray[np.bool_] = kept[parts]
-    return remaining
+    prompted = components_at(mask, seeds)
+    return prompted if prompted.any() else largest_component(mask)
 
 
 def minimum_size(mask: NDArray[np.bool_], size_voxels: int) -> NDArray[np.bool_]:
-    """Drop connected parts of fewer voxels than this.
+    """Remove connected components of fewer voxels.
 
     Parameters
     ----------
     mask : ndarray
         (Z, H, W) or (H, W) bool. Voxels that share a corner are connected.
     size_voxels : int
-        The smallest part that remains.
+        Size of the smallest component that remains.
     """
+    from skimage.morphology import remove_small_objects
+
+    mask = _as_mask(mask)
     check_size(size_voxels)
-    parts, sizes = _parts(_as_mask(mask))
-    kept = sizes >= size_voxels
-    kept[0] = False
-    remaining: NDArray[np.bool_] = kept[parts]
+    if size_voxels <= 1:
+        return mask.copy()
+    if _has_max_size():  # scikit-image 0.26 and later
+        size = {"max_size": int(size_voxels) - 1}
+    else:
+        size = {"min_size": int(size_voxels)}
+    remaining: NDArray[np.bool_] = remove_small_objects(
+        mask, connectivity=mask.ndim, **size
+    )
     return remaining
+
+
+def components_at(
+    mask: NDArray[np.bool_], seeds: ArrayLike, connectivity: int | None = None
+) -> NDArray[np.bool_]:
+    """Keep the connected components that contain a seed.
+
+    Parameters
+    ----------
+    mask : ndarray
+        (Z, H, W) or (H, W) bool.
+    seeds : array-like
+        (N, ndim) int; voxels outside the mask or the array are ignored.
+    connectivity : int, optional
+        1 for neighbours that share a face (an edge in 2D), up to ndim for those that
+        share a corner, the default; as in scikit-image.
+    """
+    components, sizes = _label(mask, connectivity)
+    voxels = np.reshape(np.asarray(seeds, dtype=np.intp), (-1, mask.ndim))
+    inside = ((voxels >= 0) & (voxels < mask.shape)).all(axis=1)
+    kept = np.zeros(len(sizes), bool)
+    kept[components[tuple(voxels[inside].T)]] = True
+    kept[0] = False
+    remaining: NDArray[np.bool_] = kept[components]
+    return remaining
+
+
+def largest_component(
+    mask: NDArray[np.bool_], connectivity: int | None = None
+) -> NDArray[np.bool_]:
+    """Keep the largest connected component, the first of equals.
+
+    Parameters
+    ----------
+    mask : ndarray
+        (Z, H, W) or (H, W) bool; an empty mask remains empty.
+    connectivity : int, optional
+        See `components_at`.
+    """
+    components, sizes = _label(mask, connectivity)
+    largest: NDArray[np.bool_] = (components == np.argmax(sizes)) & mask
+    return largest
+
+
+def large_components(
+    mask: NDArray[np.bool_], min_size: float, connectivity: int | None = None
+) -> list[NDArray[np.bool_]]:
+    """Return the connected components of at least `min_size` voxels, largest first.
+
+    Parameters
+    ----------
+    mask : ndarray
+        (Z, H, W) or (H, W) bool.
+    min_size : float
+        In voxels.
+    connectivity : int, optional
+        See `components_at`.
+
+    Returns
+    -------
+    list of ndarray
+        Of the mask's shape, bool.
+    """
+    components, sizes = _label(mask, connectivity)
+    order = np.argsort(-sizes, kind="stable")
+    return [components == i for i in order if sizes[i] >= max(min_size, 1)]
+
+
+def innermost(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return (row, col) of the pixel of a mask that is farthest from its outline."""
+    from scipy.ndimage import distance_transform_edt
+
+    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    return np.array(np.unravel_index(np.argmax(depth), depth.shape))
 
 
 def smooth_across(
@@ -107,16 +176,17 @@ def smooth_across(
     spacing: ArrayLike | None = None,
     radius: float = 1.0,
 ) -> NDArray[np.bool_]:
-    """Smooth the steps of an object from slice to slice.
+    """Smooth the steps of an object between slices.
 
-    Every slice becomes a map of signed distances to the object's outline, these are
-    averaged along the stack with Gaussian weights, and the object is where the mean
-    is positive. That is shape-based interpolation (Raya and Udupa 1990, IEEE Trans.
-    Med. Imaging 9:32-42) with a Gaussian in place of two neighbours. Unlike a blurred
-    mask, straight and tapering objects keep their size, and end slices remain: the
-    Gaussian meets the outermost slice again beyond the end. Slices without the object
-    stay so and separate what is smoothed. Where the average would leave nothing of a
-    slice, as of a thin object that runs aslant, the slice stays as it was.
+    Each slice becomes a map of signed distances to the outline of the object. The
+    maps are averaged along the stack with Gaussian weights; the object is where the
+    mean is positive. This is shape-based interpolation (Raya and Udupa 1990, IEEE
+    Trans. Med. Imaging 9:32-42) with a Gaussian in place of two neighbours. Unlike
+    with a blurred mask, straight and tapering objects keep their size, and the end
+    slices remain because the outermost slice is repeated beyond the end. Slices
+    without the object stay empty, and the parts they separate are smoothed one by
+    one. A slice that the mean would leave empty, as of a thin oblique object, stays
+    as it was.
 
     Parameters
     ----------
@@ -125,7 +195,7 @@ def smooth_across(
     axis : int
         Of the stack.
     spacing : array-like, optional
-        (ndim,) distance of neighbouring voxels along each axis.
+        (ndim,) distance between neighbouring voxels along each axis.
     radius : float
         Standard deviation of the Gaussian: in slices, or in the unit of `spacing`
         where that is given.
@@ -140,32 +210,24 @@ def smooth_across(
     axis = check_axis(axis, mask.ndim)
     check_radius(radius)
     smoothed, sigma = mask.copy(), float(radius / sizes[axis])
-    if mask.ndim == 2 or sigma < _SMALLEST_SIGMA:
+    if mask.ndim == 2 or sigma < _MIN_SIGMA:
         return smoothed
     stack, result = np.moveaxis(mask, axis, 0), np.moveaxis(smoothed, axis, 0)
-    present: NDArray[np.bool_] = np.any(stack, axis=(1, 2))
-    for run in _runs(present):
+    has_object: NDArray[np.bool_] = np.any(stack, axis=(1, 2))
+    for run in _runs(has_object):
         result[run] = _smooth_run(stack[run], np.delete(sizes, axis), sigma)
     return smoothed
-
-
-def innermost(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """(row, col) of the pixel of a mask that lies farthest from its outline."""
-    from scipy.ndimage import distance_transform_edt
-
-    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    return np.array(np.unravel_index(np.argmax(depth), depth.shape))
 
 
 def signed_distance(
     plane: NDArray[np.bool_], sizes: ArrayLike = (1.0, 1.0)
 ) -> NDArray[np.float32]:
-    """Distance of pixel centres to an object's outline, positive inside.
+    """Compute the distance of pixel centres to an object's outline, positive inside.
 
     Parameters
     ----------
     plane : ndarray
-        (H, W) bool; what lies beyond it is outside the object.
+        (H, W) bool; everything beyond it is outside the object.
     sizes : array-like
         (2,) physical height and width of a pixel.
 
@@ -176,7 +238,8 @@ def signed_distance(
     """
     from scipy.ndimage import distance_transform_edt
 
-    # To centres on the other side, of which the outline is half a pixel short.
+    # scipy measures to the nearest centre on the other side, half a pixel beyond the
+    # outline.
     half = np.asarray(sizes, float).min() / 2
     inside = distance_transform_edt(np.pad(plane, 1), sizes)[1:-1, 1:-1]
     outside = distance_transform_edt(~plane, sizes)
@@ -185,31 +248,47 @@ def signed_distance(
 
 
 def check_radius(radius: float) -> None:
-    """Refuse what is no standard deviation."""
+    """Check that a standard deviation is finite and not negative."""
     if not (np.isfinite(radius) and radius >= 0):
-        raise ValueError(f"Smoothing by {radius} is not possible: give 0 or more.")
+        raise ValueError(f"The smoothing radius {radius} is not valid: give 0 or more.")
 
 
 def check_size(size: int) -> None:
-    """Refuse what is no number of voxels."""
+    """Check that a minimum size is an integer and not negative."""
     if not (size >= 0 and float(size).is_integer()):
         raise ValueError(
-            f"The smallest size {size} is no number of voxels: give 0 or more."
+            f"The minimum size {size} is not a number of voxels: give an integer, 0 or "
+            "more."
         )
 
 
-def _parts(mask: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """The connected parts, numbered from 1, and the voxels of each; of none first."""
-    from scipy.ndimage import label
+@functools.cache
+def _has_max_size() -> bool:
+    from skimage.morphology import remove_small_objects
 
-    parts, _ = label(mask, np.ones((3,) * mask.ndim))
-    return parts, np.bincount(parts.ravel())
+    return "max_size" in inspect.signature(remove_small_objects).parameters
+
+
+def _label(
+    mask: NDArray[np.bool_], connectivity: int | None
+) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Label the connected components from 1, and count the voxels of each label.
+
+    The count of label 0, the background, is given as 0.
+    """
+    from scipy.ndimage import generate_binary_structure, label
+
+    neighbours = generate_binary_structure(mask.ndim, connectivity or mask.ndim)
+    components, _ = label(mask, neighbours)
+    sizes = np.bincount(components.ravel(), minlength=1)
+    sizes[0] = 0
+    return components, sizes
 
 
 def _smooth_run(
     planes: NDArray[np.bool_], sizes: NDArray[np.float64], sigma: float
 ) -> NDArray[np.bool_]:
-    """Smooth along the first axis, where every plane holds the object."""
+    """Smooth along the first axis; every plane contains the object."""
     from scipy.ndimage import gaussian_filter1d
 
     if len(planes) == 1:
@@ -223,16 +302,9 @@ def _smooth_run(
 
 
 def _runs(present: NDArray[np.bool_]) -> list[slice]:
-    """Where True follows True without a gap."""
+    """Return the runs of consecutive True values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], present, [False]])))
     return [slice(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
-
-
-def _middle(axis: int) -> NDArray[np.bool_]:
-    """(3, 3, 3), True where a neighbour lies in the same plane across the axis."""
-    middle = np.zeros((3, 3, 3), bool)
-    np.moveaxis(middle, axis, 0)[1] = True
-    return middle
 
 
 def _as_mask(mask: Any) -> NDArray[np.bool_]:
@@ -240,6 +312,6 @@ def _as_mask(mask: Any) -> NDArray[np.bool_]:
     if array.dtype != bool or array.ndim not in (2, 3):
         raise ValueError(
             f"The mask has type {array.dtype} and shape {array.shape}: give a boolean "
-            "mask of one object, with two or three axes."
+            "mask with two or three axes."
         )
     return array

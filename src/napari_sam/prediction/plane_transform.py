@@ -191,16 +191,11 @@ class PlaneTransform:
     def patch(self, logits: NDArray[np.float32] | Tensor) -> MaskPatch:
         """Interpolate (M, M) logits to the plane, cut tight around the mask."""
         window = self.window(logits)
-        if window is not None:
-            values = self.plane_logits(logits, window)
-            tight = mask_to_window(values > 0)
-            if tight is not None:
-                row, col = (
-                    w.start + t.start for w, t in zip(window, tight, strict=True)
-                )
-                # A copy: a view would keep the full window in memory.
-                return MaskPatch((row, col), values[tight].copy())
-        return MaskPatch((0, 0), np.zeros((0, 0), np.float32))
+        if window is None:
+            return MaskPatch.empty()
+        rows, cols = window
+        values = self.plane_logits(logits, window)
+        return MaskPatch.from_logits(values, (rows.start, cols.start))
 
     @property
     def _steps(self) -> tuple[Steps, Steps]:

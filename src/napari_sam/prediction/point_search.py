@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam.masks.morphology import components_at
 from napari_sam.masks.patch import box_iou, mask_iou, mask_to_box, stability
 
 if TYPE_CHECKING:
@@ -248,7 +249,8 @@ def _candidate(
         tuple(np.clip(np.rint(points).astype(int), 0, last).T)
         for points in (prompt.positives, prompt.negatives)
     )
-    mask = _parts_with(mask, positives)
+    prompted = components_at(mask, np.transpose(positives), connectivity=1)
+    mask = prompted if prompted.any() else mask
     mask_box = mask_to_box(mask)
     if mask_box is None:
         # Worse than any mask, whatever the points say.
@@ -258,18 +260,6 @@ def _candidate(
         violations = int(np.sum(~mask[positives]) + np.sum(mask[negatives]))
     logits = np.where(mask, logits, -np.abs(logits))
     return _DecodedBox(box, logits, mask, mask_box, iou, violations)
-
-
-def _parts_with(
-    mask: NDArray[np.bool_], positives: tuple[NDArray[np.int64], ...]
-) -> NDArray[np.bool_]:
-    """Keep the connected parts with positive points; all when there are none."""
-    from skimage.measure import label
-
-    labels = label(mask, connectivity=1)
-    chosen = np.unique(labels[positives])
-    chosen = chosen[chosen > 0]
-    return np.isin(labels, chosen) if len(chosen) else mask
 
 
 def _ranked(

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.files import read_json
-from napari_sam.images.axes import check_axis
+from napari_sam.images.axes import check_axis, nearest
 from napari_sam.prompts.grouping import PromptEntry, group_entries
-from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
+from napari_sam.prompts.prompt import POLARITY, POSITIVE, Prompt, label_from_polarity
 from napari_sam.prompts.serialization import prompt_from_json
 from napari_sam.prompts.shapes import shape_prompt
 
@@ -39,9 +39,8 @@ if TYPE_CHECKING:
     from napari_sam.prompts.prompt import ObjectPrompts
 
 # Columns of CSV and keys of JSON.
-POLARITY, OBJECT, SLICE = "polarity", "object", "slice"
+OBJECT, SLICE = "object", "slice"
 
-_NEGATIVE_WORDS, _POSITIVE_WORDS = ("negative", "false"), ("positive", "true", "")
 _SHAPE_COLUMNS = {"index", "shape-type"}
 # Like the panel: what napari calls a path is open, the other shapes have an inside.
 _OPEN, _CLOSED = ("line", "path"), ("rectangle", "ellipse", "polygon")
@@ -167,14 +166,14 @@ def _float(row: _Row, column: str, where: str) -> float:
 
 def _slice_of(positions: NDArray[np.float64], where: str) -> int:
     """The slice that holds all positions; half way belongs to the upper one."""
-    low, high = np.floor(np.round([positions.min(), positions.max()], 6) + 0.5)
+    low, high = nearest([positions.min(), positions.max()]).tolist()
     if low != high:
         raise ValueError(
-            f"{where} reaches from slice {low:.0f} to {high:.0f}: draw it on one "
+            f"{where} reaches from slice {low} to {high}: draw it on one "
             "slice, across the axis that objects are followed along."
         )
     if low < 0:
-        raise ValueError(f"{where} lies on slice {low:.0f}: slices begin at 0.")
+        raise ValueError(f"{where} lies on slice {low}: slices begin at 0.")
     return int(low)
 
 
@@ -203,16 +202,12 @@ def _point_label(row: _Row, where: str) -> int:
     column = next((name for name in (POLARITY, "label") if name in row), None)
     if column is None:
         return POSITIVE
-    text = row[column].strip().lower()
-    try:
-        is_negative = float(text) <= 0
-    except ValueError:
-        is_negative = text in _NEGATIVE_WORDS
-        if column == POLARITY and text not in (*_NEGATIVE_WORDS, *_POSITIVE_WORDS):
-            raise ValueError(
-                f"{where} has polarity {row[column]!r}: write positive or negative."
-            ) from None
-    return NEGATIVE if is_negative else POSITIVE
+    label = label_from_polarity(row[column])
+    if label is None and column == POLARITY:
+        raise ValueError(
+            f"{where} has polarity {row[column]!r}: write positive or negative."
+        )
+    return POSITIVE if label is None else label
 
 
 def _shape_prompt(

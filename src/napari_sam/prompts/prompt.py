@@ -11,8 +11,40 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
+# Point labels, as in SAM.
 POSITIVE = 1
 NEGATIVE = 0
+
+# The feature (column) of points that names their polarity, and its values.
+POLARITY = "polarity"
+POSITIVE_NAME, NEGATIVE_NAME = "positive", "negative"
+_POLARITIES = {
+    POSITIVE_NAME: POSITIVE,
+    "true": POSITIVE,
+    "": POSITIVE,
+    NEGATIVE_NAME: NEGATIVE,
+    "false": NEGATIVE,
+}
+
+
+def label_from_polarity(value: Any) -> int | None:
+    """Read the label of a point, 1 or 0, from a value of its polarity feature.
+
+    Parameters
+    ----------
+    value : object
+        "positive", "negative", a bool, or a number: 0 and below are negative, NaN is
+        positive.
+
+    Returns
+    -------
+    int or None
+        None for any other word.
+    """
+    try:
+        return NEGATIVE if float(value) <= 0 else POSITIVE
+    except (TypeError, ValueError):
+        return _POLARITIES.get(str(value).strip().lower())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

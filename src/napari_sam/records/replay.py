@@ -14,7 +14,7 @@ from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.cleanup_objects import LabelCleaning
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.masks.painting import plan_changes
-from napari_sam.masks.patch import paint_patch
+from napari_sam.masks.patch import PAINTED_LOGIT, MaskPatch
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
@@ -197,7 +197,7 @@ def _request(
         return replace(everywhere, cleanup=cleanup)
     painted = {
         entry["object"]: {
-            int(index): paint_patch(*mask_from_json(mask))
+            int(index): MaskPatch.from_mask(*mask_from_json(mask), PAINTED_LOGIT)
             for index, mask in entry.get("painted", {}).items()
         }
         for entry in entries

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_sam.masks.morphology import innermost
-from napari_sam.masks.patch import MaskPatch, mask_to_window, patch_iou, window_at
+from napari_sam.masks.morphology import innermost, large_components
+from napari_sam.masks.patch import MaskPatch, on_common_canvas, patch_iou, window_at
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
 from napari_sam.volume.box_motion import box_size, expand_box, extrapolate_box
 
@@ -102,13 +102,16 @@ def split_parts(patch: MaskPatch) -> list[MaskPart]:
 
     mask = patch.mask
     area = np.count_nonzero(mask)
-    pieces = _large_regions(mask, _PIECE_SHARE * area)
+    pieces = large_components(mask, max(_PIECE_SHARE * area, _FEWEST_PIXELS))
     if not pieces:
         pieces = [mask]
     filled = binary_fill_holes(mask)
-    holes = _large_regions(filled & ~mask, _HOLE_SHARE * area)
-    found = [MaskPart(_cut(patch.origin, piece)) for piece in pieces]
-    found += [MaskPart(_cut(patch.origin, hole), is_hole=True) for hole in holes]
+    holes = large_components(filled & ~mask, max(_HOLE_SHARE * area, _FEWEST_PIXELS))
+    found = [MaskPart(MaskPatch.from_mask(piece, patch.origin)) for piece in pieces]
+    found += [
+        MaskPart(MaskPatch.from_mask(hole, patch.origin), is_hole=True)
+        for hole in holes
+    ]
     return found[:_MOST_PARTS]
 
 
@@ -177,13 +180,10 @@ def combine(solid: Sequence[MaskPatch], holes: Sequence[MaskPatch]) -> MaskPatch
     """One mask of pieces and holes: the largest logit of the pieces, less the holes."""
     inside = [patch for patch in solid if patch.logits.size]
     if not inside:
-        return MaskPatch((0, 0), np.empty((0, 0), np.float32))
-    low = np.min([p.origin for p in inside], axis=0)
-    high = np.max([np.add(p.origin, p.logits.shape) for p in inside], axis=0)
-    canvas = np.full(high - low, _FLOOR, np.float32)
-    for patch in inside:
-        part = canvas[window_at(tuple(patch.origin - low), patch.logits.shape)]
-        np.maximum(part, patch.logits, out=part)
+        return MaskPatch.empty()
+    low, layers = on_common_canvas(inside, _FLOOR)
+    canvas = np.maximum(np.maximum.reduce(layers), _FLOOR).astype(np.float32)
+    high = np.add(low, canvas.shape)
     for hole in holes:
         start = np.maximum(hole.origin, low)
         size = np.minimum(np.add(hole.origin, hole.logits.shape), high) - start
@@ -191,35 +191,7 @@ def combine(solid: Sequence[MaskPatch], holes: Sequence[MaskPatch]) -> MaskPatch
             part = canvas[window_at(tuple(start - low), tuple(size))]
             logits = hole.logits[window_at(tuple(start - hole.origin), tuple(size))]
             np.minimum(part, -logits, out=part)
-    return _cut((int(low[0]), int(low[1])), canvas > 0, canvas)
-
-
-def _large_regions(mask: NDArray[np.bool_], fewest: float) -> list[NDArray[np.bool_]]:
-    """Connected regions of at least so many pixels, the largest first."""
-    from scipy.ndimage import label
-
-    regions, count = label(mask, np.ones((3, 3)))
-    sizes = np.bincount(regions.ravel(), minlength=count + 1)
-    sizes[0] = 0
-    order = np.argsort(-sizes, kind="stable")
-    enough = max(fewest, _FEWEST_PIXELS)
-    return [regions == number for number in order if sizes[number] >= enough]
-
-
-def _cut(
-    origin: tuple[int, int],
-    mask: NDArray[np.bool_],
-    logits: NDArray[np.floating[Any]] | None = None,
-) -> MaskPatch:
-    """A patch cut tight around a mask; logits 1 and -1 unless given."""
-    window = mask_to_window(mask)
-    if window is None:
-        return MaskPatch((0, 0), np.empty((0, 0), np.float32))
-    rows, cols = window
-    values = np.where(mask[window], np.float32(1), np.float32(-1))
-    if logits is not None:
-        values = logits[window]
-    return MaskPatch((origin[0] + rows.start, origin[1] + cols.start), values)
+    return MaskPatch.from_logits(canvas, low)
 
 
 def _track(part: MaskPart, history: Sequence[CrossSection]) -> list[tuple[int, Any]]:
@@ -257,7 +229,7 @@ def _warp(
     mask = patch.mask[np.ix_(*picked)]
     if not mask.any():
         mask[mask.shape[0] // 2, mask.shape[1] // 2] = True
-    return _cut((int(first[0]), int(first[1])), mask)
+    return MaskPatch.from_mask(mask, (int(first[0]), int(first[1])))
 
 
 def _ask(

@@ -29,7 +29,7 @@ _SAME, _AGREED = 0.3, 0.9
 # A mask with this share of `min_confidence` may be one of the object, and it is better
 # than a guess where that is known to be there, between two anchors.
 _FAINT = 0.25
-EMPTY = MaskPatch((0, 0), np.empty((0, 0), np.float32))
+EMPTY = MaskPatch.empty()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.masks.contrast import border_contrast
 from napari_sam.masks.patch import (
     MaskPatch,
-    border_contrast,
     patch_iou,
     resolve_overlaps,
     stability,

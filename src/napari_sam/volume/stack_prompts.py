@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.masks.patch import MaskPatch, paint_patch
+from napari_sam.masks.patch import PAINTED_LOGIT, MaskPatch
 from napari_sam.prompts.prompt import ObjectPrompts, Prompt
 
 if TYPE_CHECKING:
@@ -147,7 +147,8 @@ def check_masks(
                     f"The mask of object {object_id} on slice {index} is empty: mark "
                     "a pixel, or end the object there with a negative point."
                 )
-            checked.setdefault(object_id, {})[plane_index] = paint_patch(mask)
+            patch = MaskPatch.from_mask(mask, logit=PAINTED_LOGIT)
+            checked.setdefault(object_id, {})[plane_index] = patch
     return checked
 
 

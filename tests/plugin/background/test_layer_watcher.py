@@ -12,8 +12,8 @@ from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 
 from napari_sam import samples
+from napari_sam.images.axes import nearest
 from napari_sam.plugin import sample_data
-from napari_sam.plugin.layers.transforms import nearest
 from napari_sam.plugin.panels.key_bindings import (
     ACCEPT,
     DISCARD,

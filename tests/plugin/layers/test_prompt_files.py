@@ -11,9 +11,9 @@ from napari.layers import Points, Shapes
 from napari_builtins.io import napari_write_points, napari_write_shapes
 
 from napari_sam.plugin.layers.prompt_layers import add_prompt_layers, set_polarity
-from napari_sam.plugin.layers.prompt_reader import POLARITY, point_label
-from napari_sam.prompts.files import POLARITY as SAVED_POLARITY
+from napari_sam.plugin.layers.prompt_reader import point_label
 from napari_sam.prompts.files import read_prompts
+from napari_sam.prompts.prompt import POLARITY
 from tests.helpers.sessions import corners
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ def saved(layer: Points | Shapes, path: Path) -> Path:
     data, meta, _ = layer.as_layer_data_tuple()
     assert write(str(path), data, meta) == str(path)
     return path
-
-
-def test_polarity_column_is_the_same() -> None:
-    assert SAVED_POLARITY == POLARITY
 
 
 def test_layers_of_the_plugin(tmp_path: Path) -> None:

@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.plugin import colors
-from napari_sam.plugin.layers.prompt_reader import (
-    NEGATIVE_NAME,
-    POLARITY,
-    POSITIVE_NAME,
-    point_label,
-)
+from napari_sam.plugin.layers.prompt_reader import point_label
 from napari_sam.plugin.layers.transforms import spatial_shape, transform_kwargs
+from napari_sam.prompts.prompt import NEGATIVE_NAME, POLARITY, POSITIVE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

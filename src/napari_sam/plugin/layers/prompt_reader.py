@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam.images.axes import nearest
 from napari_sam.plugin.layers.transforms import (
     DisplayedPlane,
     Sliders,
-    nearest,
     to_image_data,
     world_affine,
 )
-from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
+from napari_sam.prompts.prompt import POLARITY, POSITIVE, Prompt, label_from_polarity
 from napari_sam.prompts.shapes import shape_prompt
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from napari.components import Dims
     from napari.layers import Image, Layer, Points, Shapes
     from numpy.typing import NDArray
-
-POLARITY = "polarity"
-POSITIVE_NAME, NEGATIVE_NAME = "positive", "negative"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +114,7 @@ def _slices(
     """Return {axis: index} of the plane of the vertices; None for several planes."""
     slices = {}
     for axis in plane.index:
-        low, high = nearest(vertices[:, axis].min()), nearest(vertices[:, axis].max())
+        low, high = nearest([vertices[:, axis].min(), vertices[:, axis].max()]).tolist()
         if low != high:
             return None
         slices[axis] = low
@@ -128,10 +125,6 @@ def point_label(layer: Layer, index: int) -> int:
     """Return 0 for a point whose features call it negative, else 1."""
     for column in (POLARITY, "label"):
         if column in layer.features:
-            value = layer.features[column].iloc[index]
-            try:
-                negative = float(value) <= 0  # 0, -1, False, "0"; not NaN
-            except (TypeError, ValueError):
-                negative = value == NEGATIVE_NAME
-            return NEGATIVE if negative else POSITIVE
+            label = label_from_polarity(layer.features[column].iloc[index])
+            return POSITIVE if label is None else label
     return POSITIVE

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from napari_sam.images.axes import nearest
 from napari_sam.masks.label_grid import LabelGrid
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def displayed_plane(layer: Image | Labels, dims: Dims) -> DisplayedPlane:
     point = np.asarray(dims.point, float)[shift:]
     position = np.linalg.solve(linear, point - affine[:-1, -1])
     shape = spatial_shape(layer)
-    index = {axis: nearest(position[axis]) for axis in others}
+    index = {axis: int(nearest(position[axis])) for axis in others}
     if not all(0 <= i < shape[axis] for axis, i in index.items()):
         raise ValueError(_slider_outside(layer))
     return DisplayedPlane((axes[0], axes[1]), index, (shape[axes[0]], shape[axes[1]]))
@@ -123,11 +124,6 @@ def _slider_outside(layer: Layer) -> str:
         f"The slider is outside {_kind(layer).lower()} {layer.name!r}: move it to one "
         "of the slices of the layer."
     )
-
-
-def nearest(position: float) -> int:
-    """Return the index of the pixel that contains a position; halves round up."""
-    return int(np.floor(np.round(position, 6) + 0.5))
 
 
 def spatial_shape(layer: Image | Labels) -> tuple[int, ...]:
@@ -208,7 +204,7 @@ def _extra_index(
         return ()
     point = np.asarray(sliders.point)[-labels.ndim :][:count]
     position = np.linalg.solve(affine[:count, :count], point - affine[:count, -1])
-    index = tuple(nearest(value) for value in position)
+    index = tuple(nearest(position).tolist())
     sizes = spatial_shape(labels)[:count]
     if not all(0 <= i < size for i, size in zip(index, sizes, strict=True)):
         raise ValueError(_slider_outside(labels))

@@ -1,0 +1,69 @@
+"""Contrast of an object against its surroundings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from napari_sam.masks.contrast import border_contrast
+
+DISC = np.hypot(*(np.indices((40, 44)) - np.reshape((15, 18), (2, 1, 1)))) < 12
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64, bool])
+def test_border_contrast_has_the_sign_of_the_object(dtype: Any) -> None:
+    bright = DISC.astype(dtype)
+    dark = (~DISC).astype(dtype)
+    assert border_contrast(bright, DISC) == pytest.approx(1)
+    assert border_contrast(dark, DISC) == pytest.approx(-1)
+    colour = np.stack([bright] * 3, axis=-1)
+    assert border_contrast(colour, DISC) == pytest.approx(1)
+
+
+def test_border_contrast_of_masks_without_a_border() -> None:
+    plane = DISC * 9.0
+    assert border_contrast(plane, np.zeros_like(DISC)) == 0
+    assert border_contrast(plane, np.ones_like(DISC)) == 0
+
+
+def test_border_contrast_leaves_out_what_is_not_finite() -> None:
+    plane = np.where(DISC, 5.0, 2.0)
+    plane[15, 18], plane[0, 0] = np.nan, np.inf
+    assert border_contrast(plane, DISC) == pytest.approx(3)
+    assert border_contrast(np.full_like(plane, np.nan), DISC) == 0
+
+
+@given(
+    mask=hnp.arrays(bool, (8, 9)),
+    plane=hnp.arrays(np.uint8, (8, 9)),
+    low=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+)
+def test_border_contrast_of_a_part_is_that_of_the_whole(
+    mask: np.ndarray, plane: np.ndarray, low: tuple[int, int]
+) -> None:
+    mask[: low[0]] = mask[:, : low[1]] = False
+    part = mask[low[0] :, low[1] :]
+    assert border_contrast(plane, part, low, (8, 9)) == border_contrast(plane, mask)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_border_contrast_on_a_smaller_rendition(factor: int) -> None:
+    plane = np.where(DISC, 90.0, 20.0)
+    zoom = np.ones((factor, factor), bool)
+    large = np.kron(DISC, zoom)
+    expected = border_contrast(plane, DISC)
+    assert border_contrast(plane, large, plane_shape=large.shape) == expected
+    part = large[factor:, 2 * factor :]
+    found = border_contrast(plane, part, (factor, 2 * factor), large.shape)
+    assert found == expected
+
+
+def test_what_a_rendition_does_not_show_has_no_contrast() -> None:
+    speck = np.ones((1, 1), bool)
+    plane = np.arange(25.0).reshape(5, 5)
+    assert border_contrast(plane, speck, (0, 0), (50, 50)) == 0
