@@ -18,7 +18,8 @@ from napari_sam.automatic.search import SearchOptions
 from napari_sam.checkpoints.registry import get_model_spec
 from napari_sam.checkpoints.state_dict import with_decoder
 from napari_sam.images.uint8 import plane_key, to_uint8
-from napari_sam.masks.patch import labels_from_patches, mask_to_box
+from napari_sam.masks.painting import labels_from_patches
+from napari_sam.masks.patch import mask_to_box
 from napari_sam.nets.fast.tiny_vit import FastTinyViT
 from napari_sam.prediction.disk_cache import DiskCache
 from napari_sam.prediction.predictor import Predictor

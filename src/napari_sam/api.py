@@ -8,7 +8,6 @@ from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking, link_planes
 from napari_sam.automatic.search import SearchOptions, check_region
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
-from napari_sam.masks.patch import labels_from_patches
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from napari_sam.automatic.candidates import PlaneObjects
     from napari_sam.automatic.search import SearchStep
     from napari_sam.images.intensity import IntensityMapping
-    from napari_sam.prediction.predictor import Prediction
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.volume.results import PropagationOptions, VolumeResult
 
@@ -82,9 +80,7 @@ def segment(
     # Before a model is loaded, perhaps downloaded, for nothing.
     request = plane_request(plane, prompts, contrast_limits)
     result = run_to_end(request.run(as_predictor(model), EmbeddingCache()))
-    return paint(
-        result.predictions, request.view.reader.plane_shape(request.plane_index)
-    )
+    return result.paint(request.view.reader.plane_shape(request.plane_index))
 
 
 def segment_everything(
@@ -164,7 +160,7 @@ def everything(
         asked.view, asked.plane_index, options or SearchOptions(), region=inside
     )
     known = EmbeddingCache() if cache is None else cache
-    yield from request.steps(as_predictor(model), known)
+    yield from request.iter_search(as_predictor(model), known)
 
 
 def segment_everything_volume(
@@ -249,7 +245,7 @@ def everything_volume(
         request = AutomaticPlaneRequest(
             view, stack.plane_index(index), options or SearchOptions()
         )
-        *_, last = request.steps(predictor, known)
+        *_, last = request.iter_search(predictor, known)
         yield last.candidates.objects(wanted)
 
 
@@ -323,13 +319,8 @@ def segment_volume(
         options=options,
     )
     known = EmbeddingCache() if cache is None else cache
-    work = request.propagation()
-    return work.finish(work.run(as_predictor(model), known, request.contrast_limits))
-
-
-def paint(answers: Sequence[Prediction], shape: tuple[int, int]) -> NDArray[np.int32]:
-    """Label image of several predictions on one plane of this shape, (H, W) int32."""
-    return labels_from_patches([answer.patch for answer in answers], shape)
+    slices = request.iter_slices(as_predictor(model), known)
+    return slices.result(list(slices))
 
 
 def as_predictor(model: str | Path | Predictor) -> Predictor:

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from napari_sam.masks.painting import labels_from_patches
 from napari_sam.masks.patch import (
     MaskPatch,
     box_iou,
-    labels_from_patches,
     mask_iou,
     mask_to_box,
     on_common_canvas,

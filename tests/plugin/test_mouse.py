@@ -16,7 +16,7 @@ from napari_sam import samples
 from napari_sam.plugin.panels.key_bindings import ACCEPT, POLARITY, PREVIOUS
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.prompts.serialization import prompt_from_json
-from napari_sam.records.record import commits
+from napari_sam.records.record import group_by_commit
 from tests.helpers.sessions import press
 
 OBJECTS = 20
@@ -196,7 +196,7 @@ def test_twenty_coins_by_mouse_and_keys_equal_the_script(
 
     assert len(counts(widget)) == OBJECTS
     assert min(counts(widget)) > samples.COIN_MIN_PIXELS
-    entries = [entry for (entry,) in commits(session.record())]
+    entries = [entry for (entry,) in group_by_commit(session.record())]
     assert [entry["label"] for entry in entries] == list(range(1, OBJECTS + 1))
     refined = prompt_from_json(entries[REFINED - 1]["prompts"][""])
     assert refined.box is not None

@@ -253,7 +253,7 @@ def test_colour_and_pyramids() -> None:
     accept(session, np.multiply(FIRST, 4))
     accept(session, np.multiply(SECOND, 4), stack=True)
     assert_same_again(session, levels)
-    with pytest.raises(ValueError, match=r"has 1 levels, .* segmented 3: give all"):
+    with pytest.raises(ValueError, match=r"has 1 levels, .* one 3: give all"):
         replay(session.record(), levels[0], BrightPredictor())
 
 
@@ -432,25 +432,25 @@ def record() -> Any:
     [
         (
             lambda record: replay(record, STACK[:5], BrightPredictor()),
-            r"shape \(5, 40, 50\), .* segmented \(9, 40, 50\): give the same image",
+            r"shape \(5, 40, 50\), the recorded one \(9, 40, 50\)",
         ),
         (
             lambda record: replay(record, [STACK, STACK[:, ::2]], BrightPredictor()),
-            "has 2 levels, the one that was segmented 1",
+            "has 2 levels, the recorded one 1",
         ),
         (
             lambda record: replay(record, STACK, BrightPredictor("dark")),
-            r"made by bright \(bright\), .* given is dark \(dark\): give the same",
+            r"model bright \(bright\), not with dark \(dark\): give the same",
         ),
         (lambda record: replay(record, STACK), "'bright' is neither a known model"),
-        (lambda record: replay({}, STACK), "is no record"),
+        (lambda record: replay({}, STACK), "is not a record"),
         (
-            lambda record: replay({**record, "format": 2}, STACK),
-            "format 2, .* newer napari-sam",
+            lambda record: replay({**record, "format": 3}, STACK),
+            "format 3, .* newer napari-sam",
         ),
         (
             lambda record: replay({**record, "objects": {}}, STACK),
-            "The record holds no objects.",
+            "The record holds no objects",
         ),
         (lambda record: replay(without(record, "grid"), STACK), "label 1 lacks grid"),
         (lambda record: replay(without(record, "prompts"), STACK), "lacks prompts"),

@@ -16,13 +16,13 @@ import napari_sam as ns
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.stack import Stack
-from napari_sam.masks.patch import MaskPatch, labels_from_patches
+from napari_sam.masks.painting import pieces_from_patches
+from napari_sam.masks.patch import MaskPatch, resolve_overlaps
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.requests.base import (
     Score,
     SegmentationResult,
-    pieces_from_patches,
     run_to_end,
 )
 from napari_sam.requests.plane import PlaneRequest
@@ -183,7 +183,12 @@ def test_each_pixel_belongs_to_one_object(
     index = (*plane_index, FULL, FULL)
     pieces = pieces_from_patches(numbers, index, members)
     found = painted(pieces, (*(3 for _ in plane_index), 10, 10))
-    assert_array_equal(found[plane_index], labels_from_patches(members, (10, 10)))
+    expected = np.zeros((10, 10), int)
+    for number, patch, mask in zip(
+        numbers, members, resolve_overlaps(members), strict=True
+    ):
+        expected[patch.region][mask] = number
+    assert_array_equal(found[plane_index], expected)
     for piece in pieces:  # cut to its box
         assert piece.index == index
         for axis in (0, 1):
@@ -236,25 +241,25 @@ def test_scores_are_those_of_the_slices_that_hold_the_object() -> None:
 
 def test_what_was_reached_can_be_finished() -> None:
     request = stack_request()
-    work = request.propagation()
-    some = list(islice(work.run(World(), EmbeddingCache(), request.contrast_limits), 5))
-    result = request.finish(World(), work.finish(some))
+    slices = request.iter_slices(World(), EmbeddingCache())
+    some = list(islice(slices, 5))
+    result = request.finish(World(), slices.result())
     reached = {(s.object_id, s.index) for s in some if s.status != "stopped"}
     assert {(p.number, p.index[0]) for p in result.pieces} == reached
     assert {(n, s.index) for n, g in result.scores.items() for s in g} == reached
-    nothing = request.finish(World(), work.finish([]))
+    nothing = request.finish(World(), slices.result([]))
     assert (nothing.pieces, nothing.scores) == ((), {})
     assert nothing.lowest_score == 0
 
 
-def test_a_stack_that_is_halted_keeps_what_is_done() -> None:
+def test_a_stack_that_is_stopped_keeps_what_is_done() -> None:
     request, seen = stack_request(), []
 
-    def halted() -> bool:
+    def stopped() -> bool:
         seen.append(1)
         return len(seen) == 4
 
-    steps = request.run(World(), EmbeddingCache(), halted)
+    steps = request.run(World(), EmbeddingCache(), stopped)
     result = run_to_end(steps)
     assert result.volume is not None
     assert not result.volume.complete

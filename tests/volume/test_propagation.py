@@ -295,11 +295,12 @@ def test_a_moved_anchor_has_both_of_its_sides_walked_again() -> None:
 
 
 def broken_off(after: int, stack: Stack, prompts: dict) -> VolumeResult:
-    work = Propagation(stack, prompted_slices(prompts, {}), PropagationOptions())
-    walk = work.run(World(reach=2), EmbeddingCache(), (0, 255))
-    some = list(islice(walk, after))
-    walk.close()
-    return work.finish(some)
+    plan, options = prompted_slices(prompts, {}), PropagationOptions()
+    slices = Propagation(
+        stack, plan, options, World(reach=2), EmbeddingCache(), (0, 255)
+    )
+    assert len(list(islice(slices, after))) == after
+    return slices.result()
 
 
 class Watched(World):

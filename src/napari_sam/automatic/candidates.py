@@ -17,10 +17,7 @@ from napari_sam.automatic.selection import (
     non_maximum_suppression,
     select_disjoint,
 )
-from napari_sam.masks.patch import (
-    MaskPatch,
-    labels_from_patches,
-)
+from napari_sam.masks.painting import labels_from_patches
 
 if TYPE_CHECKING:
     from typing import Self
@@ -29,6 +26,7 @@ if TYPE_CHECKING:
 
     from napari_sam.automatic.candidate import Candidate
     from napari_sam.automatic.crops import Crop
+    from napari_sam.masks.patch import MaskPatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam import samples
-from napari_sam.api import paint, segment_volume
+from napari_sam.api import segment_volume
 from napari_sam.images.tiff import TiffImage, write_labels
 from napari_sam.images.uint8 import to_uint8
+from napari_sam.masks.painting import labels_from_patches
 from napari_sam.masks.patch import label_outlines, mask_iou
 from napari_sam.prompts.prompt import Prompt
 
@@ -72,7 +73,7 @@ def _demo_coins(predictor: Predictor, folder: Path) -> Iterator[str]:
             mask_iou(answer.mask, reference == number)
             for number, answer in enumerate(answers, start=1)
         ]
-        labels = paint(answers, embedding.shape)
+        labels = labels_from_patches([a.patch for a in answers], embedding.shape)
         _write(folder / f"coins_{name}", image, labels, TiffImage(image, "YX"))
         yield (
             f"coins, {name}: {len(answers)} objects, mean IoU {np.mean(ious):.3f} with "
@@ -86,7 +87,7 @@ def _demo_cell(predictor: Predictor, folder: Path) -> Iterator[str]:
     embedding = predictor.embed(image)
     answer = predictor.predict(embedding, Prompt(points=[samples.CELL_CENTRE]))
     seconds = perf_counter() - start
-    labels = paint([answer], embedding.shape)
+    labels = labels_from_patches([answer.patch], embedding.shape)
     _write(folder / "cell_click", image, labels, TiffImage(image, "YX"))
     yield (
         f"cell, one click: {np.count_nonzero(labels)} pixels, score "

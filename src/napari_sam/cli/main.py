@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from napari_sam.cli.outputs import Outputs
     from napari_sam.images.tiff import TiffImage
-    from napari_sam.requests.base import Request, SegmentationResult
+    from napari_sam.requests.base import SegmentationRequest, SegmentationResult
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,7 +71,6 @@ def _download(options: argparse.Namespace) -> None:
 def _segment(options: argparse.Namespace) -> None:
     files, seen = outputs(options), intensity(options)
 
-    from napari_sam.api import paint
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.requests.base import run_to_end
     from napari_sam.requests.from_arrays import plane_request
@@ -81,9 +80,7 @@ def _segment(options: argparse.Namespace) -> None:
     prompts = plane_prompts(options, plane.shape[:2])
     request = plane_request(plane, prompts, seen)
     result = run_to_end(request.run(_load(options), EmbeddingCache()))
-    labels = paint(
-        result.predictions, request.view.reader.plane_shape(request.plane_index)
-    )
+    labels = result.paint(request.view.reader.plane_shape(request.plane_index))
     for number, answer in enumerate(result.predictions, start=1):
         found = "" if answer.method == "prompt" else f", found by {answer.method}"
         size = int((labels == number).sum())
@@ -108,14 +105,13 @@ def _volume(options: argparse.Namespace) -> None:
     )
     request = replace(request, cleanup=finish.cleanup_in_slices(request.stack.axis))
     predictor = _load(options)
-    work, slices = request.propagation(), []
-    for entry in work.run(predictor, EmbeddingCache(), request.contrast_limits):
-        slices.append(entry)
+    slices = request.iter_slices(predictor, EmbeddingCache())
+    for entry in slices:
         print(
             f"object {entry.object_id}, slice {entry.index}: {entry.status}, "
             f"score {entry.score:.2f}"
         )
-    whole = work.finish(slices)
+    whole = slices.result()
     result = request.finish(predictor, whole)
     labels = result.paint(request.stack.shape)
     for line in finish.what_changed(whole, labels):
@@ -223,7 +219,7 @@ def _write(
     files: Outputs,
     image: TiffImage,
     labels: NDArray[np.int32],
-    asked: tuple[Request, SegmentationResult],
+    asked: tuple[SegmentationRequest, SegmentationResult],
 ) -> None:
     """Write the labels and, when asked for, how they were made."""
     from napari_sam.cli.records import make_record

@@ -13,7 +13,7 @@ from napari_sam.images.tiff import TiffImage, read_tiff
 from napari_sam.records.record import (
     add_entries,
     checksum,
-    commits,
+    group_by_commit,
     new_record,
     read_record,
 )
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.records.record import Record, RecordEntry
-    from napari_sam.requests.base import Request, SegmentationResult
+    from napari_sam.requests.base import SegmentationRequest, SegmentationResult
 
 # What a record that was cut or edited by hand makes the readers raise.
 _DAMAGE = (KeyError, TypeError, AttributeError, IndexError)
 
 
 def make_record(
-    request: Request,
+    request: SegmentationRequest,
     result: SegmentationResult,
     labels: NDArray[np.int32],
     image: str,
@@ -117,7 +117,9 @@ class RecordFile:
         """
         record = read_record(path)
         try:
-            entries = tuple(entry for group in commits(record) for entry in group)
+            entries = tuple(
+                entry for group in group_by_commit(record) for entry in group
+            )
             if not entries:
                 raise ValueError(f"{path} holds no objects.")
             _check_for_script(path, entries)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from napari_sam.masks.patch import window_at
+from napari_sam.masks.patch import mask_to_window, resolve_overlaps, window_at
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.images.axes import PlaneIndex
+    from napari_sam.masks.patch import MaskPatch
 
 Policy = Literal["keep", "overwrite", "background"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
@@ -113,6 +114,57 @@ def plan_changes(
         return PixelChanges((nowhere,) * data.ndim, np.empty(0, data.dtype), 0)
     joined = tuple(np.concatenate(axis) for axis in zip(*columns, strict=True))
     return PixelChanges(joined, np.concatenate(values), kept)
+
+
+def pieces_from_patches(
+    object_ids: Sequence[int], plane_index: PlaneIndex, patches: Sequence[MaskPatch]
+) -> list[ObjectPlaneMask]:
+    """Resolve overlaps on one plane, and crop what each object gets to its box.
+
+    Parameters
+    ----------
+    object_ids : sequence of int
+        The object of each patch.
+    plane_index : tuple
+        Index of the plane.
+    patches : sequence of MaskPatch
+        Masks on the plane; where they overlap, the larger logit decides.
+
+    Returns
+    -------
+    list of ObjectPlaneMask
+        In the order of the patches, without objects that get no pixel.
+    """
+    pieces = []
+    masks = resolve_overlaps(patches)
+    for object_id, patch, mask in zip(object_ids, patches, masks, strict=True):
+        window = mask_to_window(mask)
+        if window is not None:
+            rows, cols = window
+            origin = patch.origin[0] + rows.start, patch.origin[1] + cols.start
+            pieces.append(ObjectPlaneMask(object_id, plane_index, origin, mask[window]))
+    return pieces
+
+
+def paint_pieces(
+    pieces: Iterable[ObjectPlaneMask], shape: tuple[int, ...]
+) -> NDArray[np.int32]:
+    """Paint objects that do not overlap into an empty int32 label array."""
+    labels = np.zeros(shape, np.int32)
+    for piece in pieces:
+        labels[piece.index][piece.region][piece.mask] = piece.number
+    return labels
+
+
+def labels_from_patches(
+    patches: Sequence[MaskPatch], plane_shape: tuple[int, int]
+) -> NDArray[np.int32]:
+    """Resolve overlaps and paint a plane, (H, W) int32; patch i becomes label i + 1."""
+    object_ids = range(1, len(patches) + 1)
+    plane_index = (slice(None), slice(None))
+    return paint_pieces(
+        pieces_from_patches(object_ids, plane_index, patches), plane_shape
+    )
 
 
 def next_free_label(data: NDArray[Any]) -> int:

@@ -267,17 +267,6 @@ def resolve_overlaps(patches: Sequence[MaskPatch]) -> list[NDArray[np.bool_]]:
     return masks
 
 
-def labels_from_patches(
-    patches: Sequence[MaskPatch], shape: tuple[int, int]
-) -> NDArray[np.int32]:
-    """Paint objects into a plane, (H, W) int32; patch i gets label i + 1."""
-    labels = np.zeros(shape, np.int32)
-    masks = resolve_overlaps(patches)
-    for label, (patch, mask) in enumerate(zip(patches, masks, strict=True), start=1):
-        labels[patch.region][mask] = label
-    return labels
-
-
 def label_outlines(labels: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
     """Find the pixels of objects that touch another label, (H, W) bool."""
     from skimage.segmentation import find_boundaries

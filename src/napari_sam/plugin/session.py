@@ -237,14 +237,12 @@ class SamSession(SessionSettings):
         request = question.request
         assert isinstance(request, StackRequest)
         predictor = self.load()
-        work, results = request.propagation(), []
+        slices = request.iter_slices(predictor, self.cache)
         try:
-            for result in work.run(predictor, self.cache, request.contrast_limits):
-                results.append(result)
-                yield result
+            yield from slices
         finally:
-            if results:
-                volume = work.finish(results)
+            volume = slices.result()
+            if volume.slices:
                 self.accept_result(question, request.finish(predictor, volume))
 
     def propagate(self) -> VolumeResult:
@@ -277,7 +275,7 @@ class SamSession(SessionSettings):
         if not result.pieces:
             raise ValueError("The mask is empty: change the prompts and try again.")
         labels, written = self.target.write(question, result)
-        if not result.everything:  # hundreds are not corrected together
+        if not result.candidates:  # hundreds are not corrected together
             self.corrections.remember(
                 CommittedObjects(question, labels, written.label_ids)
             )

@@ -1,4 +1,4 @@
-"""What is written down of every object, in plain JSON types, and read back."""
+"""Provenance record of labels: how each object was made, as plain JSON types."""
 
 from __future__ import annotations
 
@@ -17,38 +17,60 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.images.axes import PlaneIndex
     from napari_sam.masks.painting import PixelChanges
 
-FORMAT = 1
-# Under this key in the metadata of a labels layer.
+FORMAT = 2
+# Key of the record in the metadata of a Labels layer.
 KEY = "napari_sam"
 
 Record = dict[str, Any]
 RecordEntry = dict[str, Any]
 
+# Keys of format 1 and what they are called since, by part of an "everything" entry.
+_RENAMED = {
+    "options": {
+        "crop_levels": "crop_n_layers",
+        "least_score": "min_pred_iou",
+        "least_stability": "min_stability_score",
+    },
+    "thresholds": {
+        "score": "pred_iou_thresh",
+        "stability": "stability_score_thresh",
+        "trust": "quality_thresh",
+        "overlap": "box_nms_thresh",
+    },
+}
+
+
+# -- the objects of a record -----------------------------------------------------------
+
 
 def new_record() -> Record:
-    """A record without objects."""
+    """Return a record without objects."""
     return {"format": FORMAT, "objects": {}}
 
 
 def valid_entries(
     record: Record, labels: NDArray[Any], ids: Iterable[int]
 ) -> dict[int, list[RecordEntry]]:
-    """{label id: its entries}, without those that were undone since.
+    """Return the entries of some labels, without those that were undone since.
 
     Parameters
     ----------
     record : dict
-        Not changed.
+        The record; not changed.
     labels : ndarray
-        As they are now.
+        The labels as they are now.
     ids : iterable of int
-        The labels asked for.
+        Which labels.
+
+    Returns
+    -------
+    dict
+        {label: its entries}.
     """
     return {
-        label: drop_undone(record["objects"].get(str(label), []), labels)
+        label: _drop_undone(record["objects"].get(str(label), []), labels)
         for label in ids
     }
 
@@ -59,117 +81,191 @@ def add_entries(
     earlier: Mapping[int, list[RecordEntry]],
     labels: NDArray[Any],
 ) -> Record:
-    """The record with one commit more.
+    """Return a record with one more commit.
 
     Parameters
     ----------
     record : dict
-        Of the labels before; not changed.
+        Record of the labels before the commit; not changed.
     entries : sequence of dict
-        What made each object of the commit; "label" and "region" among it. An
-        object that left no pixel and replaced none is not noted.
+        How each object of the commit was made, with "label" and "region". An object
+        that left no pixel and replaced none gets no entry.
     earlier : mapping
-        What `valid_entries` gave before the commit.
+        Result of `valid_entries` before the commit.
     labels : ndarray
-        After the commit.
+        The labels after the commit.
     """
-    number = 1 + max((e["commit"] for e in _entries(record)), default=0)
+    commit = 1 + max((e["commit"] for e in _all_entries(record)), default=0)
     objects = {**record["objects"], **{str(e["label"]): [] for e in entries}}
     for label, before in earlier.items():
         objects[str(label)] = list(before)
     for entry in entries:
-        # Ids that come from an array are no plain numbers.
+        # Labels and ids taken from an array are NumPy scalars.
         label, region = int(entry["label"]), entry["region"]
         replaced = [int(other) for other in entry.get("replaced", ())]
-        if not (label in replaced or _part(labels, region, label).any()):
-            continue  # whether it was undone could not be told
+        if not (label in replaced or _is_label(labels, region, label).any()):
+            continue  # there is no telling whether it was undone
         made = {**entry, "label": label, "replaced": replaced}
-        hashed = checksum(labels, label, region)
-        objects[str(label)].append({"commit": number, **made, "checksum": hashed})
+        digest = checksum(labels, label, region)
+        objects[str(label)].append({"commit": commit, **made, "checksum": digest})
     return {**record, "objects": {la: steps for la, steps in objects.items() if steps}}
 
 
-def present(record: Record, labels: NDArray[Any]) -> Record:
-    """The record without what was undone since; see `valid_entries`."""
+def prune_undone(record: Record, labels: NDArray[Any]) -> Record:
+    """Return a record without the entries that were undone since."""
     ids = [int(label) for label in record["objects"]]
-    there = valid_entries(record, labels, ids)
-    objects = {str(label): entries for label, entries in there.items() if entries}
+    valid = valid_entries(record, labels, ids)
+    objects = {str(label): entries for label, entries in valid.items() if entries}
     return {**record, "objects": objects}
 
 
-def drop_undone(entries: list[RecordEntry], labels: NDArray[Any]) -> list[RecordEntry]:
-    """Leave out the last entries of a label when it looks as before them."""
-    for count in range(len(entries), 0, -1):
-        entry = entries[count - 1]
-        if checksum(labels, entry["label"], entry["region"]) == entry["checksum"]:
-            return entries[:count]
-    gone = not any(_part(labels, e["region"], e["label"]).any() for e in entries)
-    # Otherwise it was edited by hand: all entries took part in it.
-    return [] if gone else entries
-
-
-def commits(record: Record) -> list[list[RecordEntry]]:
-    """The entries of each commit, in order."""
+def group_by_commit(record: Record) -> list[list[RecordEntry]]:
+    """Return the entries of each commit, in order."""
     grouped: dict[int, list[RecordEntry]] = defaultdict(list)
-    for entry in sorted(_entries(record), key=lambda e: (e["commit"], e["object"])):
+    for entry in sorted(_all_entries(record), key=lambda e: (e["commit"], e["object"])):
         grouped[entry["commit"]].append(entry)
     return list(grouped.values())
 
 
 def region_of(changes: PixelChanges, shape: Iterable[int]) -> list[list[int]]:
-    """[first, one past the last] along each axis of what a commit changed."""
+    """Return the region that a commit changed: [start, stop] along each axis."""
     if not len(changes.values):
         return [[0, 0] for _ in shape]
     return [[int(axis.min()), int(axis.max()) + 1] for axis in changes.indices]
 
 
 def checksum(labels: NDArray[Any], label: int, region: list[list[int]]) -> str:
-    """Hash of where a label lies within a region."""
+    """Return a hash of the pixels of a label within a region."""
     digest = blake2b(repr((label, region)).encode(), digest_size=8)
-    digest.update(np.packbits(_part(labels, region, label)).tobytes())
+    digest.update(np.packbits(_is_label(labels, region, label)).tobytes())
     return digest.hexdigest()
 
 
-def index_to_json(plane_index: PlaneIndex) -> list[int | None]:
-    """Index of a plane; null along its rows and columns."""
-    return [None if isinstance(entry, slice) else int(entry) for entry in plane_index]
+def _drop_undone(entries: list[RecordEntry], labels: NDArray[Any]) -> list[RecordEntry]:
+    """Drop the last entries of a label while it looks as before them."""
+    for count in range(len(entries), 0, -1):
+        entry = entries[count - 1]
+        if checksum(labels, entry["label"], entry["region"]) == entry["checksum"]:
+            return entries[:count]
+    is_gone = not any(_is_label(labels, e["region"], e["label"]).any() for e in entries)
+    # A label that was edited by hand keeps all its entries.
+    return [] if is_gone else entries
 
 
-def index_from_json(plane_index: list[int | None]) -> PlaneIndex:
-    """Undo `index_to_json`."""
-    return tuple(slice(None) if entry is None else entry for entry in plane_index)
+def _is_label(
+    labels: NDArray[Any], region: list[list[int]], label: int
+) -> NDArray[np.bool_]:
+    window = tuple(slice(start, stop) for start, stop in region)
+    inside: NDArray[np.bool_] = labels[window] == label
+    return inside
+
+
+def _all_entries(record: Record) -> list[RecordEntry]:
+    return [entry for entries in record["objects"].values() for entry in entries]
+
+
+# -- files and formats -----------------------------------------------------------------
 
 
 def read_record(path: str | Path) -> Record:
     """Read a record from a JSON file.
 
+    Parameters
+    ----------
+    path : str or Path
+        File with a record, or with the metadata of a Labels layer.
+
+    Returns
+    -------
+    dict
+        The record in the current format, for `replay`.
+
     Raises
     ------
     ValueError
-        When the file is no record, or of a later version.
+        When the file holds no record, or one of a later version.
     OSError
-        When it cannot be read.
+        When the file cannot be read.
+
+    See Also
+    --------
+    write_record, replay
     """
     content = read_json(path)
-    if isinstance(content, dict) and KEY in content:  # metadata of a layer, whole
+    if isinstance(content, dict) and KEY in content:
         content = content[KEY]
     return check_record(content, str(path))
 
 
+def write_record(path: str | Path, record: Record) -> Path:
+    """Write a record to a JSON file, atomically.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; an existing one is replaced.
+    record : dict
+        The record.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    See Also
+    --------
+    read_record
+    """
+    path = Path(path)
+    with atomic_write(path, ".json") as part, part.open("w", encoding="utf-8") as file:
+        json.dump(record, file, indent=1)
+    return path
+
+
 def check_record(record: Any, name: str = "The record") -> Record:
-    """Refuse what is no record of a known format."""
+    """Check a record and return it in the current format.
+
+    Raises
+    ------
+    ValueError
+        When it is not a record of a known format.
+    """
     if not isinstance(record, dict) or not isinstance(record.get("objects"), dict):
-        raise ValueError(f"{name} is no record of segmented objects.")
-    if record.get("format") != FORMAT:
+        raise ValueError(f"{name} is not a record of segmented objects: give another.")
+    version = record.get("format")
+    if not isinstance(version, int) or not 1 <= version <= FORMAT:
         raise ValueError(
-            f"{name} has format {record.get('format')!r}, this version reads "
-            f"{FORMAT}: install a newer napari-sam."
+            f"{name} has format {version!r}, this version reads formats 1 to {FORMAT}: "
+            "install a newer napari-sam."
         )
     for label, entries in record["objects"].items():
-        whole = isinstance(entries, list) and all(map(_is_entry, entries))
-        if not whole or not str(label).isdecimal():
-            raise ValueError(f"{name} is damaged at object {label!r}.")
-    return record
+        is_list = isinstance(entries, list) and all(map(_is_entry, entries))
+        if not is_list or not str(label).isdecimal():
+            raise ValueError(
+                f"{name} is damaged at object {label!r}: restore the file."
+            )
+    return upgrade(record)
+
+
+def upgrade(record: Record) -> Record:
+    """Return a record of an earlier format in the current one."""
+    if record["format"] == FORMAT:
+        return record
+    objects = {
+        label: [_upgrade_entry(entry) for entry in entries]
+        for label, entries in record["objects"].items()
+    }
+    return {**record, "format": FORMAT, "objects": objects}
+
+
+def _upgrade_entry(entry: RecordEntry) -> RecordEntry:
+    if "everything" not in entry:
+        return entry
+    search = dict(entry["everything"])
+    for part, names in _RENAMED.items():
+        values = search.get(part, {})
+        search[part] = {names.get(key, key): values[key] for key in values}
+    return {**entry, "everything": search}
 
 
 def _is_entry(entry: Any) -> bool:
@@ -179,24 +275,3 @@ def _is_entry(entry: Any) -> bool:
     return all(isinstance(n, int) for n in numbers) and {"region", "checksum"} <= {
         *entry
     }
-
-
-def write_record(path: str | Path, record: Record) -> Path:
-    """Write a record as JSON; it appears under its name only when it is complete."""
-    path = Path(path)
-    with atomic_write(path, ".json") as part, part.open("w", encoding="utf-8") as file:
-        json.dump(record, file, indent=1)
-    return path
-
-
-def _part(
-    labels: NDArray[Any], region: list[list[int]], label: int
-) -> NDArray[np.bool_]:
-    inside: NDArray[np.bool_] = (
-        labels[tuple(slice(start, stop) for start, stop in region)] == label
-    )
-    return inside
-
-
-def _entries(record: Record) -> list[RecordEntry]:
-    return [entry for entries in record["objects"].values() for entry in entries]

@@ -1,13 +1,9 @@
-"""Everything in a plane as a question to a model: plain data, no viewer.
-
-It has the form of `napari_sam.requests.base`, so that it is answered,
-shown, written and recorded as others are.
-"""
+"""Automatic segmentation of one plane, without prompts."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -15,18 +11,14 @@ from napari_sam.automatic.candidates import Candidates, Thresholds
 from napari_sam.automatic.search import SearchOptions, find_everything
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.cleanup_objects import clean_pieces
+from napari_sam.masks.painting import pieces_from_patches
 from napari_sam.masks.patch import mask_to_window, window_at
 from napari_sam.prompts.serialization import mask_from_json, mask_to_json
-from napari_sam.requests.base import (
-    Progress,
-    Score,
-    SegmentationResult,
-    pieces_from_patches,
-)
+from napari_sam.requests.base import Progress, Score, SegmentationResult
+from napari_sam.requests.serialization import index_from_json, index_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-    from typing import Self
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,29 +27,34 @@ if TYPE_CHECKING:
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Embedding, Predictor
-    from napari_sam.prompts.prompt import Prompt
     from napari_sam.requests.view import ImageView
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AutomaticPlaneRequest:
-    """Segment everything in one plane.
+    """Automatic segmentation of one plane.
 
     Parameters
     ----------
     view : ImageView
         The image.
-    at : tuple
+    plane_index : tuple
         Index of the plane.
     options : SearchOptions
-        How objects are searched.
+        Settings of the search for candidate masks.
     thresholds : Thresholds
-        Which masks are objects.
+        Selection of objects among the candidates.
     region : ndarray, optional
-        (H, W) bool: where; everywhere when None.
+        (H, W) bool: where to search; the whole plane when None.
     cleanup : CleanUp, optional
-        What is done with the objects once they are found.
+        Post-processing of the masks.
     """
+
+    stack: ClassVar[None] = None
+    prompts: ClassVar[Mapping[int, Any]] = {}
+    is_automatic: ClassVar[bool] = True
+    can_change_size: ClassVar[bool] = False
+    size: ClassVar[None] = None
 
     view: ImageView
     plane_index: PlaneIndex
@@ -66,19 +63,14 @@ class AutomaticPlaneRequest:
     region: NDArray[np.bool_] | None = None
     cleanup: CleanUp = field(default_factory=CleanUp)
 
-    @property
-    def prompts(self) -> dict[int, Prompt]:
-        """None; every request has prompts."""
-        return {}
-
-    def steps(
+    def iter_search(
         self, predictor: Predictor, cache: EmbeddingCache
     ) -> Iterator[SearchStep]:
-        """Search, step by step."""
-        shape = self.view.reader.plane_shape(self.plane_index)
+        """Search for candidate masks; each step holds all candidates so far."""
+        plane_shape = self.view.reader.plane_shape(self.plane_index)
 
         def embed(crop: Crop) -> Embedding:
-            if crop.shape == shape:
+            if crop.shape == plane_shape:
                 return self.view.embed(predictor, cache, self.plane_index)
             contrast_limits = self.view.contrast_limits(self.plane_index)
             pixels = self.view.reader.read_uint8(
@@ -86,94 +78,91 @@ class AutomaticPlaneRequest:
             )
             return cache.embed(predictor, pixels[crop.window])
 
-        return find_everything(predictor, embed, shape, self.options, self.region)
-
-    @property
-    def stack(self) -> None:
-        """None: the request is for one plane."""
+        return find_everything(predictor, embed, plane_shape, self.options, self.region)
 
     def run(
         self,
         predictor: Predictor,
         cache: EmbeddingCache,
-        halted: Callable[[], bool] = lambda: False,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> Generator[Progress, None, SegmentationResult]:
-        """Search and choose."""
-        shape = self.view.reader.plane_shape(self.plane_index)
-        known = Candidates((), shape, self.region)
+        """Search for candidates, then select the objects among them."""
+        plane_shape = self.view.reader.plane_shape(self.plane_index)
+        candidates = Candidates((), plane_shape, self.region)
         yield Progress("Encoding the slice", 0, 0)
-        for step in self.steps(predictor, cache):
-            known = step.candidates
-            yield Progress(
-                f"Searching everything, {len(known.members)} masks seen",
-                step.done,
-                step.total,
-            )
-        return self.finish(predictor, known)
+        for step in self.iter_search(predictor, cache):
+            candidates = step.candidates
+            what = f"Searching objects, {len(candidates.members)} candidates"
+            yield Progress(what, step.done, step.total)
+        return self.finish(predictor, candidates)
 
     def refinish(self, result: SegmentationResult) -> SegmentationResult:
-        """Finish an earlier result as this request would; no model is asked."""
-        (candidates,) = result.everything
+        """Apply `thresholds` and `cleanup` to an earlier result, without a model."""
+        (candidates,) = result.candidates
         return self.finish(result.model, candidates)
 
     def finish(
         self, predictor: Predictor, candidates: Candidates
     ) -> SegmentationResult:
-        """Choose the objects, settle overlaps, cut them out and clean them up."""
+        """Select objects among the candidates, resolve overlaps and clean up."""
         objects = candidates.objects(self.thresholds)
-        numbers = list(range(1, len(objects.scores) + 1))
-        pieces = pieces_from_patches(numbers, self.plane_index, objects.patches)
+        object_ids = range(1, len(objects.scores) + 1)
+        pieces = pieces_from_patches(object_ids, self.plane_index, objects.patches)
         if self.cleanup:
             pieces = clean_pieces(pieces, self.cleanup, {})
-        scores: dict[int, tuple[Score, ...]] = {
-            number: (Score(None, score, "everything"),)
-            for number, score in zip(numbers, objects.scores, strict=True)
-        }
-        contrast_limits = self.view.contrast_limits(self.plane_index)
         return SegmentationResult(
-            tuple(pieces), scores, predictor, contrast_limits, everything=(candidates,)
+            tuple(pieces),
+            {
+                object_id: (Score(None, score, "everything"),)
+                for object_id, score in zip(object_ids, objects.scores, strict=True)
+            },
+            predictor,
+            self.view.contrast_limits(self.plane_index),
+            candidates=(candidates,),
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """What was asked, in plain types: search, thresholds and region."""
-        return search_to_json(self.options, self.thresholds, self.region)
+    def to_json(self, object_id: int, result: SegmentationResult) -> dict[str, Any]:
+        """Describe how the objects were made; the same for all of them."""
+        return {
+            "plane": index_to_json(self.plane_index),
+            "prompts": {},
+            "everything": search_to_json(self.options, self.thresholds, self.region),
+        }
 
     @classmethod
-    def from_json(
-        cls, view: ImageView, plane_index: PlaneIndex, entry: dict[str, Any]
-    ) -> Self:
-        """Undo `to_json`, for a plane of an image."""
-        return cls(
-            view,
-            plane_index,
-            *search_from_json(entry, view.reader.plane_shape(plane_index)),
-        )
+    def from_json(cls, view: ImageView, entries: Sequence[dict[str, Any]]) -> Self:
+        """Build the request from the entries of its objects, without clean-up."""
+        plane_index = index_from_json(entries[0]["plane"])
+        plane_shape = view.reader.plane_shape(plane_index)
+        search = search_from_json(entries[0]["everything"], plane_shape)
+        return cls(view, plane_index, *search)
 
 
 def search_to_json(
     options: SearchOptions, thresholds: Thresholds, region: NDArray[np.bool_] | None
 ) -> dict[str, Any]:
-    """What everything is asked by, in plain types."""
-    marked = None
+    """Convert the settings of a search; the region becomes run lengths."""
+    region_entry = None
     if region is not None:
         window = mask_to_window(region)
-        assert window is not None
-        marked = mask_to_json(region[window], (window[0].start, window[1].start))
+        assert window is not None  # `check_region` rejects empty regions
+        origin = window[0].start, window[1].start
+        region_entry = mask_to_json(region[window], origin)
     return {
         "options": asdict(options),
         "thresholds": asdict(thresholds),
-        "region": marked,
+        "region": region_entry,
     }
 
 
 def search_from_json(
-    entry: dict[str, Any], shape: tuple[int, int]
+    entry: dict[str, Any], plane_shape: tuple[int, int]
 ) -> tuple[SearchOptions, Thresholds, NDArray[np.bool_] | None]:
-    """Undo `search_to_json`, for planes of a shape."""
+    """Convert the result of `search_to_json` back, for planes of a shape."""
     region = None
     if entry["region"] is not None:
         mask, origin = mask_from_json(entry["region"])
-        region = np.zeros(shape, bool)
+        region = np.zeros(plane_shape, bool)
         region[window_at(origin, mask.shape)] = mask
     thresholds = Thresholds(**entry["thresholds"])
     return SearchOptions(**entry["options"]), thresholds, region

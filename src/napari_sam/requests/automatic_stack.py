@@ -1,10 +1,10 @@
-"""Everything in a stack as a question to a model: plain data, no viewer."""
+"""Automatic segmentation of a stack: plane by plane, then linked to 3D objects."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking, link_planes
@@ -18,10 +18,10 @@ from napari_sam.requests.automatic_plane import (
     search_to_json,
 )
 from napari_sam.requests.base import Progress, Score, SegmentationResult
+from napari_sam.requests.serialization import stack_from_json, stack_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
-    from typing import Self
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -31,33 +31,37 @@ if TYPE_CHECKING:
     from napari_sam.images.stack import Stack
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Predictor
-    from napari_sam.prompts.prompt import Prompt
     from napari_sam.requests.view import ImageView
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AutomaticStackRequest:
-    """Segment everything in every plane of a stack, linked to objects of the stack.
+    """Automatic segmentation of every plane of a stack, linked to 3D objects.
 
     Parameters
     ----------
     view : ImageView
         The image.
     stack : Stack
-        Its planes, and the axis to walk along.
+        Its planes, and the axis along which objects are linked.
     options : SearchOptions
-        How objects are searched in a plane.
+        Settings of the search for candidate masks in a plane.
     thresholds : Thresholds
-        Which masks are objects.
+        Selection of objects among the candidates.
     region : ndarray, optional
-        (H, W) bool: where in every plane; everywhere when None.
+        (H, W) bool: where to search in every plane; the whole plane when None.
     linking : Linking, optional
-        How objects of planes become one.
+        Settings for linking objects of neighbouring planes.
     cleanup : CleanUp, optional
-        What is done with the objects once they are found; smoothing is in slices.
+        Post-processing of the masks; smoothing is in slices.
     planes : int, optional
-        Only so many from the first one; all when None.
+        Number of planes to segment, from the first one; all when None.
     """
+
+    prompts: ClassVar[Mapping[int, Any]] = {}
+    is_automatic: ClassVar[bool] = True
+    can_change_size: ClassVar[bool] = False
+    size: ClassVar[None] = None
 
     view: ImageView
     stack: Stack
@@ -69,11 +73,6 @@ class AutomaticStackRequest:
     planes: int | None = None
 
     @property
-    def prompts(self) -> dict[int, dict[int, Prompt]]:
-        """None; every request has prompts."""
-        return {}
-
-    @property
     def plane_index(self) -> PlaneIndex:
         """Index of the first plane."""
         return self.stack.plane_index(0)
@@ -82,74 +81,86 @@ class AutomaticStackRequest:
         self,
         predictor: Predictor,
         cache: EmbeddingCache,
-        halted: Callable[[], bool] = lambda: False,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> Generator[Progress, None, SegmentationResult]:
-        """Search plane by plane; `halted` ends it with the planes that are done."""
+        """Search plane by plane; `stopped` ends with the planes searched so far."""
         total = len(self.stack) if self.planes is None else self.planes
-        found: list[Candidates] = []
+        planes: list[Candidates] = []
         yield Progress("Encoding the first slice", 0, 0)
         for index in range(total):
-            plane_index = self.stack.plane_index(index)
-            plane = AutomaticPlaneRequest(
-                self.view, plane_index, self.options, region=self.region
+            request = AutomaticPlaneRequest(
+                self.view,
+                self.stack.plane_index(index),
+                self.options,
+                region=self.region,
             )
-            for step in plane.steps(predictor, cache):
-                known = step.candidates
-                share = index * step.total + step.done
-                what = f"Slice {index}, {len(known.members)} masks seen"
-                yield Progress(what, share, total * step.total)
-            found.append(known)
-            if halted():
+            for step in request.iter_search(predictor, cache):
+                candidates = step.candidates
+                done = index * step.total + step.done
+                what = f"Slice {index}, {len(candidates.members)} candidates"
+                yield Progress(what, done, total * step.total)
+            planes.append(candidates)
+            if stopped():
                 break
-        return self.finish(predictor, found)
+        return self.finish(predictor, planes)
 
     def refinish(self, result: SegmentationResult) -> SegmentationResult:
-        """Finish an earlier result as this request would; no model is asked."""
-        return self.finish(result.model, result.everything)
+        """Apply `thresholds`, `linking` and `cleanup` to an earlier result."""
+        return self.finish(result.model, result.candidates)
 
     def finish(
-        self, predictor: Predictor, found: Sequence[Candidates]
+        self, predictor: Predictor, candidates: Sequence[Candidates]
     ) -> SegmentationResult:
-        """Choose the objects of each plane, link them, and clean them up."""
+        """Select the objects of each plane, link them, and clean them up."""
         from scipy.ndimage import find_objects
 
-        planes = [candidates.objects(self.thresholds) for candidates in found]
+        planes = [members.objects(self.thresholds) for members in candidates]
         pieces: list[ObjectPlaneMask] = []
         scores: dict[int, list[Score]] = defaultdict(list)
         for index, linked in enumerate(link_planes(planes, self.linking)):
-            alone = planes[index].labels
-            for number, window in enumerate(find_objects(linked), start=1):
+            plane_index = self.stack.plane_index(index)
+            unlinked = planes[index].labels
+            for object_id, window in enumerate(find_objects(linked), start=1):
                 if window is None:
                     continue
-                mask = linked[window] == number
+                mask = linked[window] == object_id
                 origin = window[0].start, window[1].start
-                pieces.append(
-                    ObjectPlaneMask(number, self.stack.plane_index(index), origin, mask)
-                )
-                # Where a plane was bridged, the model has no mask, and some background.
-                label = int(alone[window][mask].min())
+                pieces.append(ObjectPlaneMask(object_id, plane_index, origin, mask))
+                # Where linking bridged a gap there is some background in the plane.
+                label = int(unlinked[window][mask].min())
                 quality = planes[index].scores[label - 1] if label else 0.0
                 status = "everything" if label else "bridged"
-                scores[number].append(Score(index, quality, status))
+                scores[object_id].append(Score(index, quality, status))
         if self.cleanup:
-            axis, sizes = self.stack.axis, self.stack.voxel
-            pieces = clean_pieces(pieces, self.cleanup, {}, axis, sizes)
+            axis, voxel = self.stack.axis, self.stack.voxel
+            pieces = clean_pieces(pieces, self.cleanup, {}, axis, voxel)
         return SegmentationResult(
             tuple(pieces),
-            {number: tuple(members) for number, members in scores.items()},
+            {object_id: tuple(members) for object_id, members in scores.items()},
             predictor,
-            self.view.contrast_limits(self.stack.plane_index(0)),
-            everything=tuple(found),
+            self.view.contrast_limits(self.plane_index),
+            candidates=tuple(candidates),
         )
 
-    def to_json(self, planes: int) -> dict[str, Any]:
-        """What was asked of so many planes, in plain types, but for the stack."""
+    def to_json(self, object_id: int, result: SegmentationResult) -> dict[str, Any]:
+        """Describe how the objects were made; the same for all of them."""
         search = search_to_json(self.options, self.thresholds, self.region)
-        return {**search, "linking": asdict(self.linking), "planes": planes}
+        linking = asdict(self.linking)
+        return {
+            **stack_to_json(self.stack),
+            "prompts": {},
+            "everything": {
+                **search,
+                "linking": linking,
+                "planes": len(result.candidates),
+            },
+        }
 
     @classmethod
-    def from_json(cls, view: ImageView, stack: Stack, entry: dict[str, Any]) -> Self:
-        """Undo `to_json`, for a stack of an image."""
+    def from_json(cls, view: ImageView, entries: Sequence[dict[str, Any]]) -> Self:
+        """Build the request from the entries of its objects, without clean-up."""
+        stack = stack_from_json(view, entries[0])
+        entry = entries[0]["everything"]
         search = search_from_json(entry, stack.plane_shape)
         linking = Linking(**entry["linking"])
         return cls(view, stack, *search, linking, planes=entry["planes"])

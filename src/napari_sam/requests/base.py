@@ -1,45 +1,41 @@
-"""A question to a model as plain arrays, and its answer: runs on any thread."""
+"""What all segmentation requests and their results have in common."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import numpy as np
-
 from napari_sam.files import MEGABYTE
-from napari_sam.masks.cleanup import CleanUp
-from napari_sam.masks.painting import ObjectPlaneMask
-from napari_sam.masks.patch import mask_to_window, resolve_overlaps
+from napari_sam.masks.painting import paint_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_sam.automatic.candidates import Candidates
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
     from napari_sam.images.stack import Stack
-    from napari_sam.masks.patch import MaskPatch
+    from napari_sam.masks.cleanup import CleanUp
+    from napari_sam.masks.painting import ObjectPlaneMask
     from napari_sam.prediction.cache import EmbeddingCache
+    from napari_sam.prediction.click_sequence import Size
     from napari_sam.prediction.predictor import Prediction, Predictor
     from napari_sam.requests.view import ImageView
     from napari_sam.volume.results import VolumeResult
 
 
-_NO_CLEANUP = CleanUp()
-
-
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far long work has come.
+    """Progress of a long computation.
 
     Parameters
     ----------
     what : str
-        In words, for the status line.
+        The current step in words, for the status line.
     done, total : int
-        Steps; total 0 when it is not known.
+        Number of steps; total is 0 when it is not known.
     """
 
     what: str
@@ -49,17 +45,19 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What the model says of one object on one plane.
+    """Quality of one object on one plane, as the model estimates it.
 
     Parameters
     ----------
     index : int or None
-        The slice; None when there was one plane only.
+        The slice; None when a single plane was segmented.
     score : float
-        The model's own estimate of the mask's quality.
+        Predicted IoU, 0 to 1.
     status : str
-        Where the mask came from: see `SliceResult.status` and `Prediction.method`;
-        "provisional" when the work was broken off before a slice was settled.
+        Origin of the mask: see `SliceResult.status` and `Prediction.method`.
+        "provisional" when the propagation was cancelled before the mask was final,
+        "everything" for automatic segmentation, "bridged" for a plane between two
+        linked planes.
     """
 
     index: int | None
@@ -69,24 +67,25 @@ class Score:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SegmentationResult:
-    """Objects that wait to be accepted.
+    """Result of a segmentation request.
 
     Parameters
     ----------
     pieces : tuple of ObjectPlaneMask
-        Their masks on planes of the image, which do not overlap.
+        Masks of the objects on planes of the image; they do not overlap.
     scores : dict
-        {object number: its scores}, of every object that was reached.
+        {object id: its scores}, of every object that was computed.
     model : Predictor
-        That answered.
-    limits : tuple or None
-        Contrast limits that the model saw.
+        The model that computed the masks.
+    contrast_limits : tuple or None
+        Contrast limits of the image that the model received.
     predictions : tuple of Prediction
-        Of a slice; empty for a stack.
+        Predictions of a plane from prompts, in the order of the objects; otherwise
+        empty.
     volume : VolumeResult, optional
-        Of a stack.
-    everything : tuple of Candidates
-        All masks that a search for everything met, of each plane.
+        Result of a propagation.
+    candidates : tuple of Candidates
+        Candidate masks of an automatic segmentation, for each plane.
     """
 
     pieces: tuple[ObjectPlaneMask, ...]
@@ -95,79 +94,75 @@ class SegmentationResult:
     contrast_limits: ContrastLimits | None
     predictions: tuple[Prediction, ...] = ()
     volume: VolumeResult | None = None
-    everything: tuple[Candidates, ...] = ()
+    candidates: tuple[Candidates, ...] = ()
 
     def paint(self, shape: tuple[int, ...]) -> NDArray[np.int32]:
-        """Labels of an image of this shape; object i is label i."""
-        labels = np.zeros(shape, np.int32)
-        for piece in self.pieces:
-            labels[piece.index][piece.region][piece.mask] = piece.number
-        return labels
+        """Paint the objects into an empty label image; object i becomes label i."""
+        return paint_pieces(self.pieces, shape)
 
     @property
     def lowest_score(self) -> float:
-        """The lowest score of any object; 0 without objects."""
+        """The lowest score of all objects; 0 without objects."""
         scores = (s.score for group in self.scores.values() for s in group)
         return min(scores, default=0.0)
 
 
-class Request(Protocol):
-    """One segmentation job: what a plane or stack request has in common."""
+class SegmentationRequest(Protocol):
+    """One segmentation job as plain data: no viewer, any thread."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def view(self) -> ImageView:
-        """What of an image the model sees."""
+        """The image and its contrast mapping."""
 
     @property
     def prompts(self) -> Any:
-        """Prompts by object, and by slice in a stack; empty for automatic requests."""
+        """Prompts by object, and by slice in a stack; empty when automatic."""
 
     @property
     def cleanup(self) -> CleanUp:
-        """Post-processing of the objects."""
+        """Post-processing of the masks."""
 
     @property
     def stack(self) -> Stack | None:
-        """The stack that is segmented; None for one plane."""
+        """The stack to segment; None for a single plane."""
 
     @property
     def plane_index(self) -> PlaneIndex:
-        """Index of the plane; of the first plane of a stack."""
+        """Index of the plane; for a stack of its first plane."""
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether objects are searched without prompts."""
+
+    @property
+    def can_change_size(self) -> bool:
+        """Whether `size` selects one of several alternative masks."""
+
+    @property
+    def size(self) -> Size | None:
+        """Which of the model's alternative masks to use; the best one when None."""
 
     def run(
         self,
         predictor: Predictor,
         cache: EmbeddingCache,
-        halted: Callable[[], bool] = ...,
+        stopped: Callable[[], bool] = ...,
     ) -> Generator[Progress, None, SegmentationResult]:
-        """Segment; `halted` ends the work early with what is done."""
+        """Segment; when `stopped` returns True, end with what is done so far."""
 
     def refinish(self, result: SegmentationResult) -> SegmentationResult:
-        """Finish an earlier result as this request would; no model is asked."""
+        """Apply the settings of this request to an earlier result, without a model."""
 
-
-def pieces_from_patches(
-    numbers: Sequence[int], plane_index: PlaneIndex, patches: Sequence[MaskPatch]
-) -> list[ObjectPlaneMask]:
-    """Settle overlaps on one plane; each object's part, cut to its box."""
-    pieces = []
-    for number, patch, won in zip(
-        numbers, patches, resolve_overlaps(patches), strict=True
-    ):
-        window = mask_to_window(won)
-        if window is not None:
-            rows, cols = window
-            first = patch.origin[0] + rows.start, patch.origin[1] + cols.start
-            pieces.append(ObjectPlaneMask(number, plane_index, first, won[window]))
-    return pieces
+    def to_json(self, object_id: int, result: SegmentationResult) -> dict[str, Any]:
+        """Describe how one object was made, for a record; `view` is not included."""
 
 
 def run_to_end(
     steps: Generator[Progress, None, SegmentationResult],
 ) -> SegmentationResult:
-    """Run a request without watching its progress."""
+    """Run a request and return its result, ignoring progress."""
     while True:
         try:
             next(steps)
@@ -177,10 +172,10 @@ def run_to_end(
 
 
 def download_progress(done: int, total: int | None) -> Progress:
-    """Progress of a download, in whole megabytes."""
+    """Return the progress of a download, in whole megabytes."""
     megabytes = int(done / MEGABYTE)
     if not total:
         return Progress(f"Downloading weights, {megabytes} MB", 0, 0)
-    whole = int(total / MEGABYTE)
-    what = f"Downloading weights, {megabytes} of {whole} MB"
-    return Progress(what, megabytes, whole)
+    total_megabytes = int(total / MEGABYTE)
+    what = f"Downloading weights, {megabytes} of {total_megabytes} MB"
+    return Progress(what, megabytes, total_megabytes)

@@ -1,22 +1,19 @@
-"""Objects on one plane."""
+"""Segmentation of objects on one plane from prompts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from napari_sam.masks.cleanup import CleanUp, prompted_pixels
 from napari_sam.masks.cleanup_objects import clean_pieces
-from napari_sam.prediction.click_sequence import predict_iteratively
-from napari_sam.requests.base import (
-    _NO_CLEANUP,
-    Progress,
-    Score,
-    SegmentationResult,
-    pieces_from_patches,
-)
+from napari_sam.masks.painting import pieces_from_patches
+from napari_sam.prediction.click_sequence import predict_iteratively, select_alternative
+from napari_sam.prompts.serialization import prompt_from_json, prompt_to_json
+from napari_sam.requests.base import Progress, Score, SegmentationResult
+from napari_sam.requests.serialization import index_from_json, index_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -31,74 +28,76 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlaneRequest:
-    """Segment objects on one plane.
+    """Segmentation of objects on one plane.
 
     Parameters
     ----------
     view : ImageView
-        The image; only the plane is read, and those that decide its brightness.
-    at : tuple
+        The image. Only this plane is read, and those that the contrast limits need.
+    plane_index : tuple
         Index of the plane.
     prompts : dict
-        {object number: Prompt}.
+        {object id: Prompt}.
     size : {"small", "medium", "large"}, optional
-        Which of several candidates is meant; the best scored when None.
+        Which of the model's alternative masks to use; the best scored when None.
     cleanup : CleanUp, optional
-        What is done with the objects once they are found.
+        Post-processing of the masks.
     """
+
+    stack: ClassVar[None] = None
+    is_automatic: ClassVar[bool] = False
+    can_change_size: ClassVar[bool] = True
 
     view: ImageView
     plane_index: PlaneIndex
     prompts: dict[int, Prompt]
     size: Size | None = None
-    cleanup: CleanUp = _NO_CLEANUP
-
-    @property
-    def stack(self) -> None:
-        """None: the request is for one plane."""
+    cleanup: CleanUp = field(default_factory=CleanUp)
 
     def run(
         self,
         predictor: Predictor,
         cache: EmbeddingCache,
-        halted: Callable[[], bool] = lambda: False,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> Generator[Progress, None, SegmentationResult]:
-        """Encode (where needed) and decode."""
+        """Encode the plane, unless the cache has it, and decode the prompts."""
         yield Progress("Encoding the slice", 0, 0)
         embedding = self.view.embed(predictor, cache, self.plane_index)
         yield Progress("Segmenting", 0, 0)
-        prompts = list(self.prompts.values())
-        found = predict_iteratively(
-            predictor, embedding, prompts, self.size, cache.click_cache
+        predictions = predict_iteratively(
+            predictor,
+            embedding,
+            list(self.prompts.values()),
+            self.size,
+            cache.click_cache,
         )
-        return self.finish(
-            predictor, self.view.contrast_limits(self.plane_index), found
-        )
+        contrast_limits = self.view.contrast_limits(self.plane_index)
+        return self._finish(predictor, contrast_limits, predictions)
 
     def refinish(self, result: SegmentationResult) -> SegmentationResult:
-        """Finish an earlier result as this request would; no model is asked."""
-        return self.finish(result.model, result.contrast_limits, result.predictions)
+        """Apply `size` and `cleanup` to an earlier result, without a model."""
+        predictions = [select_alternative(p, self.size) for p in result.predictions]
+        return self._finish(result.model, result.contrast_limits, predictions)
 
-    def finish(
+    def _finish(
         self,
         predictor: Predictor,
         contrast_limits: ContrastLimits | None,
         predictions: Sequence[Prediction],
     ) -> SegmentationResult:
-        """Settle overlaps, cut the objects out and clean them up."""
-        numbers = list(self.prompts)
+        """Resolve overlaps, crop the masks and clean them up."""
+        object_ids = list(self.prompts)
         scores: dict[int, tuple[Score, ...]] = {
-            number: (Score(None, prediction.score, prediction.method),)
-            for number, prediction in zip(numbers, predictions, strict=True)
+            object_id: (Score(None, prediction.score, prediction.method),)
+            for object_id, prediction in zip(object_ids, predictions, strict=True)
         }
-        pieces = pieces_from_patches(
-            numbers, self.plane_index, [p.patch for p in predictions]
-        )
+        patches = [prediction.patch for prediction in predictions]
+        pieces = pieces_from_patches(object_ids, self.plane_index, patches)
         if self.cleanup:
             seeds = {
-                number: np.insert(prompted_pixels(prompt, found.patch), 0, 0, axis=1)
-                for (number, prompt), found in zip(
-                    self.prompts.items(), predictions, strict=True
+                object_id: np.insert(prompted_pixels(prompt, patch), 0, 0, axis=1)
+                for (object_id, prompt), patch in zip(
+                    self.prompts.items(), patches, strict=True
                 )
             }
             pieces = clean_pieces(pieces, self.cleanup, seeds)
@@ -109,3 +108,18 @@ class PlaneRequest:
             contrast_limits,
             predictions=tuple(predictions),
         )
+
+    def to_json(self, object_id: int, result: SegmentationResult) -> dict[str, Any]:
+        """Describe how one object was made."""
+        return {
+            "plane": index_to_json(self.plane_index),
+            "prompts": {"": prompt_to_json(self.prompts[object_id])},
+            "size": self.size,
+        }
+
+    @classmethod
+    def from_json(cls, view: ImageView, entries: Sequence[dict[str, Any]]) -> Self:
+        """Build the request from the entries of its objects, without clean-up."""
+        prompts = {e["object"]: prompt_from_json(e["prompts"][""]) for e in entries}
+        plane_index = index_from_json(entries[0]["plane"])
+        return cls(view, plane_index, prompts, entries[0].get("size"))

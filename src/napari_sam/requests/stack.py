@@ -1,62 +1,80 @@
-"""Objects through a stack."""
+"""Propagation of objects through a stack from prompts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from napari_sam.masks.cleanup import CleanUp, prompted_pixels
 from napari_sam.masks.cleanup_objects import clean_pieces
+from napari_sam.masks.patch import PAINTED_LOGIT, MaskPatch
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.requests.base import (
-    _NO_CLEANUP,
-    Progress,
-    Score,
-    SegmentationResult,
-    pieces_from_patches,
+from napari_sam.prompts.serialization import (
+    mask_from_json,
+    mask_to_json,
+    prompt_from_json,
+    prompt_to_json,
 )
+from napari_sam.requests.base import Progress, Score, SegmentationResult
+from napari_sam.requests.serialization import stack_from_json, stack_to_json
 from napari_sam.volume.propagation import Propagation
+from napari_sam.volume.results import PropagationOptions
 from napari_sam.volume.stack_prompts import prompted_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import (
+        Callable,
+        Generator,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from numpy.typing import NDArray
 
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
     from napari_sam.images.stack import Stack
-    from napari_sam.masks.painting import ObjectPlaneMask
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import ObjectPrompts
+    from napari_sam.requests.base import SegmentationRequest
     from napari_sam.requests.view import ImageView
-    from napari_sam.volume.results import PropagationOptions, SliceResult, VolumeResult
+    from napari_sam.volume.results import SliceResult, VolumeResult
     from napari_sam.volume.stack_prompts import ObjectMasks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StackRequest:
-    """Follow objects through a stack.
+    """Propagation of objects through a stack.
 
     Parameters
     ----------
     view : ImageView
         The image.
     stack : Stack
-        Its planes, and the axis to walk along.
+        Its planes and the axis of propagation.
     prompts : dict
-        {object number: {slice: Prompt}}.
+        {object id: {slice: Prompt}}.
     options : PropagationOptions
-        How objects are followed.
+        Settings of the propagation.
     masks : dict, optional
-        {object number: {slice: Patch}} painted by hand.
+        {object id: {slice: MaskPatch}}, painted by hand.
     previous : VolumeResult, optional
-        An earlier result of which what is unchanged is kept.
+        An earlier result; the parts that have not changed are reused.
     cleanup : CleanUp, optional
-        What is done with the objects once they are found; smoothing is in slices.
+        Post-processing of the masks; smoothing is in slices.
+    reached : dict, optional
+        {(object id, slice): whether the mask is provisional}: end where an earlier
+        propagation was cancelled, to repeat it; to the end of all objects when None.
     """
+
+    is_automatic: ClassVar[bool] = False
+    can_change_size: ClassVar[bool] = False
+    size: ClassVar[None] = None
 
     view: ImageView
     stack: Stack
@@ -64,95 +82,182 @@ class StackRequest:
     options: PropagationOptions
     masks: ObjectMasks = field(default_factory=dict)
     previous: VolumeResult | None = None
-    cleanup: CleanUp = _NO_CLEANUP
-
-    def propagation(self) -> Propagation:
-        """The work, to be run once."""
-        anchors = prompted_slices(self.prompts, self.masks)
-        return Propagation(self.stack, anchors, self.options, self.previous)
+    cleanup: CleanUp = field(default_factory=CleanUp)
+    reached: Mapping[tuple[int, int], bool] | None = None
 
     @property
     def contrast_limits(self) -> ContrastLimits | None:
         """Contrast limits of all planes; may read some of them."""
-        return self.view.contrast_limits(self.stack.plane_index(0))
+        return self.view.contrast_limits(self.plane_index)
 
     @property
     def plane_index(self) -> PlaneIndex:
         """Index of the first plane."""
         return self.stack.plane_index(0)
 
+    def iter_slices(self, predictor: Predictor, cache: EmbeddingCache) -> Propagation:
+        """Start the propagation.
+
+        Returns
+        -------
+        Propagation
+            An iterable of SliceResult, to be iterated once; stop iterating to
+            cancel. `finish` of this request takes its `result()`.
+        """
+        return Propagation(
+            self.stack,
+            prompted_slices(self.prompts, self.masks),
+            self.options,
+            predictor,
+            cache,
+            self.contrast_limits,
+            self.previous,
+        )
+
     def run(
         self,
         predictor: Predictor,
         cache: EmbeddingCache,
-        halted: Callable[[], bool] = lambda: False,
+        stopped: Callable[[], bool] = lambda: False,
     ) -> Generator[Progress, None, SegmentationResult]:
-        """Propagate, telling which slice was done; `halted` ends it with what is."""
-        work = self.propagation()
-        total = work.expected_slices
-        results = []
+        """Propagate slice by slice; `stopped` ends with the slices computed so far."""
         yield Progress("Encoding the first slice", 0, 0)
-        for result in work.run(predictor, cache, self.contrast_limits):
+        slices = self.iter_slices(predictor, cache)
+        total = slices.expected_count
+        results = []
+        for result in self._until_reached(slices):
             results.append(result)
             yield Progress(f"Slice {result.index}", min(len(results), total), total)
-            if halted():
+            if stopped():
                 break
-        return self.finish(predictor, work.finish(results))
+        return self.finish(predictor, slices.result(results))
+
+    def _until_reached(self, slices: Iterable[SliceResult]) -> Iterator[SliceResult]:
+        """Select the results that an earlier propagation reached, and end with them."""
+        if self.reached is None:
+            yield from slices
+            return
+        missing = set(self.reached)
+        for result in slices:
+            key = result.object_id, result.index
+            if key in missing:
+                if self.reached[key] or not result.provisional:
+                    missing.remove(key)
+                yield result
+            if not missing:
+                break
 
     def refinish(self, result: SegmentationResult) -> SegmentationResult:
-        """Finish an earlier result as this request would; no model is asked."""
+        """Apply `cleanup` to an earlier result, without a model."""
         assert result.volume is not None
         return self.finish(result.model, result.volume)
 
+    def resume(
+        self, earlier: SegmentationRequest, result: SegmentationResult
+    ) -> StackRequest:
+        """Return this request with an earlier result to reuse, where settings agree.
+
+        Parameters
+        ----------
+        earlier : SegmentationRequest
+            The request that gave `result`.
+        result : SegmentationResult
+            Its result, perhaps incomplete.
+        """
+        if (
+            isinstance(earlier, StackRequest)
+            and (self.view, self.options) == (earlier.view, earlier.options)
+            and stack_to_json(self.stack) == stack_to_json(earlier.stack)
+        ):
+            return replace(self, previous=result.volume)
+        return self
+
     def finish(self, predictor: Predictor, volume: VolumeResult) -> SegmentationResult:
-        """Settle overlaps, cut the objects out and clean them up."""
-        pieces: list[ObjectPlaneMask] = []
-        scores: dict[int, tuple[Score, ...]] = {}
-        for index, members in volume.by_slice().items():
-            numbers = [member.object_id for member in members]
-            patches = [member.patch for member in members]
-            pieces += pieces_from_patches(
-                numbers, self.stack.plane_index(index), patches
-            )
+        """Crop the masks of a propagation and clean them up."""
+        pieces = volume.pieces
         if self.cleanup:
             seeds = prompt_seeds(self.prompts, volume.slices)
-            sizes = self.stack.voxel
-            pieces = clean_pieces(pieces, self.cleanup, seeds, self.stack.axis, sizes)
+            axis, voxel = self.stack.axis, self.stack.voxel
+            pieces = tuple(clean_pieces(pieces, self.cleanup, seeds, axis, voxel))
+        scores: dict[int, list[Score]] = defaultdict(list)
         for entry in volume.slices:
             if entry.status != "stopped":
                 status = "provisional" if entry.provisional else entry.status
-                score = Score(entry.index, entry.score, status)
-                scores[entry.object_id] = (*scores.get(entry.object_id, ()), score)
+                scores[entry.object_id].append(Score(entry.index, entry.score, status))
         return SegmentationResult(
-            tuple(pieces), scores, predictor, self.contrast_limits, volume=volume
+            pieces,
+            {object_id: tuple(members) for object_id, members in scores.items()},
+            predictor,
+            self.contrast_limits,
+            volume=volume,
         )
+
+    def to_json(self, object_id: int, result: SegmentationResult) -> dict[str, Any]:
+        """Describe how one object was made."""
+        prompts = self.prompts.get(object_id, {})
+        masks = self.masks.get(object_id, {})
+        options = asdict(self.options)
+        return {
+            **stack_to_json(self.stack),
+            "prompts": {str(i): prompt_to_json(p) for i, p in prompts.items()},
+            "painted": {
+                str(i): mask_to_json(patch.mask, patch.origin)
+                for i, patch in masks.items()
+            },
+            # NumPy scalars are not JSON.
+            "options": {
+                name: value.item() if hasattr(value, "item") else value
+                for name, value in options.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, view: ImageView, entries: Sequence[dict[str, Any]]) -> Self:
+        """Build the request from the entries of its objects, without clean-up."""
+        prompts, masks, reached = {}, {}, {}
+        for entry in entries:
+            for score in entry["scores"]:
+                key = entry["object"], score["index"]
+                reached[key] = score["status"] == "provisional"
+            prompts[entry["object"]] = {
+                int(index): prompt_from_json(prompt)
+                for index, prompt in entry["prompts"].items()
+            }
+            painted = {
+                int(index): MaskPatch.from_mask(*mask_from_json(mask), PAINTED_LOGIT)
+                for index, mask in entry.get("painted", {}).items()
+            }
+            if painted:
+                masks[entry["object"]] = painted
+        stack = stack_from_json(view, entries[0])
+        options = PropagationOptions(**entries[0]["options"])
+        return cls(view, stack, prompts, options, masks, reached=reached)
 
 
 def prompt_seeds(
     prompts: ObjectPrompts, results: Iterable[SliceResult], axis: int = 0
 ) -> dict[int, NDArray[np.intp]]:
-    """Voxels that the prompts of propagated objects lie on, for `keep_prompted`.
+    """Collect the voxels under the prompts of propagated objects.
 
     Parameters
     ----------
     prompts : dict
         {object id: {slice: Prompt}}.
     results : iterable of SliceResult
-        What became of them; anchors that were painted by hand count as prompts.
+        Results of the propagation; masks painted by hand count as prompts.
     axis : int
-        Of the stack, from the front.
+        Position of the slice among the coordinates returned.
 
     Returns
     -------
     dict
-        {object id: (N, 3) int}, of each prompted slice the `prompted_pixels`.
+        {object id: (N, 3) int}: the `prompted_pixels` of each prompted slice.
     """
-    seeds: dict[int, list[NDArray[np.intp]]] = {}
+    seeds: dict[int, list[NDArray[np.intp]]] = defaultdict(list)
     for result in results:
         prompt = prompts.get(result.object_id, {}).get(result.index)
         if prompt is None and result.status != "anchor":
             continue
         pixels = prompted_pixels(prompt or Prompt(), result.patch)
-        voxels = np.insert(pixels, axis, result.index, axis=1)
-        seeds.setdefault(result.object_id, []).append(voxels)
-    return {number: np.concatenate(parts) for number, parts in seeds.items()}
+        seeds[result.object_id].append(np.insert(pixels, axis, result.index, axis=1))
+    return {object_id: np.concatenate(parts) for object_id, parts in seeds.items()}

@@ -1,30 +1,35 @@
-"""What of an image the model sees."""
+"""The image as the model receives it: planes, channels and contrast."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from napari_sam.images.intensity import IntensityMapping
+from napari_sam.images.planes import Channel, PlaneReader
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
-    from napari_sam.images.intensity import IntensityMapping
-    from napari_sam.images.planes import PlaneReader
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Embedding, Predictor
 
 
 @dataclass(frozen=True, slots=True)
 class ImageView:
-    """What of an image the model sees.
+    """An image with the rule that maps its values to 8 bits.
 
     Parameters
     ----------
     reader : PlaneReader
-        Its planes.
+        Reads planes of the image.
     intensity : IntensityMapping
-        Which values become black and white.
+        Rule for the contrast limits.
     displayed : tuple or None
-        What the viewer shows as black and white; None for RGB.
+        Contrast limits of the viewer; None for RGB.
     """
 
     reader: PlaneReader
@@ -32,16 +37,97 @@ class ImageView:
     displayed: ContrastLimits | None = None
 
     def contrast_limits(self, plane_index: PlaneIndex) -> ContrastLimits | None:
-        """Contrast limits of the planes parallel to one; may read some of them."""
+        """Return the contrast limits of all planes parallel to one.
+
+        Depending on the rule some planes are read to measure them.
+        """
         return self.intensity.contrast_limits(self.reader, plane_index, self.displayed)
 
     def embed(
         self, predictor: Predictor, cache: EmbeddingCache, plane_index: PlaneIndex
     ) -> Embedding:
-        """Read and encode a plane, unless the cache knows it."""
+        """Return the embedding of a plane, encoding it if the cache has none."""
         pixels = self.reader.read_uint8(
             plane_index, predictor.input_size, self.contrast_limits(plane_index)
         )
         return cache.embed(
             predictor, pixels, plane_shape=self.reader.plane_shape(plane_index)
         )
+
+    def to_json(self, contrast_limits: ContrastLimits | None) -> dict[str, Any]:
+        """Describe the image for a record, with the contrast limits that were used."""
+        limits = (
+            None
+            if contrast_limits is None
+            else np.asarray(contrast_limits, float).tolist()
+        )
+        return {
+            "intensity": {**asdict(self.intensity), "limits": limits},
+            "channels": [
+                {
+                    "axis": None if c.axis is None else int(c.axis),
+                    "index": int(c.index),
+                    "own": c.levels[0] is self.reader.levels[0],
+                }
+                for c in self.reader.channels
+            ],
+            "shape": list(self.reader.shape),
+            "rgb": self.reader.rgb,
+            "levels": len(self.reader.levels),
+        }
+
+    @classmethod
+    def from_json(
+        cls,
+        entry: dict[str, Any],
+        levels: Sequence[Any],
+        channels: Sequence[Any] = (),
+    ) -> Self:
+        """Build a view of an image from `to_json`, with the recorded contrast limits.
+
+        Parameters
+        ----------
+        entry : dict
+            Entry of a record.
+        levels : sequence of array-like
+            Levels of the image, the full resolution first.
+        channels : sequence of array-like
+            Arrays of the channels that came from other layers, in order.
+
+        Raises
+        ------
+        ValueError
+            When the image differs from the recorded one, or a channel is missing.
+        """
+        if len(levels) != entry["levels"]:
+            raise ValueError(
+                f"The image has {len(levels)} levels, the recorded one "
+                f"{entry['levels']}: give all levels as a list."
+            )
+        others = iter(channels)
+        used = [
+            Channel(
+                levels if c["own"] else _next_channel(others), c["axis"], c["index"]
+            )
+            for c in entry["channels"]
+        ]
+        reader = PlaneReader(levels, entry["rgb"], used)
+        if list(reader.shape) != entry["shape"]:
+            raise ValueError(
+                f"The image has shape {reader.shape}, the recorded one "
+                f"{tuple(entry['shape'])}: give the same image."
+            )
+        limits = entry["intensity"]["limits"]
+        if limits is not None:
+            limits = tuple(tuple(x) if isinstance(x, list) else x for x in limits)
+        return cls(reader, IntensityMapping.display(), limits)
+
+
+def _next_channel(arrays: Any) -> tuple[Any, ...]:
+    array = next(arrays, None)
+    if array is None:
+        raise ValueError(
+            "The record uses channels of other layers: give their arrays as channels, "
+            "in order."
+        )
+    return tuple(array) if isinstance(array, list | tuple) else (array,)

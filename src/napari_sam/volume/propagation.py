@@ -83,8 +83,10 @@ def propagate(
     plan = prompted_slices(check_prompts(prompts, stack, painted), painted)
     # An empty cache is false, and yet the one to fill.
     cache = EmbeddingCache() if cache is None else cache
-    work = Propagation(stack, plan, options or PropagationOptions(), previous)
-    yield from work.run(predictor, cache, contrast_limits)
+    settings = options or PropagationOptions()
+    yield from Propagation(
+        stack, plan, settings, predictor, cache, contrast_limits, previous
+    )
 
 
 @dataclass(eq=False)
@@ -105,52 +107,61 @@ class Propagation:
     stack : Stack
         The volume and its axis.
     anchors : dict
-        {object id: ObjectAnchors}.
+        {object id: PromptedSlices}.
     options : PropagationOptions
-        How objects are followed.
+        Settings.
+    predictor : Predictor
+        The model.
+    cache : EmbeddingCache
+        Keeps embeddings of planes between calls.
+    contrast_limits : tuple of float or array-like, optional
+        Of the whole stack; measured on a sample when None.
     previous : VolumeResult, optional
-        An earlier result.
+        An earlier result; the parts that have not changed are reused.
     """
 
     stack: Stack
     anchors: Mapping[int, PromptedSlices]
     options: PropagationOptions
+    predictor: Predictor
+    cache: EmbeddingCache
+    contrast_limits: ArrayLike | None = None
     previous: VolumeResult | None = None
+    _results: list[SliceResult] = field(default_factory=list)
     _computed: set[tuple[int, int]] = field(default_factory=set)
     _complete: bool = False
 
-    def run(
-        self,
-        predictor: Predictor,
-        cache: EmbeddingCache,
-        contrast_limits: ArrayLike | None = None,
-    ) -> Iterator[SliceResult]:
-        """Walk; yields results as they are computed, stop iterating to cancel."""
+    def __iter__(self) -> Iterator[SliceResult]:
+        """Propagate; can be iterated once, stop iterating to cancel."""
+        contrast_limits = self.contrast_limits
         if contrast_limits is None:
             contrast_limits = self.stack.contrast_limits()
         ahead = ThreadPoolExecutor(1, "napari-sam ahead")
         planes = PrefetchingPlaneEncoder(
-            self.stack, predictor, cache, contrast_limits, ahead
+            self.stack, self.predictor, self.cache, contrast_limits, ahead
         )
+        segmenter = SliceSegmenter(self.predictor, planes, self.options)
         try:
-            yield from self._walk(SliceSegmenter(predictor, planes, self.options))
+            for result in self._walk(segmenter):
+                self._results.append(result)
+                yield result
         finally:
-            # Whoever cancels does not wait for a plane that nobody needs any more.
+            # Cancelling does not wait for planes that are not needed any more.
             ahead.shutdown(wait=False, cancel_futures=True)
         self._complete = True
 
     @property
-    def expected_slices(self) -> int:
-        """About as many results as `run` yields, or more."""
-        spans = [span for span, _ in self._spans()]
-        walked = sum(len(s.slices) * (1 + 2 * s.is_between) for s in spans)
-        return walked + sum(len(a.indices) for a in self.anchors.values())
+    def expected_count(self) -> int:
+        """Upper estimate of the number of results."""
+        ranges = [span for span, _ in self._spans()]
+        propagated = sum(len(r.slices) * (1 + 2 * r.is_between) for r in ranges)
+        return propagated + sum(len(a.indices) for a in self.anchors.values())
 
-    def finish(self, results: Iterable[SliceResult]) -> VolumeResult:
-        """One result of all that was yielded."""
-        done = list(results)  # while it is iterated the work goes on
+    def result(self, results: Iterable[SliceResult] | None = None) -> VolumeResult:
+        """Combine the slice results so far, or some of them, into one result."""
+        chosen = self._results if results is None else results
         count = len(self._computed)
-        return assemble(self.stack, done, self.anchors, count, self._complete)
+        return assemble(self.stack, chosen, self.anchors, count, self._complete)
 
     def _walk(self, eye: SliceSegmenter) -> Iterator[SliceResult]:
         todo = {}

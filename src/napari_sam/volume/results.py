@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from napari_sam.masks.patch import MaskPatch, resolve_overlaps
+from napari_sam.masks.painting import paint_pieces, pieces_from_patches
+from napari_sam.masks.patch import MaskPatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from napari_sam.images.stack import Stack
+    from napari_sam.masks.painting import ObjectPlaneMask
     from napari_sam.volume.mask_projection import Projection
     from napari_sam.volume.stack_prompts import PromptedSlices
 
@@ -146,17 +147,22 @@ class VolumeResult:
 
     @cached_property
     def labels(self) -> NDArray[np.int32]:
-        """Of the volume's shape, without its colour axis; 0 is background.
+        """Labels of the volume's shape without colour; 0 is background.
 
-        Where objects overlap the larger logit decides. Made when first asked for.
+        Where objects overlap, the larger logit decides.
         """
-        labels = np.zeros(self.stack.shape, np.int32)
+        return paint_pieces(self.pieces, self.stack.shape)
+
+    @cached_property
+    def pieces(self) -> tuple[ObjectPlaneMask, ...]:
+        """Masks of the objects on the planes of the image, without overlaps."""
+        pieces: list[ObjectPlaneMask] = []
         for index, members in self.by_slice().items():
-            plane = labels[self.stack.plane_index(index)]
-            masks = resolve_overlaps([result.patch for result in members])
-            for result, won in zip(members, masks, strict=True):
-                plane[result.region][won] = result.object_id
-        return labels
+            object_ids = [member.object_id for member in members]
+            patches = [member.patch for member in members]
+            plane_index = self.stack.plane_index(index)
+            pieces += pieces_from_patches(object_ids, plane_index, patches)
+        return tuple(pieces)
 
     def by_slice(self) -> dict[int, list[SliceResult]]:
         """{slice: its results}, by object."""

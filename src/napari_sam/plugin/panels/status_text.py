@@ -105,13 +105,13 @@ def _waiting_sentence(session: SamSession, result: SegmentationResult) -> str:
     """What waits, and what can be done with it."""
     found = len({piece.number for piece in result.pieces})
     if not found:
-        if result.everything:
+        if result.candidates:
             return "Nothing passes: lower the thresholds, or try crops or a shape."
         return "Nothing was found: change the prompts and segment again."
     what = "1 object" if found == 1 else f"{found} objects"
     if result.volume is not None:
         return f"{what} in the preview{_of_stack(session.waiting, result.volume)}"
-    if result.everything:
+    if result.candidates:
         return (
             f"{what} in the preview. Change the thresholds until they are right, "
             f"then Accept ({ACCEPT})."

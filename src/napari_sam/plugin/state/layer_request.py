@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
     from napari_sam.plugin.layers.transforms import Sliders
-    from napari_sam.requests.base import Request
+    from napari_sam.requests.base import SegmentationRequest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +70,7 @@ class LayerRequest:
         Objects that the answer replaces.
     """
 
-    request: Request
+    request: SegmentationRequest
     image: Image
     plane_index: PlaneIndex
     sliders: Sliders

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam.plugin.layers.displayed_stack import go_to_slice
 from napari_sam.plugin.layers.transforms import displayed_plane
-from napari_sam.prediction.click_sequence import (
-    SIZES,
-    Size,
-    alternative_size,
-    select_alternative,
-)
+from napari_sam.prediction.click_sequence import SIZES, Size, alternative_size
 from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
 from napari_sam.volume.results import DOUBTFUL, next_doubtful, slice_states
@@ -71,7 +66,7 @@ class PendingResult:
     @property
     def is_everything(self) -> bool:
         """Whether the objects are all that were found in a plane or a stack."""
-        return self.result is not None and bool(self.result.everything)
+        return self.result is not None and bool(self.result.candidates)
 
     def take(
         self, question: LayerRequest, result: SegmentationResult, model: object
@@ -229,7 +224,5 @@ def with_next_size(
     offered = SIZES if count > 2 else ("small", "large")
     plane_index = offered.index(size) if size in offered else -1
     wanted = offered[(plane_index + 1) % len(offered)]
-    predictions = [select_alternative(p, wanted) for p in result.predictions]
     changed = replace(request, size=wanted)
-    answer = changed.finish(result.model, result.contrast_limits, predictions)
-    return replace(question, request=changed), answer
+    return replace(question, request=changed), changed.refinish(result)

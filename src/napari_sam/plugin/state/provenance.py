@@ -9,8 +9,9 @@ from napari_sam.records.record import (
     KEY,
     add_entries,
     new_record,
-    present,
+    prune_undone,
     region_of,
+    upgrade,
     valid_entries,
 )
 
@@ -28,12 +29,11 @@ if TYPE_CHECKING:
 
 def record_of(labels: Labels) -> Record:
     """How the objects of a labels layer were made, without what was undone."""
-    return present(_stored(labels), labels.data)
+    return prune_undone(_stored(labels), labels.data)
 
 
 def _stored(labels: Labels) -> Record:
-    record: Record = labels.metadata.get(KEY) or new_record()
-    return record
+    return upgrade(labels.metadata.get(KEY) or new_record())
 
 
 def entries_of(

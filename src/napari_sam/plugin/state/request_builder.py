@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.state.settings import SessionSettings
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.requests.base import Request, SegmentationResult
+    from napari_sam.requests.base import SegmentationRequest, SegmentationResult
     from napari_sam.requests.view import ImageView
     from napari_sam.volume.results import PropagationOptions
 
@@ -125,7 +125,7 @@ class SessionSnapshot:
 
     def question(
         self,
-        request: Request,
+        request: SegmentationRequest,
         prompts: Sequence[LayerPrompt],
         objects: tuple[int, ...] = (),
     ) -> LayerRequest:
@@ -299,7 +299,7 @@ def everything_question(
                 mark.prompt.within(asked.plane.shape), region.shape
             )
     view, plane, name = asked.view, asked.plane, asked.image.name
-    request: Request
+    request: SegmentationRequest
     if linking is not None:
         stack = displayed_stack(view, name, plane, asked.axis, asked.image)
         request = AutomaticStackRequest(
@@ -364,22 +364,11 @@ def resume_from_pending(
 ) -> LayerRequest:
     """The question, with the waiting stack as what is corrected or gone on with."""
     request = question.request
-    if before is None or result is None or result.volume is None:
+    if before is None or result is None or not isinstance(request, StackRequest):
         return question
-    earlier = before.request
-    if not (isinstance(request, StackRequest) and isinstance(earlier, StackRequest)):
+    if question.image is not before.image or question.model != before.model:
         return question
-    same = (
-        question.image is before.image
-        and question.model == before.model
-        and request.view == earlier.view
-        and request.options == earlier.options
-        and (request.stack.axis, request.stack.fixed, request.stack.spacing)
-        == (earlier.stack.axis, earlier.stack.fixed, earlier.stack.spacing)
-    )
-    if not same:
-        return question
-    return replace(question, request=replace(request, previous=result.volume))
+    return replace(question, request=request.resume(before.request, result))
 
 
 def _refined(picked: LabelPrompt, drawn: Sequence[Prompt]) -> Prompt:
