@@ -1,6 +1,7 @@
-"""What the README and the examples promise is what runs."""
+"""The README and the examples: commands, links, names and scripts that run."""
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -10,32 +11,35 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-HEADINGS = re.findall(r"^#+ (.+)$", README, flags=re.MULTILINE)
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 def code_blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_the_gate_runs_exactly_the_test_command() -> None:
+def anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {f"#{heading.lower().replace(' ', '-')}" for heading in headings}
+
+
+def test_ci_runs_exactly_the_test_command() -> None:
     command = next(b for b in code_blocks("sh") if b.strip().endswith("tox"))
     gate = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert gate.rstrip().splitlines()[-1] == command.strip()
 
 
-def test_pictures_and_links_exist() -> None:
-    local = [
-        target
-        for target in re.findall(r"\]\(([^)]+)\)", README)
-        if not target.startswith("http")
-    ]
-    assert "docs/images/coins.png" in local
-    places = {f"#{title.lower().replace(' ', '-')}" for title in HEADINGS}
-    missing = [t for t in local if t not in places and not (ROOT / t).exists()]
-    assert missing == []
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_pictures_and_links_exist(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)]+)\)", text)
+    local = [target for target in targets if not target.startswith("http")]
+    assert local
+    known = anchors(text)
+    assert [t for t in local if t not in known and not (ROOT / t).exists()] == []
 
 
-def test_the_commands_are_those_of_the_program() -> None:
+def test_commands_parse() -> None:
     from napari_sam.cli.parser import make_parser
 
     lines = "\n".join(code_blocks("sh")).splitlines()
@@ -54,23 +58,19 @@ def test_every_model_is_in_the_table() -> None:
 
 
 @pytest.mark.weights
-def test_the_script_of_the_readme_runs() -> None:
-    script = code_blocks("python")[0]
-    output = run(["-c", script])
-    assert output == "2 objects\n"
+def test_script_runs_in_a_fresh_interpreter() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", code_blocks("python")[0]],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "2 objects\n"
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize(
-    "example", sorted(p.name for p in (ROOT / "examples").glob("*.py"))
-)
-def test_examples_run(example: str) -> None:
-    assert run([str(ROOT / "examples" / example)])
-
-
-def run(arguments: list[str]) -> str:
-    done = subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_run(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(example), run_name="__main__")
+    assert capsys.readouterr().out
