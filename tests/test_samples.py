@@ -1,7 +1,8 @@
-"""The sample images are what their descriptions say."""
+"""Sample images, their prompts and reference labels."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,16 +15,19 @@ if TYPE_CHECKING:
     from tests.helpers.scenes import Scene
 
 
-def test_images() -> None:
+def test_shapes_dtypes_and_spacing() -> None:
     assert (samples.coins().shape, samples.coins().dtype) == ((303, 384), np.uint8)
     assert (samples.cell().shape, samples.cell().dtype) == ((660, 550), np.uint8)
     volume, spacing = samples.head()
     assert (volume.shape, volume.dtype) == ((24, 96, 128), np.int16)
     assert volume.flags.c_contiguous
     assert spacing == pytest.approx((2.2, 2.0, 2.0), abs=0.01)
+    # As nibabel reads it from example4d.nii.gz.
+    digest = hashlib.sha256(volume.astype("<i2").tobytes()).hexdigest()
+    assert digest.startswith("e217a93744038ca72ed96b6e5eef3881")
 
 
-def test_coin_labels_are_the_reference(coins: Scene) -> None:
+def test_coin_labels_equal_the_reference(coins: Scene) -> None:
     labels = samples.coin_labels()
     assert labels.dtype == np.int32
     assert_array_equal(labels > 0, coins.labels > 0)
@@ -37,13 +41,13 @@ def test_coin_boxes_and_centres_belong_to_the_labels() -> None:
     labels = samples.coin_labels()
     boxes, centres = samples.coin_boxes(), samples.coin_centres()
     assert (boxes.shape, centres.shape) == ((22, 4), (22, 2))
-    for number, (box, centre) in enumerate(zip(boxes, centres, strict=True), start=1):
+    for label, (box, centre) in enumerate(zip(boxes, centres, strict=True), start=1):
         top, left, bottom, right = box.astype(int)
-        inside = labels[top : bottom + 1, left : right + 1] == number
-        assert inside.sum() == (labels == number).sum()
+        inside = labels[top : bottom + 1, left : right + 1] == label
+        assert inside.sum() == (labels == label).sum()
         sides = (inside[0], inside[-1], inside[:, 0], inside[:, -1])
         assert all(side.any() for side in sides)  # tight
-        assert labels[tuple(centre.round().astype(int))] == number
+        assert labels[tuple(centre.round().astype(int))] == label
 
 
 def test_prompts_of_the_other_samples_lie_on_them() -> None:

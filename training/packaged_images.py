@@ -1,6 +1,6 @@
 """Real images that come inside an installed package, with their licences.
 
-Left out on purpose: `coins` and `nibabel`'s head, which evaluation uses; `horse`,
+Left out on purpose: `coins` and the sample `head`, which evaluation uses; `horse`,
 `binary_blobs` and the phantom, which are segmentations themselves; `human_mitosis`,
 `cells3d` and others that are downloaded; the motorcycle and the faces, which come with
 a truth or whose terms are not stated. None of the images below has a published

@@ -1,8 +1,8 @@
-"""Real images that come with installed packages, and prompts for them."""
+"""Sample images, with prompts and reference labels."""
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COIN_MIN_PIXELS = 100
+CELL_CENTRE = (374.0, 428.0)
 
 
 def coins() -> NDArray[np.uint8]:
-    """Ancient coins on a dark ground, (303, 384) uint8, from scikit-image."""
+    """Return coins on a dark background, (303, 384) uint8, from scikit-image."""
     from skimage import data
 
     image: NDArray[np.uint8] = data.coins()
@@ -24,71 +25,67 @@ def coins() -> NDArray[np.uint8]:
 
 
 def cell() -> NDArray[np.uint8]:
-    """A cell in a quantitative phase image, (660, 550) uint8, from scikit-image."""
+    """Return a quantitative phase image of a cell, (660, 550) uint8, from scikit-image.
+
+    `CELL_CENTRE` is a (row, col) on the cell.
+    """
     from skimage import data
 
     image: NDArray[np.uint8] = data.cell()
     return image
 
 
-CELL_CENTRE = (374.0, 428.0)
-
-
 def head() -> tuple[NDArray[Any], tuple[float, float, float]]:
-    """First volume of nibabel's ``example4d``: an MR image of a head.
+    """Return an MR image of a head and its voxel size.
+
+    It is the first volume of ``example4d`` from nibabel's test data; source and
+    licence are in ``data/head.LICENSE``.
 
     Returns
     -------
     volume : ndarray
-        (24, 96, 128) int16, from the neck up, (z, y, x) with the nose upwards.
+        (24, 96, 128) int16, (z, y, x): z from the neck up, the nose at the top of
+        each slice.
     spacing : tuple of float
-        Size of a voxel along these axes, in millimetres.
+        Voxel size along z, y and x in millimetres.
     """
-    import nibabel
-
-    # nibabel.testing names this folder too, but needs pytest.
-    stored = files("nibabel") / "tests" / "data" / "example4d.nii.gz"
-    with as_file(stored) as path:
-        image: Any = nibabel.load(path)
-        first = np.asarray(image.dataobj[..., 0])
-    x, y, z = (float(size) for size in image.header.get_zooms()[:3])
-    volume = first.transpose(2, 1, 0)[:, ::-1]
-    return np.ascontiguousarray(volume), (z, y, x)
+    with (
+        files("napari_sam").joinpath("data", "head.npz").open("rb") as file,
+        np.load(file) as stored,
+    ):
+        z, y, x = stored["spacing"].tolist()
+        return stored["volume"], (z, y, x)
 
 
 def coin_labels() -> NDArray[np.int32]:
-    """Reference labels of the coins by thresholding, (303, 384) int32.
+    """Return reference labels of the coins, (303, 384) int32, made by thresholding.
 
-    Otsu's threshold, closed by 3 x 3, objects over 100 pixels, those that touch
-    the border removed.
+    Otsu's threshold, closed with a 3 x 3 square; objects of more than 100 pixels that
+    do not touch the border.
     """
     from skimage import filters, measure, morphology, segmentation
+
+    from napari_sam.masks.morphology import minimum_size
 
     image = coins()
     mask = morphology.closing(
         image > filters.threshold_otsu(image), np.ones((3, 3), np.uint8)
     )
-    found = measure.label(segmentation.clear_border(mask))
-    sizes = np.bincount(found.ravel())
-    kept = np.flatnonzero(sizes > COIN_MIN_PIXELS)
-    kept = kept[kept > 0]
-    renumbered = np.zeros(len(sizes), np.int32)
-    renumbered[kept] = np.arange(1, len(kept) + 1)
-    labels: NDArray[np.int32] = renumbered[found]
+    mask = minimum_size(segmentation.clear_border(mask), COIN_MIN_PIXELS + 1)
+    labels: NDArray[np.int32] = measure.label(mask).astype(np.int32)
     return labels
 
 
 def coin_centres() -> NDArray[np.float64]:
-    """Centres of mass of the coins, (K, 2) rows and columns."""
+    """Return the centres of mass of the coins, (K, 2) rows and columns."""
+    from scipy.ndimage import center_of_mass
+
     labels = coin_labels()
-    centres = [
-        np.argwhere(labels == i).mean(axis=0) for i in range(1, labels.max() + 1)
-    ]
-    return np.array(centres)
+    return np.array(center_of_mass(labels > 0, labels, range(1, labels.max() + 1)))
 
 
 def coin_boxes() -> NDArray[np.float64]:
-    """Tight boxes of the coins, (K, 4)."""
+    """Return the tight boxes of the coins, (K, 4)."""
     from napari_sam.masks.patch import mask_to_box
 
     labels = coin_labels()
@@ -97,7 +94,10 @@ def coin_boxes() -> NDArray[np.float64]:
 
 
 def head_prompts() -> dict[int, dict[int, Prompt]]:
-    """Boxes around the lateral ventricles of `head` on two slices, one object."""
+    """Return boxes around the lateral ventricles of `head`, {object id: {slice: box}}.
+
+    The ventricles are one object, with prompts on two slices.
+    """
     return {
         1: {
             14: Prompt(box=(32, 52, 70, 75)),
