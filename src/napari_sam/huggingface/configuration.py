@@ -1,4 +1,4 @@
-"""Sizes of SAM with the calls of transformers' ``SamConfig``."""
+"""Sizes of SAM with the interface of transformers' ``SamConfig``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SamConfig(nets_config.SamConfig):
 
     @classmethod
     def of(cls, config: nets_config.SamConfig) -> Self:
-        """Make one of the sizes of a network; shares its parts."""
+        """Wrap the sizes of a network in this interface; the parts are shared."""
         if isinstance(config, cls):
             return config
         return cls(
@@ -30,14 +30,15 @@ class SamConfig(nets_config.SamConfig):
 
     @classmethod
     def from_pretrained(cls, path: str | Path, **hub: Any) -> Self:
-        """Read the ``config.json`` of a folder or of a model of the hub.
+        """Read the ``config.json`` of a folder or of a hub repository.
 
         Parameters
         ----------
         path : str or Path
-            A folder, or a name of the Hugging Face hub.
+            A folder, or a repository of the Hugging Face hub.
         **hub
-            See `napari_sam.checkpoints.resolve.find_model`.
+            ``revision``, ``cache_dir``, ``local_files_only``, ``token``: see
+            `napari_sam.checkpoints.resolve.find_model`.
         """
         return cls.of(read_folder_config(find_model(path, weights=False, **hub)))
 

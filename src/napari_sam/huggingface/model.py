@@ -1,4 +1,4 @@
-"""SAM with the calls and shapes of transformers' ``SamModel``."""
+"""SAM network with the interface of transformers' ``SamModel``."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from napari_sam.checkpoints.hugging_face import write_folder
 from napari_sam.checkpoints.resolve import find_model
 from napari_sam.checkpoints.state_dict import load_model_file
 from napari_sam.huggingface.configuration import SamConfig
-from napari_sam.huggingface.prompt_batches import PromptGroup, Prompts, group_prompts
+from napari_sam.huggingface.prompt_batches import PromptBatch, Prompts, batch_prompts
 from napari_sam.nets.sam import SamNetwork
 
 if TYPE_CHECKING:
     from napari_sam.nets import config as nets_config
 
-Answers = Tensor | tuple[Tensor, ...]
-"""One tensor, or one an image where images have different numbers of objects."""
+Output = Tensor | tuple[Tensor, ...]
+"""One tensor, or one for each image where the numbers of objects differ."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SamImageSegmentationOutput:
-    """Masks of a batch of images; also read as ``output["pred_masks"]``.
+    """Masks and scores of a batch of images, also as ``output["pred_masks"]``.
 
     Parameters
     ----------
     iou_scores : Tensor or tuple of Tensor
         (B, objects, masks) predicted intersection over union.
     pred_masks : Tensor or tuple of Tensor
-        (B, objects, masks, h, w) low-resolution logits. Both are tuples with one
-        entry an image where images have different numbers of objects.
+        (B, objects, masks, h, w) low-resolution logits. Both are tuples with one entry
+        for each image where images have different numbers of objects.
     """
 
-    iou_scores: Answers
-    pred_masks: Answers
+    iou_scores: Output
+    pred_masks: Output
 
-    def __getitem__(self, key: str | int) -> Answers:
+    def __getitem__(self, key: str | int) -> Output:
         names = [f.name for f in fields(self)]
         if isinstance(key, str) and key not in names:
             raise KeyError(key)
-        value: Answers = getattr(self, names[key] if isinstance(key, int) else key)
+        value: Output = getattr(self, names[key] if isinstance(key, int) else key)
         return value
 
 
@@ -58,7 +58,7 @@ class SamModel(SamNetwork):
     Raises
     ------
     ValueError
-        When the configuration asks for what no published SAM has.
+        When the configuration has an option that no published SAM uses.
     """
 
     config: SamConfig
@@ -68,9 +68,10 @@ class SamModel(SamNetwork):
 
     @classmethod
     def of(cls, network: SamNetwork) -> Self:
-        """Give a network, such as that of a predictor, this interface.
+        """Wrap a network, such as that of a predictor, in this interface.
 
-        The parts are shared, not copied.
+        The model shares the image encoder, prompt encoder and mask decoder of the
+        network, and its training mode.
         """
         model = cls.__new__(cls)
         nn.Module.__init__(model)
@@ -95,13 +96,13 @@ class SamModel(SamNetwork):
         Parameters
         ----------
         path : str or Path
-            A folder in Hugging Face layout, a checkpoint file with official key
-            names, a name of the registry (`napari_sam.list_models`) or a name of
-            the Hugging Face hub, such as ``facebook/sam-vit-base``.
+            A folder in Hugging Face layout, a checkpoint file with official keys, a
+            name in the registry (`napari_sam.list_models`) or a repository of the
+            Hugging Face hub, such as ``facebook/sam-vit-base``.
         config : SamConfig, optional
-            For files: the sizes that shapes do not tell.
+            For files: gives the number of decoder heads, which shapes do not tell.
         dtype : torch.dtype or str, optional
-            Of the weights; "auto" keeps that of the file.
+            Type of the weights; "auto" keeps that of the file.
         torch_dtype : torch.dtype or str, optional
             The older name of `dtype`.
         **hub
@@ -113,18 +114,19 @@ class SamModel(SamNetwork):
         ValueError, OSError
             When there is no such folder or file, or it is not a SAM model.
         WeightsError
-            When a model of the registry or the hub cannot be had.
+            When a model of the registry or the hub cannot be downloaded.
         """
-        kind = _dtype(torch_dtype if torch_dtype is not None else dtype)
-        return load_model_file(find_model(path, **hub), config, dtype=kind, network=cls)
+        parsed = _parse_dtype(torch_dtype if torch_dtype is not None else dtype)
+        file = find_model(path, **hub)
+        return load_model_file(file, config, dtype=parsed, network=cls)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors``, as transformers reads them.
+        """Write ``config.json`` and ``model.safetensors`` for transformers.
 
         Raises
         ------
         ValueError
-            When the image encoder is TinyViT, which transformers does not know.
+            When the image encoder is TinyViT, which transformers does not have.
         OSError
             When the folder cannot be written to.
         """
@@ -138,25 +140,24 @@ class SamModel(SamNetwork):
         input_boxes: Tensor | None = None,
         input_masks: Tensor | None = None,
     ) -> tuple[Tensor | None, Tensor]:
-        """Encode prompts alone, given as for `forward`.
+        """Encode prompts without an image; parameters as for `forward`.
 
         Returns
         -------
         sparse : Tensor or None
-            (B, objects, tokens, C) of points and boxes, None without any.
+            (B, objects, tokens, C) of points and boxes; None without these.
         dense : Tensor
-            (B, C, s, s) of the masks, or what stands for no mask.
+            (B, C, s, s) of the masks, or the embedding of "no mask".
         """
         given = [p for p in (input_points, input_boxes, input_masks) if p is not None]
-        batch = len(given[0]) if given else 1
-        counts, groups = group_prompts(
-            batch, input_points, input_labels, input_boxes, input_masks
+        images = len(given[0]) if given else 1
+        counts, (batch,) = batch_prompts(
+            images, input_points, input_labels, input_boxes, input_masks
         )
-        (group,) = groups
-        tokens, size = self._tokens(group), self.prompt_encoder.embedding_size
-        sparse = tokens.reshape(batch, counts[0], *tokens.shape[1:])
-        dense = self.prompt_encoder.dense(group.masks)
-        shape = (-1 if input_masks is not None else batch, -1, size, size)
+        tokens, size = self._tokens(batch), self.prompt_encoder.embedding_size
+        sparse = tokens.reshape(images, counts[0], *tokens.shape[1:])
+        dense = self.prompt_encoder.dense(batch.masks)
+        shape = (-1 if input_masks is not None else images, -1, size, size)
         return sparse if tokens.shape[1] else None, dense.expand(shape)
 
     def forward(
@@ -175,12 +176,12 @@ class SamModel(SamNetwork):
         reshaped_input_sizes: Any = None,
         labels: Any = None,
     ) -> SamImageSegmentationOutput:
-        """Predict masks, differentiably.
+        """Predict masks; gradients are computed.
 
-        Where images have different numbers of objects, or objects different
-        prompts, prompts are lists of images of objects, with None for a prompt
-        that an object lacks. Objects are then decoded in groups with equal token
-        counts, never padded.
+        Where images have different numbers of objects, or objects different prompts,
+        prompts are nested lists of images and objects, with None for a prompt that an
+        object lacks. Such objects are decoded in batches with equal token counts,
+        never padded.
 
         Parameters
         ----------
@@ -195,49 +196,50 @@ class SamModel(SamNetwork):
             (B, objects, 4) as (x_min, y_min, x_max, y_max).
         input_masks : Tensor or nested list, optional
             Low-resolution logits: (B, 1, h, w) or (B, h, w) for all objects of an
-            image, (B, objects, h, w) with one for each.
+            image, or (B, objects, h, w) with one for each object.
         image_embeddings : Tensor, optional
             (B, C, s, s) from `get_image_embeddings`.
         multimask_output : bool or None
-            Three masks an object instead of one; all four for None, the one first.
+            Three masks for each object instead of one; with None all four, the single
+            mask first.
         attention_similarity : Tensor, optional
             Added to the attention of tokens to the image, broadcast to (B *
             objects, heads, tokens, s * s) (Zhang et al. 2023, "PerSAM").
         target_embedding : Tensor, optional
             Added to the tokens, broadcast to (B * objects, tokens, C) (PerSAM).
         original_sizes, reshaped_input_sizes, labels : optional
-            Not used: ``model(**inputs)`` takes all that a processor gives.
+            Ignored, so that ``model(**inputs)`` accepts the output of a processor.
 
         Raises
         ------
         ValueError
-            When image or prompts are missing or do not fit together.
+            When the image is missing or prompts do not fit together.
         """
         embeddings = self._embeddings(pixel_values, image_embeddings)
-        counts, groups = group_prompts(
+        counts, batches = batch_prompts(
             len(embeddings), input_points, input_labels, input_boxes, input_masks
         )
         personal = attention_similarity, target_embedding
-        if len(groups) != 1 and personal != (None, None):
+        if len(batches) != 1 and personal != (None, None):
             raise ValueError(
                 "attention_similarity and target_embedding need objects with the same "
                 "prompts: give tensors, not lists."
             )
-        answers = [
-            self._decode(group, embeddings, multimask_output, *personal)
-            for group in groups
+        outputs = [
+            self._decode(batch, embeddings, multimask_output, *personal)
+            for batch in batches
         ]
-        places = torch.cat([group.places for group in groups]).argsort()
+        order = torch.cat([batch.positions for batch in batches]).argsort()
         masks, scores = (
-            _by_image(torch.cat(parts)[places], counts)
-            for parts in zip(*answers, strict=True)
+            _by_image(torch.cat(parts)[order], counts)
+            for parts in zip(*outputs, strict=True)
         )
         return SamImageSegmentationOutput(scores, masks)
 
     def _embeddings(
         self, pixel_values: Tensor | None, image_embeddings: Tensor | None
     ) -> Tensor:
-        """(B, C, s, s) of the images, encoded unless they are."""
+        """Return the (B, C, s, s) embeddings, computed from the images if needed."""
         if (pixel_values is None) == (image_embeddings is None):
             raise ValueError(
                 "SamModel takes either pixel_values or image_embeddings: give one."
@@ -249,49 +251,49 @@ class SamModel(SamNetwork):
 
     def _decode(
         self,
-        group: PromptGroup,
+        batch: PromptBatch,
         image_embeddings: Tensor,
         multimask_output: bool | None,
         attention_similarity: Tensor | None,
         target_embedding: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """(K, masks, h, w) logits and (K, masks) scores of a group's objects."""
-        answer: tuple[Tensor, Tensor] = self.mask_decoder(
-            image_embeddings[group.images],
+        """Decode a batch to (K, masks, h, w) logits and (K, masks) scores."""
+        output: tuple[Tensor, Tensor] = self.mask_decoder(
+            image_embeddings[batch.images],
             self.prompt_encoder.image_positions(),
-            self._tokens(group),
-            self._dense(group),
+            self._tokens(batch),
+            self._dense(batch),
             multimask_output,
             attention_similarity,
             target_embedding,
         )
-        return answer
+        return output
 
-    def _tokens(self, group: PromptGroup) -> Tensor:
-        """(K, tokens, C) of a group's points and boxes."""
-        tokens = self.prompt_encoder.tokens(group.points, group.labels, group.boxes)
-        return tokens.expand(len(group.images), -1, -1)
+    def _tokens(self, batch: PromptBatch) -> Tensor:
+        """Encode points and boxes to (K, tokens, C)."""
+        tokens = self.prompt_encoder.tokens(batch.points, batch.labels, batch.boxes)
+        return tokens.expand(len(batch.images), -1, -1)
 
-    def _dense(self, group: PromptGroup) -> Tensor:
-        """(K or 1, C, s or 1, s or 1) of a group's masks."""
-        dense = self.prompt_encoder.dense(group.masks)
-        return dense if group.masks is None else dense[group.mask_of]
+    def _dense(self, batch: PromptBatch) -> Tensor:
+        """Encode masks to (K, C, s, s), or (1, C, 1, 1) without masks."""
+        dense = self.prompt_encoder.dense(batch.masks)
+        return dense if batch.masks is None else dense[batch.mask_indices]
 
 
-def _by_image(answers: Tensor, counts: list[int]) -> Answers:
+def _by_image(values: Tensor, counts: list[int]) -> Output:
     if len(set(counts)) == 1:
-        return answers.reshape(len(counts), counts[0], *answers.shape[1:])
-    return torch.split(answers, counts)
+        return values.reshape(len(counts), counts[0], *values.shape[1:])
+    return torch.split(values, counts)
 
 
-def _dtype(wanted: torch.dtype | str | None) -> torch.dtype | None:
+def _parse_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     """Read a dtype as transformers does; None keeps that of the file."""
-    if wanted is None or wanted == "auto":
+    if dtype is None or dtype == "auto":
         return None
-    found = getattr(torch, wanted, None) if isinstance(wanted, str) else wanted
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+    parsed = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(parsed, torch.dtype) or not parsed.is_floating_point:
         raise ValueError(
-            f"dtype {wanted!r} is none of weights: give torch.float32, float16 or "
+            f"dtype {dtype!r} is not a type of weights: give torch.float32, float16 or "
             "bfloat16."
         )
-    return found
+    return parsed

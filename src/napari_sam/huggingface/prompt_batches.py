@@ -1,7 +1,7 @@
-"""Prompts of many objects, put together where they have the same number of tokens.
+"""Batches of objects whose prompts have the same number of tokens.
 
-Padding prompts to one length is not neutral: padded tokens take part in attention
-and change the masks. Objects are decoded group by group instead.
+Padding prompts to one length is not neutral: padded tokens take part in the attention
+and change the masks. Objects are decoded batch by batch instead.
 """
 
 from __future__ import annotations
@@ -17,295 +17,244 @@ from torch import Tensor
 Prompts = Tensor | Sequence[Any]
 """A tensor, or nested lists where images or objects have different numbers."""
 
-_DIMS = {"input_points": 4, "input_labels": 3, "input_boxes": 3}
+_ByObject = list[list[Tensor | None]]
+# Dimensions of the prompts of one object.
+_DIMENSIONS = {"input_points": 2, "input_labels": 1, "input_boxes": 1}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PromptGroup:
+class PromptBatch:
     """K objects that are decoded together.
 
     Parameters
     ----------
-    places : Tensor
-        (K,) place of each object among the objects of all images.
+    positions : Tensor
+        (K,) index of each object among the objects of all images.
     images : Tensor
-        (K,) the image of each object.
+        (K,) index of the image of each object.
     points, labels : Tensor or None
         (K, N, 2) as (x, y) pixels of the model input, and (K, N).
     boxes : Tensor or None
         (K, 4) as (x_min, y_min, x_max, y_max).
     masks : Tensor or None
         (L, 1, h, w) logits.
-    mask_of : Tensor
-        (K,) the mask of each object.
+    mask_indices : Tensor
+        (K,) index of the mask of each object.
     """
 
-    places: Tensor
+    positions: Tensor
     images: Tensor
     points: Tensor | None
     labels: Tensor | None
     boxes: Tensor | None
     masks: Tensor | None
-    mask_of: Tensor
+    mask_indices: Tensor
 
 
-def group_prompts(
-    batch: int,
+def batch_prompts(
+    images: int,
     input_points: Prompts | None,
     input_labels: Prompts | None,
     input_boxes: Prompts | None,
     input_masks: Prompts | None,
-) -> tuple[list[int], list[PromptGroup]]:
-    """Check prompts and sort the objects by what they have.
+) -> tuple[list[int], list[PromptBatch]]:
+    """Check prompts and sort the objects into batches of equal token counts.
 
     Parameters
     ----------
-    batch : int
+    images : int
         Number of images.
     input_points, input_labels, input_boxes, input_masks : Tensor or sequence, optional
-        As for `napari_sam.nets.sam.SamModel.forward`.
+        As for `napari_sam.huggingface.model.SamModel.forward`.
 
     Returns
     -------
     counts : list of int
-        Objects of each image.
-    groups : list of PromptGroup
+        Number of objects of each image.
+    batches : list of PromptBatch
         Every object is in one of them.
 
     Raises
     ------
     ValueError
-        When prompts do not fit together; the sentence says which.
+        When prompts do not fit together; the message says which.
     """
-    given = {
-        "input_points": input_points,
-        "input_labels": input_labels,
-        "input_boxes": input_boxes,
-    }
-    if all(value is None or isinstance(value, Tensor) for value in given.values()) and (
-        input_masks is None or isinstance(input_masks, Tensor)
-    ):
-        return _one_group(batch, given, input_masks)
-    return _many_groups(batch, given, input_masks)
-
-
-def _one_group(
-    batch: int, given: dict[str, Any], masks: Tensor | None
-) -> tuple[list[int], list[PromptGroup]]:
-    """Tensors: every object has the same prompts."""
-    counts = set()
-    for name, prompt in given.items():
-        if prompt is None:
-            continue
-        if prompt.ndim != _DIMS[name] or prompt.shape[0] != batch:
-            raise ValueError(
-                f"{name} has shape {tuple(prompt.shape)}: give {_DIMS[name]} "
-                f"dimensions, the first for the {batch} images."
-            )
-        counts.add(prompt.shape[1])
-    points, labels, boxes = given.values()
-    _check_labels(points, labels)
-    if len(counts) > 1:
-        raise ValueError(
-            "Points, labels and boxes describe different numbers of objects "
-            f"({sorted(counts)}): give each object all of its prompts."
-        )
-    flat_masks, shared = _flatten_masks(batch, masks)
-    objects = counts.pop() if counts else flat_masks.shape[1]
-    if not shared and flat_masks.shape[1] != objects:
-        raise ValueError(
-            f"input_masks holds {flat_masks.shape[1]} masks an image for {objects} "
-            "objects: give one for each object, or one for all."
-        )
-    if points is not None and labels is None:
-        labels = torch.ones(points.shape[:3], device=points.device)
-    places = torch.arange(batch * objects)
-    images = places // max(objects, 1)
-    group = PromptGroup(
-        places,
-        images,
-        _join_axes(points),
-        _join_axes(labels),
-        _join_axes(boxes),
-        None if masks is None else flat_masks.flatten(0, 1)[:, None],
-        images if shared else places,
-    )
-    return [objects] * batch, [group]
-
-
-def _join_axes(prompts: Tensor | None) -> Tensor | None:
-    """Images and objects become one axis."""
-    return None if prompts is None else prompts.flatten(0, 1)
-
-
-def _check_labels(points: Any, labels: Any) -> None:
-    if labels is None:
-        return
-    if points is None:
-        raise ValueError(
-            "input_labels came without input_points: give the points that they label."
-        )
-    if isinstance(points, Tensor) and points.shape[:-1] != labels.shape:
-        raise ValueError(
-            f"input_labels has shape {tuple(labels.shape)} for points of shape "
-            f"{tuple(points.shape)}: give one label a point."
-        )
-
-
-def _flatten_masks(batch: int, masks: Tensor | None) -> tuple[Tensor, bool]:
-    """(B, masks, h, w), and whether an image has one mask for all of its objects."""
-    if masks is None:
-        return torch.zeros(batch, 1, 0, 0), True
-    if masks.ndim == 3:
-        masks = masks[:, None]
-    if masks.ndim == 5 and masks.shape[2] == 1:
-        masks = masks[:, :, 0]
-    if masks.ndim != 4 or masks.shape[0] != batch:
-        raise ValueError(
-            f"input_masks has shape {tuple(masks.shape)}: give (images, 1, h, w) or "
-            f"(images, objects, h, w) low-resolution logits for the {batch} images."
-        )
-    return masks, masks.shape[1] == 1
-
-
-def _many_groups(
-    batch: int, given: dict[str, Any], masks: Prompts | None
-) -> tuple[list[int], list[PromptGroup]]:
-    """Lists: each object has prompts of its own."""
-    known = {
-        name: _objects(name, value, batch, dims=_DIMS[name] - 2)
-        for name, value in given.items()
-    }
-    counts = _counts(batch, known)
-    prompts = [*known.values(), _object_masks(batch, masks, counts)]
-    members: dict[Any, list[_Member]] = defaultdict(list)
+    points = _by_object("input_points", input_points, images)
+    labels = _by_object("input_labels", input_labels, images)
+    boxes = _by_object("input_boxes", input_boxes, images)
+    masks = _masks_by_object(input_masks, images)
+    prompts = {"input_points": points, "input_labels": labels, "input_boxes": boxes}
+    counts = _object_counts(images, prompts, masks)
+    if masks is not None:
+        prompts["input_masks"] = _share_masks(masks, counts)
+    optional = all(prompt is None for prompt in prompts.values())
+    batches: dict[Any, list[_Object]] = defaultdict(list)
+    position = 0
     for image, count in enumerate(counts):
-        for item in range(count):
-            place = sum(counts[:image]) + item
-            own = [None if p is None else p[image][item] for p in prompts]
-            member = _Member(place, image, *own)
-            members[member.check(item)].append(member)
-    return counts, [_join(group) for group in members.values()]
+        for index in range(count):
+            own = [p and p[image][index] for p in prompts.values()]
+            item = _Object(position, image, *own)
+            item.check(f"Object {index} of image {image}", optional)
+            batches[item.signature].append(item)
+            position += 1
+    return counts, [_stack(items) for items in batches.values()]
 
 
 @dataclass(slots=True)
-class _Member:
-    """One object."""
+class _Object:
+    """One object and its prompts."""
 
-    place: int
+    position: int
     image: int
     points: Tensor | None
     labels: Tensor | None
     box: Tensor | None
-    mask: Tensor | None
+    mask: Tensor | None = None
 
-    def check(self, item: int) -> tuple[int, bool, Any]:
-        """What objects of one group share."""
-        where = f"Object {item} of image {self.image}"
+    def check(self, name: str, optional: bool) -> None:
+        """Check the shapes, and add positive labels to points without labels."""
         if self.points is None and self.labels is not None:
-            raise ValueError(f"{where} has labels without points: give the points.")
+            raise ValueError(f"{name} has labels without points: give the points.")
         if self.points is not None:
             count = len(self.points)
             if self.points.shape != (count, 2):
-                raise ValueError(f"{where}: points must be a list of (x, y).")
+                raise ValueError(f"{name}: points must be a list of (x, y).")
             if self.labels is None:
                 self.labels = self.points.new_ones(count)
             if self.labels.shape != (count,):
                 raise ValueError(
-                    f"{where} has {count} points and labels of shape "
-                    f"{tuple(self.labels.shape)}: give one label a point."
+                    f"{name} has {count} points and labels of shape "
+                    f"{tuple(self.labels.shape)}: give one label for each point."
                 )
         if self.box is not None and self.box.shape != (4,):
-            raise ValueError(f"{where}: a box must be (x_min, y_min, x_max, y_max).")
+            raise ValueError(f"{name}: a box must be (x_min, y_min, x_max, y_max).")
+        if optional:
+            return
         if self.points is None and self.box is None and self.mask is None:
-            raise ValueError(f"{where} has no prompt: give points, a box or a mask.")
-        mask = None if self.mask is None else self.mask.shape
-        return 0 if self.points is None else len(self.points), self.box is None, mask
+            raise ValueError(f"{name} has no prompt: give points, a box or a mask.")
+
+    @property
+    def signature(self) -> tuple[int | None, bool, Any]:
+        """What the objects of one batch have in common."""
+        points = None if self.points is None else len(self.points)
+        return points, self.box is None, None if self.mask is None else self.mask.shape
 
 
-def _join(group: list[_Member]) -> PromptGroup:
+def _stack(objects: list[_Object]) -> PromptBatch:
     def stack(name: str) -> Tensor | None:
-        values = [getattr(member, name) for member in group]
+        values = [getattr(item, name) for item in objects]
         return None if values[0] is None else torch.stack(values)
 
-    masks = stack("mask")
-    return PromptGroup(
-        torch.tensor([member.place for member in group]),
-        torch.tensor([member.image for member in group]),
-        stack("points"),
-        stack("labels"),
-        stack("box"),
-        None if masks is None else masks[:, None],
-        torch.arange(len(group)),
+    # A mask that objects of an image share is encoded once.
+    masks = {id(item.mask): item.mask for item in objects if item.mask is not None}
+    order = {key: index for index, key in enumerate(masks)}
+    return PromptBatch(
+        positions=torch.tensor([item.position for item in objects]),
+        images=torch.tensor([item.image for item in objects]),
+        points=stack("points"),
+        labels=stack("labels"),
+        boxes=stack("box"),
+        masks=torch.stack([*masks.values()])[:, None] if masks else None,
+        mask_indices=torch.tensor([order.get(id(item.mask), 0) for item in objects]),
     )
 
 
-def _objects(
-    name: str, value: Any, batch: int, *, dims: int
-) -> list[list[Tensor | None]] | None:
-    """Prompts as [image][object] tensors of `dims` dimensions; empty ones are None."""
-    if value is None:
+def _by_object(name: str, prompts: Prompts | None, images: int) -> _ByObject | None:
+    """List prompts as [image][object] tensors; empty ones of lists become None."""
+    dimensions = _DIMENSIONS[name]
+    if prompts is None:
         return None
-    if len(value) != batch:
-        raise ValueError(
-            f"{name} is for {len(value)} images, the model got {batch}: give a list "
-            "with one entry an image."
-        )
-    found = []
-    for image in value:
-        items = []
-        for item in image:
-            tensor = None if item is None else torch.as_tensor(item)
-            if tensor is not None and tensor.numel() == 0:
-                tensor = None
-            if tensor is not None and tensor.ndim != dims:
-                raise ValueError(
-                    f"{name} has an object of shape {tuple(tensor.shape)}: nest it as "
-                    "images, objects" + ("." if name == "input_boxes" else ", points.")
-                )
-            items.append(tensor)
-        found.append(items)
-    return found
+    if isinstance(prompts, Tensor):
+        if prompts.ndim != dimensions + 2 or prompts.shape[0] != images:
+            raise ValueError(
+                f"{name} has shape {tuple(prompts.shape)}: give {dimensions + 2} "
+                f"dimensions, the first for the {images} images."
+            )
+        return [list(image) for image in prompts]
+    _check_length(name, prompts, images)
+    nested = [[_to_tensor(item) for item in image] for image in prompts]
+    _check_dimensions(name, nested, dimensions)
+    return nested
 
 
-def _counts(batch: int, prompts: dict[str, Any]) -> list[int]:
-    """Objects of each image, the same for every kind of prompt."""
-    seen = {
-        name: [len(image) for image in value]
-        for name, value in prompts.items()
-        if value is not None
-    }
-    counts = list(seen.values())
-    if any(other != counts[0] for other in counts[1:]):
-        given = ", ".join(f"{name} {number}" for name, number in seen.items())
-        raise ValueError(
-            f"Points, labels and boxes describe different numbers of objects "
-            f"({given}): "
-            "give each object all of its prompts, None where it has none of a kind."
-        )
-    return counts[0] if counts else [1] * batch
-
-
-def _object_masks(
-    batch: int, masks: Prompts | None, counts: list[int]
-) -> list[list[Tensor | None]] | None:
-    """Masks as [image][object] tensors (h, w)."""
+def _masks_by_object(masks: Prompts | None, images: int) -> _ByObject | None:
+    """List masks as [image][mask] tensors (h, w)."""
     if masks is None:
         return None
     if isinstance(masks, Tensor):
-        flat, shared = _flatten_masks(batch, masks)
-        nested: Any = [
-            [mask[0]] * count if shared else list(mask)
-            for mask, count in zip(flat, counts, strict=True)
-        ]
-    else:
-        nested = [
-            [None if m is None else torch.as_tensor(m).squeeze() for m in image]
-            for image in masks
-        ]
-    if [len(image) for image in nested] != counts:
+        if masks.ndim == 3:
+            masks = masks[:, None]
+        if masks.ndim == 5 and masks.shape[2] == 1:
+            masks = masks[:, :, 0]
+        if masks.ndim != 4 or masks.shape[0] != images:
+            raise ValueError(
+                f"input_masks has shape {tuple(masks.shape)}: give (images, 1, h, w) "
+                "or (images, objects, h, w) low-resolution logits for the "
+                f"{images} images."
+            )
+        return [list(image) for image in masks]
+    _check_length("input_masks", masks, images)
+    nested = [[_to_tensor(item) for item in image] for image in masks]
+    nested = [[None if m is None else m.squeeze() for m in image] for image in nested]
+    _check_dimensions("input_masks", nested, 2)
+    return nested
+
+
+def _check_length(name: str, prompts: Sequence[Any], images: int) -> None:
+    if len(prompts) != images:
         raise ValueError(
-            f"input_masks are for {[len(image) for image in nested]} objects, the "
-            f"other prompts for {counts}: give one a object, or None."
+            f"{name} is for {len(prompts)} images, the model got {images}: give a list "
+            "with one entry for each image."
         )
-    return _objects("input_masks", nested, batch, dims=2)
+
+
+def _check_dimensions(name: str, nested: _ByObject, dimensions: int) -> None:
+    for item in (item for image in nested for item in image):
+        if item is not None and item.ndim != dimensions:
+            raise ValueError(
+                f"{name} has an object of shape {tuple(item.shape)}, not of "
+                f"{dimensions} dimensions: nest prompts as images, objects, values."
+            )
+
+
+def _to_tensor(item: Any) -> Tensor | None:
+    tensor = None if item is None else torch.as_tensor(item)
+    return None if tensor is None or tensor.numel() == 0 else tensor
+
+
+def _object_counts(
+    images: int, prompts: dict[str, _ByObject | None], masks: _ByObject | None
+) -> list[int]:
+    """Count the objects of each image, which all kinds of prompts must agree on."""
+    counts = {
+        name: [len(image) for image in nested]
+        for name, nested in prompts.items()
+        if nested is not None
+    }
+    if not counts and masks is not None:
+        counts = {"input_masks": [len(image) for image in masks]}
+    found = [*counts.values()] or [[1] * images]
+    if any(other != found[0] for other in found):
+        described = ", ".join(f"{name} {number}" for name, number in counts.items())
+        raise ValueError(
+            "Points, labels and boxes describe different numbers of objects "
+            f"({described}): give each object all of its prompts, None where it has "
+            "none of a kind."
+        )
+    if not any(found[0]):
+        raise ValueError("The prompts describe no objects: give at least one.")
+    return found[0]
+
+
+def _share_masks(masks: _ByObject, counts: list[int]) -> _ByObject:
+    """Give each object of an image its mask; a single mask is for all of them."""
+    for image, (own, count) in enumerate(zip(masks, counts, strict=True)):
+        if len(own) not in (1, count):
+            raise ValueError(
+                f"input_masks has {len(own)} masks for the {count} objects of image "
+                f"{image}: give one for each object, or one for all."
+            )
+    return [
+        own if len(own) == count else own * count
+        for own, count in zip(masks, counts, strict=True)
+    ]

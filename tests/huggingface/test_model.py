@@ -1,4 +1,4 @@
-"""The whole model: shapes, batches, gradients and refusals of its forward call."""
+"""SamModel: shapes, batches, gradients and errors of its forward call."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from napari_sam.huggingface.configuration import SamConfig as HubConfig
 from napari_sam.huggingface.model import SamModel
-from napari_sam.nets.config import (
-    SamConfig,
-    SamMaskDecoderConfig,
-    SamPromptEncoderConfig,
-    SamVisionConfig,
-)
+from napari_sam.nets.config import SamConfig, SamVisionConfig
+from napari_sam.nets.sam import SamNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -31,7 +29,7 @@ def random(*shape: int, scale: float = 1.0) -> Tensor:
     return torch.rand(*shape, generator=generator) * scale
 
 
-@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("multimask_output", [False, True])
 @pytest.mark.parametrize(
     "prompts",
     [
@@ -48,14 +46,16 @@ def random(*shape: int, scale: float = 1.0) -> Tensor:
     ],
     ids=["points", "labels", "boxes", "boxes and masks"],
 )
-def test_shapes(model: SamModel, prompts: dict[str, Tensor], several: bool) -> None:
-    output = model(random(2, 3, 64, 64), **prompts, multimask_output=several)
-    count = 3 if several else 1
+def test_shapes(
+    model: SamModel, prompts: dict[str, Tensor], multimask_output: bool
+) -> None:
+    output = model(random(2, 3, 64, 64), **prompts, multimask_output=multimask_output)
+    count = 3 if multimask_output else 1
     assert output.pred_masks.shape == (2, 4, count, 32, 32)
     assert output.iou_scores.shape == (2, 4, count)
 
 
-def test_images_and_objects_keep_their_places(model: SamModel) -> None:
+def test_objects_are_decoded_independently(model: SamModel) -> None:
     pixels, boxes = random(2, 3, 64, 64), random(2, 3, 4, scale=20)
     boxes[..., 2:] += 30
     masks = random(2, 1, 32, 32, scale=8)
@@ -75,7 +75,7 @@ def test_images_and_objects_keep_their_places(model: SamModel) -> None:
             )
 
 
-def test_embeddings_stand_for_images(model: SamModel) -> None:
+def test_embeddings_replace_images(model: SamModel) -> None:
     pixels, boxes = random(1, 3, 64, 64), torch.tensor([[[3.0, 4, 40, 50]]])
     embeddings = model.get_image_embeddings(pixels)
     assert embeddings.shape == (1, 16, 8, 8)
@@ -85,7 +85,7 @@ def test_embeddings_stand_for_images(model: SamModel) -> None:
     torch.testing.assert_close(later.pred_masks, direct.pred_masks)
 
 
-def test_a_mask_alone_is_a_prompt(model: SamModel) -> None:
+def test_mask_alone_is_a_prompt(model: SamModel) -> None:
     output = model(random(1, 3, 64, 64), input_masks=random(1, 1, 32, 32))
     assert output.pred_masks.shape == (1, 1, 3, 32, 32)
 
@@ -147,12 +147,12 @@ def test_wrong_prompt_shapes(
 
 
 def test_labels_without_points(model: SamModel) -> None:
-    with pytest.raises(ValueError, match="input_labels came without input_points"):
+    with pytest.raises(ValueError, match="labels without points"):
         model(random(1, 3, 64, 64), input_labels=torch.ones(1, 2, 1))
 
 
 def test_labels_must_fit_their_points(model: SamModel) -> None:
-    with pytest.raises(ValueError, match="give one label a point"):
+    with pytest.raises(ValueError, match="one label for each point"):
         model(
             random(1, 3, 64, 64),
             input_points=torch.zeros(1, 2, 3, 2),
@@ -161,7 +161,7 @@ def test_labels_must_fit_their_points(model: SamModel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompts", "sentence"),
+    ("prompts", "message"),
     [
         ({"input_points": [[None]]}, "Object 0 of image 0 has no prompt"),
         ({"input_labels": [[[1]]]}, "Object 0 of image 0 has labels without points"),
@@ -177,14 +177,14 @@ def test_labels_must_fit_their_points(model: SamModel) -> None:
     ],
 )
 def test_nested_prompts_that_do_not_fit(
-    model: SamModel, prompts: dict[str, Any], sentence: str
+    model: SamModel, prompts: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ValueError, match=message):
         model(random(1, 3, 64, 64), **prompts)
 
 
 def test_masks_must_fit_the_objects(model: SamModel) -> None:
-    with pytest.raises(ValueError, match="holds 2 masks an image for 3 objects"):
+    with pytest.raises(ValueError, match="2 masks for the 3 objects"):
         model(
             random(1, 3, 64, 64),
             input_boxes=torch.zeros(1, 3, 4),
@@ -193,7 +193,7 @@ def test_masks_must_fit_the_objects(model: SamModel) -> None:
 
 
 @pytest.mark.parametrize("change", [{"hidden_act": "relu"}, {"use_rel_pos": False}])
-def test_what_no_published_sam_has_is_refused(change: dict[str, Any]) -> None:
+def test_unsupported_options_are_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="as in every published SAM"):
         SamModel(SamConfig(vision_config=SamVisionConfig(**change)))
 
@@ -211,8 +211,8 @@ def test_prompt_embeddings(model: SamModel) -> None:
     assert model.get_image_wide_positional_embeddings().shape == (1, 16, 8, 8)
 
 
-def test_objects_must_agree(model: SamModel) -> None:
-    with pytest.raises(ValueError, match=r"different numbers of objects \(\[2, 3\]\)"):
+def test_prompts_must_agree_on_the_objects(model: SamModel) -> None:
+    with pytest.raises(ValueError, match=r"input_points \[2\], input_boxes \[3\]"):
         model(
             random(1, 3, 64, 64),
             input_points=torch.zeros(1, 2, 1, 2),
@@ -220,20 +220,44 @@ def test_objects_must_agree(model: SamModel) -> None:
         )
 
 
-def test_defaults_are_sam_vit_b() -> None:
-    vision, prompt = SamVisionConfig(), SamPromptEncoderConfig()
-    assert (vision.hidden_size, vision.num_hidden_layers, vision.mlp_dim) == (
-        768,
-        12,
-        3072,
-    )
-    assert vision.global_attn_indexes == (2, 5, 8, 11)
-    assert vision.embedding_size == prompt.image_embedding_size == 64
-    assert SamMaskDecoderConfig().num_multimask_outputs == 3
+def test_prompts_without_objects(model: SamModel) -> None:
+    for boxes in (torch.zeros(1, 0, 4), [[]]):
+        with pytest.raises(ValueError, match="no objects"):
+            model(random(1, 3, 64, 64), input_boxes=boxes)
 
 
-def test_config_survives_a_dictionary(vit_config: SamConfig) -> None:
-    values = vit_config.to_dict()
-    assert SamConfig.from_dict(values) == vit_config
-    assert SamConfig.from_dict(values | {"architectures": ["SamModel"]}) == vit_config
-    assert SamConfig.from_dict({}) == SamConfig()
+def test_shared_mask_of_nested_prompts(model: SamModel) -> None:
+    boxes = [[[3.0, 4, 40, 50], [1.0, 2, 30, 30]], [[5.0, 5, 60, 60]]]
+    masks = random(2, 1, 32, 32)
+    together = model(random(2, 3, 64, 64), input_boxes=boxes, input_masks=masks)
+    for image, own in enumerate(boxes):
+        alone = model(
+            random(2, 3, 64, 64)[image, None],
+            input_boxes=torch.tensor([own]),
+            input_masks=masks[image, None],
+        )
+        torch.testing.assert_close(together.pred_masks[image], alone.pred_masks[0])
+
+
+def test_model_of_a_network_shares_its_parts(vit_config: SamConfig) -> None:
+    network = SamNetwork(vit_config).eval()
+    model = SamModel.of(network)
+    assert model.image_encoder is network.image_encoder
+    assert model.prompt_encoder is network.prompt_encoder
+    assert model.mask_decoder is network.mask_decoder
+    assert not model.training
+    assert isinstance(model.config, HubConfig)
+    assert model.config.to_dict() == vit_config.to_dict()
+
+
+def test_config_of_a_network_shares_its_parts(
+    vit_config: SamConfig, tmp_path: Path
+) -> None:
+    config = HubConfig.of(vit_config)
+    assert config.vision_config is vit_config.vision_config
+    assert config.mask_decoder_config is vit_config.mask_decoder_config
+    assert HubConfig.of(config) is config
+    config.save_pretrained(tmp_path)
+    again = HubConfig.from_pretrained(tmp_path)
+    assert again.mask_decoder_config == config.mask_decoder_config
+    assert again.prompt_encoder_config == config.prompt_encoder_config
