@@ -1,6 +1,6 @@
-"""The example of the documentation of transformers, with its import line changed.
+"""The example of transformers' documentation, with its import line changed.
 
-Masks and scores are compared with what transformers gave for the same weights; see
+Masks and scores are compared with those of transformers for the same weights, see
 `tests.huggingface.test_processor`.
 """
 
@@ -19,7 +19,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from pathlib import Path
 
-# As documented, but for the download of the picture, which lies on the disk here.
+# As documented, but the picture is a local file.
 EXAMPLE = """
 import torch
 from PIL import Image
@@ -72,7 +72,7 @@ def picture(data_folder: Path) -> np.ndarray:
 
 @pytest.fixture
 def folder(data_folder: Path, tmp_path: Path) -> Path:
-    """What the hub gives: weights, their sizes, and how images are prepared."""
+    """A folder as on the hub: weights, config and preprocessor settings."""
     folder = tmp_path / "somebody" / "sam-small"
     folder.mkdir(parents=True)
     for file in (data_folder / "hf_sam_small").iterdir():
@@ -88,7 +88,7 @@ def run(example: str) -> SimpleNamespace:
 
 
 @pytest.mark.parametrize("where", ["folder", "hub"])
-def test_the_example_runs_and_gives_what_transformers_gave(
+def test_example_gives_the_output_of_transformers(
     folder: Path,
     picture: np.ndarray,
     data_folder: Path,
@@ -123,7 +123,7 @@ def test_the_example_runs_and_gives_what_transformers_gave(
     np.testing.assert_array_equal(mask.numpy()[decided], expected[decided])
 
 
-def test_a_segmentation_map_goes_through_as_documented(
+def test_example_with_segmentation_map(
     folder: Path,
     picture: np.ndarray,
     monkeypatch: pytest.MonkeyPatch,

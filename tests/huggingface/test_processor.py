@@ -1,9 +1,8 @@
-"""The processors and SamModel against reference arrays of transformers.
+"""The processors and SamModel compared with reference arrays from transformers.
 
-The arrays were made by ``benchmarks/parity/hf_parity.py --write``, which also compares
-both libraries live: transformers is no small package to install for a test (165 MB), so
-the tests take what it gave, and bit-identity of folders in the other direction is in
-that benchmark.
+``benchmarks/parity/hf_parity.py --write`` computes the arrays. It also compares both
+libraries directly, and folders bit by bit in the other direction: transformers is too
+large (165 MB) to install for a test.
 """
 
 from __future__ import annotations
@@ -90,10 +89,10 @@ def expected(reference: dict[str, torch.Tensor], case: str) -> dict[str, torch.T
     return {k.removeprefix(start): v for k, v in reference.items() if start in k}
 
 
-# Parity with transformers
+# -- parity with transformers
 
 
-def test_pixel_values(
+def test_pixel_values_match_transformers(
     processor: ns.SamProcessor,
     reference: dict[str, torch.Tensor],
     pictures: list[np.ndarray],
@@ -110,7 +109,7 @@ def test_pixel_values(
 
 
 @pytest.mark.parametrize("case", FROM_PROMPTS)
-def test_prompts_of_the_processor(
+def test_prompts_match_transformers(
     processor: ns.SamProcessor,
     pictures: list[np.ndarray],
     expected: dict[str, torch.Tensor],
@@ -123,7 +122,7 @@ def test_prompts_of_the_processor(
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_masks_and_scores(
+def test_masks_and_scores_match_transformers(
     model: SamModel, pixels: torch.Tensor, expected: dict[str, torch.Tensor]
 ) -> None:
     takes = ("input_", "attention_", "target_")
@@ -134,7 +133,7 @@ def test_masks_and_scores(
 
 
 @pytest.mark.parametrize("case", FROM_PROMPTS)
-def test_the_example_of_the_documentation(
+def test_post_processed_masks_match_transformers(
     model: SamModel,
     processor: ns.SamProcessor,
     pictures: list[np.ndarray],
@@ -160,7 +159,7 @@ def test_the_example_of_the_documentation(
         np.testing.assert_array_equal(mask.numpy()[decided], theirs[decided])
 
 
-def test_a_folder_of_transformers_is_written_again_bit_for_bit(
+def test_folder_of_transformers_round_trip(
     model: SamModel, data_folder: Path, tmp_path: Path
 ) -> None:
     model.save_pretrained(tmp_path)
@@ -183,18 +182,19 @@ def test_a_folder_of_transformers_is_written_again_bit_for_bit(
     )
 
 
-def test_an_official_file_becomes_a_folder(data_folder: Path, tmp_path: Path) -> None:
+def test_official_file_round_trip_through_folders(
+    data_folder: Path, tmp_path: Path
+) -> None:
     heads = ns.SamConfig(mask_decoder_config={"num_attention_heads": 4})
     first = ns.SamModel.from_pretrained(data_folder / "sam_small.pth", config=heads)
     first.save_pretrained(tmp_path / "a")
     second = ns.SamModel.from_pretrained(tmp_path / "a")
     second.save_pretrained(tmp_path / "b")
-    # The official epsilon goes with the weights.
+    # The official epsilon is saved with the weights.
     assert second.config.mask_decoder_config.layer_norm_eps == 1e-5
-    for one, other in ((first, second),):
-        states = one.state_dict(), other.state_dict()
-        assert states[0].keys() == states[1].keys()
-        assert all(torch.equal(states[1][k], v) for k, v in states[0].items())
+    states = first.state_dict(), second.state_dict()
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[1][k], v) for k, v in states[0].items())
     for name in ("config.json", "model.safetensors"):
         assert (tmp_path / "a" / name).read_bytes() == (
             tmp_path / "b" / name
@@ -230,10 +230,10 @@ def _saved(model: SamModel, folder: Path) -> Path:
     return folder
 
 
-# Prompts that transformers refuses
+# -- prompts that transformers refuses
 
 
-def test_ragged_prompts_equal_objects_on_their_own(
+def test_ragged_prompts_match_single_objects(
     model: SamModel, processor: ns.SamProcessor, pictures: list[np.ndarray]
 ) -> None:
     points = [[[[40, 30]], [[90, 60], [10, 10]], None], [[[60, 150]]]]
@@ -265,7 +265,7 @@ def test_ragged_prompts_equal_objects_on_their_own(
     assert [m.shape for m in masks] == [(3, 3, 90, 150), (1, 3, 200, 130)]
 
 
-def test_ragged_points_with_equal_numbers_of_objects_stay_one_tensor(
+def test_ragged_points_with_equal_object_counts_give_one_tensor(
     model: SamModel, processor: ns.SamProcessor, pictures: list[np.ndarray]
 ) -> None:
     points = [[[[40, 30]], [[90, 60], [10, 10]]]]
@@ -296,7 +296,7 @@ def test_one_mask_for_each_object(
             close(mixed.pred_masks[one], alone.pred_masks, 1e-5)
 
 
-def test_text_is_answered_in_a_sentence(
+def test_text_prompts_are_refused(
     processor: ns.SamProcessor, pictures: list[np.ndarray]
 ) -> None:
     with pytest.raises(ValueError, match="SAM has no text prompts"):
@@ -304,30 +304,30 @@ def test_text_is_answered_in_a_sentence(
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("given", "message"),
     [
         ({"input_points": [40, 30]}, "input_points is nested 1 deep"),
         ({"input_points": [[[40, 30, 1]]]}, "give 2 numbers for each"),
-        ({"input_points": [[["a", 3]]]}, "no list of numbers"),
+        ({"input_points": [[["a", 3]]]}, "not a list of numbers"),
         ({"input_boxes": [[[1, 2, 3]]]}, "give 4 numbers for each"),
         ({"input_boxes": BOXES}, "input_boxes is for 2 images, there are 1"),
         ({"return_tensors": "tf"}, "export the model to ONNX"),
     ],
 )
-def test_prompts_that_cannot_be_understood(
+def test_invalid_prompts(
     processor: ns.SamProcessor,
     pictures: list[np.ndarray],
     given: dict[str, Any],
-    sentence: str,
+    message: str,
 ) -> None:
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ValueError, match=message):
         processor(pictures[0], **given)
 
 
-# Images of every kind
+# -- images
 
 
-def test_an_image_means_the_same_in_every_form(processor: ns.SamProcessor) -> None:
+def test_image_formats_are_equivalent(processor: ns.SamProcessor) -> None:
     from PIL import Image
 
     picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
@@ -343,8 +343,8 @@ def test_an_image_means_the_same_in_every_form(processor: ns.SamProcessor) -> No
     }
     for name, form in forms.items():
         assert torch.equal(processor(form)["pixel_values"], expected), name
-    share = processor(picture / 255)["pixel_values"]
-    close(share, expected, 1 / 255 / 0.224 + 1e-6)
+    unit = processor(picture / 255)["pixel_values"]
+    close(unit, expected, 1 / 255 / 0.224 + 1e-6)
     grey = processor(picture[..., 0])["pixel_values"]
     assert torch.equal(
         grey, processor(np.repeat(picture[..., :1], 3, -1))["pixel_values"]
@@ -356,7 +356,9 @@ def test_three_rows_are_not_three_channels(processor: ns.SamProcessor) -> None:
     assert processor(picture)["original_sizes"].tolist() == [[3, 50]]
 
 
-def test_sixteen_bits_are_mapped_as_everywhere(processor: ns.SamProcessor) -> None:
+def test_sixteen_bit_images_are_mapped_by_percentiles(
+    processor: ns.SamProcessor,
+) -> None:
     from napari_sam.images.uint8 import to_uint8
 
     plane = np.random.default_rng(0).integers(0, 4000, (40, 60)).astype(np.uint16)
@@ -364,7 +366,9 @@ def test_sixteen_bits_are_mapped_as_everywhere(processor: ns.SamProcessor) -> No
     assert torch.equal(processor(plane)["pixel_values"], expected)
 
 
-def test_segmentation_maps_follow_the_image(processor: ns.SamProcessor) -> None:
+def test_segmentation_maps_are_resized_with_the_image(
+    processor: ns.SamProcessor,
+) -> None:
     labels = np.zeros((40, 80), np.int32)
     labels[10:20, 40:] = 7
     found = processor(np.zeros((40, 80), np.uint8), segmentation_maps=labels)["labels"]
@@ -373,22 +377,22 @@ def test_segmentation_maps_follow_the_image(processor: ns.SamProcessor) -> None:
     assert torch.equal(found, expected)
 
 
-def test_steps_can_be_left_out() -> None:
+def test_steps_can_be_disabled() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     plain = ns.SamImageProcessor().preprocess(
         picture, do_resize=False, do_rescale=False, do_normalize=False, do_pad=False
     )
     expected = torch.from_numpy(picture).permute(2, 0, 1).float()[None]
     assert torch.equal(plain["pixel_values"], expected)
-    with pytest.raises(TypeError, match="does not know do_dance"):
+    with pytest.raises(TypeError, match="no parameter do_dance"):
         ns.SamImageProcessor().preprocess(picture, do_dance=True)
 
 
-# Families and settings
+# -- families and settings
 
 
 @pytest.mark.parametrize("family", ["sam", "medsam", "lite_medsam"])
-def test_a_processor_follows_its_family(family: Any, tmp_path: Path) -> None:
+def test_processor_applies_the_rules_of_its_family(family: Any, tmp_path: Path) -> None:
     first = ns.SamProcessor(ns.SamImageProcessor(size=64, pad_size=64, family=family))
     first.save_pretrained(tmp_path)
     again = ns.SamProcessor.from_pretrained(tmp_path)
@@ -407,7 +411,7 @@ def test_a_processor_follows_its_family(family: Any, tmp_path: Path) -> None:
     np.testing.assert_array_equal(masks[0][:, 0].numpy(), expected)
 
 
-def test_names_of_the_registry_bring_their_preprocessing() -> None:
+def test_registry_names_set_the_preprocessing() -> None:
     for name in ("medsam_vit_b", "lite_medsam", "sam_vit_b"):
         spec = get_model_spec(name)
         found = ns.SamProcessor.from_pretrained(name).image_processor
@@ -418,7 +422,7 @@ def test_names_of_the_registry_bring_their_preprocessing() -> None:
     assert medsam.image_processor.family == "medsam"
 
 
-def test_files_that_do_not_say_are_asked_about(data_folder: Path) -> None:
+def test_unknown_files_need_a_family(data_folder: Path) -> None:
     for name in ("sam_small.pth", "hf_sam_small"):
         with pytest.raises(ValueError, match="give family= one of sam, medsam"):
             ns.SamProcessor.from_pretrained(data_folder / name)
@@ -427,9 +431,7 @@ def test_files_that_do_not_say_are_asked_about(data_folder: Path) -> None:
         assert found.image_processor.mask_size == {"longest_edge": 64}
 
 
-def test_a_folder_that_names_its_family_needs_no_question(
-    model: SamModel, tmp_path: Path
-) -> None:
+def test_family_is_read_from_the_folder(model: SamModel, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     ns.SamImageProcessor(size=256, family="medsam").save_pretrained(tmp_path)
     predictor = ns.load_model(tmp_path, device="cpu")
@@ -437,7 +439,7 @@ def test_a_folder_that_names_its_family_needs_no_question(
     assert predictor.preprocessing.resize == "square"
 
 
-def test_settings_of_both_file_names_are_read(tmp_path: Path) -> None:
+def test_settings_are_read_from_both_file_names(tmp_path: Path) -> None:
     settings = {"size": {"longest_edge": 99}, "image_mean": [0, 0, 0]}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
     assert ns.SamProcessor.from_pretrained(tmp_path).target_size == 99
@@ -448,7 +450,9 @@ def test_settings_of_both_file_names_are_read(tmp_path: Path) -> None:
     assert ns.SamProcessor.from_pretrained(tmp_path).target_size == 77
 
 
-def test_tiny_vit_has_no_folder(lite_config: SamConfig, tmp_path: Path) -> None:
+def test_tiny_vit_cannot_be_saved_as_a_folder(
+    lite_config: SamConfig, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match="no TinyViT image encoder"):
         ns.SamModel(lite_config).save_pretrained(tmp_path / "folder")
     assert not (tmp_path / "folder").exists()

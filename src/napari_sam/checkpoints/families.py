@@ -56,6 +56,9 @@ class Preprocessing:
     score : {"iou", "stability"}
         Score of a mask: the decoder's predicted IoU, or the stability of the mask
         where that output was not trained.
+    transformers_settings : bool
+        Whether the settings of transformers' ``SamImageProcessor`` describe the
+        preprocessing; other families have fixed rules.
     stability_on_plane : bool
         Whether automatic segmentation with points computes the stability score at the
         size of the plane, as SAM does, and not at that of the low-resolution mask.
@@ -73,6 +76,7 @@ class Preprocessing:
     multimask_output: bool = False
     upsampled: Literal["logits", "probabilities"] = "logits"
     score: Literal["iou", "stability"] = "iou"
+    transformers_settings: bool = False
     stability_on_plane: bool = False
 
     def describe(self, size: int) -> str:
@@ -99,6 +103,7 @@ PREPROCESSING: Mapping[Family, Preprocessing] = MappingProxyType(
             default_size=1024,
             default_prompts=frozenset({"point", "box", "mask"}),
             multimask_output=True,
+            transformers_settings=True,
             stability_on_plane=True,
         ),
         "medsam": Preprocessing(

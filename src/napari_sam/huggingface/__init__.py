@@ -1,4 +1,4 @@
-"""The interface of transformers' SAM: model, processor and configuration.
+"""Model, processors and configuration with the interface of transformers' SAM.
 
-May import `prediction.plane_transform`, `checkpoints`, `nets`.
+May import `prediction` and below; uses `prediction.plane_transform` of it.
 """

@@ -1,8 +1,7 @@
-"""Images to model input and masks back, with the calls of ``SamImageProcessor``."""
+"""Image processor with the interface of transformers' ``SamImageProcessor``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_sam.checkpoints.families import Family
+from napari_sam.checkpoints.families import PREPROCESSING, Family
 from napari_sam.checkpoints.hugging_face import (
     FAMILY_KEY,
     PREPROCESSOR_FILE,
@@ -19,16 +18,19 @@ from napari_sam.checkpoints.hugging_face import (
     read_settings,
 )
 from napari_sam.checkpoints.resolve import find_model, find_spec
+from napari_sam.checkpoints.state_dict import load_model_file
 from napari_sam.files import write_json
 from napari_sam.huggingface.inputs import (
-    FILTERS,
     SamInputs,
-    as_kind,
     as_list,
     check_filter,
+    convert_tensors,
     height_width,
     longest_edge,
+    pad,
     per_channel,
+    resize,
+    stack,
     to_numpy,
     to_plane,
 )
@@ -36,10 +38,6 @@ from napari_sam.images.axes import sample_centres
 from napari_sam.prediction.plane_transform import PlaneTransform
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    # One entry an image, in it one an object, None for an object without.
-    _Nested = list[list[NDArray[np.float64] | None]]
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
@@ -47,21 +45,21 @@ if TYPE_CHECKING:
     from napari_sam.huggingface.inputs import Channels, Size
     from napari_sam.nets.config import SamConfig
 
-
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _BILINEAR = 2
+_MASK_SIZE = 256
 
 
 class SamImageProcessor:
-    """Prepare images for a SAM model and bring its masks back.
+    """Preprocessing of images and postprocessing of masks for a SAM model.
 
-    Parameters and defaults are those of Hugging Face's ``SamImageProcessor``; each can
-    be given to `preprocess` too.
+    Parameters and defaults are those of transformers' ``SamImageProcessor``; each can
+    also be given to `preprocess`.
 
     Parameters
     ----------
     do_resize : bool
-        Bring the longest side to `size`.
+        Resize the longest side to `size`.
     size : dict
         ``{"longest_edge": pixels}``.
     mask_size : dict
@@ -75,15 +73,16 @@ class SamImageProcessor:
     do_pad, pad_size, mask_pad_size : bool, dict, dict
         Add zeros at the right and the bottom up to ``{"height", "width"}``.
     do_convert_rgb : bool
-        Accepted as in transformers; images are always made RGB.
+        Accepted as in transformers; images are always converted to RGB.
     family : {"sam", "medsam", "lite_medsam"}
-        How the weights were trained (`checkpoints.families.PREPROCESSING`). For the
-        MedSAM families only `size` is of the parameters above; all else is theirs.
+        Key of the rules that the weights were trained with
+        (`napari_sam.checkpoints.families.PREPROCESSING`). For the MedSAM families only
+        `size` applies; the other parameters are fixed by the rules.
 
     Raises
     ------
     ValueError
-        When a parameter cannot be understood.
+        When a parameter is invalid.
     """
 
     model_input_names = ("pixel_values",)
@@ -110,11 +109,11 @@ class SamImageProcessor:
                 f"There is no family {family!r}: choose one of "
                 f"{', '.join(get_args(Family))}."
             )
-        side = 256 if family == "lite_medsam" else 1024
+        side = PREPROCESSING[family].default_size
         self.family: Family = family
         self.do_resize = do_resize
         self.size = longest_edge(size, side)
-        self.mask_size = longest_edge(mask_size, 256)
+        self.mask_size = longest_edge(mask_size, _MASK_SIZE)
         self.resample = check_filter(resample)
         self.do_rescale = do_rescale
         self.rescale_factor = rescale_factor
@@ -123,11 +122,16 @@ class SamImageProcessor:
         self.image_std = per_channel(image_std, _STD)
         self.do_pad = do_pad
         self.pad_size = height_width(pad_size, side)
-        self.mask_pad_size = height_width(mask_pad_size, 256)
+        self.mask_pad_size = height_width(mask_pad_size, _MASK_SIZE)
         self.do_convert_rgb = do_convert_rgb
 
     def __repr__(self) -> str:
         return f"SamImageProcessor({self.to_dict()})"
+
+    @property
+    def _configurable(self) -> bool:
+        """Whether the parameters apply; other families have fixed rules."""
+        return PREPROCESSING[self.family].transformers_settings
 
     # -- files -----------------------------------------------------------------
 
@@ -135,22 +139,22 @@ class SamImageProcessor:
         """Return plain containers, as in a ``preprocessor_config.json``."""
         values = {"image_processor_type": "SamImageProcessor", **vars(self)}
         family = values.pop("family")
-        if family != "sam":
+        if not self._configurable:
             values[FAMILY_KEY] = family
         return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], **changes: Any) -> Self:
         """Read a ``preprocessor_config.json``; other keys are ignored."""
-        known = set(vars(cls())) - {"family"}
-        given = {k: v for k, v in values.items() if k in known and v is not None}
+        names = set(vars(cls())) - {"family"}
+        known = {k: v for k, v in values.items() if k in names and v is not None}
         if FAMILY_KEY in values:
-            given["family"] = values[FAMILY_KEY]
-        return cls(**{**given, **changes})
+            known["family"] = values[FAMILY_KEY]
+        return cls(**{**known, **changes})
 
     @classmethod
     def for_model(cls, config: SamConfig, family: Family) -> Self:
-        """Make the processor that fits the sizes of a model."""
+        """Create the processor for the sizes of a model."""
         side = config.vision_config.image_size
         mask = 4 * config.prompt_encoder_config.image_embedding_size
         return cls(
@@ -158,21 +162,57 @@ class SamImageProcessor:
         )
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, **options: Any) -> Self:
-        """Read the settings of a model; see `SamProcessor.from_pretrained`."""
-        processor = read_image_processor(path, **options)
-        assert isinstance(processor, cls)
-        return processor
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *,
+        family: Family | None = None,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        **changes: Any,
+    ) -> Self:
+        """Create the image processor of a model; see `SamProcessor.from_pretrained`."""
+        spec = find_spec(path)
+        if family is None and spec is not None:
+            family = spec.family
+        if spec is not None and family == spec.family:
+            # The registry precedes the files: conversions of MedSAM have those of SAM.
+            side = spec.image_size
+            known = {"size": side, "pad_size": side, "family": family}
+            return cls(**{**known, **changes})
+        files = find_model(
+            path,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            token=token,
+            weights=False,
+        )
+        settings = read_settings(files) if files.is_dir() else {}
+        if settings and family in (None, settings.get(FAMILY_KEY, "sam")):
+            return cls.from_dict(settings, **changes)
+        if family is None or family not in get_args(Family):
+            raise ValueError(
+                f"{files} does not tell how images are preprocessed: give family= one "
+                f"of {', '.join(get_args(Family))}."
+            )
+        if files.is_dir():
+            config = read_folder_config(files)
+        else:
+            config = load_model_file(files).config
+        return cls(**{**vars(cls.for_model(config, family)), **changes})
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``preprocessor_config.json`` into a folder."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         write_json(Path(folder) / PREPROCESSOR_FILE, self.to_dict())
 
-    # -- there -----------------------------------------------------------------
+    # -- images to model input -------------------------------------------------
 
     def __call__(self, images: Any, *args: Any, **kwargs: Any) -> SamInputs:
-        """See `preprocess`."""
+        """Call `preprocess`."""
         return self.preprocess(images, *args, **kwargs)
 
     def preprocess(
@@ -185,22 +225,23 @@ class SamImageProcessor:
         input_data_format: Channels | None = None,
         **changes: Any,
     ) -> SamInputs:
-        """Resize, normalise and pad.
+        """Resize, normalise and pad images.
 
         Parameters
         ----------
         images : array-like, Tensor, PIL.Image or sequence of these
-            (H, W), (H, W, 3), (H, W, 4) or (3, H, W) each. Values of 0 to 255 are
-            taken as they are and floats in [0, 1] as shares of white; all else is
-            mapped by its 0.5 and 99.5 percentile (`napari_sam.images.uint8.to_uint8`).
+            (H, W), (H, W, 3), (H, W, 4) or (3, H, W) each. Values of 0 to 255 are used
+            as they are and floats in [0, 1] as fractions of white; all others are
+            mapped by their 0.5 and 99.5 percentile (`napari_sam.images.uint8`).
         segmentation_maps : the same, optional
             (H, W) labels each.
         return_tensors : {"pt", "np"}, optional
             Tensors, also when None, or numpy arrays.
         data_format : {"channels_first"}
-            The only order that the model takes.
+            The only order that the model accepts.
         input_data_format : {"channels_first", "channels_last"}, optional
-            Where the channels are; found by the shape when None, last if in doubt.
+            Position of the channels; inferred from the shape when None, last if in
+            doubt.
         **changes
             Other values of the constructor's parameters.
 
@@ -214,10 +255,10 @@ class SamImageProcessor:
         Raises
         ------
         ValueError
-            When an image is none; the sentence says what it is.
+            When an image is invalid.
         """
         if changes:
-            return self._changed(changes).preprocess(
+            return self._with_changes(changes).preprocess(
                 images,
                 segmentation_maps,
                 return_tensors=return_tensors,
@@ -232,48 +273,48 @@ class SamImageProcessor:
         ]
         prepared = [self._prepare(plane) for plane in planes]
         inputs = SamInputs(
-            pixel_values=_stack([pixels for pixels, _ in prepared]),
+            pixel_values=stack([pixels for pixels, _ in prepared]),
             original_sizes=torch.tensor([plane.shape[:2] for plane in planes]),
             reshaped_input_sizes=torch.tensor([shape for _, shape in prepared]),
         )
         if segmentation_maps is not None:
             maps = [self._prepare_map(m) for m in as_list(segmentation_maps, ndim=2)]
-            inputs["labels"] = _stack(maps)
-        return as_kind(inputs, return_tensors)
+            inputs["labels"] = stack(maps)
+        return convert_tensors(inputs, return_tensors)
 
-    def _changed(self, changes: Mapping[str, Any]) -> Self:
-        """Make a processor with other values of some parameters."""
+    def _with_changes(self, changes: Mapping[str, Any]) -> Self:
+        """Copy the processor with other values of some parameters."""
         unknown = set(changes) - set(vars(self))
         if unknown:
             raise TypeError(
-                f"SamImageProcessor does not know {', '.join(sorted(unknown))}: "
-                f"it knows {', '.join(vars(self))}."
+                f"SamImageProcessor has no parameter {', '.join(sorted(unknown))}: "
+                f"choose from {', '.join(vars(self))}."
             )
         return self.from_dict({**self.to_dict(), **changes})
 
     def transform(
-        self, original_size: Sequence[int], mask_size: int = 256
+        self, original_size: Sequence[int], mask_size: int = _MASK_SIZE
     ) -> PlaneTransform:
-        """How an image lies in the model's input."""
+        """Return the transform from an image of (height, width) to the model input."""
         height, width = (int(side) for side in original_size)
-        if self.family == "sam" and not self.do_resize:
+        if self._configurable and not self.do_resize:
             side = max(height, width)
         else:
             side = self.size["longest_edge"]
         return PlaneTransform.fit((height, width), side, mask_size, self.family)
 
     def _prepare(self, plane: NDArray[Any]) -> tuple[Tensor, tuple[int, int]]:
-        """(3, S, S) of one plane, and the (height, width) that it fills."""
+        """Turn a plane into (3, S, S) input, of which it covers (height, width)."""
         transform = self.transform(plane.shape[:2])
-        if self.family != "sam":
+        if not self._configurable:
             return transform.pixel_values(plane)[0], transform.resized_shape
-        # Memory that may not be written to, as Pillow's, is copied.
+        # Read-only memory, as Pillow's, is copied.
         pixels = torch.from_numpy(
             np.require(np.atleast_3d(plane), requirements=["C", "W"])
         )
         pixels = pixels.permute(2, 0, 1)
         if self.do_resize:
-            pixels = _resize(pixels, transform.resized_shape, self.resample)
+            pixels = resize(pixels, transform.resized_shape, self.resample)
         pixels = pixels.float().expand(3, -1, -1)
         if self.do_rescale:
             pixels = pixels * self.rescale_factor
@@ -281,23 +322,20 @@ class SamImageProcessor:
             mean, std = torch.tensor(self.image_mean), torch.tensor(self.image_std)
             pixels = (pixels - mean[:, None, None]) / std[:, None, None]
         if self.do_pad:
-            pixels = _pad(pixels, self.pad_size)
+            pixels = pad(pixels, self.pad_size)
         return pixels, transform.resized_shape
 
     def _prepare_map(self, labels: Any) -> Tensor:
-        """(M, M) labels of one segmentation map."""
+        """Resize a segmentation map to (M, M) by its nearest pixels."""
         plane = torch.from_numpy(np.asarray(to_numpy(labels)).astype(np.int64))
+        height, width = plane.shape
         side = self.mask_size["longest_edge"]
-        if self.family == "medsam":
-            shape = (side, side)
-        else:
-            height, width = plane.shape
-            shape = PlaneTransform.fit((height, width), side, side, "sam").resized_shape
-        rows, cols = map(sample_centres, plane.shape, shape)
-        found = plane[rows][:, cols]
-        return _pad(found, self.mask_pad_size) if self.do_pad else found
+        transform = PlaneTransform.fit((height, width), side, side, self.family)
+        rows, cols = map(sample_centres, plane.shape, transform.resized_shape)
+        resized = plane[rows][:, cols]
+        return pad(resized, self.mask_pad_size) if self.do_pad else resized
 
-    # -- back ------------------------------------------------------------------
+    # -- model output to masks -------------------------------------------------
 
     def post_process_masks(
         self,
@@ -308,42 +346,42 @@ class SamImageProcessor:
         binarize: bool = True,
         pad_size: Size = None,
     ) -> list[Tensor]:
-        """Bring low-resolution logits to the size of the images.
+        """Resize low-resolution logits to the size of the images.
 
         Parameters
         ----------
         masks : Tensor or sequence of Tensor or ndarray
-            (B, objects, masks, h, w) logits, or one array an image.
+            (B, objects, masks, h, w) logits, or one array for each image.
         original_sizes, reshaped_input_sizes : Tensor or sequence
-            (B, 2) as `preprocess` gives them.
+            (B, 2) as from `preprocess`.
         mask_threshold : float
-            Logits above it are inside. For MedSAM, which interpolates probabilities,
-            the probability less one half is compared.
+            Threshold of the logits. For MedSAM, which interpolates probabilities, it
+            applies to the probability less one half.
         binarize : bool
-            Give masks instead of interpolated logits.
+            Return masks instead of interpolated logits.
         pad_size : dict, optional
-            Size of the model's input; the processor's own when None.
+            Size of the model's input; that of the processor when None.
 
         Returns
         -------
         list of Tensor
-            (objects, masks, H, W) bool or float32, one an image.
+            (objects, masks, H, W) bool or float32, one for each image.
         """
         padded = self.pad_size if pad_size is None else height_width(pad_size, 0)
-        found = []
+        resized = []
         for logits, original, reshaped in zip(
             masks, _pairs(original_sizes), _pairs(reshaped_input_sizes), strict=True
         ):
-            # Half precision would round logits to other sides of the threshold.
+            # Half precision would move logits across the threshold.
             values = torch.as_tensor(logits).float()
-            if self.family == "sam":
+            if self._configurable:
                 values = _interpolate(values, (padded["height"], padded["width"]))
                 values = values[..., : reshaped[0], : reshaped[1]]
                 values = _interpolate(values, original)
             else:
                 values = self._plane_logits(values, original)
-            found.append(values > mask_threshold if binarize else values)
-        return found
+            resized.append(values > mask_threshold if binarize else values)
+        return resized
 
     def _plane_logits(self, values: Tensor, original: tuple[int, int]) -> Tensor:
         transform = self.transform(original, values.shape[-1])
@@ -351,87 +389,9 @@ class SamImageProcessor:
         return torch.from_numpy(np.stack(planes)).view(*values.shape[:-2], *original)
 
 
-# -- tensors -------------------------------------------------------------------
-
-
-def _resize(pixels: Tensor, shape: tuple[int, int], resample: int) -> Tensor:
-    mode = FILTERS[resample]
-    if mode == "nearest-exact":
-        return F.interpolate(pixels[None], shape, mode=mode)[0]
-    return F.interpolate(
-        pixels[None], shape, mode=mode, align_corners=False, antialias=True
-    )[0]
-
-
 def _interpolate(values: Tensor, shape: tuple[int, int]) -> Tensor:
     return F.interpolate(values, shape, mode="bilinear", align_corners=False)
 
 
-def _pad(pixels: Tensor, size: Mapping[str, int]) -> Tensor:
-    height, width = pixels.shape[-2:]
-    bottom, right = size["height"] - height, size["width"] - width
-    if bottom < 0 or right < 0:
-        raise ValueError(
-            f"The image of {height} x {width} pixels does not fit into pad_size "
-            f"{dict(size)}: give a pad_size of at least the size."
-        )
-    return F.pad(pixels, (0, right, 0, bottom))
-
-
-def _stack(tensors: list[Tensor]) -> Tensor:
-    shapes = {tuple(tensor.shape) for tensor in tensors}
-    if len(shapes) > 1:
-        raise ValueError(
-            f"The images have different sizes {sorted(shapes)} without padding: use "
-            "do_pad=True, or one image at a time."
-        )
-    return torch.stack(tensors)
-
-
 def _pairs(sizes: Any) -> list[tuple[int, int]]:
     return [(int(height), int(width)) for height, width in sizes]
-
-
-def read_image_processor(
-    path: str | Path,
-    *,
-    family: Family | None = None,
-    revision: str | None = None,
-    cache_dir: str | Path | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-    **changes: Any,
-) -> SamImageProcessor:
-    """Make the image processor of a model; see `SamProcessor.from_pretrained`."""
-    spec = find_spec(path)
-    if family is None and spec is not None:
-        family = spec.family
-    if spec is not None and family == spec.family:
-        # By the table, whatever the files say: conversions of MedSAM ship SAM's.
-        side = spec.image_size
-        known = {"size": side, "pad_size": side, "family": family}
-        return SamImageProcessor(**{**known, **changes})
-    found = find_model(
-        path,
-        revision=revision,
-        cache_dir=cache_dir,
-        local_files_only=local_files_only,
-        token=token,
-        weights=False,
-    )
-    settings = read_settings(found) if found.is_dir() else {}
-    if settings and family in (None, settings.get(FAMILY_KEY, "sam")):
-        return SamImageProcessor.from_dict(settings, **changes)
-    if family is None or family not in get_args(Family):
-        raise ValueError(
-            f"{found} does not tell how images must be prepared: give family= one of "
-            f"{', '.join(get_args(Family))}."
-        )
-    if found.is_dir():
-        config = read_folder_config(found)
-    else:
-        from napari_sam.checkpoints.state_dict import load_model_file
-
-        config = load_model_file(found).config
-    fitting = SamImageProcessor.for_model(config, family)
-    return SamImageProcessor(**{**vars(fitting), **changes})

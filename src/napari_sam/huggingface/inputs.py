@@ -1,9 +1,9 @@
-"""What the processors of Hugging Face's interface take and give.
+"""Inputs of the processors: images, parameters and the tensors made of them.
 
-Hugging Face's processors turn any dtype into numbers without asking what they mean:
-floats in [0, 1] are divided by 255 again, 16-bit data leave the range the model knows,
-an image of three rows is taken for one of three channels. Here an image means what it
-means elsewhere in this package.
+The processors of transformers convert any dtype without regard to its range: floats in
+[0, 1] are divided by 255 again, 16-bit data leave the range of the model, and an image
+of three rows is taken for one of three channels. Here images are interpreted as
+everywhere in this package.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from napari_sam.images.uint8 import to_uint8
 
@@ -22,12 +24,12 @@ if TYPE_CHECKING:
 Channels = Literal["channels_first", "channels_last"]
 Size = Mapping[str, int] | int | None
 
-# Pillow's numbers, which preprocessor_config.json holds.
+# Numbers of Pillow's filters, as in preprocessor_config.json.
 FILTERS = {0: "nearest-exact", 2: "bilinear", 3: "bicubic"}
 
 
 class SamInputs(dict[str, Any]):
-    """What a processor gives: a dictionary, also read as ``inputs.pixel_values``."""
+    """Dictionary of a processor's output, also read as ``inputs.pixel_values``."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -36,7 +38,7 @@ class SamInputs(dict[str, Any]):
             raise AttributeError(f"There is no {name!r} among the inputs.") from None
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Move the tensors to a device; a dtype concerns floating point ones only."""
+        """Move the tensors to a device; a dtype applies to floats only."""
 
         def move(value: Any) -> Any:
             if isinstance(value, list):
@@ -49,8 +51,8 @@ class SamInputs(dict[str, Any]):
         return type(self)({name: move(value) for name, value in self.items()})
 
 
-def as_kind(inputs: SamInputs, return_tensors: str | None) -> SamInputs:
-    """Tensors as they are, or numpy arrays."""
+def convert_tensors(inputs: SamInputs, return_tensors: str | None) -> SamInputs:
+    """Keep the tensors, or convert them to numpy arrays."""
     if return_tensors in (None, "pt"):
         return inputs
     if return_tensors != "np":
@@ -68,24 +70,24 @@ def as_kind(inputs: SamInputs, return_tensors: str | None) -> SamInputs:
 
 
 def as_list(images: Any, ndim: int = 3) -> list[Any]:
-    """Take one image or several."""
+    """List the images of a batch, a list or a single image."""
     if isinstance(images, list | tuple):
         rows = bool(images) and isinstance(images[0], list) and np.ndim(images[0]) < 2
-        found = [images] if rows else list(images)
+        listed = [images] if rows else list(images)
     elif getattr(images, "ndim", 0) == ndim + 1:
-        found = list(images)
+        listed = list(images)
     else:
-        found = [images]
-    if not found:
+        listed = [images]
+    if not listed:
         raise ValueError("There are no images: give at least one.")
-    return found
+    return listed
 
 
 def to_numpy(image: Any) -> NDArray[Any]:
-    """Take an array, a tensor or a Pillow image."""
+    """Convert an array, a tensor or a Pillow image to an array."""
     if isinstance(image, Tensor):
         return image.detach().cpu().numpy()
-    if hasattr(image, "convert"):  # Pillow, which is not needed otherwise
+    if hasattr(image, "convert"):  # Pillow's, without importing it
         grey = image.mode in ("L", "I;16", "I", "F")
         image = image if grey else image.convert("RGB")
     return np.asarray(image)
@@ -94,7 +96,7 @@ def to_numpy(image: Any) -> NDArray[Any]:
 def to_plane(
     image: Any, channels: Channels | None, rescale: bool
 ) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """(H, W) or (H, W, 3) uint8; floats as they are where nothing is rescaled."""
+    """Convert an image to (H, W) or (H, W, 3) uint8; keep floats without `rescale`."""
     plane = to_numpy(image)
     if plane.ndim == 3:
         last = plane.shape[-1] in (1, 3, 4)
@@ -106,11 +108,11 @@ def to_plane(
             plane = plane[..., 0]
     if plane.dtype.kind == "f" and not rescale:
         return (plane[..., :3] if plane.ndim == 3 else plane).astype(np.float32)
-    return to_uint8(plane, _limits(plane))
+    return to_uint8(plane, _contrast_limits(plane))
 
 
-def _limits(plane: NDArray[Any]) -> tuple[float, float] | None:
-    """What is black and white, where the values tell; None where the data must."""
+def _contrast_limits(plane: NDArray[Any]) -> tuple[float, float] | None:
+    """Find the contrast limits of a known range; None when percentiles are needed."""
     if plane.size == 0 or plane.dtype.kind not in "iuf" or plane.dtype == np.uint8:
         return None
     low, high = plane.min(), plane.max()
@@ -123,7 +125,7 @@ def _limits(plane: NDArray[Any]) -> tuple[float, float] | None:
 
 
 def longest_edge(size: Size, default: int) -> dict[str, int]:
-    """Read a size as transformers takes it: a number, or a dictionary."""
+    """Read a size as transformers does: a number or a dictionary."""
     if size is None:
         return {"longest_edge": default}
     if isinstance(size, int):
@@ -136,7 +138,7 @@ def longest_edge(size: Size, default: int) -> dict[str, int]:
 
 
 def height_width(size: Size, default: int) -> dict[str, int]:
-    """Read a padded size as transformers takes it: a number, or a dictionary."""
+    """Read a padded size as transformers does: a number or a dictionary."""
     if size is None:
         size = default
     if isinstance(size, int):
@@ -152,7 +154,7 @@ def height_width(size: Size, default: int) -> dict[str, int]:
 def per_channel(
     values: float | Sequence[float] | None, default: tuple[float, float, float]
 ) -> list[float]:
-    """Read one number for all channels, or one for each."""
+    """Read one number for all channels, or one for each of three."""
     if values is None:
         return list(default)
     listed = [values] * 3 if isinstance(values, int | float) else list(values)
@@ -162,7 +164,7 @@ def per_channel(
 
 
 def check_filter(resample: int) -> int:
-    """Read the number of a filter that there is."""
+    """Check the number of a resampling filter."""
     number = int(resample)
     if number not in FILTERS:
         raise ValueError(
@@ -170,3 +172,39 @@ def check_filter(resample: int) -> int:
             "3 (bicubic)."
         )
     return number
+
+
+# -- tensors -------------------------------------------------------------------
+
+
+def resize(pixels: Tensor, shape: tuple[int, int], resample: int) -> Tensor:
+    """Resize (C, H, W) pixels with one of the `FILTERS`."""
+    mode = FILTERS[resample]
+    if mode == "nearest-exact":
+        return F.interpolate(pixels[None], shape, mode=mode)[0]
+    return F.interpolate(
+        pixels[None], shape, mode=mode, align_corners=False, antialias=True
+    )[0]
+
+
+def pad(pixels: Tensor, size: Mapping[str, int]) -> Tensor:
+    """Add zeros at the right and the bottom up to the size."""
+    height, width = pixels.shape[-2:]
+    bottom, right = size["height"] - height, size["width"] - width
+    if bottom < 0 or right < 0:
+        raise ValueError(
+            f"The image of {height} x {width} pixels does not fit into pad_size "
+            f"{dict(size)}: give a pad_size of at least the size."
+        )
+    return F.pad(pixels, (0, right, 0, bottom))
+
+
+def stack(tensors: list[Tensor]) -> Tensor:
+    """Stack the tensors of images of the same size."""
+    shapes = {tuple(tensor.shape) for tensor in tensors}
+    if len(shapes) > 1:
+        raise ValueError(
+            f"The images have different sizes {sorted(shapes)} without padding: use "
+            "do_pad=True, or one image at a time."
+        )
+    return torch.stack(tensors)

@@ -1,4 +1,4 @@
-"""Images and prompts to model input, with the calls of ``SamProcessor``."""
+"""Processor with the interface of transformers' ``SamProcessor``."""
 
 from __future__ import annotations
 
@@ -10,26 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_sam.checkpoints.hugging_face import (
-    PREPROCESSOR_FILE,
-)
+from napari_sam.checkpoints.hugging_face import PREPROCESSOR_FILE
 from napari_sam.files import write_json
-from napari_sam.huggingface.image_processor import (
-    SamImageProcessor,
-    read_image_processor,
-)
-from napari_sam.huggingface.inputs import as_kind
+from napari_sam.huggingface.image_processor import SamImageProcessor
+from napari_sam.huggingface.inputs import convert_tensors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.huggingface.inputs import SamInputs
 
-    # One entry an image, in it one an object, None for an object without.
+    # Indexed by image and object; None for an object without this kind of prompt.
     _Nested = list[list[NDArray[np.float64] | None]]
 
-# Of each kind of prompt: levels of lists, what an object's are, numbers in the last.
-_FORMS: dict[str, tuple[int, str, int | None]] = {
+# Of each kind of prompt: levels of nesting, names of the inner ones, last length.
+_NESTING: dict[str, tuple[int, str, int | None]] = {
     "input_points": (4, "points, (x, y)", 2),
     "input_labels": (3, "points", None),
     "input_boxes": (3, "(x_min, y_min, x_max, y_max)", 4),
@@ -37,15 +32,15 @@ _FORMS: dict[str, tuple[int, str, int | None]] = {
 
 
 class SamProcessor:
-    """Prepare images, points, labels and boxes for a SAM model.
+    """Preprocessing of images, points, labels and boxes for a SAM model.
 
     Parameters
     ----------
     image_processor : SamImageProcessor, optional
-        Prepares the images; that of SAM when None.
+        Processor of the images; that of SAM when None.
     """
 
-    # Read by code that was written for transformers; nothing is padded here.
+    # For code that was written for transformers; nothing is padded here.
     point_pad_value = -10
 
     def __init__(self, image_processor: SamImageProcessor | None = None) -> None:
@@ -53,43 +48,43 @@ class SamProcessor:
 
     @property
     def target_size(self) -> int:
-        """Longest side of an image in the model, in pixels."""
+        """Longest side of an image in the model input, in pixels."""
         return self.image_processor.size["longest_edge"]
 
     @property
     def model_input_names(self) -> list[str]:
-        """What the processor gives for images alone."""
+        """Names of the processor's output for images without prompts."""
         names = self.image_processor.model_input_names
         return [*names, "original_sizes", "reshaped_input_sizes"]
 
     @classmethod
     def from_pretrained(cls, path: str | Path, **options: Any) -> Self:
-        """Read the settings of a model.
+        """Create the processor of a model.
 
         Parameters
         ----------
         path : str or Path
-            A folder in Hugging Face layout, a checkpoint file, a name of the registry
-            or of the Hugging Face hub.
+            A folder in Hugging Face layout, a checkpoint file, a name in the registry
+            or a repository of the Hugging Face hub.
         family : {"sam", "medsam", "lite_medsam"}, optional
-            How the weights were trained. Needed for files that the registry does not
-            know and folders without settings.
+            Preprocessing that the weights were trained with. Needed for files that are
+            not in the registry and folders without settings.
         **options
             ``revision``, ``cache_dir``, ``local_files_only``, ``token``, see
-            `checkpoints.resolve.find_model`; and parameters of `SamImageProcessor`,
-            which go before what the files say.
+            `napari_sam.checkpoints.resolve.find_model`; and parameters of
+            `SamImageProcessor`, which precede the settings in files.
 
         Raises
         ------
         ValueError, OSError
-            When there is no such model or it does not say how images are prepared.
+            When there is no such model or its preprocessing is unknown.
         WeightsError
-            When a model of the hub cannot be had.
+            When a model of the hub cannot be downloaded.
         """
-        return cls(read_image_processor(path, **options))
+        return cls(SamImageProcessor.from_pretrained(path, **options))
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``preprocessor_config.json``, as transformers reads it."""
+        """Write ``preprocessor_config.json`` for transformers."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         values = self.image_processor.to_dict()
         values["processor_class"] = "SamProcessor"
@@ -108,11 +103,11 @@ class SamProcessor:
         point_pad_value: int | None = None,
         **options: Any,
     ) -> SamInputs:
-        """Prepare images and prompts in pixels of the images.
+        """Preprocess images, and prompts in pixels of the images.
 
-        Where images have different numbers of objects, or objects of points, prompts
-        stay nested lists: `SamModel` decodes them in groups. Nothing is padded, as
-        padding changes the masks.
+        Where images have different numbers of objects, or objects different numbers of
+        points, prompts stay nested lists, which `SamModel` decodes in batches. Nothing
+        is padded, as padding changes the masks.
 
         Parameters
         ----------
@@ -124,7 +119,7 @@ class SamProcessor:
             (H, W) labels for training.
         input_points : nested list, Tensor or ndarray, optional
             (images, objects, points, 2) as (x, y), or (images, points, 2) for one
-            object an image. None for an object without points.
+            object in each image. None for an object without points.
         input_labels : the same, optional
             (images, objects, points) or (images, points): 1 positive, 0 negative.
         input_boxes : the same, optional
@@ -139,14 +134,14 @@ class SamProcessor:
         Returns
         -------
         SamInputs
-            What `SamImageProcessor.preprocess` gives, with ``input_points`` (B,
-            objects, points, 2) float32, ``input_labels`` (B, objects, points) int64 and
+            Output of `SamImageProcessor.preprocess`, with ``input_points`` (B, objects,
+            points, 2) float32, ``input_labels`` (B, objects, points) int64 and
             ``input_boxes`` (B, objects, 4) float32 in pixels of the model input.
 
         Raises
         ------
         ValueError
-            When images or prompts cannot be understood.
+            When images or prompts are invalid.
         """
         if text is not None:
             raise ValueError(
@@ -166,45 +161,45 @@ class SamProcessor:
             ("input_boxes", input_boxes),
         ):
             if prompts is not None:
-                inputs[name] = _prepared(name, prompts, scales)
-        return as_kind(inputs, return_tensors)
+                inputs[name] = _prepare(name, prompts, scales)
+        return convert_tensors(inputs, return_tensors)
 
     def post_process_masks(self, *args: Any, **kwargs: Any) -> list[Tensor]:
-        """See `SamImageProcessor.post_process_masks`."""
+        """Call `SamImageProcessor.post_process_masks`."""
         return self.image_processor.post_process_masks(*args, **kwargs)
 
 
 # -- nested lists --------------------------------------------------------------
 
 
-def _prepared(
+def _prepare(
     name: str, prompts: Any, scales: Sequence[NDArray[np.float64]]
 ) -> Tensor | list[list[Tensor | None]]:
-    """Prompts in pixels of the model's input; `scales` are (x, y) of each image."""
+    """Scale prompts to the model input; `scales` are (x, y) of each image."""
     nested = _nest(name, prompts, len(scales))
     if name == "input_labels":
         return _join(nested, torch.int64)
-    return _join(_scaled(nested, scales), torch.float32)
+    return _join(_scale(nested, scales), torch.float32)
 
 
 def _nest(name: str, prompts: Any, images: int) -> _Nested:
-    """[image][object] arrays of prompts; a level for the objects may be missing."""
+    """List prompts as [image][object] arrays; the object level may be missing."""
     if isinstance(prompts, Tensor):
         prompts = prompts.detach().cpu()
     if isinstance(prompts, Tensor | np.ndarray):
         prompts = prompts.tolist()
-    depth, inner, width = _FORMS[name]
-    found = _depth(prompts)
-    if found not in (depth, depth - 1):
+    depth, inner, width = _NESTING[name]
+    levels = _depth(prompts)
+    if levels not in (depth, depth - 1):
         raise ValueError(
-            f"{name} is nested {found} deep: give lists of images, objects, {inner}."
+            f"{name} is nested {levels} deep: give lists of images, objects, {inner}."
         )
     if len(prompts) != images:
         raise ValueError(
             f"{name} is for {len(prompts)} images, there are {images}: give a list "
-            "with one entry an image."
+            "with one entry for each image."
         )
-    if found < depth:
+    if levels < depth:
         prompts = [[image] for image in prompts]
     return [[_to_array(name, item, width) for item in image] for image in prompts]
 
@@ -223,16 +218,14 @@ def _to_array(name: str, item: Any, width: int | None) -> NDArray[np.float64] | 
     try:
         array = np.asarray(item, np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} holds {item!r}, which is no list of numbers.") from (
-            error
-        )
+        raise ValueError(f"{name} has {item!r}, not a list of numbers.") from error
     if width is not None and array.shape[-1] != width:
-        raise ValueError(f"{name} holds {item!r}: give {width} numbers for each.")
+        raise ValueError(f"{name} has {item!r}: give {width} numbers for each.")
     return array
 
 
-def _scaled(nested: _Nested, scales: Sequence[NDArray[np.float64]]) -> _Nested:
-    """Bring (x, y) pairs to the model's input; `scales` are (x, y) of each image."""
+def _scale(nested: _Nested, scales: Sequence[NDArray[np.float64]]) -> _Nested:
+    """Scale (x, y) pairs to the model input; `scales` are (x, y) of each image."""
     return [
         [
             None if item is None else (item.reshape(-1, 2) * scale).reshape(item.shape)
@@ -243,7 +236,7 @@ def _scaled(nested: _Nested, scales: Sequence[NDArray[np.float64]]) -> _Nested:
 
 
 def _join(nested: _Nested, dtype: torch.dtype) -> Tensor | list[list[Tensor | None]]:
-    """One tensor where all objects are alike, else lists."""
+    """Join prompts of equal shapes to one tensor; keep others as lists."""
     counts = {len(image) for image in nested}
     shapes = {None if i is None else i.shape for image in nested for i in image}
     if len(counts) == 1 and len(shapes) == 1 and None not in shapes:

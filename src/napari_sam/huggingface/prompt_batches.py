@@ -92,7 +92,7 @@ def batch_prompts(
     position = 0
     for image, count in enumerate(counts):
         for index in range(count):
-            own = [p and p[image][index] for p in prompts.values()]
+            own = [None if p is None else p[image][index] for p in prompts.values()]
             item = _Object(position, image, *own)
             item.check(f"Object {index} of image {image}", optional)
             batches[item.signature].append(item)
