@@ -1,7 +1,8 @@
-"""`napari-sam everything`: planes and stacks, thresholds, and what is refused."""
+"""`napari-sam everything`: planes, stacks, clean-up, records, tables, errors."""
 
 from __future__ import annotations
 
+import csv
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 import tifffile
 
 from napari_sam import api
+from napari_sam.automatic.candidates import Thresholds
 from napari_sam.cli import main as cli
+from napari_sam.images.tiff import read_tiff
 from napari_sam.prediction import loading
+from napari_sam.records import replay
 from tests.helpers.discs import DISCS, PLANE, Whole, discs, same_objects
 
 if TYPE_CHECKING:
@@ -21,16 +25,48 @@ if TYPE_CHECKING:
 def model(monkeypatch: pytest.MonkeyPatch) -> Whole:
     """What every verb loads."""
     whole = Whole("box")
-    for module in (api, loading):
+    for module in (api, loading, replay):
         monkeypatch.setattr(module, "load_model", lambda *_, **__: whole)
     return whole
 
 
 @pytest.fixture
 def plane(tmp_path: Path) -> Path:
-    path = tmp_path / "plane.tif"
-    tifffile.imwrite(path, PLANE)
+    return write_plane(tmp_path, PLANE)
+
+
+def write_plane(folder: Path, plane: np.ndarray) -> Path:
+    path = folder / "plane.tif"
+    tifffile.imwrite(path, plane)
     return path
+
+
+def moving_discs() -> np.ndarray:
+    """Discs that move by a row from slice to slice."""
+    return np.stack([np.roll(PLANE, shift, axis=0) for shift in range(3)])
+
+
+def write_stack(folder: Path, stack: np.ndarray) -> Path:
+    path = folder / "stack.tif"
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    metadata["PhysicalSizeZ"] = 2.0
+    tifffile.imwrite(path, stack, ome=True, metadata=metadata, photometric="minisblack")
+    return path
+
+
+def with_hole(plane: np.ndarray) -> np.ndarray:
+    """A dark square of 9 pixels in the disc at (62, 80)."""
+    plane = plane.copy()
+    plane[..., 61:64, 79:82] = 20
+    return plane
+
+
+def run(*arguments: object) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+def labels_of(image: Path) -> np.ndarray:
+    return read_tiff(image.with_name(f"{image.stem}_labels.tif")).data
 
 
 def test_a_plane_gives_labels_and_a_line_an_object(
@@ -52,31 +88,169 @@ def test_thresholds_are_obeyed(plane: Path, tmp_path: Path) -> None:
     assert tifffile.imread(out).max() == len(DISCS) - 1
 
 
+def test_labels_are_those_of_the_function(model: Whole, plane: Path) -> None:
+    options = ("--min-size", 300, "--quality-thresh", 0.5)
+    assert run("everything", plane, *options) == 0
+    thresholds = Thresholds(min_size=300, quality_thresh=0.5)
+    expected = api.segment_everything(PLANE, model, thresholds=thresholds)
+    assert np.array_equal(labels_of(plane), expected)
+
+
+@pytest.mark.parametrize("axis", [0, 2])
 def test_a_stack_is_linked(
-    model: Whole, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Whole, tmp_path: Path, axis: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path, out = tmp_path / "stack.tif", tmp_path / "out.tif"
-    stack = np.stack([PLANE, np.roll(PLANE, 1, axis=0), np.roll(PLANE, 2, axis=0)])
-    tifffile.imwrite(path, stack, ome=True, metadata={"axes": "ZYX"})
-    assert cli.main(["everything", str(path), "-o", str(out)]) == 0
-    labels = tifffile.imread(out)
+    stack = np.moveaxis(moving_discs(), 0, axis)
+    path = write_stack(tmp_path, stack)
+    assert run("everything", path, "--axis", "ZYX"[axis]) == 0
+    labels = labels_of(path)
     assert labels.max() == len(DISCS)
     assert np.array_equal(labels > 0, stack > 127)
-    assert np.array_equal(labels, api.segment_everything_volume(stack, model))
-    assert f"{len(DISCS)} objects" in capsys.readouterr().out
+    expected = api.segment_everything_volume(stack, model, axis)
+    assert np.array_equal(labels, expected)
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("Slice ") for line in lines) == 3
+    assert f"{len(DISCS)} objects" in lines
+
+
+# -- clean-up ------------------------------------------------------------------
+
+
+def test_holes_of_a_plane_are_filled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_plane(tmp_path, with_hole(PLANE))
+    # The search itself fills small holes: take the mask as the model gives it.
+    assert run("everything", path) == 0
+    before = labels_of(path)
+    capsys.readouterr()
+    assert run("everything", path, "--fill-holes", "--overwrite") == 0
+    same_objects(labels_of(path), discs())
+    added = int(np.count_nonzero(labels_of(path)) - np.count_nonzero(before))
+    assert (f"added {added}" in capsys.readouterr().out) == bool(added)
+
+
+def test_small_objects_are_removed_by_part_size(plane: Path) -> None:
+    sizes = np.sort(np.bincount(discs().ravel())[1:])
+    assert run("everything", plane, "--min-part-size", sizes[0] + 1) == 0
+    assert len(np.unique(labels_of(plane))) == len(DISCS)  # with the background
+
+
+def test_smoothing_needs_a_stack(
+    plane: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("everything", plane, "--smooth", 1) == 1
+    assert "--smooth is for stacks" in capsys.readouterr().err
+
+
+def test_smoothing_is_in_the_unit_of_the_spacing(tmp_path: Path) -> None:
+    path = write_stack(tmp_path, np.stack([PLANE, np.roll(PLANE, 4, axis=0), PLANE]))
+    assert run("everything", path) == 0
+    rough = labels_of(path)
+    assert run("everything", path, "--smooth", 1, "--overwrite") == 0
+    smooth = labels_of(path)
+    assert (smooth != rough).any()
+    spacing = ("--spacing", 5, 1, 1)
+    assert run("everything", path, "--smooth", 5, *spacing, "--overwrite") == 0
+    assert np.array_equal(labels_of(path), smooth)
+
+
+# -- record and table ----------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("option", "why"),
+    "options",
+    [
+        (),
+        ("--min-size", 300, "--crop-n-layers", 1),
+        ("--min-part-size", 300, "--keep-largest", "--fill-holes"),
+    ],
+)
+def test_a_record_of_a_plane_replays_to_the_same_labels(
+    plane: Path, options: tuple[object, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = plane.with_name("made.json")
+    assert run("everything", plane, *options, "--record", record) == 0
+    capsys.readouterr()
+    assert run("replay", record) == 0
+    assert np.array_equal(labels_of(record), labels_of(plane))
+    assert labels_of(record).any()
+    assert "other than recorded" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--axis", 2, "--min-slices", 1),
+        ("--smooth", 4, "--spacing", 4, 1, 1, "--fill-holes", "--gap", 0),
+    ],
+)
+def test_a_record_of_a_stack_replays_to_the_same_labels(
+    tmp_path: Path, options: tuple[object, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = np.stack([PLANE, np.roll(PLANE, 4, axis=0), PLANE])
+    path = write_stack(tmp_path, np.moveaxis(stack, 0, 2 if 2 in options else 0))
+    record = tmp_path / "made.json"
+    assert run("everything", path, *options, "--record", record) == 0
+    capsys.readouterr()
+    assert run("replay", record) == 0
+    first, second = (
+        read_tiff(tmp_path / "stack_labels.tif"),
+        read_tiff(tmp_path / "made_labels.tif"),
+    )
+    assert first.data.any()
+    assert np.array_equal(first.data, second.data)
+    assert (first.axes, first.scale) == (second.axes, second.scale)
+    assert "other than recorded" not in capsys.readouterr().out
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_table_of_a_plane(plane: Path) -> None:
+    table = plane.with_name("objects.csv")
+    options = ("--table", table, "--spacing", 9, 2, 2, "--unit", "nm")
+    assert run("everything", plane, *options) == 0
+    rows, labels = rows_of(table), labels_of(plane)
+    assert [int(row["label"]) for row in rows] == [1, 2, 3, 4]
+    for row in rows:
+        size = int((labels == int(row["label"])).sum())
+        assert float(row["area (nm^2)"]) == 4 * size
+        assert 0 < float(row["lowest_score"]) <= 1
+
+
+def test_the_table_of_a_stack_ignores_scores_of_interpolated_slices(
+    tmp_path: Path,
+) -> None:
+    stack = np.stack([PLANE, 20 * (PLANE > 0).astype(np.uint8), PLANE])
+    path, table = write_stack(tmp_path, stack), tmp_path / "objects.csv"
+    assert run("everything", path, "--table", table) == 0
+    rows, labels = rows_of(table), labels_of(path)
+    assert len(rows) == len(DISCS)
+    assert (labels[1] > 0).any()
+    for row in rows:
+        size = int((labels == int(row["label"])).sum())
+        assert float(row["volume (µm^3)"]) == size * 2 * 0.5 * 0.5
+        assert float(row["lowest_score"]) > 0.5
+
+
+# -- errors --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
     [
         (["--pred-iou-thresh", "1.5"], "pred_iou_thresh=1.5"),
         (["--crop-n-layers", "-1"], "-1 levels"),
         (["--min-slices", "0"], "0 slices"),
     ],
 )
-def test_impossible_options_are_refused(
-    plane: Path, option: list[str], why: str, capsys: pytest.CaptureFixture[str]
+def test_options_out_of_range(
+    plane: Path, option: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["everything", str(plane), *option]) == 1
-    assert why in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not plane.with_name("plane_labels.tif").exists()

@@ -276,7 +276,7 @@ BOX = ("--box", "1,2,9,9")
         (("volume", "STACK", "--box", "7:1,2,9,9", "-o", "STACK"), "the image itself"),
         ((*SEGMENT, *BOX, "-o", "PLANE"), "exists: name another file with --output"),
         ((*SEGMENT, *BOX, "-o", "STACK", "--overwrite"), "is the image itself"),
-        ((*SEGMENT, *BOX, "-o", "/dev/null", "--overwrite"), "is no ordinary file"),
+        ((*SEGMENT, *BOX, "-o", "/dev/null", "--overwrite"), "is not a regular file"),
         # --record
         ((*SEGMENT, *BOX, "--record", "STACK"), "--record .* is the image itself"),
         ((*SEGMENT, *BOX, "--record", "PLANE"), "exists: .* with --record, or give"),
@@ -367,7 +367,7 @@ def test_folders_that_cannot_be_written_to(
     monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)
     before = sorted(plane.parent.iterdir())
     assert run("segment", plane, "--box", BALL_BOX) == 1
-    assert "cannot be written to" in capsys.readouterr().err
+    assert "is not writable" in capsys.readouterr().err
     assert sorted(plane.parent.iterdir()) == before
 
 
@@ -393,7 +393,7 @@ def test_interrupting_writes_nothing(
     monkeypatch.setattr(world, "predict_batch", interrupt)
     before = sorted(stack.parent.iterdir())
     assert run("volume", stack, "--box", f"6:{BALL_BOX}") == 130
-    assert "stopped before the end" in capsys.readouterr().err
+    assert "interrupted" in capsys.readouterr().err
     assert sorted(stack.parent.iterdir()) == before
 
 

@@ -1,4 +1,4 @@
-"""The command line.
+"""The command line `napari-sam`.
 
-May import everything but `plugin`.
+May import everything except `plugin`.
 """

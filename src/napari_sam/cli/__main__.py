@@ -1,4 +1,4 @@
-"""``python -m napari_sam.cli``."""
+"""Entry point of ``python -m napari_sam.cli``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The main job on real sample images: labels and pictures in a folder."""
+"""`napari-sam demo`: segment sample images, write labels and pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from napari_sam.prediction.predictor import Predictor
 
-# Okabe and Ito's palette, told apart by colour-blind readers too.
+# Palette of Okabe and Ito, for colour-blind readers too.
 _PALETTE = np.array(
     [
         (230, 159, 0),
@@ -41,43 +41,43 @@ _SHEET_COLUMNS = 6
 
 
 def run_demo(predictor: Predictor, folder: Path) -> Iterator[str]:
-    """Segment coins, a cell and a stack; yield a line on each.
+    """Segment coins, a cell and a stack; yield a line about each.
 
     Parameters
     ----------
     predictor : Predictor
-        Any model.
+        The model.
     folder : Path
-        Gets ``*_labels.tif`` and ``*_overlay.png``; made when missing.
+        Folder for ``*_labels.tif`` and ``*_overlay.png``; made if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     yield f"model {predictor.name} on {predictor.device}, writing to {folder}/"
     yield from _demo_coins(predictor, folder)
     yield from _demo_cell(predictor, folder)
     yield from _demo_head(predictor, folder)
-    yield "Open the PNG files to look, the TIFF files in napari to go on."
+    yield "Open the PNG files to look at the outlines, or the TIFF files in napari."
 
 
 def _demo_coins(predictor: Predictor, folder: Path) -> Iterator[str]:
     image, reference = samples.coins(), samples.coin_labels()
     start = perf_counter()
     embedding = predictor.embed(image)
-    encoded = perf_counter() - start
+    encoding = perf_counter() - start
     boxes = [Prompt(box=box) for box in samples.coin_boxes()]
     clicks = [Prompt(points=[centre]) for centre in samples.coin_centres()]
     for name, prompts in (("boxes", boxes), ("clicks", clicks)):
         start = perf_counter()
-        answers = predictor.predict_batch(embedding, prompts)
+        predictions = predictor.predict_batch(embedding, prompts)
         seconds = perf_counter() - start
         ious = [
-            mask_iou(answer.mask, reference == number)
-            for number, answer in enumerate(answers, start=1)
+            mask_iou(prediction.mask, reference == label)
+            for label, prediction in enumerate(predictions, start=1)
         ]
-        labels = labels_from_patches([a.patch for a in answers], embedding.shape)
+        labels = labels_from_patches([p.patch for p in predictions], embedding.shape)
         _write(folder / f"coins_{name}", image, labels, TiffImage(image, "YX"))
         yield (
-            f"coins, {name}: {len(answers)} objects, mean IoU {np.mean(ious):.3f} with "
-            f"thresholding, encoded in {encoded:.1f} s, segmented in {seconds:.1f} s"
+            f"coins, {name}: {len(ious)} objects, mean IoU {np.mean(ious):.3f} with "
+            f"thresholding, encoded in {encoding:.1f} s, segmented in {seconds:.1f} s"
         )
 
 
@@ -85,32 +85,32 @@ def _demo_cell(predictor: Predictor, folder: Path) -> Iterator[str]:
     image = samples.cell()
     start = perf_counter()
     embedding = predictor.embed(image)
-    answer = predictor.predict(embedding, Prompt(points=[samples.CELL_CENTRE]))
+    prediction = predictor.predict(embedding, Prompt(points=[samples.CELL_CENTRE]))
     seconds = perf_counter() - start
-    labels = labels_from_patches([answer.patch], embedding.shape)
+    labels = labels_from_patches([prediction.patch], embedding.shape)
     _write(folder / "cell_click", image, labels, TiffImage(image, "YX"))
     yield (
         f"cell, one click: {np.count_nonzero(labels)} pixels, score "
-        f"{answer.score:.2f}, in {seconds:.1f} s"
+        f"{prediction.score:.2f}, in {seconds:.1f} s"
     )
 
 
 def _demo_head(predictor: Predictor, folder: Path) -> Iterator[str]:
     volume, spacing = samples.head()
     start = perf_counter()
-    out = segment_volume(volume, samples.head_prompts(), model=predictor)
+    result = segment_volume(volume, samples.head_prompts(), model=predictor)
     seconds = perf_counter() - start
-    slices = [s.index for s in out.slices if s.status != "stopped"]
+    slices = [s.index for s in result.slices if s.status != "stopped"]
     like = TiffImage(volume, "ZYX", spacing, "mm")
-    shown = slice(min(slices), max(slices) + 1)
+    window = slice(min(slices), max(slices) + 1)
     gray = to_uint8(volume.reshape(-1, volume.shape[2])).reshape(volume.shape)
-    write_labels(folder / "head_ventricles_labels.tif", out.labels, like)
+    write_labels(folder / "head_ventricles_labels.tif", result.labels, like)
     _write_overlay(
         folder / "head_ventricles_overlay.png",
-        _sheet(gray[shown]),
-        _sheet(out.labels[shown]),
+        _sheet(gray[window]),
+        _sheet(result.labels[window]),
     )
-    millilitres = np.count_nonzero(out.labels) * np.prod(spacing) / 1000
+    millilitres = np.count_nonzero(result.labels) * np.prod(spacing) / 1000
     yield (
         f"head, two boxes: ventricles on slices {min(slices)} to {max(slices)} of "
         f"{len(volume)}, {millilitres:.1f} ml, in {seconds:.1f} s"
@@ -118,7 +118,7 @@ def _demo_head(predictor: Predictor, folder: Path) -> Iterator[str]:
 
 
 def _sheet(planes: NDArray[Any]) -> NDArray[Any]:
-    """Slices (N, H, W) side by side in rows, like a contact sheet."""
+    """Arrange slices (N, H, W) in rows, as a contact sheet."""
     empty = np.zeros((-len(planes) % _SHEET_COLUMNS, *planes.shape[1:]), planes.dtype)
     rows = np.concatenate([planes, empty])
     rows = rows.reshape(-1, _SHEET_COLUMNS, *planes.shape[1:])
@@ -139,7 +139,7 @@ def _write_overlay(path: Path, image: NDArray[Any], labels: NDArray[np.int32]) -
 
 
 def overlay(gray: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Outline objects on a gray image, twice enlarged.
+    """Draw the outlines of objects on a gray image, enlarged by two.
 
     Parameters
     ----------
@@ -154,8 +154,8 @@ def overlay(gray: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.ui
         (2 H, 2 W, 3) uint8.
     """
     zoom = np.ones((_OUTLINE_ZOOM, _OUTLINE_ZOOM), np.uint8)
-    large = np.kron(labels, zoom)
+    enlarged = np.kron(labels, zoom)
     picture = np.repeat(np.kron(gray, zoom)[..., None], 3, axis=2)
-    outline = label_outlines(large)
-    picture[outline] = _PALETTE[large[outline] % len(_PALETTE)]
+    outline = label_outlines(enlarged)
+    picture[outline] = _PALETTE[enlarged[outline] % len(_PALETTE)]
     return picture

@@ -1,4 +1,4 @@
-"""The command line: parses, calls the library, prints."""
+"""`napari-sam`: parse the command line, call the library, print."""
 
 from __future__ import annotations
 
@@ -7,35 +7,41 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.automatic.linking import Linking, link_planes
+import numpy as np
+
+from napari_sam.automatic.candidates import Thresholds
+from napari_sam.automatic.linking import Linking
+from napari_sam.automatic.search import SearchOptions, search_method_text
 from napari_sam.checkpoints.download import WeightsError, fetch, is_cached
 from napari_sam.checkpoints.registry import DEFAULT_MODEL, get_model_spec, list_models
-from napari_sam.cli.outputs import outputs, replay_output
+from napari_sam.cli.options import read_options
+from napari_sam.cli.outputs import read_outputs, read_replay_output
 from napari_sam.cli.parser import make_parser
-from napari_sam.cli.postprocessing import PostprocessingOptions
+from napari_sam.cli.postprocessing import PostprocessingOptions, describe_changes
 from napari_sam.cli.values import (
-    index,
-    intensity,
     plane_prompts,
-    thresholds,
+    read_index,
+    read_intensity,
     volume_prompts,
 )
 from napari_sam.files import MEGABYTE
+from napari_sam.masks.cleanup import CleanUp
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_sam.cli.outputs import Outputs
     from napari_sam.images.tiff import TiffImage
+    from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
+    from napari_sam.requests.automatic_stack import AutomaticStackRequest
     from napari_sam.requests.base import SegmentationRequest, SegmentationResult
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `napari-sam`; returns the exit code, 0 only when the result was written."""
+    """Run `napari-sam` and return its exit code, 0 when all output was written."""
     options = make_parser().parse_args(arguments)
     try:
         _VERBS[options.verb](options)
@@ -43,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"napari-sam: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("napari-sam: stopped before the end.", file=sys.stderr)
+        print("napari-sam: interrupted.", file=sys.stderr)
         return 130
     return 0
 
@@ -65,113 +71,128 @@ def _download(options: argparse.Namespace) -> None:
     spec = get_model_spec(options.name)
     print(f"{spec.title}: {spec.licence}, {spec.origin}")
     path = fetch(spec, progress=_show_bytes)
-    print(f"{path} is complete, its hash is right.")
+    print(f"{path} is complete and its hash is correct.")
 
 
 def _segment(options: argparse.Namespace) -> None:
-    files, seen = outputs(options), intensity(options)
+    files, intensity = read_outputs(options), read_intensity(options)
 
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.requests.base import run_to_end
     from napari_sam.requests.from_arrays import plane_request
 
-    image = _read(options)
+    image = _read_image(options)
     plane = image.plane()
     prompts = plane_prompts(options, plane.shape[:2])
-    request = plane_request(plane, prompts, seen)
-    result = run_to_end(request.run(_load(options), EmbeddingCache()))
-    labels = result.paint(request.view.reader.plane_shape(request.plane_index))
-    for number, answer in enumerate(result.predictions, start=1):
-        found = "" if answer.method == "prompt" else f", found by {answer.method}"
-        size = int((labels == number).sum())
-        print(f"object {number}: {size} pixels, score {answer.score:.2f}{found}")
-    _write(options, files, image, labels, (request, result))
+    request = plane_request(plane, prompts, intensity)
+    result = run_to_end(request.run(_load_model(options), EmbeddingCache()))
+    _write(options, files, image, request, result)
 
 
 def _volume(options: argparse.Namespace) -> None:
-    files, seen = outputs(options), intensity(options)
-    finish = PostprocessingOptions.read(options)
+    files, intensity = read_outputs(options), read_intensity(options)
+    postprocessing = PostprocessingOptions.read(options)
 
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.requests.from_arrays import stack_request
 
-    image = _read(options)
-    volume = image.volume()
-    options.axis = image.axis(options.axis)
-    prompts = volume_prompts(options, volume.shape[:3])
-    spacing = None if finish.spacing is None else finish.spacing.tolist()
+    image = _read_image(options)
+    volume, axis = image.volume(), image.axis(options.axis)
+    prompts = volume_prompts(options, axis, volume.shape[:3])
+    spacing = postprocessing.spacing
     request = stack_request(
-        volume, prompts, options.axis, seen, rgb=image.rgb, spacing=spacing
+        volume,
+        prompts,
+        axis,
+        intensity,
+        rgb=image.rgb,
+        spacing=None if spacing is None else spacing.tolist(),
     )
-    request = replace(request, cleanup=finish.cleanup_in_slices(request.stack.axis))
-    predictor = _load(options)
+    request = replace(request, cleanup=postprocessing.cleanup_in_slices(axis))
+    predictor = _load_model(options)
     slices = request.iter_slices(predictor, EmbeddingCache())
     for entry in slices:
         print(
             f"object {entry.object_id}, slice {entry.index}: {entry.status}, "
             f"score {entry.score:.2f}"
         )
-    whole = slices.result()
-    result = request.finish(predictor, whole)
-    labels = result.paint(request.stack.shape)
-    for line in finish.what_changed(whole, labels):
-        print(line)
-    _write(options, files, image, labels, (request, result))
-    if files.table is not None:
-        print(f"wrote {finish.write_table(files.table, labels, whole, image)}")
+    result = request.finish(predictor, slices.result())
+    _write(options, files, image, request, result, postprocessing)
 
 
 def _everything(options: argparse.Namespace) -> None:
-    files, seen, wanted = outputs(options), intensity(options), thresholds(options)
-    linking = Linking(options.gap, options.min_slices)
+    files, intensity = read_outputs(options), read_intensity(options)
+    postprocessing = PostprocessingOptions.read(options)
+    search = read_options(SearchOptions, options)
+    thresholds = read_options(Thresholds, options)
+    linking = read_options(Linking, options)
 
-    from napari_sam.api import everything, everything_volume
-    from napari_sam.automatic.search import SearchOptions, search_method_text
-    from napari_sam.images.tiff import write_labels
+    from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
+    from napari_sam.requests.automatic_stack import AutomaticStackRequest
+    from napari_sam.requests.from_arrays import plane_request, view_of_stack
 
-    image = _read(options)
-    spatial = image.axes.removesuffix("S")
-    predictor = _load(options)
-    print(f"everything is found by {search_method_text(predictor.prompts)}")
-    search = SearchOptions(options.points_per_side, options.crop_n_layers)
-    shared: Any = {"options": search, "contrast_limits": seen}
-    if len(spatial) > 2:
-        planes = []
-        for plane in everything_volume(
-            image.volume(),
-            predictor,
-            options.axis,
-            thresholds=wanted,
-            rgb=image.rgb,
-            **shared,
-        ):
-            planes.append(plane)
-            print(f"slice {len(planes) - 1}: {len(plane.scores)} objects", flush=True)
-        labels = link_planes(planes, linking, options.axis)
-        print(f"{int(labels.max())} objects")
+    image = _read_image(options)
+    request: AutomaticPlaneRequest | AutomaticStackRequest
+    if image.axes.removesuffix("S") == "YX":
+        if postprocessing.cleanup.smooth:
+            raise ValueError("--smooth is for stacks, and the image is one plane.")
+        plane = plane_request(image.plane(), (), intensity)
+        request = AutomaticPlaneRequest(
+            plane.view,
+            plane.plane_index,
+            search,
+            thresholds,
+            cleanup=postprocessing.cleanup,
+        )
     else:
-        *_, last = everything(image.plane(), predictor, **shared)
-        objects = last.candidates.objects(wanted)
-        labels = objects.labels
-        for number, score in enumerate(objects.scores, start=1):
-            size = int((labels == number).sum())
-            print(f"object {number}: {size} pixels, score {score:.2f}")
-    print(f"wrote {write_labels(files.labels, labels, image)}")
+        volume, axis = image.volume(), image.axis(options.axis)
+        sizes = postprocessing.spacing
+        spacing = None if sizes is None else sizes.tolist()
+        view, stack = view_of_stack(volume, axis, intensity, image.rgb, spacing)
+        cleanup = postprocessing.cleanup_in_slices(axis)
+        request = AutomaticStackRequest(
+            view, stack, search, thresholds, linking=linking, cleanup=cleanup
+        )
+    predictor = _load_model(options)
+    print(f"automatic segmentation by {search_method_text(predictor.prompts)}")
+    result = _run_automatic(request, predictor)
+    _write(options, files, image, request, result, postprocessing)
+
+
+def _run_automatic(
+    request: AutomaticPlaneRequest | AutomaticStackRequest, predictor: Any
+) -> SegmentationResult:
+    """Run a request, and print a line for each slice of a stack."""
+    from napari_sam.prediction.cache import EmbeddingCache
+
+    steps, line = request.run(predictor, EmbeddingCache()), ""
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            result: SegmentationResult = stop.value
+            break
+        if request.stack is not None and progress.total:
+            # "Slice 3, 17 ..." repeats with other numbers until the slice is done.
+            if line and line.partition(",")[0] != progress.what.partition(",")[0]:
+                print(line, flush=True)
+            line = progress.what
+    if line:
+        print(line)
+    return result
 
 
 def _replay(options: argparse.Namespace) -> None:
     from napari_sam.cli.records import RecordFile
     from napari_sam.images.tiff import write_labels
 
-    recorded = RecordFile.read(options.record, options.image, index(options.index))
-    output = replay_output(options, recorded.image)
-    labels, image = recorded.replay(options.model)
-    for label in sorted(int(name) for name in recorded.record["objects"]):
-        same = recorded.is_as_recorded(label, labels)
-        print(
-            f"object {label}: {int((labels == label).sum())} pixels, "
-            f"{'as' if same else 'other than'} recorded"
-        )
+    file = RecordFile.read(options.record, options.image, read_index(options.index))
+    output = read_replay_output(options, file.image)
+    labels, image = file.replay(options.model)
+    for label in sorted(int(name) for name in file.record["objects"]):
+        comparison = "as" if file.is_as_recorded(label, labels) else "other than"
+        size = int((labels == label).sum())
+        print(f"object {label}: {size} pixels, {comparison} recorded")
     print(f"wrote {write_labels(output, labels, image)}")
 
 
@@ -187,7 +208,7 @@ def _export(options: argparse.Namespace) -> None:
 
     from napari_sam.onnx.export import export_onnx
 
-    predictor = _load(options, device="cpu")
+    predictor = _load_model(options, device="cpu")
     print(f"{predictor.name}: {predictor.preprocessing.describe(predictor.input_size)}")
     for file in export_onnx(predictor, folder):
         print(f"wrote {file}")
@@ -196,51 +217,76 @@ def _export(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from napari_sam.cli.train import train
 
-    for line in train(options, index(options.index), lambda: _load(options)):
+    index = read_index(options.index)
+    for line in train(options, index, lambda: _load_model(options)):
         print(line, flush=True)
 
 
 def _demo(options: argparse.Namespace) -> None:
     from napari_sam.cli.demo import run_demo
 
-    predictor = _load(options)
-    for line in run_demo(predictor, Path(options.output)):
+    for line in run_demo(_load_model(options), Path(options.output)):
         print(line, flush=True)
 
 
-def _read(options: argparse.Namespace) -> TiffImage:
+def _read_image(options: argparse.Namespace) -> TiffImage:
     from napari_sam.images.tiff import read_tiff
 
-    return read_tiff(options.image).select(**index(options.index))
+    return read_tiff(options.image).select(**read_index(options.index))
 
 
 def _write(
     options: argparse.Namespace,
     files: Outputs,
     image: TiffImage,
-    labels: NDArray[np.int32],
-    asked: tuple[SegmentationRequest, SegmentationResult],
+    request: SegmentationRequest,
+    result: SegmentationResult,
+    postprocessing: PostprocessingOptions | None = None,
 ) -> None:
-    """Write the labels and, when asked for, how they were made."""
+    """Print what was found; write labels and, if wanted, record and table."""
     from napari_sam.cli.records import make_record
     from napari_sam.images.tiff import write_labels
     from napari_sam.records.record import write_record
 
+    shape: tuple[int, ...] = request.view.reader.plane_shape(request.plane_index)
+    if request.stack is not None:
+        shape = request.stack.shape
+    labels = result.paint(shape)
+    for line in _object_lines(request, result, labels):
+        print(line)
+    if request.cleanup:
+        uncleaned = replace(request, cleanup=CleanUp()).refinish(result)
+        for line in describe_changes(uncleaned.paint(shape), labels):
+            print(line)
     print(f"wrote {write_labels(files.labels, labels, image)}")
     if files.record is not None:
-        request, result = asked
-        content = make_record(
-            request,
-            result,
-            labels,
-            options.image,
-            index(options.index),
-            options.model,
+        index = read_index(options.index)
+        record = make_record(
+            request, result, labels, options.image, index, options.model
         )
-        print(f"wrote {write_record(files.record, content)}")
+        print(f"wrote {write_record(files.record, record)}")
+    if files.table is not None and postprocessing is not None:
+        axis = 0 if request.stack is None else request.stack.axis
+        table = postprocessing.write_table(files.table, labels, result, image, axis)
+        print(f"wrote {table}")
 
 
-def _load(options: argparse.Namespace, device: str | None = None) -> Any:
+def _object_lines(
+    request: SegmentationRequest, result: SegmentationResult, labels: NDArray[np.int32]
+) -> Iterator[str]:
+    """Describe each object of a plane; count those of an automatic stack."""
+    sizes = np.bincount(labels.ravel(), minlength=max(result.scores, default=0) + 1)
+    if request.stack is not None:
+        if request.is_automatic:
+            yield f"{np.count_nonzero(sizes[1:])} objects"
+        return
+    for label, (score,) in result.scores.items():
+        known = score.status in ("prompt", "everything")
+        method = "" if known else f", found by {score.status}"
+        yield f"object {label}: {sizes[label]} pixels, score {score.score:.2f}{method}"
+
+
+def _load_model(options: argparse.Namespace, device: str | None = None) -> Any:
     from napari_sam.prediction.loading import load_model
 
     family = getattr(options, "family", None)
@@ -248,12 +294,12 @@ def _load(options: argparse.Namespace, device: str | None = None) -> Any:
 
 
 def _show_bytes(done: int, total: int | None) -> None:
-    """One line that rewrites itself on a terminal; silent in a log file."""
+    """Show the progress of a download in one line; only on a terminal."""
     if not sys.stderr.isatty():
         return
-    whole = f" of {total / MEGABYTE:.1f}" if total else ""
+    of_total = f" of {total / MEGABYTE:.1f}" if total else ""
     end = "\n" if total and done >= total else ""
-    line = f"\rweights: {done / MEGABYTE:.1f}{whole} MB "
+    line = f"\rweights: {done / MEGABYTE:.1f}{of_total} MB "
     print(line, end=end, file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Where the command line writes, refused before the work rather than after it."""
+"""Output files of the command line, checked before the work starts."""
 
 from __future__ import annotations
 
@@ -10,85 +10,83 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import argparse
 
-_LABELS = "labels are TIFF, name it .tif"
-_RECORD = "records are JSON, name it .json"
-_TABLE = "tables are CSV, name it .csv"
+# Option: (its name in messages, sentence about the file name, endings).
+_KINDS = {
+    "output": ("file of labels", "labels are TIFF, name it .tif", (".tif", ".tiff")),
+    "record": ("record", "records are JSON, name it .json", (".json",)),
+    "table": ("table", "tables are CSV, name it .csv", (".csv",)),
+}
 
 _Inputs = list[tuple[str, str | None]]
 
 
 class Outputs(NamedTuple):
-    """Files to be written; None for those that were not asked for."""
+    """Files to write; None for those that are not wanted."""
 
     labels: Path
     record: Path | None
     table: Path | None
 
 
-def outputs(options: argparse.Namespace) -> Outputs:
-    """Where `segment` and `volume` write labels and, when asked for, more.
+def read_outputs(options: argparse.Namespace) -> Outputs:
+    """Read and check --output, --record and --table.
 
     Raises
     ------
     ValueError
-        When a file could not be written after the work, or must not be.
+        When a file cannot be written, or is an input or another output.
     """
     inputs: _Inputs = [("image", options.image), ("model", options.model)]
-    inputs += [("file of prompts", path) for path in options.prompts]
+    inputs += [("file of prompts", path) for path in getattr(options, "prompts", ())]
     labels = _labels_path(options, options.image, inputs)
-    inputs.append(("file of labels", str(labels)))
-    record = table = None
-    if options.record is not None:
-        record = Path(options.record)
-        _check_output("--record", record, inputs, options.overwrite)
-        if record.suffix.lower() not in ("", ".json"):
-            raise ValueError(f"--record {record}: {_RECORD}.")
-        inputs.append(("record", str(record)))
-    if getattr(options, "table", None) is not None:
-        table = Path(options.table)
-        _check_output("--table", table, inputs, options.overwrite)
-        if table.suffix.lower() not in ("", ".csv"):
-            raise ValueError(f"--table {table}: {_TABLE}.")
-    return Outputs(labels, record, table)
+    inputs.append((_KINDS["output"][0], str(labels)))
+    files: dict[str, Path | None] = {}
+    for option in ("record", "table"):
+        text = getattr(options, option, None)
+        files[option] = None if text is None else Path(text)
+        if text is not None:
+            _check_output(option, Path(text), inputs, options.overwrite)
+            inputs.append((_KINDS[option][0], text))
+    return Outputs(labels, **files)
 
 
-def replay_output(options: argparse.Namespace, image: Path) -> Path:
-    """Where `replay` writes, refused as `outputs` does."""
-    named = {"image": str(image), "record": options.record, "model": options.model}
-    return _labels_path(options, options.record, [*named.items()])
+def read_replay_output(options: argparse.Namespace, image: Path) -> Path:
+    """Read and check --output of `replay`; see `read_outputs`."""
+    inputs = {"image": str(image), "record": options.record, "model": options.model}
+    return _labels_path(options, options.record, [*inputs.items()])
 
 
 def _labels_path(options: argparse.Namespace, source: str, inputs: _Inputs) -> Path:
-    """The label file, by default named after its source and beside it."""
-    beside = Path(source)
-    # Of the name only the ending goes: cells.t1.tif and cells.t2.tif stay apart.
+    """Return --output, or the default beside the source file, after checking it."""
+    path = Path(source)
+    # Only a known ending goes: cells.t1.tif and cells.t2.tif stay different.
     ending = r"((\.ome)?\.tiff?|\.json)$"
-    stem = re.sub(ending, "", beside.name, flags=re.IGNORECASE)
-    default = beside.with_name(f"{stem}_labels.tif")
-    path = Path(options.output) if options.output else default
-    _check_output("--output", path, inputs, options.overwrite)
-    if path.suffix.lower() not in ("", ".tif", ".tiff"):
-        raise ValueError(f"--output {path}: {_LABELS}.")
-    return path
+    stem = re.sub(ending, "", path.name, flags=re.IGNORECASE)
+    default = path.with_name(f"{stem}_labels.tif")
+    output = Path(options.output) if options.output else default
+    _check_output("output", output, inputs, options.overwrite)
+    return output
 
 
-def _check_output(flag: str, path: Path, inputs: _Inputs, overwrite: bool) -> None:
-    """Refuse a file before the work rather than after it."""
-    for role, given in inputs:
-        if given and _is_same(path, Path(given)):
+def _check_output(option: str, path: Path, inputs: _Inputs, overwrite: bool) -> None:
+    flag, (_, sentence, endings) = f"--{option}", _KINDS[option]
+    for role, other in inputs:
+        if other and _is_same(path, Path(other)):
             raise ValueError(f"{flag} {path} is the {role} itself: name another file.")
     if path.is_dir():
         raise ValueError(f"{flag} {path} is a folder: name a file in it.")
     if not path.parent.is_dir():
         raise ValueError(f"The folder {path.parent} does not exist: make it first.")
     if path.exists() and not path.is_file():
-        raise ValueError(f"{flag} {path} is no ordinary file: name another file.")
+        raise ValueError(f"{flag} {path} is not a regular file: name another file.")
     if path.exists() and not overwrite:
         raise ValueError(
             f"{path} exists: name another file with {flag}, or give --overwrite."
         )
     if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"The folder {path.parent} cannot be written to.")
+        raise ValueError(f"The folder {path.parent} is not writable.")
+    if path.suffix.lower() not in ("", *endings):
+        raise ValueError(f"{flag} {path}: {sentence}.")
 
 
 def _is_same(path: Path, other: Path) -> bool:

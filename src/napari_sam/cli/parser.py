@@ -1,259 +1,261 @@
-"""What the command line takes: the parser, a function for each verb."""
+"""Argument parser of the command line, with one function for each verb."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING
 
 from napari_sam.automatic.candidates import Thresholds
+from napari_sam.automatic.linking import Linking
+from napari_sam.automatic.search import SearchOptions
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
-from napari_sam.cli.postprocessing import add_result_options
-from napari_sam.cli.train import EXAMPLE, add_train_options
+from napari_sam.cli.options import (
+    LINKING,
+    SEARCH,
+    THRESHOLDS,
+    TRAINING,
+    add_options,
+)
+from napari_sam.cli.postprocessing import add_postprocessing_options
+from napari_sam.training.options import TrainingOptions
 
-_DEFAULTS = Thresholds()
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Name of a verb: (what it does, an example).
+_VERBS = {
+    "models": ("list the models", "napari-sam models"),
+    "download": (
+        "download the weights of a model",
+        f"napari-sam download {DEFAULT_MODEL}",
+    ),
+    "segment": (
+        "segment objects on one plane from prompts",
+        "napari-sam segment cells.tif --box 20,30,80,90 --box 5,5,25,40",
+    ),
+    "volume": (
+        "propagate objects through a stack from prompts",
+        "napari-sam volume stack.tif --box 12:20,30,80,90 --prompts points.csv "
+        "--fill-holes --table objects.csv",
+    ),
+    "everything": (
+        "segment all objects of a plane or a stack without prompts",
+        "napari-sam everything cells.tif --min-size 50 --fill-holes "
+        "--table objects.csv",
+    ),
+    "replay": (
+        "make labels again from their record",
+        "napari-sam replay cells.json --image cells.tif",
+    ),
+    "export": (
+        "write a model as ONNX: an image encoder and a prompt decoder",
+        f"napari-sam export {DEFAULT_MODEL} --output {DEFAULT_MODEL}_onnx",
+    ),
+    "train": (
+        "fine-tune a model on labelled images",
+        "napari-sam train images/ labels/ --output cells.safetensors",
+    ),
+    "demo": (
+        "segment sample images and write labels and pictures",
+        "napari-sam demo --output napari-sam-demo",
+    ),
+}
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Make the parser; `verb` in what it parses says what to do."""
+    """Make the parser; `verb` of the parsed options is the verb."""
     parser = argparse.ArgumentParser(
         prog="napari-sam",
-        description="Segment Anything on images and stacks, without a display.",
+        description="Segment images and stacks with Segment Anything models, without "
+        "a display.",
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB", dest="verb")
-    _add(verbs, "models", "list the models", "napari-sam models")
-    download = _add(
-        verbs,
-        "download",
-        "bring the weights of a model",
-        f"napari-sam download {DEFAULT_MODEL}",
-    )
-    download.add_argument("name", help="a name listed by: napari-sam models")
-    _add_segment(verbs)
-    _add_volume(verbs)
-    _add_everything(verbs)
-    _add_replay(verbs)
-    _add_export(verbs)
-    train = _add(verbs, "train", "fine-tune a model on labelled images", EXAMPLE)
-    add_train_options(train)
-    _add_index(train)
-    _add_model(train)
-    _add_family(train)
-    demo = _add(
-        verbs,
-        "demo",
-        "segment real sample images and write labels and pictures",
-        "napari-sam demo --output napari-sam-demo",
-    )
-    demo.add_argument("--output", default="napari-sam-demo", help="folder to write to")
-    _add_model(demo)
+    for name, (summary, example) in _VERBS.items():
+        verb = verbs.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=f"example: {example}",
+        )
+        _ADD[name](verb)
     return parser
 
 
-def _add_export(verbs: Any) -> None:
-    export = _add(
-        verbs,
-        "export",
-        "write a model as ONNX: an image encoder and a decoder of prompts",
-        f"napari-sam export {DEFAULT_MODEL} --output {DEFAULT_MODEL}_onnx",
-    )
-    export.add_argument("model", help="name, file or folder")
-    export.add_argument("--output", required=True, help="folder to write to")
-    _add_family(export)
-    export.add_argument(
-        "--overwrite", action="store_true", help="replace files that exist"
+def _add_nothing(_: argparse.ArgumentParser) -> None:
+    """Add no options."""
+
+
+def _add_download(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="a name listed by: napari-sam models")
+
+
+def _add_segment(parser: argparse.ArgumentParser) -> None:
+    _add_image(parser)
+    _add_prompts(
+        parser,
+        point="ROW,COL",
+        box="R0,C0,R1,C1",
+        files="points or shapes as napari saves them (CSV), or a JSON list of objects: "
+        '[{"points": [[r, c]], "labels": [1], "box": [..]}]',
     )
 
 
-def _add_segment(verbs: Any) -> None:
-    segment = _add(
-        verbs,
-        "segment",
-        "segment objects on one plane",
-        "napari-sam segment cells.tif --box 20,30,80,90 --box 5,5,25,40",
-    )
-    _add_image(segment)
-    segment.add_argument(
-        "--point",
-        action="append",
-        default=[],
-        metavar="ROW,COL",
-        help="a click on an object, each an object of its own; repeatable",
-    )
-    segment.add_argument(
-        "--box",
-        action="append",
-        default=[],
-        metavar="R0,C0,R1,C1",
-        help="a box around an object; repeatable",
-    )
-    segment.add_argument(
-        "--prompts",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="points or shapes as napari saves them (CSV), or a JSON list of objects: "
-        '[{"points": [[r, c]], "labels": [1], "box": [..]}]; repeatable',
-    )
-
-
-def _add_volume(verbs: Any) -> None:
-    volume = _add(
-        verbs,
-        "volume",
-        "segment objects through a stack",
-        "napari-sam volume stack.tif --box 12:20,30,80,90 --prompts points.csv "
-        "--fill-holes --table objects.csv",
-    )
-    _add_image(volume)
-    volume.add_argument(
-        "--point",
-        action="append",
-        default=[],
-        metavar="SLICE:ROW,COL",
-        help="a click on a slice, each an object of its own; repeatable",
-    )
-    volume.add_argument(
-        "--box",
-        action="append",
-        default=[],
-        metavar="SLICE:R0,C0,R1,C1",
-        help="a box on a slice, each an object of its own; repeatable",
-    )
-    volume.add_argument(
-        "--prompts",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="points or shapes as napari saves them (CSV; a column 'object' joins "
-        "slices), or JSON: "
+def _add_volume(parser: argparse.ArgumentParser) -> None:
+    _add_image(parser)
+    _add_prompts(
+        parser,
+        point="SLICE:ROW,COL",
+        box="SLICE:R0,C0,R1,C1",
+        files="points or shapes as napari saves them (CSV; rows with the same number "
+        "in a column 'object' belong to one object), or JSON: "
         '[{"object": 1, "slice": 12, "box": [..], "points": [[r, c]], "labels": [1]}] '
-        'or {"1": {"12": {"box": [..]}}}, that is object, slice, prompt; repeatable',
+        'or {"1": {"12": {"box": [..]}}}, that is object, slice, prompt',
     )
-    volume.add_argument(
-        "--axis",
-        default="0",
-        help="axis to walk along, by number or by name, for instance 1 or T "
-        "(default: 0, the first that is left after --index)",
-    )
-    add_result_options(volume)
+    _add_axis(parser, "axis of propagation")
+    add_postprocessing_options(parser)
 
 
-def _add_everything(verbs: Any) -> None:
-    everything = _add(
-        verbs,
-        "everything",
-        "segment everything in a plane or in a stack, without prompts",
-        "napari-sam everything cells.tif --min-size 50",
+def _add_everything(parser: argparse.ArgumentParser) -> None:
+    _add_image(parser)
+    _add_axis(parser, "axis of the slices of a stack")
+    add_options(parser.add_argument_group("search"), SearchOptions, SEARCH)
+    thresholds = parser.add_argument_group("thresholds", "which masks become objects")
+    add_options(thresholds, Thresholds, THRESHOLDS)
+    linking = parser.add_argument_group("linking", "objects of a stack across slices")
+    add_options(linking, Linking, LINKING)
+    add_postprocessing_options(parser, automatic=True)
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "record", help="JSON from --record, or from 'Save record' in the viewer"
     )
-    _add_image(everything, record=False)
-    everything.set_defaults(prompts=[], record=None)
-    everything.add_argument(
-        "--axis", type=int, default=0, help="axis of a stack (default: 0)"
+    parser.add_argument(
+        "--image", help="the segmented TIFF file (default: as recorded)"
     )
-    everything.add_argument(
-        "--points-per-side",
-        type=int,
-        default=32,
-        metavar="N",
-        help="grid for models that know points (default: 32); others search by boxes",
-    )
-    everything.add_argument(
-        "--crop-n-layers",
-        type=int,
-        default=0,
-        metavar="N",
-        help="for small objects: level 1 adds 4 crops that are seen enlarged, level 2 "
-        "16 more (default: 0)",
-    )
-    chosen = everything.add_argument_group("which masks are objects")
-    for name, words in (
-        ("pred-iou-thresh", "minimum IoU as the model predicts it"),
-        ("stability-score-thresh", "minimum stability of the mask under its threshold"),
-        ("quality-thresh", "minimum product of both"),
-        ("box-nms-thresh", "maximum IoU of the boxes of two masks"),
-    ):
-        default = getattr(_DEFAULTS, name.replace("-", "_"))
-        chosen.add_argument(
-            f"--{name}",
-            type=float,
-            default=default,
-            metavar="0..1",
-            help=f"{words} (default: {default})",
-        )
-    chosen.add_argument("--min-size", type=int, default=0, metavar="PIXELS")
-    chosen.add_argument("--max-size", type=int, metavar="PIXELS")
-    linked = everything.add_argument_group("objects of a stack")
-    linked.add_argument(
-        "--min-slices", type=int, default=2, metavar="N", help="shortest (default: 2)"
-    )
-    linked.add_argument(
-        "--gap",
-        type=int,
-        default=1,
-        metavar="N",
-        help="most slices without the object that are bridged (default: 1)",
+    _add_index(parser)
+    _add_output(parser, "RECORD_labels.tif beside the record")
+    parser.add_argument(
+        "--model", help="the same weights, if they do not load by their recorded name"
     )
 
 
-def _add_replay(verbs: Any) -> None:
-    replay = _add(
-        verbs,
-        "replay",
-        "make labels again from the record of how they were made",
-        "napari-sam replay cells.json --image cells.tif",
-    )
-    replay.add_argument(
-        "record", help="JSON from --record, or from 'Save record' in the widget"
-    )
-    replay.add_argument(
-        "--image", help="the TIFF file that was segmented (default: as recorded)"
-    )
-    _add_index(replay)
-    _add_output(replay, "RECORD_labels.tif beside it")
-    replay.add_argument(
-        "--model",
-        help="the same weights, where they are not found under their recorded name",
-    )
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="name, file or folder of a model")
+    parser.add_argument("--output", required=True, help="folder to write to")
+    _add_family(parser)
+    _add_overwrite(parser)
 
 
-def _add(verbs: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        name,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=f"example: {example}",
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "images", help="a TIFF file, plane or stack, or a folder of them"
     )
-    return parser
-
-
-def _add_image(parser: argparse.ArgumentParser, *, record: bool = True) -> None:
-    parser.add_argument("image", help="a TIFF file")
-    _add_output(parser, "IMAGE_labels.tif beside it")
-    if record:
-        parser.add_argument(
-            "--record",
-            metavar="FILE",
-            help="also write down, as JSON, what made the labels: see napari-sam "
-            "replay",
-        )
+    parser.add_argument(
+        "labels",
+        help="labels of the same shape, or a folder with files of the same names, "
+        "optionally followed by _labels or _masks",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        help=".safetensors (loads without further options), .pth, or a folder in "
+        "Hugging Face layout",
+    )
+    _add_overwrite(parser)
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="resume the interrupted run saved next to OUTPUT",
+    )
+    prompts = ",".join(TrainingOptions().prompts)
+    parser.add_argument(
+        "--prompts",
+        default=prompts,
+        metavar="KIND,...",
+        help=f"prompt types to train on: point, box, mask (default: {prompts})",
+    )
+    add_options(parser, TrainingOptions, TRAINING)
+    parser.add_argument(
+        "--licence", help="licence of the new weights (default: as the model's)"
+    )
     _add_index(parser)
     _add_model(parser)
     _add_family(parser)
-    brightness = parser.add_mutually_exclusive_group()
-    brightness.add_argument(
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output", default="napari-sam-demo", help="folder to write to"
+    )
+    _add_model(parser)
+
+
+_ADD: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "models": _add_nothing,
+    "download": _add_download,
+    "segment": _add_segment,
+    "volume": _add_volume,
+    "everything": _add_everything,
+    "replay": _add_replay,
+    "export": _add_export,
+    "train": _add_train,
+    "demo": _add_demo,
+}
+
+
+def _add_image(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all verbs that segment a TIFF file."""
+    parser.add_argument("image", help="a TIFF file")
+    _add_output(parser, "IMAGE_labels.tif beside the image")
+    parser.add_argument(
+        "--record",
+        metavar="FILE",
+        help="also write a JSON record, from which `napari-sam replay` makes the "
+        "labels again",
+    )
+    _add_index(parser)
+    _add_model(parser)
+    _add_family(parser)
+    contrast = parser.add_mutually_exclusive_group()
+    contrast.add_argument(
         "--contrast",
         metavar="LOW,HIGH",
-        help="values shown to the model as black and white (default: from the data)",
+        help="contrast limits: grey values that the model receives as black and white "
+        "(default: from the data)",
     )
-    brightness.add_argument(
+    contrast.add_argument(
         "--window",
         metavar="CENTRE,WIDTH",
-        help="the same as a CT window, for instance 40,400",
+        help="contrast limits as a CT window, for instance 40,400",
     )
-    brightness.add_argument(
+    contrast.add_argument(
         "--full-range",
         action="store_true",
-        help="the lowest and highest value become black and white",
+        help="use the lowest and highest value as contrast limits",
+    )
+
+
+def _add_prompts(
+    parser: argparse.ArgumentParser, *, point: str, box: str, files: str
+) -> None:
+    for flag, metavar, text in (
+        ("--point", point, "a click; each is an object of its own; repeatable"),
+        ("--box", box, "a box; each is an object of its own; repeatable"),
+        ("--prompts", "FILE", f"{files}; repeatable"),
+    ):
+        parser.add_argument(
+            flag, action="append", default=[], metavar=metavar, help=text
+        )
+
+
+def _add_axis(parser: argparse.ArgumentParser, meaning: str) -> None:
+    parser.add_argument(
+        "--axis",
+        default="0",
+        help=f"{meaning}, by number or by name, for instance 1 or T (default: 0, the "
+        "first axis that is left after --index)",
     )
 
 
@@ -261,14 +263,18 @@ def _add_family(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--family",
         choices=["sam", "medsam", "lite_medsam"],
-        help="for a file that the registry does not know: how it was trained",
+        help="how the model was trained, for a file that is not in the list of models",
     )
 
 
 def _add_output(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("-o", "--output", help=f"label TIFF (default: {default})")
+    _add_overwrite(parser)
+
+
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace files that exist"
+        "--overwrite", action="store_true", help="replace existing files"
     )
 
 
@@ -277,9 +283,13 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
         "--index",
         default="",
         metavar="AXIS=N,...",
-        help="which time point, channel or slice to take, for instance T=0,C=1",
+        help="time point, channel or slice to use, for instance T=0,C=1",
     )
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="name, file or folder")
+    parser.add_argument(
+        "--model",
+        default=DEFAULT_MODEL,
+        help=f"name, file or folder of a model (default: {DEFAULT_MODEL})",
+    )

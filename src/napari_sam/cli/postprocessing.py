@@ -1,4 +1,4 @@
-"""What `volume` does with its objects afterwards: clean-up, and the table of them."""
+"""Clean-up and measurement of the objects that `volume` and `everything` segment."""
 
 from __future__ import annotations
 
@@ -7,83 +7,78 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.cli.options import CLEANUP, add_options, read_options
 from napari_sam.images.axes import check_spacing
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.measurements import measure, write_csv
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from napari_sam.images.tiff import TiffImage
-    from napari_sam.volume.results import VolumeResult
+    from napari_sam.requests.base import SegmentationResult
 
-# Of OME files that name none.
+# Of files that give a pixel size without a unit.
 _DEFAULT_UNIT = "µm"
 
 
-def add_result_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options for clean-up and table."""
+def add_postprocessing_options(
+    parser: argparse.ArgumentParser, *, automatic: bool = False
+) -> None:
+    """Add the options for clean-up and table.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        Gets the options.
+    automatic : bool
+        Whether objects have no prompts, but thresholds for their size.
+    """
     cleanup = parser.add_argument_group(
-        "clean-up", "of every object, in this order; other objects keep their voxels"
+        "clean-up", "of each object, in this order; other objects keep their pixels"
     )
-    cleanup.add_argument(
-        "--keep-prompted",
-        action="store_true",
-        help="drop the parts of an object that no prompt lies on",
-    )
-    cleanup.add_argument(
-        "--fill-holes", action="store_true", help="fill holes on every slice"
-    )
-    cleanup.add_argument(
-        "--smooth",
-        type=float,
-        default=0.0,
-        metavar="S",
-        help="smooth outlines across slices: standard deviation in slices, or in the "
-        "unit of --spacing when that is given",
-    )
-    cleanup.add_argument(
-        "--min-size",
-        type=int,
-        default=0,
-        metavar="N",
-        help="drop parts of fewer than N voxels",
-    )
+    texts, flags = CLEANUP, {}
+    if automatic:
+        flags = {"keep_prompted": "--keep-largest", "min_size": "--min-part-size"}
+        text = "keep only the largest part of an object"
+        texts = {**CLEANUP, "keep_prompted": text}
+    add_options(cleanup, CleanUp, texts, flags)
     table = parser.add_argument_group("table")
     table.add_argument(
         "--table",
         metavar="FILE",
-        help="write size, extent, lowest score and place of every object as CSV",
+        help="write the size, extent, lowest score and centroid of each object as CSV",
     )
     table.add_argument(
         "--spacing",
         type=float,
         nargs=3,
         metavar=("Z", "Y", "X"),
-        help="distance of voxels along the axes of the stack (default for the table: "
-        "that of the file, or 1)",
+        help="distance of voxels along the axes of the stack; of a plane, Z is not "
+        "used (default for the table: as in the file, or 1)",
     )
     table.add_argument(
         "--unit",
-        help=f"of --spacing (default: that of the file, or {_DEFAULT_UNIT})",
+        help=f"unit of --spacing (default: as in the file, or {_DEFAULT_UNIT})",
     )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PostprocessingOptions:
-    """What is done with objects once they are found.
+    """Options for clean-up and table.
 
     Parameters
     ----------
     cleanup : CleanUp
-        What changes them.
+        Post-processing of the masks, smoothing in the unit of `spacing`.
     spacing : ndarray or None
-        (3,) as the user gave it, along the axes of the stack.
+        (3,) distance of voxels along the axes of the stack, if given by the user.
     unit : str or None
-        Of the spacing, as the user gave it.
+        Unit of the spacing, if given by the user.
     """
 
     cleanup: CleanUp
@@ -92,72 +87,82 @@ class PostprocessingOptions:
 
     @classmethod
     def read(cls, options: argparse.Namespace) -> PostprocessingOptions:
-        """Take the options of `add_result_options`.
+        """Read the options of `add_postprocessing_options`.
 
         Raises
         ------
         ValueError
-            When an option cannot be used, or not together with another.
+            When a value is out of range, or an option needs another one.
         """
-        cleanup = CleanUp(
-            options.keep_prompted, options.fill_holes, options.smooth, options.min_size
-        )
+        cleanup = read_options(CleanUp, options)
         if options.spacing is None:
             if options.unit is not None:
-                raise ValueError("--unit is that of --spacing: give both.")
+                raise ValueError("--unit is the unit of --spacing: give both.")
             return cls(cleanup, None, None)
         if options.table is None and not cleanup.smooth:
             raise ValueError("--spacing is for --table and --smooth: give one of them.")
         return cls(cleanup, check_spacing(options.spacing, 3), options.unit)
 
     def cleanup_in_slices(self, axis: int) -> CleanUp:
-        """The clean-up of a stack along an axis, smoothing by slices."""
+        """Convert the smoothing along an axis of the stack to slices."""
         if self.spacing is None:
             return self.cleanup
         smooth = self.cleanup.smooth / float(self.spacing[axis])
         return replace(self.cleanup, smooth=smooth)
 
-    def what_changed(
-        self, result: VolumeResult, cleaned: NDArray[np.int32]
-    ) -> list[str]:
-        """A line for each object that the clean-up changed."""
-        if not self.cleanup:
-            return []
-        labels = result.labels
-        changed = labels != cleaned
-        lost, gained = _count(labels[changed]), _count(cleaned[changed])
-        return [
-            f"object {label}: clean-up took {lost.get(label, 0)} voxels and added "
-            f"{gained.get(label, 0)}"
-            for label in sorted({*lost, *gained} - {0})
-        ]
-
     def write_table(
         self,
         path: Path,
         labels: NDArray[np.int32],
-        result: VolumeResult,
+        result: SegmentationResult,
         image: TiffImage,
+        axis: int = 0,
     ) -> Path:
-        """Measure the labels and write the table."""
-        scores: dict[int, list[tuple[int | None, float, str]]] = {}
-        for entry in result.slices:
-            known = scores.setdefault(entry.object_id, [])
-            known.append((entry.index, entry.score, entry.status))
-        spacing, unit = self._size(image)
-        rows = measure(labels, spacing, unit, result.stack.axis, scores)
-        return write_csv(rows, path)
+        """Measure the objects and write the table.
 
-    def _size(self, image: TiffImage) -> tuple[Any, str]:
-        """Distance of voxels and its unit: as the user or the file says, or none."""
+        Parameters
+        ----------
+        path : Path
+            CSV file.
+        labels : ndarray
+            (Z, H, W) or (H, W) label image of the result.
+        result : SegmentationResult
+            Has the scores.
+        image : TiffImage
+            Has the pixel size, if the user gave none.
+        axis : int
+            Axis of the slices.
+        """
+        scores = {
+            label: [(score.index, score.score, score.status) for score in group]
+            for label, group in result.scores.items()
+        }
         unit = self.unit or image.unit or _DEFAULT_UNIT
-        if self.spacing is not None:
-            return self.spacing, unit
-        known = dict(zip("ZYX", image.scale or (), strict=False))
-        spacing = [known.get(axis) for axis in image.axes.removesuffix("S")]
-        return (None, "pixel") if None in spacing else (spacing, unit)
+        spacing: Any = self.spacing
+        if spacing is not None:
+            spacing = spacing[-labels.ndim :]
+        else:
+            sizes = dict(zip("ZYX", image.scale or (), strict=False))
+            spacing = [sizes.get(name) for name in image.axes.removesuffix("S")]
+            if None in spacing:
+                spacing, unit = None, "pixel"
+        return write_csv(measure(labels, spacing, unit, axis, scores), path)
+
+
+def describe_changes(
+    before: NDArray[np.int32], after: NDArray[np.int32]
+) -> Iterator[str]:
+    """Describe the clean-up of each object that it changed."""
+    changed = before != after
+    removed, added = _count(before[changed]), _count(after[changed])
+    for label in sorted({*removed, *added} - {0}):
+        yield (
+            f"object {label}: clean-up removed {removed.get(label, 0)} voxels and "
+            f"added {added.get(label, 0)}"
+        )
 
 
 def _count(labels: NDArray[np.int32]) -> dict[int, int]:
-    found, counts = np.unique(labels, return_counts=True)
-    return dict(zip(found.tolist(), counts.tolist(), strict=True))
+    """Count the pixels of each label."""
+    numbers, counts = np.unique(labels, return_counts=True)
+    return dict(zip(numbers.tolist(), counts.tolist(), strict=True))

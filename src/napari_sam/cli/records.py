@@ -1,4 +1,4 @@
-"""Records on the command line: made of a request, and found their image again."""
+"""Record files of the command line: writing, and replaying on a TIFF file."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from napari_sam.records.record import Record, RecordEntry
     from napari_sam.requests.base import SegmentationRequest, SegmentationResult
 
-# What a record that was cut or edited by hand makes the readers raise.
-_DAMAGE = (KeyError, TypeError, AttributeError, IndexError)
+# Raised by the readers of a record that was edited by hand or truncated.
+_DAMAGED = (KeyError, TypeError, AttributeError, IndexError)
 
 
 def make_record(
@@ -38,20 +38,20 @@ def make_record(
     indices: Mapping[str, int],
     model: str,
 ) -> Record:
-    """Write down how labels were made from a TIFF file.
+    """Make the record of labels of a TIFF file.
 
     Parameters
     ----------
-    request, result : PlaneRequest or StackRequest, SegmentationResult
-        Question and answer; object i is label i.
+    request, result : Request, SegmentationResult
+        The request and its result; object i is label i.
     labels : ndarray
-        Of the shape of the selected image.
+        Label image of the result, of the shape of the selected image.
     image : str
-        The file.
+        The TIFF file.
     indices : mapping
-        {axis: index} that was selected of it.
+        {axis: index} that was selected of the file.
     model : str
-        As the user named it.
+        The model as the user named it.
     """
     from napari_sam.masks.label_grid import LabelGrid
     from napari_sam.records.describe import describe_all
@@ -65,15 +65,15 @@ def make_record(
         "replaced": [],
         "region": _region(labels),
     }
-    # Objects without a pixel too: the model answered all prompts together.
-    ids = {number: number for number in request.prompts}
-    named = model if model in MODELS else str(Path(model).expanduser().resolve())
-    entries = describe_all(request, result, ids, named, shared)
+    # All objects, also those without a pixel: a replay needs all prompts.
+    ids = {object_id: object_id for object_id in request.prompts or result.scores}
+    name = model if model in MODELS else str(Path(model).expanduser().resolve())
+    entries = describe_all(request, result, ids, name, shared)
     return add_entries(new_record(), entries, {}, labels)
 
 
 def _region(labels: NDArray[Any]) -> list[list[int]]:
-    """[first, one past the last] along each axis of what is not background."""
+    """Bounding box of all labels, [start, stop] along each axis."""
     region = []
     for axis in range(labels.ndim):
         others = tuple(other for other in range(labels.ndim) if other != axis)
@@ -84,20 +84,20 @@ def _region(labels: NDArray[Any]) -> list[list[int]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordFile:
-    """A record file, and where its image is.
+    """A record file and its image.
 
     Parameters
     ----------
     record : dict
-        As `read_record` reads it.
+        The record, see `read_record`.
     name : str
-        Of the file, for sentences.
+        Name of the file, for messages.
     entries : tuple of dict
-        Of all commits, in order.
+        Entries of all commits, in order.
     image : Path
         The TIFF file that was segmented.
     indices : dict
-        {axis: index} to be selected of it.
+        {axis: index} to select of the image.
     """
 
     record: Record
@@ -108,12 +108,12 @@ class RecordFile:
 
     @classmethod
     def read(cls, path: str, image: str | None, indices: dict[str, int]) -> RecordFile:
-        """Read a record; image and indices, where given, go before the recorded ones.
+        """Read a record; given image and indices replace the recorded ones.
 
         Raises
         ------
         ValueError
-            When it is no record, or does not tell its one image.
+            When the file is not a record, or does not name exactly one image.
         """
         record = read_record(path)
         try:
@@ -121,64 +121,71 @@ class RecordFile:
                 entry for group in group_by_commit(record) for entry in group
             )
             if not entries:
-                raise ValueError(f"{path} holds no objects.")
-            _check_for_script(path, entries)
-            found = Path(image) if image else _image_of(path, entries)
+                raise ValueError(f"{path} has no objects.")
+            _check_supported(path, entries)
+            image_path = Path(image) if image else _image_of(path, entries)
             if not indices and image is None:
                 indices = dict(entries[0]["image"].get("index", {}))
-        except _DAMAGE as error:
+        except _DAMAGED as error:
             raise _damaged(path, error) from error
-        return cls(record, path, entries, found, indices)
+        return cls(record, path, entries, image_path, indices)
 
     def replay(self, model: str | None) -> tuple[NDArray[Any], TiffImage]:
-        """Make the labels again; also how they are to be stored.
+        """Make the labels again.
+
+        Returns
+        -------
+        labels : ndarray
+            The labels, with the axes of the image.
+        like : TiffImage
+            Axes and pixel size for writing them.
 
         Raises
         ------
         ValueError
-            When image or model are not those of the record.
+            When image or model differ from the record.
         """
         from napari_sam.records.replay import replay
 
-        whole = read_tiff(self.image)
-        image = whole.select(**self.indices)
+        file = read_tiff(self.image)
+        image = file.select(**self.indices)
         try:
             data = self._as_recorded(image)
             labels = replay(self.record, data, model)
-            return self._storage(labels, whole, image)
-        except _DAMAGE as error:
+            return self._with_axes(labels, file, image)
+        except _DAMAGED as error:
             raise _damaged(self.name, error) from error
 
     def is_as_recorded(self, label: int, labels: NDArray[Any]) -> bool:
-        """Whether a label lies where it lay when it was recorded."""
+        """Whether a label has the same pixels as when it was recorded."""
         last = [entry for entry in self.entries if entry["label"] == label][-1]
         labels = labels.reshape(last["grid"]["shape"])
         return bool(checksum(labels, label, last["region"]) == last["checksum"])
 
     def _as_recorded(self, image: TiffImage) -> NDArray[Any]:
-        """The pixels in their recorded shape, which may have axes of length 1."""
+        """Reshape the image as recorded, perhaps with axes of length 1."""
         first = self.entries[0]
         shape = tuple(first["shape"])
         if first["rgb"]:
             shape = (*shape, image.data.shape[-1])
-        if image.rgb != first["rgb"] or _long(image.data.shape) != _long(shape):
+        if image.rgb != first["rgb"] or _squeezed(image.data.shape) != _squeezed(shape):
             raise ValueError(
                 f"{self.image} has axes {image.axes}, shape {image.data.shape}; the "
-                f"image that was segmented has shape {shape}: give the same one by "
-                "--image, or its part by --index."
+                f"segmented image has shape {shape}: give the same image with --image, "
+                "or the same part of it with --index."
             )
         return image.data.reshape(shape)
 
-    def _storage(
-        self, labels: NDArray[Any], whole: TiffImage, image: TiffImage
+    def _with_axes(
+        self, labels: NDArray[Any], file: TiffImage, image: TiffImage
     ) -> tuple[NDArray[Any], TiffImage]:
-        """Labels with the axes of the image, and its pixel size where pixels agree."""
+        """Give labels the axes of the image, and its pixel size if pixels coincide."""
         matrix = np.array(self.entries[0]["grid"]["matrix"])[:-1, :-1]
         size = image.scale if np.allclose(matrix, np.eye(len(matrix))) else None
-        for like in (whole, image):
+        for like in (file, image):
             axes = like.axes.removesuffix("S")
             shape = like.data.shape[: len(axes)]
-            if _long(shape) == _long(labels.shape):
+            if _squeezed(shape) == _squeezed(labels.shape):
                 return labels.reshape(shape), replace(like, scale=size)
         axes = image.axes.removesuffix("S")
         for name in "ZCT":
@@ -186,13 +193,13 @@ class RecordFile:
                 axes = name + axes
         if len(axes) < labels.ndim:
             raise ValueError(
-                f"The labels have {labels.ndim} axes, which TIFF cannot name: replay "
-                "the record in a script."
+                f"The labels have {labels.ndim} axes, more than TIFF has names for: "
+                "replay the record in a script, with napari_sam.replay."
             )
         return labels, TiffImage(labels, axes[-labels.ndim :], size, image.unit)
 
 
-def _check_for_script(path: str, entries: tuple[RecordEntry, ...]) -> None:
+def _check_supported(path: str, entries: tuple[RecordEntry, ...]) -> None:
     pyramid = any(entry["levels"] > 1 for entry in entries)
     if pyramid or any(not c["own"] for entry in entries for c in entry["channels"]):
         raise ValueError(
@@ -202,27 +209,30 @@ def _check_for_script(path: str, entries: tuple[RecordEntry, ...]) -> None:
 
 
 def _image_of(path: str, entries: tuple[RecordEntry, ...]) -> Path:
-    """The one file that the objects were found in."""
+    """Return the one file that all objects were segmented in."""
     sources = {entry["image"]["path"] for entry in entries}
     if len(sources) > 1:
         names = ", ".join(sorted(str(source) for source in sources))
         raise ValueError(
-            f"The objects of {path} were found in several images ({names}): give one "
-            "by --image when they are the same."
+            f"The objects of {path} were segmented in several images ({names}): give "
+            "one with --image if they are the same."
         )
     source = sources.pop()
     if source is None:
-        raise ValueError(f"{path} names no image file: give it by --image.")
+        raise ValueError(f"{path} names no image file: give it with --image.")
     if not Path(source).is_file():
         raise ValueError(
-            f"The image {source} of {path} does not exist: give it by --image."
+            f"The image {source} of {path} does not exist: give it with --image."
         )
     return Path(source)
 
 
-def _long(shape: tuple[int, ...]) -> tuple[int, ...]:
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Drop axes of length 1 from a shape."""
     return tuple(size for size in shape if size != 1)
 
 
 def _damaged(path: str, error: Exception) -> ValueError:
-    return ValueError(f"{path} is no whole record ({error!r}): save it again.")
+    return ValueError(
+        f"{path} is incomplete or damaged ({error!r}): save the record again."
+    )

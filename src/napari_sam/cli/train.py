@@ -1,10 +1,11 @@
-"""`napari-sam train`: labelled images in, a fine-tuned model out."""
+"""`napari-sam train`: fine-tune a model on labelled images."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from napari_sam.cli.options import read_options
 from napari_sam.training.options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -15,69 +16,8 @@ if TYPE_CHECKING:
     from napari_sam.training.finetune import FineTuning
     from napari_sam.training.options import TrainingProgress
 
-EXAMPLE = "napari-sam train images/ labels/ --output cells.safetensors"
-_DEFAULTS = TrainingOptions()
-_RUN = ".run.safetensors"
-_EVERY = 25
-
-
-def add_train_options(train: argparse.ArgumentParser) -> None:
-    """Add what `train` takes besides the model."""
-    train.add_argument(
-        "images", help="a TIFF file, plane or stack, or a folder of them"
-    )
-    train.add_argument(
-        "labels",
-        help="labels of the same shape, or a folder with files of the same names or "
-        "with _labels or _masks after them",
-    )
-    train.add_argument(
-        "-o",
-        "--output",
-        required=True,
-        help=".safetensors (says itself how to be loaded), .pth, or a folder in "
-        "Hugging Face layout",
-    )
-    train.add_argument(
-        "--overwrite", action="store_true", help="replace files that exist"
-    )
-    train.add_argument(
-        "--resume",
-        action="store_true",
-        help="go on with the run beside OUTPUT, which is left when training is broken "
-        "off",
-    )
-    train.add_argument(
-        "--prompts",
-        default=",".join(_DEFAULTS.prompts),
-        metavar="KIND,...",
-        help="what is practised: point, box, mask (default: point,box)",
-    )
-    for name, kind, words in (
-        ("steps", int, "most steps"),
-        ("objects", int, "objects of an image in each step"),
-        ("learning-rate", float, "highest learning rate"),
-        (
-            "augmentations",
-            int,
-            "flips and quarter turns to train on, 1 to 8",
-        ),
-        ("encoder-blocks", int, "last blocks of the encoder that are trained, slow"),
-        ("held-out", float, "fraction of the images held out for validation"),
-        ("validate-every", int, "steps between measurements"),
-        ("seed", int, "of all chance"),
-    ):
-        default = getattr(_DEFAULTS, name.replace("-", "_"))
-        train.add_argument(
-            f"--{name}",
-            type=kind,
-            default=default,
-            metavar="N" if kind is int else "X",
-            help=f"{words} (default: {default})",
-        )
-    train.add_argument(
-        "--licence", help="of the new weights (default: that of the model)"
-    )
+_RUN_ENDING = ".run.safetensors"
+_STEPS_PER_LINE = 25
 
 
 def train(
@@ -85,35 +25,45 @@ def train(
     index: dict[str, int],
     load: Callable[[], Predictor],
 ) -> Iterator[str]:
-    """Train and write the best model; yields lines to print.
+    """Train, write the best model, and yield lines to print.
 
-    A run that is broken off is kept beside the output, and so is its best model.
+    When training is interrupted, the run and its best model are written too.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        The parsed command line.
+    index : dict
+        {axis: index} to select from the images.
+    load : callable
+        Loads the model; called once the images have been checked.
 
     Raises
     ------
     ValueError, OSError
-        When data, options or output cannot be used; before the work begins.
+        When images, options or output cannot be used; before training starts.
     """
     output = _output(options)
-    wanted = _wanted(options)
+    kinds = tuple(filter(None, options.prompts.split(",")))
+    settings = read_options(TrainingOptions, options, prompts=kinds)
 
     from napari_sam.training.data import read_training_images, summarise
     from napari_sam.training.finetune import FineTuning
     from napari_sam.training.saving import check_output
 
     images = read_training_images(options.images, options.labels, index)
-    found = summarise(images)
-    yield f"{found['objects']} objects on {found['planes']} planes"
+    summary = summarise(images)
+    yield f"{summary['objects']} objects on {summary['planes']} planes"
     predictor = load()
     check_output(predictor.model, output)
-    training = FineTuning(predictor, images, wanted)
-    run = output.with_name(output.name + _RUN)
+    training = FineTuning(predictor, images, settings)
+    run = output.with_name(output.name + _RUN_ENDING)
     if options.resume:
         training.resume(run)
-        yield f"going on after step {training.state.step}"
+        yield f"resumed after step {training.state.step}"
     try:
         for progress in training.run():
-            line = _line(progress)
+            line = _progress_line(progress)
             if line is not None:
                 yield line
     finally:
@@ -122,20 +72,12 @@ def train(
         if training.state.history:
             training.save(output, licence=options.licence)
     run.unlink(missing_ok=True)
-    yield from _gains(training)
+    yield from _result_lines(training)
     yield f"wrote {output}"
 
 
-def _wanted(options: argparse.Namespace) -> TrainingOptions:
-    names = ["steps", "objects", "learning_rate", "augmentations", "encoder_blocks"]
-    names += ["held_out", "validate_every", "seed"]
-    given: dict[str, Any] = {name: getattr(options, name) for name in names}
-    given["prompts"] = tuple(filter(None, options.prompts.split(",")))
-    return TrainingOptions(**given)
-
-
 def _output(options: argparse.Namespace) -> Path:
-    """Refuse an output before the work rather than after it."""
+    """Return the output, after checking that it can be written."""
     path = Path(options.output)
     if not path.parent.is_dir():
         raise ValueError(f"The folder {path.parent} does not exist: make it first.")
@@ -146,21 +88,22 @@ def _output(options: argparse.Namespace) -> Path:
     return path
 
 
-def _line(progress: TrainingProgress) -> str | None:
-    """One line for some of the progress: now and then, and each measurement."""
+def _progress_line(progress: TrainingProgress) -> str | None:
+    """Return a line for every 25th image or step and the last one, otherwise None."""
     done, total = progress.done, progress.total
-    if progress.phase == "encode" and (done % _EVERY == 0 or done == total):
-        return f"encoded {done} of {total} views"
-    if progress.phase != "train" or (done % _EVERY and done != total):
+    if progress.phase == "validate" or (done % _STEPS_PER_LINE and done != total):
         return None
-    left = f", {progress.seconds_left:.0f} s left" if progress.seconds_left else ""
+    if progress.phase == "encode":
+        return f"encoded {done} of {total} images and their flips and turns"
+    left = progress.seconds_left
     scores = "".join(f", {kind} {iou:.3f}" for kind, iou in progress.scores.items())
-    return f"step {done} of {total}: loss {progress.loss:.3f}{scores}{left}"
+    estimate = f", about {left:.0f} s left" if left else ""
+    return f"step {done} of {total}: loss {progress.loss:.3f}{scores}{estimate}"
 
 
-def _gains(training: FineTuning) -> Iterator[str]:
+def _result_lines(training: FineTuning) -> Iterator[str]:
     state = training.state
     after = dict(state.history)[state.best_step]
-    yield f"best after step {state.best_step}; IoU on what was held back:"
+    yield f"best after step {state.best_step}; IoU on the held-out images:"
     for kind, before in state.start_scores.items():
         yield f"    {kind}: {before:.3f} before, {after[kind]:.3f} after"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # (slice index, score, status), see `napari_sam.requests.base.Score`.
 SliceScore = tuple[int | None, float, str]
 # Where the object ended, or the model was not asked, a score says nothing of it.
-_WITHOUT_SCORE = ("stopped", "interpolated")
+_WITHOUT_SCORE = ("stopped", "interpolated", "bridged")
 
 
 @dataclass(frozen=True, slots=True)
