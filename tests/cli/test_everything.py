@@ -54,13 +54,6 @@ def write_stack(folder: Path, stack: np.ndarray) -> Path:
     return path
 
 
-def with_hole(plane: np.ndarray) -> np.ndarray:
-    """A dark square of 9 pixels in the disc at (62, 80)."""
-    plane = plane.copy()
-    plane[..., 61:64, 79:82] = 20
-    return plane
-
-
 def run(*arguments: object) -> int:
     return cli.main([str(argument) for argument in arguments])
 
@@ -114,20 +107,6 @@ def test_a_stack_is_linked(
 
 
 # -- clean-up ------------------------------------------------------------------
-
-
-def test_holes_of_a_plane_are_filled(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = write_plane(tmp_path, with_hole(PLANE))
-    # The search itself fills small holes: take the mask as the model gives it.
-    assert run("everything", path) == 0
-    before = labels_of(path)
-    capsys.readouterr()
-    assert run("everything", path, "--fill-holes", "--overwrite") == 0
-    same_objects(labels_of(path), discs())
-    added = int(np.count_nonzero(labels_of(path)) - np.count_nonzero(before))
-    assert (f"added {added}" in capsys.readouterr().out) == bool(added)
 
 
 def test_small_objects_are_removed_by_part_size(plane: Path) -> None:

@@ -304,7 +304,7 @@ def second_image(content: Any) -> None:
     ("change", "sentence"),
     [
         (lambda c: c.update(format=99), "has format 99, .* newer napari-sam"),
-        (lambda c: c.clear(), "is no record of segmented objects"),
+        (lambda c: c.clear(), "is not a record"),
         (lambda c: c["objects"].clear(), "has no objects"),
         (without_path, "names no image file: give it with --image"),
         (elsewhere, r"gone/away\.tif of .* does not exist: give it with --image"),
