@@ -1,7 +1,7 @@
-"""Make sure that the canvas tests can open a window; run by tox before pytest.
+"""Check that the canvas tests can open a window; tox runs this before pytest.
 
-On Linux without a display they need Xvfb and the libraries of Qt's xcb plugin.
-A root user (a CI machine) gets them through apt; anybody else is told how.
+On Linux without a display they need Xvfb and the libraries of Qt's xcb plugin. As root (on
+a CI machine) the script installs them with apt; otherwise it prints the command.
 """
 
 import ctypes.util

@@ -1,4 +1,4 @@
-"""Fixtures: random small models to test mechanics, the real one for its results."""
+"""Fixtures: small random models to test mechanics, the real model for its results."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 
 SEED = 20240
-# Shared by all that run tests at once.
+# The workers of pytest-xdist share the cores.
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 THREADS = max(1, torch.get_num_threads() // WORKERS)
 
-# The same examples in every run, and no failures of a busy machine's making;
-# `pytest --hypothesis-profile=explore` looks for new ones.
+# The same examples in every run, and no failures because a machine is busy;
+# `pytest --hypothesis-profile=explore` searches for new ones.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
-# For the second run, on the oldest libraries: the same behaviour, fewer examples.
+# For the second run, with the oldest libraries: the same tests, fewer examples.
 settings.register_profile("few", settings.get_profile("repeatable"), max_examples=25)
 settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)
 def one_thread_for_small_models(request: pytest.FixtureRequest) -> None:
-    """Threads that wait for each other on a busy machine take most of the time."""
+    """Use one thread for small models: more would mostly wait for each other."""
     real = request.node.get_closest_marker("weights") is not None
     torch.set_num_threads(THREADS if real else 1)
 
@@ -54,13 +54,13 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
-    """Reference arrays of the published implementations."""
+    """Folder of reference arrays from the published implementations."""
     return Path(__file__).parent / "data"
 
 
 @pytest.fixture(scope="session")
 def coins() -> Scene:
-    """scikit-image's coins; labels from Otsu's threshold, whole coins only."""
+    """scikit-image's coins; labels from Otsu's threshold, complete coins only."""
     from skimage import data, filters, measure, morphology, segmentation
 
     image = data.coins()
@@ -76,7 +76,7 @@ def coins() -> Scene:
 
 @pytest.fixture(scope="session")
 def default_predictor() -> Predictor:
-    """The real default weights; tests that use them are marked `weights`."""
+    """Predictor with the real default weights; tests with it are marked `weights`."""
     from napari_sam.prediction.loading import load_model
 
     return load_model("lite_medsam", device="cpu")
@@ -84,7 +84,7 @@ def default_predictor() -> Predictor:
 
 @pytest.fixture(scope="session")
 def published_predictor(default_predictor: Predictor) -> Predictor:
-    """The default weights as published: without our decoder for clicks."""
+    """Predictor with the default weights as published: without the click decoder."""
     return Predictor(
         default_predictor.model,
         name="published",
@@ -96,7 +96,7 @@ def published_predictor(default_predictor: Predictor) -> Predictor:
 
 @pytest.fixture(scope="session")
 def random_model() -> Callable[..., SamModel]:
-    """Make a model whose every parameter is random: mechanics, not quality."""
+    """Function that makes a model with random parameters, for mechanics."""
 
     def make(config: SamConfig, seed: int = SEED) -> SamModel:
         generator = torch.Generator().manual_seed(seed)
@@ -104,7 +104,7 @@ def random_model() -> Callable[..., SamModel]:
             torch.manual_seed(seed)
             model = SamModel(config)
         with torch.no_grad():
-            # Biases, norms and position tables start as constants.
+            # Biases, norms and position tables would start as constants.
             for parameter in model.parameters():
                 noise = torch.randn(parameter.shape, generator=generator)
                 parameter.add_(0.1 * noise)
@@ -163,7 +163,7 @@ def lite_config() -> SamConfig:
 
 @pytest.fixture(scope="session")
 def tiny_sam(random_model: Callable[..., SamModel], vit_config: SamConfig) -> Predictor:
-    """A random model of SAM's family, which takes every kind of prompt."""
+    """Random model of the SAM family, trained on all prompt types."""
     return Predictor(
         random_model(vit_config),
         name="tiny_sam",
@@ -177,7 +177,7 @@ def tiny_sam(random_model: Callable[..., SamModel], vit_config: SamConfig) -> Pr
 def tiny_medsam(
     random_model: Callable[..., SamModel], vit_config: SamConfig
 ) -> Predictor:
-    """A random model of MedSAM's family, which takes boxes only."""
+    """Random model of the MedSAM family, trained on boxes only."""
     return Predictor(
         random_model(vit_config),
         name="tiny_medsam",
@@ -191,7 +191,7 @@ def tiny_medsam(
 def tiny_lite(
     random_model: Callable[..., SamModel], lite_config: SamConfig
 ) -> Predictor:
-    """A random model of LiteMedSAM's family, which takes boxes only."""
+    """Random model of the LiteMedSAM family, trained on boxes only."""
     return Predictor(
         random_model(lite_config),
         name="tiny_lite",
@@ -205,7 +205,7 @@ def tiny_lite(
 def tiny_clicks(
     random_model: Callable[..., SamModel], tiny_lite: Predictor
 ) -> Predictor:
-    """`tiny_lite` with another random decoder, on its image encoder, for clicks."""
+    """`tiny_lite` with a random click decoder on the same image encoder."""
     click_decoder = random_model(tiny_lite.model.config, SEED + 1)
     click_decoder.image_encoder = tiny_lite.model.image_encoder
     return Predictor(
@@ -220,6 +220,6 @@ def tiny_clicks(
 
 @pytest.fixture(params=["tiny_sam", "tiny_medsam", "tiny_lite"])
 def tiny_predictor(request: pytest.FixtureRequest) -> Predictor:
-    """Each family in turn."""
+    """Random model of each family."""
     predictor: Predictor = request.getfixturevalue(request.param)
     return predictor
