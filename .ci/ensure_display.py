@@ -1,7 +1,8 @@
 """Check that the canvas tests can open a window; tox runs this before pytest.
 
-On Linux without a display they need Xvfb and the libraries of Qt's xcb plugin. As root (on
-a CI machine) the script installs them with apt; otherwise it prints the command.
+On Linux without a display they need Xvfb and the libraries of Qt's xcb plugin. As
+root (on a CI machine) the script installs them with apt; otherwise it prints the
+command.
 """
 
 import ctypes.util
