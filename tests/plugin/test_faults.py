@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Points, Shapes
 from napari.utils.notifications import notification_manager
@@ -511,7 +512,8 @@ class User:
                 labels.preserve_labels = not labels.preserve_labels
 
 
-@pytest.mark.parametrize("seed", range(0, 200, 50))
+# 200 sequences; 50 with the profile `few`.
+@pytest.mark.parametrize("seed", range(0, 2 * settings.default.max_examples, 50))
 def test_no_sequence_of_actions_fails_or_changes_what_is_not_ours(seed: int) -> None:
     succeeded: set[str] = set()
     for number in range(seed, seed + 50):
