@@ -1,4 +1,4 @@
-"""Exported networks give what the model gives, and are decoded without torch."""
+"""Exported networks match the model, and are decoded without torch."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def exported(
     return folders
 
 
-def test_the_encoder(
+def test_encoder_matches_the_model(
     tiny_predictor: Predictor, exported: dict[str, Path], plane: np.ndarray
 ) -> None:
     path = exported[tiny_predictor.name] / "encoder.onnx"
@@ -66,22 +66,22 @@ def test_the_encoder(
     np.testing.assert_allclose(found, embedding.image_embedding, rtol=0, atol=ATOL)
 
 
-@pytest.mark.parametrize("several", [None, True, False])
+@pytest.mark.parametrize("multimask", [None, True, False])
 @pytest.mark.parametrize("kind", PROMPTS)
-def test_the_decoder(
+def test_decoder_matches_the_model(
     tiny_sam: Predictor,
     exported: dict[str, Path],
     plane: np.ndarray,
     kind: str,
-    several: bool | None,
+    multimask: bool | None,
 ) -> None:
     embedding = tiny_sam.embed(plane)
-    expected = tiny_sam.predict(embedding, PROMPTS[kind], multimask_output=several)
+    expected = tiny_sam.predict(embedding, PROMPTS[kind], multimask_output=multimask)
     found = OnnxDecoder(exported["tiny_sam"]).predict(
         embedding.image_embedding.numpy(),
         PROMPTS[kind],
         SHAPE,
-        multimask_output=several,
+        multimask_output=multimask,
     )
     assert len(found.candidates) == len(expected.candidates)
     for one, other in zip(found.candidates, expected.candidates, strict=True):
@@ -92,7 +92,7 @@ def test_the_decoder(
 
 
 @pytest.mark.parametrize("name", ["tiny_medsam", "tiny_lite"])
-def test_boxes_of_the_medsam_families(
+def test_decoder_matches_the_medsam_families(
     request: pytest.FixtureRequest,
     exported: dict[str, Path],
     plane: np.ndarray,
@@ -109,24 +109,24 @@ def test_boxes_of_the_medsam_families(
         decoder.predict(embedding.image_embedding, PROMPTS["point"], SHAPE)
 
 
-@pytest.mark.parametrize("several", [False, True])
-def test_a_fine_tuned_model_answers_as_it_was_trained(
-    tiny_lite: Predictor, plane: np.ndarray, tmp_path: Path, several: bool
+@pytest.mark.parametrize("multimask", [False, True])
+def test_fine_tuned_model_keeps_its_alternatives(
+    tiny_lite: Predictor, plane: np.ndarray, tmp_path: Path, multimask: bool
 ) -> None:
-    # Not as its family does, which knows no points and has no alternatives.
+    # Its family was not trained on points and has no alternatives.
     tuned = Predictor(
         tiny_lite.model,
         name="tuned",
         family="lite_medsam",
         prompts=frozenset({"point", "box"}),
         key="tuned",
-        multimask_output=several,
+        multimask_output=multimask,
     )
     export_onnx(tuned, tmp_path)
     embedding, point = tuned.embed(plane), PROMPTS["point"]
     expected = tuned.predict(embedding, point)
     found = OnnxDecoder(tmp_path).predict(embedding.image_embedding, point, SHAPE)
-    assert len(found.candidates) == len(expected.candidates) == (3 if several else 1)
+    assert len(found.candidates) == len(expected.candidates) == (3 if multimask else 1)
     for one, other in zip(found.candidates, expected.candidates, strict=True):
         np.testing.assert_allclose(one.logits, other.logits, rtol=0, atol=ATOL)
 
@@ -158,22 +158,22 @@ def test_decoding_needs_no_torch(
     np.testing.assert_allclose(np.load(path), expected, rtol=0, atol=ATOL)
 
 
-def test_a_mask_of_the_plane_is_asked_for_as_logits(
+def test_masks_of_the_plane_are_refused(
     exported: dict[str, Path],
 ) -> None:
     decoder = OnnxDecoder(exported["tiny_sam"])
     mask = np.zeros(SHAPE, bool)
     mask[4:9, 4:9] = True
-    with pytest.raises(ValueError, match="takes a mask as its own logits of 32 x 32"):
+    with pytest.raises(ValueError, match="logits of 32 x 32"):
         decoder.predict(np.zeros((1, 16, 8, 8)), Prompt(mask=mask), SHAPE)
 
 
-def test_a_folder_without_a_model(tmp_path: Path) -> None:
+def test_folder_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="write it with napari-sam export"):
         OnnxDecoder(tmp_path)
 
 
-def test_the_command(
+def test_command(
     data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "onnx"
@@ -187,7 +187,7 @@ def test_the_command(
     assert main([*command, "--overwrite"]) == 0
 
 
-def test_without_the_extra(
+def test_missing_extra(
     tiny_sam: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
@@ -196,15 +196,23 @@ def test_without_the_extra(
     assert not (tmp_path / "folder").exists()
 
 
-def test_a_network_that_is_wrong_is_not_left(
+def test_wrong_network_is_deleted(
     tiny_sam: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = type(tiny_sam.model).get_image_embeddings
+    correct = type(tiny_sam.model).get_image_embeddings
 
     def wrong(model: Any, pixel_values: torch.Tensor) -> torch.Tensor:
-        return right(model, pixel_values) + 1
+        return correct(model, pixel_values) + 1
 
     monkeypatch.setattr(type(tiny_sam.model), "get_image_embeddings", wrong)
     with pytest.raises(ValueError, match="differs from the model by 1 and was removed"):
         export_onnx(tiny_sam, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("settings", ["{", "{}", '{"family": "sam9"}'])
+def test_damaged_settings(tmp_path: Path, settings: str) -> None:
+    (tmp_path / "decoder.onnx").write_bytes(b"")
+    (tmp_path / "napari_sam.json").write_text(settings)
+    with pytest.raises(ValueError, match="export the model again"):
+        OnnxDecoder(tmp_path)

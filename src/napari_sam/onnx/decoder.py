@@ -1,8 +1,7 @@
-"""Decode prompts with an exported network: numpy and onnxruntime, without torch."""
+"""Decoder of prompts with an exported network, which needs no torch."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -11,35 +10,39 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.checkpoints.families import PREPROCESSING
+from napari_sam.files import read_json
 from napari_sam.masks.patch import stability
 from napari_sam.prediction.plane_transform import PlaneTransform
-from napari_sam.prediction.prediction import Prediction
+from napari_sam.prediction.prediction import best_first
+from napari_sam.prompts.prompt import batch_signature
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_sam.prediction.prediction import Prediction
     from napari_sam.prompts.prompt import Prompt
 
 ENCODER_FILE = "encoder.onnx"
 DECODER_FILE = "decoder.onnx"
 SETTINGS_FILE = "napari_sam.json"
 
+# Labels of SAM's prompt encoder.
 _NOT_A_POINT = -1
-_CORNERS = (2, 3)
+_BOX_CORNERS = (2, 3)
 
 
 class OnnxDecoder:
-    """Predict masks from an image embedding with an exported decoder.
+    """Mask decoder that runs an exported network on image embeddings.
 
     Parameters
     ----------
     folder : str or Path
-        What ``napari-sam export`` wrote.
+        Output folder of ``napari-sam export``.
 
     Raises
     ------
     OSError, ValueError
-        When the folder holds no exported model.
+        When the folder contains no exported model.
     ModuleNotFoundError
         When onnxruntime is not installed.
     """
@@ -54,7 +57,7 @@ class OnnxDecoder:
                 )
         runtime: Any = import_runtime("onnxruntime")
         try:
-            values = json.loads(settings.read_text(encoding="utf-8"))
+            values = read_json(settings)
             self.family = values["family"]
             self.prompts = frozenset(values["prompts"])
             self.input_size = int(values["input_size"])
@@ -84,14 +87,19 @@ class OnnxDecoder:
         Parameters
         ----------
         image_embedding : array-like
-            (1, C, s, s), as ``encoder.onnx`` or `Embedding.image_embedding` give it.
+            (1, C, s, s), from ``encoder.onnx`` or `Embedding.image_embedding`.
         prompt : Prompt
-            Of the kinds that the model was trained on; a mask as low-resolution
-            logits.
+            Of the kinds that the model was trained on; a mask prompt must be
+            low-resolution logits.
         plane_shape : tuple of int
-            (H, W) of the plane that was encoded.
+            (H, W) of the encoded plane.
         multimask_output : bool, optional
             As for `Predictor.predict`.
+
+        Returns
+        -------
+        Prediction
+            The best mask, with its alternatives.
 
         Raises
         ------
@@ -108,53 +116,41 @@ class OnnxDecoder:
                 f"The model was trained on {', '.join(sorted(self.prompts))}, not on "
                 f"{', '.join(sorted(unknown))}: give another prompt."
             )
-        coordinates, labels = _points(prompt, transform)
-        mask, given = self._mask(prompt)
-        logits, scores = self._session.run(
+        coordinates, labels = _point_inputs(prompt, transform)
+        logits, iou_scores = self._session.run(
             None,
             {
                 "image_embeddings": np.asarray(image_embedding, np.float32),
                 "point_coords": coordinates[None],
                 "point_labels": labels[None],
-                "mask_input": mask[None, None],
-                "has_mask_input": np.array([given], np.float32),
+                "mask_input": self._mask_input(prompt)[None, None],
+                "has_mask_input": np.array([prompt.mask is not None], np.float32),
             },
         )
-        alone = prompt.kinds == {"point"} and len(labels) == 2
-        several = alone if multimask_output is None else multimask_output
-        several = several and self.preprocessing.multimask_output
-        answers = slice(1, None) if several else slice(0, 1)
-        return self._sorted(logits[0, answers], scores[0, answers], transform)
+        multimask = batch_signature(prompt, multimask_output)[-1]
+        multimask = multimask and self.preprocessing.multimask_output
+        # The first mask is the single one, the others are the alternatives.
+        outputs = slice(1, None) if multimask else slice(0, 1)
+        masks, scores = logits[0, outputs], iou_scores[0, outputs]
+        if self.preprocessing.score == "stability":
+            scores = stability(masks)
+        return best_first(transform, masks, scores)
 
-    def _mask(self, prompt: Prompt) -> tuple[NDArray[np.float32], bool]:
+    def _mask_input(self, prompt: Prompt) -> NDArray[np.float32]:
+        shape = (self.mask_size, self.mask_size)
         if prompt.mask is None:
-            return np.zeros((self.mask_size,) * 2, np.float32), False
-        if prompt.mask.dtype == bool or prompt.mask.shape != (self.mask_size,) * 2:
+            return np.zeros(shape, np.float32)
+        if prompt.mask.dtype == bool or prompt.mask.shape != shape:
             raise ValueError(
                 f"The exported decoder takes a mask as its own logits of "
                 f"{self.mask_size} x {self.mask_size}: give those of a prediction, or "
-                "what Frame.mask_logits makes of a mask."
+                "the result of PlaneTransform.mask_logits."
             )
-        return np.asarray(prompt.mask, np.float32), True
-
-    def _sorted(
-        self,
-        logits: NDArray[np.float32],
-        scores: NDArray[np.float32],
-        transform: PlaneTransform,
-    ) -> Prediction:
-        if self.family == "medsam":
-            # MedSAM did not train the decoder's own estimate.
-            scores = stability(logits[None])[0]
-        found = tuple(
-            Prediction(logits=logits[i], score=float(scores[i]), transform=transform)
-            for i in np.argsort(-scores, kind="stable")
-        )
-        return replace(found[0], candidates=found)
+        return np.asarray(prompt.mask, np.float32)
 
 
 def import_runtime(name: str) -> Any:
-    """Import a module of the extra, or say how to get it."""
+    """Import a module of the extra ``onnx``, or say how to install it."""
     try:
         return import_module(name)
     except ImportError as error:
@@ -163,21 +159,21 @@ def import_runtime(name: str) -> Any:
         ) from error
 
 
-def _points(
+def _point_inputs(
     prompt: Prompt, transform: PlaneTransform
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(N, 2) as (x, y) pixels of the model input, and (N,) labels."""
-    places = [np.zeros((0, 2))]
+    """Return (N, 2) points as (x, y) pixels of the model input, and (N,) labels."""
+    parts = [np.zeros((0, 2))]
     labels: list[float] = []
     if prompt.points is not None:
-        places.append(prompt.points * transform.scale)
+        parts.append(prompt.points * transform.scale)
         labels += prompt.labels.tolist()
     if prompt.box is not None:
-        places.append(prompt.box.reshape(2, 2) * transform.scale)
-        labels += _CORNERS
+        parts.append(prompt.box.reshape(2, 2) * transform.scale)
+        labels += _BOX_CORNERS
     elif labels:
-        # As in training: points without a box end with one that is none.
-        places.append(np.zeros((1, 2)))
+        # As in training: points without a box are followed by "not a point".
+        parts.append(np.zeros((1, 2)))
         labels.append(_NOT_A_POINT)
-    rows_cols = np.concatenate(places)
+    rows_cols = np.concatenate(parts)
     return rows_cols[:, ::-1].astype(np.float32), np.asarray(labels, np.float32)

@@ -1,12 +1,11 @@
-"""A model as two ONNX files: the image encoder, and the decoder of prompts.
+"""Export of a model to two ONNX files: the image encoder, and the decoder of prompts.
 
-The decoder takes what the official export takes: points with labels, box corners as
-points with labels 2 and 3, and a mask prompt that may be switched off.
+The decoder has the inputs of SAM's official export: points with labels, box corners as
+points with labels 2 and 3, and a mask prompt that can be switched off.
 """
 
 from __future__ import annotations
 
-import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_sam.files import atomic_write
+from napari_sam.files import atomic_write, write_json
 from napari_sam.onnx.decoder import (
     DECODER_FILE,
     ENCODER_FILE,
@@ -28,33 +27,33 @@ if TYPE_CHECKING:
     from napari_sam.nets.sam import SamNetwork
     from napari_sam.prediction.predictor import Predictor
 
-# The newest that onnxruntime 1.18 and the exporter of torch 2.5 both have in full.
+# The newest that onnxruntime 1.18 and the exporter of torch 2.5 both support.
 _OPSET = 17
-_ALLOWED = 1e-3
+_TOLERANCE = 1e-3
 _MASKS = ["low_res_masks", "iou_predictions"]
 
 
 def export_onnx(predictor: Predictor, folder: Path) -> list[Path]:
-    """Write the encoder, the decoder and what `OnnxDecoder` must know of them.
+    """Write the encoder, the decoder and the settings for `OnnxDecoder`.
 
     Parameters
     ----------
     predictor : Predictor
-        On the CPU.
+        The model, on the CPU.
     folder : Path
-        Made where it does not exist; files of the same names are replaced.
+        Created if needed; files of the same names are replaced.
 
     Returns
     -------
     list of Path
-        What was written.
+        The written files.
 
     Raises
     ------
     ModuleNotFoundError
         When the extra ``napari-sam[onnx]`` is not installed.
     ValueError
-        When a written network does not give what the model gives.
+        When the output of a written network differs from that of the model.
     OSError
         When the folder cannot be written to.
     """
@@ -70,7 +69,7 @@ def export_onnx(predictor: Predictor, folder: Path) -> list[Path]:
     graph = DecoderGraph(model)
     prompts = _example(model, embeddings, points=3, objects=2)
     _write(graph, prompts, _MASKS, decoder)
-    # With other numbers of points and objects than those it was traced with.
+    # Other numbers of points and objects than in the trace.
     prompts = _example(model, embeddings, points=2, objects=3)
     with torch.inference_mode():
         _check(decoder, prompts, list(graph(*prompts.values())))
@@ -84,18 +83,17 @@ def export_onnx(predictor: Predictor, folder: Path) -> list[Path]:
         "input_size": size,
         "mask_size": model.prompt_encoder.mask_size,
     }
-    with atomic_write(settings) as part:
-        part.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    write_json(settings, values)
     return [encoder, decoder, settings]
 
 
 class DecoderGraph(nn.Module):
-    """Prompt encoder and mask decoder with plain tensors as input.
+    """Network of the prompt encoder and mask decoder, with tensors as input.
 
     Parameters
     ----------
     model : SamNetwork
-        Whose weights are used.
+        Its prompt encoder and mask decoder are used.
     """
 
     def __init__(self, model: SamNetwork) -> None:
@@ -125,13 +123,13 @@ class DecoderGraph(nn.Module):
         mask_input : Tensor
             (K, 1, m, m) logits.
         has_mask_input : Tensor
-            (1,) 1 where `mask_input` counts, 0 where it does not.
+            (1,) 1 to use `mask_input`, 0 to ignore it.
 
         Returns
         -------
         masks, scores : Tensor
             (K, 4, m, m) logits and (K, 4) predicted IoU: the single mask, then the
-            alternatives.
+            three alternatives.
         """
         encoder = self.prompt_encoder
         dense = encoder.dense(mask_input) * has_mask_input
@@ -174,12 +172,12 @@ def _write(
     with (
         atomic_write(path, ".onnx") as part,
         warnings.catch_warnings(),
-        # With gradients on, the encoder does not write into shared buffers, which
-        # would be lost in the graph.
+        # With gradients the encoder does not write into shared buffers, which the
+        # trace would lose.
         torch.enable_grad(),
     ):
-        # The newer exporter needs one more package, onnxscript; `_check` shows
-        # whether what this one traced is right.
+        # The newer exporter needs another package, onnxscript; `_check` verifies the
+        # trace of this one.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,
@@ -194,15 +192,15 @@ def _write(
 
 
 def _check(path: Path, inputs: dict[str, Tensor], expected: list[Tensor]) -> None:
-    """Refuse a network that does not give what the model gives."""
+    """Delete and refuse a network whose output differs from that of the model."""
     runtime: Any = import_runtime("onnxruntime")
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    given = {name: value.numpy() for name, value in inputs.items()}
-    for found, wanted in zip(session.run(None, given), expected, strict=True):
-        off = float(np.abs(found - wanted.numpy()).max())
-        if not off <= _ALLOWED * max(1.0, float(wanted.abs().max())):
+    arrays = {name: value.numpy() for name, value in inputs.items()}
+    for output, reference in zip(session.run(None, arrays), expected, strict=True):
+        error = float(np.abs(output - reference.numpy()).max())
+        if not error <= _TOLERANCE * max(1.0, float(reference.abs().max())):
             path.unlink()
             raise ValueError(
-                f"The network written to {path} differs from the model by {off:.2g} "
+                f"The network written to {path} differs from the model by {error:.2g} "
                 "and was removed; please report the model and the version of torch."
             )
