@@ -1,4 +1,4 @@
-"""Make the pictures of the README from the running program.
+"""Take the screenshots of the README.
 
 Run under a display, for instance:
 xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_images.py
@@ -19,6 +19,7 @@ CELL = [(374, 428)]
 
 
 def rest(seconds: float) -> None:
+    """Run the event loop for some seconds."""
     loop = QEventLoop()
     QTimer.singleShot(int(seconds * 1000), loop.quit)
     loop.exec()
@@ -39,6 +40,7 @@ def open_viewer(sample: str) -> tuple[napari.Viewer, object]:
 
 
 def wait(widget: object) -> None:
+    """Wait until the widget has finished its work and drawn the result."""
     rest(0.3)
     while widget.cancel.enabled:
         rest(0.1)
@@ -53,6 +55,7 @@ def save(viewer: napari.Viewer, name: str) -> None:
 
 
 def coins() -> None:
+    """Show coins as a pending result, and as labels."""
     viewer, widget = open_viewer("coins")
     save(viewer, "start")
     widget.new_prompts.changed.emit(True)
@@ -77,7 +80,7 @@ def coins() -> None:
 
 
 def cell() -> None:
-    """One click on a cell, and what else the model takes it for."""
+    """Show one click on a cell with an alternative mask, and an error message."""
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*SIZE)
     viewer.add_image(samples.cell(), name="cell")
@@ -101,6 +104,7 @@ def cell() -> None:
 
 
 def head() -> None:
+    """Show ventricles propagated from boxes on two slices."""
     viewer, widget = open_viewer("head")
     widget.new_prompts.changed.emit(True)
     layer = viewer.layers["head"]

@@ -1,4 +1,4 @@
-"""Keep how labels were made in a small JSON file, and make them again from it."""
+"""Save a record of how labels were made, and make the same labels from it."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

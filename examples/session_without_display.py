@@ -1,4 +1,4 @@
-"""Script a napari session: the same objects as in the widget, without a display."""
+"""Script a napari session without a display: the same objects as in the widget."""
 
 import numpy as np
 from napari.components import ViewerModel
@@ -18,5 +18,5 @@ print(f"score {prediction.score:.2f}, {prediction.mask.sum()} pixels")
 label = session.commit()
 print(f"written as label {label} of {session.labels_layer.name!r}")
 
-session.labels_layer.undo()  # one step takes it back
+session.labels_layer.undo()  # one step per object
 print(f"after undo: {session.labels_layer.data.max()} labels")
