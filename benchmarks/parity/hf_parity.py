@@ -117,8 +117,8 @@ class Encoded:
     The first case runs the complete model, unless that takes too long.
     """
 
-    def __init__(self, model: Any, *, whole: bool = True) -> None:
-        self._model, self._whole, self._known = model, whole, {}
+    def __init__(self, model: Any, *, complete: bool = True) -> None:
+        self._model, self._complete, self._known = model, complete, {}
 
     def run(self, inputs: dict[str, Any], several: bool) -> tuple[Any, Any]:
         inputs = {k: cast(v, self._model.dtype) for k, v in inputs.items()}
@@ -127,7 +127,7 @@ class Encoded:
             with torch.inference_mode():
                 embeddings = self._model.get_image_embeddings(pixels)
             self._known = {"image_embeddings": embeddings}
-            if self._whole:
+            if self._complete:
                 return run(self._model, inputs, several)
         rest = {k: v for k, v in inputs.items() if k != "pixel_values"}
         return run(self._model, rest | self._known, several)
@@ -250,7 +250,7 @@ def compare(theirs: Any, report: Report, folder: Path) -> None:
     cases |= more(cases, theirs)
     large = size >= 1024
     models = ours, theirs, deepcopy(ours).double(), deepcopy(theirs).double()
-    encoded = [Encoded(model, whole=not large) for model in models]
+    encoded = [Encoded(model, complete=not large) for model in models]
     for name, inputs in cases.items():
         for several in (True, False):
             answers = [model.run(inputs, several) for model in encoded]
@@ -362,7 +362,11 @@ def main() -> int:
         print(f"-- {name}")
         with tempfile.TemporaryDirectory() as folder:
             compare(random_model(config), report, Path(folder))
-    print("all within what is allowed" if report.good else "NOT all as it should be")
+    print(
+        "all differences within the limits"
+        if report.good
+        else "SOME differences above the limits"
+    )
     return 0 if report.good else 1
 
 

@@ -58,10 +58,10 @@ def worst_slices(
     return worst
 
 
-def between(index: int, anchors: Iterable[int], length: int) -> list[int]:
+def between(index: int, prompted: Iterable[int], length: int) -> list[int]:
     """Return the slices between the prompted slices next to `index`."""
-    low = max((a for a in anchors if a < index), default=-1)
-    high = min((a for a in anchors if a > index), default=length)
+    low = max((a for a in prompted if a < index), default=-1)
+    high = min((a for a in prompted if a > index), default=length)
     return list(range(low + 1, high))
 
 

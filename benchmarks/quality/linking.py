@@ -29,7 +29,7 @@ def shuffled(
     truth: NDArray[np.int32], rng: np.random.Generator, dropped: float
 ) -> NDArray[np.int32]:
     """Number each plane anew and drop some cross-sections inside of objects."""
-    planes, gone = np.zeros_like(truth), set()
+    planes, left_out = np.zeros_like(truth), set()
     present = [set(np.unique(plane).tolist()) - {0} for plane in truth]
     for index, objects in enumerate(present):
         numbers = rng.permutation(len(objects)) + 1
@@ -37,10 +37,10 @@ def shuffled(
             inside = 0 < index < len(truth) - 1 and all(
                 label in present[side] for side in (index - 1, index + 1)
             )
-            if inside and label not in gone and rng.random() < dropped:
-                gone.add(label)
+            if inside and label not in left_out and rng.random() < dropped:
+                left_out.add(label)
                 continue
-            gone.discard(label)
+            left_out.discard(label)
             planes[index][truth[index] == label] = number
     return planes
 

@@ -157,9 +157,9 @@ def _tissue(kind: str, side: int, cells: int, polarity: int) -> Callable[[Rng], 
         level = 0.5 + rng.uniform(-0.08, 0.08, len(seeds) + 1)
         image = level[labels] + polarity * 0.45 * border
         image = _finish(rng, image, 0.8, 0.05)
-        whole = segmentation.clear_border(labels)
-        names = rng.permutation(np.unique(whole[whole > 0]))[:MOST_OBJECTS]
-        return Case(kind, image, [((whole == i) & ~border,) for i in names])
+        complete = segmentation.clear_border(labels)
+        names = rng.permutation(np.unique(complete[complete > 0]))[:MOST_OBJECTS]
+        return Case(kind, image, [((complete == i) & ~border,) for i in names])
 
     return make
 

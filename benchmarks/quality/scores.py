@@ -140,15 +140,15 @@ def check_slices(
             if not any((plane == object_id).any() for plane in here):
                 continue
             nearest = min(max(index, min(known)), max(known))
-            seen = known[nearest]
+            computed = known[nearest]
             yield SliceCheck(
                 stack.name,
                 stack.half,
                 object_id,
                 index,
-                seen.status,
-                float(seen.confidence),
-                float(seen.score),
+                computed.status,
+                float(computed.confidence),
+                float(computed.score),
                 float(quality.slice_dice[index, column]),
                 index not in known,
             )
@@ -180,22 +180,22 @@ class Flagging:
     auc: float
 
     @classmethod
-    def of(cls, looked: Sequence[SliceCheck]) -> Flagging:
-        bad = np.array([entry.dice < GOOD for entry in looked], bool)
-        flagged = np.array([entry.flagged for entry in looked], bool)
-        seen = np.array([not entry.beyond for entry in looked], bool)
-        confidence = np.array([entry.confidence for entry in looked])
+    def of(cls, checked: Sequence[SliceCheck]) -> Flagging:
+        bad = np.array([entry.dice < GOOD for entry in checked], bool)
+        flagged = np.array([entry.flagged for entry in checked], bool)
+        computed = np.array([not entry.beyond for entry in checked], bool)
+        confidence = np.array([entry.confidence for entry in checked])
         return cls(
             int(bad.sum()),
             int((~bad).sum()),
-            _share(flagged[bad]),
-            _share(flagged[bad & seen]),
-            _share(flagged[~bad]),
-            _auc(confidence[seen], ~bad[seen]),
+            _fraction(flagged[bad]),
+            _fraction(flagged[bad & computed]),
+            _fraction(flagged[~bad]),
+            _auc(confidence[computed], ~bad[computed]),
         )
 
 
-def _share(chosen: NDArray[np.bool_]) -> float:
+def _fraction(chosen: NDArray[np.bool_]) -> float:
     return float(chosen.mean()) if chosen.size else float("nan")
 
 

@@ -76,10 +76,12 @@ def tube(scene: Scene, path: Any, radius: float) -> Field:
     for start, stop in pairwise(points):
         way = stop - start
         offsets = [axis - s for axis, s in zip(scene.axes, start, strict=True)]
-        share = sum(o * w for o, w in zip(offsets, way, strict=True)) / (way @ way)
-        share = np.clip(share, 0, 1)
-        gone: Any = sum((o - share * w) ** 2 for o, w in zip(offsets, way, strict=True))
-        np.minimum(nearest, gone, out=nearest)
+        fraction = sum(o * w for o, w in zip(offsets, way, strict=True)) / (way @ way)
+        fraction = np.clip(fraction, 0, 1)
+        squared: Any = sum(
+            (o - fraction * w) ** 2 for o, w in zip(offsets, way, strict=True)
+        )
+        np.minimum(nearest, squared, out=nearest)
     inside: Field = (1 - np.sqrt(nearest) / radius).astype(np.float32)
     return inside
 
@@ -111,8 +113,8 @@ def single(scene: Scene, radius: float) -> Iterator[Field]:
     """Make one object in the middle: two merged ellipsoids."""
     middle, tall = scene.size / 2, scene.size[0] * 0.36
     parts = []
-    for share, size in ((-0.45, 1.0), (0.5, 0.7)):
-        centre = middle + share * np.array([tall * 0.4, radius, radius * 0.4])
+    for fraction, size in ((-0.45, 1.0), (0.5, 0.7)):
+        centre = middle + fraction * np.array([tall * 0.4, radius, radius * 0.4])
         shape = np.array([tall, radius, radius * 0.8]) * size
         parts.append(ellipsoid(scene, centre, shape, scene.between(0, np.pi)))
     yield np.maximum(*parts)
@@ -138,7 +140,7 @@ def branching(scene: Scene, radius: float) -> Iterator[Field]:
         arm = scene.between(0.1, 0.14) * wide
         turn = scene.between(0, np.pi)
         dy, dx = arm * np.sin(turn), arm * np.cos(turn)
-        low, mid, high = (deep * share for share in (0.1, 0.48, 0.88))
+        low, mid, high = (deep * fraction for fraction in (0.1, 0.48, 0.88))
         if kind == "A":
             low, mid, high = high, deep - mid, low
         if kind in "YA":

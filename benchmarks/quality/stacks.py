@@ -143,11 +143,11 @@ def imaged(scene: Scene, labels: NDArray[np.int32], look: Look) -> NDArray[Any]:
     light = ndimage.gaussian_filter(light, (along, look.blur, look.blur))
     fading = np.linspace(1, look.fade, len(labels))[:, None, None]
     shade = 1 - 0.25 * scene.axes[2] / scene.size[2]
-    seen = light * fading * shade
-    noise = look.noise * np.sqrt(np.clip(seen, 0.1, None))
-    seen = seen + rng.normal(0, 1, seen.shape) * noise
+    signal = light * fading * shade
+    noise = look.noise * np.sqrt(np.clip(signal, 0.1, None))
+    signal = signal + rng.normal(0, 1, signal.shape) * noise
     scale, kind = (255, np.uint8) if look.depth == 8 else (4000, np.uint16)
-    image: NDArray[Any] = np.clip(seen * scale, 0, scale).astype(kind)
+    image: NDArray[Any] = np.clip(signal * scale, 0, scale).astype(kind)
     return image
 
 
@@ -184,8 +184,8 @@ def head_whole() -> BenchStack:
     image, spacing = samples.head()
     smooth = ndimage.gaussian_filter(image.astype(float), (0, 1, 1))
     bright = smooth > filters.threshold_otsu(smooth)
-    whole = np.stack([ndimage.binary_fill_holes(plane) for plane in bright])
-    truth = largest(whole).astype(np.int32)
+    complete = np.stack([ndimage.binary_fill_holes(plane) for plane in bright])
+    truth = largest(complete).astype(np.int32)
     return BenchStack("real: head", to_16_bits(image), truth, spacing, "calibrate")
 
 
@@ -222,30 +222,30 @@ def to_16_bits(image: NDArray[Any]) -> NDArray[np.uint16]:
 
 def _rows() -> Iterator[tuple[Any, ...]]:
     """Return name, half, shape, ratio, family and look of the synthetic stacks."""
-    learn, show = "calibrate", "report"
+    calibrate, show = "calibrate", "report"
     one = partial(single, radius=42)
-    yield "one, bright", learn, (24, 224, 224), 1.5, one, FLUORESCENT
+    yield "one, bright", calibrate, (24, 224, 224), 1.5, one, FLUORESCENT
     yield "one, dark", show, (20, 256, 256), 4, one, ELECTRONS
     touching = partial(packed, count=9, radii=(22, 40))
-    yield "touching, bright", learn, (24, 256, 256), 3, touching, FLUORESCENT
+    yield "touching, bright", calibrate, (24, 256, 256), 3, touching, FLUORESCENT
     yield "touching, dark", show, (24, 256, 256), 5, touching, ELECTRONS
     yield "touching, dim", show, (30, 240, 240), 2, touching, DIM
     tubes = partial(branching, radius=12)
-    yield "branching, bright", learn, (36, 256, 256), 3, tubes, FLUORESCENT
+    yield "branching, bright", calibrate, (36, 256, 256), 3, tubes, FLUORESCENT
     yield "branching, dark", show, (40, 224, 224), 1, tubes, PALE
-    yield "cups, dim", learn, (24, 256, 256), 3, partial(cups, count=4), DIM
+    yield "cups, dim", calibrate, (24, 256, 256), 3, partial(cups, count=4), DIM
     yield "cups, grey", show, (20, 288, 288), 5, partial(cups, count=5), MAGNETIC
     drifting = partial(leaning, count=5, radius=(18, 27), drift=0.25)
-    yield "drifting, dark", learn, (20, 256, 256), 6, drifting, ELECTRONS
+    yield "drifting, dark", calibrate, (20, 256, 256), 6, drifting, ELECTRONS
     yield "drifting, bright", show, (24, 256, 256), 4, drifting, FLUORESCENT
     tilted = partial(leaning, count=6, radius=(17, 30), drift=0.12)
-    yield "leaning, grey", learn, (16, 256, 256), 8, tilted, MAGNETIC
+    yield "leaning, grey", calibrate, (16, 256, 256), 8, tilted, MAGNETIC
     yield "leaning, dim", show, (16, 240, 240), 8, tilted, DIM
     twenty = partial(columns, grid=(4, 5), radius=20)
-    yield "twenty, grey", learn, (16, 320, 320), 6, twenty, MAGNETIC
+    yield "twenty, grey", calibrate, (16, 320, 320), 6, twenty, MAGNETIC
     yield TWENTY, show, (16, 320, 320), 4, twenty, FLUORESCENT
     many = partial(scattered, grid=(8, 8), radius=13)
-    yield "sixty-four, dark", learn, (12, 288, 288), 6, many, PALE
+    yield "sixty-four, dark", calibrate, (12, 288, 288), 6, many, PALE
     more = partial(scattered, grid=(10, 10), radius=12)
     yield "hundred, bright", show, (12, 320, 320), 5, more, FLUORESCENT
 

@@ -73,7 +73,9 @@ def best_setting(found: Sequence[Measured]) -> Setting:
 
 
 def print_settings(found: Sequence[Measured]) -> None:
-    print("\nthe peer's settings: mean Dice, mean SA50, best on so many stacks")
+    print(
+        "\nthe peer's settings: mean Dice, mean SA50, number of stacks where it is best"
+    )
     table = [[m.peers[s].quality.mean for s in found[0].peers] for m in found]
     wins = np.bincount(np.argmax(table, axis=1), minlength=len(found[0].peers))
     for number, setting in enumerate(found[0].peers):
@@ -92,8 +94,8 @@ def four(measured: Measured, best: Setting) -> list[Run]:
 
 def print_table(found: Sequence[Measured], best: Setting) -> None:
     print(
-        "\nDice and SA50 with one anchor and with two, milliseconds a slice and "
-        f"memory above start in MB, in the same order; peer: {best}"
+        "\nDice and SA50 with one prompted slice and with two, milliseconds a slice "
+        f"and memory above start in MB, in the same order; peer: {best}"
     )
     heads = "".join(f"{t:>14}" for t in ("ours 1", "peer 1", "ours 2", "peer 2"))
     print(f"{'stack':<20}{'obj':>4}{'sl':>4}{'z/xy':>5}{heads}   ms   MB")
@@ -126,11 +128,11 @@ def print_overall(found: Sequence[Measured], best: Setting) -> None:
     mean = float(gains.mean())
     print()
     aim(f"Dice above the peer's {best}", f"{mean:+.3f}", mean >= AHEAD)
-    aim("  least of any stack", least(gains, found), float(gains.min()) >= BEHIND)
+    aim("  lowest of any stack", least(gains, found), float(gains.min()) >= BEHIND)
     above = (ours - table.max(1)).mean()
     print(f"  above the peer's best setting of each stack: {above:+.3f}")
     aim(
-        "Dice of two anchors above one, least",
+        "Dice of two prompted slices above one, lowest",
         least(more, found),
         float(more.min()) >= -SAME,
     )
@@ -143,14 +145,14 @@ def least(values: NDArray[np.floating], found: Sequence[Measured]) -> str:
 def print_flags(found: Sequence[Measured]) -> None:
     """Print the targets for flagged slices."""
     print(
-        "\nslices   bad  good | bad ones flagged (of those looked at) | "
+        "\nslices   bad  good | bad ones flagged (of those computed) | "
         "good ones flagged | AUC of the confidence"
     )
     for half in ("calibrate", "report"):
-        looked = [e for m in found if m.stack.half == half for e in m.looked]
-        if not looked:
+        checked = [e for m in found if m.stack.half == half for e in m.checked]
+        if not checked:
             continue
-        f = Flagging.of(looked)
+        f = Flagging.of(checked)
         print(
             f"{half:<10}{f.bad:>5}{f.good:>6} | "
             f"{f.caught:.2f} ({f.caught_computed:.2f}) | "
@@ -165,18 +167,18 @@ def print_corrections(found: Sequence[Measured]) -> None:
     fixed = [(m.stack.name, m.correction) for m in found if m.correction is not None]
     if not fixed:
         return
-    print("\ncorrected: Dice | of slices not given | computed, allowed | strays")
+    print("\ncorrected: Dice | of the other slices | computed, allowed | strays")
     for name, c in fixed:
         print(
             f"{name:<20}{c.before:.3f} to {c.after:.3f} | {c.others_before:.3f} to "
             f"{c.others_after:.3f} | {c.recomputed}, {c.allowed} | {c.strays}"
         )
     gain = float(np.mean([c.after - c.before for _, c in fixed]))
-    aim("Dice gained by one correction an object", f"{gain:+.3f}", gain > 0)
+    aim("Dice gained by one correction per object", f"{gain:+.3f}", gain > 0)
     more = sum(c.recomputed > c.allowed for _, c in fixed)
     moved = sum(c.strays for _, c in fixed)
     text = f"{more}; {moved}"
-    aim("stacks with more computed; changed elsewhere", text, not more + moved)
+    aim("stacks with more slices computed; changed elsewhere", text, not more + moved)
 
 
 # --------------------------------------------------------------------- main

@@ -45,13 +45,13 @@ TIMED = 2
 # ------------------------------------------------------------------ prompts
 
 
-def prompts_of(stack: BenchStack, shares: Sequence[float]) -> Prompts:
+def prompts_of(stack: BenchStack, fractions: Sequence[float]) -> Prompts:
     """Return a box for each object at these fractions of its slices."""
     found: Prompts = {}
     for object_id in stack.objects:
         mask = stack.truth == object_id
         slices = np.flatnonzero(mask.any((1, 2)))
-        chosen = {int(slices[int(share * len(slices))]) for share in shares}
+        chosen = {int(slices[int(fraction * len(slices))]) for fraction in fractions}
         rng = np.random.default_rng([SEED, object_id, *stack.name.encode()])
         boxes = {index: mask_to_box(mask[index]) for index in sorted(chosen)}
         found[object_id] = {
@@ -99,7 +99,7 @@ class Measured:
     encoding: float
     one: Run
     two: Run
-    looked: list[SliceCheck]
+    checked: list[SliceCheck]
     peers: dict[Setting, Run] = field(default_factory=dict)
     peer_two: Run | None = None
     correction: Correction | None = None
@@ -119,7 +119,7 @@ class Measured:
             "peers": peers,
             "peer_two": None if self.peer_two is None else self.peer_two.to_json(),
             "correction": None if fixed is None else vars(fixed),
-            "slices": [entry.to_json() for entry in self.looked],
+            "slices": [entry.to_json() for entry in self.checked],
         }
 
 
@@ -207,8 +207,8 @@ class Bench:
         encoding = self.encoding(stack)
         out, first = self.ours(stack, one)
         _, second = self.ours(stack, two)
-        looked = list(check_slices(stack, out, first.quality))
-        measured = Measured(stack, encoding, first, second, looked)
+        checked = list(check_slices(stack, out, first.quality))
+        measured = Measured(stack, encoding, first, second, checked)
         for setting in settings:
             measured.peers[setting] = self.peer(stack, one, setting)
         if correct:

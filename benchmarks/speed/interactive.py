@@ -250,7 +250,7 @@ def gestures(predictor: Any) -> None:
             desk.press(desk.widget.discard)
             desk.idle()
         ratio = np.median(waits) / np.median(alone)
-        row(f"(a) {kind}: preview painted, median and 95 %", spread(waits))
+        row(f"(a) {kind}: preview drawn, median and 95 %", spread(waits))
         row("    bare decoder, median and 95 %", spread(alone))
         row("    ratio of medians", f"{ratio:.2f}", "aim: 1.3")
         each = np.median(np.array(waits) / np.array(alone))
@@ -394,7 +394,7 @@ def stalls() -> None:
     meter.during("decode of a box, preview", lambda: desk.draw(boxes[4], 0))
     meter.during("commit", lambda: desk.press(widget.accept))
     centre = samples.coin_centres()[5]
-    meter.during("search of a point, preview", lambda: desk.click(centre, 0))
+    meter.during("click, preview", lambda: desk.click(centre, 0))
     meter.during("discard", lambda: desk.press(widget.discard))
 
     def new_slice() -> None:
@@ -503,8 +503,8 @@ def sitting(predictor: Any) -> None:
         if number in (ENDS, len(boxes) // 2, len(boxes)):
             memory.append(resident())
     found = int(desk.session.labels_layer.data.max())
-    whole = np.array(shown) + np.array(accepted)
-    names = {"whole": whole, "preview": np.array(shown), "accept": np.array(accepted)}
+    total = np.array(shown) + np.array(accepted)
+    names = {"whole": total, "preview": np.array(shown), "accept": np.array(accepted)}
     row("(e) objects drawn and accepted", f"{found} of {len(boxes)}")
     for name, seconds in names.items():
         first, last = (

@@ -72,19 +72,19 @@ class RecordingPredictor(Predictor):
 def cancel(volume: Any, predictor: Predictor) -> None:
     """Cancel in the middle, and measure how much runs until the work can stop."""
     watched = RecordingPredictor(predictor)
-    walk = propagate(Stack(volume), prompts(), watched, cache=EmbeddingCache())
-    seconds, looked = [], []
+    propagation = propagate(Stack(volume), prompts(), watched, cache=EmbeddingCache())
+    seconds, checked = [], []
     for _ in range(CANCELLED):
         started = clock()
-        next(walk)
+        next(propagation)
         seconds.append(clock() - started)
-        looked.append(len(watched.planes))
+        checked.append(len(watched.planes))
         watched.planes.clear()
     started = clock()
-    walk.close()  # type: ignore[attr-defined]
+    propagation.close()  # type: ignore[attr-defined]
     print(
-        f"cancelled: at most {max(looked)} slice looked at and {max(seconds):.2f} s "
-        f"until it is noticed, {clock() - started:.3f} s to end; allowed: 1 slice"
+        f"cancelled: at most {max(checked)} slice computed and {max(seconds):.2f} s "
+        f"until the work stops, {clock() - started:.3f} s to end; allowed: 1 slice"
     )
 
 
