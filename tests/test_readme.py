@@ -57,6 +57,22 @@ def test_every_model_is_in_the_table() -> None:
     assert [name for name in MODELS if f"`{name}`" not in README] == []
 
 
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "benchmarks/README.md",
+    *(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md")),
+]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_files_named_in_documents_exist(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    files = set(re.findall(r"`(\w[\w./-]*/[\w.-]+\.(?:py|md|npz|csv))`", text))
+    roots = (ROOT, ROOT / "src", ROOT / "src" / "napari_sam")
+    assert [f for f in files if not any((root / f).exists() for root in roots)] == []
+
+
 @pytest.mark.weights
 def test_script_runs_in_a_fresh_interpreter() -> None:
     done = subprocess.run(
