@@ -42,7 +42,7 @@ def open_viewer(sample: str) -> tuple[napari.Viewer, object]:
 def wait(widget: object) -> None:
     """Wait until the widget has finished its work and drawn the result."""
     rest(0.3)
-    while widget.cancel.enabled:
+    while widget.panel.cancel.enabled:
         rest(0.1)
     rest(0.5)
 
@@ -58,14 +58,14 @@ def coins() -> None:
     """Show coins as a pending result, and as labels."""
     viewer, widget = open_viewer("coins")
     save(viewer, "start")
-    widget.new_prompts.changed.emit(True)
-    widget.each.value = True
+    widget.panel.new_prompts.changed.emit(True)
+    widget.panel.each_prompt.value = True
     boxes = samples.coin_boxes()
     shapes, points = widget.session.shapes_layer, widget.session.points_layer
     for box in boxes[:8]:
         shapes.add_rectangles(corners(box))
     wait(widget)
-    widget.accept.changed.emit(True)
+    widget.panel.accept.changed.emit(True)
     for box in boxes[8:14]:
         shapes.add_rectangles(corners(box))
     points.add(samples.coin_centres()[14:17])
@@ -73,7 +73,7 @@ def coins() -> None:
     shapes.selected_data = points.selected_data = set()
     rest(0.5)
     save(viewer, "coins")
-    widget.accept.changed.emit(True)
+    widget.panel.accept.changed.emit(True)
     rest(0.5)
     save(viewer, "accepted")
     viewer.close()
@@ -85,7 +85,7 @@ def cell() -> None:
     viewer.window.resize(*SIZE)
     viewer.add_image(samples.cell(), name="cell")
     _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
-    widget.new_prompts.changed.emit(True)
+    widget.panel.new_prompts.changed.emit(True)
     points = widget.session.points_layer
     viewer.layers.selection.active = points
     points.add(CELL)
@@ -97,7 +97,7 @@ def cell() -> None:
     widget.session.set_polarity(False)
     points.add(CELL)
     wait(widget)
-    widget.segment_slice.changed.emit(True)
+    widget.panel.segment_slice.changed.emit(True)
     rest(0.5)
     save(viewer, "error")
     viewer.close()
@@ -106,14 +106,14 @@ def cell() -> None:
 def head() -> None:
     """Show ventricles propagated from boxes on two slices."""
     viewer, widget = open_viewer("head")
-    widget.new_prompts.changed.emit(True)
+    widget.panel.new_prompts.changed.emit(True)
     layer = viewer.layers["head"]
     for index, prompt in samples.head_prompts()[1].items():
         box = np.insert(corners(prompt.box), 0, index, axis=1)
         widget.session.shapes_layer.add_rectangles(box)
         viewer.dims.set_point(0, index * layer.scale[0])
     wait(widget)
-    widget.segment_stack.changed.emit(True)
+    widget.panel.segment_stack.changed.emit(True)
     wait(widget)
     save(viewer, "head")
     viewer.close()

@@ -111,7 +111,7 @@ class Desk:
         self.viewer.add_image(image, **options)
         self.viewer.dims.set_point(0, 0)
         rest(0.5)
-        self.widget.new_prompts.changed.emit(True)
+        self.widget.panel.new_prompts.changed.emit(True)
         rest(0.5)
 
     def painted(
@@ -127,7 +127,7 @@ class Desk:
         self._loop.exec()
         self._loop = None
         if not self._painted:
-            raise RuntimeError(f"no mask was shown: {self.widget.status.value}")
+            raise RuntimeError(f"no mask was shown: {self.widget.panel.status.value}")
         return started, self._painted
 
     def draw(self, box: np.ndarray, *index: float) -> tuple[float, float]:
@@ -147,7 +147,7 @@ class Desk:
     def idle(self) -> None:
         """Wait until no work is left."""
         rest(0.1)
-        while self.widget.cancel.enabled:
+        while self.widget.panel.cancel.enabled:
             rest(0.05)
 
     def close(self) -> None:
@@ -199,7 +199,7 @@ def bare(predictor: Any, embedding: Any, prompt: ns.Prompt) -> float:
 
 def napari_alone(desk: Desk, boxes: np.ndarray) -> list[float]:
     """Measure how long napari takes to show a box without segmentation."""
-    desk.widget.live.value = False
+    desk.widget.panel.live.value = False
     shapes, seconds = desk.session.shapes_layer, []
     for box in boxes:
         desk.idle()
@@ -209,7 +209,7 @@ def napari_alone(desk: Desk, boxes: np.ndarray) -> list[float]:
         shapes.selected_data = {0}
         shapes.remove_selected()
     desk.idle()
-    desk.widget.live.value = True
+    desk.widget.panel.live.value = True
     return seconds
 
 
@@ -222,7 +222,7 @@ def gestures(predictor: Any) -> None:
     embedding = predictor.embed(image, (0, 255))
     boxes, centres = samples.coin_boxes(), samples.coin_centres()
     desk.draw(boxes[0])  # encodes the plane
-    desk.press(desk.widget.discard)
+    desk.press(desk.widget.panel.discard)
     row(
         "(a) napari alone: a box drawn, no mask", spread(napari_alone(desk, boxes[:20]))
     )
@@ -247,7 +247,7 @@ def gestures(predictor: Any) -> None:
             waits.append(painted - started)
             before, after = decodes.began - started, painted - decodes.ended
             parts.append((before, decodes.ended - decodes.began, after))
-            desk.press(desk.widget.discard)
+            desk.press(desk.widget.panel.discard)
             desk.idle()
         ratio = np.median(waits) / np.median(alone)
         row(f"(a) {kind}: preview drawn, median and 95 %", spread(waits))
@@ -285,7 +285,7 @@ def new_planes(predictor: Any) -> None:
         desk.viewer.dims.set_current_step(0, index)
         started, painted = desk.draw(box, index)
         waits.append(painted - started)
-        desk.press(desk.widget.discard)
+        desk.press(desk.widget.panel.discard)
     row("(b) first mask on a new plane, median and 95 %", spread(waits))
     row("    one encode + one decode, median and 95 %", spread(alone))
     ratio = np.median(waits) / np.median(alone)
@@ -384,25 +384,27 @@ def stalls() -> None:
         desk.viewer.layers.pop()
 
     def load() -> None:
-        desk.press(widget.download)
+        desk.press(widget.panel.download)
         desk.idle()
 
     meter.during("load of the model", load)
     assert desk.session.model_choice.loaded is not None
     meter.during("encode, decode, first preview", lambda: desk.draw(boxes[3], 0))
-    meter.during("first commit, makes the layer", lambda: desk.press(widget.accept))
+    meter.during(
+        "first commit, makes the layer", lambda: desk.press(widget.panel.accept)
+    )
     meter.during("decode of a box, preview", lambda: desk.draw(boxes[4], 0))
-    meter.during("commit", lambda: desk.press(widget.accept))
+    meter.during("commit", lambda: desk.press(widget.panel.accept))
     centre = samples.coin_centres()[5]
     meter.during("click, preview", lambda: desk.click(centre, 0))
-    meter.during("discard", lambda: desk.press(widget.discard))
+    meter.during("discard", lambda: desk.press(widget.panel.discard))
 
     def new_slice() -> None:
         desk.viewer.dims.set_current_step(0, 1)
         desk.draw(boxes[6], 1)
 
     meter.during("encode of another slice, decode", new_slice)
-    desk.press(widget.discard)
+    desk.press(widget.panel.discard)
     predictor = desk.session.model_choice.loaded
     desk.close()
 
@@ -413,13 +415,13 @@ def stalls() -> None:
     desk.draw(prompt.box, 14)
 
     def stack() -> None:
-        desk.press(widget.segment_stack)
+        desk.press(widget.panel.segment_stack)
         desk.idle()
 
     meter.during("napari alone: a labels layer of the head", by_hand)
     desk.viewer.layers.pop()
     meter.during("propagation through the head", stack)
-    meter.during("commit of the stack", lambda: desk.press(widget.accept))
+    meter.during("commit of the stack", lambda: desk.press(widget.panel.accept))
     desk.close()
 
 
@@ -498,7 +500,7 @@ def sitting(predictor: Any) -> None:
         shown.append(painted - started)
         started = clock()
         empty = not desk.session.result.pieces
-        desk.press(desk.widget.discard if empty else desk.widget.accept)
+        desk.press(desk.widget.panel.discard if empty else desk.widget.panel.accept)
         accepted.append(clock() - started)
         if number in (ENDS, len(boxes) // 2, len(boxes)):
             memory.append(resident())

@@ -555,10 +555,12 @@ class Presser:
         return items[self.rng.integers(len(items))] if items else None
 
     def wait(self) -> None:
-        self.qtbot.waitUntil(lambda: not self.widget.cancel.enabled, timeout=20_000)
+        self.qtbot.waitUntil(
+            lambda: not self.widget.panel.cancel.enabled, timeout=20_000
+        )
 
     def press(self, *names: str) -> None:
-        button = getattr(self.widget, self.pick(names))
+        button = self.widget.panel.buttons[self.pick(names)]
         if button.enabled:
             button.native.click()
 
@@ -617,20 +619,20 @@ class Presser:
         if what == 0:
             widget.session.model = self.pick(MODELS)
         elif what == 1:
-            choice = self.pick(
-                [widget.image, widget.points, widget.shapes, widget.labels_layer]
-            )
+            choice = self.pick(widget.panel.layer_choices)
             choice.combo.value = self.pick(choice.combo.choices)
         elif what == 2:
-            combo = self.pick([widget.more_options.policy, widget.more_options.ids])
+            combo = self.pick(
+                [widget.panel.advanced.policy, widget.panel.advanced.label_choice]
+            )
             combo.value = self.pick(combo.choices)
         elif what == 3:
             combo = self.pick(
-                [widget.more_options.intensity, *widget.more_options.channels]
+                [widget.panel.advanced.intensity, *widget.panel.advanced.channels]
             )
             combo.value = self.pick(combo.choices)
         else:
-            widget.each.value = not widget.each.value
+            widget.panel.each_prompt.value = not widget.panel.each_prompt.value
 
     def act(self) -> None:
         share = self.rng.random()

@@ -91,7 +91,7 @@ def viewer(make_napari_viewer: Any) -> Any:
 def widget(viewer: Any, default_predictor: Any) -> Iterator[SamWidget]:
     _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
     widget.session.model = default_predictor
-    press(widget.new_prompts)
+    press(widget.panel.new_prompts)
     viewer.window.resize(*WINDOW)
     QTest.qWait(SETTLING_MS)
     viewer.reset_view()
@@ -114,7 +114,7 @@ def see(widget: SamWidget, qtbot: Any) -> Callable[[Any], Any]:
 
         def seen() -> bool:
             new = session.result is not None and session.result is not before
-            return new and not widget.cancel.enabled
+            return new and not widget.panel.cancel.enabled
 
         qtbot.waitUntil(seen, timeout=LONG)
         preview = widget._preview.layer

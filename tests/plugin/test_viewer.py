@@ -20,7 +20,7 @@ SCREEN_HEIGHT = 900
 @pytest.fixture
 def wait(qtbot: Any) -> Callable[[SamWidget], None]:
     def until_idle(widget: SamWidget) -> None:
-        qtbot.waitUntil(lambda: not widget.cancel.enabled, timeout=120_000)
+        qtbot.waitUntil(lambda: not widget.panel.cancel.enabled, timeout=120_000)
 
     return until_idle
 
@@ -70,8 +70,8 @@ def test_the_samples_open_offline_as_layers(make_napari_viewer: Any) -> None:
 def test_the_widget_fits_a_small_screen(make_napari_viewer: Any, bright: Any) -> None:
     viewer = make_napari_viewer(show=True)
     widget = open_widget(viewer, bright)
-    widget.model.value = "own file ..."  # with every control
-    widget.progress.visible = True
+    widget.panel.model.value = "own file ..."  # with every control
+    widget.panel.progress.visible = True
     assert widget.native.minimumSizeHint().height() < SCREEN_HEIGHT - 150
     widget.disconnect_viewer()
 
@@ -82,17 +82,17 @@ def test_every_sentence_is_seen_whole(
 ) -> None:
     viewer = make_napari_viewer(show=True)
     widget = open_widget(viewer, bright)
-    status = widget.status.native
+    status = widget.panel.status.native
 
     def seen() -> bool:
         return status.height() >= status.heightForWidth(status.width())
 
     qtbot.waitUntil(seen, timeout=5000)
     viewer.open_sample("napari-sam", "coins")
-    press(widget.new_prompts)
+    press(widget.panel.new_prompts)
     viewer.layers["SAM boxes"].add_rectangles(corners(samples.coin_boxes()[3]))
     qtbot.waitUntil(seen, timeout=5000)
-    for button in (widget.segment_slice, widget.accept):
+    for button in (widget.panel.segment_slice, widget.panel.accept):
         press(button)
         wait(widget)
         qtbot.waitUntil(seen, timeout=5000)
@@ -109,7 +109,7 @@ def test_a_slice_in_the_viewer_equals_the_script(
     image = viewer.layers["coins"]
     limits = tuple(image.contrast_limits)
     widget = open_widget(viewer, default_predictor)
-    press(widget.new_prompts)
+    press(widget.panel.new_prompts)
     shapes, points = viewer.layers["SAM boxes"], viewer.layers["SAM points"]
     boxes, centres = samples.coin_boxes(), samples.coin_centres()
 
@@ -120,13 +120,13 @@ def test_a_slice_in_the_viewer_equals_the_script(
     press(widget.negative)
     points.add([off])
     assert blue_pixels(viewer) == 0
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     wait(widget)
-    assert "1 object in the preview" in widget.status.value
+    assert "1 object in the preview" in widget.panel.status.value
     picture = viewer.screenshot(canvas_only=True, flash=False)
     assert picture[..., :3].std() > 10
     assert blue_pixels(viewer) > 100
-    press(widget.accept)
+    press(widget.panel.accept)
     labels = viewer.layers["SAM labels"].data
     one = ns.segment(
         image.data,
@@ -140,12 +140,12 @@ def test_a_slice_in_the_viewer_equals_the_script(
     np.testing.assert_array_equal(labels, one)
 
     # Every box an object, two of them side by side.
-    widget.each.value = True
+    widget.panel.each_prompt.value = True
     shapes.add_rectangles([corners(b) for b in boxes[6:9]])
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     wait(widget)
-    assert "3 objects in the preview" in widget.status.value
-    press(widget.accept)
+    assert "3 objects in the preview" in widget.panel.status.value
+    press(widget.panel.accept)
     three = ns.segment(
         image.data, boxes=boxes[6:9], model=default_predictor, contrast_limits=limits
     )
@@ -156,9 +156,9 @@ def test_a_slice_in_the_viewer_equals_the_script(
     # A click alone.
     press(widget.positive)
     points.add([centres[12]])
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     wait(widget)
-    press(widget.accept)
+    press(widget.panel.accept)
     clicked = ns.segment(
         image.data, [centres[12]], model=default_predictor, contrast_limits=limits
     )
@@ -183,15 +183,15 @@ def test_a_stack_in_the_viewer_equals_the_script(
     )
     steps = viewer.dims.nsteps
     widget = open_widget(viewer, default_predictor)
-    widget.image.select(image)
-    press(widget.new_prompts)
+    widget.panel.image.select(image)
+    press(widget.panel.new_prompts)
     prompt = samples.head_prompts()[1][18]
     viewer.layers["SAM boxes"].add_rectangles(corners(prompt.box, 1))
     viewer.dims.set_current_step(0, 1)
-    press(widget.segment_stack)
+    press(widget.panel.segment_stack)
     wait(widget)
     assert viewer.dims.nsteps == steps  # the preview adds none
-    press(widget.accept)
+    press(widget.panel.accept)
     labels = viewer.layers["SAM labels"]
     script = ns.segment_volume(
         image.data, {1: prompt}, model=default_predictor, contrast_limits=limits

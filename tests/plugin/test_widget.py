@@ -34,7 +34,7 @@ def make_widget(qtbot: Any) -> Iterator[Callable[..., SamWidget]]:
 
     def make(viewer: Any = None, model: Any = None) -> SamWidget:
         widget = SamWidget(ViewerModel() if viewer is None else viewer)
-        widget.live.value = False
+        widget.panel.live.value = False
         if model is not None:
             widget.session.model = model
         made.append(widget)
@@ -55,7 +55,7 @@ def with_a_box(widget: SamWidget, stack: np.ndarray) -> SamWidget:
     viewer = widget.session.viewer
     viewer.add_image(stack, name="balls", contrast_limits=(0, 255))
     viewer.dims.set_current_step(0, 4)
-    press(widget.new_prompts)
+    press(widget.panel.new_prompts)
     assert widget.session.shapes_layer is not None
     widget.session.shapes_layer.add_rectangles(corners(FIRST, 4))
     return widget
@@ -64,7 +64,7 @@ def with_a_box(widget: SamWidget, stack: np.ndarray) -> SamWidget:
 @pytest.fixture
 def wait(qtbot: Any) -> Callable[[SamWidget], None]:
     def until_idle(widget: SamWidget) -> None:
-        qtbot.waitUntil(lambda: not widget.cancel.enabled, timeout=LONG)
+        qtbot.waitUntil(lambda: not widget.panel.cancel.enabled, timeout=LONG)
 
     return until_idle
 
@@ -102,18 +102,18 @@ def test_choices_follow_layers_that_come_go_and_are_renamed(
 ) -> None:
     viewer = ViewerModel()
     widget = make_widget(viewer)
-    assert names(widget.image) == ["(no image)"]
+    assert names(widget.panel.image) == ["(no image)"]
     layer = viewer.add_image(stack, name="before")
     viewer.add_image(stack, name="other")
-    assert names(widget.image)[1:] == ["before", "other"]
-    widget.image.select(layer)
+    assert names(widget.panel.image)[1:] == ["before", "other"]
+    widget.panel.image.select(layer)
     layer.name = "after"
-    assert set(names(widget.image)[1:]) == {"after", "other"}
+    assert set(names(widget.panel.image)[1:]) == {"after", "other"}
     assert widget.session.image_layer is layer
     viewer.layers.move(0, 2)
     assert widget.session.image_layer is layer
     viewer.layers.remove(layer)
-    assert names(widget.image)[1:] == ["other"]
+    assert names(widget.panel.image)[1:] == ["other"]
     assert widget.session.image_layer.name == "other"
 
 
@@ -124,10 +124,10 @@ def test_each_choice_offers_its_own_kind(make_widget: Any, stack: np.ndarray) ->
     viewer.add_labels(stack.astype(int), name="labels")
     viewer.add_points(ndim=3, name="points")
     viewer.add_shapes(ndim=3, name="shapes")
-    assert names(widget.image)[1:] == ["image"]
-    assert names(widget.labels_layer)[1:] == ["labels"]
-    assert names(widget.points)[1:] == ["points"]
-    assert names(widget.shapes)[1:] == ["shapes"]
+    assert names(widget.panel.image)[1:] == ["image"]
+    assert names(widget.panel.labels_layer)[1:] == ["labels"]
+    assert names(widget.panel.points)[1:] == ["points"]
+    assert names(widget.panel.shapes)[1:] == ["shapes"]
 
 
 def test_chosen_layers_are_those_of_the_session(
@@ -138,9 +138,9 @@ def test_chosen_layers_are_those_of_the_session(
     points, shapes = viewer.add_points(ndim=3), viewer.add_shapes(ndim=3)
     labels = viewer.add_labels(stack.astype(int))
     widget = make_widget(viewer)
-    widget.points.select(points)
-    widget.shapes.select(shapes)
-    widget.labels_layer.select(labels)
+    widget.panel.points.select(points)
+    widget.panel.shapes.select(shapes)
+    widget.panel.labels_layer.select(labels)
     session = widget.session
     assert session.points_layer is points
     assert session.shapes_layer is shapes
@@ -152,17 +152,17 @@ def test_chosen_layers_are_those_of_the_session(
 def test_a_new_layer_can_be_chosen_again(widget: SamWidget) -> None:
     shape = widget.session.viewer.layers["balls"].data.shape
     labels = widget.session.viewer.add_labels(np.zeros(shape, int), name="old")
-    widget.labels_layer.select(labels)
+    widget.panel.labels_layer.select(labels)
     assert widget.session.labels_layer is labels
-    widget.labels_layer.combo.native.setCurrentIndex(0)
+    widget.panel.labels_layer.combo.native.setCurrentIndex(0)
     assert widget.session.labels_layer is None
 
 
 def test_the_preview_is_no_target(widget: SamWidget, wait: Any) -> None:
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     wait(widget)
     assert any(la.name.startswith("SAM preview") for la in widget.session.viewer.layers)
-    assert names(widget.labels_layer) == ["(new layer)"]
+    assert names(widget.panel.labels_layer) == ["(new layer)"]
 
 
 # -- buttons -------------------------------------------------------------------
@@ -173,7 +173,7 @@ def enabled(widget: SamWidget) -> set[str]:
         *("new_prompts", "positive", "negative", "segment_slice", "segment_stack"),
         *("accept", "discard", "cancel"),
     )
-    return {name for name in buttons if getattr(widget, name).enabled}
+    return {name for name in buttons if widget.panel.buttons[name].enabled}
 
 
 def test_buttons_are_on_when_they_can_be_used(
@@ -190,15 +190,15 @@ def test_buttons_are_on_when_they_can_be_used(
     segment = {"new_prompts", "segment_slice", "segment_stack"}
     polarity = {"positive", "negative"}
     assert enabled(widget) == segment
-    press(widget.new_prompts)
+    press(widget.panel.new_prompts)
     assert enabled(widget) == segment | polarity
     widget.session.shapes_layer.add_rectangles(corners(FIRST, 4))
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     assert enabled(widget) == polarity | {"cancel"}
     slow.go.set()
     wait(widget)
     assert enabled(widget) == segment | polarity | {"accept", "discard"}
-    press(widget.accept)
+    press(widget.panel.accept)
     assert enabled(widget) == segment | polarity
 
 
@@ -210,7 +210,7 @@ def test_polarity_buttons_follow_the_chosen_points(
     points = viewer.add_points(ndim=3)
     widget = make_widget(viewer)
     assert "positive" not in enabled(widget)
-    widget.points.select(points)
+    widget.panel.points.select(points)
     assert {"positive", "negative"} <= enabled(widget)
     viewer.layers.remove(points)
     assert not {"positive", "negative"} & enabled(widget)
@@ -223,8 +223,8 @@ def test_new_prompt_layers_are_ready_to_draw(widget: SamWidget) -> None:
     assert session.points_layer is not None
     assert session.shapes_layer.mode == "add_rectangle"
     assert session.points_layer.mode == "add"
-    assert widget.points.layer is session.points_layer
-    assert widget.shapes.layer is session.shapes_layer
+    assert widget.panel.points.layer is session.points_layer
+    assert widget.panel.shapes.layer is session.shapes_layer
 
 
 # -- the main job --------------------------------------------------------------
@@ -232,19 +232,19 @@ def test_new_prompt_layers_are_ready_to_draw(widget: SamWidget) -> None:
 
 def test_segment_look_accept(widget: SamWidget, wait: Any, stack: np.ndarray) -> None:
     viewer = widget.session.viewer
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     wait(widget)
-    assert "1 object in the preview" in widget.status.value
+    assert "1 object in the preview" in widget.panel.status.value
     preview = viewer.layers["SAM preview"]
     assert np.count_nonzero(preview.data) == np.count_nonzero(stack[4, :, :30] > 127)
-    press(widget.accept)
+    press(widget.panel.accept)
     assert not viewer.layers["SAM preview"].data.any()
     labels = viewer.layers["SAM labels"]
     truth = np.zeros(stack.shape, bool)
     truth[4, :, :30] = stack[4, :, :30] > 127
     np.testing.assert_array_equal(labels.data == 1, truth)
-    assert "label 1" in widget.status.value
-    assert widget.labels_layer.layer is labels
+    assert "label 1" in widget.panel.status.value
+    assert widget.panel.labels_layer.layer is labels
     assert not sentences()
 
 
@@ -254,9 +254,9 @@ def test_the_next_object_goes_into_the_same_labels(
     for box in (None, SECOND):
         if box is not None:
             widget.session.shapes_layer.add_rectangles(corners(box, 4))
-        press(widget.segment_slice)
+        press(widget.panel.segment_slice)
         wait(widget)
-        press(widget.accept)
+        press(widget.panel.accept)
     layers = [
         la for la in widget.session.viewer.layers if la.name.startswith("SAM labels")
     ]
@@ -266,7 +266,7 @@ def test_the_next_object_goes_into_the_same_labels(
 
 def test_the_preview_follows_the_slider(widget: SamWidget, wait: Any) -> None:
     viewer = widget.session.viewer
-    press(widget.segment_stack)
+    press(widget.panel.segment_stack)
     wait(widget)
     shown = {}
     for step in (0, 3, 4):
@@ -280,9 +280,9 @@ def test_the_preview_follows_the_slider(widget: SamWidget, wait: Any) -> None:
 
 
 def test_discard_takes_the_preview_away(widget: SamWidget, wait: Any) -> None:
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     wait(widget)
-    press(widget.discard)
+    press(widget.panel.discard)
     assert not widget.session.viewer.layers["SAM preview"].data.any()
     assert "SAM labels" not in widget.session.viewer.layers
 
@@ -290,11 +290,11 @@ def test_discard_takes_the_preview_away(widget: SamWidget, wait: Any) -> None:
 def test_nothing_left_to_write_is_said(widget: SamWidget, wait: Any) -> None:
     for _ in range(2):
         widget.session.shapes_layer.data = [corners(FIRST, 4)]
-        press(widget.segment_slice)
+        press(widget.panel.segment_slice)
         wait(widget)
-        press(widget.accept)
+        press(widget.panel.accept)
     assert "pixels were kept for other objects" in sentences()[-1]
-    assert "Wrote label" not in widget.status.value
+    assert "Wrote label" not in widget.panel.status.value
     assert widget.session.viewer.layers["SAM labels"].data.max() == 1
 
 
@@ -306,14 +306,14 @@ def test_two_widgets_on_two_viewers(
         viewer = ViewerModel()
         viewer.add_image(stack[4], contrast_limits=(0, 255))
         widget = make_widget(viewer, bright)
-        press(widget.new_prompts)
+        press(widget.panel.new_prompts)
         widget.session.shapes_layer.add_rectangles(corners(box))
         widgets.append(widget)
     for widget in widgets:
-        press(widget.segment_slice)
+        press(widget.panel.segment_slice)
     for widget in widgets:
         wait(widget)
-        press(widget.accept)
+        press(widget.panel.accept)
     first, second = (w._viewer.layers["SAM labels"].data for w in widgets)
     assert (first[15, 20], first[28, 38]) == (1, 0)
     assert (second[15, 20], second[28, 38]) == (0, 1)
@@ -325,11 +325,11 @@ def test_two_widgets_on_two_viewers(
 def test_a_refusal_is_a_notification_and_changes_nothing(widget: SamWidget) -> None:
     widget.session.viewer.dims.set_current_step(0, 1)
     layers = list(widget.session.viewer.layers)
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     assert "on other slices" in sentences()[-1]
     assert list(widget.session.viewer.layers) == layers
-    assert widget.segment_slice.enabled
-    assert not widget.cancel.enabled
+    assert widget.panel.segment_slice.enabled
+    assert not widget.panel.cancel.enabled
 
 
 def test_an_error_in_the_model_is_a_notification(
@@ -339,11 +339,11 @@ def test_an_error_in_the_model_is_a_notification(
         raise RuntimeError("the device is out of memory")
 
     bright.predict_batch = fail  # type: ignore[method-assign]
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     wait(widget)
     assert sentences() == ["the device is out of memory"]
     assert widget.session.result is None
-    assert widget.segment_slice.enabled
+    assert widget.panel.segment_slice.enabled
 
 
 def test_cancel_writes_nothing_and_leaves_the_widget_idle(
@@ -351,20 +351,20 @@ def test_cancel_writes_nothing_and_leaves_the_widget_idle(
 ) -> None:
     widget.session.model = slow
     layers = list(widget.session.viewer.layers)
-    for button in (widget.segment_slice, widget.segment_stack):
+    for button in (widget.panel.segment_slice, widget.panel.segment_stack):
         slow.asked.clear()
         slow.go.clear()
         press(button)
         assert slow.asked.wait(10)
-        press(widget.cancel)
-        assert not widget.cancel.enabled
-        assert not widget.progress.visible
-        assert widget.segment_slice.enabled
+        press(widget.panel.cancel)
+        assert not widget.panel.cancel.enabled
+        assert not widget.panel.progress.visible
+        assert widget.panel.segment_slice.enabled
         slow.go.set()
         qtbot.wait(100)
         assert widget.session.result is None
         assert list(widget.session.viewer.layers) == layers
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     wait(widget)
     assert widget.session.result is not None
     assert not sentences()
@@ -374,7 +374,7 @@ def test_an_image_deleted_while_a_job_runs(
     widget: SamWidget, slow: SlowPredictor, wait: Any
 ) -> None:
     widget.session.model = slow
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     assert slow.asked.wait(10)
     widget.session.viewer.layers.remove("balls")
     slow.go.set()
@@ -385,28 +385,28 @@ def test_an_image_deleted_while_a_job_runs(
 
 
 def test_an_image_deleted_under_its_preview(widget: SamWidget, wait: Any) -> None:
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     wait(widget)
     widget.session.viewer.layers.remove("balls")
     assert "SAM preview" not in widget.session.viewer.layers
-    assert not widget.accept.enabled
+    assert not widget.panel.accept.enabled
 
 
 def test_the_preview_can_be_removed_and_the_object_accepted(
     widget: SamWidget, wait: Any
 ) -> None:
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     wait(widget)
     widget.session.viewer.layers.remove("SAM preview")
     assert "SAM preview" not in widget.session.viewer.layers
-    press(widget.accept)
+    press(widget.panel.accept)
     assert widget.session.viewer.layers["SAM labels"].data.any()
 
 
 def test_all_layers_deleted_under_a_waiting_object(
     widget: SamWidget, wait: Any
 ) -> None:
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     wait(widget)
     widget.session.viewer.layers.clear()
     assert enabled(widget) == set()
@@ -420,24 +420,24 @@ def test_a_damaged_model_file_is_a_sentence(
     broken = tmp_path / "broken.pth"
     if content is not None:
         broken.write_bytes(content)
-    widget.model.value = "own file ..."
+    widget.panel.model.value = "own file ..."
     assert widget.session.model != "lite_medsam"
-    widget.model_file.value = broken
-    press(widget.segment_slice)
+    widget.panel.model_file.value = broken
+    press(widget.panel.segment_slice)
     wait(widget)
     assert len(sentences()) == 1
     assert "broken.pth" in sentences()[0]
     assert "Traceback" not in sentences()[0]
-    assert widget.segment_slice.enabled
+    assert widget.panel.segment_slice.enabled
     assert widget.session.result is None
 
 
 def test_own_file_without_a_file_is_a_sentence(widget: SamWidget, wait: Any) -> None:
-    widget.model.value = "own file ..."
-    press(widget.segment_slice)
+    widget.panel.model.value = "own file ..."
+    press(widget.panel.segment_slice)
     wait(widget)
     assert len(sentences()) == 1
-    assert widget.segment_slice.enabled
+    assert widget.panel.segment_slice.enabled
 
 
 def test_the_model_is_kept_after_its_first_use(
@@ -450,13 +450,13 @@ def test_the_model_is_kept_after_its_first_use(
         return BrightPredictor(str(model))
 
     monkeypatch.setattr("napari_sam.prediction.loading.load_model", load)
-    widget.model.value = "mobile_sam"
+    widget.panel.model.value = "mobile_sam"
     for _ in range(2):
-        press(widget.segment_slice)
+        press(widget.panel.segment_slice)
         wait(widget)
     assert loads == ["mobile_sam"]
-    widget.model.value = "lite_medsam"
-    press(widget.segment_slice)
+    widget.panel.model.value = "lite_medsam"
+    press(widget.panel.segment_slice)
     wait(widget)
     assert loads == ["mobile_sam", "lite_medsam"]
 
@@ -471,7 +471,7 @@ def test_a_widget_closed_while_a_job_runs(
     widget = with_a_box(SamWidget(viewer), stack)
     dock = viewer.window.add_dock_widget(widget, name="closing")
     widget.session.model = slow
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     assert slow.asked.wait(10)
     with qtbot.capture_exceptions() as exceptions:
         viewer.window.remove_dock_widget(dock)
@@ -500,7 +500,7 @@ def test_closing_with_a_waiting_object(
     widget.session.model = bright
     dock = viewer.window.add_dock_widget(widget)
     with_a_box(widget, stack)
-    press(widget.segment_slice)
+    press(widget.panel.segment_slice)
     wait(widget)
     with qtbot.capture_exceptions() as exceptions:
         if closed == "viewer":
@@ -517,10 +517,10 @@ def test_closing_with_a_waiting_object(
 def test_the_strip_shows_the_states_and_leads_to_slices(
     widget: SamWidget, wait: Any
 ) -> None:
-    assert widget.strip.isHidden()
-    press(widget.segment_stack)
+    assert widget.panel.strip.isHidden()
+    press(widget.panel.segment_stack)
     wait(widget)
-    strip = widget.strip
+    strip = widget.panel.strip
     assert not strip.isHidden()
     assert strip.states == widget.session.waiting.states
     strip.resize(90, strip.height())
@@ -532,7 +532,7 @@ def test_the_strip_shows_the_states_and_leads_to_slices(
 
     strip.mousePressEvent(Click())
     assert widget.session.viewer.dims.current_step[0] == 6
-    press(widget.discard)
+    press(widget.panel.discard)
     assert strip.isHidden()
 
 
@@ -548,17 +548,17 @@ def test_cancel_keeps_the_slices_that_are_done(
         return answer(*args, **options)
 
     bright.predict_batch = slowly
-    press(widget.segment_stack)
+    press(widget.panel.segment_stack)
     qtbot.waitUntil(lambda: len(calls) > 2, timeout=LONG)
-    qtbot.waitUntil(lambda: widget.progress.value > 0, timeout=LONG)
-    press(widget.cancel)
+    qtbot.waitUntil(lambda: widget.panel.progress.value > 0, timeout=LONG)
+    press(widget.panel.cancel)
     go.set()
     wait(widget)
     volume = widget.session.result.volume
     assert not volume.complete
-    assert "so far" in widget.status.value
+    assert "so far" in widget.panel.status.value
     bright.predict_batch = answer
-    press(widget.segment_stack)
+    press(widget.panel.segment_stack)
     wait(widget)
     assert widget.session.result.volume.complete
     assert set(volume.slices) <= set(widget.session.result.volume.slices)
@@ -567,13 +567,13 @@ def test_cancel_keeps_the_slices_that_are_done(
 def test_a_file_that_does_not_say_how_it_was_trained_is_asked_about(
     widget: SamWidget, data_folder: Path
 ) -> None:
-    widget.model.value = OWN_FILE
-    widget.model_file.value = data_folder / "sam_small.pth"
-    assert "choose it" in widget.model_note.value
+    widget.panel.model.value = OWN_FILE
+    widget.panel.model_file.value = data_folder / "sam_small.pth"
+    assert "choose it" in widget.panel.model_note.value
     with pytest.raises(ValueError, match="'Trained as' in the viewer"):
         widget.session.load()
-    widget.family.value = "medsam"
+    widget.panel.family.value = "medsam"
     widget.session.load()
     widget.session.changed.emit()
-    assert "trained as medsam" in widget.model_note.value
-    assert "stretched to 256 x 256 px" in widget.model_note.tooltip
+    assert "trained as medsam" in widget.panel.model_note.value
+    assert "stretched to 256 x 256 px" in widget.panel.model_note.tooltip

@@ -1,4 +1,4 @@
-"""Errors and results as notifications of napari."""
+"""Notifications of napari for errors of the plugin."""
 
 from __future__ import annotations
 
@@ -10,17 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def setter(owner: Any, name: str) -> Callable[[Any], None]:
-    """Set an attribute, as a function."""
-
-    def set_value(value: Any) -> None:
-        setattr(owner, name, value)
-
-    return set_value
-
-
 def notify_errors(action: Callable[[], Any]) -> Callable[[], None]:
-    """Show the sentence of a refused action as a notification."""
+    """Wrap an action, so that its errors become notifications."""
 
     def run() -> None:
         try:

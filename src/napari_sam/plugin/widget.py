@@ -1,10 +1,11 @@
-"""The dock widget: connects its controls to the session, without logic of its own."""
+"""Dock widget: connects the controls of the main panel to a session."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from magicgui.widgets import Container
 from napari.utils.notifications import show_error, show_info
 
 from napari_sam.checkpoints.registry import get_model_spec
@@ -13,19 +14,12 @@ from napari_sam.plugin.background.prefetch import Prefetcher
 from napari_sam.plugin.background.request_runner import RequestRunner
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
 from napari_sam.plugin.layers.transforms import displayed_plane
-from napari_sam.plugin.notifications import notify_errors, setter
-from napari_sam.plugin.panels.button_states import disabled_reason
-from napari_sam.plugin.panels.key_bindings import (
-    ACCEPT,
-    DISCARD,
-    DOUBT,
-    NEXT,
-    POLARITY,
-    PREVIOUS,
-    KeyBindings,
-)
+from napari_sam.plugin.notifications import notify_errors
+from napari_sam.plugin.panels.button_states import disabled_reasons
+from napari_sam.plugin.panels.key_bindings import POLARITY, KeyBindings
 from napari_sam.plugin.panels.main_panel import (
-    AS_IT_SAYS,
+    BUTTONS,
+    FAMILY_OF_FILE,
     NEW_PROMPTS,
     OWN_FILE,
     START,
@@ -47,18 +41,27 @@ if TYPE_CHECKING:
     import napari
 
 
-class SamWidget(MainPanel):
+class SamWidget(Container[Any]):
     """Segment Anything on the displayed slice or through the stack.
 
     Parameters
     ----------
     napari_viewer : napari.Viewer
-        Injected by napari.
+        Passed by napari.
+
+    Attributes
+    ----------
+    session : SamSession
+        The session, which scripts can use as well.
+    panel : MainPanel
+        The controls.
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self.session = SamSession(napari_viewer)
-        super().__init__(napari_viewer, self.session, notify_errors)
+        self.panel = MainPanel(napari_viewer, self.session, self._actions())
+        super().__init__(widgets=[self.panel], labels=False)
+        self.margins = (0, 0, 0, 0)
         self._viewer = napari_viewer
         self._preview = PreviewLayer(napari_viewer)
         self._hint = ""
@@ -69,117 +72,132 @@ class SamWidget(MainPanel):
             on_progress=self._show_progress,
             on_refused=show_info,
             on_error=self._show_failure,
-            on_end=self._end,
+            on_end=self._on_end,
         )
         self._training = TrainingDock(
-            napari_viewer, self.session, self.native, self.choose_file
+            napari_viewer, self.session, self.native, self.panel.choose_file
         )
-        self._changes = LayerWatcher(napari_viewer, self.native)
-        self._ahead = Prefetcher(self.session, self._runner, self.native)
-        self._keys = KeyBindings(
-            napari_viewer,
-            {
-                ACCEPT: self._pressed(self.accept),
-                DISCARD: self._pressed(self.discard),
-                NEXT: self._pressed(self.next_candidate),
-                PREVIOUS: self._pressed(self.previous),
-                DOUBT: self._pressed(self.doubtful),
-                POLARITY: notify_errors(self.session.toggle_polarity),
-            },
-        )
-        self._connect()
+        self._watcher = LayerWatcher(napari_viewer, self.native)
+        self._prefetcher = Prefetcher(self.session, self._runner, self.native)
+        self._keys = KeyBindings(napari_viewer, self._key_actions())
+        self._connect_panel()
+        self._connect_viewer()
         for layer in napari_viewer.layers:
-            for choice in (self.points, self.shapes):
-                choice.adopt_own(layer)
+            self._select_sample_prompts(layer)
         self._refresh()
 
     # -- connections -----------------------------------------------------------
 
-    def _connect(self) -> None:
-        session, run = self.session, self._runner.run
+    def _actions(self) -> dict[str, Callable[[], Any]]:
+        """Return the action of each button of the panel."""
+        session = self.session
+        return {
+            "download": lambda: self._runner.load(self._watcher.notice),
+            "new_prompts": self._make_prompt_layers,
+            "positive": partial(session.set_polarity, True),
+            "negative": partial(session.set_polarity, False),
+            "segment_slice": lambda: self._runner.run(session.build_plane_request()),
+            "segment_stack": lambda: self._runner.run(session.build_stack_request()),
+            "segment_everything": lambda: self._runner.run(
+                session.build_automatic_request()
+            ),
+            "accept": self._accept,
+            "discard": session.discard,
+            "next_alternative": session.next_candidate,
+            "previous": self._go_back,
+            "refine": self._refine,
+            "next_doubtful": lambda: session.waiting.next_doubtful(),
+            "cancel": lambda: self._runner.cancel(),
+            "clean_label": self._clean_label,
+            "measure": self._measure,
+            "train": lambda: self._training.open(),
+        }
+
+    def _key_actions(self) -> dict[str, Callable[[], None]]:
+        """Return the action of each key: it presses its button, if enabled."""
+
+        def press(name: str) -> None:
+            button = self.panel.buttons[name]
+            if button.enabled:
+                button.changed.emit(True)
+
+        buttons = {
+            spec.key: partial(press, name) for name, spec in BUTTONS.items() if spec.key
+        }
+        return {**buttons, POLARITY: notify_errors(self.session.toggle_polarity)}
+
+    def _connect_panel(self) -> None:
+        panel, session = self.panel, self.session
         for choice, name in (
-            (self.image, "image_layer"),
-            (self.points, "points_layer"),
-            (self.shapes, "shapes_layer"),
-            (self.labels_layer, "labels_layer"),
+            (panel.image, "image_layer"),
+            (panel.points, "points_layer"),
+            (panel.shapes, "shapes_layer"),
+            (panel.labels_layer, "labels_layer"),
         ):
-            choice.changed.connect(setter(session, name))
+            choice.changed.connect(partial(setattr, session, name))
             choice.changed.connect(self._refresh)
-            choice.changed.connect(self._changes.notice)
-        self.each.changed.connect(setter(session, "each_prompt_an_object"))
-        self.afterwards.chosen.connect(self._clean_waiting)
-        self.everything.chosen.connect(self._clean_waiting)
-        for control in (self.model, self.model_file, self.family):
+            choice.changed.connect(self._watcher.notice)
+        panel.each_prompt.changed.connect(
+            partial(setattr, session, "each_prompt_an_object")
+        )
+        for section in (panel.postprocessing, panel.automatic):
+            section.options_changed.connect(self._refinish_pending)
+        for control in (panel.model, panel.model_file, panel.family):
             control.changed.connect(self._choose_model)
-        for button, action in (
-            (self.download, lambda: self._runner.load(self._changes.notice)),
-            (self.new_prompts, self._make_prompt_layers),
-            (self.positive, lambda: session.set_polarity(True)),
-            (self.negative, lambda: session.set_polarity(False)),
-            (self.segment_slice, lambda: run(session.build_plane_request())),
-            (self.segment_stack, lambda: run(session.build_stack_request())),
-            (self.segment_everything, lambda: run(session.build_automatic_request())),
-            (self.accept, self._accept),
-            (self.discard, session.discard),
-            (self.next_candidate, session.next_candidate),
-            (self.refine, self._refine),
-            (self.previous, self._go_back),
-            (self.doubtful, session.waiting.next_doubtful),
-            (self.clean_label, self._clean_label),
-            (self.measure, self._measure),
-            (self.train, self._training.open),
-            (self.cancel, self._runner.cancel),
-        ):
-            button.changed.connect(notify_errors(action))
-        for changed in (self.live.changed, self.each.changed, self.model.changed):
-            changed.connect(self._changes.notice)
-        self.more_options.changed.connect(self._changes.notice)
-        self._changes.happened.connect(self._ask_live)
-        session.changed.connect(self._clean_waiting)
-        session.changed.connect(self._refresh)
-        session.changed.connect(self._show_preview)
-        dims = self._viewer.dims.events
+        for source in (panel.live, panel.each_prompt, panel.model, panel.advanced):
+            source.changed.connect(self._watcher.notice)
+        self._watcher.happened.connect(self._segment_live)
+        for update in (self._refinish_pending, self._refresh, self._show_preview):
+            session.changed.connect(update)
+
+    def _connect_viewer(self) -> None:
+        dims, layers = self._viewer.dims.events, self._viewer.layers
         for event in (dims.current_step, dims.order, dims.ndisplay):
             event.connect(self._show_preview)
         dims.order.connect(self._refresh)
-        self._viewer.layers.events.inserted.connect(self._layer_added)
-        self._viewer.layers.events.removed.connect(self._layer_removed)
-        self._viewer.layers.selection.events.active.connect(self._refresh)
+        layers.events.inserted.connect(self._on_layer_added)
+        layers.events.removed.connect(self._on_layer_removed)
+        layers.selection.events.active.connect(self._refresh)
         self.native.destroyed.connect(self.disconnect_viewer)
 
     def disconnect_viewer(self, _: Any = None) -> None:
-        """Stop work and let go of the viewer; all layers but the preview stay."""
+        """Stop all work and let go of the viewer; only the preview is removed."""
         self._runner.close()
-        self._changes.close()
-        self._ahead.close()
+        self._watcher.close()
+        self._prefetcher.close()
         self._keys.close()
         layers = self._viewer.layers
-        events = self._viewer.dims.events, layers.events, layers.selection.events
-        for callback in (
-            self._show_preview,
-            self._refresh,
-            self._layer_added,
-            self._layer_removed,
+        for events in (
+            self._viewer.dims.events,
+            layers.events,
+            layers.selection.events,
         ):
-            for group in events:
-                group.disconnect(callback)
-        for choice in (self.image, self.points, self.shapes, self.labels_layer):
+            for callback in (
+                self._show_preview,
+                self._refresh,
+                self._on_layer_added,
+                self._on_layer_removed,
+            ):
+                events.disconnect(callback)
+        for choice in self.panel.layer_choices:
             choice.disconnect_viewer()
         self._preview.remove()
 
     # -- choices ---------------------------------------------------------------
 
-    def _choose_model(self, _: Any = None) -> None:
-        own = self.model.value == OWN_FILE
-        self.session.model = str(self.model_file.value) if own else self.model.value
-        known = own and self.family.value != AS_IT_SAYS
-        self.session.model_choice.family = self.family.value if known else None
+    def _choose_model(self) -> None:
+        panel, session = self.panel, self.session
+        own_file = panel.model.value == OWN_FILE
+        session.model = str(panel.model_file.value) if own_file else panel.model.value
+        family = panel.family.value
+        known = own_file and family != FAMILY_OF_FILE
+        session.model_choice.family = family if known else None
         self._refresh()
 
     def _make_prompt_layers(self) -> None:
         points, shapes = self.session.new_prompt_layers()
-        self.points.select(points)
-        self.shapes.select(shapes)
+        self.panel.points.select(points)
+        self.panel.shapes.select(shapes)
         self._viewer.layers.selection.active = shapes
         shapes.mode = "add_rectangle"
         points.mode = "add"
@@ -188,28 +206,32 @@ class SamWidget(MainPanel):
         self.session.refine()
         revision = self.session.corrections.revision
         if revision is not None and self.session.labels_layer is None:
-            self.labels_layer.select(revision.labels)
+            self.panel.labels_layer.select(revision.labels)
 
     def _go_back(self) -> None:
         self.session.previous_object()
-        self.each.value = self.session.each_prompt_an_object
+        self.panel.each_prompt.value = self.session.each_prompt_an_object
+
+    def _select_sample_prompts(self, layer: Any) -> None:
+        for choice in (self.panel.points, self.panel.shapes):
+            choice.select_sample(layer)
 
     # -- work ------------------------------------------------------------------
 
-    def _ask_live(self) -> None:
-        """Segment the slice again, because something about it changed."""
+    def _segment_live(self) -> None:
+        """Segment the displayed slice again after a change."""
         self._hint = ""
-        if not self.live.value or self._runner.busy_with_asked:
+        if not self.panel.live.value or self._runner.busy_with_asked:
             return
+        request = None
         try:
-            question = self.session.live_request()
+            request = self.session.live_request()
         except ValueError as error:
-            # While drawing this is no mistake yet: said quietly.
+            # While drawing, a problem is a hint in the status line, no notification.
             self._hint = str(error)
-            question = None
-        if question is not None and self.session.model_choice.is_at_hand:
-            self._runner.run(question, live=True)
-            self._enable()
+        if request is not None and self.session.model_choice.is_at_hand:
+            self._runner.run(request, live=True)
+            self._enable_buttons()
         else:
             self._refresh()
 
@@ -219,31 +241,30 @@ class SamWidget(MainPanel):
             return
         self.session.commit()
         self._preview.to_top()
-        self.labels_layer.select(self.session.labels_layer)
+        self.panel.labels_layer.select(self.session.labels_layer)
         written = self.session.target.last_written
-        sentence = "" if written is None else committed_text(written)
-        if sentence:
-            show_info(sentence)
+        text = "" if written is None else committed_text(written)
+        if text:
+            show_info(text)
 
-    def _clean_waiting(self, _: Any = None) -> None:
-        """Bring what waits to the chosen clean-up; later, while other work is done."""
-        todo = self.session.build_pending_cleanup()
-        if todo is not None and (self._cleaning or not self._runner.busy):
-            finish, take = todo
-            self._runner.compute("Choosing and cleaning up", finish, take)
+    def _refinish_pending(self) -> None:
+        """Apply clean-up and thresholds to the pending result, once nothing runs."""
+        work = self.session.build_pending_cleanup()
+        if work is not None and (self._cleaning or not self._runner.busy):
+            self._runner.compute("Selecting and cleaning up objects", *work)
             self._cleaning = True
-        self._enable()
+        self._enable_buttons()
 
     def _clean_label(self) -> None:
-        tidying = self.session.build_label_cleanup()
-        self._runner.compute("Cleaning up", tidying.compute, tidying.write)
+        job = self.session.build_label_cleanup()
+        self._runner.compute("Cleaning up the label", job.compute, job.write)
 
     def _measure(self) -> None:
-        asked = self.session.build_measurement()
-        show = partial(show_table, asked, self._viewer.dims, notify_errors, self.native)
-        self._runner.compute("LabelMeasurementJob", asked.compute, show)
+        job = self.session.build_measurement()
+        show = partial(show_table, job, self._viewer.dims, self.native)
+        self._runner.compute("Measuring objects", job.compute, show)
 
-    def _end(self) -> None:
+    def _on_end(self) -> None:
         accept, self._accept_next = self._accept_next, False
         if accept and self.session.result is not None and not self._runner.busy:
             notify_errors(self._accept)()
@@ -254,63 +275,66 @@ class SamWidget(MainPanel):
         self._accept_next = False
         show_error(str(error))
 
-    # -- showing ---------------------------------------------------------------
+    # -- display ---------------------------------------------------------------
 
-    def _show_progress(self, sentence: str, done: int, total: int) -> None:
-        self.progress.visible = True
-        # Without a known end it stays empty: a bar that moves by itself would redraw
-        # the window all the time, canvas included, and slow the network down.
-        self.progress.max = max(total, 1)
-        self.progress.value = min(done, total)
-        self.status.value = sentence
-        self._enable()
+    def _show_progress(self, text: str, done: int, total: int) -> None:
+        progress = self.panel.progress
+        progress.visible = True
+        # An animated bar would redraw the window, canvas included, all the time and
+        # slow the network down. So the bar is empty while the total is unknown.
+        progress.max = max(total, 1)
+        progress.value = min(done, total)
+        self.panel.status.value = text
+        self._enable_buttons()
 
-    def _refresh(self, _: Any = None) -> None:
-        self.image.update()
-        session = self.session
+    def _refresh(self) -> None:
+        panel, session = self.panel, self.session
+        panel.image.update()
         prompts = [session.points_layer, session.shapes_layer]
-        self._changes.follow(prompts, session.image_layer)
-        own = self.model.value == OWN_FILE
-        self.model_file.visible = self.family.visible = own
-        spec = None if own else get_model_spec(self.model.value)
-        note, seen = model_text(spec, session.model_choice.loaded)
-        self.model_note.value, self.model_note.tooltip = note, seen
-        self.download.visible = not (own or session.model_choice.is_at_hand)
-        if spec is not None:
-            self.download.text = download_text(spec)
-        started = session.points_layer is not None or session.shapes_layer is not None
-        self.new_prompts.text = NEW_PROMPTS if started else START
-        self.more_options.refresh()
-        self.everything.explain(session.model_choice.prompts)
-        self.through.refresh()
+        self._watcher.follow(prompts, session.image_layer)
+        self._show_model()
+        new_prompts = any(layer is not None for layer in prompts)
+        panel.buttons["new_prompts"].text = NEW_PROMPTS if new_prompts else START
+        panel.advanced.refresh()
+        panel.automatic.show_method(session.model_choice.prompts)
+        panel.axis.refresh()
         if not self._runner.busy:
-            self.progress.visible = False
-            self.status.value = self._hint or status_text(session)
-        self._enable()
+            panel.progress.visible = False
+            panel.status.value = self._hint or status_text(session)
+        self._enable_buttons()
 
-    def _enable(self) -> None:
-        """Turn buttons on or off; those that are off say why when pointed at."""
+    def _show_model(self) -> None:
+        panel, choice = self.panel, self.session.model_choice
+        own_file = panel.model.value == OWN_FILE
+        panel.model_file.visible = panel.family.visible = own_file
+        spec = None if own_file else get_model_spec(panel.model.value)
+        note, tooltip = model_text(spec, choice.loaded)
+        panel.model_note.value, panel.model_note.tooltip = note, tooltip
+        download = panel.buttons["download"]
+        download.visible = not (own_file or choice.is_at_hand)
+        if spec is not None:
+            download.text = download_text(spec)
+
+    def _enable_buttons(self) -> None:
+        """Enable buttons; the tooltip of a disabled one gives the reason."""
         runner = self._runner
-        for name, why in disabled_reason(
-            self.session, runner.busy, runner.busy_with_asked
-        ).items():
-            button = getattr(self, name)
-            button.enabled = not why
-            button.tooltip = why or self.tooltips[name]
+        reasons = disabled_reasons(self.session, runner.busy, runner.busy_with_asked)
+        for name, reason in reasons.items():
+            button = self.panel.buttons[name]
+            button.enabled = not reason
+            button.tooltip = reason or BUTTONS[name].tooltip
 
-    def _layer_added(self, event: Any = None) -> None:
-        # Prompts that came with a sample are there to be tried.
-        for choice in (self.points, self.shapes):
-            choice.adopt_own(event.value)
+    def _on_layer_added(self, event: Any) -> None:
+        self._select_sample_prompts(event.value)
         self._refresh()
 
-    def _layer_removed(self, _: Any = None) -> None:
-        # A preview that the user removed stays away until there is news.
+    def _on_layer_removed(self) -> None:
+        # A preview that the user removed stays away until the next result.
         if self.session.result is None:
             self._preview.hide()
         self._refresh()
 
-    def _show_preview(self, _: Any = None) -> None:
+    def _show_preview(self) -> None:
         self._show_strip()
         result, image = self.session.result, self.session.waiting.image
         if result is None or image is None or image not in self._viewer.layers:
@@ -324,16 +348,6 @@ class SamWidget(MainPanel):
         self._preview.show(image, result.pieces, plane.plane_index())
 
     def _show_strip(self) -> None:
-        """Which slices of a waiting stack are good, and which to look at."""
-        waiting = self.session.waiting
-        count = 0 if waiting.stack is None else len(waiting.stack)
-        self.strip.show_states(waiting.states, count, waiting.displayed_slice)
-
-    def _pressed(self, button: Any) -> Callable[[], None]:
-        """What a key does: the same as its button, when that is on."""
-
-        def press() -> None:
-            if button.enabled:
-                button.changed.emit(True)
-
-        return press
+        pending = self.session.waiting
+        count = 0 if pending.stack is None else len(pending.stack)
+        self.panel.strip.show_states(pending.states, count, pending.displayed_slice)

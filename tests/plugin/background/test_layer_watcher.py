@@ -17,12 +17,13 @@ from napari_sam.plugin import sample_data
 from napari_sam.plugin.panels.key_bindings import (
     ACCEPT,
     DISCARD,
-    DOUBT,
+    DOUBTFUL,
     NEXT,
     POLARITY,
     PREVIOUS,
     KeyBindings,
 )
+from napari_sam.plugin.panels.main_panel import BUTTONS
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.prompts.prompt import Prompt
 from tests.helpers.models import BrightPredictor
@@ -78,7 +79,7 @@ def make(stack: np.ndarray, qtbot: Any) -> Iterator[Callable[..., SamWidget]]:
         viewer.dims.set_current_step(0, 4)
         widget = SamWidget(viewer)
         widget.session.model = model
-        press(widget.new_prompts)
+        press(widget.panel.new_prompts)
         made.append(widget)
         return widget
 
@@ -109,7 +110,7 @@ def type_key(widget: SamWidget, key: str) -> None:
 def shown(qtbot: Any) -> Callable[[SamWidget], None]:
     def until(widget: SamWidget) -> None:
         qtbot.waitUntil(lambda: widget.session.result is not None, timeout=LONG)
-        qtbot.waitUntil(lambda: not widget.cancel.enabled, timeout=LONG)
+        qtbot.waitUntil(lambda: not widget.panel.cancel.enabled, timeout=LONG)
 
     return until
 
@@ -155,7 +156,7 @@ def test_the_preview_goes_with_its_prompts(
 def test_many_changes_at_once_are_one_question(
     widget: SamWidget, model: Counting, shown: Any
 ) -> None:
-    widget.each.value = True
+    widget.panel.each_prompt.value = True
     for box in (FIRST, SECOND):
         draw(widget, box)
     shown(widget)
@@ -167,7 +168,7 @@ def test_the_latest_change_wins(
 ) -> None:
     model.go.clear()
     draw(widget, FIRST)
-    qtbot.waitUntil(lambda: widget.cancel.enabled, timeout=LONG)
+    qtbot.waitUntil(lambda: widget.panel.cancel.enabled, timeout=LONG)
     widget.session.shapes_layer.data = [corners(SECOND, 4)]
     qtbot.wait(QUIET)
     model.go.set()
@@ -197,7 +198,7 @@ def test_a_key_keeps_it_even_before_it_is_there(
 ) -> None:
     model.go.clear()
     draw(widget, FIRST)
-    qtbot.waitUntil(lambda: widget.accept.enabled, timeout=LONG)
+    qtbot.waitUntil(lambda: widget.panel.accept.enabled, timeout=LONG)
     type_key(widget, ACCEPT)
     assert widget.session.labels_layer is None
     model.go.set()
@@ -250,7 +251,7 @@ def test_what_is_not_finished_yet_is_said_quietly(
 ) -> None:
     type_key(widget, POLARITY)
     widget.session.points_layer.add([4, 15, 20])
-    qtbot.waitUntil(lambda: "only negative" in widget.status.value, timeout=LONG)
+    qtbot.waitUntil(lambda: "only negative" in widget.panel.status.value, timeout=LONG)
     assert not notification_manager.records
 
 
@@ -276,11 +277,11 @@ def test_a_failure_is_said_once_and_not_tried_again_by_itself(
 def test_drawing_does_not_stop_a_stack(
     widget: SamWidget, model: Counting, shown: Any, qtbot: Any
 ) -> None:
-    widget.live.value = False
+    widget.panel.live.value = False
     draw(widget, FIRST)
-    widget.live.value = True
+    widget.panel.live.value = True
     model.go.clear()
-    press(widget.segment_stack)
+    press(widget.panel.segment_stack)
     draw(widget, SECOND, 5)
     qtbot.wait(QUIET)
     model.go.set()
@@ -293,8 +294,8 @@ def test_an_object_through_a_stack_waits_whatever_is_drawn(
 ) -> None:
     draw(widget, FIRST)
     shown(widget)
-    press(widget.segment_stack)
-    qtbot.waitUntil(lambda: not widget.cancel.enabled, timeout=LONG)
+    press(widget.panel.segment_stack)
+    qtbot.waitUntil(lambda: not widget.panel.cancel.enabled, timeout=LONG)
     followed = widget.session.result
     assert followed.volume is not None
     viewer = widget.session.viewer
@@ -304,7 +305,7 @@ def test_an_object_through_a_stack_waits_whatever_is_drawn(
     draw(widget, SECOND)
     qtbot.wait(QUIET)
     assert widget.session.result is followed
-    assert "Segment stack" in widget.status.value
+    assert "Segment stack" in widget.panel.status.value
     type_key(widget, ACCEPT)
     assert len(np.unique(np.nonzero(widget.session.labels_layer.data)[0])) > 2
     shown(widget)  # now the second box
@@ -319,8 +320,8 @@ def test_a_model_that_is_not_there_is_not_downloaded_by_drawing(
     )
     draw(widget, FIRST)
     qtbot.wait(QUIET)
-    assert not widget.cancel.enabled
-    assert widget.segment_slice.enabled  # which brings it
+    assert not widget.panel.cancel.enabled
+    assert widget.panel.segment_slice.enabled  # which brings it
 
 
 def test_candidates_of_another_size_and_what_they_mean_for_the_next(
@@ -330,11 +331,11 @@ def test_candidates_of_another_size_and_what_they_mean_for_the_next(
     draw(widget, (10, 10, 20, 20))
     shown(widget)
     areas = [np.count_nonzero(mask(widget))]
-    assert "medium of 3 candidates" in widget.status.value
+    assert "medium of 3 alternatives" in widget.panel.status.value
     for size in ("large", "small"):
         type_key(widget, NEXT)
         assert widget.session.size == size
-        assert size in widget.status.value
+        assert size in widget.panel.status.value
         areas.append(np.count_nonzero(mask(widget)))
     assert areas == [121, 17 * 17, 25]
     type_key(widget, ACCEPT)
@@ -352,7 +353,7 @@ def test_without_candidates_there_is_nothing_to_choose(
 ) -> None:
     draw(widget, FIRST)
     shown(widget)
-    assert not widget.next_candidate.enabled
+    assert not widget.panel.next_alternative.enabled
     with pytest.raises(ValueError, match="no other candidates"):
         widget.session.next_candidate()
 
@@ -371,7 +372,7 @@ def test_keys_are_used_by_no_layer() -> None:
     from napari.utils.shortcuts import default_shortcuts
 
     taken = {str(key) for keys in default_shortcuts.values() for key in keys}
-    assert taken.isdisjoint({ACCEPT, DISCARD, DOUBT, NEXT, POLARITY, PREVIOUS})
+    assert taken.isdisjoint({ACCEPT, DISCARD, DOUBTFUL, NEXT, POLARITY, PREVIOUS})
 
 
 def test_a_closed_widget_asks_nothing(
@@ -429,7 +430,7 @@ def test_the_slice_and_the_next_one_are_encoded_while_one_looks(
     qtbot.waitUntil(lambda: planes == [4, 5, 6], timeout=LONG)
     scrolling.session.viewer.dims.set_current_step(0, 3)  # back: the one before
     qtbot.waitUntil(lambda: planes == [4, 5, 6, 3, 2], timeout=LONG)
-    assert not scrolling.cancel.enabled  # nothing that the user asked for
+    assert not scrolling.panel.cancel.enabled  # nothing that the user asked for
 
 
 def test_nothing_is_encoded_ahead_before_something_was_segmented(
@@ -445,7 +446,7 @@ def test_nothing_is_encoded_ahead_before_something_was_segmented(
 def test_a_prompt_does_not_wait_for_the_end_of_encoding_ahead(
     scrolling: SamWidget, shown: Any, qtbot: Any
 ) -> None:
-    scrolling._ahead.encode()
+    scrolling._prefetcher.encode()
     scrolling.session.shapes_layer.data = [corners(SECOND, 4)]
     qtbot.waitUntil(lambda: bool(mask(scrolling)[28, 38]), timeout=LONG)
 
@@ -459,19 +460,19 @@ def test_start_makes_the_layers_and_says_three_steps(
     viewer = ViewerModel()
     widget = SamWidget(viewer)
     try:
-        assert not widget.new_prompts.enabled
+        assert not widget.panel.new_prompts.enabled
         viewer.add_image(stack, contrast_limits=(0, 255))
-        assert widget.new_prompts.text == "Start"
-        assert "Start" in widget.status.value
-        press(widget.new_prompts)
+        assert widget.panel.new_prompts.text == "Start"
+        assert "Start" in widget.panel.status.value
+        press(widget.panel.new_prompts)
         assert viewer.layers.selection.active is widget.session.shapes_layer
         assert widget.session.shapes_layer.mode == "add_rectangle"
-        assert [line[:2] for line in widget.status.value.splitlines()] == [
+        assert [line[:2] for line in widget.panel.status.value.splitlines()] == [
             "1.",
             "2.",
             "3.",
         ]
-        assert widget.new_prompts.text == "New prompt layers"
+        assert widget.panel.new_prompts.text == "New prompt layers"
     finally:
         widget.disconnect_viewer()
 
@@ -493,15 +494,15 @@ def test_weights_are_downloaded_when_they_are_asked_for(
     monkeypatch.setattr("napari_sam.prediction.loading.load_model", load)
     widget = make("mobile_sam")
     widget.native.show()
-    widget.model.value = "mobile_sam"
-    assert widget.download.visible
-    assert "41 MB, Apache-2.0" in widget.download.text
+    widget.panel.model.value = "mobile_sam"
+    assert widget.panel.download.visible
+    assert "41 MB, Apache-2.0" in widget.panel.download.text
     draw(widget, FIRST)
     qtbot.wait(QUIET)
     assert widget.session.result is None
-    press(widget.download)
+    press(widget.panel.download)
     shown(widget)  # what was drawn before is answered now
-    assert not widget.download.visible
+    assert not widget.panel.download.visible
     assert mask(widget)[15, 20]
 
 
@@ -519,7 +520,7 @@ def test_a_sample_with_prompts_is_tried_at_once(
         for sample in waiting:
             add(viewer, sample)
         assert widget.session.shapes_layer is viewer.layers["SAM boxes"]
-        widget._changes.notice()
+        widget._watcher.notice()
         shown(widget)
         assert len(widget.session.result.pieces) == 1
     finally:
@@ -543,11 +544,11 @@ def test_the_boxes_of_the_head_lie_on_its_slices() -> None:
 
 
 def test_a_button_that_is_off_says_why(widget: SamWidget, shown: Any) -> None:
-    assert "Nothing waits" in widget.accept.tooltip
-    assert "labels layer" in widget.refine.tooltip
+    assert "no preview" in widget.panel.accept.tooltip
+    assert "labels layer" in widget.panel.refine.tooltip
     draw(widget, FIRST)
     shown(widget)
-    assert widget.accept.tooltip == "Write it into the labels"
-    assert "one object only" in widget.next_candidate.tooltip
-    for name, tooltip in widget.tooltips.items():
-        assert tooltip, name
+    assert widget.panel.accept.tooltip == BUTTONS["accept"].tooltip
+    assert "no alternative" in widget.panel.next_alternative.tooltip
+    for name, spec in BUTTONS.items():
+        assert spec.tooltip, name

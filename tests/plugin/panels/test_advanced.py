@@ -25,10 +25,10 @@ def widget(stack: np.ndarray, bright: BrightPredictor, qtbot: Any) -> Iterator[A
     viewer.add_image(stack, name="balls", contrast_limits=(0, 255))
     viewer.dims.set_current_step(0, 4)
     widget = SamWidget(viewer)
-    widget.live.value = False
+    widget.panel.live.value = False
     qtbot.addWidget(widget.native)
     widget.session.model = bright
-    press(widget.new_prompts)
+    press(widget.panel.new_prompts)
     yield widget
     widget.disconnect_viewer()
 
@@ -38,24 +38,24 @@ def segment(qtbot: Any) -> Callable[..., None]:
     def run(widget: SamWidget, box: tuple[int, ...] | None = None) -> None:
         if box is not None:
             widget.session.shapes_layer.add_rectangles(corners(box, 4))
-        press(widget.segment_slice)
-        qtbot.waitUntil(lambda: not widget.cancel.enabled, timeout=10000)
+        press(widget.panel.segment_slice)
+        qtbot.waitUntil(lambda: not widget.panel.cancel.enabled, timeout=10000)
 
     return run
 
 
 def test_options_are_out_of_the_way_until_asked_for(widget: SamWidget) -> None:
-    assert not widget.more_options.visible
+    assert not widget.panel.advanced.visible
     widget.native.show()
-    widget.more.value = True
-    assert widget.more_options.visible
-    assert not widget.more_options.window_centre.visible
+    widget.panel.show_advanced.value = True
+    assert widget.panel.advanced.visible
+    assert not widget.panel.advanced.window_centre.visible
 
 
 def test_every_choice_reaches_the_session(widget: SamWidget) -> None:
-    options, session = widget.more_options, widget.session
+    options, session = widget.panel.advanced, widget.session
     options.policy.value = "overwrite"
-    options.ids.value = True
+    options.label_choice.value = True
     assert (session.target.policy, session.target.use_selected_label) == (
         "overwrite",
         True,
@@ -74,7 +74,7 @@ def test_every_choice_reaches_the_session(widget: SamWidget) -> None:
 
 def test_percentiles_in_the_wrong_order_are_a_sentence(widget: SamWidget) -> None:
     notification_manager.records.clear()
-    options = widget.more_options
+    options = widget.panel.advanced
     options.intensity.value = "percentiles"
     before = widget.session.intensity
     options.low.value = 99.9
@@ -87,35 +87,35 @@ def test_percentiles_in_the_wrong_order_are_a_sentence(widget: SamWidget) -> Non
 def test_channels_are_offered_where_there_are_any(
     widget: SamWidget, stack: np.ndarray
 ) -> None:
-    viewer, options = widget.session.viewer, widget.more_options
+    viewer, options = widget.session.viewer, widget.panel.advanced
     widget.native.show()
-    widget.more.value = True
+    widget.panel.show_advanced.value = True
     assert not any(combo.visible for combo in options.channels)
     viewer.add_image(
         np.stack([stack, stack]), name="two", axis_labels=("c", "z", "y", "x")
     )
-    widget.image.select(viewer.layers["two"])
+    widget.panel.image.select(viewer.layers["two"])
     assert all(combo.visible for combo in options.channels)
     options.channels[0].value = options.channels[0].choices[-1]
     (choice,) = widget.session.channels
     assert (choice.axis, choice.index) == (0, 1)
-    widget.image.select(viewer.layers["balls"])
+    widget.panel.image.select(viewer.layers["balls"])
     assert widget.session.channels == ()
 
 
 def test_a_picked_label_is_corrected(widget: SamWidget, segment: Any) -> None:
     segment(widget, FIRST)
-    press(widget.accept)
+    press(widget.panel.accept)
     labels = widget.session.labels_layer
     assert labels is not None
     before = labels.data.copy()
     labels.selected_label = 1
-    press(widget.refine)
-    assert "Correcting label 1" in widget.status.value
+    press(widget.panel.refine)
+    assert "Correcting label 1" in widget.panel.status.value
     widget.session.set_polarity(False)
     widget.session.points_layer.add([4, 15, 20])
     segment(widget)
-    press(widget.accept)
+    press(widget.panel.accept)
     assert labels.data[4, 15, 20] == 0
     assert np.unique(labels.data).tolist() == [0, 1]
     labels.undo()
@@ -124,28 +124,28 @@ def test_a_picked_label_is_corrected(widget: SamWidget, segment: Any) -> None:
 
 def test_a_correction_can_be_given_up(widget: SamWidget, segment: Any) -> None:
     segment(widget, FIRST)
-    press(widget.accept)
-    press(widget.previous)
+    press(widget.panel.accept)
+    press(widget.panel.previous)
     assert len(widget.session.shapes_layer.data) == 1
-    assert not widget.previous.enabled
-    press(widget.discard)
+    assert not widget.panel.previous.enabled
+    press(widget.panel.discard)
     assert len(widget.session.shapes_layer.data) == 0
-    press(widget.previous)  # and taken up again
+    press(widget.panel.previous)  # and taken up again
     segment(widget)
-    press(widget.accept)
+    press(widget.panel.accept)
     assert np.unique(widget.session.labels_layer.data).tolist() == [0, 1]
 
 
 def test_the_previous_objects_come_back_with_their_mode(
     widget: SamWidget, segment: Any
 ) -> None:
-    widget.each.value = True
+    widget.panel.each_prompt.value = True
     widget.session.shapes_layer.add_rectangles(corners(FIRST, 4))
     segment(widget, SECOND)
-    press(widget.accept)
-    widget.each.value = False
-    press(widget.previous)
-    assert widget.each.value
+    press(widget.panel.accept)
+    widget.panel.each_prompt.value = False
+    press(widget.panel.previous)
+    assert widget.panel.each_prompt.value
     assert len(widget.session.shapes_layer.data) == 2
 
 
@@ -153,26 +153,26 @@ def test_the_record_is_saved_where_the_user_says(
     widget: SamWidget, segment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segment(widget, FIRST)
-    press(widget.accept)
+    press(widget.panel.accept)
     file = tmp_path / "how.json"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(file), ""))
-    press(widget.more_options.save)
+    press(widget.panel.advanced.save)
     assert read_record(file) == widget.session.record()
     assert json.loads(file.read_text())["objects"]["1"][0]["label"] == 1
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: ("", ""))
-    press(widget.more_options.save)  # nothing chosen, nothing written
+    press(widget.panel.advanced.save)  # nothing chosen, nothing written
     assert list(tmp_path.iterdir()) == [file]
 
 
 def test_memory_for_slices_is_limited_and_shown(
     widget: SamWidget, segment: Any
 ) -> None:
-    options, cache = widget.more_options, widget.session.cache
+    options, cache = widget.panel.advanced, widget.session.cache
     assert options.memory.value * MEGABYTE == cache.max_bytes
     options.memory.value = 64
     assert cache.max_bytes == 64 * MEGABYTE
     segment(widget, FIRST)
-    assert "1 slice encoded" in options.held.value
+    assert "1 slice encoded" in options.cache_text.value
 
 
 def test_slices_are_kept_on_disk_when_asked(
@@ -180,11 +180,11 @@ def test_slices_are_kept_on_disk_when_asked(
 ) -> None:
     monkeypatch.setenv("NAPARI_SAM_CACHE", str(tmp_path))
     assert widget.session.cache.disk is None
-    widget.more_options.disk.value = True
+    widget.panel.advanced.disk.value = True
     disk = widget.session.cache.disk
     assert disk is not None
     assert disk.folder == tmp_path / "embeddings"
-    widget.more_options.disk.value = False
+    widget.panel.advanced.disk.value = False
     assert widget.session.cache.disk is None
 
 
@@ -192,7 +192,7 @@ def test_sentences_and_names_do_not_move_the_canvas(widget: SamWidget) -> None:
     widget.native.show()
     before = widget.native.minimumSizeHint().width()
     widget.session.viewer.layers["balls"].name = "a name " * 20
-    widget.status.value = "a sentence that goes on " * 20
+    widget.panel.status.value = "a sentence that goes on " * 20
     assert widget.native.minimumSizeHint().width() == before
 
 
@@ -200,11 +200,11 @@ def test_the_axis_is_asked_only_where_there_is_a_choice(
     widget: SamWidget, stack: np.ndarray
 ) -> None:
     widget.native.show()
-    viewer, through = widget.session.viewer, widget.through.combo
+    viewer, through = widget.session.viewer, widget.panel.axis.combo
     assert not through.visible
     data = np.stack([stack] * 3)
     viewer.add_image(data, name="series", axis_labels=("time", "z", "y", "x"))
-    widget.image.select(viewer.layers["series"])
+    widget.panel.image.select(viewer.layers["series"])
     assert through.visible
     box = through.native
     shown = [box.itemText(number) for number in range(box.count())]
@@ -214,5 +214,5 @@ def test_the_axis_is_asked_only_where_there_is_a_choice(
     through.value = 0
     assert widget.session.axis == 0
     viewer.dims.order = (1, 2, 0, 3)
-    assert [value for _, value in widget.through._choices()] == [1, 2]
+    assert [value for _, value in widget.panel.axis.choices] == [1, 2]
     assert widget.session.axis is None  # the other one is displayed now

@@ -188,7 +188,7 @@ def test_a_stack_that_is_stopped_keeps_what_is_done(rising: SamSession) -> None:
 @pytest.fixture
 def widget(session: SamSession, qtbot: Any) -> Any:
     made = SamWidget(session.viewer)
-    made.live.value = False
+    made.panel.live.value = False
     made.session.model = Whole("box")
     yield made
     made.disconnect_viewer()
@@ -196,45 +196,45 @@ def widget(session: SamSession, qtbot: Any) -> Any:
 
 def test_the_button_finds_and_sliders_choose(widget: SamWidget, qtbot: Any) -> None:
     def idle() -> bool:
-        return not widget.cancel.enabled
+        return not widget.panel.cancel.enabled
 
-    assert "search over boxes" in widget.everything.how.value
-    press(widget.segment_everything)
+    assert "search over boxes" in widget.panel.automatic.method.value
+    press(widget.panel.segment_everything)
     qtbot.waitUntil(lambda: idle() and widget.session.result is not None)
-    assert widget.everything_too.value  # its thresholds are there
-    assert "4 objects" in widget.status.value
-    widget.everything.smallest.value = SIZES[1]
-    qtbot.waitUntil(lambda: idle() and "3 objects" in widget.status.value)
-    widget.everything.quality.value = 1.0
-    qtbot.waitUntil(lambda: idle() and "Nothing passes" in widget.status.value)
-    widget.everything.quality.value = 0.7
-    widget.everything.smallest.value = 0
-    qtbot.waitUntil(lambda: idle() and "4 objects" in widget.status.value)
-    press(widget.accept)
+    assert widget.panel.show_automatic.value  # its thresholds are there
+    assert "4 objects" in widget.panel.status.value
+    widget.panel.automatic.controls["min_size"].value = SIZES[1]
+    qtbot.waitUntil(lambda: idle() and "3 objects" in widget.panel.status.value)
+    widget.panel.automatic.controls["quality"].value = 1.0
+    qtbot.waitUntil(lambda: idle() and "No mask passes" in widget.panel.status.value)
+    widget.panel.automatic.controls["quality"].value = 0.7
+    widget.panel.automatic.controls["min_size"].value = 0
+    qtbot.waitUntil(lambda: idle() and "4 objects" in widget.panel.status.value)
+    press(widget.panel.accept)
     same_objects(written(widget.session)[1], discs())
 
 
 def test_linking_is_offered_with_all_slices(widget: SamWidget, qtbot: Any) -> None:
     def idle() -> bool:
-        return not widget.cancel.enabled
+        return not widget.panel.cancel.enabled
 
-    everything = widget.everything
-    assert everything.linking.native.isHidden()
-    everything.in_stack.value = True
-    assert not everything.linking.native.isHidden()
-    everything.shortest.value = 1
-    press(widget.segment_everything)
-    qtbot.waitUntil(lambda: idle() and "4 objects" in widget.status.value)
-    everything.shortest.value = 2  # they are on one slice only
-    qtbot.waitUntil(lambda: idle() and "Nothing passes" in widget.status.value)
-    everything.in_stack.value = False
-    assert everything.linking.native.isHidden()
+    automatic = widget.panel.automatic
+    assert automatic.linking.native.isHidden()
+    automatic.controls["in_stack"].value = True
+    assert not automatic.linking.native.isHidden()
+    automatic.controls["min_slices"].value = 1
+    press(widget.panel.segment_everything)
+    qtbot.waitUntil(lambda: idle() and "4 objects" in widget.panel.status.value)
+    automatic.controls["min_slices"].value = 2  # they are on one slice only
+    qtbot.waitUntil(lambda: idle() and "No mask passes" in widget.panel.status.value)
+    automatic.controls["in_stack"].value = False
+    assert automatic.linking.native.isHidden()
 
 
 def test_the_search_is_cancelled_without_a_trace(widget: SamWidget, qtbot: Any) -> None:
-    press(widget.segment_everything)
-    press(widget.cancel)
-    qtbot.waitUntil(lambda: not widget.cancel.enabled)
+    press(widget.panel.segment_everything)
+    press(widget.panel.cancel)
+    qtbot.waitUntil(lambda: not widget.panel.cancel.enabled)
     assert widget.session.result is None
     assert widget.session.labels_layer is None
-    assert widget.segment_everything.enabled
+    assert widget.panel.segment_everything.enabled

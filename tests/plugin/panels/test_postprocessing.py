@@ -204,10 +204,10 @@ def widget(
     viewer.add_image(holed, name="balls", contrast_limits=(0, 255))
     viewer.dims.set_current_step(0, 4)
     widget = SamWidget(viewer)
-    widget.live.value = False
+    widget.panel.live.value = False
     qtbot.addWidget(widget.native)
     widget.session.model = bright
-    press(widget.new_prompts)
+    press(widget.panel.new_prompts)
     yield widget
     widget.disconnect_viewer()
 
@@ -215,7 +215,7 @@ def widget(
 @pytest.fixture
 def wait(qtbot: Any) -> Any:
     return lambda widget: qtbot.waitUntil(
-        lambda: not widget.cancel.enabled, timeout=20_000
+        lambda: not widget.panel.cancel.enabled, timeout=20_000
     )
 
 
@@ -223,15 +223,15 @@ def test_ticking_shows_at_once_and_unticking_brings_back(
     widget: SamWidget, wait: Any
 ) -> None:
     draw(widget.session, FIRST)
-    press(widget.segment_stack)
+    press(widget.panel.segment_stack)
     wait(widget)
     raw = pieces_of(widget.session)
-    widget.afterwards.fill_holes.value = True
+    widget.panel.postprocessing.fill_holes.value = True
     wait(widget)
     filled = pieces_of(widget.session)
     assert_array_equal(filled, apply_to_labels(raw, FILL))
     assert (filled != raw).any()
-    widget.afterwards.fill_holes.value = False
+    widget.panel.postprocessing.fill_holes.value = False
     wait(widget)
     assert_array_equal(pieces_of(widget.session), raw)
 
@@ -240,21 +240,21 @@ def test_a_clean_up_chosen_while_the_stack_is_followed(
     widget: SamWidget, wait: Any
 ) -> None:
     draw(widget.session, FIRST)
-    press(widget.segment_stack)
-    widget.afterwards.fill_holes.value = True
+    press(widget.panel.segment_stack)
+    widget.panel.postprocessing.fill_holes.value = True
     wait(widget)
     assert pieces_of(widget.session)[4, 15, 20]
 
 
 def test_the_button_cleans_the_selected_label(widget: SamWidget, wait: Any) -> None:
-    assert "Choose a labels layer" in widget.clean_label.tooltip
+    assert "Choose a labels layer" in widget.panel.clean_label.tooltip
     draw(widget.session, FIRST)
-    press(widget.segment_stack)
+    press(widget.panel.segment_stack)
     wait(widget)
-    press(widget.accept)
+    press(widget.panel.accept)
     widget.session.labels_layer.selected_label = 1
-    widget.afterwards.fill_holes.value = True
-    press(widget.clean_label)
+    widget.panel.postprocessing.fill_holes.value = True
+    press(widget.panel.clean_label)
     wait(widget)
     assert written(widget.session)[4, 15, 20] == 1
     widget.session.labels_layer.undo()

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from magicgui.widgets import PushButton
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
@@ -12,22 +11,22 @@ from napari_sam.plugin.widget import SamWidget
 
 
 def buttons(widget: SamWidget) -> list[Any]:
-    found = [v.native for v in vars(widget).values() if isinstance(v, PushButton)]
-    return [button for button in found if button.isVisible()]
+    native = [button.native for button in widget.panel.buttons.values()]
+    return [button for button in native if button.isVisible()]
 
 
 @pytest.mark.parametrize("height", [250, 500, 1500])
 def test_no_control_is_squeezed(qtbot: Any, height: int) -> None:
     widget = SamWidget(ViewerModel())
-    widget.afterwards_too.value = widget.more.value = True
+    widget.panel.show_postprocessing.value = widget.panel.show_advanced.value = True
     widget.native.resize(400, height)
     widget.native.show()
     qtbot.waitExposed(widget.native)
     low = [b for b in buttons(widget) if b.height() < b.minimumSizeHint().height()]
     assert buttons(widget)
     assert not low
-    assert widget.status.native.isVisible()
-    assert not widget.status.native.visibleRegion().isEmpty()
+    assert widget.panel.status.native.isVisible()
+    assert not widget.panel.status.native.visibleRegion().isEmpty()
     widget.disconnect_viewer()
 
 
@@ -40,7 +39,7 @@ def test_nothing_scrolls_where_there_is_room(qtbot: Any) -> None:
     (scroll,) = widget.native.findChildren(VerticalScrollArea)
     bar = scroll.verticalScrollBar()
     for opened in (False, True):
-        widget.more.value = opened
+        widget.panel.show_advanced.value = opened
         qtbot.waitUntil(lambda: not bar.isVisible() and bar.maximum() == 0)
     widget.disconnect_viewer()
 

@@ -97,15 +97,15 @@ def test_the_table_leads_to_objects_and_is_saved(
     viewer.add_image(stack, name="balls", contrast_limits=(0, 255), scale=(2, 1, 1))
     viewer.dims.set_current_step(0, 4)
     widget = SamWidget(viewer)
-    widget.live.value = False
+    widget.panel.live.value = False
     qtbot.addWidget(widget.native)
     widget.session.model = bright
-    assert "labels layer first" in widget.measure.tooltip
-    press(widget.new_prompts)
+    assert "labels layer first" in widget.panel.measure.tooltip
+    press(widget.panel.new_prompts)
     labels = two_balls(widget.session).labels_layer
     viewer.dims.set_current_step(0, 0)
-    widget.labels_layer.select(labels)
-    press(widget.measure)
+    widget.panel.labels_layer.select(labels)
+    press(widget.panel.measure)
 
     def tables() -> list[ObjectTable]:
         return widget.native.findChildren(ObjectTable)

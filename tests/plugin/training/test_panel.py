@@ -224,7 +224,7 @@ def test_it_opens_beside_the_widget_and_hands_it_the_result(
     labels = viewer.add_labels(np.eye(48, 64, dtype=int), name="drawn")
     _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
     widget.session.model = tiny_sam
-    widget.labels_layer.select(labels)
+    widget.panel.labels_layer.select(labels)
     panel = widget._training.open()
     assert panel.model.value == "tiny_sam"
     assert (panel.image.layer, panel.labels_layer.layer) == (image, labels)

@@ -1,137 +1,177 @@
-"""Controls for everything, without prompts: the search, and which masks count."""
+"""Panel for automatic segmentation: the search and its thresholds."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, Container, FloatSlider, Label, SpinBox
+from magicgui.widgets import CheckBox, Container, FloatSlider, SpinBox
 from psygnal import Signal
-from qtpy.QtWidgets import QSizePolicy
 
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions, search_method_text
-from napari_sam.plugin.panels.layer_combobox import button_row
+from napari_sam.plugin.panels.controls import (
+    button_row,
+    labelled_row,
+    make_controls,
+    wrapped_label,
+)
 
 if TYPE_CHECKING:
+    from napari_sam.plugin.panels.controls import ControlTable
     from napari_sam.plugin.session import SamSession
 
-_MOST_PIXELS = 10**9
-_MOST_LEVELS = 2
-_MOST_SLICES = 1000
-_SHOWN, _LINKED = Thresholds(), Linking()
+_THRESHOLDS, _LINKING = Thresholds(), Linking()
+_FRACTION = {"min": 0, "max": 1, "step": 0.01}
+_SLICES = {"max": 1000}
+_PIXELS = {"min": 0, "max": 10**9, "value": 0}
+_CONTROLS: ControlTable = {
+    "crops": (
+        SpinBox,
+        {
+            "label": "Crops",
+            "min": 0,
+            "max": 2,
+            "tooltip": "For small objects: 1 also searches 4 enlarged parts of the "
+            "image, 2 another 16. The search takes as many times longer",
+        },
+    ),
+    "in_stack": (
+        CheckBox,
+        {
+            "text": "In all slices",
+            "tooltip": "Segment every slice and link the objects across slices. "
+            "Cancel keeps the slices that are done",
+        },
+    ),
+    "quality": (
+        FloatSlider,
+        {
+            **_FRACTION,
+            "label": "Quality",
+            "value": _THRESHOLDS.quality_thresh,
+            "tooltip": "Quality threshold (predicted IoU x stability). Lower it to "
+            "show more objects, with more mistakes among them",
+        },
+    ),
+    "pred_iou": (
+        FloatSlider,
+        {
+            **_FRACTION,
+            "label": "Pred. IoU",
+            "value": _THRESHOLDS.pred_iou_thresh,
+            "tooltip": "Minimum predicted IoU: how well the model thinks that a mask "
+            "fits its object",
+        },
+    ),
+    "stability": (
+        FloatSlider,
+        {
+            **_FRACTION,
+            "label": "Stability",
+            "value": _THRESHOLDS.stability_score_thresh,
+            "tooltip": "Minimum stability score: how sharp the outline of a mask is",
+        },
+    ),
+    "min_size": (
+        SpinBox,
+        {
+            **_PIXELS,
+            "label": "Min. size",
+            "tooltip": "Hide objects with fewer pixels (0 = off)",
+        },
+    ),
+    "max_size": (
+        SpinBox,
+        {
+            **_PIXELS,
+            "label": "Max. size",
+            "tooltip": "Hide objects with more pixels (0 = off)",
+        },
+    ),
+    "min_slices": (
+        SpinBox,
+        {
+            **_SLICES,
+            "label": "Min. slices",
+            "min": 1,
+            "value": _LINKING.min_slices,
+            "tooltip": "Hide objects on fewer slices",
+        },
+    ),
+    "gap": (
+        SpinBox,
+        {
+            **_SLICES,
+            "label": "Max. gap",
+            "min": 0,
+            "value": _LINKING.gap,
+            "tooltip": "Interpolate over at most this many missing slices",
+        },
+    ),
+}
+_SEARCH_CONTROLS = {"crops", "in_stack"}
 
 
 class AutomaticPanel(Container[Any]):
-    """How everything is searched; thresholds that apply to what waits at once.
+    """Controls of automatic segmentation.
+
+    The search applies to the next run; thresholds apply to the preview at once.
 
     Parameters
     ----------
     session : SamSession
-        Is told every choice.
+        The session whose `search`, `thresholds` and `linking` are set.
     """
 
-    chosen = Signal()
+    options_changed = Signal()
 
     def __init__(self, session: SamSession) -> None:
         super().__init__(labels=True)
         self.margins = (0, 0, 0, 0)
         self._session = session
-        self.how = Label(value="")
-        self.how.native.setWordWrap(True)
-        self.how.native.setSizePolicy(
-            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
-        )
-        self.in_stack = CheckBox(
-            text="In all slices",
-            tooltip="Objects of the slices are linked to those of the stack. Takes as "
-            "long as all slices one by one; Cancel keeps those that are done",
-        )
-        self.crops = SpinBox(
-            label="Crops",
-            min=0,
-            max=_MOST_LEVELS,
-            tooltip="For small objects: at 1 four parts are searched too, enlarged, at "
-            "2 sixteen more. Takes as many times longer",
-        )
-        self.quality, self.score, self.stability = (
-            FloatSlider(
-                label=label, min=0, max=1, step=0.01, value=value, tooltip=tooltip
-            )
-            for label, value, tooltip in (
-                (
-                    "Trust",
-                    _SHOWN.quality_thresh,
-                    "Lower shows more objects, and more mistakes",
-                ),
-                (
-                    "Score",
-                    _SHOWN.pred_iou_thresh,
-                    "Least quality by the model's own estimate",
-                ),
-                (
-                    "Stability",
-                    _SHOWN.stability_score_thresh,
-                    "Least sharpness of the outline",
-                ),
-            )
-        )
-        self.smallest, self.largest = (
-            SpinBox(
-                label=label,
-                min=0,
-                max=_MOST_PIXELS,
-                value=0,
-                tooltip=f"{label} object, in pixels; 0 for no limit",
-            )
-            for label in ("Smallest", "Largest")
-        )
-        self.shortest = SpinBox(
-            min=1,
-            max=_MOST_SLICES,
-            value=_LINKED.min_slices,
-            tooltip="Objects through fewer slices are left out",
-        )
-        self.gap = SpinBox(
-            min=0,
-            max=_MOST_SLICES,
-            value=_LINKED.gap,
-            tooltip="So many slices without the object are bridged",
-        )
-        linked = Label(value="Slices, at least"), self.shortest
-        self.linking = button_row(*linked, Label(value="Gap"), self.gap)
+        self.controls = controls = make_controls(_CONTROLS)
+        self.method = wrapped_label()
+        self.linking = labelled_row(controls["min_slices"], controls["gap"])
         self.linking.visible = False
-        limits = self.quality, self.score, self.stability, self.smallest, self.largest
-        sizes = button_row(*(c for w in limits[3:] for c in (Label(value=w.label), w)))
-        where = button_row(Label(value=self.crops.label), self.crops, self.in_stack)
-        self.extend([self.how, where, self.linking, *limits[:3], sizes])
-        self.crops.changed.connect(self._choose_search)
-        self.in_stack.changed.connect(self._choose_stack)
-        for control in (*limits, self.shortest, self.gap):
-            control.changed.connect(self._choose)
+        self.extend(
+            [
+                self.method,
+                button_row(labelled_row(controls["crops"]), controls["in_stack"]),
+                self.linking,
+                *(controls[name] for name in ("quality", "pred_iou", "stability")),
+                labelled_row(controls["min_size"], controls["max_size"]),
+            ]
+        )
+        controls["crops"].changed.connect(self._set_search)
+        controls["in_stack"].changed.connect(self._set_in_stack)
+        for name, control in controls.items():
+            if name not in _SEARCH_CONTROLS:
+                control.changed.connect(self._set_thresholds)
 
-    def explain(self, prompts: frozenset[str] | None) -> None:
-        """Say what a model that was taught these prompts is asked, if it is known."""
-        how = "what the model was taught"
+    def show_method(self, prompts: frozenset[str] | None) -> None:
+        """Show how a model that answers these prompts finds objects, if known."""
+        method = "the prompts that the model was trained on"
         if prompts is not None:
-            how = search_method_text(prompts)
-        self.how.value = f"Everything is found by {how}."
+            method = search_method_text(prompts)
+        self.method.value = f"Objects are found by {method}."
 
-    def _choose_search(self, levels: int) -> None:
+    def _set_search(self, levels: int) -> None:
         self._session.search = SearchOptions(crop_n_layers=levels)
 
-    def _choose_stack(self, in_stack: bool) -> None:
+    def _set_in_stack(self, in_stack: bool) -> None:
         self._session.everything_in_stack = self.linking.visible = in_stack
 
-    def _choose(self, _: Any = None) -> None:
-        smallest, largest = self.smallest.value, self.largest.value
+    def _set_thresholds(self) -> None:
+        values = {name: control.value for name, control in self.controls.items()}
+        min_size, max_size = values["min_size"], values["max_size"]
         self._session.thresholds = Thresholds(
-            self.score.value,
-            self.stability.value,
-            self.quality.value,
-            min_size=smallest,
-            # A largest size below the smallest is on its way to be typed.
-            max_size=max(largest, smallest) if largest else None,
+            values["pred_iou"],
+            values["stability"],
+            values["quality"],
+            min_size=min_size,
+            # A maximum below the minimum is still being typed.
+            max_size=max(max_size, min_size) if max_size else None,
         )
-        self._session.linking = Linking(self.gap.value, self.shortest.value)
-        self.chosen.emit()
+        self._session.linking = Linking(values["gap"], values["min_slices"])
+        self.options_changed.emit()

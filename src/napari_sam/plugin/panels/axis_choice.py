@@ -1,8 +1,8 @@
-"""Which axis objects are followed along, asked only where there are several."""
+"""Combo box of the propagation axis, shown only for images with a choice."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from magicgui.widgets import ComboBox
 
@@ -13,33 +13,34 @@ if TYPE_CHECKING:
 
 
 class AxisComboBox:
-    """A combo box of the axes that have a slider and are no channels.
+    """A combo box of the axes that objects can be propagated along.
 
     Parameters
     ----------
     session : SamSession
-        Is told the axis.
+        The session whose `axis` is set.
     """
 
     def __init__(self, session: SamSession) -> None:
         self._session = session
-        self._offered: list[tuple[str, int]] = []
+        self.choices: list[tuple[str, int]] = []
+        """The (text, axis) of each entry."""
         self.combo = ComboBox(
-            label="AxisComboBox",
-            choices=self._choices,
-            tooltip="'Segment stack' follows the objects along this axis",
+            label="Axis",
+            choices=lambda _: self.choices,
+            tooltip="'Segment stack' propagates the objects along this axis",
         )
-        self.combo.changed.connect(self._choose)
+        self.combo.changed.connect(self._set_axis)
         self.refresh()
 
     def refresh(self) -> None:
-        """Offer the axes of this moment; the last one, until another is chosen."""
+        """Offer the current axes. The last axis is the default."""
         axes = self._session.propagation_axes
         self.combo.visible = len(axes) > 1
-        offered = [(self._name(axis), axis) for axis in axes]
-        if offered == self._offered:
+        choices = [(self._name(axis), axis) for axis in axes]
+        if choices == self.choices:
             return
-        self._offered = offered
+        self.choices = choices
         if self._session.axis not in axes:
             self._session.axis = None
         with self.combo.changed.blocked():
@@ -48,17 +49,14 @@ class AxisComboBox:
                 chosen = self._session.axis
                 self.combo.value = max(axes) if chosen is None else chosen
 
-    def _choose(self, axis: int) -> None:
+    def _set_axis(self, axis: int) -> None:
         self._session.axis = axis
 
-    def _choices(self, _: Any = None) -> list[tuple[str, int]]:
-        return self._offered
-
     def _name(self, axis: int) -> str:
-        """The axis' own name, where it was given one, and how long it is."""
+        """Return the label of an axis and its number of slices."""
         image = self._session.image_layer
         assert image is not None
         label = str(image.axis_labels[axis])
-        if label.startswith("axis "):  # napari's own
+        if label.startswith("axis "):  # napari's default, counted from the end
             label = f"axis {axis}"
         return f"{label} ({spatial_shape(image)[axis]} slices)"

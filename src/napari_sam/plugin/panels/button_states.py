@@ -1,4 +1,4 @@
-"""Which buttons can be used now, and why the others can not."""
+"""Reasons why buttons are disabled."""
 
 from __future__ import annotations
 
@@ -7,55 +7,83 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
 
-_BUSY = "Wait for the end of the work under way, or cancel it."
+_BUSY = "Busy. Wait or press Cancel."
+_NO_IMAGE = "Open an image first."
+_NO_POINTS = "Press 'Start' or choose a points layer first."
+_NO_LABELS = "Choose a labels layer first."
+_NO_RESULT = "There is no preview yet: draw a box or click on an object."
 
 
-def disabled_reason(session: SamSession, busy: bool, asked: bool) -> dict[str, str]:
-    """{button: why it is off}, an empty text for those that are on.
+def disabled_reasons(
+    session: SamSession, busy: bool, busy_with_request: bool
+) -> dict[str, str]:
+    """Return why each button is disabled.
 
     Parameters
     ----------
     session : SamSession
-        What the user is doing.
+        The session of the widget.
     busy : bool
-        Something is computed.
-    asked : bool
-        A button asked for what is computed, rather than a drawing.
+        Whether a computation is running.
+    busy_with_request : bool
+        Whether a button, not live preview, started that computation.
+
+    Returns
+    -------
+    dict
+        {button: reason}; an empty reason means that the button is enabled.
     """
-    has_result = session.result is not None
-    image = "" if session.image_layer is not None else "Open an image first."
-    segment = _BUSY if asked else image
-    points = "" if session.points_layer is not None else "Choose a points layer first."
-    waits = "Nothing waits: draw a box or click on an object."
-    discard = has_result or session.corrections.revision is not None
-    previous = "" if session.corrections.can_go_back else "No object was accepted yet."
-    if has_result:
-        previous = "An object waits: accept or discard it first."
-    labels = session.labels_layer is not None
-    doubts = "" if session.waiting.doubtful else "No slice of a stack is doubtful."
-    return {
-        "download": _BUSY if busy else "",
+    no_image = session.image_layer is None
+    no_points = session.points_layer is None
+    no_labels = session.labels_layer is None
+    no_result = session.result is None
+    not_correcting = session.corrections.revision is None
+    segment = [(busy_with_request, _BUSY), (no_image, _NO_IMAGE)]
+    rules = {
+        "download": [(busy, _BUSY)],
         "new_prompts": segment,
         "segment_slice": segment,
         "segment_stack": segment,
         "segment_everything": segment,
-        "positive": points,
-        "negative": points,
-        "accept": _BUSY if asked else "" if has_result or busy else waits,
-        "discard": _BUSY if asked else "" if discard else waits,
-        "next_candidate": _BUSY
-        if busy
-        else ""
-        if session.waiting.has_candidates
-        else "The model sees one object only here.",
-        "previous": _BUSY if busy else previous,
-        "refine": _BUSY if asked else "" if labels else "Choose a labels layer first.",
-        "doubtful": doubts,
-        "clean_label": _BUSY
-        if busy
-        else ""
-        if labels and session.cleanup
-        else "Choose a labels layer, and what is to be cleaned up.",
-        "measure": _BUSY if busy else "" if labels else "Choose a labels layer first.",
-        "cancel": "" if busy else "Nothing is computed.",
+        "positive": [(no_points, _NO_POINTS)],
+        "negative": [(no_points, _NO_POINTS)],
+        "accept": [
+            (busy_with_request, _BUSY),
+            # Pressed during live preview, it accepts the next result.
+            (no_result and not busy, _NO_RESULT),
+        ],
+        "discard": [
+            (busy_with_request, _BUSY),
+            (no_result and not_correcting, _NO_RESULT),
+        ],
+        "next_alternative": [
+            (busy, _BUSY),
+            (
+                not session.waiting.has_candidates,
+                "The model found no alternative masks here.",
+            ),
+        ],
+        "previous": [
+            (busy, _BUSY),
+            (not no_result, "Accept or discard the previewed object first."),
+            (
+                not session.corrections.can_go_back,
+                "No object was accepted yet.",
+            ),
+        ],
+        "refine": [(busy_with_request, _BUSY), (no_labels, _NO_LABELS)],
+        "next_doubtful": [
+            (not session.waiting.doubtful, "The preview has no doubtful slices."),
+        ],
+        "clean_label": [
+            (busy, _BUSY),
+            (no_labels, _NO_LABELS),
+            (not session.cleanup, "Choose what to clean up first."),
+        ],
+        "measure": [(busy, _BUSY), (no_labels, _NO_LABELS)],
+        "cancel": [(not busy, "Nothing is running.")],
+    }
+    return {
+        button: next((reason for applies, reason in checks if applies), "")
+        for button, checks in rules.items()
     }

@@ -1,11 +1,12 @@
-"""Pieces of the widget: layer choices, rows of buttons, sentences."""
+"""Combo box of the layers of one type."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, Container
+from magicgui.widgets import ComboBox
 from psygnal import Signal
+from qtpy.QtWidgets import QComboBox
 
 from napari_sam.plugin.layers.preview_layer import is_preview
 from napari_sam.plugin.layers.prompt_layers import is_plugin_layer
@@ -13,30 +14,32 @@ from napari_sam.plugin.layers.prompt_layers import is_plugin_layer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from magicgui.widgets.bases import Widget
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-
+_LAYER_LIST_EVENTS = {"inserted", "removed", "reordered", "name"}
+# Characters of a layer's name that are always visible.
+_NAME_LENGTH = 16
 _NO_VALUE = object()
 
 
 class LayerComboBox:
-    """A combo box of the viewer's layers of one type.
+    """A combo box of the layers of one type, and an entry for no layer.
 
-    It holds layers, not names, and follows layers that are added, removed,
-    renamed and moved.
+    It follows layers that are added, removed, renamed and reordered. napari updates
+    magicgui's own layer combo boxes only in docked widgets and, before 0.7, not after
+    renaming; and magicgui, which compares names, would lose a renamed choice.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Whose layers are offered.
+        The viewer with the layers.
     kind : type
-        Of the layers.
+        Type of the layers.
     label : str
-        Beside the box.
-    nothing : callable
-        Says what the entry for no layer is called.
+        Label of the combo box.
+    no_layer : callable
+        Returns the text of the entry for no layer.
     """
 
     changed = Signal(object)
@@ -46,23 +49,23 @@ class LayerComboBox:
         viewer: ViewerModel,
         kind: type[Layer],
         label: str,
-        nothing: Callable[[], str],
+        no_layer: Callable[[], str],
     ) -> None:
-        self._viewer, self._kind, self._nothing = viewer, kind, nothing
+        self._viewer, self._kind, self._no_layer = viewer, kind, no_layer
         self.combo = ComboBox(label=label, choices=self._choices)
-        # No layer is a choice too, which magicgui would take for no value and not tell.
+        # None is a choice too, which magicgui would otherwise not emit.
         self.combo.null_value = _NO_VALUE
         self.combo.changed.connect(self._emit)
+        # Otherwise a long layer name would widen the panel and shrink the canvas.
+        native = self.combo.native
+        native.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        native.setMinimumContentsLength(_NAME_LENGTH)
         self._last: Layer | None = None
         self._offered = self._choices()
-        self._events = viewer.layers.events
-        for event in ("inserted", "removed", "reordered"):
-            getattr(self._events, event).connect(self.update)
-        # `layers.events.renamed` is younger than napari 0.6.6.
-        self._events.inserted.connect(self._follow_name)
-        self._events.removed.connect(self._forget_name)
-        for layer in viewer.layers:
-            layer.events.name.connect(self.update)
+        # The list of layers also passes on the events of its layers.
+        viewer.layers.events.connect(self._on_event)
 
     @property
     def layer(self) -> Layer | None:
@@ -74,8 +77,8 @@ class LayerComboBox:
         self.update()
         self.combo.value = layer
 
-    def adopt_own(self, layer: Layer) -> None:
-        """Choose prompts that came with a sample, when nothing is chosen."""
+    def select_sample(self, layer: Layer) -> None:
+        """Choose a prompt layer that came with a sample, unless one is chosen."""
         if self._last is not None or not isinstance(layer, self._kind):
             return
         # Empty ones belong to the widget that makes them.
@@ -84,33 +87,14 @@ class LayerComboBox:
 
     def disconnect_viewer(self) -> None:
         """Stop following the viewer."""
-        for callback in (self.update, self._follow_name, self._forget_name):
-            self._events.disconnect(callback)
-        for layer in self._viewer.layers:
-            layer.events.name.disconnect(self.update)
+        self._viewer.layers.events.disconnect(self._on_event)
 
-    def _follow_name(self, event: Any) -> None:
-        event.value.events.name.connect(self.update)
-
-    def _forget_name(self, event: Any) -> None:
-        event.value.events.name.disconnect(self.update)
-
-    def _choices(self, _: Any = None) -> list[tuple[str, Layer | None]]:
-        layers = [
-            layer
-            for layer in self._viewer.layers
-            if isinstance(layer, self._kind) and not is_preview(layer)
-        ]
-        return [(self._nothing(), None), *((la.name, la) for la in layers)]
-
-    def update(self, _: Any = None) -> None:
-        """Offer the layers and names of this moment; the choice stays."""
+    def update(self) -> None:
+        """Offer the current layers; the choice stays."""
         choices = self._choices()
         if choices == self._offered:
             return
         self._offered = choices
-        # A combo box keeps names: without this a renamed layer would be unchosen,
-        # and one that was renamed would move to the end.
         chosen = self._last
         with self.combo.changed.blocked():
             self.combo.choices = ()
@@ -119,14 +103,19 @@ class LayerComboBox:
                 self.combo.value = chosen
         self._emit(self.combo.value)
 
+    def _on_event(self, event: Any) -> None:
+        if event.type in _LAYER_LIST_EVENTS:
+            self.update()
+
+    def _choices(self, _: Any = None) -> list[tuple[str, Layer | None]]:
+        layers = [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, self._kind) and not is_preview(layer)
+        ]
+        return [(self._no_layer(), None), *((la.name, la) for la in layers)]
+
     def _emit(self, layer: Layer | None) -> None:
         if layer is not self._last:
             self._last = layer
             self.changed.emit(layer)
-
-
-def button_row(*widgets: Widget) -> Container[Any]:
-    """Widgets side by side, without labels."""
-    row = Container(widgets=list(widgets), layout="horizontal", labels=False)
-    row.margins = (0, 0, 0, 0)
-    return row

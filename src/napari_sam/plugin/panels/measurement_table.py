@@ -1,4 +1,4 @@
-"""A window with what the objects measure; a row leads to its object."""
+"""Window with a table of object measurements."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sam.masks.measurements import write_csv
+from napari_sam.plugin.notifications import notify_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,69 +30,69 @@ if TYPE_CHECKING:
 
 
 class ObjectTable(QDialog):
-    """Shows measurements, sorted by any column, and saves them.
+    """A table of measurements, which can be sorted and saved.
+
+    napari's own Features table takes the row number as the label, and so needs a row
+    for each label up to the largest one. It does not move the sliders either.
 
     Parameters
     ----------
     rows : sequence of ObjectMeasurement
-        Of one labels layer.
+        The objects of one labels layer.
     name : str
-        Of the layer.
-    on_pick : callable
-        Takes the measurement of a row that is clicked.
-    refused : callable
-        Takes an action and returns one that shows its error as a sentence.
+        Name of the layer.
+    on_select : callable
+        Takes the measurement of the clicked row.
     parent : QWidget
-        The window it belongs to.
+        Parent window.
     """
 
     def __init__(
         self,
         rows: Sequence[ObjectMeasurement],
         name: str,
-        on_pick: Callable[[ObjectMeasurement], None],
-        refused: Callable[[Callable[[], Any]], Callable[[], None]],
+        on_select: Callable[[ObjectMeasurement], None],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle(f"Objects of {name}")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self._rows, self._on_pick, self._name = list(rows), on_pick, name
-        self.table = self._filled()
+        self._rows, self._on_select, self._name = list(rows), on_select, name
+        self.table = self._make_table()
         self.save = QPushButton("Save as CSV ...")
-        self.save.clicked.connect(refused(self._save))
+        self.save.clicked.connect(notify_errors(self._save))
         layout = QVBoxLayout(self)
-        layout.addWidget(QLabel("Click on a row to select its label and go there."))
+        layout.addWidget(QLabel("Click a row to select its label and go to it."))
         layout.addWidget(self.table)
         layout.addWidget(self.save)
         self.resize(560, 360)
 
-    def _filled(self) -> QTableWidget:
+    def _make_table(self) -> QTableWidget:
         columns = _columns(self._rows)
         table = QTableWidget(len(self._rows), len(columns))
         table.setHorizontalHeaderLabels(columns)
         table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        numbers = table.verticalHeader()
-        assert numbers is not None
-        numbers.setVisible(False)
-        for number, row in enumerate(self._rows):
+        row_header = table.verticalHeader()
+        assert row_header is not None
+        row_header.setVisible(False)
+        for index, row in enumerate(self._rows):
             for column, value in enumerate(_values(row)):
                 item = QTableWidgetItem()
-                # Numbers, so that they are sorted as such.
+                # Data, not text, so that numbers are sorted as numbers.
                 item.setData(Qt.ItemDataRole.DisplayRole, value)
-                item.setData(Qt.ItemDataRole.UserRole, number)
-                table.setItem(number, column, item)
+                item.setData(Qt.ItemDataRole.UserRole, index)
+                table.setItem(index, column, item)
         table.setSortingEnabled(True)
         table.sortItems(0)
         table.resizeColumnsToContents()
-        table.cellClicked.connect(self._picked)
+        table.cellClicked.connect(self._on_click)
         return table
 
-    def _picked(self, plane_index: int, _: int) -> None:
-        item = self.table.item(plane_index, 0)
+    def _on_click(self, table_row: int, _: int) -> None:
+        item = self.table.item(table_row, 0)
         if item is not None:
-            self._on_pick(self._rows[item.data(Qt.ItemDataRole.UserRole)])
+            self._on_select(self._rows[item.data(Qt.ItemDataRole.UserRole)])
 
     def _save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
@@ -102,18 +103,29 @@ class ObjectTable(QDialog):
 
 
 def show_table(
-    asked: LabelMeasurementJob,
+    job: LabelMeasurementJob,
     dims: Dims,
-    refused: Callable[[Callable[[], Any]], Callable[[], None]],
     parent: QWidget,
     rows: Sequence[ObjectMeasurement],
 ) -> ObjectTable:
-    """Open a window with the answer to what was asked; a row leads to its object."""
+    """Open a window with measurements. Clicking a row moves the viewer to its object.
 
-    def pick(row: ObjectMeasurement) -> None:
-        refused(lambda: asked.show(row, dims))()
+    Parameters
+    ----------
+    job : LabelMeasurementJob
+        The job that made the measurements.
+    dims : Dims
+        The dims of the viewer.
+    parent : QWidget
+        Parent window.
+    rows : sequence of ObjectMeasurement
+        The measurements.
+    """
 
-    table = ObjectTable(rows, asked.labels.name, pick, refused, parent)
+    def select(row: ObjectMeasurement) -> None:
+        notify_errors(lambda: job.show(row, dims))()
+
+    table = ObjectTable(rows, job.labels.name, select, parent)
     table.show()
     return table
 
@@ -122,7 +134,7 @@ def _columns(rows: Sequence[ObjectMeasurement]) -> list[str]:
     unit = rows[0].unit if rows else "pixel"
     if rows and len(rows[0].centroid) == 2:
         return ["Label", f"Area ({unit}²)", "Score"]
-    return ["Label", f"Volume ({unit}³)", "LayerSlices", "Lowest score", "On slice"]
+    return ["Label", f"Volume ({unit}³)", "Slices", "Lowest score", "On slice"]
 
 
 def _values(row: ObjectMeasurement) -> list[Any]:

@@ -1,79 +1,87 @@
-"""Controls for what is done with objects afterwards: clean-up, measuring, training."""
+"""Panel for accepted objects and their clean-up: clean up, measure, train."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, Container, FloatSpinBox, PushButton, SpinBox
+from magicgui.widgets import CheckBox, Container, FloatSpinBox, SpinBox
 from psygnal import Signal
 
 from napari_sam.masks.cleanup import CleanUp
+from napari_sam.plugin.panels.controls import make_controls
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from magicgui.widgets import PushButton
+
+    from napari_sam.plugin.panels.controls import ControlTable
     from napari_sam.plugin.session import SamSession
+
+# One control for each field of `CleanUp`.
+_CLEANUP: ControlTable = {
+    "keep_prompted": (
+        CheckBox,
+        {
+            "text": "Keep only the part with a prompt",
+            "tooltip": "Remove disconnected parts without a prompt (for a label: keep "
+            "the largest part)",
+        },
+    ),
+    "fill_holes": (
+        CheckBox,
+        {
+            "text": "Fill holes",
+            "tooltip": "Fill the holes of each object, slice by slice. Other objects "
+            "in a hole are kept",
+        },
+    ),
+    "smooth": (
+        FloatSpinBox,
+        {
+            "label": "Smooth",
+            "min": 0,
+            "max": 20,
+            "step": 0.5,
+            "value": 0,
+            "tooltip": "Gaussian smoothing across slices, sigma in slices (0 = off)",
+        },
+    ),
+    "min_size": (
+        SpinBox,
+        {
+            "label": "Min. size",
+            "min": 0,
+            "max": 10**9,
+            "value": 0,
+            "tooltip": "Remove parts with fewer pixels (in a stack: voxels; 0 = off)",
+        },
+    ),
+}
 
 
 class PostprocessingPanel(Container[Any]):
-    """What is done with every object that waits; and the same for a label.
+    """Controls for the clean-up of new objects, and buttons for existing labels.
 
     Parameters
     ----------
     session : SamSession
-        Is told the clean-up.
+        The session whose `cleanup` is set.
+    buttons : sequence of PushButton
+        The buttons for existing labels.
     """
 
-    chosen = Signal()
+    options_changed = Signal()
 
-    def __init__(self, session: SamSession) -> None:
-        super().__init__(labels=True)
+    def __init__(self, session: SamSession, buttons: Sequence[PushButton]) -> None:
+        controls = make_controls(_CLEANUP)
+        super().__init__(widgets=[*controls.values(), *buttons], labels=True)
         self.margins = (0, 0, 0, 0)
-        self._session = session
-        self.keep_prompted = CheckBox(
-            text="Keep only the part with a prompt",
-            tooltip="Loose parts go. Of a label: all but the largest part",
-        )
-        self.fill_holes = CheckBox(
-            text="Fill holes", tooltip="On every slice; other objects in them stay"
-        )
-        self.smooth = FloatSpinBox(
-            label="Smooth",
-            min=0,
-            max=20,
-            step=0.5,
-            value=0,
-            tooltip="Outlines of a stack, across so many slices; 0 leaves them",
-        )
-        self.min_size = SpinBox(
-            label="Smallest",
-            min=0,
-            max=10**9,
-            value=0,
-            tooltip="Parts of fewer pixels (of a stack: voxels) go; 0 keeps all",
-        )
-        self.clean_label = PushButton(
-            text="Clean up the selected label",
-            tooltip="The same for an object that is in the labels layer already; "
-            "undo: Ctrl+Z on the labels layer",
-        )
-        self.measure = PushButton(
-            text="Measure objects ...",
-            tooltip="Size, slices and lowest score of every label; to be saved as CSV",
-        )
-        self.train = PushButton(
-            text="Train on these labels ...",
-            tooltip="Teach the model your objects, from the labels there are; it takes "
-            "minutes, and the result is kept beside the model",
-        )
-        choices = self.keep_prompted, self.fill_holes, self.smooth, self.min_size
-        self.extend([*choices, self.clean_label, self.measure, self.train])
-        for control in choices:
-            control.changed.connect(self._choose)
+        self._session, self._controls = session, controls
+        for control in controls.values():
+            control.changed.connect(self._set_cleanup)
 
-    def _choose(self, _: Any = None) -> None:
-        self._session.cleanup = CleanUp(
-            self.keep_prompted.value,
-            self.fill_holes.value,
-            self.smooth.value,
-            self.min_size.value,
-        )
-        self.chosen.emit()
+    def _set_cleanup(self) -> None:
+        values = {name: control.value for name, control in self._controls.items()}
+        self._session.cleanup = CleanUp(**values)
+        self.options_changed.emit()

@@ -1,4 +1,4 @@
-"""Controls that scroll where the window is too low for them."""
+"""Scroll area that never squeezes its content."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ if TYPE_CHECKING:
 
 
 class VerticalScrollArea(QScrollArea):
-    """As wide as what it holds and as high if there is room; else it scrolls.
+    """A scroll area as wide as its content, and as high if there is room.
 
-    Without it a low window, or large letters, would squeeze the controls until
-    nobody can read them.
+    A plain QScrollArea, or magicgui's scrollable container, shrinks to a few pixels
+    in width and adds a horizontal bar.
 
     Parameters
     ----------
-    held : QWidget
-        Shown in it.
+    content : QWidget
+        The widget that scrolls.
     """
 
-    def __init__(self, held: QWidget) -> None:
+    def __init__(self, content: QWidget) -> None:
         super().__init__()
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setWidget(held)
-        held.installEventFilter(self)
-        self._held = held
+        self.setWidget(content)
+        content.installEventFilter(self)
+        self._content = content
 
     def sizeHint(self) -> QSize:
-        """Of what it holds, with the bar and what the theme puts around."""
-        hint, viewport = self._held.sizeHint(), self.viewport()
-        around = 0 if viewport is None else self.height() - viewport.height()
-        return QSize(hint.width() + self._bar_width(), hint.height() + around)
+        """Return the size of the content, the scroll bar and the theme's border."""
+        hint, viewport = self._content.sizeHint(), self.viewport()
+        border = 0 if viewport is None else self.height() - viewport.height()
+        return QSize(hint.width() + self._bar_width(), hint.height() + border)
 
     def minimumSizeHint(self) -> QSize:
-        """As wide as what it holds must be; as low as may be."""
-        width = self._held.minimumSizeHint().width() + self._bar_width()
+        """Return the minimum width of the content, and the least height."""
+        width = self._content.minimumSizeHint().width() + self._bar_width()
         return QSize(width, super().minimumSizeHint().height())
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """What it holds has become larger or smaller: so has this."""
+        """Follow the size of the content."""
         if event is not None and event.type() == QEvent.Type.LayoutRequest:
             self.updateGeometry()
         return bool(super().eventFilter(watched, event))

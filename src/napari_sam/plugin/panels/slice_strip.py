@@ -1,4 +1,4 @@
-"""A strip that shows the state of each slice of a stack; a click goes there."""
+"""Strip with the status of each slice of a pending stack result."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from qtpy.QtCore import QSize
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from napari_sam.plugin import colors
 from napari_sam.volume.results import DOUBTFUL
 
 if TYPE_CHECKING:
@@ -15,34 +16,36 @@ if TYPE_CHECKING:
 
     from napari_sam.volume.results import Status
 
-_HEIGHT = 18
-# Colours that colour-blind people tell apart (Okabe & Ito 2008); what is to be looked
-# at is twice as high as well.
-_COLOURS: dict[str, str] = {
-    "anchor": "#0072B2",
-    "propagated": "#009E73",
-    "interpolated": "#F0E442",
-    "doubtful": "#E69F00",
+_WIDTH, _HEIGHT = 120, 18
+_COLORS: dict[str, str] = {
+    "anchor": colors.BLUE,
+    "propagated": colors.GREEN,
+    "interpolated": colors.YELLOW,
+    "doubtful": colors.ORANGE,
 }
 _LEGEND = (
-    "Slices of the stack, from first to last. Blue: from your prompts; green: "
-    "followed; tall orange: doubtful; tall yellow: bridged. Click to go there."
+    "Slices of the stack, from first to last. Blue: with your prompts. Green: "
+    "propagated. Tall orange: doubtful. Tall yellow: interpolated, doubtful too. "
+    "Click to go to a slice."
 )
 
 
 class SliceStrip(QWidget):
-    """Shows where the objects of a waiting stack are, and where to doubt them.
+    """A strip with one bar for each slice that has an object.
+
+    Doubtful slices are twice as tall, for readers who do not see the colours.
 
     Parameters
     ----------
     on_click : callable
-        Takes the slice that was clicked.
+        Takes the index of the clicked slice.
     """
 
     def __init__(self, on_click: Callable[[int], None]) -> None:
         super().__init__()
         self._on_click = on_click
-        self._states: Mapping[int, Status] = {}
+        self.states: dict[int, Status] = {}
+        """The status of each slice that is shown."""
         self._count = 0
         self._current: int | None = None
         self.setToolTip(_LEGEND)
@@ -52,42 +55,43 @@ class SliceStrip(QWidget):
     def show_states(
         self, states: Mapping[int, Status], count: int, current: int | None = None
     ) -> None:
-        """Show these states of a stack of so many slices; hide without any."""
-        self._states, self._count, self._current = states, count, current
+        """Show the status of slices; hide the strip if there are none.
+
+        Parameters
+        ----------
+        states : mapping
+            {slice index: status}.
+        count : int
+            Number of slices of the stack.
+        current : int, optional
+            Index of the displayed slice.
+        """
+        self.states, self._count, self._current = dict(states), count, current
         self.setVisible(bool(states))
         self.update()
 
-    @property
-    def states(self) -> dict[int, Status]:
-        """What is shown."""
-        return dict(self._states)
-
     def index_at(self, x: float) -> int:
-        """The slice under a horizontal position, in pixels."""
-        share = x / max(self.width(), 1)
-        return min(max(int(share * self._count), 0), max(self._count - 1, 0))
+        """Return the index of the slice at a horizontal position, in pixels."""
+        index = int(x / max(self.width(), 1) * self._count)
+        return min(max(index, 0), max(self._count - 1, 0))
 
     def sizeHint(self) -> QSize:
-        """As wide as there is room, and low."""
-        return QSize(120, _HEIGHT)
+        """Return a low size; the strip expands in width."""
+        return QSize(_WIDTH, _HEIGHT)
 
     def paintEvent(self, _: Any) -> None:
-        """Draw a bar for each slice and a mark under the displayed one."""
+        """Draw a bar for each slice, and a mark under the displayed slice."""
         painter = QPainter(self)
-        # The whole stack, so that one sees where in it the objects are.
+        # A line for the full stack, which shows where in it the objects are.
         painter.fillRect(0, _HEIGHT - 5, self.width(), 1, self.palette().mid().color())
-        for index, state in self._states.items():
+        bottom = _HEIGHT - 4
+        for index, state in self.states.items():
             left = round(index * self.width() / self._count)
             right = round((index + 1) * self.width() / self._count)
-            height = _HEIGHT - 4 if state in DOUBTFUL else _HEIGHT // 2 - 2
-            bottom = _HEIGHT - 4
-            painter.fillRect(
-                left,
-                bottom - height,
-                max(right - left - 1, 1),
-                height,
-                QColor(_COLOURS[state]),
-            )
+            height = bottom if state in DOUBTFUL else _HEIGHT // 2 - 2
+            width = max(right - left - 1, 1)
+            color = QColor(_COLORS[state])
+            painter.fillRect(left, bottom - height, width, height, color)
         if self._current is not None and self._count:
             left = round(self._current * self.width() / self._count)
             width = max(round(self.width() / self._count), 3)

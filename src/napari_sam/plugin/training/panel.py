@@ -18,7 +18,8 @@ from napari_sam.checkpoints.download import cache_folder
 from napari_sam.plugin.background.worker import Worker
 from napari_sam.plugin.layers.transforms import pyramid_levels, spatial_shape
 from napari_sam.plugin.notifications import notify_errors
-from napari_sam.plugin.panels.layer_combobox import LayerComboBox, button_row
+from napari_sam.plugin.panels.controls import button_row
+from napari_sam.plugin.panels.layer_combobox import LayerComboBox
 from napari_sam.plugin.training.comparison import ComparisonView
 from napari_sam.plugin.training.plot import KINDS, TrainingPlot
 from napari_sam.requests.base import Progress, download_progress

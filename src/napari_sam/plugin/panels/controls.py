@@ -1,0 +1,69 @@
+"""Building blocks of the panels: buttons, controls from a table, rows, labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import Container, Label, PushButton
+from qtpy.QtWidgets import QSizePolicy
+
+from napari_sam.plugin.notifications import notify_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from magicgui.widgets.bases import Widget
+
+    ControlTable = Mapping[str, tuple[type[Widget], Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonSpec:
+    """Texts of a button.
+
+    Parameters
+    ----------
+    text : str
+        Text on the button.
+    tooltip : str
+        Explanation while the button is enabled.
+    key : str, optional
+        Key of the viewer that presses the button.
+    """
+
+    text: str
+    tooltip: str
+    key: str = ""
+
+    def make(self, action: Callable[[], Any]) -> PushButton:
+        """Make the button. Errors of its action become notifications."""
+        text = f"{self.text} ({self.key})" if self.key else self.text
+        button = PushButton(text=text, tooltip=self.tooltip)
+        button.changed.connect(notify_errors(action))
+        return button
+
+
+def make_controls(table: ControlTable) -> dict[str, Any]:
+    """Make the widgets of a table {name: (widget type, options)}."""
+    return {name: kind(name=name, **options) for name, (kind, options) in table.items()}
+
+
+def button_row(*widgets: Widget) -> Container[Any]:
+    """Put widgets side by side, without labels."""
+    row = Container(widgets=list(widgets), layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    return row
+
+
+def labelled_row(*widgets: Widget) -> Container[Any]:
+    """Put widgets side by side, each after its label."""
+    return button_row(*(part for w in widgets for part in (Label(value=w.label), w)))
+
+
+def wrapped_label(value: str = "") -> Label:
+    """Make a text that wraps at the width of the panel, and does not widen it."""
+    label = Label(value=value)
+    label.native.setWordWrap(True)
+    label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    return label
