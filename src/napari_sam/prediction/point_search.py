@@ -1,8 +1,9 @@
-"""Points on models that only know boxes: a search over boxes around the points.
+"""Box search: answers points on models that were trained on boxes.
 
-Square boxes of several sizes are decoded, then the boxes their masks suggest. Where a
-decoder for clicks proposes masks, the boxes around them are asked instead. The masks
-that contradict the fewest points are ranked by how far one can trust them.
+Square boxes of several sizes around the points are decoded first, then the boxes
+that their masks suggest. If a click decoder proposes masks, the search starts from
+the boxes around those instead. The masks that contradict the fewest points are
+ranked by their estimated quality.
 """
 
 from __future__ import annotations
@@ -26,29 +27,30 @@ Decode = Callable[
     tuple["NDArray[np.float32]", "NDArray[np.float32]"],
 ]
 
-# Boxes around points grow from the smallest object a mask of 256 px can show, by
-# steps small enough for one box to come within 25 % of any object.
-_SMALLEST_SIDE = 6.0
-_SIDE_STEP = 1.5
-# The last side is twice that of a mask: around a click in a corner, three
-# quarters of the box are outside the plane and cut off.
-_STEPS = 11
-_LEAST_MARGIN = 0.1  # of the spread of several points: less changes nothing
-# Boxes decoded in each refinement, tight and grown; with the first boxes they are
-# what a click costs, about 20 decodes.
+# Sides of the first boxes in mask pixels: from the smallest object that a mask of
+# 256 px can show, in steps small enough for one box to come within 25 % of any object.
+_MIN_SIDE = 6.0
+_SIDE_FACTOR = 1.5
+# The last side is twice that of a mask: around a click in a corner, three quarters of
+# the box are outside the plane and cut off.
+_NUM_SIDES = 11
+# Smaller margins, as a fraction of the extent of several points, change nothing.
+_MIN_MARGIN_FRACTION = 0.1
+# (tight boxes, expanded boxes) decoded in each refinement. With the first boxes a
+# click costs about 20 decodes.
 _REFINEMENTS: tuple[tuple[int, int], ...] = ((6, 3), (3, 2))
-# Those after the proposals of a decoder for clicks, which need to be made sure of only.
-_AFTER_PROPOSALS: tuple[tuple[int, int], ...] = ((3, 0),)
-# A grown box has this much more of the mask's size where the mask was cut off.
-_GROWTH = 0.4
-# Boxes more alike than this give the same mask.
-_SAME_BOX = 0.8
-# Masks more alike than this are one answer to the user.
-_SAME_MASK = 0.8
-_MOST_ANSWERS = 3
-# Changes to a given box as shares of its size: itself, wider, narrower, and with
-# half of it left out on each side, for points that tell two objects apart.
-_VARIATIONS = np.array(
+# The proposals of a click decoder only need a check.
+_REFINEMENTS_OF_PROPOSALS: tuple[tuple[int, int], ...] = ((3, 0),)
+# Expansion of a box where its mask is cut off, as a fraction of the mask's size.
+_EXPANSION = 0.4
+# Boxes above this IoU give the same mask.
+_SAME_BOX_IOU = 0.8
+# Masks above this IoU are the same answer to the user.
+_SAME_MASK_IOU = 0.8
+_MAX_ANSWERS = 3
+# Variations of a box prompt as fractions of its size: unchanged, wider, narrower, and
+# without one half, for points that separate two objects.
+_BOX_VARIATIONS = np.array(
     [
         [0, 0, 0, 0],
         [-0.1, -0.1, 0.1, 0.1],
@@ -59,31 +61,31 @@ _VARIATIONS = np.array(
         [0, 0, 0, -0.5],
     ]
 )
-# The ranking, fitted to synthetic images and coins, equal weight for each kind
-# (benchmarks/quality/points.py, other seeds): how much a click off the centre costs,
-# and by which power of their side large masks fall back, which are found everywhere.
+# Weights of the ranking, fitted to synthetic images and coins, equal weight for each
+# kind (benchmarks/quality/points.py, other seeds): penalty for a click off the centre,
+# and for large masks, which are found everywhere, by a power of their side.
 _CENTRE_WEIGHT = 0.13
 _SIZE_POWER = 0.03
-# How much a mask loses that lies elsewhere than the given box.
+# Penalty for a mask elsewhere than the box prompt.
 _BOX_WEIGHT = 0.3
-# What is left of the trust for each point that a mask contradicts.
-_PER_VIOLATION = 0.5
-# Logits beyond this count as sure.
-_SURE = 4.0
-# No single term may decide against a mask by being 0.
-_LOWEST_TERM = 0.02
+# Factor of the quality for each point that a mask contradicts.
+_VIOLATION_FACTOR = 0.5
+# Logits beyond this count as certain.
+_CERTAIN_LOGIT = 4.0
+# Minimum of each term of the quality: no single term rules out a mask.
+_MIN_TERM = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoxAnswer:
-    """An answer of the search.
+    """Mask found by the search, or proposed by a click decoder.
 
     Parameters
     ----------
     logits : ndarray
         (h, w) float32 low-resolution logits.
     score : float
-        Estimate of the mask's IoU with the object, between 0 and 1.
+        Estimated IoU of the mask with the object, between 0 and 1.
     """
 
     logits: NDArray[np.float32]
@@ -92,18 +94,21 @@ class BoxAnswer:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _DecodedBox:
-    """A decoded box; its mask is cut to the parts with positive points."""
+    """Mask of one box, reduced to the components with positive points.
+
+    The box of a proposal is None.
+    """
 
     box: NDArray[np.float64] | None
     logits: NDArray[np.float32]
     mask: NDArray[np.bool_]
     mask_box: NDArray[np.float64]
-    iou: float
+    pred_iou: float
     violations: int
 
     @property
-    def cut_off(self) -> NDArray[np.bool_]:
-        """Sides of the box that the mask reaches, (4,); none where there is no box."""
+    def cut_sides(self) -> NDArray[np.bool_]:
+        """(4,) sides of the box that the mask reaches; none without a box."""
         if self.box is None:
             return np.zeros(4, bool)
         return np.concatenate(
@@ -120,21 +125,22 @@ def search_boxes_for_points(
     shape: tuple[int, int],
     proposals: Sequence[BoxAnswer] = (),
 ) -> list[BoxAnswer]:
-    """Answer points, with or without a box, by boxes alone.
+    """Answer points, with or without a box, by decoding boxes only.
 
     Parameters
     ----------
     decode : callable
-        Takes (K, 4) boxes in low-resolution mask pixels, gives the (K, h, w)
+        Takes (K, 4) boxes in low-resolution mask pixels and returns the (K, h, w)
         float32 logits and the (K,) predicted IoU of their masks.
     prompt : Prompt
-        Points, at least one of them positive unless a box is given too;
-        coordinates in low-resolution mask pixels.
+        Points, at least one of them positive unless there is a box; coordinates in
+        low-resolution mask pixels.
     shape : tuple of int
-        (h, w) of the low-resolution mask that the plane covers, at its top left.
+        (h, w) of the part of the low-resolution mask that the plane covers, at its
+        top left.
     proposals : sequence of BoxAnswer
-        What a decoder for clicks answers: these masks and the boxes around them are
-        where the search begins, instead of boxes of many sizes.
+        Masks from a click decoder. The search starts from them and the boxes around
+        them instead of boxes of many sizes.
 
     Returns
     -------
@@ -142,106 +148,106 @@ def search_boxes_for_points(
         One to three distinct answers, best first.
     """
     if proposals:
-        fresh = [_candidate(None, p.logits, p.score, prompt, shape) for p in proposals]
-        refinements = _AFTER_PROPOSALS
+        latest = [_evaluate(None, p.logits, p.score, prompt, shape) for p in proposals]
+        refinements = _REFINEMENTS_OF_PROPOSALS
     else:
-        boxes = _distinct(_cut(_first_boxes(prompt), shape), np.empty((0, 4)))
-        fresh = _decoded(decode, boxes, prompt, shape)
+        boxes = _drop_similar(_clip(_initial_boxes(prompt), shape), np.empty((0, 4)))
+        latest = _decode_boxes(decode, boxes, prompt, shape)
         refinements = _REFINEMENTS
-    candidates = fresh
-    for tight, expand_box in refinements:
-        parents = _ranked(fresh, candidates, prompt)
-        boxes = _refined(parents, candidates, shape, tight, expand_box)
+    decoded = latest
+    for max_tight, max_expanded in refinements:
+        parents = _rank(latest, decoded, prompt)
+        boxes = _refine_boxes(parents, decoded, shape, max_tight, max_expanded)
         if not len(boxes):
             break
-        fresh = _decoded(decode, boxes, prompt, shape)
-        candidates = candidates + fresh
-    return _answers(candidates, prompt)
+        latest = _decode_boxes(decode, boxes, prompt, shape)
+        decoded = decoded + latest
+    return _select_answers(decoded, prompt)
 
 
-def _first_boxes(prompt: Prompt) -> NDArray[np.float64]:
-    """Where a search begins that knows nothing but the prompt."""
+def _initial_boxes(prompt: Prompt) -> NDArray[np.float64]:
+    """Return boxes around the points, or variations of the box prompt."""
     if prompt.box is None:
         return _boxes_around(prompt.positives)
     size = np.tile(prompt.box[2:] - prompt.box[:2], 2)
-    varied: NDArray[np.float64] = prompt.box + _VARIATIONS * size
+    varied: NDArray[np.float64] = prompt.box + _BOX_VARIATIONS * size
     return varied
 
 
 def _boxes_around(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Boxes of growing size around the box of the points."""
+    """Return boxes of increasing size around the bounding box of the points."""
     low, high = points.min(axis=0), points.max(axis=0)
-    sides = _SMALLEST_SIDE * _SIDE_STEP ** np.arange(_STEPS)
-    sides = sides[sides > _LEAST_MARGIN * (high - low).max()]
+    sides = _MIN_SIDE * _SIDE_FACTOR ** np.arange(_NUM_SIDES)
+    sides = sides[sides > _MIN_MARGIN_FRACTION * (high - low).max()]
     margins = sides[:, None] / 2
     return np.concatenate([low - margins, high + margins], axis=1)
 
 
-def _cut(boxes: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Cut boxes to the plane; widen those without area, unknown to the models."""
+def _clip(boxes: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Clip boxes to the plane; widen boxes without area, which models do not know."""
     boxes = np.clip(boxes, 0, np.tile(np.array(shape) - 1.0, 2))
     margin = np.clip(1 - (boxes[:, 2:] - boxes[:, :2]), 0, None) / 2
     return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)
 
 
-def _distinct(
-    boxes: NDArray[np.float64], tried: NDArray[np.float64]
+def _drop_similar(
+    boxes: NDArray[np.float64], known: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Leave out boxes like one before them or like one of `tried`."""
-    kept = list(tried)
+    """Drop boxes similar to an earlier one or to one of the known boxes."""
+    kept = list(known)
     for box in boxes:
-        if not kept or box_iou(np.stack(kept), box).max() < _SAME_BOX:
+        if not kept or box_iou(np.stack(kept), box).max() < _SAME_BOX_IOU:
             kept.append(box)
-    return np.array(kept[len(tried) :]).reshape(-1, 4)
+    return np.array(kept[len(known) :]).reshape(-1, 4)
 
 
-def _refined(
+def _refine_boxes(
     parents: list[_DecodedBox],
-    candidates: list[_DecodedBox],
+    decoded: list[_DecodedBox],
     shape: tuple[int, int],
-    most_tight: int,
-    most_grown: int,
+    max_tight: int,
+    max_expanded: int,
 ) -> NDArray[np.float64]:
-    """Boxes that the masks of the parents suggest, best parents first.
+    """Return new boxes suggested by the masks of the parents, best parents first.
 
     The tight box of a mask lets the model correct itself. A mask cut off at some
-    sides belongs to a click off the centre: there the object may go on.
+    sides comes from a click off the centre: the object may continue there.
     """
-    decoded = [c.box for c in candidates if c.box is not None]
-    tried = np.array(decoded).reshape(-1, 4)
-    boxes = np.array([c.mask_box for c in parents]).reshape(-1, 4)
-    tight = _distinct(_cut(boxes, shape), tried)[:most_tight]
-    expand_box = []
+    known = np.array([d.box for d in decoded if d.box is not None]).reshape(-1, 4)
+    boxes = np.array([parent.mask_box for parent in parents]).reshape(-1, 4)
+    tight = _drop_similar(_clip(boxes, shape), known)[:max_tight]
+    expanded = []
     for parent in parents:
-        if parent.cut_off.any() and not parent.cut_off.all():
+        if parent.cut_sides.any() and not parent.cut_sides.all():
             size = np.tile(parent.mask_box[2:] - parent.mask_box[:2] + 1, 2)
-            change = _GROWTH * size * parent.cut_off * (-1, -1, 1, 1)
-            expand_box.append(parent.mask_box + change)
-    boxes = np.array(expand_box).reshape(-1, 4)
-    others = np.concatenate([tried, tight])
-    return np.concatenate([tight, _distinct(_cut(boxes, shape), others)[:most_grown]])
+            change = _EXPANSION * size * parent.cut_sides * (-1, -1, 1, 1)
+            expanded.append(parent.mask_box + change)
+    boxes = _clip(np.array(expanded).reshape(-1, 4), shape)
+    boxes = _drop_similar(boxes, np.concatenate([known, tight]))
+    return np.concatenate([tight, boxes[:max_expanded]])
 
 
-def _decoded(
+def _decode_boxes(
     decode: Decode,
     boxes: NDArray[np.float64],
     prompt: Prompt,
     shape: tuple[int, int],
 ) -> list[_DecodedBox]:
-    logits, ious = decode(boxes)
+    logits, pred_ious = decode(boxes)
     return [
-        _candidate(box, values, float(iou), prompt, shape)
-        for box, values, iou in zip(boxes, logits, ious, strict=True)
+        _evaluate(box, values, float(pred_iou), prompt, shape)
+        for box, values, pred_iou in zip(boxes, logits, pred_ious, strict=True)
     ]
 
 
-def _candidate(
+def _evaluate(
     box: NDArray[np.float64] | None,
     logits: NDArray[np.float32],
-    iou: float,
+    pred_iou: float,
     prompt: Prompt,
     shape: tuple[int, int],
 ) -> _DecodedBox:
+    """Compare a mask with the points, and keep its components with positive ones."""
     mask = logits > 0
     mask[shape[0] :] = mask[:, shape[1] :] = False
     last = np.array(shape) - 1
@@ -259,56 +265,53 @@ def _candidate(
     else:
         violations = int(np.sum(~mask[positives]) + np.sum(mask[negatives]))
     logits = np.where(mask, logits, -np.abs(logits))
-    return _DecodedBox(box, logits, mask, mask_box, iou, violations)
+    return _DecodedBox(box, logits, mask, mask_box, pred_iou, violations)
 
 
-def _ranked(
-    some: list[_DecodedBox], candidates: list[_DecodedBox], prompt: Prompt
+def _rank(
+    subset: list[_DecodedBox], decoded: list[_DecodedBox], prompt: Prompt
 ) -> list[_DecodedBox]:
-    """Those of `some` that contradict the fewest points, the most trusted first."""
-    fewest = min(c.violations for c in candidates)
-    fitting = [c for c in some if c.violations == fewest and c.mask.any()]
-    return sorted(fitting, key=lambda c: -_trust(c, candidates, prompt))
+    """Sort the masks of a subset that contradict the fewest points by quality."""
+    fewest = min(d.violations for d in decoded)
+    fitting = [d for d in subset if d.violations == fewest and d.mask.any()]
+    return sorted(fitting, key=lambda d: -_quality(d, decoded, prompt))
 
 
-def _trust(
-    candidate: _DecodedBox, candidates: list[_DecodedBox], prompt: Prompt
-) -> float:
+def _quality(one: _DecodedBox, decoded: list[_DecodedBox], prompt: Prompt) -> float:
     """Estimate the IoU of a mask with the object meant, from 0 to 1.
 
-    The geometric mean of the model's own estimate, the stability of Kirillov et
-    al. (2023, appendix B), the mean logit inside, and the agreement with the most
-    similar mask from another box: what is no object changes with the box. Masks
-    around the click and small masks come first.
+    The geometric mean of the predicted IoU, the stability score of Kirillov et al.
+    (2023, "Segment Anything", appendix B), the mean logit inside, and the IoU with
+    the most similar mask of another box: masks of no object change with the box.
+    Masks centred on the click and small masks are preferred.
     """
-    own = candidate.logits[candidate.mask]
-    others = [
-        mask_iou(candidate.mask, c.mask) for c in candidates if c is not candidate
-    ]
+    inside = one.logits[one.mask]
+    others = [mask_iou(one.mask, d.mask) for d in decoded if d is not one]
+    certainty = np.minimum(inside, _CERTAIN_LOGIT).mean() if inside.size else 0.0
     terms = [
-        candidate.iou,
-        float(stability(candidate.logits)),
-        float(np.minimum(own, _SURE).mean()) / _SURE if own.size else 0.0,
+        one.pred_iou,
+        float(stability(one.logits)),
+        float(certainty) / _CERTAIN_LOGIT,
         max(others, default=1.0),
     ]
-    quality = float(np.prod(np.clip(terms, _LOWEST_TERM, 1)) ** (1 / len(terms)))
-    low, high = candidate.mask_box[:2], candidate.mask_box[2:]
+    quality = float(np.prod(np.clip(terms, _MIN_TERM, 1)) ** (1 / len(terms)))
+    low, high = one.mask_box[:2], one.mask_box[2:]
     side = float(np.sqrt(np.prod(high - low + 1)))
-    quality *= float(side**-_SIZE_POWER * _PER_VIOLATION**candidate.violations)
+    quality *= float(side**-_SIZE_POWER * _VIOLATION_FACTOR**one.violations)
     if prompt.box is not None:
-        apart = 1 - float(box_iou(prompt.box, candidate.mask_box))
-        return quality * (1 - _BOX_WEIGHT * apart)
-    away = (prompt.positives.mean(axis=0) - (low + high) / 2) / (high - low + 1)
-    return quality * (1 - _CENTRE_WEIGHT * min(float(np.hypot(*away)), 1.0))
+        mismatch = 1 - float(box_iou(prompt.box, one.mask_box))
+        return quality * (1 - _BOX_WEIGHT * mismatch)
+    offset = (prompt.positives.mean(axis=0) - (low + high) / 2) / (high - low + 1)
+    return quality * (1 - _CENTRE_WEIGHT * min(float(np.hypot(*offset)), 1.0))
 
 
-def _answers(candidates: list[_DecodedBox], prompt: Prompt) -> list[BoxAnswer]:
-    """Return the best masks that differ."""
+def _select_answers(decoded: list[_DecodedBox], prompt: Prompt) -> list[BoxAnswer]:
+    """Select the best masks that differ from each other."""
     chosen: list[_DecodedBox] = []
-    for candidate in _ranked(candidates, candidates, prompt) or candidates[:1]:
-        if all(mask_iou(candidate.mask, c.mask) < _SAME_MASK for c in chosen):
-            chosen.append(candidate)
+    for one in _rank(decoded, decoded, prompt) or decoded[:1]:
+        if all(mask_iou(one.mask, other.mask) < _SAME_MASK_IOU for other in chosen):
+            chosen.append(one)
     return [
-        BoxAnswer(c.logits, _trust(c, candidates, prompt))
-        for c in chosen[:_MOST_ANSWERS]
+        BoxAnswer(one.logits, _quality(one, decoded, prompt))
+        for one in chosen[:_MAX_ANSWERS]
     ]
