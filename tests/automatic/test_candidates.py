@@ -34,7 +34,7 @@ def rectangle(
     """A mask of sure logits; its box as given, through the outermost pixels."""
     logits = np.full((80, 80), -9, np.float32)
     logits[r0 : r1 + 1, c0 : c1 + 1] = 9
-    found = Candidate.of(logits, score, Crop((0, 0), SHAPE), FRAME)
+    found = Candidate.from_logits(logits, score, Crop((0, 0), SHAPE), FRAME)
     assert found is not None
     return replace(found, **change)
 
@@ -50,7 +50,9 @@ def test_a_kept_mask_is_the_mask_of_the_model(
 ) -> None:
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 4, (16, 16)).astype(np.float16).astype(np.float32)
-    kept = Candidate.of(logits, 0.5, Crop((7, 9), transform.plane_shape), transform)
+    kept = Candidate.from_logits(
+        logits, 0.5, Crop((7, 9), transform.plane_shape), transform
+    )
     expected = transform.patch(logits)
     if kept is None:
         assert not expected.mask.any()
@@ -69,39 +71,43 @@ def test_stability_of_points_is_that_of_the_plane(seed: int, spread: float) -> N
     transform = FITTED[0]
     noise = np.random.default_rng(seed).normal(0, spread, (16, 16))
     logits = noise.astype(np.float16).astype(np.float32)
-    kept = Candidate.of(logits, 0.5, Crop((0, 0), transform.plane_shape), transform)
+    kept = Candidate.from_logits(
+        logits, 0.5, Crop((0, 0), transform.plane_shape), transform
+    )
     if kept is not None:
-        assert kept.plane_stability == stability(transform.plane_logits(logits))
+        assert kept.plane_stability_score == stability(transform.plane_logits(logits))
         boxed = replace(kept, agreement=1.0)  # thresholds of our own
-        assert boxed.plane_stability == kept.stability
+        assert boxed.plane_stability_score == kept.stability_score
 
 
 def test_masks_unstable_on_the_plane_are_left_out() -> None:
     transform = FITTED[0]
     rng = np.random.default_rng(2)
     kept = [
-        Candidate.of(logits, 0.5, Crop((0, 0), transform.plane_shape), transform)
+        Candidate.from_logits(
+            logits, 0.5, Crop((0, 0), transform.plane_shape), transform
+        )
         for logits in rng.normal(0, 2, (200, 16, 16)).astype(np.float32)
     ]
     members = tuple(c for c in kept if c is not None)
-    limit = float(np.median([c.plane_stability for c in members]))
+    limit = float(np.median([c.plane_stability_score for c in members]))
     limits = Thresholds(0, limit, 0, box_nms_thresh=1)
     chosen = Candidates(members, transform.plane_shape).masks(limits)
-    assert set(chosen) == {c for c in members if c.plane_stability >= limit}
-    assert set(chosen) != {c for c in members if c.stability >= limit}
+    assert set(chosen) == {c for c in members if c.plane_stability_score >= limit}
+    assert set(chosen) != {c for c in members if c.stability_score >= limit}
 
 
 def test_a_mask_in_the_padding_alone_is_none() -> None:
     logits = np.full((80, 80), -9, np.float32)
     logits[70:] = 9  # the plane has 60 rows
-    assert Candidate.of(logits, 0.9, Crop((0, 0), SHAPE), FRAME) is None
+    assert Candidate.from_logits(logits, 0.9, Crop((0, 0), SHAPE), FRAME) is None
 
 
 def test_a_candidate_knows_its_size_and_place() -> None:
     kept = rectangle(10, 20, 19, 39)
     assert_array_equal(kept.box, [10, 20, 19, 39])
     assert kept.area == 200
-    assert kept.stability == 1
+    assert kept.stability_score == 1
     assert kept.logits.nbytes < 80 * 80
 
 
@@ -121,7 +127,7 @@ def test_thresholds_leave_out_what_is_below(
 ) -> None:
     members = rectangle(5, 5, 14, 24, 0.9), rectangle(30, 30, 39, 39, 0.6)
     thresholds = replace(LOOSE, **limits)
-    scores = [c.score for c in Candidates(members, SHAPE).masks(thresholds)]
+    scores = [c.pred_iou for c in Candidates(members, SHAPE).masks(thresholds)]
     assert scores == left
 
 
@@ -137,7 +143,7 @@ def test_boxes_are_alike_as_in_the_published_generator() -> None:
     assert chosen(one, other, box_nms_thresh=0.637) == [one, other]
     assert chosen(one, other, box_nms_thresh=0.636) == [one]
     line = rectangle(30, 5, 30, 14, 0.8)
-    assert chosen(line, replace(line, score=0.7), box_nms_thresh=0.1)[0] == line
+    assert chosen(line, replace(line, pred_iou=0.7), box_nms_thresh=0.1)[0] == line
 
 
 def test_the_published_thresholds_are_at_hand() -> None:

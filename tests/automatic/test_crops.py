@@ -21,7 +21,7 @@ def test_every_level_covers_the_whole_and_stays_inside(
     assert len(crops) == sum(4**level for level in range(levels + 1))
     for level in range(levels + 1):
         seen = np.zeros((3 + shape[0], 5 + shape[1]), int)
-        for crop in (c for c in crops if c.level == level):
+        for crop in (c for c in crops if c.layer == level):
             part = seen[crop.window]
             assert part.shape == crop.shape
             part += 1
@@ -44,5 +44,5 @@ def test_the_whole_plane_cuts_nothing() -> None:
 
 
 def test_a_negative_level_is_refused() -> None:
-    with pytest.raises(ValueError, match="-1 levels"):
+    with pytest.raises(ValueError, match="-1 is negative"):
         make_crops(Crop((0, 0), (10, 10)), -1)

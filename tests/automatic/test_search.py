@@ -18,6 +18,7 @@ from napari_sam.automatic.search import (
     point_grid,
     search_method_text,
 )
+from napari_sam.checkpoints.prompt_support import PromptSupport
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.records.describe import describe_all
@@ -130,15 +131,15 @@ def test_small_boxes_are_not_laid_on_a_known_object() -> None:
             logits = np.full((len(boxes), 64, 64), -9, np.float32)
             if known:
                 logits[:, inside] = 9
-            search.tell(boxes, logits, np.full(len(boxes), 0.9))
+            search.add_masks(boxes, logits, np.full(len(boxes), 0.9))
             count += len(boxes)
         asked.append(count)
     assert asked[0] < asked[1]
 
 
 def test_the_interface_is_told_how_everything_is_found() -> None:
-    assert "points" in search_method_text(frozenset({"point", "box"}))
-    assert "boxes" in search_method_text(frozenset({"box"}))
+    assert "points" in search_method_text(PromptSupport(frozenset({"point", "box"})))
+    assert "boxes" in search_method_text(PromptSupport(frozenset({"box"})))
 
 
 def test_real_families_run_and_label_the_plane(tiny_predictor: Predictor) -> None:

@@ -1,4 +1,4 @@
-"""One mask that a search found, and how good it is."""
+"""Candidate of the automatic search: one mask and its scores."""
 
 from __future__ import annotations
 
@@ -23,37 +23,38 @@ if TYPE_CHECKING:
     from napari_sam.automatic.crops import Crop
     from napari_sam.prediction.plane_transform import PlaneTransform
 
-# Pixels around a mask that bringing it to the plane looks at.
+# Pixels around a low-resolution mask that its interpolation to the plane uses.
 _MARGIN = 2
-# Logits by which the threshold moves for the stability.
-_OFFSET = 1.0
-# Low-resolution stability of a mask of so many pixels is this much off at most: further
-# below the threshold, no mask is brought to the plane.
-_SLACK, _ENOUGH = 0.15, 64
-# What stands for the logits that were cut off.
-_OUTSIDE = -10.0
+# SAM's stability_score_offset: shift of the logit threshold.
+_STABILITY_OFFSET = 1.0
+# The stability score of a low-resolution mask of at least _MIN_PIXELS differs from that
+# on the plane by at most this tolerance. Masks further below a threshold need no
+# interpolation.
+_STABILITY_TOLERANCE, _MIN_PIXELS = 0.15, 64
+# Logit in place of those that were cut off.
+_OUTSIDE_LOGIT = -10.0
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A mask that may be an object.
+    """A mask that may be an object, cut tight from the low-resolution logits.
 
     Parameters
     ----------
     crop : Crop
-        The part of the plane that the model saw.
-    frame : PlaneTransform
-        How that lies in the model's input.
+        The part of the plane that was encoded.
+    transform : PlaneTransform
+        Maps the crop to the model's input.
     origin : tuple of int
         (row, col) of the first pixel of `logits` in the low-resolution mask.
     logits : ndarray
         (h, w) float16, the mask and a margin around it.
     area : float
-        Pixels of the plane, by the low-resolution mask.
-    score, stability : float
+        Area in pixels of the plane, from the low-resolution mask.
+    pred_iou, stability_score : float
         See `Thresholds`.
     agreement : float
-        IoU of the box that was asked with the one that the mask suggests; None for
+        IoU of the prompted box with the box that the mask suggests; None for masks of
         points.
     """
 
@@ -62,64 +63,64 @@ class Candidate:
     origin: tuple[int, int]
     logits: NDArray[np.float16]
     area: float
-    score: float
-    stability: float
+    pred_iou: float
+    stability_score: float
     agreement: float | None = None
 
     @classmethod
-    def of(
+    def from_logits(
         cls,
         logits: NDArray[np.float32],
-        score: float,
+        pred_iou: float,
         crop: Crop,
         transform: PlaneTransform,
     ) -> Self | None:
-        """Keep the (m, m) logits and the score of the model; None for empty masks."""
+        """Build the candidate of (m, m) logits; None for an empty mask."""
         height, width = transform.mask_shape
-        seen = logits[:height, :width]
-        if not (seen > 0).any():
+        unpadded = logits[:height, :width]
+        if not (unpadded > 0).any():
             return None
-        # The first pixels of the padding take part in the last ones of the plane, and
-        # stability looks at what is nearly inside.
-        box = mask_to_box(logits[: height + 1, : width + 1] > -_OFFSET)
+        # Interpolation of the last pixels uses the first pixels of the padding, and the
+        # stability score uses pixels just below the threshold.
+        box = mask_to_box(logits[: height + 1, : width + 1] > -_STABILITY_OFFSET)
         assert box is not None
         row, col = (max(int(side) - _MARGIN, 0) for side in box[:2])
         last_row, last_col = (int(side) + _MARGIN + 1 for side in box[2:])
-        per_pixel = np.prod(transform.plane_shape) / (height * width)
+        plane_pixels = np.prod(transform.plane_shape) / (height * width)
         return cls(
             crop,
             transform,
             (row, col),
             logits[row:last_row, col:last_col].astype(np.float16),
-            float(np.count_nonzero(seen > 0) * per_pixel),
-            float(score),
-            float(stability(seen)),
+            float(np.count_nonzero(unpadded > 0) * plane_pixels),
+            float(pred_iou),
+            float(stability(unpadded)),
         )
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """The low-resolution mask from `origin` on, cut to the plane, (h, w) bool."""
+        """(h, w) bool low-resolution mask from `origin` on, without padding."""
         rows, cols = np.subtract(self.transform.mask_shape, self.origin).tolist()
         inside: NDArray[np.bool_] = self.logits[:rows, :cols] > 0
         return inside
 
     @property
     def quality(self) -> float:
-        """How far the mask is to be trusted, 0 to 1."""
+        """Predicted IoU x stability score, for boxes also x agreement, 0 to 1."""
         agreement = 1.0 if self.agreement is None else self.agreement
-        return self.score * self.stability * agreement
+        return self.pred_iou * self.stability_score * agreement
 
     @property
     def nms_score(self) -> float:
-        """Which of two masks with like boxes remains: the one with more.
+        """Score of non-maximum suppression.
 
-        By the score alone for points, as published. Boxes drift to loose masks with
-        good scores, so for them all counts.
+        For points the predicted IoU, as published. Boxes drift to loose masks with a
+        high predicted IoU: for them the quality.
         """
-        return self.score if self.agreement is None else self.quality
+        return self.pred_iou if self.agreement is None else self.quality
 
     @property
-    def low_box(self) -> NDArray[np.float64]:
+    def low_res_box(self) -> NDArray[np.float64]:
         """(4,) tight box of the low-resolution mask, in its pixels."""
         box = mask_to_box(self.mask)
         assert box is not None
@@ -127,37 +128,39 @@ class Candidate:
         return box
 
     @cached_property
-    def plane_stability(self) -> float:
-        """Stability of the mask on the plane, as published, for masks of points.
+    def plane_stability_score(self) -> float:
+        """Stability score of the mask on the plane, for masks of points of SAM.
 
-        Those of boxes, whose thresholds are our own, and those of MedSAM, which
-        interpolates probabilities, keep that of the low-resolution mask.
+        Other masks keep the score of the low-resolution mask: those of boxes, whose
+        thresholds are not the published ones, and those of other families.
         """
-        if self.agreement is not None or self.transform.family != "sam":
-            return self.stability
-        logits = self._whole()
-        window = self.transform.window(logits + np.float32(_OFFSET))
+        on_plane = self.transform.preprocessing.stability_on_plane
+        if self.agreement is not None or not on_plane:
+            return self.stability_score
+        logits = self._full_logits()
+        window = self.transform.window(logits + np.float32(_STABILITY_OFFSET))
         if window is None:
             return 0.0
-        return float(stability(self.transform.plane_logits(logits, window), _OFFSET))
+        values = self.transform.plane_logits(logits, window)
+        return float(stability(values, _STABILITY_OFFSET))
 
-    def may_be_stable(self, least: float) -> bool:
-        """Tell by the low-resolution mask alone whether `is_stable` can be true."""
+    def may_be_stable(self, threshold: float) -> bool:
+        """Tell from the low-resolution mask alone whether `is_stable` can be true."""
         if self.agreement is not None:
-            return self.stability >= least
-        few = bool(np.count_nonzero(self.logits > -_OFFSET) < _ENOUGH)
-        return few or self.stability >= least - _SLACK
+            return self.stability_score >= threshold
+        pixels = np.count_nonzero(self.logits > -_STABILITY_OFFSET)
+        small = bool(pixels < _MIN_PIXELS)
+        return small or self.stability_score >= threshold - _STABILITY_TOLERANCE
 
-    def is_stable(self, least: float) -> bool:
-        """Whether stability reaches a threshold, on the plane where that counts."""
-        return self.may_be_stable(least) and self.plane_stability >= least
+    def is_stable(self, threshold: float) -> bool:
+        """Tell whether the stability score, on the plane where used, passes."""
+        return self.may_be_stable(threshold) and (
+            self.plane_stability_score >= threshold
+        )
 
     @cached_property
     def box(self) -> NDArray[np.float64]:
-        """(4,) tight box of the mask on the plane; NaN where nothing is left of it.
-
-        It is kept, as the mask on the plane is not: thresholds are changed often.
-        """
+        """(4,) tight box of the mask on the plane; NaN when the mask is empty there."""
         patch = self.patch()
         if not patch.logits.size:
             return np.full(4, np.nan)
@@ -165,19 +168,19 @@ class Candidate:
         return np.concatenate([low, low + patch.logits.shape - 1])
 
     def patch(self) -> MaskPatch:
-        """The mask on the plane."""
-        patch = self.transform.patch(self._whole())
+        """Interpolate the mask to the plane."""
+        patch = self.transform.patch(self._full_logits())
         row, col = np.add(patch.origin, self.crop.origin).tolist()
         return MaskPatch((row, col), patch.logits)
 
-    def _whole(self) -> NDArray[np.float32]:
-        """(m, m) logits as the model gave them, but for what is surely outside."""
-        logits = np.full((self.transform.mask_size,) * 2, _OUTSIDE, np.float32)
+    def _full_logits(self) -> NDArray[np.float32]:
+        """Return (m, m) logits, with background where they were cut off."""
+        logits = np.full((self.transform.mask_size,) * 2, _OUTSIDE_LOGIT, np.float32)
         logits[window_at(self.origin, self.logits.shape)] = self.logits
         return logits
 
     def overlap_fraction(self, other: Candidate) -> float:
-        """Share of the smaller of two masks that lies in the other."""
+        """Compute the fraction of the smaller of two masks that lies in the other."""
         if self.crop == other.crop:
             pairs = [(c.origin, c.mask) for c in (self, other)]
         else:
@@ -190,8 +193,8 @@ class Candidate:
         smaller = min(np.count_nonzero(one), np.count_nonzero(two))
         if not (all(size) and smaller):
             return 0.0
-        shared = (
+        overlap = (
             one[window_at(tuple(low - first), size)]
             & two[window_at(tuple(low - second), size)]
         )
-        return float(np.count_nonzero(shared) / smaller)
+        return float(np.count_nonzero(overlap) / smaller)

@@ -1,8 +1,8 @@
-"""Many masks of one plane kept small, and the objects chosen among them.
+"""Candidates of one plane, and the objects selected among them by thresholds.
 
-Masks stay what the model gave, low-resolution logits, cut to where they matter:
-thresholds can be changed afterwards without asking the model again, and only the
-masks of the chosen objects are brought to the size of the plane.
+Candidates are low-resolution logits, cut tight around each mask. Thresholds can
+therefore change without running the model again, and only the masks of selected
+objects are interpolated to the plane.
 """
 
 from __future__ import annotations
@@ -31,21 +31,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Which masks are objects.
+    """Thresholds that select objects among the candidates.
 
     Parameters
     ----------
     pred_iou_thresh : float
-        Minimum IoU of the mask with an object as the model predicts it.
+        Minimum predicted IoU of the mask with an object.
     stability_score_thresh : float
-        Minimum IoU of the masks at a higher and a lower logit threshold.
+        Minimum stability score: IoU of the masks at a higher and a lower logit
+        threshold.
     quality_thresh : float
-        Minimum product of both and, in a search over boxes, of the IoU of the box
-        that was asked with that of its mask.
+        Minimum quality: predicted IoU x stability score and, in a box search, x the
+        IoU of the prompted box with the box of its mask.
     box_nms_thresh : float
         Of two masks whose boxes have a larger IoU the better one is kept.
     min_size, max_size : int
-        Pixels of the plane; no limit above when None.
+        Area in pixels of the plane; no maximum when None.
 
     Raises
     ------
@@ -62,9 +63,10 @@ class Thresholds:
 
     @classmethod
     def published(cls) -> Self:
-        """Those of the published generator for SAM (Kirillov et al. 2023, appendix B).
+        """Return the published values for SAM (Kirillov et al. 2023, appendix B).
 
-        `Candidates.masks` gives the same masks by them, before overlaps are settled.
+        With them `Candidates.masks` returns the masks of the published generator,
+        which may overlap.
         """
         return cls(0.88, 0.95, quality_thresh=0.0, box_nms_thresh=0.7)
 
@@ -83,21 +85,21 @@ class Thresholds:
         largest = self.max_size
         if self.min_size < 0 or (largest is not None and largest < self.min_size):
             raise ValueError(
-                f"Sizes from {self.min_size} to {largest} pixels hold no object: give "
-                "a smallest size of 0 or more and a largest one above it."
+                f"No object has from {self.min_size} to {largest} pixels: give a "
+                "min_size of 0 or more and a max_size of at least min_size."
             )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlaneObjects:
-    """Objects of one plane, the most trusted first.
+    """Objects of one plane, the best quality first.
 
     Parameters
     ----------
     patches : tuple of MaskPatch
         Their masks.
     scores : tuple of float
-        How far each is to be trusted, 0 to 1.
+        Quality of each, 0 to 1, see `Thresholds`.
     shape : tuple of int
         (H, W) of the plane.
     """
@@ -108,22 +110,22 @@ class PlaneObjects:
 
     @property
     def labels(self) -> NDArray[np.int32]:
-        """(H, W) int32, object i painted as i + 1; overlaps go to larger logits."""
+        """(H, W) int32, object i as i + 1; overlaps go to the larger logit."""
         return labels_from_patches(self.patches, self.shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """All masks that a search met on one plane.
+    """All candidates that a search found on one plane.
 
     Parameters
     ----------
     members : tuple of Candidate
-        In the order in which they were met.
+        In the order of the search.
     shape : tuple of int
         (H, W) of the plane.
     region : ndarray, optional
-        (H, W) bool: objects lie inside by more than half.
+        (H, W) bool; more than half of each object lies inside.
     """
 
     members: tuple[Candidate, ...]
@@ -132,61 +134,64 @@ class Candidates:
 
     @property
     def nbytes(self) -> int:
-        """Memory held by the masks."""
+        """Memory of the masks, in bytes."""
         return sum(member.logits.nbytes for member in self.members)
 
     def masks(self, thresholds: Thresholds) -> list[Candidate]:
-        """The candidates that pass, none twice; parts and wholes remain.
+        """Select the candidates that pass the thresholds and are no duplicates.
 
-        Boxes are compared within each crop, the better score first, and then between
-        crops, the smaller crop first, as it saw more (Kirillov et al. 2023).
+        Non-maximum suppression runs within each crop, the best score first, and then
+        between crops, the smallest crop first, as it shows more detail (Kirillov et
+        al. 2023). A mask and its parts may both remain.
         """
-        largest = np.inf if thresholds.max_size is None else thresholds.max_size
         by_crop: dict[Crop, list[Candidate]] = {}
-        for c in self.members:
-            if (
-                c.score >= thresholds.pred_iou_thresh
-                and c.is_stable(thresholds.stability_score_thresh)
-                and c.quality >= thresholds.quality_thresh
-                and thresholds.min_size <= c.area <= largest
-                and not np.isnan(c.box[0])
-                and not c.crop.cuts(c.box, self.shape)
-            ):
-                by_crop.setdefault(c.crop, []).append(c)
+        for candidate in self.members:
+            if self._passes(candidate, thresholds):
+                by_crop.setdefault(candidate.crop, []).append(candidate)
         kept = [
             non_maximum_suppression(
                 group, [c.nms_score for c in group], thresholds.box_nms_thresh
             )
             for group in by_crop.values()
         ]
-        left = [candidate for group in kept for candidate in group]
+        remaining = [candidate for group in kept for candidate in group]
         if len(kept) < 2:
-            return left
-        order = [-float(np.prod(c.crop.shape)) for c in left]
-        return non_maximum_suppression(left, order, thresholds.box_nms_thresh)
+            return remaining
+        crop_sizes = [-float(np.prod(c.crop.shape)) for c in remaining]
+        return non_maximum_suppression(remaining, crop_sizes, thresholds.box_nms_thresh)
+
+    def _passes(self, candidate: Candidate, thresholds: Thresholds) -> bool:
+        max_size = np.inf if thresholds.max_size is None else thresholds.max_size
+        return bool(
+            candidate.pred_iou >= thresholds.pred_iou_thresh
+            and candidate.is_stable(thresholds.stability_score_thresh)
+            and candidate.quality >= thresholds.quality_thresh
+            and thresholds.min_size <= candidate.area <= max_size
+            and not np.isnan(candidate.box[0])
+            and not candidate.crop.cuts(candidate.box, self.shape)
+        )
 
     def objects(self, thresholds: Thresholds) -> PlaneObjects:
-        """The objects by other thresholds, at once: no mask is decoded again.
+        """Select objects that do not overlap; the model does not run again.
 
-        Of masks that contain one another those are chosen that explain most of the
-        plane by trusted masks; see `select_disjoint`.
+        Of masks that contain each other the best disjoint subset is selected, see
+        `select_disjoint`.
         """
-        patches, scores = [], []
+        selected: list[tuple[float, MaskPatch]] = []
         for candidate in select_disjoint(self.masks(thresholds)):
             patch = largest_component_filled(candidate.patch())
-            size = int(np.count_nonzero(patch.mask))
-            if size >= max(thresholds.min_size, 1) and self._inside(patch, size):
-                patches.append(patch)
-                scores.append(candidate.quality)
-        order = sorted(range(len(scores)), key=lambda i: -scores[i])
+            area = int(np.count_nonzero(patch.mask))
+            if area >= max(thresholds.min_size, 1) and self._in_region(patch, area):
+                selected.append((candidate.quality, patch))
+        selected.sort(key=lambda pair: -pair[0])
         return PlaneObjects(
-            tuple(patches[i] for i in order),
-            tuple(scores[i] for i in order),
+            tuple(patch for _, patch in selected),
+            tuple(quality for quality, _ in selected),
             self.shape,
         )
 
-    def _inside(self, patch: MaskPatch, size: int) -> bool:
+    def _in_region(self, patch: MaskPatch, area: int) -> bool:
         if self.region is None:
             return True
         inside = int(np.count_nonzero(self.region[patch.region] & patch.mask))
-        return 2 * inside > size
+        return 2 * inside > area

@@ -1,4 +1,4 @@
-"""Parts of a plane that are encoded on their own, so that small objects are seen."""
+"""Crops of a plane that are encoded on their own, to find small objects."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Share of the whole plane's shorter side that crops overlap by, spread over a level.
-_OVERLAP = 512 / 1500
-# An object is cut off by a crop when it comes so near to its edge: pixels, or a share
-# of its side where that is less.
-_NEAR, _NEAR_SHARE = 20.0, 0.05
+# SAM's crop_overlap_ratio: overlap of neighbouring crops as a fraction of the shorter
+# side, for one row of crops.
+_CROP_OVERLAP_RATIO = 512 / 1500
+# An object is cut off when it comes this close to the edge of a crop: in pixels, or as
+# a fraction of the crop's side where that is less.
+_EDGE_DISTANCE, _EDGE_FRACTION = 20.0, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,13 @@ class Crop:
         (row, col) of its first pixel.
     shape : tuple of int
         (h, w).
-    level : int
-        0 for the whole, more for smaller parts.
+    layer : int
+        0 for the full area, i for one of its 4**i parts.
     """
 
     origin: tuple[int, int]
     shape: tuple[int, int]
-    level: int = 0
+    layer: int = 0
 
     @property
     def window(self) -> tuple[slice, slice]:
@@ -43,58 +44,58 @@ class Crop:
         return slice(row, row + height), slice(col, col + width)
 
     def cuts(self, box: NDArray[np.float64], plane_shape: tuple[int, int]) -> bool:
-        """Whether what the box holds may go on beyond the crop.
+        """Tell whether an object may continue beyond the edges of the crop.
 
         Parameters
         ----------
         box : ndarray
-            (4,) in pixels of the plane.
+            (4,) box of the object in pixels of the plane.
         plane_shape : tuple of int
-            (H, W); at its own border nothing goes on.
+            (H, W); no object continues beyond the border of the plane.
         """
         first = np.array(self.origin)
         size = np.array(self.shape)
-        near = np.minimum(_NEAR, _NEAR_SHARE * size)
+        near = np.minimum(_EDGE_DISTANCE, _EDGE_FRACTION * size)
         low = (first > 0) & (box[:2] - first <= near)
         stop = first + size
         high = (stop < np.array(plane_shape)) & (stop - 1 - box[2:] <= near)
         return bool((low | high).any())
 
 
-def make_crops(whole: Crop, levels: int) -> list[Crop]:
-    """The whole, and for each level i its 2**i x 2**i overlapping parts.
+def make_crops(area: Crop, crop_n_layers: int) -> list[Crop]:
+    """List the full area and, for each layer i, its 2**i x 2**i overlapping parts.
 
-    As Kirillov et al. 2023 ("Segment Anything", appendix B, "Cropping") and their
-    code lay them: the overlap halves with each level.
+    As `generate_crop_boxes` of the published code (Kirillov et al. 2023, "Segment
+    Anything", appendix B, "Cropping"): the overlap halves with each layer.
 
     Parameters
     ----------
-    whole : Crop
-        Where objects are searched.
-    levels : int
-        0 for the whole alone.
+    area : Crop
+        The area to search.
+    crop_n_layers : int
+        0 for the full area alone.
 
     Raises
     ------
     ValueError
-        When the number of levels is negative.
+        When the number of layers is negative.
     """
-    if levels < 0:
-        raise ValueError(f"There are no {levels} levels of crops: give 0 or more.")
-    crops = [whole]
-    for level in range(1, levels + 1):
-        count = 2**level
-        overlap = int(_OVERLAP * min(whole.shape) * (2 / count))
-        sides = [ceil((overlap * (count - 1) + size) / count) for size in whole.shape]
+    if crop_n_layers < 0:
+        raise ValueError(f"crop_n_layers={crop_n_layers} is negative: give 0 or more.")
+    crops = [area]
+    for layer in range(1, crop_n_layers + 1):
+        count = 2**layer
+        overlap = int(_CROP_OVERLAP_RATIO * min(area.shape) * (2 / count))
+        sides = [ceil((overlap * (count - 1) + size) / count) for size in area.shape]
         starts = [[int((side - overlap) * i) for i in range(count)] for side in sides]
         for row in starts[0]:
             for col in starts[1]:
                 height, width = (
                     min(side, size - start)
                     for side, size, start in zip(
-                        sides, whole.shape, (row, col), strict=True
+                        sides, area.shape, (row, col), strict=True
                     )
                 )
-                origin = whole.origin[0] + row, whole.origin[1] + col
-                crops.append(Crop(origin, (height, width), level))
+                origin = area.origin[0] + row, area.origin[1] + col
+                crops.append(Crop(origin, (height, width), layer))
     return crops

@@ -1,4 +1,4 @@
-"""Objects of single planes linked through a stack, all planes at once."""
+"""Linking of the objects of single planes through a stack, all planes at once."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ if TYPE_CHECKING:
 
     from napari_sam.automatic.candidates import PlaneObjects
 
-# A link over planes without the object is worth this much less for each of them.
-_PER_GAP = 0.5
-# Costs must not be 0, which a sparse matrix does not hold.
-_NO_LINK = 2.0
+# Factor of a link's value for each plane without the object.
+_GAP_FACTOR = 0.5
+# Cost of no link. Costs of links are positive: a sparse matrix has no entries of 0.
+_NO_LINK_COST = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Linking:
-    """How objects of planes become one through a stack.
+    """Options of linking through a stack.
 
     Parameters
     ----------
     gap : int
-        Most planes in a row without the object that are bridged, by interpolation.
+        Maximum number of consecutive planes without the object; they are filled by
+        interpolation.
     min_slices : int
-        Objects through fewer planes, bridged ones included, are left out.
+        Minimum number of planes of an object, interpolated ones included.
     overlap : float
-        Least share of the smaller of two masks that both have, for a link.
+        Minimum overlap of two linked masks, as a fraction of the smaller one.
 
     Raises
     ------
@@ -50,9 +51,9 @@ class Linking:
     def __post_init__(self) -> None:
         if self.gap < 0 or self.min_slices < 1 or not 0 < self.overlap <= 1:
             raise ValueError(
-                f"Links over {self.gap} planes, of {self.min_slices} slices and an "
-                f"overlap of {self.overlap} are not possible: give a gap of 0 or more, "
-                "1 slice or more, and an overlap above 0 and up to 1."
+                f"Linking with gap={self.gap}, min_slices={self.min_slices} and "
+                f"overlap={self.overlap} is not possible: give a gap of 0 or more, "
+                "min_slices of 1 or more, and an overlap above 0 and up to 1."
             )
 
 
@@ -64,16 +65,16 @@ def link_planes(
     Parameters
     ----------
     planes : sequence of PlaneObjects
-        From the first to the last.
+        In the order of the stack.
     linking : Linking, optional
-        How.
+        Options.
     axis : int
-        Of the stack in what is returned.
+        Stack axis of the returned labels.
 
     Returns
     -------
     ndarray
-        int32, objects numbered from 1.
+        (Z, H, W) int32 with Z moved to `axis`, objects numbered from 1.
     """
     stack = np.stack([plane.labels for plane in planes])
     return np.moveaxis(link_labels(stack, linking), 0, axis)
@@ -82,123 +83,126 @@ def link_planes(
 def link_labels(
     labels: NDArray[np.int32], linking: Linking | None = None
 ) -> NDArray[np.int32]:
-    """Link labels that were given plane by plane into objects of the stack.
+    """Link labels of single planes to objects of the stack.
 
-    Every object of a plane has at most one successor and one predecessor. Of all
-    such links, over neighbouring planes and over gaps, those are chosen whose IoU
-    adds up to most in the whole stack: a cover of the objects by paths, found as a
+    Every object of a plane has at most one successor and one predecessor. Of all such
+    links, between neighbouring planes and across gaps, those with the largest total
+    IoU in the stack are selected. This covers the objects by paths, computed as a
     matching of each object as successor with each as predecessor (as in Jaqaman et
-    al. 2008, "Robust single-particle tracking", Nat. Methods 5:695-702, here for
-    all planes in one step). An object that branches becomes several.
+    al. 2008, "Robust single-particle tracking", Nat. Methods 5:695-702, here for all
+    planes in one step). An object that branches becomes several.
 
     Parameters
     ----------
     labels : ndarray
-        (Z, H, W) int; numbers of different planes have nothing to do with each
-        other. Not changed.
+        (Z, H, W) int; equal labels on different planes are unrelated. Not changed.
     linking : Linking, optional
-        How.
+        Options.
 
     Returns
     -------
     ndarray
-        (Z, H, W) int32, objects numbered from 1; bridged planes are painted where
-        there is background.
+        (Z, H, W) int32, objects numbered from 1. Gaps are filled on background only.
     """
     linking = linking or Linking()
-    nodes, where = _nodes(labels)
+    unique, places = _make_unique(labels)
     linked = np.zeros(labels.shape, np.int32)
-    number = 0
-    bridges: list[tuple[int, int, int]] = []
-    for path in _paths(len(where), _links(nodes, where, linking)):
-        first, last = where[path[0]][0], where[path[-1]][0]
+    object_id = 0
+    gaps: list[tuple[int, int, int]] = []
+    for path in _select_paths(len(places), _possible_links(unique, places, linking)):
+        first, last = places[path[0]][0], places[path[-1]][0]
         if last - first + 1 < linking.min_slices:
             continue
-        number += 1
+        object_id += 1
         for node in path:
-            plane = where[node][0]
-            linked[plane][nodes[plane] == node + 1] = number
-        bridges += [(number, where[a][0], where[b][0]) for a, b in pairwise(path)]
-    # Bridges last: they never take what an object of the plane has.
-    for number, start, stop in bridges:
-        _bridge(linked, number, start, stop)
+            z = places[node][0]
+            linked[z][unique[z] == node + 1] = object_id
+        gaps += [(object_id, places[a][0], places[b][0]) for a, b in pairwise(path)]
+    # Gaps last: they never overwrite an object of the plane.
+    for object_id, start, stop in gaps:
+        _fill_gap(linked, object_id, start, stop)
     return linked
 
 
-def _nodes(
+def _make_unique(
     labels: NDArray[np.int32],
 ) -> tuple[NDArray[np.int64], list[tuple[int, int]]]:
-    """Labels that are unique in the stack, from 1; (plane, area) of each."""
-    nodes = np.zeros(labels.shape, np.int64)
-    where: list[tuple[int, int]] = []
-    for plane, values in enumerate(labels):
-        found, which, areas = np.unique(values, return_inverse=True, return_counts=True)
-        numbers = np.cumsum(found != 0) + len(where)
-        numbers[found == 0] = 0
-        nodes[plane] = numbers[which].reshape(values.shape)
-        where += [(plane, int(a)) for a in areas[found != 0]]
-    return nodes, where
+    """Renumber labels from 1, uniquely in the stack; list (plane, area) of each."""
+    unique = np.zeros(labels.shape, np.int64)
+    places: list[tuple[int, int]] = []
+    for z, plane in enumerate(labels):
+        values, inverse, areas = np.unique(
+            plane, return_inverse=True, return_counts=True
+        )
+        renumbered = np.cumsum(values != 0) + len(places)
+        renumbered[values == 0] = 0
+        unique[z] = renumbered[inverse].reshape(plane.shape)
+        places += [(z, int(area)) for area in areas[values != 0]]
+    return unique, places
 
 
-def _links(
-    nodes: NDArray[np.int64], where: Sequence[tuple[int, int]], linking: Linking
+def _possible_links(
+    unique: NDArray[np.int64], places: Sequence[tuple[int, int]], linking: Linking
 ) -> list[tuple[int, int, float]]:
-    """(earlier, later, value) of objects that may be one."""
+    """List (earlier object, later object, value of the link)."""
     links = []
-    for apart in range(1, linking.gap + 2):
-        for plane in range(len(nodes) - apart):
-            one, other = nodes[plane].ravel(), nodes[plane + apart].ravel()
-            both = (one > 0) & (other > 0)
-            pairs, shared = np.unique(
-                np.stack([one[both], other[both]]), axis=1, return_counts=True
+    for distance in range(1, linking.gap + 2):
+        for z in range(len(unique) - distance):
+            earlier, later = unique[z].ravel(), unique[z + distance].ravel()
+            both = (earlier > 0) & (later > 0)
+            pairs, overlaps = np.unique(
+                np.stack([earlier[both], later[both]]), axis=1, return_counts=True
             )
-            for a, b, common in zip(
-                *(pairs - 1).tolist(), shared.tolist(), strict=True
+            for a, b, overlap in zip(
+                *(pairs - 1).tolist(), overlaps.tolist(), strict=True
             ):
-                areas = where[a][1], where[b][1]
-                if common >= linking.overlap * min(areas):
-                    iou = common / (sum(areas) - common)
-                    links.append((a, b, iou * _PER_GAP ** (apart - 1)))
+                areas = places[a][1], places[b][1]
+                if overlap >= linking.overlap * min(areas):
+                    iou = overlap / (sum(areas) - overlap)
+                    links.append((a, b, iou * _GAP_FACTOR ** (distance - 1)))
     return links
 
 
-def _paths(count: int, links: Sequence[tuple[int, int, float]]) -> list[list[int]]:
-    """The cover by paths of most value, each from its first to its last object."""
+def _select_paths(
+    count: int, links: Sequence[tuple[int, int, float]]
+) -> list[list[int]]:
+    """Select the cover by paths of the largest value; list the objects of each path."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
     if not count:
         return []
-    # The matching of older SciPy takes indices of 32 bits only.
-    alone = np.arange(count, dtype=np.int32)
-    rows = np.concatenate([np.array([a for a, _, _ in links], np.int32), alone])
+    # The matching of older SciPy takes 32-bit indices only.
+    nodes = np.arange(count, dtype=np.int32)
+    rows = np.concatenate([np.array([a for a, _, _ in links], np.int32), nodes])
     # One column an object, and one for each that has no successor.
-    cols = np.concatenate([np.array([b for _, b, _ in links], np.int32), alone + count])
+    cols = np.concatenate([np.array([b for _, b, _ in links], np.int32), nodes + count])
     cost = np.concatenate(
-        [_NO_LINK - np.array([v for _, _, v in links]), np.full(count, _NO_LINK)]
+        [
+            _NO_LINK_COST - np.array([v for _, _, v in links]),
+            np.full(count, _NO_LINK_COST),
+        ]
     )
     matrix = coo_array((cost, (rows, cols)), shape=(count, 2 * count)).tocsr()
-    found = min_weight_full_bipartite_matching(matrix)
-    follows = dict(zip(*(side.tolist() for side in found), strict=True))
-    later = {b for b in follows.values() if b < count}
+    matching = min_weight_full_bipartite_matching(matrix)
+    successor = dict(zip(*(side.tolist() for side in matching), strict=True))
+    with_predecessor = {b for b in successor.values() if b < count}
     paths = []
     for start in range(count):
-        if start not in later:
+        if start not in with_predecessor:
             path = [start]
-            while follows[path[-1]] < count:
-                path.append(follows[path[-1]])
+            while successor[path[-1]] < count:
+                path.append(successor[path[-1]])
             paths.append(path)
     return paths
 
 
-def _bridge(linked: NDArray[np.int32], number: int, start: int, stop: int) -> None:
-    """Paint the planes between two by interpolation, on background only."""
+def _fill_gap(linked: NDArray[np.int32], object_id: int, start: int, stop: int) -> None:
+    """Interpolate an object between two planes, on background only."""
     if stop - start < 2:
         return
-    first, last = (
-        MaskPatch.from_mask(linked[plane] == number) for plane in (start, stop)
-    )
-    for plane in range(start + 1, stop):
-        between = interpolate(first, last, (plane - start) / (stop - start))
-        part = linked[plane][between.region]
-        part[between.mask & (part == 0)] = number
+    first, last = (MaskPatch.from_mask(linked[z] == object_id) for z in (start, stop))
+    for z in range(start + 1, stop):
+        patch = interpolate(first, last, (z - start) / (stop - start))
+        part = linked[z][patch.region]
+        part[patch.mask & (part == 0)] = object_id

@@ -1,8 +1,8 @@
-"""Masks for everything in a plane: the questions that a model can answer, laid out.
+"""Automatic segmentation of a plane: a point grid or a box search collects candidates.
 
-Models that know points are asked by a grid of them (Kirillov et al. 2023, "Segment
-Anything", section 5 and appendix B); models that know boxes only by the search of
-`napari_sam.automatic.box_proposals`. Either way a plane, or a crop, is encoded once.
+Models trained on points use a grid of points (Kirillov et al. 2023, "Segment
+Anything", section 5 and appendix B), models trained on boxes the search of
+`napari_sam.automatic.box_proposals`. Each crop of the plane is encoded once.
 """
 
 from __future__ import annotations
@@ -26,38 +26,40 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.prediction.predictor import Embedding, Predictor
+    from napari_sam.checkpoints.prompt_support import PromptSupport
+    from napari_sam.prediction.embedding import Embedding
+    from napari_sam.prediction.protocol import PredictorLike
 
     Embed = Callable[[Crop], Embedding]
-    # Share of the crop that is done, and what was found in it so far.
+    # Finished fraction of the crop, and the candidates found in it so far.
     _Steps = Iterator[tuple[float, list[Candidate]]]
 
-# Masks of one batch take this share of the memory that is free, and never more
-# prompts than that; where the system does not tell, this many.
-_SHARE_OF_MEMORY = 0.1
-_MOST_PROMPTS = 128
-_PROMPTS_UNKNOWN = 16
+# Masks of one batch use this fraction of the free memory.
+_MEMORY_FRACTION = 0.1
+_MAX_POINTS_PER_BATCH = 128
+# Where the system does not report its free memory.
+_DEFAULT_POINTS_PER_BATCH = 16
 # The three alternatives of a point, twice: as tensor and as array.
-_COPIES = 6
-# Around a region so much of its sides is shown too, for objects on its border.
-_AROUND_REGION = 0.15
-_STEPS = 100
+_MASKS_PER_POINT = 6
+# Margin around a region as a fraction of its sides, for objects at its border.
+_REGION_MARGIN = 0.15
+_STEPS_PER_CROP = 100
 
 
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """How everything in a plane is searched.
+    """Options of automatic segmentation.
 
     Parameters
     ----------
     points_per_side : int
-        Of the grid on the whole and on every crop, for models that know points.
-    crop_levels : int
-        The whole is searched at 0; level i adds 4**i overlapping crops, each
-        encoded on its own, for objects that are small in the plane.
-    least_score, least_stability : float
-        Masks below are forgotten at once, which saves memory: thresholds cannot be
-        lowered further afterwards.
+        Size of the point grid on each crop, for models trained on points.
+    crop_n_layers : int
+        Layer i adds 4**i overlapping crops, each encoded on its own, for objects that
+        are small in the plane. 0 searches the full plane only.
+    min_pred_iou, min_stability_score : float
+        Candidates below are dropped at once, which saves memory. Thresholds cannot
+        be lowered below these values afterwards.
 
     Raises
     ------
@@ -73,30 +75,30 @@ class SearchOptions:
     def __post_init__(self) -> None:
         if self.points_per_side < 1:
             raise ValueError(
-                f"A grid of {self.points_per_side} points a side is empty: give 1 or "
-                "more."
+                f"points_per_side={self.points_per_side} makes an empty grid: give 1 "
+                "or more."
             )
         if self.crop_n_layers < 0:
             raise ValueError(
-                f"There are no {self.crop_n_layers} levels of crops: give 0 or more."
+                f"crop_n_layers={self.crop_n_layers} is negative: give 0 or more."
             )
 
     def keeps(self, candidate: Candidate) -> bool:
-        """Whether thresholds can ever ask for the mask."""
-        good = candidate.score >= self.min_pred_iou
+        """Tell whether thresholds can ever select the candidate."""
+        good = candidate.pred_iou >= self.min_pred_iou
         return good and candidate.may_be_stable(self.min_stability_score)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchStep:
-    """How far a search has come.
+    """Progress of a search.
 
     Parameters
     ----------
     done, total : int
         Parts of the work.
     candidates : Candidates
-        All that was found so far; the last step has everything.
+        All candidates so far; the last step has all of them.
     """
 
     done: int
@@ -104,35 +106,35 @@ class SearchStep:
     candidates: Candidates
 
 
-def search_method_text(prompts: frozenset[str]) -> str:
-    """In words, what a model of these prompts is asked; for the interface."""
-    if "point" in prompts:
+def search_method_text(support: PromptSupport) -> str:
+    """Describe how a model searches objects, for the interface."""
+    if support.automatic_method == "points":
         return "a grid of points"
-    return "a search over boxes, which this model knows best"
+    return "a search over boxes, the prompts this model was trained on"
 
 
-def find_everything(
-    predictor: Predictor,
+def search_candidates(
+    predictor: PredictorLike,
     embed: Embed,
     shape: tuple[int, int],
     options: SearchOptions | None = None,
     region: NDArray[np.bool_] | None = None,
 ) -> Iterator[SearchStep]:
-    """Collect masks of everything in a plane; stop by no longer iterating.
+    """Search candidates in a plane; stopping the iteration cancels the search.
 
     Parameters
     ----------
-    predictor : Predictor
-        Asked only for what its weights were trained on.
+    predictor : PredictorLike
+        Gets only prompts of a kind that it was trained on.
     embed : callable
         Encodes a crop of the plane.
     shape : tuple of int
         (H, W) of the plane.
     options : SearchOptions, optional
-        How.
+        Options of the search.
     region : ndarray, optional
-        (H, W) bool: where objects are searched; everywhere when None. What is
-        encoded is the box around it, so that a small region is seen enlarged.
+        (H, W) bool, where to search; everywhere when None. The bounding box of the
+        region is encoded, so that a small region is enlarged.
 
     Yields
     ------
@@ -145,27 +147,28 @@ def find_everything(
         When the region is empty or does not fit the plane.
     """
     options = options or SearchOptions()
-    crops = make_crops(_whole(shape, region), options.crop_n_layers)
-    found: list[Candidate] = []
+    crops = make_crops(_search_area(shape, region), options.crop_n_layers)
+    by_points = predictor.prompt_support.automatic_method == "points"
+    search = _search_by_points if by_points else _search_by_boxes
+    finished: list[Candidate] = []
     for number, crop in enumerate(crops):
-        embedding = embed(crop)
-        inside = None if region is None else region[crop.window]
-        if "point" in predictor.prompts:
-            steps = _by_points(predictor, embedding, crop, options, inside)
-        else:
-            steps = _by_boxes(predictor, embedding, crop, options, inside)
-        here: list[Candidate] = []
-        for share, here in steps:
-            done = int(_STEPS * (number + share))
-            known = Candidates((*found, *here), shape, region)
-            yield SearchStep(done, _STEPS * len(crops), known)
-        found += here
-    if not found:
+        in_crop = None if region is None else region[crop.window]
+        candidates: list[Candidate] = []
+        for fraction, candidates in search(
+            predictor, embed(crop), crop, options, in_crop
+        ):
+            yield SearchStep(
+                int(_STEPS_PER_CROP * (number + fraction)),
+                _STEPS_PER_CROP * len(crops),
+                Candidates((*finished, *candidates), shape, region),
+            )
+        finished += candidates
+    if not finished:
         yield SearchStep(1, 1, Candidates((), shape, region))
 
 
 def check_region(region: object, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Refuse what is no region of a plane.
+    """Check that an array is a region of a plane.
 
     Raises
     ------
@@ -179,12 +182,12 @@ def check_region(region: object, shape: tuple[int, int]) -> NDArray[np.bool_]:
             f"plane's shape {shape}."
         )
     if not mask.any():
-        raise ValueError("The region is empty: mark where objects are searched.")
+        raise ValueError("The region is empty: mark the area to search.")
     return mask
 
 
 def region_from_prompt(prompt: Prompt, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """(H, W) bool: what a shape drawn as a prompt marks, its mask or else its box."""
+    """Convert a prompt to a region: (H, W) bool, its mask, or else its box."""
     region = np.zeros(shape, bool)
     if prompt.mask is not None:
         part = window_at(prompt.mask_origin, prompt.mask.shape)
@@ -196,31 +199,31 @@ def region_from_prompt(prompt: Prompt, shape: tuple[int, int]) -> NDArray[np.boo
 
 
 def point_grid(shape: tuple[int, int], per_side: int) -> NDArray[np.float64]:
-    """(N, 2) points, at the borders and spacing of the published generator."""
+    """Return (N, 2) points, with the spacing and margins of the published generator."""
     rows, cols = ((np.arange(per_side) + 0.5) * (side / per_side) for side in shape)
     grid = np.stack(np.meshgrid(rows, cols, indexing="ij"), axis=-1).reshape(-1, 2)
     # In a plane of fewer pixels than points the last ones would lie outside.
-    kept: NDArray[np.float64] = np.minimum(grid, np.array(shape) - 1.0)
-    return kept
+    points: NDArray[np.float64] = np.minimum(grid, np.array(shape) - 1.0)
+    return points
 
 
-def _whole(shape: tuple[int, int], region: NDArray[np.bool_] | None) -> Crop:
-    """The plane, or the box of the region and what is around it."""
+def _search_area(shape: tuple[int, int], region: NDArray[np.bool_] | None) -> Crop:
+    """Return the plane, or the bounding box of the region with a margin."""
     if region is None:
         return Crop((0, 0), shape)
     window = mask_to_window(check_region(region, shape))
     assert window is not None
-    around = [int(_AROUND_REGION * (side.stop - side.start)) + 1 for side in window]
-    starts = [max(w.start - a, 0) for w, a in zip(window, around, strict=True)]
+    margins = [int(_REGION_MARGIN * (side.stop - side.start)) + 1 for side in window]
+    starts = [max(w.start - m, 0) for w, m in zip(window, margins, strict=True)]
     height, width = (
-        min(w.stop + a, size) - start
-        for w, a, size, start in zip(window, around, shape, starts, strict=True)
+        min(w.stop + m, size) - start
+        for w, m, size, start in zip(window, margins, shape, starts, strict=True)
     )
     return Crop((starts[0], starts[1]), (height, width))
 
 
-def _by_points(
-    predictor: Predictor,
+def _search_by_points(
+    predictor: PredictorLike,
     embedding: Embedding,
     crop: Crop,
     options: SearchOptions,
@@ -230,19 +233,23 @@ def _by_points(
     points = point_grid(crop.shape, options.points_per_side)
     if region is not None:
         points = points[region[tuple(points.astype(int).T)]]
-    size, found = _batch_size(transform.mask_size), []
-    for start in range(0, len(points), size):
-        prompts = [Prompt(points=[point]) for point in points[start : start + size]]
-        answers = predictor.predict_batch(embedding, prompts, multimask_output=True)
-        for mask in (mask for answer in answers for mask in answer.candidates):
-            kept = Candidate.of(mask.logits, mask.score, crop, transform)
-            if kept is not None and options.keeps(kept):
-                found.append(kept)
-        yield (start + len(prompts)) / len(points), found
+    points_per_batch, candidates = _points_per_batch(transform.mask_size), []
+    for start in range(0, len(points), points_per_batch):
+        batch = points[start : start + points_per_batch]
+        predictions = predictor.predict_batch(
+            embedding,
+            [Prompt(points=[point]) for point in batch],
+            multimask_output=True,
+        )
+        for mask in (mask for one in predictions for mask in one.candidates):
+            candidate = Candidate.from_logits(mask.logits, mask.score, crop, transform)
+            if candidate is not None and options.keeps(candidate):
+                candidates.append(candidate)
+        yield (start + len(batch)) / len(points), candidates
 
 
-def _by_boxes(
-    predictor: Predictor,
+def _search_by_boxes(
+    predictor: PredictorLike,
     embedding: Embedding,
     crop: Crop,
     options: SearchOptions,
@@ -251,38 +258,40 @@ def _by_boxes(
     transform = embedding.transform
     factor = np.tile(transform.scale * transform.mask_size / transform.input_size, 2)
     last = np.tile(np.array(embedding.shape) - 1.0, 2)
-    search = BoxProposalSearch(crop, transform, _shrunk(region, transform.mask_shape))
-    size = _batch_size(transform.mask_size)
+    low_res_region = _downsample_region(region, transform.mask_shape)
+    search = BoxProposalSearch(crop, transform, low_res_region)
+    boxes_per_batch = _points_per_batch(transform.mask_size)
     for number, boxes in search.batches():
-        for start in range(0, len(boxes), size):
-            asked = boxes[start : start + size]
-            prompts = [Prompt(box=b) for b in np.clip(asked / factor, 0, last)]
-            answers = predictor.predict_batch(embedding, prompts)
-            search.tell(
-                asked,
-                np.stack([answer.logits for answer in answers]),
-                np.array([answer.score for answer in answers]),
+        for start in range(0, len(boxes), boxes_per_batch):
+            batch = boxes[start : start + boxes_per_batch]
+            prompts = [Prompt(box=b) for b in np.clip(batch / factor, 0, last)]
+            predictions = predictor.predict_batch(embedding, prompts)
+            search.add_masks(
+                batch,
+                np.stack([one.logits for one in predictions]),
+                np.array([one.score for one in predictions]),
             )
-            done = number + (start + len(asked)) / len(boxes)
+            done = number + (start + len(batch)) / len(boxes)
             kept = [c for c in search.candidates if options.keeps(c)]
-            yield done / search.count, kept
+            yield done / search.num_batches, kept
 
 
-def _shrunk(
+def _downsample_region(
     region: NDArray[np.bool_] | None, shape: tuple[int, int]
 ) -> NDArray[np.bool_] | None:
-    """A region of the plane at the middles of the low-resolution pixels."""
+    """Sample a region of the plane at the centres of low-resolution pixels."""
     if region is None:
         return None
     small: NDArray[np.bool_] = region[np.ix_(*map(sample_centres, region.shape, shape))]
     return small
 
 
-def _batch_size(mask_size: int) -> int:
-    """Prompts whose masks fit into a share of the memory that is free."""
+def _points_per_batch(mask_size: int) -> int:
+    """Return the number of prompts whose masks fit into the free memory."""
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # not on Windows, nor on macOS
-        return _PROMPTS_UNKNOWN
-    fitting = free * _SHARE_OF_MEMORY / (_COPIES * 4 * mask_size**2)
-    return int(np.clip(fitting, 1, _MOST_PROMPTS))
+        return _DEFAULT_POINTS_PER_BATCH
+    bytes_per_point = _MASKS_PER_POINT * 4 * mask_size**2
+    fitting = free * _MEMORY_FRACTION / bytes_per_point
+    return int(np.clip(fitting, 1, _MAX_POINTS_PER_BATCH))

@@ -1,4 +1,4 @@
-"""Of masks that overlap the ones that are objects: doubles, wholes and parts."""
+"""Selection of non-overlapping masks: NMS, then the best disjoint subset."""
 
 from __future__ import annotations
 
@@ -14,38 +14,39 @@ if TYPE_CHECKING:
 
     from napari_sam.automatic.candidate import Candidate
 
-# Masks that share more of the smaller one than this cannot both be objects.
-_SHARED = 0.25
-# What masks explain, when a whole stands against its parts: these powers of trust and
-# area. By the whole area a loose mask around one object would beat the object.
-_TRUST_POWER, _AREA_POWER = 8.0, 0.25
+# Masks cannot both be objects if they share more of the smaller one.
+_MAX_OVERLAP_FRACTION = 0.25
+# Weight of a mask in the disjoint subset: powers of its quality and its area. With the
+# full area a loose mask around one object would outweigh the object.
+_QUALITY_POWER, _AREA_POWER = 8.0, 0.25
 
 
 def non_maximum_suppression(
-    candidates: Sequence[Candidate], values: Sequence[float], overlap: float
+    candidates: Sequence[Candidate], scores: Sequence[float], box_nms_thresh: float
 ) -> list[Candidate]:
-    """Leave out masks whose box is like that of one with a larger value, best first.
+    """Drop masks whose box resembles that of a mask with a better score, best first.
 
-    Boxes run from centre to centre of their outermost pixels here, as in the published
-    generator, so that the same masks remain; those of one row or column are like none.
+    As in the published generator of SAM, boxes run from centre to centre of their
+    outermost pixels, so that the same masks remain. Boxes of one row or column
+    resemble none.
     """
     if not candidates:
         return []
-    order = np.argsort(-np.asarray(values), kind="stable")
+    order = np.argsort(-np.asarray(scores), kind="stable")
     boxes = np.stack([candidates[i].box for i in order])
-    boxes[:, 2:] -= 1  # which `box_iou` adds
-    alive = np.ones(len(order), bool)
+    boxes[:, 2:] -= 1  # `box_iou` adds 1
+    kept = np.ones(len(order), bool)
     for i in range(len(order)):
-        if alive[i]:
+        if kept[i]:
             with np.errstate(invalid="ignore"):
                 # In single precision, as published: it decides ties.
-                alike = box_iou(boxes[i + 1 :], boxes[i]).astype(np.float32)
-            alive[i + 1 :] &= ~(alike.astype(np.float64) > overlap)
-    return [candidates[order[i]] for i in np.flatnonzero(alive)]
+                ious = box_iou(boxes[i + 1 :], boxes[i]).astype(np.float32)
+            kept[i + 1 :] &= ~(ious.astype(np.float64) > box_nms_thresh)
+    return [candidates[order[i]] for i in np.flatnonzero(kept)]
 
 
 def largest_component_filled(patch: MaskPatch) -> MaskPatch:
-    """The largest piece of a mask, its holes filled."""
+    """Keep the largest connected component of a mask, and fill its holes."""
     largest = largest_component(patch.mask, connectivity=1)
     window = mask_to_window(largest)
     if window is None:
@@ -58,13 +59,12 @@ def largest_component_filled(patch: MaskPatch) -> MaskPatch:
 
 
 def select_disjoint(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Choose masks that do not overlap, a whole or its parts, by what they explain.
+    """Select the subset of masks without overlaps that has the largest total weight.
 
-    The sum of their values, high powers of trust times a low one of the area,
-    becomes as large as it can: a whole stands against its parts, and a cluster
-    against its members, not one pair after the other but all together. That is the
-    choice of segments out of a hierarchy by an integer programme (Bragantini et al.
-    2024, "Large-scale multi-hypotheses cell tracking using ultrametric contours
+    The weight is a high power of the quality x a low power of the area. A mask
+    competes with all its parts together, and a cluster with all its members. This is
+    the selection of segments from a hierarchy by an integer programme (Bragantini et
+    al. 2024, "Large-scale multi-hypotheses cell tracking using ultrametric contours
     maps", ECCV).
 
     Parameters
@@ -75,27 +75,27 @@ def select_disjoint(candidates: Sequence[Candidate]) -> list[Candidate]:
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import coo_array
 
-    pairs = _conflicts(candidates)
+    pairs = _overlapping_pairs(candidates)
     if not pairs:
         return list(candidates)
-    value = np.array(
-        [c.area**_AREA_POWER * c.quality**_TRUST_POWER for c in candidates]
+    weights = np.array(
+        [c.area**_AREA_POWER * c.quality**_QUALITY_POWER for c in candidates]
     )
     rows = np.repeat(np.arange(len(pairs)), 2)
     entries = np.ones(len(rows)), (rows, np.ravel(pairs))
-    limits = coo_array(entries, shape=(len(pairs), len(candidates)))
-    found = milp(
-        -value,
-        integrality=np.ones(len(value)),
+    per_pair = coo_array(entries, shape=(len(pairs), len(candidates)))
+    solution = milp(
+        -weights,
+        integrality=np.ones(len(weights)),
         bounds=Bounds(0, 1),
-        constraints=LinearConstraint(limits.tocsr(), -np.inf, 1),
+        constraints=LinearConstraint(per_pair.tocsr(), -np.inf, 1),
     )
-    if not found.success:
-        raise RuntimeError(f"Overlapping masks could not be settled: {found.message}")
-    return [c for c, kept in zip(candidates, found.x, strict=True) if kept > 0.5]
+    if not solution.success:
+        raise RuntimeError(f"Overlaps could not be resolved: {solution.message}")
+    return [c for c, x in zip(candidates, solution.x, strict=True) if x > 0.5]
 
 
-def _conflicts(candidates: Sequence[Candidate]) -> list[tuple[int, int]]:
+def _overlapping_pairs(candidates: Sequence[Candidate]) -> list[tuple[int, int]]:
     if not candidates:
         return []
     boxes = np.stack([c.box for c in candidates])
@@ -103,6 +103,6 @@ def _conflicts(candidates: Sequence[Candidate]) -> list[tuple[int, int]]:
     for i, one in enumerate(candidates):
         meets = (boxes[:i, :2] <= one.box[2:]) & (boxes[:i, 2:] >= one.box[:2])
         for j in np.flatnonzero(meets.all(axis=1)).tolist():
-            if one.overlap_fraction(candidates[j]) > _SHARED:
+            if one.overlap_fraction(candidates[j]) > _MAX_OVERLAP_FRACTION:
                 pairs.append((j, i))
     return pairs

@@ -154,7 +154,7 @@ def _everything(options: argparse.Namespace) -> None:
             view, stack, search, thresholds, linking=linking, cleanup=cleanup
         )
     predictor = _load_model(options)
-    print(f"automatic segmentation by {search_method_text(predictor.prompts)}")
+    print(f"automatic segmentation by {search_method_text(predictor.prompt_support)}")
     result = _run_automatic(request, predictor)
     _write(options, files, image, request, result, postprocessing)
 

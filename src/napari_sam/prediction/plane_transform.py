@@ -79,13 +79,14 @@ class PlaneTransform:
         return cls(plane_shape, resized, input_size, mask_size, family)
 
     @property
-    def _preprocessing(self) -> Preprocessing:
+    def preprocessing(self) -> Preprocessing:
+        """Rules of the family."""
         return PREPROCESSING[self.family]
 
     @property
     def scale(self) -> NDArray[np.float64]:
         """Factors from pixels of the plane to pixels of the input, (rows, cols)."""
-        if self._preprocessing.isotropic_prompt_scale:
+        if self.preprocessing.isotropic_prompt_scale:
             return np.full(2, self.input_size / max(self.plane_shape))
         return np.divide(self.resized_shape, self.plane_shape)
 
@@ -112,7 +113,7 @@ class PlaneTransform:
         import torch
         from torch.nn import functional as F
 
-        rule = self._preprocessing
+        rule = self.preprocessing
         channels = np.atleast_3d(plane).transpose(2, 0, 1)
         resized = _RESIZE[rule.interpolation](channels, self.resized_shape)
         pixels = resized.float().expand(3, -1, -1)
@@ -145,7 +146,7 @@ class PlaneTransform:
             interpolates probabilities: its values are probabilities minus 0.5.
         """
         values = _to_numpy(logits)
-        if self._preprocessing.upsampled == "probabilities":
+        if self.preprocessing.upsampled == "probabilities":
             from scipy.special import expit
 
             values = expit(values) - np.float32(0.5)
@@ -204,7 +205,7 @@ class PlaneTransform:
         For rows and for columns, (source size, target size) of each step. A step may
         use only the top left part of the result of the step before it.
         """
-        if not self._preprocessing.pad:
+        if not self.preprocessing.pad:
             height, width = self.plane_shape
             return ((self.mask_size, height),), ((self.mask_size, width),)
         # Masks as large as the input need no first step.

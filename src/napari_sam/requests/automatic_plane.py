@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from napari_sam.automatic.candidates import Candidates, Thresholds
-from napari_sam.automatic.search import SearchOptions, find_everything
+from napari_sam.automatic.search import SearchOptions, search_candidates
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.cleanup_objects import clean_pieces
 from napari_sam.masks.painting import pieces_from_patches
@@ -78,7 +78,9 @@ class AutomaticPlaneRequest:
             )
             return cache.embed(predictor, pixels[crop.window])
 
-        return find_everything(predictor, embed, plane_shape, self.options, self.region)
+        return search_candidates(
+            predictor, embed, plane_shape, self.options, self.region
+        )
 
     def run(
         self,

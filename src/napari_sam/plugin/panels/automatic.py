@@ -10,6 +10,7 @@ from psygnal import Signal
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions, search_method_text
+from napari_sam.checkpoints.prompt_support import PromptSupport
 from napari_sam.plugin.panels.controls import (
     button_row,
     labelled_row,
@@ -153,7 +154,7 @@ class AutomaticPanel(Container[Any]):
         """Show how a model that answers these prompts finds objects, if known."""
         method = "the prompts that the model was trained on"
         if prompts is not None:
-            method = search_method_text(prompts)
+            method = search_method_text(PromptSupport(prompts))
         self.method.value = f"Objects are found by {method}."
 
     def _set_search(self, levels: int) -> None:
