@@ -11,11 +11,12 @@ import numpy as np
 from scipy import ndimage
 
 from napari_sam.files import atomic_write
+from napari_sam.masks.morphology import innermost
 from napari_sam.masks.patch import mask_iou, mask_to_box
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.samples import coin_labels, coins
 from napari_sam.training.data import training_images
-from napari_sam.training.prompts import add_click, innermost, inside_point
+from napari_sam.training.prompts import add_click, sample_inside_point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +63,7 @@ def measure(
         answer = predictor.predict(embedding, prompt)
         seconds = time.perf_counter() - started
         row = [mask_iou(truth, answer.mask)]
-        click = Prompt(points=[inside_point(truth, rng)])
+        click = Prompt(points=[sample_inside_point(truth, rng)])
         row.append(mask_iou(truth, predictor.predict(embedding, click).mask))
         for _ in range(2):
             prompt = correct(prompt, truth, answer.mask)

@@ -107,13 +107,13 @@ def test_broken_off_it_keeps_the_best_and_goes_on(
 @pytest.mark.parametrize(
     ("name", "more", "sentence"),
     [
-        ("a.onnx", [], "an ending that weights do not have"),
+        ("a.onnx", [], "unknown suffix"),
         ("a", [], "no TinyViT image encoder: name a file"),
         ("there.safetensors", [], "exists: name another file with --output"),
         ("none/a.safetensors", [], "does not exist: make it first"),
         ("a.safetensors", ["--prompts", "text"], "choose from point, box, mask"),
         ("a.safetensors", ["--steps", "0"], "steps=0"),
-        ("a.safetensors", ["--resume"], "no training run in"),
+        ("a.safetensors", ["--resume"], "no training run"),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_work(
@@ -137,4 +137,4 @@ def test_bad_labels_get_their_sentence(
     bad = np.zeros((40, 48), np.float32)
     tifffile.imwrite(tmp_path / "labels" / "1.tif", bad)
     assert train(folders, tmp_path / "a.safetensors") == 1
-    assert "The labels of 1.tif have type float32" in capsys.readouterr().err
+    assert "The labels of 1.tif have dtype float32" in capsys.readouterr().err

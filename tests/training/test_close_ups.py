@@ -38,10 +38,10 @@ def test_every_object_is_whole_and_comes_back(made: tuple[torch.Tensor, int]) ->
     target, seed = made
     near = CloseUps.around(target, GRID, np.random.default_rng(seed))
     assert near is not None
-    cut = near.cut_masks(target[:, None])
+    cut = near.crop_masks(target[:, None])
     assert cut.shape == (len(target), 1, RATIO * near.side, RATIO * near.side)
     assert cut.sum() == target.sum()
-    whole = near.paste(torch.where(cut > 0.5, 3.0, -3.0), RATIO * GRID)
+    whole = near.paste_masks(torch.where(cut > 0.5, 3.0, -3.0), RATIO * GRID)
     height, width = target.shape[1:]
     assert torch.equal(whole[:, 0, :height, :width] > 0, target > 0.5)
     assert not (whole[:, 0, height:] > 0).any()
@@ -53,10 +53,10 @@ def test_cells_and_masks_are_cut_at_one_place(made: tuple[torch.Tensor, int]) ->
     near = CloseUps.around(target, GRID, np.random.default_rng(seed))
     assert near is not None
     rows, cols = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
-    cells = near.cut(torch.stack([rows, cols])[None])
+    cells = near.crop_embedding(torch.stack([rows, cols])[None])
     assert cells.shape == (len(target), 2, near.side, near.side)
     pixels = torch.stack([rows, cols]).repeat_interleave(4, 1).repeat_interleave(4, 2)
-    masks = near.cut_masks(pixels[None])
+    masks = near.crop_masks(pixels[None])
     assert torch.equal(masks[:, :, ::RATIO, ::RATIO], cells)
 
 
@@ -82,6 +82,6 @@ def test_gradients_reach_the_embedding() -> None:
     near = CloseUps.around(target, GRID, np.random.default_rng(0))
     assert near is not None
     embedding = torch.ones(1, 2, GRID, GRID, requires_grad=True)
-    near.cut(embedding).sum().backward()
+    near.crop_embedding(embedding).sum().backward()
     assert embedding.grad is not None
     assert embedding.grad.sum() == 2 * near.side**2

@@ -58,9 +58,9 @@ def test_a_stack_is_seen_with_one_brightness_and_only_where_it_is_labelled() -> 
     [
         (PLANE[:-1], LABELS, r"of cells have shape \(12, 16\), the image \(11, 16\)"),
         (PLANE, np.stack([LABELS] * 2), "give labels of the same plane or stack"),
-        (PLANE, LABELS.astype(float), "of cells have type float64: give whole numbers"),
+        (PLANE, LABELS.astype(float), "of cells have dtype float64: give integers"),
         (PLANE, 0 * LABELS, "of cells are empty: label at least one object"),
-        (PLANE, LABELS - 1, "go down to -1: number objects from 1"),
+        (PLANE, LABELS - 1, "minimum of -1: number objects"),
         (PLANE.astype(complex), LABELS, "only real numbers"),
     ],
 )
@@ -72,7 +72,7 @@ def test_bad_data_get_a_sentence(
 
 
 def test_one_image_is_not_enough() -> None:
-    with pytest.raises(ValueError, match=r"two labelled images at least.*there is 1"):
+    with pytest.raises(ValueError, match=r"at least two labelled images.*there is 1"):
         split(training_images(PLANE, LABELS), 0.2, np.random.default_rng(0))
 
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from napari_sam.masks.patch import mask_to_box
 from napari_sam.training.prompts import (
     add_click,
-    inside_point,
-    jittered_box,
-    outside_point,
-    reach,
+    max_outside_distance,
+    sample_box,
     sample_error_click,
     sample_first_prompt,
+    sample_inside_point,
+    sample_outside_point,
 )
 
 SHAPE = (48, 37)
@@ -46,27 +46,27 @@ def plane_index(mask: np.ndarray, point: np.ndarray) -> bool:
 
 @given(masks(), seeds)
 def test_a_click_inside_lies_inside(mask: np.ndarray, rng: np.random.Generator) -> None:
-    assert plane_index(mask, inside_point(mask, rng))
+    assert plane_index(mask, sample_inside_point(mask, rng))
 
 
 @given(masks(), seeds)
 def test_a_click_outside_lies_near_the_outline(
     mask: np.ndarray, rng: np.random.Generator
 ) -> None:
-    point = outside_point(mask, rng)
+    point = sample_outside_point(mask, rng)
     if point is None:
         assert mask.all()
         return
     assert not plane_index(mask, point)
     nearest = np.linalg.norm(np.argwhere(mask) - point, axis=1).min()
-    assert 0 < nearest <= reach(mask)
+    assert 0 < nearest <= max_outside_distance(mask)
 
 
 @given(masks(), seeds, st.floats(0, 20))
 def test_a_box_holds_its_object_and_little_more(
     mask: np.ndarray, rng: np.random.Generator, jitter: float
 ) -> None:
-    tight, box = mask_to_box(mask), jittered_box(mask, rng, jitter)
+    tight, box = mask_to_box(mask), sample_box(mask, rng, jitter)
     outwards = (tight - box) * [1, 1, -1, -1]
     assert (outwards >= 0).all()
     assert (outwards <= jitter).all()
@@ -104,7 +104,7 @@ def test_clicks_reach_the_centre_and_the_rim() -> None:
     mask = np.zeros((60, 60), bool)
     mask[10:51, 10:51] = True
     rng = np.random.default_rng(0)
-    points = np.array([inside_point(mask, rng) for _ in range(300)])
+    points = np.array([sample_inside_point(mask, rng) for _ in range(300)])
     depth = np.minimum(points - 10, 50 - points).min(1)
     assert depth.min() <= 2
     assert depth.max() >= 18
@@ -114,7 +114,7 @@ def test_a_box_that_is_drawn_is_wider_up_to_twenty_pixels() -> None:
     mask = np.zeros((300, 300), bool)
     mask[50:250, 50:250] = True
     rng = np.random.default_rng(0)
-    boxes = np.array([jittered_box(mask, rng) for _ in range(200)])
+    boxes = np.array([sample_box(mask, rng) for _ in range(200)])
     assert boxes[:, 0].min() < 32
     assert boxes[:, 0].max() > 48
 

@@ -80,7 +80,7 @@ def test_a_comparison_shows_the_largest_objects(tiny_sam: Predictor) -> None:
     labels = image.labels.copy()
     labels[:2, :2] = 9
     (image,) = training_images(image.plane, labels, "cells")
-    found = compare_models(tiny_sam, tiny_sam, image, most=2)
+    found = compare_models(tiny_sam, tiny_sam, image, max_objects=2)
     assert set(np.unique(found.truth)) == {0, 1, 2}
     np.testing.assert_array_equal(found.before, found.after)
     assert found.ious.shape == (2, 2)
@@ -93,7 +93,7 @@ def test_a_comparison_shows_the_largest_objects(tiny_sam: Predictor) -> None:
 
 
 def test_the_clock_ends_it(tiny_sam: Predictor) -> None:
-    assert viewer_training_options(7.0, tiny_sam.prompts).minutes == 7.0
+    assert viewer_training_options(7.0, tiny_sam.prompt_support).minutes == 7.0
 
 
 @pytest.mark.parametrize("family", ["tiny_sam", "tiny_lite"])
@@ -101,7 +101,7 @@ def test_only_what_the_model_answers_is_practised(
     family: str, request: pytest.FixtureRequest
 ) -> None:
     predictor: Predictor = request.getfixturevalue(family)
-    practised = viewer_training_options(1.0, predictor.prompts).prompts
+    practised = viewer_training_options(1.0, predictor.prompt_support).prompts
     assert set(practised) == predictor.prompts & {"point", "box"}
 
 
@@ -110,7 +110,7 @@ def test_only_what_the_model_answers_is_practised(
     [
         (0, "0 objects: too few"),
         (1, "1 object: too few"),
-        (MIN_OBJECTS, f"{MIN_OBJECTS} objects: enough for a try"),
+        (MIN_OBJECTS, f"{MIN_OBJECTS} objects: enough for a first trial"),
         (RECOMMENDED_OBJECTS, f"{RECOMMENDED_OBJECTS} objects: enough, if"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Fine-tuning on one's own labels.
+"""Fine-tuning of models on one's own labels.
 
 May import `prediction`, `huggingface`, `checkpoints` and below.
 """

@@ -1,7 +1,7 @@
-"""What the image encoder gives for the flips and turns of images, kept while training.
+"""Image embeddings of flipped and rotated images, kept during training.
 
-The eight views of an image are encoded each by itself: an encoder is not equivariant,
-so turning its output would teach the decoder what it never meets.
+Each augmentation is encoded separately: an image encoder is not equivariant, so a
+rotated embedding is not the embedding of the rotated image.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 
 class AugmentedEmbeddings:
-    """Embeddings of views in half precision, or an encoder that is asked each time.
+    """Image embeddings in half precision, by image and augmentation.
 
     Parameters
     ----------
     predictor : Predictor
-        Prepares the planes by its family's rule, and encodes them.
+        Preprocesses and encodes the planes.
     encoder : Module, optional
-        An encoder that is being trained: nothing is kept then.
+        An image encoder that is being trained: no embedding is kept then.
     disk : DiskCache, optional
-        Where to keep embeddings; in memory when None.
+        Keeps the embeddings; they are kept in memory when None.
     """
 
     def __init__(
@@ -45,60 +45,65 @@ class AugmentedEmbeddings:
         disk: DiskCache | None = None,
     ) -> None:
         self._predictor, self._encoder, self._disk = predictor, encoder, disk
-        self._kept: dict[tuple[str, int], NDArray[np.float16]] = {}
+        self._memory: dict[tuple[str, int], NDArray[np.float16]] = {}
 
     def encode(
-        self, wanted: Sequence[tuple[TrainingImage, int]]
+        self, pairs: Sequence[tuple[TrainingImage, int]]
     ) -> Iterator[tuple[int, int, float]]:
-        """Encode what is not there yet.
+        """Encode all images that have no embedding yet.
 
         Parameters
         ----------
-        wanted : sequence of tuple
-            Images and the numbers of their views, see `training_data.augment`.
+        pairs : sequence of tuple
+            Images and numbers of augmentations, see `training.data.augment`.
 
         Yields
         ------
         done, total : int
-            Views.
+            Number of encoded planes.
         seconds_left : float
-            By the time that it took until now.
+            Estimated time left.
         """
         if self._encoder is not None:
             return
-        # Planes with several sets of labels are encoded once.
-        augmentations = {
-            (image.plane_key, number): (image, number) for image, number in wanted
-        }
-        missing = [pair for pair in augmentations.values() if self._find(*pair) is None]
-        started = time.perf_counter()
+        # Several label images can share one plane: encode it once.
+        unique = {(image.plane_key, number): (image, number) for image, number in pairs}
+        missing = [pair for pair in unique.values() if self._get(*pair) is None]
+        start = time.perf_counter()
         for done, (image, number) in enumerate(missing, start=1):
-            self._keep(image, number)
-            each = (time.perf_counter() - started) / done
-            yield done, len(missing), each * (len(missing) - done)
+            self._encode(image, number)
+            seconds_per_plane = (time.perf_counter() - start) / done
+            yield done, len(missing), seconds_per_plane * (len(missing) - done)
 
     def embedding(self, image: TrainingImage, number: int) -> Tensor:
-        """(1, C, s, s) float32 of a view, with a gradient if the encoder is trained."""
+        """Return the embedding of an augmented image.
+
+        Returns
+        -------
+        Tensor
+            (1, C, s, s) float32, with a gradient if the image encoder is trained.
+        """
         device = self._predictor.device
         if self._encoder is not None:
             plane = augment(image.plane, number)
             transform = self._predictor.transform((plane.shape[0], plane.shape[1]))
             encoded: Tensor = self._encoder(transform.pixel_values(plane).to(device))
             return encoded
-        stored = self._find(image, number)
-        if stored is None:  # not asked for before, or dropped from a disk that is full
-            stored = self._keep(image, number)
-        return torch.from_numpy(stored).to(device, torch.float32)
+        embedding = self._get(image, number)
+        if embedding is None:  # evicted from a full disk cache
+            embedding = self._encode(image, number)
+        return torch.from_numpy(embedding).to(device, torch.float32)
 
-    def _find(self, image: TrainingImage, number: int) -> NDArray[np.float16] | None:
+    def _get(self, image: TrainingImage, number: int) -> NDArray[np.float16] | None:
         if self._disk is None:
-            return self._kept.get((image.plane_key, number))
+            return self._memory.get((image.plane_key, number))
         return self._disk.get((self._predictor.key, image.plane_key, number))
 
-    def _keep(self, image: TrainingImage, number: int) -> NDArray[np.float16]:
-        encoded = self._predictor.embed(augment(image.plane, number)).half()
+    def _encode(self, image: TrainingImage, number: int) -> NDArray[np.float16]:
+        embedding = self._predictor.embed(augment(image.plane, number)).half()
         if self._disk is None:
-            self._kept[image.plane_key, number] = encoded
+            self._memory[image.plane_key, number] = embedding
         else:
-            self._disk.put((self._predictor.key, image.plane_key, number), encoded)
-        return encoded
+            key = self._predictor.key, image.plane_key, number
+            self._disk.put(key, embedding)
+        return embedding

@@ -1,8 +1,8 @@
-"""Parts of an embedding around objects: a decoder learns from them at less cost.
+"""Crops of an image embedding around objects, for faster training.
 
-Nearly all the work of a mask decoder is done for each cell of the embedding, and what
-decides about an object lies around it. Positions stay those of the whole plane, so that
-the same weights answer on it.
+The cost of a mask decoder is nearly proportional to the number of embedding cells,
+and mostly the surroundings of an object matter. The positional encoding of a cell stays
+that of the whole plane, so that the weights also work on whole planes.
 """
 
 from __future__ import annotations
@@ -17,26 +17,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-# Low-resolution mask pixels a side of a cell.
-_RATIO = 4
-# Of the embedding's side: the smallest close-up, and what sides are multiples of.
-_SMALLEST, _STEP = 1 / 4, 1 / 8
-# Of the object's side; and of the embedding's, added to it.
-_SPACE, _MARGIN = 1.4, 1 / 16
-# Logit of what was not looked at: background.
-_FAR = -10.0
+_MASK_PIXELS_PER_CELL = 4
+# Fractions of the side of the embedding: the smallest crop, and the step of its size.
+_MIN_SIDE_FRACTION, _STEP_FRACTION = 1 / 4, 1 / 8
+# Side of a crop: the side of the object times a factor, plus a fraction of the
+# embedding.
+_OBJECT_FACTOR, _MARGIN_FRACTION = 1.4, 1 / 16
+_BACKGROUND_LOGIT = -10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CloseUps:
-    """A square of the embedding for each of K objects, all of one size.
+    """Square crops of an embedding, of equal size, one for each of K objects.
 
     Parameters
     ----------
     corners : ndarray
-        (K, 2) int64, (row, col) of the first cell.
+        (K, 2) int64, (row, col) of the first cell of each crop.
     side : int
-        Cells.
+        Side in cells.
     """
 
     corners: NDArray[np.int64]
@@ -44,28 +43,29 @@ class CloseUps:
 
     @classmethod
     def around(cls, target: Tensor, grid: int, rng: np.random.Generator) -> Self | None:
-        """Choose places and a size by chance, each object being within its square.
+        """Draw a size and positions at random, each object inside its crop.
 
         Parameters
         ----------
         target : Tensor
-            (K, h, w), the share of each low-resolution pixel that the object covers.
+            (K, h, w) fraction of each low-resolution pixel that the object covers.
         grid : int
-            Cells of a side of the embedding.
+            Side of the embedding in cells.
         rng : Generator
-            Source of chance.
+            Random numbers.
 
         Returns
         -------
         CloseUps or None
-            None where an object is too large, or the plane too narrow, for a close-up.
+            None when an object is too large or the plane too narrow for a crop.
         """
-        cells = np.array(target.shape[1:]) // _RATIO
-        first, last = _extents(target)
-        first, last = first // _RATIO, np.minimum(last // _RATIO, cells - 1)
-        step = int(grid * _STEP)
-        needed = _SPACE * (last - first + 1).max() + grid * _MARGIN
-        side = max(int(grid * _SMALLEST), int(np.ceil(needed / step)) * step)
+        cells = np.array(target.shape[1:]) // _MASK_PIXELS_PER_CELL
+        first, last = (e // _MASK_PIXELS_PER_CELL for e in _extents(target))
+        last = np.minimum(last, cells - 1)
+        step = int(grid * _STEP_FRACTION)
+        object_side = (last - first + 1).max()
+        needed = _OBJECT_FACTOR * object_side + grid * _MARGIN_FRACTION
+        side = max(int(grid * _MIN_SIDE_FRACTION), int(np.ceil(needed / step)) * step)
         side += step * int(rng.integers(2))
         if side > min(grid - step, *cells):
             return None
@@ -73,44 +73,40 @@ class CloseUps:
         high = np.minimum(first, cells - side)
         return cls(rng.integers(np.minimum(low, high), high + 1), side)
 
-    def cut(self, image: Tensor) -> Tensor:
-        """Cut (K or 1, C, S, S) to (K, C, side, side)."""
-        return self._cut(image, 1)
+    def crop_embedding(self, embedding: Tensor) -> Tensor:
+        """Crop (K or 1, C, S, S) to (K, C, side, side)."""
+        return self._crop(embedding, 1)
 
-    def cut_masks(self, masks: Tensor) -> Tensor:
-        """Cut (K, M, h, w) masks to (K, M, 4 side, 4 side)."""
-        return self._cut(masks, _RATIO)
+    def crop_masks(self, masks: Tensor) -> Tensor:
+        """Crop (K, M, h, w) masks to (K, M, 4 side, 4 side)."""
+        return self._crop(masks, _MASK_PIXELS_PER_CELL)
 
-    def paste(self, masks: Tensor, size: int) -> Tensor:
-        """Put (K, M, 4 side, 4 side) logits into (K, M, size, size) of background."""
-        whole = masks.new_full((*masks.shape[:2], size, size), _FAR)
-        for i, (rows, cols) in enumerate(self._windows(_RATIO)):
-            whole[i, :, rows, cols] = masks[i]
-        return whole
+    def paste_masks(self, masks: Tensor, size: int) -> Tensor:
+        """Paste (K, M, 4 side, 4 side) logits into background, (K, M, size, size)."""
+        pasted = masks.new_full((*masks.shape[:2], size, size), _BACKGROUND_LOGIT)
+        for i, (rows, cols) in enumerate(self._windows(_MASK_PIXELS_PER_CELL)):
+            pasted[i, :, rows, cols] = masks[i]
+        return pasted
 
-    def _cut(self, image: Tensor, ratio: int) -> Tensor:
-        several = image.expand(len(self.corners), -1, -1, -1)
-        parts = zip(several, self._windows(ratio), strict=True)
-        return torch.stack([part[:, rows, cols] for part, (rows, cols) in parts])
+    def _crop(self, tensor: Tensor, pixels_per_cell: int) -> Tensor:
+        expanded = tensor.expand(len(self.corners), -1, -1, -1)
+        crops = zip(expanded, self._windows(pixels_per_cell), strict=True)
+        return torch.stack([plane[:, rows, cols] for plane, (rows, cols) in crops])
 
-    def _windows(self, ratio: int) -> list[tuple[slice, slice]]:
-        return [
-            (
-                slice(row * ratio, (row + self.side) * ratio),
-                slice(col * ratio, (col + self.side) * ratio),
-            )
-            for row, col in self.corners.tolist()
-        ]
+    def _windows(self, pixels_per_cell: int) -> list[tuple[slice, slice]]:
+        size = pixels_per_cell * self.side
+        starts = (pixels_per_cell * self.corners).tolist()
+        return [(slice(row, row + size), slice(col, col + size)) for row, col in starts]
 
 
 def _extents(target: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First and last (row, col) of each object, (K, 2)."""
+    """First and last (row, col) of each object, (K, 2) each."""
     covered: NDArray[np.bool_] = (target > 0.5).cpu().numpy()
-    # An object thinner than a pixel covers none by half.
+    # An object thinner than a pixel covers no pixel by half: use the whole plane.
     covered |= ~covered.any((1, 2), keepdims=True)
     first, last = [], []
     for axis in (2, 1):
-        along: NDArray[np.bool_] = np.any(covered, axis=axis)
-        first.append(along.argmax(1))
-        last.append(along.shape[1] - 1 - along[:, ::-1].argmax(1))
+        profile: NDArray[np.bool_] = np.any(covered, axis=axis)
+        first.append(profile.argmax(1))
+        last.append(profile.shape[1] - 1 - profile[:, ::-1].argmax(1))
     return np.stack(first, 1), np.stack(last, 1)

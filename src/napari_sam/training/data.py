@@ -1,4 +1,4 @@
-"""Images with labels to learn from: checked, read, turned, and split."""
+"""Training images: check, read, augment and split images with labels."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 AUGMENTATIONS = 8
-"""The flips and quarter turns of a plane, itself included."""
+"""Number of flips and quarter turns of a plane, including the plane itself."""
 
 _ENDINGS = (".tif", ".tiff")
-# What the names of label files may have more than those of their images.
-_LABEL_NAMES = ("", "_labels", "_label", "_masks", "_mask")
+# Label files may have the names of their images with one of these suffixes.
+_LABEL_SUFFIXES = ("", "_labels", "_label", "_masks", "_mask")
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingImage:
-    """One plane and the objects on it.
+    """One plane and the labels of its objects.
 
     Parameters
     ----------
     name : str
-        What to call it.
+        Name for messages.
     source : str
-        The image that it is a plane of; planes of one stack are much alike.
+        Name of the image; planes of one stack have the same source.
     plane : ndarray
-        (H, W) or (H, W, 3) uint8, as the model sees it.
+        (H, W) or (H, W, 3) uint8, the input of the model.
     labels : ndarray
-        (H, W) integers, 0 for background, a number for each object.
+        (H, W) integers, 0 for background, one label for each object.
     """
 
     name: str
@@ -48,19 +48,19 @@ class TrainingImage:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(H, W)."""
+        """(H, W) of the plane."""
         height, width = self.labels.shape
         return height, width
 
-    def objects(self, smallest: float = 0) -> list[int]:
-        """Numbers of the objects with at least so many pixels."""
-        numbers, sizes = np.unique(self.labels, return_counts=True)
-        kept = (numbers > 0) & (sizes >= smallest)
-        return [int(number) for number in numbers[kept]]
+    def objects(self, min_size: float = 0) -> list[int]:
+        """Return the labels of all objects with at least `min_size` pixels."""
+        labels, sizes = np.unique(self.labels, return_counts=True)
+        kept = (labels > 0) & (sizes >= min_size)
+        return [int(label) for label in labels[kept]]
 
     @cached_property
     def plane_key(self) -> str:
-        """Hash of the plane; several sets of labels may belong to one."""
+        """Hash of the plane; several label images can share it."""
         return plane_key(self.plane)
 
     @property
@@ -72,15 +72,15 @@ class TrainingImage:
 
 
 def augment(array: NDArray[Any], number: int) -> NDArray[Any]:
-    """Turn and flip a plane.
+    """Rotate and flip a plane.
 
     Parameters
     ----------
     array : ndarray
         (H, W) or (H, W, C).
     number : int
-        0 to 7: quarter turns, and from 4 on those of the transposed plane. 0 is the
-        plane itself.
+        0 to 3: number of quarter turns; 4 to 7: quarter turns of the transposed
+        plane.
     """
     if number >= AUGMENTATIONS // 2:
         array = array.swapaxes(0, 1)
@@ -94,26 +94,29 @@ def training_images(
     *,
     contrast_limits: ArrayLike | None = None,
 ) -> list[TrainingImage]:
-    """Make a pair of image and labels into planes to learn from.
+    """Make training images of an image and its labels.
 
     Parameters
     ----------
     image : array-like
-        (H, W) or (H, W, 3) of any real dtype, or a stack of such, (Z, H, W) or
-        (Z, H, W, 3).
+        Plane (H, W) or (H, W, 3), or stack (Z, H, W) or (Z, H, W, 3), any real dtype.
     labels : array-like
-        (H, W) or (Z, H, W), bool or whole numbers: 0 for background, each other
-        number an object. Slices without objects are left out; objects that have no
-        label do no harm.
+        (H, W) or (Z, H, W), bool or integers: 0 for background, one label for each
+        object. Slices without objects are left out. Not all objects need a label.
     name : str
-        What to call the pair in messages.
+        Name for messages.
     contrast_limits : tuple of float or array-like, optional
-        As for `images.uint8.to_uint8`; of the whole stack when None, never of a slice.
+        See `images.uint8.to_uint8`; from the whole image or stack when None.
+
+    Returns
+    -------
+    list of TrainingImage
+        One for each plane with objects.
 
     Raises
     ------
     ValueError
-        When the labels are of another shape, are no whole numbers, or hold no object.
+        When the labels have another shape, are not integers, or are empty.
     """
     pixels, numbers = np.asarray(image), _check_labels(np.asarray(labels), name)
     colour = pixels.ndim == numbers.ndim + 1 and pixels.shape[-1] in (3, 4)
@@ -125,8 +128,8 @@ def training_images(
         )
     if not numbers.any():
         raise ValueError(
-            f"The labels of {name} are empty: label at least one object, or leave the "
-            "image out."
+            f"The labels of {name} are empty: label at least one object, or leave out "
+            "the image."
         )
     if numbers.ndim == 2:
         plane = to_uint8(pixels, contrast_limits)
@@ -145,12 +148,13 @@ def training_images(
 def _check_labels(labels: NDArray[Any], name: str) -> NDArray[np.int64]:
     if labels.dtype.kind not in "bui":
         raise ValueError(
-            f"The labels of {name} have type {labels.dtype}: give whole numbers, 0 for "
-            "background and one number an object (labels.astype(int), if they are)."
+            f"The labels of {name} have dtype {labels.dtype}: give integers, 0 for "
+            "background and one label for each object (labels.astype(int) converts)."
         )
     if labels.size and labels.min() < 0:
         raise ValueError(
-            f"The labels of {name} go down to {labels.min()}: number objects from 1."
+            f"The labels of {name} have a minimum of {labels.min()}: number objects "
+            "from 1."
         )
     return labels.astype(np.int64)
 
@@ -158,48 +162,53 @@ def _check_labels(labels: NDArray[Any], name: str) -> NDArray[np.int64]:
 def read_training_images(
     images: str | Path, labels: str | Path, index: Mapping[str, int] | None = None
 ) -> list[TrainingImage]:
-    """Read pairs from two TIFF files, or from two folders of TIFF files.
+    """Read training images from two TIFF files, or from two folders of TIFF files.
 
     Parameters
     ----------
     images, labels : str or Path
         Two files, planes or stacks; or two folders, where the labels of `cell.tif`
-        are called the same, or `cell_labels.tif`, `cell_masks.tif` or the like. The
-        folders may be one.
+        have the same name, or `cell_label.tif`, `cell_labels.tif`, `cell_mask.tif` or
+        `cell_masks.tif`. Both can be the same folder.
     index : mapping, optional
-        {axis: number} to take of images with more axes, for instance {"C": 1}.
+        {axis: index} to select from images with more axes, for instance {"C": 1}.
+
+    Returns
+    -------
+    list of TrainingImage
+        See `training_images`.
 
     Raises
     ------
     OSError
         When a file or folder does not exist.
     ValueError
-        When files do not belong together or cannot be read.
+        When image and label files do not match or cannot be read.
     """
-    found = []
-    for image, label in _pairs(Path(images), Path(labels)):
-        found += training_images(
+    pairs = _pairs(Path(images), Path(labels))
+    return [
+        plane
+        for image, label in pairs
+        for plane in training_images(
             _read(image, dict(index or {})), _read(label, {}), image.name
         )
-    return found
+    ]
 
 
 def _pairs(images: Path, labels: Path) -> list[tuple[Path, Path]]:
     if images.is_dir() != labels.is_dir():
         raise ValueError(
-            f"{images} and {labels} are a folder and a file: give two of one kind."
+            f"{images} and {labels} are a folder and a file: give two files or two "
+            "folders."
         )
     if not images.is_dir():
         return [(images, labels)]
-    known = {_stem(path): path for path in _tiffs(labels)}
+    label_files = {_stem(path): path for path in _tiffs(labels)}
     pairs = []
     for path in _tiffs(images):
-        names = [f"{_stem(path)}{more}" for more in _LABEL_NAMES]
-        partner = next(
-            (known[n] for n in names if n in known and known[n] != path), None
-        )
-        if partner is not None:
-            pairs.append((path, partner))
+        names = [f"{_stem(path)}{suffix}" for suffix in _LABEL_SUFFIXES]
+        matches = [label_files[name] for name in names if name in label_files]
+        pairs += [(path, match) for match in matches if match != path][:1]
     if not pairs:
         raise ValueError(
             f"No TIFF file in {labels} is named like one in {images}: name the labels "
@@ -224,25 +233,26 @@ def _read(path: Path, index: dict[str, int]) -> NDArray[Any]:
 
 
 def split(
-    images: Sequence[TrainingImage], share: float, rng: np.random.Generator
+    images: Sequence[TrainingImage], fraction: float, rng: np.random.Generator
 ) -> tuple[list[TrainingImage], list[TrainingImage]]:
-    """Hold images back, by source where there are several.
+    """Split images into training images and held-out images.
 
-    Planes of one stack are split at one place instead, as neighbours are alike: the
-    last slices are held back.
+    Several images are split by their source. Of a single stack the last slices are
+    held out, as neighbouring slices are similar.
 
     Parameters
     ----------
     images : sequence of TrainingImage
         At least two.
-    share : float
-        Of all that is held back, at least one and never all.
+    fraction : float
+        Fraction to hold out, at least one image and never all.
     rng : Generator
-        Source of chance.
+        Random numbers.
 
     Returns
     -------
-    trained, held_back : list of TrainingImage
+    train, held_out : list of TrainingImage
+        The two parts.
 
     Raises
     ------
@@ -251,32 +261,36 @@ def split(
     """
     if len(images) < 2:
         raise ValueError(
-            f"Training needs two labelled images at least, as one is held back to see "
-            f"what is gained, and there is {len(images)}: label another one, or cut "
-            "this one in two."
+            "Training needs at least two labelled images, as one is held out for "
+            f"validation, and there is {len(images)}: label another one, or split it."
         )
     sources = sorted({image.source for image in images})
     if len(sources) == 1:
-        held = min(max(1, round(share * len(images))), len(images) - 1)
-        return list(images[:-held]), list(images[-held:])
-    held = min(max(1, round(share * len(sources))), len(sources) - 1)
-    chosen = {sources[i] for i in rng.permutation(len(sources))[:held]}
+        count = min(max(1, round(fraction * len(images))), len(images) - 1)
+        return list(images[:-count]), list(images[-count:])
+    count = min(max(1, round(fraction * len(sources))), len(sources) - 1)
+    held_out = {sources[i] for i in rng.permutation(len(sources))[:count]}
     return (
-        [image for image in images if image.source not in chosen],
-        [image for image in images if image.source in chosen],
+        [image for image in images if image.source not in held_out],
+        [image for image in images if image.source in held_out],
     )
 
 
 def split_plane(image: TrainingImage) -> list[TrainingImage]:
-    """Cut one plane across its longer side, so that half can be held back.
+    """Split one plane across its longer side, so that one half can be held out.
 
-    The cut goes through as few pixels of objects as there are near the middle, and
-    whatever it goes through becomes part of both halves.
+    The cut is where it crosses the fewest pixels of objects, within the middle third;
+    objects that it crosses become part of both halves.
 
     Parameters
     ----------
     image : TrainingImage
-        With objects on both sides.
+        A plane with objects in both halves.
+
+    Returns
+    -------
+    list of TrainingImage
+        The two halves.
 
     Raises
     ------
@@ -287,7 +301,7 @@ def split_plane(image: TrainingImage) -> list[TrainingImage]:
     covered = np.count_nonzero(image.labels, axis=1 - axis)
     length = len(covered)
     middle = np.arange(length // 3, max(length - length // 3, length // 3 + 1))
-    # The nearest to the middle of those through the fewest pixels.
+    # Of the cuts through the fewest pixels the one closest to the middle.
     cut = int(min(middle, key=lambda i: (covered[i], abs(i - length // 2))))
     parts = []
     for number, part in enumerate((slice(None, cut), slice(cut, None)), start=1):
@@ -298,14 +312,14 @@ def split_plane(image: TrainingImage) -> list[TrainingImage]:
             parts.append(TrainingImage(name, name, plane, np.ascontiguousarray(labels)))
     if len(parts) < 2:
         raise ValueError(
-            f"All objects of {image.name} are in one half of the image: one half is "
-            "held back to see what is gained, so label objects in both."
+            f"All objects of {image.name} are in one half of the image: label objects "
+            "in both halves, as one is held out for validation."
         )
     return parts
 
 
 def summarise(images: Sequence[TrainingImage]) -> dict[str, Any]:
-    """Describe data in numbers, for the card of a model."""
+    """Count images and objects, for the model card."""
     return {
         "images": len({image.source for image in images}),
         "planes": len(images),
@@ -317,6 +331,6 @@ def summarise(images: Sequence[TrainingImage]) -> dict[str, Any]:
 
 
 def data_key(images: Sequence[TrainingImage]) -> str:
-    """Hash of all planes and labels, in their order."""
+    """Hash all planes and labels, in their order."""
     keys = "".join(image.key for image in images)
     return hashlib.blake2b(keys.encode(), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Fine-tune a model on labelled images: one loop, resumable, cancelled at any step."""
+"""Fine-tuning of a model on labelled images: resumable, and can be cancelled."""
 
 from __future__ import annotations
 
@@ -39,31 +39,31 @@ if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.training.data import TrainingImage
 
-# Low-resolution pixels that an object must cover to be learned from.
-_SMALLEST = 4
-_WARM_UP = 20
-_LARGEST_GRADIENT = 1.0
+# Minimum size of an object, in pixels of the low-resolution mask.
+_MIN_MASK_PIXELS = 4
+_WARM_UP_STEPS = 20
+_MAX_GRADIENT_NORM = 1.0
 
 
 class FineTuning:
-    """A training run: give images, iterate over `run`, then `save`.
+    """A training run: iterate over `run`, then `save`.
 
-    The predictor is left as it is; the run trains a copy of its model. The image
-    encoder stays frozen, and what it gives for each view of each image is kept in
-    half precision, so that a step costs prompts and decoder alone.
+    The run trains a copy of the model and leaves the predictor unchanged. The image
+    encoder is frozen by default; its embeddings of all images and augmentations are
+    kept in half precision, so that a step only runs prompt encoder and mask decoder.
 
     Parameters
     ----------
     predictor : Predictor
         The model to start from.
     images : sequence of TrainingImage
-        From `training_images` or `read_training_images`.
+        See `training_images` and `read_training_images`.
     options : TrainingOptions, optional
-        How to train.
-    held_back : sequence of TrainingImage, optional
-        To measure on; a share of `images` when None.
+        Options of the run.
+    held_out : sequence of TrainingImage, optional
+        Images for validation; a fraction of `images` when None.
     disk : DiskCache, optional
-        Keeps encoded images, for more of them than the memory holds.
+        Keeps the embeddings, if there are too many for the memory.
 
     Raises
     ------
@@ -89,12 +89,8 @@ class FineTuning:
             images, held_out = split(images, self.options.held_out, self._rng)
         self.trained = self._usable(images)
         self.held_out = self._usable(held_out)
-        # What answers clicks knows boxes as well, and learns from where it is.
-        start = (
-            predictor.model
-            if predictor.click_decoder is None
-            else predictor.click_decoder
-        )
+        # A click decoder answers boxes too: training starts from it.
+        start = predictor.click_decoder or predictor.model
         self.model = copy.deepcopy(SamModel.of(start))
         self._weights = trainable_weights(self.model, self.options.encoder_blocks)
         self._best = {name: p.detach().clone() for name, p in self._weights.items()}
@@ -102,132 +98,129 @@ class FineTuning:
             self._weights.values(), weight_decay=self.options.weight_decay
         )
         encoder = self.model.image_encoder if self.options.encoder_blocks else None
-        self._views = AugmentedEmbeddings(predictor, encoder, disk)
+        self._embeddings = AugmentedEmbeddings(predictor, encoder, disk)
 
     def _usable(self, images: Sequence[TrainingImage]) -> list[TrainingImage]:
-        kept = [image for image in images if self._objects(image)]
-        if not kept:
+        usable = [image for image in images if self._objects(image)]
+        if not usable:
             raise ValueError(
-                "No object is large enough to be learned: the model sees the longest "
-                f"side of an image as {self._parent.input_size} pixels, so cut the "
-                "images into smaller ones."
+                "No object is large enough for training: the model scales the longest "
+                f"side of an image to {self._parent.input_size} pixels. Crop the "
+                "images to smaller ones."
             )
-        return kept
+        return usable
 
     def _objects(self, image: TrainingImage) -> list[int]:
-        shape = self._parent.transform(image.shape).mask_shape
-        return image.objects(_SMALLEST * np.prod(image.shape) / np.prod(shape))
+        mask_shape = self._parent.transform(image.shape).mask_shape
+        pixels_per_mask_pixel = np.prod(image.shape) / np.prod(mask_shape)
+        return image.objects(_MIN_MASK_PIXELS * pixels_per_mask_pixel)
 
     # -- the loop ----------------------------------------------------------------
 
     def run(self) -> Iterator[TrainingProgress]:
-        """Train step by step; stop iterating to cancel, call again to go on.
+        """Train step by step; stop iterating to cancel, call again to continue.
 
         Yields
         ------
         TrainingProgress
-            After each image that was encoded or measured on, and after each step.
+            After each encoded or validated image, and after each step.
         """
-        for done, total, left in self._views.encode(self._wanted()):
+        for done, total, left in self._embeddings.encode(self._augmented_images()):
             yield self._progress("encode", done, total, left)
-        before = self.fraction_done
-        spent, started = self.state.seconds, time.perf_counter()
+        fraction_before = self.fraction_done
+        seconds_before, start = self.state.seconds, time.perf_counter()
         while True:
-            if self._is_due():
+            if self._validation_is_due():
                 yield from self._validate()
             if self.is_finished:
                 return
             self.state.losses.append(self._train_step())
             self.state.step += 1
-            passed = time.perf_counter() - started
-            self.state.seconds = spent + passed
-            share = self.fraction_done
-            left = passed * (1 - share) / (share - before)
+            seconds = time.perf_counter() - start
+            self.state.seconds = seconds_before + seconds
+            fraction = self.fraction_done
+            left = seconds * (1 - fraction) / (fraction - fraction_before)
             yield self._progress("train", self.state.step, self.options.steps, left)
 
     @property
     def fraction_done(self) -> float:
-        """How much of the steps, or of the minutes, is over: 0 to 1."""
+        """Completed fraction of the steps, or of the minutes: 0 to 1."""
         options, state = self.options, self.state
-        done = state.step / options.steps
+        fraction = state.step / options.steps
         if options.minutes is not None:
-            done = max(done, state.seconds / (60 * options.minutes))
-        return min(1.0, done)
+            fraction = max(fraction, state.seconds / (60 * options.minutes))
+        return min(1.0, fraction)
 
-    def _wanted(self) -> list[tuple[TrainingImage, int]]:
-        """The held-back images, and every view that will be learned from."""
-        augmentations = range(self.options.augmentations)
-        wanted = [(image, 0) for image in self.held_out]
-        return wanted + [
-            (image, number) for image in self.trained for number in augmentations
-        ]
+    def _augmented_images(self) -> list[tuple[TrainingImage, int]]:
+        """List the held-out images, and all augmentations of the training images."""
+        held_out = [(image, 0) for image in self.held_out]
+        numbers = range(self.options.augmentations)
+        return held_out + [(image, n) for image in self.trained for n in numbers]
 
     @property
     def is_finished(self) -> bool:
-        """Whether all steps are done, or nothing was gained for long, and measured."""
-        state, longest = self.state, self.options.validate_every * self.options.patience
-        return not self._is_due() and (
-            self.fraction_done >= 1 or state.step - state.best_step >= longest
+        """Whether all steps are done, or the patience is over, and validated."""
+        state, options = self.state, self.options
+        patience = options.validate_every * options.patience
+        return not self._validation_is_due() and (
+            self.fraction_done >= 1 or state.step - state.best_step >= patience
         )
 
-    def _is_due(self) -> bool:
-        step = self.state.step
-        last = self.fraction_done >= 1
+    def _validation_is_due(self) -> bool:
+        step, is_last = self.state.step, self.fraction_done >= 1
         return self.state.validated_at != step and (
-            last or step % self.options.validate_every == 0
+            is_last or step % self.options.validate_every == 0
         )
 
     def _train_step(self) -> float:
-        """Practise some objects of one view of one image; the loss, of all rounds."""
+        """Train on some objects of one augmented image; return the loss."""
         options, rng = self.options, self._rng
-        self._set_rate()
+        self._set_learning_rate()
         image = self.trained[rng.integers(len(self.trained))]
         number = int(rng.integers(options.augmentations))
         labels = augment(image.labels, number)
-        chosen = rng.permutation(self._objects(image))[: options.objects]
-        truths = [labels == i for i in chosen]
-        embedding = self._views.embedding(image, number)
-        # The encoder, where it is trained, is passed backwards once for all rounds.
+        objects = rng.permutation(self._objects(image))[: options.objects]
+        truths = [labels == label for label in objects]
+        embedding = self._embeddings.embedding(image, number)
+        # If the image encoder is trained, one backward pass serves all rounds.
         leaf = embedding.detach().requires_grad_(embedding.requires_grad)
         self._optimiser.zero_grad()
-        loss = self.trainer.learn(self.model, leaf, truths, rng)
+        loss = self.trainer.train_step(self.model, leaf, truths, rng)
         if leaf.grad is not None:
             torch.autograd.backward(embedding, leaf.grad)
-        torch.nn.utils.clip_grad_norm_(self._weights.values(), _LARGEST_GRADIENT)
+        torch.nn.utils.clip_grad_norm_(self._weights.values(), _MAX_GRADIENT_NORM)
         self._optimiser.step()
         return loss
 
-    def _set_rate(self) -> None:
-        """Warm up, then fall as half a cosine (Loshchilov & Hutter 2017)."""
-        rate = (
-            self.options.learning_rate
-            * 0.5
-            * (1 + math.cos(math.pi * self.fraction_done))
-        )
-        rate *= min(1.0, (self.state.step + 1) / _WARM_UP)
+    def _set_learning_rate(self) -> None:
+        """Warm up linearly, then follow half a cosine (Loshchilov & Hutter 2017)."""
+        cosine = 0.5 * (1 + math.cos(math.pi * self.fraction_done))
+        warm_up = min(1.0, (self.state.step + 1) / _WARM_UP_STEPS)
+        rate = self.options.learning_rate * cosine * warm_up
         for group in self._optimiser.param_groups:
             group["lr"] = rate
 
-    # -- measuring ---------------------------------------------------------------
+    # -- validation --------------------------------------------------------------
 
     def _validate(self) -> Iterator[TrainingProgress]:
-        """Measure on the held-back images, with the same prompts each time."""
-        found: dict[str, list[float]] = {}
-        started, count = time.perf_counter(), len(self.held_out)
-        most = math.ceil(self.options.validation_objects / count)
+        """Validate on the held-out images, with the same prompts each time."""
+        ious: dict[str, list[float]] = {}
+        start, count = time.perf_counter(), len(self.held_out)
+        max_objects = math.ceil(self.options.validation_objects / count)
         for done, image in enumerate(self.held_out, start=1):
             rng = np.random.default_rng([self.options.seed, done])
-            chosen = rng.permutation(self._objects(image))[:most]
-            truths = [image.labels == i for i in chosen]
+            objects = rng.permutation(self._objects(image))[:max_objects]
+            truths = [image.labels == label for label in objects]
             with torch.no_grad():
-                embedding = self._views.embedding(image, 0)
-            measured = self.trainer.measure(self.model, embedding, truths, rng)
-            for kind, ious in measured.items():
-                found.setdefault(kind, []).extend(ious)
-            each = (time.perf_counter() - started) / done
-            yield self._progress("validate", done, count, each * (count - done))
+                embedding = self._embeddings.embedding(image, 0)
+            scores = self.trainer.validate(self.model, embedding, truths, rng)
+            for kind, values in scores.items():
+                ious.setdefault(kind, []).extend(values)
+            seconds_per_image = (time.perf_counter() - start) / done
+            left = seconds_per_image * (count - done)
+            yield self._progress("validate", done, count, left)
         state = self.state
-        state.scores = {kind: float(np.mean(ious)) for kind, ious in found.items()}
+        state.scores = {kind: float(np.mean(values)) for kind, values in ious.items()}
         state.history.append((state.step, state.scores))
         state.validated_at = state.step
         if not state.step:
@@ -255,13 +248,13 @@ class FineTuning:
     # -- results -----------------------------------------------------------------
 
     def best_model(self) -> SamModel:
-        """Copy the best model up to now; the one at the start before a gain."""
+        """Return a copy of the best model so far; without improvement the parent's."""
         model = copy.deepcopy(self.model).requires_grad_(False)
         model.load_state_dict(self._best, strict=False)
         return model
 
     def predictor(self) -> Predictor:
-        """Return a predictor with the best model up to now."""
+        """Return a predictor with the best model so far."""
         parent = self._parent
         return predictor_from_card(
             self.best_model(),
@@ -271,25 +264,25 @@ class FineTuning:
         )
 
     def card(self, licence: str | None = None) -> ModelCard:
-        """Describe the best model up to now; the licence is the parent's when None."""
-        parent, state = self._parent, self.state
+        """Make the model card of the best model; the parent's licence when None."""
+        parent, state, options = self._parent, self.state, self.options
         spec = MODELS.get(parent.name)
-        trained = frozenset(self.options.prompts)
-        alternatives = "point" in trained or parent.preprocessing.multimask_output
+        prompts = frozenset(options.prompts)
         return ModelCard(
             family=parent.family,
-            prompts=trained | cast("frozenset[PromptKind]", parent.prompts),
-            multimask_output=alternatives,
+            prompts=prompts | cast("frozenset[PromptKind]", parent.prompts),
+            multimask_output="point" in prompts
+            or parent.preprocessing.multimask_output,
             parent=parent.key,
             licence=licence or (spec.licence if spec else "that of its parent"),
             refines_clicks_by_box=parent.click_decoder is not None
-            and "point" in trained,
+            and "point" in prompts,
             data=summarise([*self.trained, *self.held_out]),
             training={
-                "options": asdict(self.options)
-                | {
-                    "prompts": sorted(trained),
-                    "first_prompts": [*self.options.first_prompts],
+                "options": {
+                    **asdict(options),
+                    "prompts": sorted(prompts),
+                    "first_prompts": [*options.first_prompts],
                 },
                 "steps": state.step,
                 "best_step": state.best_step,
@@ -305,13 +298,13 @@ class FineTuning:
         licence: str | None = None,
         dtype: torch.dtype | None = None,
     ) -> Path:
-        """Write the best model up to now; see `training.saving.save_model`."""
+        """Save the best model so far; see `training.saving.save_model`."""
         return save_model(self.best_model(), path, self.card(licence), dtype=dtype)
 
-    # -- going on later ----------------------------------------------------------
+    # -- resuming ----------------------------------------------------------------
 
     def write(self, path: str | Path) -> None:
-        """Write the run into a safetensors file, to be gone on with by `resume`."""
+        """Write the run to a safetensors file, for `resume`."""
         tensors: dict[str, Tensor] = {}
         tensors |= {f"weights.{n}": p for n, p in self._weights.items()}
         tensors |= {f"best.{n}": p for n, p in self._best.items()}
@@ -324,7 +317,7 @@ class FineTuning:
         write_state(Path(path), tensors, values)
 
     def resume(self, path: str | Path) -> None:
-        """Go on with a run that was written: on the CPU, as if it had not stopped.
+        """Continue a run from its file; on the CPU with exactly the same results.
 
         Raises
         ------
@@ -336,8 +329,8 @@ class FineTuning:
         tensors, values = read_state(Path(path))
         if values.get("key") != self._key():
             raise ValueError(
-                f"The training run in {path} was made with another model, other images "
-                "or other options: give those again, or start without it."
+                f"The training run in {path} used another model, other images or other "
+                "options: give the same ones, or start training again."
             )
         state = RunState(**values["state"])
         state.history = [(int(step), scores) for step, scores in state.history]
@@ -350,6 +343,6 @@ class FineTuning:
         restore_optimiser(self._optimiser, tensors)
 
     def _key(self) -> str:
-        """Identify what makes a run: model, images and options."""
+        """Identify model, images and options of a run."""
         parts = self._parent.key, data_key(self.trained), data_key(self.held_out)
         return " ".join([*parts, repr(self.options)])

@@ -1,4 +1,8 @@
-"""Rounds of prompt, answer and correction on one embedding, to learn or to measure."""
+"""Simulated interactive segmentation for training and validation.
+
+As in SAM (Kirillov et al. 2023, appendix A): a first prompt, then corrective clicks
+where the mask is wrong.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import numpy as np
 import torch
 
 from napari_sam.training.close_ups import CloseUps
-from napari_sam.training.loss import answer_loss, best_answers, mask_ious
+from napari_sam.training.loss import best_outputs, mask_ious, prompt_loss
 from napari_sam.training.prompts import (
     add_click,
     sample_error_click,
@@ -29,110 +33,101 @@ if TYPE_CHECKING:
 
     Truths = Sequence[NDArray[np.bool_]]
 
-# So many fewer objects are practised on a whole plane, which costs as much as
-# several close-ups.
-_WHOLE = 3
+# A step on a whole plane costs as much as several close-ups: it uses this many times
+# fewer objects.
+_WHOLE_PLANE_FACTOR = 3
 
 
 class InteractiveTrainer:
-    """Ask a model about objects as a user would, through its plain forward pass.
+    """Prompts a model for objects, computes losses, and adds corrective clicks.
 
     Parameters
     ----------
     predictor : Predictor
-        Knows how planes and prompts become the model's input.
+        Converts planes and prompts to the input of the model.
     options : TrainingOptions
-        Which prompts are practised, and how.
+        Prompt types, number of corrections and jitter.
     """
 
     def __init__(self, predictor: Predictor, options: TrainingOptions) -> None:
         self._predictor, self._options = predictor, options
 
-    def learn(
+    def train_step(
         self,
         model: SamModel,
         embedding: Tensor,
         truths: Truths,
         rng: np.random.Generator,
     ) -> float:
-        """Ask, learn, click where the answer is wrong, and ask again.
+        """Compute gradients for a first prompt and a random number of corrections.
 
         Parameters
         ----------
         model : SamModel
             Gradients are added to its trainable weights, and to `embedding`.
         embedding : Tensor
-            (1, C, s, s) of the plane.
+            (1, C, s, s) embedding of the plane.
         truths : sequence of ndarray
-            (H, W) bool, one an object.
+            (H, W) bool, one mask for each object.
         rng : Generator
-            Source of all chance.
+            Random numbers.
 
         Returns
         -------
         float
-            The mean loss of the rounds.
+            Mean loss of the rounds.
         """
-        options, transform = self._options, self._frame(truths)
+        options, transform = self._options, self._transform(truths)
         target = self.target(transform, truths)
-        near = self._close_ups(model, target, rng)
-        if near is None and options.close_ups:
-            fewer = max(1, len(truths) // _WHOLE)
-            truths, target = truths[:fewer], target[:fewer]
+        crops = self._close_ups(model, target, rng)
+        if crops is None and options.close_ups:
+            count = max(1, len(truths) // _WHOLE_PLANE_FACTOR)
+            truths, target = truths[:count], target[:count]
         start = options.starts[rng.integers(len(options.starts))]
-        prompts = self._first(truths, start, rng)
+        prompts = self._first_prompts(truths, start, rng)
         rounds = 1 + int(rng.integers(options.corrections + 1))
         feeds_back = "mask" in options.prompts and rng.random() < 0.5
-        learned = target if near is None else near.cut_masks(target[:, None])[:, 0]
+        if crops is not None:
+            target = crops.crop_masks(target[:, None])[:, 0]
         total, masks = 0.0, None
-        for left in reversed(range(rounds)):
-            logits, scores = self.answer(
-                model, embedding, transform, prompts, masks, near
+        for remaining in reversed(range(rounds)):
+            logits, pred_ious = self.decode(
+                model, embedding, transform, prompts, masks, crops
             )
-            seen = _covered(logits, transform) if near is None else logits
-            loss = answer_loss(seen, scores, learned) / rounds
+            unpadded = _unpadded(logits, transform) if crops is None else logits
+            loss = prompt_loss(unpadded, pred_ious, target) / rounds
             torch.autograd.backward(loss)
             total += float(loss.detach())
-            if left:
-                best = best_answers(logits, scores)
-                answers = logits.detach()[torch.arange(len(best)), best][:, None]
-                if near is not None:
-                    answers = near.paste(answers, transform.mask_size)
-                masks = answers if feeds_back else None
+            if remaining:
+                best = best_outputs(logits, pred_ious)
+                outputs = logits.detach()[torch.arange(len(best)), best][:, None]
+                if crops is not None:
+                    outputs = crops.paste_masks(outputs, transform.mask_size)
+                masks = outputs if feeds_back else None
                 prompts = [
-                    add_click(p, *sample_error_click(t, _mask(transform, a[0]), rng))
-                    for p, t, a in zip(prompts, truths, answers, strict=True)
+                    add_click(p, *sample_error_click(t, _mask(transform, o[0]), rng))
+                    for p, t, o in zip(prompts, truths, outputs, strict=True)
                 ]
         return total
 
-    def _close_ups(
-        self, model: SamModel, target: Tensor, rng: np.random.Generator
-    ) -> CloseUps | None:
-        """What the decoder sees in this step; None for the whole plane."""
-        share = self._options.close_ups
-        if not share or rng.random() >= share:
-            return None
-        grid = model.prompt_encoder.embedding_size
-        return CloseUps.around(target, grid, rng)
-
     @torch.no_grad()
-    def measure(
+    def validate(
         self,
         model: SamModel,
         embedding: Tensor,
         truths: Truths,
         rng: np.random.Generator,
     ) -> dict[str, list[float]]:
-        """Low-resolution IoU of each object, by the kind of its only prompt."""
-        transform = self._frame(truths)
-        target, found = self.target(transform, truths), {}
+        """Compute the low-resolution IoU of each object, by kind of first prompt."""
+        transform = self._transform(truths)
+        target, scores = self.target(transform, truths), {}
         for start in dict.fromkeys(self._options.starts):
-            prompts = self._first(truths, start, rng)
-            logits, scores = self.answer(model, embedding, transform, prompts)
-            ious = mask_ious(_covered(logits, transform), target)
-            best = best_answers(logits, scores)
-            found[str(start)] = ious[torch.arange(len(best)), best].tolist()
-        return found
+            prompts = self._first_prompts(truths, start, rng)
+            logits, pred_ious = self.decode(model, embedding, transform, prompts)
+            ious = mask_ious(_unpadded(logits, transform), target)
+            best = best_outputs(logits, pred_ious)
+            scores[str(start)] = ious[torch.arange(len(best)), best].tolist()
+        return scores
 
     @torch.no_grad()
     def loss(
@@ -142,69 +137,84 @@ class InteractiveTrainer:
         truths: Truths,
         prompts: Sequence[Prompt],
     ) -> float:
-        """Loss of the answers to given prompts."""
-        transform = self._frame(truths)
-        logits, scores = self.answer(model, embedding, transform, prompts)
+        """Compute the loss for given prompts."""
+        transform = self._transform(truths)
+        logits, pred_ious = self.decode(model, embedding, transform, prompts)
         target = self.target(transform, truths)
-        return float(answer_loss(_covered(logits, transform), scores, target))
+        return float(prompt_loss(_unpadded(logits, transform), pred_ious, target))
 
-    def answer(
+    def decode(
         self,
         model: SamModel,
         embedding: Tensor,
         transform: PlaneTransform,
         prompts: Sequence[Prompt],
         masks: Tensor | None = None,
-        near: CloseUps | None = None,
+        crops: CloseUps | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Decode prompts of one kind.
+        """Decode prompts of one kind with the differentiable forward pass.
 
         Parameters
         ----------
         model : SamModel
-            Asked through its plain, differentiable forward pass.
+            The model.
         embedding : Tensor
             (1, C, s, s).
-        frame : PlaneTransform
-            Of the plane.
+        transform : PlaneTransform
+            Transform of the plane.
         prompts : sequence of Prompt
-            K of them.
+            K prompts.
         masks : Tensor, optional
-            (K, 1, m, m) logits of earlier answers, fed back.
-        near : CloseUps, optional
-            What the decoder sees of the embedding; all of it when None.
+            (K, 1, m, m) logits of earlier masks as mask prompts.
+        crops : CloseUps, optional
+            Crops of the embedding to decode; the whole embedding when None.
 
         Returns
         -------
         logits : Tensor
-            (K, M, m, m), of the close-ups alone if there are any: the single mask,
-            after which come the three alternatives where there is but one click.
-        scores : Tensor
+            (K, M, m, m), or those of the crops: the single-mask output, followed by
+            the three multimask outputs for prompts of one click.
+        pred_ious : Tensor
             (K, M) predicted IoU.
         """
         points, labels, boxes = self._predictor.prompt_tensors(transform, prompts)
         ambiguous = boxes is None and points is not None and points.shape[1] == 1
-        several = None if ambiguous else False
-        if near is not None:
+        multimask = None if ambiguous else False
+        if crops is not None:
             tokens = model.prompt_encoder.tokens(points, labels, boxes)
-            return _decode_near(model, near, embedding, tokens, masks, several)
+            return _decode_crops(model, crops, embedding, tokens, masks, multimask)
         output = model(
             image_embeddings=embedding,
             input_points=None if points is None else points[None],
             input_labels=None if labels is None else labels[None],
             input_boxes=None if boxes is None else boxes[None],
             input_masks=None if masks is None else masks.transpose(0, 1),
-            multimask_output=several,
+            multimask_output=multimask,
         )
         return output.pred_masks[0], output.iou_scores[0]
 
     def target(self, transform: PlaneTransform, truths: Truths) -> Tensor:
-        """Covered shares (K, h, w) of the low-resolution pixels of the plane."""
-        logits = np.stack([transform.mask_logits(truth) for truth in truths])
-        shares = torch.from_numpy(logits).to(self._predictor.device).sigmoid()
-        return _covered(shares, transform)
+        """Compute the fraction of each low-resolution pixel that an object covers.
 
-    def _first(
+        Returns
+        -------
+        Tensor
+            (K, h, w) in 0 to 1.
+        """
+        logits = np.stack([transform.mask_logits(truth) for truth in truths])
+        fractions = torch.from_numpy(logits).to(self._predictor.device).sigmoid()
+        return _unpadded(fractions, transform)
+
+    def _close_ups(
+        self, model: SamModel, target: Tensor, rng: np.random.Generator
+    ) -> CloseUps | None:
+        """Draw the crops of a step; None for a step on the whole plane."""
+        fraction = self._options.close_ups
+        if not fraction or rng.random() >= fraction:
+            return None
+        return CloseUps.around(target, model.prompt_encoder.embedding_size, rng)
+
+    def _first_prompts(
         self, truths: Truths, start: Start, rng: np.random.Generator
     ) -> list[Prompt]:
         jitter = self._options.box_jitter
@@ -213,40 +223,40 @@ class InteractiveTrainer:
             for truth in truths
         ]
 
-    def _frame(self, truths: Truths) -> PlaneTransform:
+    def _transform(self, truths: Truths) -> PlaneTransform:
         height, width = truths[0].shape
         return self._predictor.transform((height, width))
 
 
-def _decode_near(
+def _decode_crops(
     model: SamModel,
-    near: CloseUps,
+    crops: CloseUps,
     embedding: Tensor,
     tokens: Tensor,
     masks: Tensor | None,
-    several: bool | None,
+    multimask: bool | None,
 ) -> tuple[Tensor, Tensor]:
-    """Decode K prompts, each on its close-up; as `InteractiveTrainer.answer`."""
-    encoder, count = model.prompt_encoder, len(near.corners)
+    """Decode K prompts, each on its crop; see `InteractiveTrainer.decode`."""
+    encoder, count = model.prompt_encoder, len(crops.corners)
     dense = encoder.dense(masks)
-    answer: tuple[Tensor, Tensor] = model.mask_decoder(
-        near.cut(embedding),
-        near.cut(encoder.image_positions()),
+    output: tuple[Tensor, Tensor] = model.mask_decoder(
+        crops.crop_embedding(embedding),
+        crops.crop_embedding(encoder.image_positions()),
         tokens.expand(count, -1, -1),
-        dense if masks is None else near.cut(dense),
-        several,
+        dense if masks is None else crops.crop_embedding(dense),
+        multimask,
     )
-    return answer
+    return output
 
 
-def _covered(masks: Tensor, transform: PlaneTransform) -> Tensor:
-    """Cut the padding off low-resolution masks, (..., m, m) to (..., h, w)."""
+def _unpadded(masks: Tensor, transform: PlaneTransform) -> Tensor:
+    """Crop the padding off low-resolution masks, (..., m, m) to (..., h, w)."""
     height, width = transform.mask_shape
     return masks[..., :height, :width]
 
 
 def _mask(transform: PlaneTransform, logits: Tensor) -> NDArray[np.bool_]:
-    """Bring an answer (m, m) to the plane, (H, W) bool."""
+    """Resize logits (m, m) to the plane, (H, W) bool."""
     mask = np.zeros(transform.plane_shape, bool)
     patch = transform.patch(logits)
     mask[patch.region] = patch.mask

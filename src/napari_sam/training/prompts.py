@@ -1,4 +1,4 @@
-"""Prompts as users give them, drawn at random from the true masks of objects."""
+"""Prompts sampled from the true masks of objects, as users would give them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from napari_sam.training.options import Start
 
-# Boxes are drawn wider than their object by this share of its side at most, or by
-# one pixel: jitter that suits large objects would swallow small ones.
-_LARGEST_SHARE = 0.2
-# Clicks keep at least this share of the way from the outline to the innermost pixel
-# at most: from anywhere inside to nearly the centre.
-_DEEPEST = 0.95
+# Largest jitter as a fraction of the object's side, but at least one pixel: jitter
+# for large objects is too much for small ones.
+_MAX_JITTER_FRACTION = 0.2
+# Clicks keep a random minimum distance from the outline, at most this fraction of the
+# distance of the innermost pixel.
+_MAX_DEPTH_FRACTION = 0.95
 
 
 def sample_first_prompt(
@@ -30,29 +30,28 @@ def sample_first_prompt(
     *,
     box_jitter: float = 20.0,
 ) -> Prompt:
-    """Draw the first prompt for an object.
+    """Sample the first prompt of an object.
 
     Parameters
     ----------
     truth : ndarray
-        (H, W) bool, the object on its plane; not empty.
+        (H, W) bool, the mask of the object; not empty.
     start : {"click", "clicks", "box"}
-        What is given: a click inside, a click inside and one on the background near
-        the outline, or a box.
+        A positive click, a positive and a negative click, or a box.
     rng : Generator
-        Source of all chance.
+        Random numbers.
     box_jitter : float
-        See `jittered_box`.
+        See `sample_box`.
     """
     if start == "box":
-        return Prompt(box=jittered_box(truth, rng, box_jitter))
-    inside = Prompt(points=[inside_point(truth, rng)], labels=[POSITIVE])
+        return Prompt(box=sample_box(truth, rng, box_jitter))
+    prompt = Prompt(points=[sample_inside_point(truth, rng)], labels=[POSITIVE])
     if start == "click":
-        return inside
-    outside = outside_point(truth, rng)
+        return prompt
+    outside = sample_outside_point(truth, rng)
     if outside is None:  # the object fills the plane
-        return add_click(inside, inside_point(truth, rng), POSITIVE)
-    return add_click(inside, outside, NEGATIVE)
+        return add_click(prompt, sample_inside_point(truth, rng), POSITIVE)
+    return add_click(prompt, outside, NEGATIVE)
 
 
 def add_click(prompt: Prompt, point: NDArray[np.float64], label: int) -> Prompt:
@@ -63,17 +62,17 @@ def add_click(prompt: Prompt, point: NDArray[np.float64], label: int) -> Prompt:
     return replace(prompt, points=points, labels=[*prompt.labels, label])
 
 
-def inside_point(
+def sample_inside_point(
     truth: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Draw a pixel of a mask, anywhere from its outline to its innermost part.
+    """Sample a pixel of a mask, anywhere between its outline and its centre.
 
     Parameters
     ----------
     truth : ndarray
         (H, W) bool, not empty.
     rng : Generator
-        Source of chance.
+        Random numbers.
 
     Returns
     -------
@@ -82,62 +81,55 @@ def inside_point(
     """
     window = mask_to_window(truth)
     assert window is not None, "an empty mask has no pixel to click on"
-    return _deep_pixel(truth[window], rng) + _corner(window)
+    return _sample_interior(truth[window], rng) + _origin(window)
 
 
-def innermost(region: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Pixel farthest from the outline of a mask, (2,) as (row, col)."""
-    from scipy.ndimage import distance_transform_edt
-
-    depth = distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
-    return np.array(np.unravel_index(depth.argmax(), depth.shape), float)
-
-
-def outside_point(
+def sample_outside_point(
     truth: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float64] | None:
-    """Draw a background pixel near a mask, as one excludes a neighbour.
+    """Sample a background pixel near a mask, as used to exclude a neighbour.
 
     Returns
     -------
     ndarray or None
-        (2,) as (row, col), at most `reach` pixels from the mask; None when the mask
-        fills the plane.
+        (2,) as (row, col), at most `max_outside_distance` pixels from the mask; None
+        when the mask fills the plane.
     """
     from scipy.ndimage import distance_transform_edt
 
-    window = _widened(truth, reach(truth))
+    limit = max_outside_distance(truth)
+    window = _expanded_window(truth, limit)
     distance = distance_transform_edt(~truth[window])
-    near = np.argwhere((distance > 0) & (distance <= reach(truth)))
-    if not len(near):
+    pixels = np.argwhere((distance > 0) & (distance <= limit))
+    if not len(pixels):
         return None
-    chosen: NDArray[np.float64] = rng.choice(near) + _corner(window)
-    return chosen
+    point: NDArray[np.float64] = rng.choice(pixels) + _origin(window)
+    return point
 
 
-def reach(truth: NDArray[np.bool_]) -> int:
-    """How far from an object its negative clicks lie at most, in pixels."""
+def max_outside_distance(truth: NDArray[np.bool_]) -> int:
+    """Return the largest distance of negative clicks from an object, in pixels."""
     return max(3, round(0.3 * float(np.sqrt(np.count_nonzero(truth)))))
 
 
-def jittered_box(
+def sample_box(
     truth: NDArray[np.bool_], rng: np.random.Generator, jitter: float = 20.0
 ) -> NDArray[np.float64]:
-    """Draw a box around a mask, each side further out by a chance of its own.
+    """Sample a box around a mask, with each side moved outwards at random.
 
-    Boxes 0 to 20 pixels wide of the object are what MedSAM was trained with (Ma et
-    al. 2024, "Segment anything in medical images"), and 10 % of the side, 20 pixels
-    at most, what SAM was (Kirillov et al. 2023, appendix A).
+    MedSAM was trained on boxes with a jitter of 0 to 20 pixels (Ma et al. 2024,
+    "Segment anything in medical images"), SAM with 10 % of the side, 20 pixels at
+    most (Kirillov et al. 2023, appendix A).
 
     Parameters
     ----------
     truth : ndarray
         (H, W) bool, not empty.
     rng : Generator
-        Source of chance.
+        Random numbers.
     jitter : float
-        Most pixels that a side lies outside of the tight box; small objects get a
-        fifth of their side, at least a pixel.
+        Maximum distance in pixels of a side from the tight box; for small objects a
+        fifth of their side, at least one pixel.
 
     Returns
     -------
@@ -147,7 +139,7 @@ def jittered_box(
     tight = mask_to_box(truth)
     assert tight is not None, "an empty mask has no box"
     sides = np.tile(tight[2:] - tight[:2] + 1, 2)
-    limit = np.minimum(jitter, np.maximum(1, _LARGEST_SHARE * sides))
+    limit = np.minimum(jitter, np.maximum(1, _MAX_JITTER_FRACTION * sides))
     moved = tight + rng.uniform(0, 1, 4) * limit * [-1, -1, 1, 1]
     last = np.subtract(truth.shape, 1)
     box: NDArray[np.float64] = np.clip(moved, 0, np.tile(last, 2))
@@ -155,48 +147,48 @@ def jittered_box(
 
 
 def sample_error_click(
-    truth: NDArray[np.bool_], answer: NDArray[np.bool_], rng: np.random.Generator
+    truth: NDArray[np.bool_], mask: NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], int]:
-    """Click where a mask is wrong, more likely in the middle of a large mistake.
+    """Sample a corrective click where a mask is wrong.
 
     Parameters
     ----------
-    truth, answer : ndarray
+    truth, mask : ndarray
         (H, W) bool; `truth` is not empty.
     rng : Generator
-        Source of chance.
+        Random numbers.
 
     Returns
     -------
     point : ndarray
         (2,) as (row, col).
     label : int
-        1 where something is missing, 0 where there is too much. Where nothing is
-        wrong, a click inside the object.
+        1 where the mask misses a part of the object, 0 where it covers background.
+        Without errors, a positive click inside the object.
     """
-    wrong = truth ^ answer
-    window = mask_to_window(wrong)
+    error = truth ^ mask
+    window = mask_to_window(error)
     if window is None:
-        return inside_point(truth, rng), POSITIVE
-    point = _deep_pixel(wrong[window], rng) + _corner(window)
+        return sample_inside_point(truth, rng), POSITIVE
+    point = _sample_interior(error[window], rng) + _origin(window)
     row, col = point.astype(int)
     return point, POSITIVE if truth[row, col] else NEGATIVE
 
 
-def _deep_pixel(
-    region: NDArray[np.bool_], rng: np.random.Generator
+def _sample_interior(
+    mask: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Pixel whose distance from the outline is at least a random share of the most."""
+    """Sample a pixel at a random minimum distance from the outline of a mask."""
     from scipy.ndimage import distance_transform_edt
 
-    depth = distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
-    deep = depth >= rng.uniform(0, _DEEPEST) * depth.max()
-    chosen: NDArray[np.float64] = rng.choice(np.argwhere(deep & region)).astype(float)
-    return chosen
+    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    deep = depth >= rng.uniform(0, _MAX_DEPTH_FRACTION) * depth.max()
+    point: NDArray[np.float64] = rng.choice(np.argwhere(deep & mask)).astype(float)
+    return point
 
 
-def _widened(truth: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
-    """Window of a mask, wider on all sides, within the plane."""
+def _expanded_window(truth: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
+    """Return the window of a mask with a margin on all sides, within the plane."""
     window = mask_to_window(truth)
     assert window is not None, "an empty mask has no window"
     rows, cols = (
@@ -206,5 +198,5 @@ def _widened(truth: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
     return rows, cols
 
 
-def _corner(window: tuple[slice, slice]) -> NDArray[np.float64]:
+def _origin(window: tuple[slice, slice]) -> NDArray[np.float64]:
     return np.array([side.start for side in window], float)

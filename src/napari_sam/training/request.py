@@ -1,8 +1,4 @@
-"""Training on labelled layers as a question to a model: plain data, no viewer.
-
-It runs on any thread, gives its progress step by step, and ends with the best model so
-far when it is told to stop.
-"""
+"""Training on an image and its labels as plain data: no viewer, any thread."""
 
 from __future__ import annotations
 
@@ -11,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.masks.morphology import innermost
 from napari_sam.masks.patch import mask_iou
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.training.data import split_plane, training_images
 from napari_sam.training.options import TrainingOptions
-from napari_sam.training.prompts import innermost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -23,34 +19,33 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.checkpoints.prompt_support import PromptKind
+    from napari_sam.checkpoints.prompt_support import PromptKind, PromptSupport
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.training.data import TrainingImage
     from napari_sam.training.options import TrainingProgress
 
 MIN_OBJECTS, RECOMMENDED_OBJECTS = 8, 30
-"""Objects with which training is worth a try, and with which it is steady."""
+"""Numbers of objects for a first trial and for reliable results."""
 
-# Of the held-back image that is shown before and after.
-_SHOWN = 6
-# The clock ends it, not the steps.
-_MANY_STEPS = 20_000
+_COMPARED_OBJECTS = 6
+# The minutes end training, not the steps.
+_MAX_STEPS = 20_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BeforeAfterComparison:
-    """What one click in the middle of each object gave before and after.
+    """Masks of one click in the middle of each object, before and after training.
 
     Parameters
     ----------
     plane : ndarray
-        (H, W) or (H, W, 3) uint8, an image that was held back.
+        (H, W) or (H, W, 3) uint8, a held-out image.
     truth, before, after : ndarray
-        (H, W) labels: what the user drew, and what the model answered.
+        (H, W) labels: of the user, and of the model before and after training.
     clicks : ndarray
         (N, 2) as (row, col).
     ious : ndarray
-        (N, 2) of the objects, before and after.
+        (N, 2) IoU of each object, before and after.
     """
 
     plane: NDArray[np.uint8]
@@ -63,18 +58,19 @@ class BeforeAfterComparison:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingResult:
-    """The end of a training.
+    """Result of a training run.
 
     Parameters
     ----------
     path : Path or None
-        Where the best model was written; None when nothing was gained.
+        File of the best model; None when training did not improve the model.
     steps : int
-        That were done.
+        Number of completed steps.
     start, best : mapping
-        Held-back IoU by kind of first prompt, before and of the best model.
+        {kind of first prompt: IoU on the held-out images}, before training and of the
+        best model.
     comparison : BeforeAfterComparison or None
-        None when it was stopped before the first measurement.
+        None when training was stopped before the first validation.
     """
 
     path: Path | None
@@ -86,7 +82,7 @@ class TrainingResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingRequest:
-    """Train on an image and its labels.
+    """Training on one image and its labels.
 
     Parameters
     ----------
@@ -95,13 +91,13 @@ class TrainingRequest:
     labels : array-like
         (H, W) or (Z, H, W).
     name : str
-        Of the labels, for messages.
+        Name of the labels, for messages.
     contrast_limits : tuple of float, optional
-        As the viewer shows the image.
+        Contrast limits of the image, as displayed.
     minutes : float
-        Training time; encoding the images comes before.
+        Training time, without the time to encode the images.
     output : Path
-        Where to write the best model; its folder is made.
+        File for the best model; its folder is made.
     """
 
     image: Any
@@ -114,12 +110,12 @@ class TrainingRequest:
     def run(
         self, predictor: Predictor, is_stopped: Callable[[], bool]
     ) -> Generator[TrainingProgress, None, TrainingResult]:
-        """Train until the time is over, nothing is gained, or it is stopped.
+        """Train until the time is over, nothing improves, or `is_stopped`.
 
         Raises
         ------
         ValueError
-            When image and labels cannot be learned from.
+            When image and labels cannot be used for training.
         OSError
             When the model cannot be written.
         """
@@ -130,11 +126,8 @@ class TrainingRequest:
         )
         if len(images) == 1:
             images = split_plane(images[0])
-        kinds = predictor.prompts
-        if predictor.click_decoder is not None:
-            kinds |= {"point"}
-        chosen = viewer_training_options(self.minutes, kinds)
-        training = FineTuning(predictor, images, chosen)
+        options = viewer_training_options(self.minutes, predictor.prompt_support)
+        training = FineTuning(predictor, images, options)
         for progress in training.run():
             yield progress
             if is_stopped():
@@ -145,23 +138,23 @@ class TrainingRequest:
             self.output.parent.mkdir(parents=True, exist_ok=True)
             path = training.save(self.output)
         if state.history:
-            shown = max(training.held_out, key=lambda image: len(image.objects()))
-            comparison = compare_models(predictor, training.predictor(), shown)
+            image = max(training.held_out, key=lambda image: len(image.objects()))
+            comparison = compare_models(predictor, training.predictor(), image)
         return TrainingResult(path, state.step, state.start_scores, best, comparison)
 
 
-def viewer_training_options(minutes: float, prompts: frozenset[str]) -> TrainingOptions:
-    """How labels of the viewer are trained on.
+def viewer_training_options(minutes: float, support: PromptSupport) -> TrainingOptions:
+    """Return the options for training in the viewer.
 
-    Only what the model was taught is practised. One that knows boxes only answers
-    clicks by a search over them, which gains with its boxes; some minutes of clicks
-    would put answers in place of it that are far worse.
+    Training uses the prompt types that the model supports. A box-only model answers
+    clicks by a search over boxes, which improves with its boxes: a few minutes of
+    training on clicks would replace it by far worse masks.
     """
     kinds: tuple[PromptKind, ...] = ("point", "box")
     return TrainingOptions(
-        steps=_MANY_STEPS,
+        steps=_MAX_STEPS,
         minutes=minutes,
-        prompts=tuple(kind for kind in kinds if kind in prompts),
+        prompts=tuple(kind for kind in kinds if support.answers(kind)),
         augmentations=4,
         close_ups=0.5,
         validate_every=25,
@@ -170,44 +163,49 @@ def viewer_training_options(minutes: float, prompts: frozenset[str]) -> Training
 
 
 def compare_models(
-    before: Predictor, after: Predictor, image: TrainingImage, most: int = _SHOWN
+    before: Predictor,
+    after: Predictor,
+    image: TrainingImage,
+    max_objects: int = _COMPARED_OBJECTS,
 ) -> BeforeAfterComparison:
-    """Click once on the largest objects of an image, with two models."""
+    """Segment the largest objects of an image by one click each, with two models."""
     sizes = np.bincount(image.labels.ravel())
-    numbers = sorted(image.objects(), key=lambda number: -sizes[number])[:most]
-    truths = [image.labels == number for number in numbers]
+    labels = sorted(image.objects(), key=lambda label: -sizes[label])[:max_objects]
+    truths = [image.labels == label for label in labels]
     clicks = [innermost(truth) for truth in truths]
     prompts = [Prompt(points=[click], labels=[1]) for click in clicks]
-    drawn, ious = [], np.zeros((len(numbers), 2))
+    painted, ious = [], np.zeros((len(labels), 2))
     for column, predictor in enumerate((before, after)):
         embedding = predictor.embed(image.plane)
-        labels = np.zeros_like(image.labels)
-        answers = predictor.predict_batch(embedding, prompts)
-        for row, (answer, truth) in enumerate(zip(answers, truths, strict=True)):
-            labels[answer.mask] = row + 1
-            ious[row, column] = mask_iou(truth, answer.mask)
-        drawn.append(labels)
+        masks = np.zeros_like(image.labels)
+        predictions = predictor.predict_batch(embedding, prompts)
+        for row, (prediction, truth) in enumerate(
+            zip(predictions, truths, strict=True)
+        ):
+            masks[prediction.mask] = row + 1
+            ious[row, column] = mask_iou(truth, prediction.mask)
+        painted.append(masks)
     return BeforeAfterComparison(
         image.plane,
-        np.where(np.isin(image.labels, numbers), image.labels, 0),
-        drawn[0],
-        drawn[1],
-        np.array(clicks),
+        np.where(np.isin(image.labels, labels), image.labels, 0),
+        painted[0],
+        painted[1],
+        np.array(clicks, float),
         ious,
     )
 
 
-def dataset_size_message(objects: int) -> str:
-    """Say whether so many objects are enough to learn from."""
-    counted = f"{objects} object{'s' * (objects != 1)}"
-    if objects < MIN_OBJECTS:
+def dataset_size_message(object_count: int) -> str:
+    """Return a sentence on whether there are enough objects to train on."""
+    counted = f"{object_count} object{'s' * (object_count != 1)}"
+    if object_count < MIN_OBJECTS:
         return (
-            f"{counted}: too few to learn from. Label {MIN_OBJECTS} at least, better "
+            f"{counted}: too few for training. Label at least {MIN_OBJECTS}, better "
             f"{RECOMMENDED_OBJECTS}, in different places."
         )
-    if objects < RECOMMENDED_OBJECTS:
+    if object_count < RECOMMENDED_OBJECTS:
         return (
-            f"{counted}: enough for a try. With {RECOMMENDED_OBJECTS} or more, in "
-            "different places, the result is steadier."
+            f"{counted}: enough for a first trial. Results are more reliable with "
+            f"{RECOMMENDED_OBJECTS} or more, in different places."
         )
-    return f"{counted}: enough, if they look as different as those to be found."
+    return f"{counted}: enough, if they are as varied as the objects to segment."

@@ -1,4 +1,4 @@
-"""Models into files: official key names, or a folder in Hugging Face layout."""
+"""Saving of models: a file with official key names, or a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -33,20 +33,25 @@ def save_model(
         Any of the supported networks.
     path : str or Path
         ``.safetensors``: a file with official key names and the card.
-        ``.pth`` or ``.pt``: a state dict with official key names, which carries no
-        card, so that `load_model` must be told the family. No ending: a folder in
-        Hugging Face layout, with the card.
+        ``.pth`` or ``.pt``: a state dict with official key names and no card, so that
+        `load_model` needs the family. No suffix: a folder in Hugging Face layout, with
+        the card.
     card : ModelCard
-        What to know of the weights.
+        Metadata of the weights.
     dtype : torch.dtype, optional
-        Of the weights in a file; as they are when None.
+        Dtype of the weights in a file; unchanged when None.
+
+    Returns
+    -------
+    Path
+        `path`.
 
     Raises
     ------
     ValueError
-        When the ending is another one, or a TinyViT model is to be a folder.
+        When the suffix is another one, or the path of a TinyViT model is a folder.
     OSError
-        When it cannot be written.
+        When the file cannot be written.
     """
     path = Path(path)
     check_output(model, path)
@@ -68,41 +73,41 @@ def save_model(
 
 
 def check_output(model: SamNetwork, path: Path) -> None:
-    """Refuse before the work what `save_model` could not write after it.
+    """Check that `save_model` can write to a path, before the work.
 
     Raises
     ------
     ValueError
-        When the ending is none of weights, or a TinyViT model is to be a folder.
+        When the suffix is another one, or the path of a TinyViT model is a folder.
     """
     if path.suffix not in ("", ".safetensors", ".pth", ".pt"):
         raise ValueError(
-            f"{path} has an ending that weights do not have: name it .safetensors, "
-            ".pth, or without an ending for a folder."
+            f"{path} has an unknown suffix for weights: use .safetensors, .pth, or no "
+            "suffix for a folder."
         )
     if path.suffix == "" and isinstance(model.image_encoder, TinyViT):
         raise ValueError(
-            "Hugging Face's SAM has no TinyViT image encoder: name a file, such as "
-            f"{path}.safetensors."
+            "The Hugging Face layout has no TinyViT image encoder: name a file, for "
+            f"instance {path}.safetensors."
         )
 
 
 def official_state(model: SamNetwork) -> dict[str, Tensor]:
-    """State dict with the official keys of published files, on the CPU.
+    """Return the state dict with the official keys of published files, on the CPU.
 
-    Batch norms that were merged into their convolutions for inference come back as
-    norms that change nothing, so that folding them again gives the same bits.
+    Batch norms that were folded into their convolutions for inference are written as
+    identity batch norms, so that folding them again gives exactly the same weights.
     """
     state = {k: v.detach().cpu() for k, v in model.state_dict().items()}
     for name, module in model.named_modules():
         if isinstance(module, ConvNorm) and module.c.bias is not None:
             bias = state.pop(f"{name}.c.bias")
-            one, nothing = torch.ones_like(bias), torch.zeros_like(bias)
-            # Divided by the root of the same sum when folded: a gain of exactly 1.
+            one, zero = torch.ones_like(bias), torch.zeros_like(bias)
+            # Folding divides by the same square root: a gain of exactly 1.
             gain = torch.sqrt(one + torch.nn.BatchNorm2d(1).eps)
             state[f"{name}.bn.weight"] = gain
             state[f"{name}.bn.bias"] = bias
-            state[f"{name}.bn.running_mean"] = nothing
+            state[f"{name}.bn.running_mean"] = zero
             state[f"{name}.bn.running_var"] = one
     return {key: value.contiguous() for key, value in state.items()}
 
@@ -110,7 +115,7 @@ def official_state(model: SamNetwork) -> dict[str, Tensor]:
 def write_tensors(
     path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]
 ) -> None:
-    """Write a safetensors file, whole or not at all."""
+    """Write a safetensors file atomically."""
     from safetensors.torch import save_file
 
     with atomic_write(path, ".safetensors") as part:

@@ -1,6 +1,6 @@
-"""A training run in a file, so that it can go on where it was left.
+"""State of a training run, saved to a file so that the run can be resumed.
 
-safetensors throughout: a file of somebody else's run can hold no code.
+The file is safetensors, which cannot contain code, unlike a pickle.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ _STATE_KEY = "napari_sam_training"
 
 @dataclass(slots=True)
 class RunState:
-    """Where a training run is, apart from weights and optimiser.
+    """State of a training run, apart from weights and optimiser.
 
     Parameters
     ----------
     step : int
-        Steps done.
+        Number of completed steps.
     validated_at : int
         Step of the last validation; -1 before the first.
     scores : dict
-        Held-back IoU by kind of prompt, of the last validation.
+        {kind of first prompt: IoU on the held-out images}, of the last validation.
     start_scores : dict
         The same before the first step.
     best : float
-        Highest mean of the held-back scores; -1 before the first validation.
+        Highest mean of the scores; -1 before the first validation.
     best_step : int
-        Where it was reached.
+        Step of the best scores.
     seconds : float
-        Spent on steps and measurements, which is no part of what is the same.
+        Time spent on steps and validations; ignored by comparisons.
     losses : list of float
-        One a step.
+        Loss of each step.
     history : list
-        [step, scores] of each validation.
+        (step, scores) of each validation.
     """
 
     step: int = 0
@@ -66,11 +66,11 @@ def write_state(
     Parameters
     ----------
     path : Path
-        Replaced whole.
+        The file, replaced atomically.
     tensors : mapping of Tensor
-        By name.
+        Tensors by name.
     values : mapping
-        For JSON; floats come back to the last bit.
+        Values that JSON can represent; floats are restored exactly.
     """
     stored = {
         name: value.detach().cpu().contiguous() for name, value in tensors.items()
@@ -79,32 +79,32 @@ def write_state(
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_state` wrote.
+    """Read the tensors and values written by `write_state`.
 
     Raises
     ------
     OSError
-        When there is no such file.
+        When the file does not exist.
     ValueError
-        When it is damaged or another kind of file.
+        When it is damaged or of another kind.
     """
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        raise FileNotFoundError(f"There is no training run in {path}.")
+        raise FileNotFoundError(f"There is no training run {path} to resume.")
     try:
         with safe_open(path, framework="pt") as file:
             values = json.loads((file.metadata() or {})[_STATE_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(
-            f"{path} is damaged or no training run: start again without it."
+            f"{path} is damaged or not a training run: start training again."
         ) from error
     return tensors, values
 
 
 def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
-    """Flatten what an optimiser remembers of each parameter, by number and name."""
+    """Flatten the state of an optimiser into tensors named by parameter and entry."""
     state = optimiser.state_dict()["state"]
     return {
         f"optimiser.{number}.{name}": value
@@ -114,11 +114,11 @@ def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Give an optimiser back what `optimiser_tensors` took from it."""
-    remembered: dict[int, dict[str, Tensor]] = {}
+    """Restore the state of an optimiser from `optimiser_tensors`."""
+    state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         kind, _, rest = key.partition(".")
         if kind == "optimiser":
             number, _, name = rest.partition(".")
-            remembered.setdefault(int(number), {})[name] = value
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": remembered})
+            state.setdefault(int(number), {})[name] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})

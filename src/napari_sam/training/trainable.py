@@ -1,4 +1,4 @@
-"""Which weights of a model are trained: prompts, masks, and the encoder's end."""
+"""Trainable weights: prompt encoder, mask decoder, last blocks of the encoder."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 def trainable_weights(
     model: SamNetwork, encoder_blocks: int = 0
 ) -> dict[str, nn.Parameter]:
-    """Freeze a model but for prompt encoder, mask decoder and some of its encoder.
+    """Freeze all weights but those of the parts to train.
 
-    Batch norms stay merged into their convolutions, which are trained in their place.
+    Batch norms stay folded into their convolutions, which are trained instead.
 
     Parameters
     ----------
     model : SamNetwork
-        Is changed.
+        The model; changed in place.
     encoder_blocks : int
-        Last blocks of the image encoder that are trained too, with its neck.
+        Number of last blocks of the image encoder to train, together with its neck.
 
     Returns
     -------
     dict of Parameter
-        What is trained, by its official name.
+        The trainable weights by name.
 
     Raises
     ------
@@ -45,8 +45,8 @@ def trainable_weights(
         blocks = _blocks(encoder)
         if encoder_blocks > len(blocks):
             raise ValueError(
-                f"The image encoder has {len(blocks)} blocks: {encoder_blocks} cannot "
-                "be trained."
+                f"encoder_blocks={encoder_blocks}: give {len(blocks)} or less, the "
+                "number of blocks of the image encoder."
             )
         parts += [*blocks[-encoder_blocks:], encoder.neck]
     for part in parts:

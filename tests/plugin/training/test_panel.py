@@ -178,7 +178,7 @@ def test_the_labels_are_those_of_the_moment_it_began(
 def test_objects_are_counted_as_they_are_painted(
     panel: TrainingPanel, viewer: ViewerModel, qtbot: Any
 ) -> None:
-    assert panel.enough.value.startswith("8 objects: enough for a try.")
+    assert panel.enough.value.startswith("8 objects: enough for a first trial.")
     labels = viewer.layers["my discs"]
     labels.selected_label = 99
     labels.paint((0, 2, 2), 99)
