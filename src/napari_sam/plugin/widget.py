@@ -61,7 +61,6 @@ class SamWidget(Container[Any]):
         self.session = SamSession(napari_viewer)
         self.panel = MainPanel(napari_viewer, self.session, self._actions())
         super().__init__(widgets=[self.panel], labels=False)
-        self.margins = (0, 0, 0, 0)
         self._viewer = napari_viewer
         self._preview = PreviewLayer(napari_viewer)
         self._hint = ""

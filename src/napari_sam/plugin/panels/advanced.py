@@ -88,7 +88,7 @@ _CACHE_CONTROLS: ControlTable = {
             "tooltip": "Later sessions reuse them, in half precision",
         },
     ),
-    "cache_text": (Label, {"label": "", "value": ""}),
+    "cache_text": (Label, {"label": " ", "value": ""}),
 }
 _SAVE = ButtonSpec(
     "Save record ...",
