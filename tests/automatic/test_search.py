@@ -168,7 +168,7 @@ def test_a_record_makes_the_same_labels_again(with_region: bool) -> None:
     result = run_to_end(request.run(model, EmbeddingCache()))
     labels = np.zeros(SHAPE, np.int32)
     for piece in result.pieces:
-        labels[piece.region][piece.mask] = piece.number
+        labels[piece.region][piece.mask] = piece.object_id
     assert labels.any()
     ids = {number: number for number in result.scores}
     shared = {

@@ -18,7 +18,7 @@ from napari_sam.images.tiff import read_tiff
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.prediction import loading
 from napari_sam.records import replay as replaying
-from tests.helpers.cleanup import apply_to_labels
+from tests.helpers.cleanup import clean_up_labels
 from tests.helpers.models import World
 from tests.helpers.scenes import BALL, SMALL, lit
 
@@ -171,7 +171,7 @@ def test_each_option_does_its_own(tmp_path: Path) -> None:
         (("--smooth", "1.5"), CleanUp(smooth=1.5)),
     ):
         assert run("volume", path, *BALL_ON_6, *words, "--overwrite") == 0
-        expected = apply_to_labels(raw, cleanup, seeds={1: [(6, 20, 18)]})
+        expected = clean_up_labels(raw, cleanup, seeds={1: [(6, 20, 18)]})
         assert (expected != raw).any()
         assert_array_equal(labels_of(path), expected)
 

@@ -16,7 +16,7 @@ DISC = np.hypot(*(np.indices((40, 44)) - np.reshape((15, 18), (2, 1, 1)))) < 12
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64, bool])
-def test_border_contrast_has_the_sign_of_the_object(dtype: Any) -> None:
+def test_contrast_is_positive_for_bright_objects(dtype: Any) -> None:
     bright = DISC.astype(dtype)
     dark = (~DISC).astype(dtype)
     assert border_contrast(bright, DISC) == pytest.approx(1)
@@ -25,13 +25,13 @@ def test_border_contrast_has_the_sign_of_the_object(dtype: Any) -> None:
     assert border_contrast(colour, DISC) == pytest.approx(1)
 
 
-def test_border_contrast_of_masks_without_a_border() -> None:
+def test_contrast_of_masks_without_a_border_is_0() -> None:
     plane = DISC * 9.0
     assert border_contrast(plane, np.zeros_like(DISC)) == 0
     assert border_contrast(plane, np.ones_like(DISC)) == 0
 
 
-def test_border_contrast_leaves_out_what_is_not_finite() -> None:
+def test_contrast_ignores_nan_and_infinities() -> None:
     plane = np.where(DISC, 5.0, 2.0)
     plane[15, 18], plane[0, 0] = np.nan, np.inf
     assert border_contrast(plane, DISC) == pytest.approx(3)
@@ -43,7 +43,7 @@ def test_border_contrast_leaves_out_what_is_not_finite() -> None:
     plane=hnp.arrays(np.uint8, (8, 9)),
     low=st.tuples(st.integers(0, 3), st.integers(0, 3)),
 )
-def test_border_contrast_of_a_part_is_that_of_the_whole(
+def test_contrast_of_a_crop_equals_that_of_the_plane(
     mask: np.ndarray, plane: np.ndarray, low: tuple[int, int]
 ) -> None:
     mask[: low[0]] = mask[:, : low[1]] = False
@@ -52,7 +52,7 @@ def test_border_contrast_of_a_part_is_that_of_the_whole(
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
-def test_border_contrast_on_a_smaller_rendition(factor: int) -> None:
+def test_contrast_on_a_downsampled_plane(factor: int) -> None:
     plane = np.where(DISC, 90.0, 20.0)
     zoom = np.ones((factor, factor), bool)
     large = np.kron(DISC, zoom)
@@ -63,7 +63,7 @@ def test_border_contrast_on_a_smaller_rendition(factor: int) -> None:
     assert found == expected
 
 
-def test_what_a_rendition_does_not_show_has_no_contrast() -> None:
+def test_contrast_of_an_object_lost_by_downsampling_is_0() -> None:
     speck = np.ones((1, 1), bool)
     plane = np.arange(25.0).reshape(5, 5)
     assert border_contrast(plane, speck, (0, 0), (50, 50)) == 0

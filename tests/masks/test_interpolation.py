@@ -1,4 +1,4 @@
-"""Cross-sections between known ones."""
+"""Interpolation and combination of masks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ GRID = np.indices((60, 60)).T
 
 def disc(centre: tuple[float, float], radius: float) -> MaskPatch:
     mask = (((GRID - centre) ** 2).sum(-1) <= radius**2).T
-    return MaskPatch((0, 0), np.where(mask, 1.0, -1.0).astype(np.float32))
+    return MaskPatch.from_mask(mask)
 
 
-def whole(patch: MaskPatch) -> np.ndarray:
+def on_plane(patch: MaskPatch) -> np.ndarray:
     plane = np.zeros((60, 60), bool)
     plane[patch.region] = patch.mask
     return plane
@@ -28,17 +28,17 @@ centres = st.tuples(st.integers(20, 40), st.integers(20, 40))
 
 
 @given(centres, centres, st.integers(4, 15), st.integers(4, 15))
-def test_at_its_ends_it_gives_the_known_sections(
+def test_interpolation_at_the_ends_gives_the_known_masks(
     one: tuple[int, int], other: tuple[int, int], small: int, large: int
 ) -> None:
     first, second = disc(one, small), disc(other, large)
-    for share, expected in ((0.0, first), (1.0, second)):
-        found = interpolate(first, second, share)
-        np.testing.assert_array_equal(whole(found), whole(expected))
+    for fraction, expected in ((0.0, first), (1.0, second)):
+        found = interpolate(first, second, fraction)
+        np.testing.assert_array_equal(on_plane(found), on_plane(expected))
 
 
 @given(centres, centres, st.integers(6, 15), st.integers(6, 15))
-def test_half_way_a_disc_is_a_disc_between(
+def test_interpolation_half_way_between_discs_is_a_disc(
     one: tuple[int, int], other: tuple[int, int], small: int, large: int
 ) -> None:
     found = interpolate(disc(one, small), disc(other, large), 0.5)
@@ -46,7 +46,7 @@ def test_half_way_a_disc_is_a_disc_between(
     assert patch_iou(found, disc(tuple(middle), (small + large) / 2)) > 0.75
 
 
-def test_a_blend_lies_between_two_opinions() -> None:
+def test_blend_lies_between_two_masks() -> None:
     small, large = disc((30, 30), 8), disc((30, 30), 14)
     areas = [np.count_nonzero(blend(small, large, s).mask) for s in (0, 0.3, 0.7, 1)]
     assert areas == sorted(areas)
@@ -54,29 +54,29 @@ def test_a_blend_lies_between_two_opinions() -> None:
     assert areas[-1] == np.count_nonzero(large.mask)
 
 
-def test_a_blend_of_what_agrees_is_the_same() -> None:
+def test_blend_of_equal_masks_is_the_same() -> None:
     one = disc((25, 33), 9)
-    np.testing.assert_array_equal(whole(blend(one, one, 0.4)), whole(one))
+    np.testing.assert_array_equal(on_plane(blend(one, one, 0.4)), on_plane(one))
 
 
-def test_a_blend_keeps_thin_parts_where_one_opinion_is_sure() -> None:
+def test_blend_keeps_thin_parts_where_one_mask_is_certain() -> None:
     mask = np.zeros((9, 30), bool)
     mask[3:5] = True
-    sure = MaskPatch((10, 10), np.where(mask, 6.0, -6.0).astype(np.float32))
-    unsure = MaskPatch((12, 10), np.where(mask, 0.5, -0.5).astype(np.float32))
-    assert patch_iou(blend(sure, unsure, 0.5), sure) > 0.9
+    certain = MaskPatch((10, 10), np.where(mask, 6.0, -6.0).astype(np.float32))
+    uncertain = MaskPatch((12, 10), np.where(mask, 0.5, -0.5).astype(np.float32))
+    assert patch_iou(blend(certain, uncertain, 0.5), certain) > 0.9
 
 
 @given(st.lists(st.tuples(centres, st.integers(4, 15)), min_size=3, max_size=3))
-def test_a_majority_is_what_two_of_three_hold(
+def test_majority_is_where_two_of_three_masks_are(
     discs: list[tuple[tuple[int, int], int]],
 ) -> None:
     three = [disc(centre, radius) for centre, radius in discs]
-    votes = np.sum([whole(patch) for patch in three], axis=0)
-    np.testing.assert_array_equal(whole(majority(three)), votes >= 2)
+    votes = np.sum([on_plane(patch) for patch in three], axis=0)
+    np.testing.assert_array_equal(on_plane(majority(three)), votes >= 2)
 
 
-def test_the_distance_is_positive_inside_and_changes_sign_at_the_outline() -> None:
+def test_signed_distance_is_positive_inside() -> None:
     mask = np.zeros((5, 7), bool)
     mask[1:4, 2:5] = True
     distance = signed_distance(mask)

@@ -1,4 +1,4 @@
-"""Planes of an image in labels of any shape, against a loop over label pixels."""
+"""Label grids, compared with a loop over the pixels of the labels."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def nearest(position: float) -> int:
     return int(np.floor(np.round(position, 6) + 0.5))
 
 
-def shown(case: Case) -> np.ndarray:
-    """Which label pixels show the object: each looks its centre up in the image."""
+def expected_pixels(case: Case) -> np.ndarray:
+    """Find the label pixels that show the object, one by one."""
     grid, piece = case.grid, case.piece
     painted = np.zeros(case.image, bool)
-    painted[piece.index][piece.region] = piece.mask
-    count = grid.shared
-    leading = piece.index[: len(case.image) - count]
+    painted[piece.plane_index][piece.region] = piece.mask
+    count = grid.shared_ndim
+    leading = piece.plane_index[: len(case.image) - count]
     result = np.zeros(grid.shape, bool)
     for pixel in product(*(range(size) for size in grid.shape)):
         if pixel[: len(pixel) - count] != grid.extra:
@@ -48,18 +48,18 @@ def shown(case: Case) -> np.ndarray:
         index = tuple(nearest(value) for value in there)
         sizes = case.image[len(case.image) - count :]
         if all(0 <= i < size for i, size in zip(index, sizes, strict=True)):
-            # Axes that the labels lack stand where the piece is.
+            # Along axes that the labels lack, the index is that of the piece.
             result[pixel] = painted[leading + index]
     return result
 
 
-def placed(case: Case) -> np.ndarray:
+def placed_pixels(case: Case) -> np.ndarray:
     result = np.zeros(case.grid.shape, bool)
     for part in case.grid.place(case.piece):
-        assert part.number == case.piece.number
+        assert part.object_id == case.piece.object_id
         assert part.mask.any()
-        target = result[part.index][part.region]
-        assert target.shape == part.mask.shape  # it lies in the labels
+        target = result[part.plane_index][part.region]
+        assert target.shape == part.mask.shape  # within the labels
         assert not target.any()
         target |= part.mask
     return result
@@ -70,27 +70,27 @@ offsets = st.sampled_from([-2.5, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 3.0, 7.0])
 
 
 @st.composite
-def linear_planes(draw: st.DrawFn) -> np.ndarray:
-    """A 2 x 2 matrix: scales, flips, a shear, a turn."""
+def plane_matrices(draw: st.DrawFn) -> np.ndarray:
+    """A 2 x 2 matrix of scales, flips, a shear and a rotation."""
     angle = draw(st.sampled_from([0, 0, 90, 180]) | st.floats(-180, 180))
     cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    turn = np.array([[cos, -sin], [sin, cos]])
+    rotation = np.array([[cos, -sin], [sin, cos]])
     shear = np.array([[1, draw(st.sampled_from([0.0, 0.0, 0.5, -1.0]))], [0, 1]])
-    return turn @ shear @ np.diag([draw(scales), draw(scales)])
+    return rotation @ shear @ np.diag([draw(scales), draw(scales)])
 
 
 @st.composite
-def cases(draw: st.DrawFn, turned: bool = True) -> Case:
+def cases(draw: st.DrawFn, rotated: bool = True) -> Case:
     image = draw(hnp.array_shapes(min_dims=2, max_dims=4, min_side=1, max_side=6))
     labels = draw(hnp.array_shapes(min_dims=2, max_dims=4, min_side=1, max_side=7))
     count = min(len(image), len(labels))
-    # The plane lies along axes that both have.
+    # The plane has axes that both have.
     plane = sorted(draw(st.permutations(range(count)))[:2])
     matrix = np.eye(count + 1)
     matrix[:-1, :-1] = np.diag([draw(scales) for _ in range(count)])
     matrix[:-1, -1] = [draw(offsets) for _ in range(count)]
-    if turned:
-        matrix[np.ix_(plane, plane)] = draw(linear_planes())
+    if rotated:
+        matrix[np.ix_(plane, plane)] = draw(plane_matrices())
     leading = labels[: len(labels) - count]
     extra = tuple(draw(st.integers(0, size - 1)) for size in leading)
     rows_cols = [axis + len(image) - count for axis in plane]
@@ -112,16 +112,16 @@ def cases(draw: st.DrawFn, turned: bool = True) -> Case:
 
 @settings(max_examples=200)
 @given(case=cases())
-def test_each_label_pixel_shows_the_image_pixel_that_its_centre_lies_in(
+def test_label_pixels_show_the_image_pixel_at_their_centre(
     case: Case,
 ) -> None:
-    assert case.grid.is_aligned(case.piece.index)
-    assert_array_equal(placed(case), shown(case))
+    assert case.grid.is_aligned(case.piece.plane_index)
+    assert_array_equal(placed_pixels(case), expected_pixels(case))
 
 
-@given(case=cases(turned=False))
-def test_labels_cover_a_plane_when_any_of_their_pixels_shows_it(case: Case) -> None:
-    plane_index = case.piece.index
+@given(case=cases(rotated=False))
+def test_covers_when_any_label_pixel_shows_the_plane(case: Case) -> None:
+    plane_index = case.piece.plane_index
     size = tuple(
         side
         for side, e in zip(case.image, plane_index, strict=True)
@@ -132,35 +132,35 @@ def test_labels_cover_a_plane_when_any_of_their_pixels_shows_it(case: Case) -> N
         case.image,
         ObjectPlaneMask(1, plane_index, (0, 0), np.ones(size, bool)),
     )
-    assert case.grid.covers(plane_index, size) == shown(everything).any()
+    assert case.grid.covers(plane_index, size) == expected_pixels(everything).any()
 
 
 @given(case=cases())
-def test_what_is_not_covered_gets_nothing(case: Case) -> None:
-    plane_index = case.piece.index
+def test_planes_that_are_not_covered_get_no_pixels(case: Case) -> None:
+    plane_index = case.piece.plane_index
     rows, cols = (
         side
         for side, e in zip(case.image, plane_index, strict=True)
         if isinstance(e, slice)
     )
     if not case.grid.covers(plane_index, (rows, cols)):
-        assert not shown(case).any()
+        assert not expected_pixels(case).any()
         assert case.grid.place(case.piece) == []
 
 
 @given(case=cases())
-def test_pixels_outside_are_those_whose_centres_lie_beyond_the_labels(
+def test_count_outside_counts_centres_beyond_the_labels(
     case: Case,
 ) -> None:
     grid, piece = case.grid, case.piece
-    count, first = grid.shared, len(case.image) - grid.shared
+    count, first = grid.shared_ndim, len(case.image) - grid.shared_ndim
     sizes = np.array(grid.shape[len(grid.shape) - count :])
-    axes = [a for a in range(count) if isinstance(piece.index[first + a], slice)]
+    axes = [a for a in range(count) if isinstance(piece.plane_index[first + a], slice)]
     matrix = grid.matrix[np.ix_(axes, axes)]
     shows_plane = all(
         any(
             nearest(grid.matrix[a, a] * i + grid.matrix[a, -1])
-            == piece.index[first + a]
+            == piece.plane_index[first + a]
             for i in range(sizes[a])
         )
         for a in range(count)
@@ -171,27 +171,29 @@ def test_pixels_outside_are_those_whose_centres_lie_beyond_the_labels(
         there = np.linalg.solve(matrix, pixel - grid.matrix[axes, -1]).round(6)
         inside = ((there >= -0.5) & (there < sizes[axes] - 0.5)).all()
         beyond += not (inside and shows_plane)
-    assert grid.outside(piece) == beyond
+    assert grid.count_outside(piece) == beyond
 
 
 @given(case=cases())
-def test_grids_survive_json(case: Case) -> None:
+def test_json_round_trip(case: Case) -> None:
     entry = json.loads(json.dumps(case.grid.to_json()))
     again = LabelGrid.from_json(entry)
     assert again.to_json() == case.grid.to_json()
     assert (again.shape, again.extra) == (case.grid.shape, case.grid.extra)
     assert again.image_ndim == case.grid.image_ndim
     assert_array_equal(again.matrix, case.grid.matrix)
-    assert_array_equal(placed(Case(again, case.image, case.piece)), placed(case))
+    assert_array_equal(
+        placed_pixels(Case(again, case.image, case.piece)), placed_pixels(case)
+    )
 
 
 @given(case=cases())
-def test_labels_of_the_same_place_get_the_object_as_it_is(case: Case) -> None:
+def test_same_grid_leaves_the_object_unchanged(case: Case) -> None:
     same = Case(LabelGrid.same(case.image), case.image, case.piece)
-    assert same.grid.is_aligned(case.piece.index)
-    assert same.grid.outside(case.piece) == 0
-    assert_array_equal(placed(same), shown(same))
-    assert placed(same).sum() == case.piece.mask.sum()
+    assert same.grid.is_aligned(case.piece.plane_index)
+    assert same.grid.count_outside(case.piece) == 0
+    assert_array_equal(placed_pixels(same), expected_pixels(same))
+    assert placed_pixels(same).sum() == case.piece.mask.sum()
 
 
 # -- examples ------------------------------------------------------------------
@@ -218,16 +220,16 @@ def test_finer_labels_get_all_pixels_of_each_image_pixel() -> None:
 def test_one_plane_of_the_image_is_several_of_finer_labels() -> None:
     grid = grid_of((12, 8, 8), (4, 8, 8), 1 / 3, 1, 1, z=-1 / 3, row=0, col=0)
     parts = grid.place(ObjectPlaneMask(1, (2, FULL, FULL), (2, 2), SQUARE))
-    assert [part.index[0] for part in parts] == [6, 7, 8]
+    assert [part.plane_index[0] for part in parts] == [6, 7, 8]
 
 
-def test_planes_between_those_of_coarser_labels_are_outside() -> None:
+def test_planes_between_coarser_label_planes_are_outside() -> None:
     grid = grid_of((3, 8, 8), (9, 8, 8), 3, 1, 1, z=1, row=0, col=0)
     for index, inside in ((0, False), (1, True), (2, False), (4, True)):
         piece = ObjectPlaneMask(1, (index, FULL, FULL), (2, 2), SQUARE)
-        assert grid.covers(piece.index, (8, 8)) == inside
+        assert grid.covers(piece.plane_index, (8, 8)) == inside
         assert bool(grid.place(piece)) == inside
-        assert grid.outside(piece) == (0 if inside else SQUARE.sum())
+        assert grid.count_outside(piece) == (0 if inside else SQUARE.sum())
 
 
 def test_flipped_labels_get_the_mirror_image() -> None:
@@ -245,8 +247,8 @@ def test_labels_beside_the_image_do_not_cover_it() -> None:
         assert grid.covers((FULL, FULL), (10, 12)) == reached
 
 
-def turned(*axes: int) -> LabelGrid:
-    """Two of three axes turned by 20 degrees."""
+def rotated(*axes: int) -> LabelGrid:
+    """Rotate two of three axes by 20 degrees."""
     cos, sin = np.cos(np.radians(20)), np.sin(np.radians(20))
     matrix = np.eye(4)
     matrix[np.ix_(axes, axes)] = [[cos, -sin], [sin, cos]]
@@ -254,13 +256,13 @@ def turned(*axes: int) -> LabelGrid:
 
 
 @pytest.mark.parametrize("axes", [(0, 1), (0, 2), (1, 2)])
-def test_only_labels_turned_in_the_plane_lie_along_it(axes: tuple[int, int]) -> None:
+def test_labels_rotated_in_the_plane_are_aligned(axes: tuple[int, int]) -> None:
     for plane in ((0, 1), (0, 2), (1, 2)):
         plane_index = tuple(FULL if axis in plane else 1 for axis in range(3))
-        assert turned(*axes).is_aligned(plane_index) == (plane == axes)
+        assert rotated(*axes).is_aligned(plane_index) == (plane == axes)
 
 
-def test_labels_without_rows_or_columns_do_not_lie_along_the_plane() -> None:
+def test_labels_without_rows_or_columns_are_not_aligned() -> None:
     grid = LabelGrid.same((6, 7))
     flat = LabelGrid((6, 7), 3, grid.matrix)
     assert flat.is_aligned((2, FULL, FULL))
@@ -269,7 +271,7 @@ def test_labels_without_rows_or_columns_do_not_lie_along_the_plane() -> None:
     assert not line.is_aligned((FULL, FULL))
 
 
-def test_axes_turned_apart_from_the_plane_are_not_aligned() -> None:
+def test_sheared_axes_other_than_the_plane_are_not_aligned() -> None:
     matrix = np.eye(5)
     matrix[0, 1] = 0.5  # time is sheared along depth, the plane is untouched
     grid = LabelGrid((3, 4, 5, 6), 4, matrix)
@@ -278,7 +280,7 @@ def test_axes_turned_apart_from_the_plane_are_not_aligned() -> None:
 
 
 @pytest.mark.parametrize("error", [1e-9, -1e-9])
-def test_rounding_errors_of_transforms_move_no_pixel(error: float) -> None:
+def test_rounding_errors_of_transforms_are_ignored(error: float) -> None:
     grid = grid_of((10, 12), (10, 12), 1, 1, row=0.5 + error, col=-0.5 + error)
     (part,) = grid.place(ObjectPlaneMask(1, (FULL, FULL), (2, 3), SQUARE))
     assert part.origin == (1, 3)

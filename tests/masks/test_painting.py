@@ -1,4 +1,4 @@
-"""Which pixels change when objects are painted, by policy, and nothing else."""
+"""Painting of objects into labels: changed pixels by overlap policy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FULL = slice(None)
 
 @dataclass(frozen=True)
 class Case:
-    """Labels, and objects that do not overlap as an array of their numbers."""
+    """Labels, and objects that do not overlap, as an array of their ids."""
 
     data: np.ndarray
     objects: np.ndarray
@@ -42,23 +42,25 @@ class Case:
         )
 
     @property
-    def wanted(self) -> np.ndarray:
-        """The id that the objects want for each pixel; 0 where there is none."""
-        return np.array([0, *(self.ids[number] for number in (1, 2, 3))])[self.objects]
+    def new_labels(self) -> np.ndarray:
+        """Labels of the objects at each pixel; 0 outside them."""
+        return np.array([0, *(self.ids[object_id] for object_id in (1, 2, 3))])[
+            self.objects
+        ]
 
     @property
     def others(self) -> np.ndarray:
-        """Pixels of labels that do not give way to the object there."""
-        given = list(self.replaced) if self.policy != "background" else []
-        there = (self.data != 0) & (self.data != self.wanted)
-        return there & ~np.isin(self.data, given)
+        """Pixels of other labels that are not replaced."""
+        erased = list(self.replaced) if self.policy != "background" else []
+        there = (self.data != 0) & (self.data != self.new_labels)
+        return there & ~np.isin(self.data, erased)
 
     @property
     def planes(self) -> np.ndarray:
-        """Bool, the planes that have pieces."""
+        """True on planes that have pieces."""
         touched = np.zeros(self.data.shape, bool)
         for piece in self.pieces:
-            touched[piece.index] = True
+            touched[piece.plane_index] = True
         return touched
 
 
@@ -77,13 +79,13 @@ def cases(draw: st.DrawFn, policies: tuple[Policy, ...] = POLICIES) -> Case:
             FULL if axis in (rows, cols) else index
             for axis, index in enumerate(position)
         )
-        for number in (1, 2, 3):
-            mask = objects[plane_index] == number
+        for object_id in (1, 2, 3):
+            mask = objects[plane_index] == object_id
             window = mask_to_window(mask)
             if window is not None:
                 origin = window[0].start, window[1].start
                 pieces.append(
-                    ObjectPlaneMask(number, plane_index, origin, mask[window])
+                    ObjectPlaneMask(object_id, plane_index, origin, mask[window])
                 )
     return Case(
         data,
@@ -103,7 +105,7 @@ def applied(case: Case) -> np.ndarray:
 
 
 @given(case=cases())
-def test_every_pixel_that_is_listed_changes_and_is_listed_once(case: Case) -> None:
+def test_changes_list_each_changed_pixel_once(case: Case) -> None:
     before = case.data.copy()
     changes = case.plan()
     np.testing.assert_array_equal(case.data, before)
@@ -115,30 +117,30 @@ def test_every_pixel_that_is_listed_changes_and_is_listed_once(case: Case) -> No
 
 
 @given(case=cases(("keep",)))
-def test_keep_never_changes_another_label(case: Case) -> None:
+def test_keep_leaves_other_labels(case: Case) -> None:
     after = applied(case)
     np.testing.assert_array_equal(after[case.others], case.data[case.others])
     free = (case.objects > 0) & ~case.others
-    np.testing.assert_array_equal(after[free], case.wanted[free])
+    np.testing.assert_array_equal(after[free], case.new_labels[free])
 
 
 @given(case=cases(("background",)))
-def test_background_writes_only_where_there_is_nothing(case: Case) -> None:
+def test_background_paints_only_background(case: Case) -> None:
     after = applied(case)
     np.testing.assert_array_equal(after[case.data != 0], case.data[case.data != 0])
     ground = case.data == 0
-    np.testing.assert_array_equal(after[ground], case.wanted[ground])
+    np.testing.assert_array_equal(after[ground], case.new_labels[ground])
 
 
 @given(case=cases(("overwrite",)))
-def test_overwrite_writes_every_pixel_of_the_objects(case: Case) -> None:
+def test_overwrite_paints_all_pixels_of_the_objects(case: Case) -> None:
     inside = case.objects > 0
-    np.testing.assert_array_equal(applied(case)[inside], case.wanted[inside])
+    np.testing.assert_array_equal(applied(case)[inside], case.new_labels[inside])
     assert case.plan().kept == 0
 
 
 @given(case=cases())
-def test_around_the_objects_only_replaced_labels_change(case: Case) -> None:
+def test_outside_the_objects_only_replaced_labels_change(case: Case) -> None:
     after, around = applied(case), case.objects == 0
     vanish = case.planes & np.isin(case.data, list(case.replaced))
     if case.policy == "background":
@@ -149,14 +151,14 @@ def test_around_the_objects_only_replaced_labels_change(case: Case) -> None:
 
 
 @given(case=cases(("keep", "overwrite")))
-def test_replaced_labels_are_left_only_where_the_objects_are(case: Case) -> None:
+def test_replaced_labels_remain_only_inside_the_objects(case: Case) -> None:
     left = case.planes & np.isin(applied(case), list(case.replaced))
     np.testing.assert_array_equal(left & (case.objects == 0), False)
-    np.testing.assert_array_equal(applied(case)[left], case.wanted[left])
+    np.testing.assert_array_equal(applied(case)[left], case.new_labels[left])
 
 
 @given(case=cases(("keep", "background")))
-def test_kept_counts_the_pixels_left_to_others(case: Case) -> None:
+def test_kept_counts_the_pixels_of_other_labels(case: Case) -> None:
     brute = 0
     for pixel in np.ndindex(*case.data.shape):
         brute += bool(case.objects[pixel] and case.others[pixel])
@@ -194,10 +196,10 @@ def test_replaced_labels_stay_on_planes_without_pieces() -> None:
 
 
 @given(data=hnp.arrays(np.uint16, (3, 4), elements=st.integers(0, 2**16 - 1)))
-def test_the_next_label_is_free(data: np.ndarray) -> None:
+def test_next_free_label_is_above_the_largest(data: np.ndarray) -> None:
     assert next_free_label(data) == max(data.ravel().tolist()) + 1
 
 
 @pytest.mark.parametrize("empty", [np.zeros((0, 4), int), np.zeros((2, 2), np.uint8)])
-def test_the_first_label_is_1(empty: Any) -> None:
+def test_next_free_label_of_empty_labels_is_1(empty: Any) -> None:
     assert next_free_label(empty) == 1

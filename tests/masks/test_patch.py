@@ -1,4 +1,4 @@
-"""Boxes, overlaps and stability of masks; who owns a pixel."""
+"""Mask patches, boxes, IoU, stability and overlaps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pixel_boxes(draw: st.DrawFn) -> np.ndarray:
 
 
 def rasterised(box: np.ndarray) -> np.ndarray:
-    """Fill the pixels whose centres the box runs through or holds."""
+    """Fill the pixels whose centres lie in the box or on its border."""
     mask = np.zeros((SIDE, SIDE), bool)
     r0, c0, r1, c1 = box.astype(int)
     mask[r0 : r1 + 1, c0 : c1 + 1] = True
@@ -47,12 +47,12 @@ def rasterised(box: np.ndarray) -> np.ndarray:
 
 
 @given(box=pixel_boxes())
-def test_box_to_mask_and_back(box: np.ndarray) -> None:
+def test_mask_to_box_of_a_box(box: np.ndarray) -> None:
     np.testing.assert_array_equal(mask_to_box(rasterised(box)), box)
 
 
 @given(mask=masks)
-def test_the_box_is_tight(mask: np.ndarray) -> None:
+def test_mask_to_box_is_tight(mask: np.ndarray) -> None:
     box = mask_to_box(mask)
     if box is None:
         assert not mask.any()
@@ -63,7 +63,9 @@ def test_the_box_is_tight(mask: np.ndarray) -> None:
 
 
 @given(first=pixel_boxes(), second=pixel_boxes())
-def test_box_iou_is_that_of_the_pixels(first: np.ndarray, second: np.ndarray) -> None:
+def test_box_iou_equals_iou_of_the_pixels(
+    first: np.ndarray, second: np.ndarray
+) -> None:
     expected = mask_iou(rasterised(first), rasterised(second))
     assert box_iou(first, second) == pytest.approx(expected)
     assert box_iou(second, first) == pytest.approx(expected)
@@ -87,7 +89,7 @@ def test_mask_iou(pair: np.ndarray) -> None:
 
 
 @given(values=logits, offsets=st.tuples(st.floats(0, 12), st.floats(0, 12)))
-def test_stability_falls_with_the_offset(
+def test_stability_decreases_with_the_offset(
     values: np.ndarray, offsets: tuple[float, float]
 ) -> None:
     low, high = sorted(offsets)
@@ -95,7 +97,7 @@ def test_stability_falls_with_the_offset(
 
 
 @given(values=logits, offset=st.floats(0, 12))
-def test_stability_is_an_overlap(values: np.ndarray, offset: float) -> None:
+def test_stability_is_an_iou(values: np.ndarray, offset: float) -> None:
     expected = mask_iou(values > offset, values > -offset)
     assert stability(values, offset) == pytest.approx(expected)
 
@@ -107,12 +109,12 @@ def test_stability_of_many_masks(rng: np.random.Generator) -> None:
     assert found[1, 2] == stability(values[1, 2])
 
 
-def test_stability_of_nothing() -> None:
+def test_stability_of_an_empty_mask() -> None:
     assert stability(np.full((4, 4), -50.0)) == 0
 
 
 @given(layers=st.lists(logits, max_size=4), data=st.data())
-def test_the_order_of_objects_settles_nothing(
+def test_order_of_objects_does_not_matter(
     layers: list[np.ndarray], data: st.DataObject
 ) -> None:
     # Ties go to the first object, so there must be none.
@@ -128,7 +130,7 @@ def test_the_order_of_objects_settles_nothing(
 
 
 @given(layers=st.lists(logits, max_size=4))
-def test_the_most_certain_object_owns_the_pixel(layers: list[np.ndarray]) -> None:
+def test_the_largest_logit_gets_the_pixel(layers: list[np.ndarray]) -> None:
     labels = labels_from_patches([MaskPatch((0, 0), layer) for layer in layers], (6, 7))
     assert labels.dtype == np.int32
     for plane_index, label in np.ndenumerate(labels):
@@ -139,7 +141,7 @@ def test_the_most_certain_object_owns_the_pixel(layers: list[np.ndarray]) -> Non
             assert all(value <= 0 for value in here)
 
 
-def test_no_objects_no_labels() -> None:
+def test_no_objects_give_empty_labels() -> None:
     assert not labels_from_patches([], (3, 4)).any()
     assert labels_from_patches([], (3, 4)).shape == (3, 4)
     assert resolve_overlaps([]) == []
@@ -165,7 +167,9 @@ def on_plane(patch: MaskPatch) -> np.ndarray:
 
 
 @given(patches=patch_lists())
-def test_patches_are_settled_like_planes(patches: list[MaskPatch]) -> None:
+def test_resolve_overlaps_equals_the_same_on_full_planes(
+    patches: list[MaskPatch],
+) -> None:
     planes = np.array([np.zeros((SIDE, SIDE)), *map(on_plane, patches)])
     # The first of equal logits wins, and nothing that is not positive does.
     expected = planes.argmax(axis=0)
@@ -176,14 +180,14 @@ def test_patches_are_settled_like_planes(patches: list[MaskPatch]) -> None:
         np.testing.assert_array_equal(won, expected[patch.region] == number)
 
 
-def test_settling_leaves_the_patches() -> None:
+def test_resolve_overlaps_leaves_the_patches_unchanged() -> None:
     patches = [MaskPatch((0, i), np.full((3, 3), 1.0 + i)) for i in range(3)]
     resolve_overlaps(patches)
     assert all(patch.mask.all() for patch in patches)
 
 
 @given(patches=patch_lists())
-def test_patch_iou_is_that_of_the_planes(patches: list[MaskPatch]) -> None:
+def test_patch_iou_equals_iou_of_full_planes(patches: list[MaskPatch]) -> None:
     for first in patches:
         for second in patches:
             expected = mask_iou(on_plane(first) > 0, on_plane(second) > 0)

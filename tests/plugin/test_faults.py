@@ -59,7 +59,7 @@ def covered(labels: Labels, image: Image, pieces: Any) -> np.ndarray:
     """Pixels of the labels whose centres lie on the pieces."""
     on_image = np.zeros(image.data.shape, bool)
     for piece in pieces:
-        on_image[piece.index][piece.region] |= piece.mask
+        on_image[piece.plane_index][piece.region] |= piece.mask
     shared = min(labels.ndim, image.ndim)
     seen = on_image.any(axis=tuple(range(image.ndim - shared)))
     centres = np.argwhere(np.ones(labels.data.shape, bool))

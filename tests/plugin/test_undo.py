@@ -76,7 +76,7 @@ def pieces_of(session: SamSession) -> np.ndarray:
     assert result is not None
     numbers = np.zeros(SHAPE, int)
     for piece in result.pieces:
-        numbers[piece.index][piece.region][piece.mask] = piece.number
+        numbers[piece.plane_index][piece.region][piece.mask] = piece.object_id
     return numbers
 
 

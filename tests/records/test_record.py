@@ -154,7 +154,7 @@ class History:
     def commit(self, pieces: dict[int, ObjectPlaneMask], **how: Any) -> None:
         """Objects by label; as the plugin does it."""
         parts = list(pieces.values())
-        ids = {piece.number: label for label, piece in pieces.items()}
+        ids = {piece.object_id: label for label, piece in pieces.items()}
         changes = plan_changes(self.labels, parts, ids, **how)
         earlier = valid_entries(self.record, self.labels, pieces)
         entries = [

@@ -313,7 +313,7 @@ class Maker:
         result = run_to_end(request.run(model, EmbeddingCache()))
         pieces = [p for piece in result.pieces for p in self.grid.place(piece)]
         first = int(self.labels.max()) + 1
-        numbers = sorted({piece.number for piece in pieces})
+        numbers = sorted({piece.object_id for piece in pieces})
         ids = dict(zip(numbers, [*replaced, *range(first, first + 99)], strict=False))
         changes = plan_changes(self.labels, pieces, ids, policy, replaced)
         earlier = valid_entries(self.record, self.labels, ids.values())

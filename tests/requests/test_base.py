@@ -53,9 +53,9 @@ def painted(pieces: Iterable[ObjectPlaneMask], shape: tuple[int, ...]) -> np.nda
     """Object numbers; pieces must not overlap."""
     labels = np.zeros(shape, int)
     for piece in pieces:
-        target = labels[piece.index][piece.region]
+        target = labels[piece.plane_index][piece.region]
         assert not target[piece.mask].any()
-        target[piece.mask] = piece.number
+        target[piece.mask] = piece.object_id
     return labels
 
 
@@ -190,7 +190,7 @@ def test_each_pixel_belongs_to_one_object(
         expected[patch.region][mask] = number
     assert_array_equal(found[plane_index], expected)
     for piece in pieces:  # cut to its box
-        assert piece.index == index
+        assert piece.plane_index == index
         for axis in (0, 1):
             assert piece.mask.any(axis=axis)[[0, -1]].all()
 
@@ -245,7 +245,7 @@ def test_what_was_reached_can_be_finished() -> None:
     some = list(islice(slices, 5))
     result = request.finish(World(), slices.result())
     reached = {(s.object_id, s.index) for s in some if s.status != "stopped"}
-    assert {(p.number, p.index[0]) for p in result.pieces} == reached
+    assert {(p.object_id, p.plane_index[0]) for p in result.pieces} == reached
     assert {(n, s.index) for n, g in result.scores.items() for s in g} == reached
     nothing = request.finish(World(), slices.result([]))
     assert (nothing.pieces, nothing.scores) == ((), {})
@@ -279,7 +279,7 @@ def test_time_points_are_pieces_of_their_own() -> None:
     series = np.stack([np.zeros_like(SCENE), SCENE])
     result = ask(stack_request(series, axis=1, fixed={0: 1}))
     assert_array_equal(painted(result.pieces, series.shape)[1], BALL * 1 + SMALL * 2)
-    assert {piece.index[0] for piece in result.pieces} == {1}
+    assert {piece.plane_index[0] for piece in result.pieces} == {1}
 
 
 def test_all_slices_share_the_limits_of_the_stack() -> None:

@@ -1,4 +1,4 @@
-"""Cross-sections between two known ones, by their signed distances."""
+"""Interpolation between masks of slices, and combination of masks of one slice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.masks.morphology import signed_distance
-from napari_sam.masks.patch import MaskPatch, mask_to_window, window_at
+from napari_sam.masks.patch import MaskPatch, on_common_canvas
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def interpolate(first: MaskPatch, second: MaskPatch, share: float) -> MaskPatch:
-    """The cross-section between two, by shape-based interpolation.
+def interpolate(first: MaskPatch, second: MaskPatch, fraction: float) -> MaskPatch:
+    """Interpolate the mask of a slice between two slices.
 
-    The signed distances to both outlines are blended after their centres have
-    been laid upon each other, and the blend is put where the object has moved to
-    (Raya & Udupa 1990, "Shape-based interpolation of multidimensional objects",
-    IEEE Trans. Med. Imaging 9(1); the shift is that of Schenk et al. 2000).
+    This is shape-based interpolation (Raya & Udupa 1990, "Shape-based interpolation
+    of multidimensional objects", IEEE Trans. Med. Imaging 9(1)): the weighted mean of
+    the signed distances to both outlines. Before, both masks are shifted to their
+    interpolated centre (Schenk et al. 2000).
 
     Parameters
     ----------
     first, second : MaskPatch
         Masks of two slices, not empty.
-    share : float
-        Where between them, 0 at the first and 1 at the second.
+    fraction : float
+        Position between them, 0 at the first and 1 at the second.
 
     Returns
     -------
@@ -36,72 +36,45 @@ def interpolate(first: MaskPatch, second: MaskPatch, share: float) -> MaskPatch:
         Its logits are signed distances in pixels, positive inside.
     """
     centres = [first.centroid, second.centroid]
-    middle = np.round(centres[0] + share * (centres[1] - centres[0])).astype(int)
-    shifts = [middle - np.round(centre).astype(int) for centre in centres]
+    centre = np.round(centres[0] + fraction * (centres[1] - centres[0])).astype(int)
+    shifts = [centre - np.round(c).astype(int) for c in centres]
     moved = [
-        MaskPatch(tuple(np.add(p.origin, s).tolist()), p.logits)
-        for p, s in zip((first, second), shifts, strict=True)
+        MaskPatch(tuple(np.add(p.origin, shift).tolist()), p.logits)
+        for p, shift in zip((first, second), shifts, strict=True)
     ]
-    low, masks = _on_one_canvas(moved)
-    distances = [signed_distance(mask) for mask in masks]
-    blended = (1 - share) * distances[0] + share * distances[1]
-    return _tight(low, blended.astype(np.float32))
+    origin, canvases = on_common_canvas(moved, outside=-1, margin=1)
+    distances = [signed_distance(logits > 0) for logits in canvases]
+    mean = (1 - fraction) * distances[0] + fraction * distances[1]
+    return MaskPatch.from_logits(mean.astype(np.float32), origin)
 
 
-def blend(first: MaskPatch, second: MaskPatch, share: float) -> MaskPatch:
-    """One mask of two opinions on the same slice, the second counting `share`.
+def blend(first: MaskPatch, second: MaskPatch, fraction: float) -> MaskPatch:
+    """Combine two masks of one slice by their probabilities.
 
-    The mean of the two probabilities, as far as half of them: where one opinion is
-    sure and the other doubts, the sure one is followed. Distances to the outlines
-    would not do: thin parts that lie beside each other vanish in their mean.
+    The result is where the weighted mean of the two probabilities is above one half;
+    `fraction` is the weight of the second. Where one mask is certain and the other is
+    not, the certain one decides. The mean of signed distances is not used: thin parts
+    that lie side by side would vanish.
     """
-    low, (sure, other) = _certainties([first, second])
-    return _tight(low, (1 - share) * sure + share * other)
+    origin, (one, other) = _certainties([first, second])
+    return MaskPatch.from_logits((1 - fraction) * one + fraction * other, origin)
 
 
 def majority(patches: Sequence[MaskPatch]) -> MaskPatch:
-    """One mask of three opinions on the same slice: what two of them hold.
+    """Combine three masks of one slice by majority.
 
-    Each pixel has the median of the three probabilities.
+    Each pixel gets the median of the three probabilities.
     """
-    low, certainties = _certainties(patches)
-    return _tight(low, np.median(certainties, axis=0))
+    origin, certainties = _certainties(patches)
+    return MaskPatch.from_logits(np.median(certainties, axis=0), origin)
 
 
 def _certainties(
     patches: Sequence[MaskPatch],
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Of masks on a canvas that holds all: its origin, and (N, h, w) in -1 to 1."""
-    origins = np.array([p.origin for p in patches])
-    low = origins.min(axis=0)
-    high = (origins + [p.logits.shape for p in patches]).max(axis=0)
-    # Beyond its crop a mask says no as surely as it can.
-    sure = np.full((len(patches), *(high - low)), -1, np.float32)
-    for canvas, patch in zip(sure, patches, strict=True):
-        window = window_at(tuple(patch.origin - low), patch.logits.shape)
-        canvas[window] = np.tanh(patch.logits / 2)
-    return low, sure
+) -> tuple[tuple[int, int], NDArray[np.float32]]:
+    """Scale probabilities to -1 to 1, on a common canvas: origin, and (N, h, w).
 
-
-def _on_one_canvas(
-    patches: Sequence[MaskPatch],
-) -> tuple[NDArray[np.int64], list[NDArray[np.bool_]]]:
-    """Masks on a canvas that holds all of them, with a pixel around; its origin."""
-    low = np.min([p.origin for p in patches], axis=0) - 1
-    high = np.max([np.add(p.origin, p.logits.shape) for p in patches], axis=0) + 1
-    masks = []
-    for patch in patches:
-        mask = np.zeros(high - low, bool)
-        mask[window_at(tuple(patch.origin - low), patch.logits.shape)] = patch.mask
-        masks.append(mask)
-    return low, masks
-
-
-def _tight(low: NDArray[np.int64], logits: NDArray[np.float32]) -> MaskPatch:
-    window = mask_to_window(logits > 0)
-    if window is None:
-        return MaskPatch((0, 0), np.empty((0, 0), np.float32))
-    rows, cols = window
-    return MaskPatch(
-        (int(low[0]) + rows.start, int(low[1]) + cols.start), logits[window]
-    )
+    Outside its crop a patch has probability 0, certainty -1.
+    """
+    origin, canvases = on_common_canvas(patches, outside=-np.inf)
+    return origin, np.stack([np.tanh(c / 2).astype(np.float32) for c in canvases])

@@ -1,10 +1,10 @@
-"""Planes of an image in labels of another shape, scale or number of axes."""
+"""Label grid: the affine map from pixels of labels to pixels of an image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
@@ -23,23 +23,36 @@ if TYPE_CHECKING:
 _TOLERANCE = 1e-6
 
 
+class _PlaneMap(NamedTuple):
+    """Map from (row, col) of the labels to (row, col) of an image plane.
+
+    `shape` is (H, W) of the labels.
+    """
+
+    matrix: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    shape: tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelGrid:
-    """How the pixels of labels lie in an image; axes are aligned on the right.
+    """The pixels of labels in the coordinates of an image.
 
-    A pixel of the labels shows the image pixel that its centre lies in.
+    The labels may have another shape, scale, orientation or number of axes; axes are
+    aligned on the right, as in napari. A pixel of the labels shows the image pixel
+    that contains its centre.
 
     Parameters
     ----------
     shape : tuple of int
         Of the labels.
     image_ndim : int
-        Axes of the image, without colour.
+        Number of axes of the image, without colour.
     matrix : ndarray
-        (s + 1, s + 1), from the last s axes of the labels to the last s axes of
-        the image in pixels, s being the smaller number of axes.
+        (s + 1, s + 1) affine, from the last s axes of the labels to the last s axes
+        of the image, in pixels; s is the smaller number of axes.
     extra : tuple of int
-        Index of the labels along the leading axes that the image has not.
+        Index of the labels along the leading axes that the image lacks.
     """
 
     shape: tuple[int, ...]
@@ -49,18 +62,18 @@ class LabelGrid:
 
     @classmethod
     def same(cls, shape: Sequence[int]) -> Self:
-        """Labels of the image's own shape and place."""
+        """Create the grid of labels with the pixels of the image."""
         return cls(tuple(shape), len(shape), np.eye(len(shape) + 1))
 
     @classmethod
     def from_json(cls, entry: dict[str, Any]) -> Self:
-        """Undo `to_json`."""
+        """Create from the output of `to_json`."""
         matrix = np.array(entry["matrix"], float)
         extra = tuple(entry["extra"])
         return cls(tuple(entry["shape"]), entry["image_ndim"], matrix, extra)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain types that say the same."""
+        """Convert to plain JSON types, for the record."""
         return {
             "shape": list(self.shape),
             "image_ndim": self.image_ndim,
@@ -69,133 +82,111 @@ class LabelGrid:
         }
 
     @property
-    def shared(self) -> int:
-        """How many trailing axes labels and image have in common."""
+    def shared_ndim(self) -> int:
+        """Number of trailing axes that labels and image share."""
         return len(self.matrix) - 1
 
     def is_aligned(self, plane_index: PlaneIndex) -> bool:
-        """Whether planes of the image are planes of the labels.
+        """Return whether planes of the image are planes of the labels.
 
-        Not so where the labels lack rows or columns, or are turned or sheared out
-        of the image's plane, or along its other axes.
+        They are not where the labels lack rows or columns, or are rotated or sheared
+        out of the image plane or along its other axes.
         """
-        entries = self._shared_part(plane_index)
-        plane = _plane_axes(entries)
-        if len(plane) < 2:
+        axes = _plane_axes(self._shared_part(plane_index))
+        if len(axes) < 2:
             return False
-        mixed = self.matrix[:-1, :-1].copy()
-        mixed[np.ix_(plane, plane)] = 0
-        np.fill_diagonal(mixed, 0)
-        return bool(np.abs(mixed).max(initial=0) <= _TOLERANCE)
+        off_plane = self.matrix[:-1, :-1].copy()
+        off_plane[np.ix_(axes, axes)] = 0
+        np.fill_diagonal(off_plane, 0)
+        return bool(np.abs(off_plane).max(initial=0) <= _TOLERANCE)
 
     def covers(self, plane_index: PlaneIndex, plane_shape: tuple[int, int]) -> bool:
-        """Whether any pixel of the labels shows the plane of the image.
+        """Return whether any pixel of the labels shows the plane of the image.
 
-        Of labels that are turned, whether their pixels and the image meet in the
-        box around the plane.
+        For rotated labels: whether they meet the bounding box of the plane.
         """
-        whole = ObjectPlaneMask(
+        full = ObjectPlaneMask(
             1, plane_index, (0, 0), np.broadcast_to(True, plane_shape)
         )
-        plane = self._plane(self._shared_part(plane_index))
-        low, high = self._reach(whole, plane)
+        plane_map = self._plane_map(plane_index)
+        low, high = _reach(full, plane_map)
         if not self._indices(plane_index) or (low >= high).any():
             return False
-        matrix, offset, _ = plane
+        matrix, offset, _ = plane_map
         if np.count_nonzero(matrix - np.diag(np.diag(matrix))):
             return True
         return all(
-            _holds(np.arange(a, b) * step + first, size)
-            for a, b, step, first, size in zip(
+            _any_within(np.arange(start, stop) * step + first, size)
+            for start, stop, step, first, size in zip(
                 low, high, np.diag(matrix), offset, plane_shape, strict=True
             )
         )
 
     def place(self, piece: ObjectPlaneMask) -> list[ObjectPlaneMask]:
-        """Where a piece of an image plane lies in the labels, cut to them."""
-        placed = []
-        pixels = self._resample(piece)
-        if pixels is None:
-            return []
-        origin, mask = pixels
-        for index in self._indices(piece.index):
-            placed.append(replace(piece, index=index, origin=origin, mask=mask))
-        return placed
+        """Resample a piece of an image plane to the planes of the labels that show it.
 
-    def outside(self, piece: ObjectPlaneMask) -> int:
-        """Pixels of a piece whose centres lie outside the labels."""
+        Pixels beyond the labels are cut off.
+        """
+        resampled = self._resample(piece)
+        if resampled is None:
+            return []
+        origin, mask = resampled
+        return [
+            replace(piece, plane_index=plane_index, origin=origin, mask=mask)
+            for plane_index in self._indices(piece.plane_index)
+        ]
+
+    def count_outside(self, piece: ObjectPlaneMask) -> int:
+        """Count the pixels of a piece whose centres lie outside the labels."""
         count = int(np.count_nonzero(piece.mask))
-        if not self._indices(piece.index):
+        if not self._indices(piece.plane_index):
             return count
-        matrix, offset, shape = self._plane(self._shared_part(piece.index))
+        matrix, offset, shape = self._plane_map(piece.plane_index)
         centres = np.argwhere(piece.mask) + piece.origin
-        there = (centres - offset) @ np.linalg.inv(matrix).T
-        there = np.round(there, 6)
-        inside = ((there >= -0.5) & (there < np.array(shape) - 0.5)).all(axis=1)
-        return count - int(np.count_nonzero(inside))
+        positions = ((centres - offset) @ np.linalg.inv(matrix).T).round(6)
+        inside = (positions >= -0.5) & (positions < np.array(shape) - 0.5)
+        return count - int(np.count_nonzero(inside.all(axis=1)))
 
     def _shared_part(self, plane_index: PlaneIndex) -> PlaneIndex:
-        return plane_index[self.image_ndim - self.shared :]
+        return plane_index[self.image_ndim - self.shared_ndim :]
 
-    def _plane(
-        self, entries: PlaneIndex
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
-        """Matrix and offset from labels to image on the plane; its labels shape."""
-        axes = _plane_axes(entries)
-        shape = self.shape[len(self.shape) - self.shared :]
-        return (
+    def _plane_map(self, plane_index: PlaneIndex) -> _PlaneMap:
+        axes = _plane_axes(self._shared_part(plane_index))
+        shape = self.shape[len(self.shape) - self.shared_ndim :]
+        return _PlaneMap(
             self.matrix[np.ix_(axes, axes)],
             self.matrix[axes, -1],
             (shape[axes[0]], shape[axes[1]]),
         )
 
     def _indices(self, plane_index: PlaneIndex) -> list[PlaneIndex]:
-        """Planes of the labels that show a plane of the image."""
-        shape = self.shape[len(self.shape) - self.shared :]
+        """Return the planes of the labels that show a plane of the image."""
+        shape = self.shape[len(self.shape) - self.shared_ndim :]
         choices: list[list[slice | int]] = [[index] for index in self.extra]
         for axis, entry in enumerate(self._shared_part(plane_index)):
             if isinstance(entry, slice):
                 choices.append([slice(None)])
                 continue
-            position = np.arange(shape[axis]) * self.matrix[axis, axis]
-            shown = nearest(position + self.matrix[axis, -1])
+            positions = np.arange(shape[axis]) * self.matrix[axis, axis]
+            shown = nearest(positions + self.matrix[axis, -1])
             choices.append([int(i) for i in np.flatnonzero(shown == entry)])
         return list(product(*choices))
-
-    def _reach(
-        self,
-        piece: ObjectPlaneMask,
-        plane: tuple[Any, NDArray[np.float64], tuple[int, int]],
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """First (row, col) of the labels that may show a piece, and one past the last.
-
-        Those whose centres lie in the box around the piece.
-        """
-        matrix, offset, shape = plane
-        low = np.array(piece.origin) - 0.5 - _TOLERANCE
-        high = low + piece.mask.shape + 2 * _TOLERANCE
-        corners = np.array(
-            [(r, c) for r in (low[0], high[0]) for c in (low[1], high[1])]
-        )
-        there = (corners - offset) @ np.linalg.inv(matrix).T
-        first = np.ceil(there.min(axis=0) - _TOLERANCE).astype(np.int64)
-        last = np.floor(there.max(axis=0) + _TOLERANCE).astype(np.int64) + 1
-        return np.clip(first, 0, shape), np.clip(last, 0, shape)
 
     def _resample(
         self, piece: ObjectPlaneMask
     ) -> tuple[tuple[int, int], NDArray[np.bool_]] | None:
-        """The mask as pixels of the labels, cut to its box; None when none."""
-        plane = self._plane(self._shared_part(piece.index))
-        matrix, offset, _ = plane
-        low, high = self._reach(piece, plane)
+        """Resample a mask to pixels of the labels: origin and crop; None when empty."""
+        plane_map = self._plane_map(piece.plane_index)
+        low, high = _reach(piece, plane_map)
         if (low >= high).any():
             return None
         rows, cols = (np.arange(a, b) for a, b in zip(low, high, strict=True))
         # (row, col) in the piece's mask of each pixel of the labels.
         source = [
             nearest(m[0] * rows[:, None] + m[1] * cols + o) - first
-            for m, o, first in zip(matrix, offset, piece.origin, strict=True)
+            for m, o, first in zip(
+                plane_map.matrix, plane_map.offset, piece.origin, strict=True
+            )
         ]
         height, width = piece.mask.shape
         inside = (source[0] >= 0) & (source[0] < height)
@@ -213,7 +204,21 @@ def _plane_axes(entries: PlaneIndex) -> list[int]:
     return [axis for axis, entry in enumerate(entries) if isinstance(entry, slice)]
 
 
-def _holds(position: NDArray[np.float64], size: int) -> bool:
-    """Whether any of the positions along an axis lies in one of its pixels."""
-    index = nearest(position)
+def _reach(
+    piece: ObjectPlaneMask, plane_map: _PlaneMap
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the range of (row, col) of the labels with centres in a piece's box."""
+    matrix, offset, shape = plane_map
+    low = np.array(piece.origin) - 0.5 - _TOLERANCE
+    high = low + piece.mask.shape + 2 * _TOLERANCE
+    corners = np.array([(r, c) for r in (low[0], high[0]) for c in (low[1], high[1])])
+    positions = (corners - offset) @ np.linalg.inv(matrix).T
+    first = np.ceil(positions.min(axis=0) - _TOLERANCE).astype(np.int64)
+    last = np.floor(positions.max(axis=0) + _TOLERANCE).astype(np.int64) + 1
+    return np.clip(first, 0, shape), np.clip(last, 0, shape)
+
+
+def _any_within(positions: NDArray[np.float64], size: int) -> bool:
+    """Return whether any position along an axis lies in one of its pixels."""
+    index = nearest(positions)
     return bool(((index >= 0) & (index < size)).any())

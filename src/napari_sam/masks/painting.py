@@ -1,4 +1,4 @@
-"""Objects into label arrays: which pixels change, by policy, and nothing else."""
+"""Painting of objects into label arrays: overlaps, overlap policies, changed pixels."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ObjectPlaneMask:
-    """A part of an object on one plane of an image, or of labels.
+    """The mask of one object on one plane of an image or of labels.
 
     Parameters
     ----------
-    number : int
-        Which object of this result, from 1.
-    index : tuple
+    object_id : int
+        Id of the object in its result, from 1.
+    plane_index : tuple
         Index of the plane: integers, and two full slices for its rows and columns.
     origin : tuple of int
         (row, col) of the mask's first pixel on the plane.
@@ -38,8 +38,8 @@ class ObjectPlaneMask:
         (h, w) bool.
     """
 
-    number: int
-    index: PlaneIndex
+    object_id: int
+    plane_index: PlaneIndex
     origin: tuple[int, int]
     mask: NDArray[np.bool_]
 
@@ -51,16 +51,16 @@ class ObjectPlaneMask:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PixelChanges:
-    """Pixels of a label array that are to change, each once.
+    """Pixels of a label array that change, each once.
 
     Parameters
     ----------
     indices : tuple of ndarray
-        One integer array an axis, as `napari.layers.Labels.data_setitem` takes.
+        One integer array per axis, as for `napari.layers.Labels.data_setitem`.
     values : ndarray
-        What they become, of the labels' type.
+        Their new labels, of the array's dtype.
     kept : int
-        Pixels of the objects that were left to other labels.
+        Number of pixels of the objects that other labels keep.
     """
 
     indices: tuple[NDArray[np.intp], ...]
@@ -80,39 +80,39 @@ def plan_changes(
     Parameters
     ----------
     data : ndarray
-        Labels, of any integer type and shape; not changed.
+        Labels, of any integer dtype and shape; not changed.
     pieces : iterable of ObjectPlaneMask
-        Parts of objects on planes of the labels, which do not overlap.
+        Masks of the objects on planes of the labels; they do not overlap.
     ids : mapping
-        {object number: label id}.
+        {object id: label}.
     policy : {"keep", "overwrite", "background"}
-        "keep" leaves pixels of other labels as they are, "overwrite" takes them,
-        "background" writes on background only: pixels that have the label
-        already are never erased either.
+        "keep" leaves the pixels of other labels, "overwrite" replaces them,
+        "background" paints only background and also erases no pixel of `replaced`.
     replaced : collection of int
-        Labels whose pixels on the planes of the pieces give way to the pieces.
+        Labels to erase on the planes of the pieces before painting.
     """
     groups = _by_plane(pieces) if replaced else [[piece] for piece in pieces]
-    columns: list[tuple[NDArray[np.intp], ...]] = []
+    indices: list[tuple[NDArray[np.intp], ...]] = []
     values: list[NDArray[Any]] = []
     kept = 0
-    for members in groups:
-        index = members[0].index
-        plane = data[index]
-        window = _window(plane, members, replaced)
+    for group in groups:
+        plane_index = group[0].plane_index
+        plane = data[plane_index]
+        # Erased pixels may lie anywhere on the plane.
+        window = window_at((0, 0), plane.shape) if replaced else group[0].region
         old = plane[window]
         new = old.copy()
         if replaced and policy != "background":
             new[np.isin(old, list(replaced))] = 0
-        for piece in members:
-            kept += _paint(new, window, piece, ids[piece.number], policy)
+        for piece in group:
+            kept += _paint(new, window, piece, ids[piece.object_id], policy)
         changed = np.nonzero(new != old)
-        columns.append(_coordinates(index, changed, window))
+        indices.append(_to_array_indices(plane_index, changed, window))
         values.append(new[changed])
-    if not columns:
-        nowhere = np.empty(0, np.intp)
-        return PixelChanges((nowhere,) * data.ndim, np.empty(0, data.dtype), 0)
-    joined = tuple(np.concatenate(axis) for axis in zip(*columns, strict=True))
+    if not indices:
+        no_pixels = np.empty(0, np.intp)
+        return PixelChanges((no_pixels,) * data.ndim, np.empty(0, data.dtype), 0)
+    joined = tuple(np.concatenate(axis) for axis in zip(*indices, strict=True))
     return PixelChanges(joined, np.concatenate(values), kept)
 
 
@@ -152,7 +152,7 @@ def paint_pieces(
     """Paint objects that do not overlap into an empty int32 label array."""
     labels = np.zeros(shape, np.int32)
     for piece in pieces:
-        labels[piece.index][piece.region][piece.mask] = piece.number
+        labels[piece.plane_index][piece.region][piece.mask] = piece.object_id
     return labels
 
 
@@ -168,40 +168,32 @@ def labels_from_patches(
 
 
 def next_free_label(data: NDArray[Any]) -> int:
-    """One more than the largest label."""
+    """Return one more than the largest label."""
     return int(data.max(initial=0)) + 1
 
 
 def _by_plane(pieces: Iterable[ObjectPlaneMask]) -> list[list[ObjectPlaneMask]]:
     planes: dict[tuple[int | None, ...], list[ObjectPlaneMask]] = defaultdict(list)
     for piece in pieces:
-        key = tuple(None if isinstance(e, slice) else e for e in piece.index)
+        # Python 3.11 cannot hash slices.
+        key = tuple(None if isinstance(e, slice) else e for e in piece.plane_index)
         planes[key].append(piece)
     return list(planes.values())
 
 
-def _window(
-    plane: NDArray[Any], members: Sequence[ObjectPlaneMask], replaced: Collection[int]
-) -> tuple[slice, slice]:
-    """Rows and columns that hold the pieces, or all when pixels may be erased."""
-    if replaced:
-        return slice(0, plane.shape[0]), slice(0, plane.shape[1])
-    return members[0].region
-
-
 def _paint(
-    new: NDArray[Any],
+    labels: NDArray[Any],
     window: tuple[slice, slice],
     piece: ObjectPlaneMask,
     label: int,
     policy: Policy,
 ) -> int:
-    """Paint one piece into a copy of the window; returns the pixels kept."""
+    """Paint a piece into the labels of a window; return the number of pixels kept."""
     rows, cols = (
-        slice(part.start - whole.start, part.stop - whole.start)
-        for part, whole in zip(piece.region, window, strict=True)
+        slice(part.start - first.start, part.stop - first.start)
+        for part, first in zip(piece.region, window, strict=True)
     )
-    part = new[rows, cols]
+    part = labels[rows, cols]
     others = piece.mask & (part != 0) & (part != label)
     if policy == "overwrite":
         part[piece.mask] = label
@@ -210,18 +202,18 @@ def _paint(
     return int(np.count_nonzero(others))
 
 
-def _coordinates(
-    index: PlaneIndex,
-    inside: tuple[NDArray[np.intp], ...],
+def _to_array_indices(
+    plane_index: PlaneIndex,
+    pixels: tuple[NDArray[np.intp], ...],
     window: tuple[slice, slice],
 ) -> tuple[NDArray[np.intp], ...]:
-    """Positions inside a window of a plane as positions in the whole array."""
-    offsets = iter(zip(inside, window, strict=True))
-    arrays = []
-    for entry in index:
+    """Convert pixels of a window of a plane to indices of the array."""
+    pixels_and_window = iter(zip(pixels, window, strict=True))
+    indices = []
+    for entry in plane_index:
         if isinstance(entry, slice):
-            pixels, part = next(offsets)
-            arrays.append(pixels + part.start)
+            inside, part = next(pixels_and_window)
+            indices.append(inside + part.start)
         else:
-            arrays.append(np.full(len(inside[0]), entry))
-    return tuple(arrays)
+            indices.append(np.full(len(pixels[0]), entry))
+    return tuple(indices)

@@ -12,7 +12,7 @@ from napari_sam.checkpoints.registry import MODELS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_sam.masks.cleanup_objects import LabelCleaning
+    from napari_sam.masks.cleanup import LabelCleanUp
     from napari_sam.records.record import RecordEntry
     from napari_sam.requests.base import SegmentationRequest, SegmentationResult
 
@@ -75,7 +75,7 @@ def describe_all(
 
 
 def describe_cleaning(
-    cleaning: LabelCleaning, made: RecordEntry, region: list[list[int]]
+    cleaning: LabelCleanUp, made: RecordEntry, region: list[list[int]]
 ) -> RecordEntry:
     """Describe a clean-up of a label; `made` is the entry of what made the label."""
     return {

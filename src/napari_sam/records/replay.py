@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.masks.cleanup import CleanUp
-from napari_sam.masks.cleanup_objects import LabelCleaning
+from napari_sam.masks.cleanup import CleanUp, LabelCleanUp
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.masks.painting import plan_changes
 from napari_sam.prediction.cache import EmbeddingCache
@@ -89,7 +88,7 @@ def replay(
     cache = EmbeddingCache()
     for entries in commits:
         if "cleaned" in entries[0]:
-            changes = LabelCleaning.from_json(entries[0]["cleaned"]).changes(labels)
+            changes = LabelCleanUp.from_json(entries[0]["cleaned"]).changes(labels)
             labels[changes.indices] = changes.values
             continue
         request = request_from_json(entries, levels, channels)
@@ -172,7 +171,7 @@ def _paint(
         )
     pieces = [placed for piece in result.pieces for placed in grid.place(piece)]
     # Objects without an entry left no pixel, as others were there before.
-    label_of = dict.fromkeys((piece.number for piece in pieces), 0)
+    label_of = dict.fromkeys((piece.object_id for piece in pieces), 0)
     label_of |= {entry["object"]: entry["label"] for entry in entries}
     changes = plan_changes(labels, pieces, label_of, first["policy"], first["replaced"])
     labels[changes.indices] = changes.values

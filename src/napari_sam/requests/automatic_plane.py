@@ -9,8 +9,7 @@ import numpy as np
 
 from napari_sam.automatic.candidates import Candidates, Thresholds
 from napari_sam.automatic.search import SearchOptions, search_candidates
-from napari_sam.masks.cleanup import CleanUp
-from napari_sam.masks.cleanup_objects import clean_pieces
+from napari_sam.masks.cleanup import CleanUp, clean_up_pieces
 from napari_sam.masks.painting import pieces_from_patches
 from napari_sam.masks.patch import mask_to_window, window_at
 from napari_sam.prompts.serialization import mask_from_json, mask_to_json
@@ -111,7 +110,7 @@ class AutomaticPlaneRequest:
         object_ids = range(1, len(objects.scores) + 1)
         pieces = pieces_from_patches(object_ids, self.plane_index, objects.patches)
         if self.cleanup:
-            pieces = clean_pieces(pieces, self.cleanup, {})
+            pieces = clean_up_pieces(pieces, self.cleanup, {})
         return SegmentationResult(
             tuple(pieces),
             {

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking, link_planes
 from napari_sam.automatic.search import SearchOptions
-from napari_sam.masks.cleanup import CleanUp
-from napari_sam.masks.cleanup_objects import clean_pieces
+from napari_sam.masks.cleanup import CleanUp, clean_up_pieces
 from napari_sam.masks.painting import ObjectPlaneMask
 from napari_sam.requests.automatic_plane import (
     AutomaticPlaneRequest,
@@ -133,7 +132,7 @@ class AutomaticStackRequest:
                 scores[object_id].append(Score(index, quality, status))
         if self.cleanup:
             axis, voxel = self.stack.axis, self.stack.voxel
-            pieces = clean_pieces(pieces, self.cleanup, {}, axis, voxel)
+            pieces = clean_up_pieces(pieces, self.cleanup, {}, axis, voxel)
         return SegmentationResult(
             tuple(pieces),
             {object_id: tuple(members) for object_id, members in scores.items()},

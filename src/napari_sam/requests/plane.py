@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from napari_sam.masks.cleanup import CleanUp, prompted_pixels
-from napari_sam.masks.cleanup_objects import clean_pieces
+from napari_sam.masks.cleanup import CleanUp, clean_up_pieces, prompted_pixels
 from napari_sam.masks.painting import pieces_from_patches
 from napari_sam.prediction.click_sequence import predict_iteratively, select_alternative
 from napari_sam.prompts.serialization import prompt_from_json, prompt_to_json
@@ -100,7 +99,7 @@ class PlaneRequest:
                     self.prompts.items(), patches, strict=True
                 )
             }
-            pieces = clean_pieces(pieces, self.cleanup, seeds)
+            pieces = clean_up_pieces(pieces, self.cleanup, seeds)
         return SegmentationResult(
             tuple(pieces),
             scores,

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from napari_sam.masks.cleanup import CleanUp, prompted_pixels
-from napari_sam.masks.cleanup_objects import clean_pieces
+from napari_sam.masks.cleanup import CleanUp, clean_up_pieces, prompted_pixels
 from napari_sam.masks.patch import PAINTED_LOGIT, MaskPatch
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.prompts.serialization import (
@@ -178,7 +177,7 @@ class StackRequest:
         if self.cleanup:
             seeds = prompt_seeds(self.prompts, volume.slices)
             axis, voxel = self.stack.axis, self.stack.voxel
-            pieces = tuple(clean_pieces(pieces, self.cleanup, seeds, axis, voxel))
+            pieces = tuple(clean_up_pieces(pieces, self.cleanup, seeds, axis, voxel))
         scores: dict[int, list[Score]] = defaultdict(list)
         for entry in volume.slices:
             if entry.status != "stopped":

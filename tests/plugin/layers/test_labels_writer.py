@@ -27,7 +27,7 @@ FULL = slice(None)
 
 def write_objects(labels: Labels, pieces: list[ObjectPlaneMask]) -> WriteSummary:
     """Write objects with the next free labels, keeping other objects."""
-    numbers = sorted({piece.number for piece in pieces})
+    numbers = sorted({piece.object_id for piece in pieces})
     ids = dict(zip(numbers, count(LabelIds().next_free(labels)), strict=False))
     check_ids(labels, ids)
     grid = LabelGrid.same(labels.data.shape)

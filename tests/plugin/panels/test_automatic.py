@@ -35,7 +35,7 @@ def session() -> SamSession:
 
 def waiting(session: SamSession) -> int:
     assert session.result is not None
-    return len({piece.number for piece in session.result.pieces})
+    return len({piece.object_id for piece in session.result.pieces})
 
 
 def test_all_objects_of_the_slice_wait_and_are_one_undo_step(

@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 import napari_sam as ns
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.plugin.widget import SamWidget
-from tests.helpers.cleanup import apply_to_labels
+from tests.helpers.cleanup import clean_up_labels
 from tests.helpers.sessions import FIRST, SECOND, draw, press, written
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_a_stack_is_cleaned_as_labels_are(
     damaged.cleanup = cleanup
     damaged.refinish_pending()
     seeds = {1: [(4, 20, 20)]}
-    expected = apply_to_labels(raw, cleanup, seeds=seeds)
+    expected = clean_up_labels(raw, cleanup, seeds=seeds)
     assert (expected != raw).any()
     assert_array_equal(pieces_of(damaged), expected)
     damaged.cleanup = CleanUp()
@@ -113,7 +113,7 @@ def test_a_label_is_cleaned_in_one_undo_step(damaged: SamSession) -> None:
     count = session.clean_label()
     after = written(session).copy()
     assert count == (after != before).sum() > 0
-    assert_array_equal(after, apply_to_labels(before, FILL, [1]))
+    assert_array_equal(after, clean_up_labels(before, FILL, [1]))
     assert after[5, 15, 20] == 7  # another object in the hole stays
     session.labels_layer.undo()
     assert_array_equal(written(session), before)
@@ -229,7 +229,7 @@ def test_ticking_shows_at_once_and_unticking_brings_back(
     widget.panel.postprocessing.fill_holes.value = True
     wait(widget)
     filled = pieces_of(widget.session)
-    assert_array_equal(filled, apply_to_labels(raw, FILL))
+    assert_array_equal(filled, clean_up_labels(raw, FILL))
     assert (filled != raw).any()
     widget.panel.postprocessing.fill_holes.value = False
     wait(widget)

@@ -73,7 +73,7 @@ def pick_object(
             f"of the image {image.name!r}: choose another labels layer."
         )
     for placed in grid.place(piece):
-        if placed.index == plane.plane_index():
+        if placed.plane_index == plane.plane_index():
             box = mask_to_box(placed.mask)
             assert box is not None
             shifted = box + np.tile(placed.origin, 2)

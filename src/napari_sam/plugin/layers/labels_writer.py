@@ -171,7 +171,7 @@ def plan(
 ) -> tuple[PixelChanges, int]:
     """Plan the changes of the labels, and count the object pixels outside them."""
     placed = [part for piece in pieces for part in grid.place(piece)]
-    outside = sum(grid.outside(piece) for piece in pieces)
+    outside = sum(grid.count_outside(piece) for piece in pieces)
     return plan_changes(labels.data, placed, ids, policy, replaced), outside
 
 

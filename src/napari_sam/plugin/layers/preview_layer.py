@@ -81,7 +81,7 @@ class PreviewLayer:
         self, image: Image, pieces: Sequence[ObjectPlaneMask], index: PlaneIndex
     ) -> None:
         """Show the masks that lie on the plane `index` of the image."""
-        on_plane = [piece for piece in pieces if piece.index == index]
+        on_plane = [piece for piece in pieces if piece.plane_index == index]
         if not on_plane:
             self.hide()
             return

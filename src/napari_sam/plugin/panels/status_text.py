@@ -100,7 +100,7 @@ def status_text(session: SamSession) -> str:
 
 def _pending_text(session: SamSession, result: SegmentationResult) -> str:
     """Describe the pending result."""
-    count = len({piece.number for piece in result.pieces})
+    count = len({piece.object_id for piece in result.pieces})
     if not count:
         if result.candidates:
             return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_sam.masks.cleanup_objects import LabelCleaning
+from napari_sam.masks.cleanup import LabelCleanUp
 from napari_sam.plugin.layers.displayed_stack import LayerSlices
 from napari_sam.plugin.layers.labels_writer import check_paintable, write
 from napari_sam.plugin.state.provenance import earlier_entries, note
@@ -28,12 +28,12 @@ class LabelCleanupJob:
     ----------
     labels : Labels
         The layer.
-    cleaning : LabelCleaning
+    cleaning : LabelCleanUp
         What is done; knows no layer.
     """
 
     labels: Labels
-    cleaning: LabelCleaning
+    cleaning: LabelCleanUp
 
     @classmethod
     def ask(
@@ -57,11 +57,11 @@ class LabelCleanupJob:
             raise ValueError("The selected label is background: select an object.")
         check_paintable(labels)
         where = LayerSlices.displayed(labels, dims, axis)
-        cleaning = LabelCleaning(label, cleanup, where.axis, where.fixed)
+        cleaning = LabelCleanUp(label, cleanup, where.axis, where.fixed)
         return cls(labels, cleaning)
 
     def compute(self) -> PixelChanges:
-        """Find what changes, on any thread; see `LabelCleaning.changes`."""
+        """Find what changes, on any thread; see `LabelCleanUp.changes`."""
         return self.cleaning.changes(self.labels.data)
 
     def write(self, changes: PixelChanges) -> int:

@@ -119,7 +119,7 @@ class LabelsTarget:
             labels, question.image, question.plane_index, question.sliders
         )
         _check_walk(labels, grid, question)
-        numbers = sorted({piece.number for piece in result.pieces})
+        numbers = sorted({piece.object_id for piece in result.pieces})
         ids, replaced = self._choose_ids(labels, question, numbers)
         check_ids(labels, ids)
         policy = self.policy
@@ -175,7 +175,7 @@ def _check_walk(labels: Labels, grid: LabelGrid, question: LayerRequest) -> None
     request = question.request
     if request.stack is not None:
         axis = request.stack.axis
-        if axis < grid.image_ndim - grid.shared:
+        if axis < grid.image_ndim - grid.shared_ndim:
             raise ValueError(
                 f"The labels {labels.name!r} lack axis {axis} of the image, which the "
                 "objects are followed along: choose '(new layer)' or other labels."
