@@ -11,10 +11,9 @@ import numpy as np
 
 import napari_sam as ns
 from benchmarks.speed.timing import Watch, clock
-from napari_sam.images.stack import Stack
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.predictor import Predictor
-from napari_sam.volume.propagation import propagate
+from napari_sam.requests.from_arrays import stack_request
 
 SHAPE = (512, 1024, 1024)  # uint16: 1 GB
 ALLOWED = 2.0
@@ -72,7 +71,8 @@ class RecordingPredictor(Predictor):
 def cancel(volume: Any, predictor: Predictor) -> None:
     """Cancel in the middle, and measure how much runs until the work can stop."""
     watched = RecordingPredictor(predictor)
-    propagation = propagate(Stack(volume), prompts(), watched, cache=EmbeddingCache())
+    slices = stack_request(volume, prompts()).iter_slices(watched, EmbeddingCache())
+    propagation = iter(slices)
     seconds, checked = [], []
     for _ in range(CANCELLED):
         started = clock()

@@ -10,6 +10,7 @@ import pytest
 from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
+from napari_sam.automatic.search import SearchOptions
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.stack import Stack
@@ -20,7 +21,13 @@ from napari_sam.plugin.session import SamSession
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.records.describe import describe
-from napari_sam.records.record import add_entries, new_record, region_of, valid_entries
+from napari_sam.records.record import (
+    add_entries,
+    group_by_commit,
+    new_record,
+    region_of,
+    valid_entries,
+)
 from napari_sam.records.replay import replay
 from napari_sam.requests.base import run_to_end
 from napari_sam.requests.plane import PlaneRequest
@@ -183,6 +190,24 @@ def test_an_object_that_found_no_free_pixel_does_no_harm() -> None:
     session.each_prompt_an_object = True
     draw(session, FIRST)
     accept(session, SECOND)
+    assert_same_again(session, STACK)
+
+
+@pytest.mark.parametrize("policy", ["keep", "background"])
+@pytest.mark.parametrize("through_stack", [False, True])
+def test_automatic_objects_behind_earlier_ones_are_skipped(
+    policy: Any, through_stack: bool
+) -> None:
+    session = session_on(STACK)
+    session.target.policy = policy
+    accept(session, FIRST, stack=through_stack)
+    session.search = SearchOptions(points_per_side=8)
+    session.everything_in_stack = through_stack
+    result = session.segment_everything()
+    session.commit()
+    (*_, automatic) = group_by_commit(session.record())
+    objects = {piece.number for piece in result.pieces}
+    assert objects > {entry["object"] for entry in automatic}
     assert_same_again(session, STACK)
 
 

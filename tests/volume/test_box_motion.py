@@ -1,4 +1,4 @@
-"""Boxes that follow objects which grow and slide."""
+"""Refitting of boxes to objects that grow and move."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_sam.volume.box_motion import refit_box
 SHAPE = (80, 90)
 
 
-def test_a_box_is_left_alone_when_the_mask_lies_well_in_it() -> None:
+def test_a_mask_well_inside_its_box_needs_no_refit() -> None:
     box = np.array([10.0, 20.0, 50.0, 60.0])
     assert refit_box(box, np.add(box, (3, 3, -3, -3)), SHAPE, 0.06) is None
 
@@ -26,7 +26,7 @@ def test_a_side_that_the_mask_touches_moves_outwards() -> None:
     assert moved[3] > box[3]
 
 
-def test_a_box_follows_a_mask_that_has_slid() -> None:
+def test_a_box_follows_a_mask_that_has_moved() -> None:
     box = np.array([10.0, 20.0, 50.0, 60.0])
     moved = refit_box(box, np.add(box, (3, 12, -3, 0)), SHAPE, 0.06)
     assert moved is not None
@@ -35,15 +35,13 @@ def test_a_box_follows_a_mask_that_has_slid() -> None:
     assert_allclose(moved[2:] - moved[:2], box[2:] - box[:2])
 
 
-def test_at_the_border_of_the_plane_a_box_does_not_grow() -> None:
+def test_a_box_does_not_grow_at_the_border_of_the_plane() -> None:
     box = np.array([0.0, 0.0, SHAPE[0] - 1, SHAPE[1] - 1])
     assert refit_box(box, box, SHAPE, 0.06) is None
 
 
 @given(box=hnp.arrays(float, 4, elements=st.floats(5, 40)), data=st.data())
-def test_refitting_is_the_same_in_a_mirror(
-    box: np.ndarray, data: st.DataObject
-) -> None:
+def test_refitting_commutes_with_flipping(box: np.ndarray, data: st.DataObject) -> None:
     box = np.concatenate([box[:2], box[:2] + 4 + box[2:]])
     inset = st.floats(0, 1.9)
     found = box + data.draw(hnp.arrays(float, 4, elements=inset)) * (1, 1, -1, -1)

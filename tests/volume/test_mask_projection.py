@@ -1,4 +1,4 @@
-"""What the next slice is asked, from the masks of the last ones."""
+"""Expected mask on the next slice, and its prompts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def whole(patch: MaskPatch) -> np.ndarray:
     return plane
 
 
-def test_a_first_slice_is_expected_as_it_was() -> None:
+def test_one_slice_is_expected_unchanged() -> None:
     mask = disc(30, 40, 12)
     found = expect([section(5, mask)], 6, SHAPE, margin=0, kinds=BOX)
     assert found is not None
@@ -57,7 +57,7 @@ def test_a_first_slice_is_expected_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("step", [1, -1])
-def test_motion_and_growth_go_on(step: int) -> None:
+def test_motion_and_growth_continue(step: int) -> None:
     seen = [section(10 + step * i, disc(30, 30 + 4 * i, 10 + i)) for i in range(3)]
     found = expect(seen, 10 + step * 3, SHAPE, margin=0, kinds=BOX)
     assert found is not None
@@ -69,7 +69,7 @@ def test_motion_and_growth_go_on(step: int) -> None:
     assert last[3] - last[1] < box[3] - box[1] <= last[3] - last[1] + 2
 
 
-def test_a_goal_draws_the_object_on() -> None:
+def test_the_expected_mask_moves_towards_the_goal() -> None:
     start, goal = section(0, disc(40, 20, 10)), section(10, disc(40, 70, 10))
     found = expect([start], 1, SHAPE, margin=0, kinds=BOX, goal=goal)
     assert found is not None
@@ -77,7 +77,7 @@ def test_a_goal_draws_the_object_on() -> None:
 
 
 @pytest.mark.parametrize("upwards", [True, False])
-def test_towards_its_end_an_object_shrinks_late(upwards: bool) -> None:
+def test_an_object_shrinks_late_towards_its_end(upwards: bool) -> None:
     # A ball of radius 30 in slices of 3: its middle and its last slice but one.
     radii = [np.sqrt(30**2 - (3 * index) ** 2) for index in range(10)]
     first, last = (0, 9) if upwards else (9, 0)
@@ -91,7 +91,7 @@ def test_towards_its_end_an_object_shrinks_late(upwards: bool) -> None:
         assert evenly <= (box[3] - box[1] + 1) / 2 <= radii[index] + 1
 
 
-def test_the_room_a_user_left_is_left_on_other_slices() -> None:
+def test_the_margin_of_the_user_is_kept_on_other_slices() -> None:
     mask = disc(40, 45, 20)
     box = mask_to_box(mask)
     assert box is not None
@@ -104,14 +104,14 @@ def test_the_room_a_user_left_is_left_on_other_slices() -> None:
     assert_allclose(found.prompts[0].box, box + 40 * margin * (-1, -1, 1, 1))
 
 
-def test_what_has_left_the_plane_is_not_expected() -> None:
+def test_an_object_that_left_the_plane_is_not_expected() -> None:
     seen = [section(i, disc(40, 20 - 9 * i, 10)) for i in range(3)]
     near = expect(seen, 3, SHAPE, margin=0, kinds=BOX)
     assert near is not None
     assert expect(seen, 9, SHAPE, margin=0, kinds=BOX) is None
 
 
-def test_branches_are_asked_for_one_by_one() -> None:
+def test_each_branch_gets_a_prompt() -> None:
     both = disc(40, 25, 8) | disc(40, 65, 10)
     found = expect([section(3, both)], 4, SHAPE, margin=0, kinds=BOX)
     assert found is not None
@@ -132,13 +132,13 @@ def test_branches_keep_their_own_motion() -> None:
     assert right > 66
 
 
-def test_crumbs_are_no_branches() -> None:
+def test_small_components_get_no_prompt() -> None:
     mask = disc(40, 40, 12)
     mask[5, 5] = True
     assert len(split_parts(patch_of(mask))) == 1
 
 
-def test_holes_are_followed_and_taken_away() -> None:
+def test_holes_are_expected_and_subtracted() -> None:
     ring = disc(40, 40, 20) & ~disc(40, 40, 8)
     found = expect([section(3, ring)], 4, SHAPE, margin=0, kinds=BOX)
     assert found is not None
@@ -146,7 +146,7 @@ def test_holes_are_followed_and_taken_away() -> None:
     assert_array_equal(whole(found.patch), ring)
 
 
-def test_models_that_know_points_and_masks_are_given_them() -> None:
+def test_prompts_have_the_kinds_that_are_asked_for() -> None:
     ring = disc(40, 40, 20) & ~disc(40, 40, 8)
     kinds = frozenset({"box", "point", "mask"})
     found = expect([section(3, ring)], 4, SHAPE, margin=0.1, kinds=kinds)
@@ -177,7 +177,7 @@ def test_the_next_prompt_does_not_depend_on_the_crop(data: st.DataObject) -> Non
         assert_array_equal(one.points, other.points)
 
 
-def test_pieces_join_by_their_largest_logit_and_holes_win() -> None:
+def test_components_combine_by_largest_logit_and_holes_win() -> None:
     one = MaskPatch((0, 0), np.full((4, 4), 2.0, np.float32))
     other = MaskPatch((2, 2), np.full((4, 4), 5.0, np.float32))
     hole = MaskPatch((3, 3), np.full((1, 1), 1.0, np.float32))

@@ -1,7 +1,4 @@
-"""Objects are followed through stacks, by a stand-in that sees what is bright.
-
-The stand-in, `World`, serves the tests of the API, the command line and the demo.
-"""
+"""Propagation of bright objects with a stand-in for the model, and its results."""
 
 from __future__ import annotations
 
@@ -18,8 +15,7 @@ import napari_sam as ns
 from napari_sam.images.stack import Stack
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.volume.propagation import propagate
-from napari_sam.volume.results import PropagationOptions, assemble
+from napari_sam.volume.results import PropagationOptions, SliceResult, assemble
 from tests.helpers.models import World
 from tests.helpers.scenes import (
     BALL,
@@ -29,15 +25,16 @@ from tests.helpers.scenes import (
     SMALL,
     box_on,
     ellipsoid,
-    follow,
     lit,
+    propagate_stack,
+    start_propagation,
     statuses,
 )
 
 
 @pytest.mark.parametrize("start", [2, 3, 6, 9, 10])
-def test_an_ellipsoid_is_followed_to_both_of_its_ends(start: int) -> None:
-    out = follow(lit(BALL), {1: {start: box_on(BALL, start)}}, World(reach=3))
+def test_an_ellipsoid_is_propagated_to_both_ends(start: int) -> None:
+    out = propagate_stack(lit(BALL), {1: {start: box_on(BALL, start)}}, World(reach=3))
     assert out.labels.dtype == np.int32
     assert_array_equal(out.labels, BALL.astype(int))
     expected = dict.fromkeys(range(2, 11), "propagated")
@@ -45,23 +42,23 @@ def test_an_ellipsoid_is_followed_to_both_of_its_ends(start: int) -> None:
     assert statuses(out) == expected
 
 
-def test_an_object_may_fill_the_whole_stack() -> None:
+def test_an_object_can_fill_the_stack() -> None:
     column = np.zeros((5, 20, 20), bool)
     column[:, 5:12, 6:15] = True
-    out = follow(lit(column), {7: {2: box_on(column, 2)}})
+    out = propagate_stack(lit(column), {7: {2: box_on(column, 2)}})
     assert_array_equal(out.labels, np.where(column, 7, 0))
     assert set(statuses(out, 7).values()) == {"anchor", "propagated"}
 
 
 def test_a_stack_of_one_slice() -> None:
-    out = follow(lit(BALL[6:7]), {1: {0: box_on(BALL, 6)}})
+    out = propagate_stack(lit(BALL[6:7]), {1: {0: box_on(BALL, 6)}})
     assert statuses(out) == {0: "anchor"}
     assert_array_equal(out.labels[0] > 0, BALL[6])
 
 
 def test_stopped_slices_are_empty_and_results_are_sorted() -> None:
     prompts = {2: {7: box_on(SMALL, 7)}, 1: {6: box_on(BALL, 6)}}
-    out = follow(lit(BALL | SMALL), prompts)
+    out = propagate_stack(lit(BALL | SMALL), prompts)
     keys = [(s.object_id, s.index) for s in out.slices]
     assert keys == sorted(keys)
     for piece in out.slices:
@@ -70,33 +67,33 @@ def test_stopped_slices_are_empty_and_results_are_sorted() -> None:
             assert piece.confidence == pytest.approx(1)
 
 
-def test_several_objects_share_each_encoded_plane(rng: np.random.Generator) -> None:
+def test_each_plane_is_encoded_once_for_all_objects(rng: np.random.Generator) -> None:
     volume = lit(BALL | SMALL)
     volume += rng.integers(0, 9, volume.shape, np.uint8)  # no two planes alike
     world = World()
     prompts = {1: {6: box_on(BALL, 6)}, 5: {8: box_on(SMALL, 8)}}
-    out = follow(volume, prompts, world)
+    out = propagate_stack(volume, prompts, world)
     assert_array_equal(out.labels, BALL * 1 + SMALL * 5)
     encoded = [pixels.tobytes() for pixels in world.seen]
     assert len(encoded) == len(set(encoded))
-    # The objects, two slices beyond to be sure of their ends, and one read ahead.
+    # The objects, two slices beyond to find their ends, and one prefetched.
     assert len(encoded) <= 14
 
 
-def test_between_two_anchors_a_leaning_column_is_found_from_both() -> None:
+def test_a_leaning_column_between_two_prompted_slices() -> None:
     columns = np.zeros((11, 40, 60), bool)
     for z in range(11):
         columns[z, 12:24, 5 + 4 * z : 17 + 4 * z] = True
     prompts = {i: box_on(columns, i) for i in (0, 10)}
-    out = follow(lit(columns), {1: prompts}, World(reach=2))
+    out = propagate_stack(lit(columns), {1: prompts}, World(reach=2))
     assert_array_equal(out.labels > 0, columns)
     assert len(out.slices) == 11  # no slice twice
     assert not any(s.provisional for s in out.slices)
 
 
-def test_neighbouring_anchors_leave_nothing_to_do_between() -> None:
+def test_prompts_on_neighbouring_slices() -> None:
     prompts = {i: box_on(BALL, i) for i in (5, 6)}
-    out = follow(lit(BALL), {1: prompts})
+    out = propagate_stack(lit(BALL), {1: prompts})
     assert_array_equal(out.labels > 0, BALL)
     assert [i for i, s in statuses(out).items() if s == "anchor"] == [5, 6]
 
@@ -112,13 +109,13 @@ def test_every_axis_gives_the_same_object(
 ) -> None:
     mask = ellipsoid((10, 24, 26), centre, radii)
     prompts = {1: {centre[0]: box_on(mask, centre[0])}}
-    straight = follow(lit(mask), prompts)
-    turned = follow(np.moveaxis(lit(mask), 0, axis), prompts, axis=axis)
+    straight = propagate_stack(lit(mask), prompts)
+    turned = propagate_stack(np.moveaxis(lit(mask), 0, axis), prompts, axis=axis)
     assert_array_equal(np.moveaxis(turned.labels, axis, 0), straight.labels)
     assert statuses(turned) == statuses(straight)
 
 
-def test_a_script_walks_through_one_time_point_of_a_series_and_through_time() -> None:
+def test_one_time_point_of_a_series_and_along_time() -> None:
     still = lit(BALL)
     for series, axis, plane_index in (
         (np.stack([np.zeros_like(still), still]), 1, (1,)),
@@ -141,14 +138,14 @@ def test_a_script_walks_through_one_time_point_of_a_series_and_through_time() ->
 def test_colour_stacks(axis: int) -> None:
     gray = np.moveaxis(lit(BALL), 0, axis)
     colour = np.stack([gray, gray // 2, gray // 3], axis=-1)
-    out = follow(colour, {1: {6: box_on(BALL, 6)}}, rgb=True, axis=axis)
+    out = propagate_stack(colour, {1: {6: box_on(BALL, 6)}}, rgb=True, axis=axis)
     assert_array_equal(np.moveaxis(out.labels, axis, 0) > 0, BALL)
 
 
 @pytest.mark.parametrize("fixed", [{0: 1}, {-4: -2}])
-def test_time_points_stay_apart(fixed: dict[int, int]) -> None:
+def test_other_time_points_stay_empty(fixed: dict[int, int]) -> None:
     series = np.stack([np.zeros(SHAPE, np.uint8), lit(BALL), lit(SMALL)])
-    out = follow(series, {1: {6: box_on(BALL, 6)}}, axis=1, fixed=fixed)
+    out = propagate_stack(series, {1: {6: box_on(BALL, 6)}}, axis=1, fixed=fixed)
     assert out.labels.shape == series.shape
     assert_array_equal(out.labels[1] > 0, BALL)
     assert not out.labels[[0, 2]].any()
@@ -171,39 +168,36 @@ class Lazy:
         raise AssertionError("the whole volume was read")
 
 
-def test_only_the_planes_that_are_needed_are_read() -> None:
+def test_only_needed_planes_are_read() -> None:
     lazy = Lazy(np.pad(lit(BALL), [(9, 9), (0, 0), (0, 0)], constant_values=DARK))
-    out = follow(lazy, {1: {15: box_on(BALL, 6)}}, contrast_limits=(0, 255))
+    out = propagate_stack(lazy, {1: {15: box_on(BALL, 6)}}, contrast_limits=(0, 255))
     assert_array_equal(out.labels[9:-9] > 0, BALL)
-    # Slices 11 to 19, two beyond to be sure of the ends, and one read ahead.
+    # Slices 11 to 19, two beyond to find the ends, and one prefetched.
     assert set(range(11, 20)) <= set(lazy.read) <= set(range(8, 23))
 
 
 def test_contrast_limits_of_a_lazy_volume_come_from_single_planes() -> None:
-    out = follow(Lazy(lit(BALL).astype(np.int16)), {1: {6: box_on(BALL, 6)}})
+    out = propagate_stack(Lazy(lit(BALL).astype(np.int16)), {1: {6: box_on(BALL, 6)}})
     assert_array_equal(out.labels > 0, BALL)
 
 
-def test_stopping_early_keeps_what_was_done_and_does_no_more() -> None:
-    world, stack = World(), Stack(lit(BALL))
-    walk = propagate(stack, {1: {6: box_on(BALL, 6)}}, world)
-    some = list(islice(walk, 3))
-    assert len(world.seen) <= 4  # the next one is read ahead
-    out = assemble(stack, some)
+def test_stopping_iteration_cancels_and_keeps_results() -> None:
+    world = World()
+    slices = start_propagation(lit(BALL), {1: {6: box_on(BALL, 6)}}, world)
+    assert len(list(islice(slices, 3))) == 3
+    assert len(world.seen) <= 4  # the next one is prefetched
+    out = slices.result()
+    assert not out.complete
     done = np.isin(np.arange(len(BALL)), [6, 7, 8])[:, None, None]
     assert_array_equal(out.labels > 0, BALL & done)
-    assert_array_equal(assemble(stack, []).labels, np.zeros(SHAPE))
+    assert_array_equal(slices.result([]).labels, np.zeros(SHAPE))
 
 
 OVERLAPPING = np.zeros((3, 20, 20), np.uint8)
 OVERLAPPING[:] = np.linspace(130, 250, 400).reshape(20, 20)
-PIECES = list(
-    propagate(
-        Stack(OVERLAPPING),
-        {i: {1: Prompt(box=(i, i, i + 9, i + 9))} for i in (1, 4, 7)},
-        World(),
-    )
-)
+PIECES = propagate_stack(
+    OVERLAPPING, {i: {1: Prompt(box=(i, i, i + 9, i + 9))} for i in (1, 4, 7)}
+).slices
 
 
 @given(st.permutations(range(len(PIECES))))
@@ -217,13 +211,13 @@ def test_the_order_of_results_does_not_matter(order: list[int]) -> None:
 
 @pytest.mark.parametrize("certain", [1, 2])
 def test_overlaps_go_to_the_larger_logit(certain: int) -> None:
-    stack = Stack(np.full((1, 20, 20), BRIGHT, np.uint8))
-    results = []
+    volume = np.full((1, 20, 20), BRIGHT, np.uint8)
+    results: list[SliceResult] = []
     for object_id, corner in ((1, 0), (2, 5)):
         world = World(gain=10.0 if object_id == certain else 1.0)
         box = Prompt(box=(corner, corner, corner + 9, corner + 9))
-        results += propagate(stack, {object_id: {0: box}}, world)
-    labels = assemble(stack, results).labels[0]
+        results += propagate_stack(volume, {object_id: {0: box}}, world).slices
+    labels = assemble(Stack(volume), results).labels[0]
     assert (labels[5:10, 5:10] == certain).all()
     assert np.count_nonzero(labels == 3 - certain) == 100 - 25
 
@@ -232,7 +226,9 @@ def test_overlaps_go_to_the_larger_logit(certain: int) -> None:
 def test_masks_survive_half_precision(gain: float) -> None:
     # Of faint logits none is stable.
     options = PropagationOptions(min_confidence=0)
-    out = follow(lit(BALL), {1: {6: box_on(BALL, 6)}}, World(gain=gain), options)
+    out = propagate_stack(
+        lit(BALL), {1: {6: box_on(BALL, 6)}}, World(gain=gain), options
+    )
     assert_array_equal(out.labels > 0, BALL)
     for piece in out.slices:
         assert piece.logits.dtype == np.float16
@@ -243,13 +239,12 @@ def test_masks_survive_half_precision(gain: float) -> None:
         assert_array_equal(whole, expected)
 
 
-def test_a_cache_of_the_caller_is_filled_and_used() -> None:
-    cache, stack = EmbeddingCache(), Stack(lit(BALL))
-    prompts = {1: {6: box_on(BALL, 6)}}
-    list(propagate(stack, prompts, World(), cache=cache))
+def test_the_cache_of_the_caller_is_filled_and_used() -> None:
+    cache, prompts = EmbeddingCache(), {1: {6: box_on(BALL, 6)}}
+    propagate_stack(lit(BALL), prompts, cache=cache)
     assert len(cache) > 0
     again = World()
-    out = assemble(stack, propagate(stack, prompts, again, cache=cache))
+    out = propagate_stack(lit(BALL), prompts, again, cache=cache)
     assert_array_equal(out.labels > 0, BALL)
     assert again.seen == []
 
@@ -259,65 +254,74 @@ def test_contrast_is_the_same_on_all_planes() -> None:
     ramp = np.linspace(100, 1000, 10)[:, None, None]
     volume = np.where(np.arange(24) < 12, 100.0, np.broadcast_to(ramp, (10, 24, 24)))
     world = World()
-    list(propagate(Stack(volume), {1: {9: Prompt(box=(0, 12, 23, 23))}}, world))
-    list(propagate(Stack(volume), {1: {4: Prompt(box=(0, 12, 23, 23))}}, world))
+    for index in (9, 4):
+        propagate_stack(volume, {1: {index: Prompt(box=(0, 12, 23, 23))}}, world)
     bright = [pixels.max() for pixels in world.seen]
     assert {pixels.min() for pixels in world.seen} == {0}
     assert max(bright) == 255
     assert min(bright) < 128
 
 
-def test_given_contrast_limits_are_obeyed() -> None:
+def test_contrast_limits_are_used() -> None:
     world = World()
     volume = lit(BALL).astype(np.int16) * 100
-    follow(volume, {1: {6: box_on(BALL, 6)}}, world, contrast_limits=(0, 2e4))
+    propagate_stack(volume, {1: {6: box_on(BALL, 6)}}, world, contrast_limits=(0, 2e4))
     assert {int(v) for v in np.unique(world.seen[0])} == {round(255 * 0.1), 255}
 
 
-def test_missing_values_are_background_and_end_nothing() -> None:
+def test_nan_pixels_are_background() -> None:
     volume = lit(BALL).astype(float)
     volume[:, 0, :5] = np.nan
     volume[:, 15, 18] = np.nan  # inside the object
     expected = BALL & ~np.isnan(volume)
-    out = follow(volume, {1: {6: box_on(BALL, 6)}})
+    out = propagate_stack(volume, {1: {6: box_on(BALL, 6)}})
     assert_array_equal(out.labels > 0, expected)
 
 
 @pytest.mark.parametrize("value", [np.nan, 0.0, 7.0])
-def test_volumes_that_show_nothing_give_no_labels(value: float) -> None:
-    out = follow(np.full(SHAPE, value), {1: {6: Prompt(box=(3, 3, 9, 9))}})
+def test_constant_volumes_give_no_labels(value: float) -> None:
+    out = propagate_stack(np.full(SHAPE, value), {1: {6: Prompt(box=(3, 3, 9, 9))}})
     assert not out.labels.any()
     assert statuses(out) == {6: "anchor"}
 
 
 def test_an_object_ends_where_the_score_falls() -> None:
     prompts = {1: {6: box_on(BALL, 6)}}
-    out = follow(lit(BALL), prompts, World(score=-0.5))
+    out = propagate_stack(lit(BALL), prompts, World(score=-0.5))
     assert statuses(out) == {5: "stopped", 6: "anchor", 7: "stopped"}
     patient = PropagationOptions(min_confidence=0)
-    out = follow(lit(BALL), prompts, World(score=-0.5), options=patient)
+    out = propagate_stack(lit(BALL), prompts, World(score=-0.5), options=patient)
     assert_array_equal(out.labels > 0, BALL)
 
 
-def test_an_object_ends_where_something_else_lies() -> None:
+def test_an_object_ends_where_another_thing_begins() -> None:
     mask = np.zeros((4, 30, 30), bool)
     mask[:2, 5:25, 5:25] = True
     mask[2:, 6:10, 6:10] = True  # what is left is another thing
     prompts = {1: {0: box_on(mask, 0)}}
-    assert statuses(follow(lit(mask), prompts, World(score=0.6)))[2] == "stopped"
+    assert (
+        statuses(propagate_stack(lit(mask), prompts, World(score=0.6)))[2] == "stopped"
+    )
     patient = PropagationOptions(min_confidence=0)
-    assert_array_equal(follow(lit(mask), prompts, options=patient).labels > 0, mask)
+    assert_array_equal(
+        propagate_stack(lit(mask), prompts, options=patient).labels > 0, mask
+    )
 
 
-def test_an_object_is_doubted_where_it_no_longer_stands_out() -> None:
+def test_low_contrast_makes_slices_doubtful() -> None:
     volume = np.full((4, 30, 30), 120, np.uint8)
     volume[:2, 8:20, 8:20] = 250
     volume[2:, 8:20, 8:20] = 140  # "bright" still, and nearly as its surroundings
     prompts = {1: {0: Prompt(box=(8, 8, 19, 19))}}
     unsure = World(score=0.55)
-    assert statuses(follow(volume, prompts, unsure))[2] in {"doubtful", "stopped"}
+    assert statuses(propagate_stack(volume, prompts, unsure))[2] in {
+        "doubtful",
+        "stopped",
+    }
     patient = PropagationOptions(min_confidence=0)
-    assert set(statuses(follow(volume, prompts, unsure, patient)).values()) <= {
+    assert set(
+        statuses(propagate_stack(volume, prompts, unsure, patient)).values()
+    ) <= {
         "anchor",
         "propagated",
         "doubtful",
@@ -334,27 +338,25 @@ BOX = Prompt(box=(4, 5, 12, 15))
         ({1: {}}, "There are no prompts"),
         ({1: {14: BOX}}, "slice 14, the stack has slices 0 to 13"),
         ({1: {-1: BOX}}, "slice -1, the stack has slices 0 to 13"),
-        ({1: {4.5: BOX}}, r"4\.5 is no slice"),
+        ({1: {4.5: BOX}}, r"4\.5 is not a slice"),
         ({0: {4: BOX}}, "Object id 0 is not a label"),
         ({-3: {4: BOX}}, "Object id -3 is not a label"),
         ({1: {4: Prompt()}}, "The prompt is empty"),
-        ({1: {4: (4, 5, 12, 15)}}, "Slice 4 of object 1 holds a tuple"),
+        ({1: {4: (4, 5, 12, 15)}}, "Slice 4 of object 1 has a tuple"),
         ({1: {4: Prompt(points=[(99, 0)])}}, "point .* lies outside the plane"),
         ({1: {4: Prompt(box=(50, 50, 60, 60))}}, "box .* lies outside the plane"),
         ({1: {4: BOX}, 2: {5: Prompt(points=[(1, 1)], labels=[0])}}, "only negative"),
     ],
 )
-def test_prompts_that_do_not_fit_are_refused_before_any_work(
-    prompts: Any, sentence: str
-) -> None:
+def test_invalid_prompts_raise_before_any_work(prompts: Any, sentence: str) -> None:
     world = World()
     with pytest.raises(ValueError, match=sentence):
-        follow(lit(BALL), prompts, world)
+        propagate_stack(lit(BALL), prompts, world)
     assert world.seen == []
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 5), (2, 3, 4, 5), (1, 2, 3, 4, 5)])
-def test_volumes_of_other_dimensions_are_refused(shape: tuple[int, ...]) -> None:
+def test_volumes_of_other_dimensions_raise(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"give three axes .* pick a time point"):
         Stack(np.zeros(shape))
 
@@ -370,12 +372,12 @@ def test_volumes_of_other_dimensions_are_refused(shape: tuple[int, ...]) -> None
         ({"axis": 1, "fixed": {}}, "give three axes"),
     ],
 )
-def test_axes_that_are_not_there(arguments: dict[str, Any], sentence: str) -> None:
+def test_invalid_axes_raise(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         Stack(np.zeros((2, 3, 4, 5)), **{"fixed": {0: 0}, **arguments})
 
 
 @pytest.mark.parametrize("dtype", [complex, object])
-def test_values_that_are_no_image_are_refused(dtype: type) -> None:
+def test_complex_and_object_dtypes_raise(dtype: type) -> None:
     with pytest.raises(ValueError, match="only real numbers can be segmented"):
-        follow(lit(BALL).astype(dtype), {1: {6: BOX}})
+        propagate_stack(lit(BALL).astype(dtype), {1: {6: BOX}})

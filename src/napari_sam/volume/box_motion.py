@@ -1,4 +1,4 @@
-"""Boxes to ask about: their room, and where they are on the next slice."""
+"""Box prompts for the next slice: motion and growth, refitting and margins."""
 
 from __future__ import annotations
 
@@ -12,154 +12,174 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Placed = tuple[int, NDArray[np.float64]]
+    SliceBox = tuple[int, NDArray[np.float64]]
 
-# How much of the measured motion and growth is believed to go on.
-_MOTION, _GROWTH = 0.8, 0.5
-_FASTEST_GROWTH = 0.3  # of the logarithm of a side, in a slice
-# A mask this near to a side of its box, as a share of the margin, touches it; the
-# side then moves outwards by this share of the box.
-_TOUCH, _WIDEN = 0.5, 0.1
-# No more room around an object than this share of its sides is taken over from a user.
-_MOST_ROOM = 0.12
+# Damping: fraction of the measured motion and growth that continues.
+_MOTION_GAIN, _GROWTH_GAIN = 0.8, 0.5
+# Weight of the newest difference against the average of the older ones.
+_NEWEST_WEIGHT = 0.6
+# Weight of the straight line to the goal once there is measured motion.
+_GOAL_WEIGHT = 0.5
+_MAX_LOG_GROWTH = 0.3  # logarithm of a side, per slice
+# A mask touches a side of its box when it is closer than this fraction of the margin;
+# the side then moves outwards by this fraction of the box.
+_TOUCH_FRACTION, _WIDEN_FRACTION = 0.5, 0.1
+# Largest margin that is adopted from a user's box, as a fraction of the sides.
+_MAX_USER_MARGIN = 0.12
 
 
 def refit_box(
     box: NDArray[np.float64],
-    found: NDArray[np.float64],
+    mask_box: NDArray[np.float64],
     plane_shape: tuple[int, int],
     margin: float,
 ) -> NDArray[np.float64] | None:
-    """Where to ask again about an object that has grown or slid out of its box.
+    """Move the sides of a box prompt that its mask touches.
 
-    A side that the mask touches moves outwards: by what the mask leaves on the
-    opposite side, as the object has most likely slid there and that side follows
-    it, or else by a share of the box. A box too large does little harm, as models
-    draw the same object in it; one too small cuts the mask, and all slices after
-    inherit it.
+    A side that the mask touches moves outwards. If there is more room on the
+    opposite side the object has moved, and both sides follow it; otherwise it has
+    grown, and the side moves by a fraction of the box. A box that is too large does
+    little harm because models find the same object in it. A box that is too small
+    cuts the mask, and the error continues on all later slices.
 
     Parameters
     ----------
     box : ndarray
-        (4,) of the prompt.
-    found : ndarray
-        (4,) tight box of the mask that came of it.
+        (4,) box of the prompt: (row_min, col_min, row_max, col_max).
+    mask_box : ndarray
+        (4,) tight box of the resulting mask.
     plane_shape : tuple of int
         (H, W) of a slice; at its border a mask may touch its box.
     margin : float
-        See `expect`.
+        Margin of the box as a fraction of its sides.
 
     Returns
     -------
     ndarray or None
-        (4,); None when the mask lies well in its box.
+        (4,) box for a new prompt; None when the mask does not touch its box.
     """
     sides = np.tile(box[2:] - box[:2], 2)
     near = np.maximum(1.0, margin * sides)
-    gaps = np.concatenate([found[:2] - box[:2], box[2:] - found[2:]])
+    gaps = np.concatenate([mask_box[:2] - box[:2], box[2:] - mask_box[2:]])
     room = np.concatenate([box[:2], np.subtract(plane_shape, 1) - box[2:]])
-    left = gaps[[2, 3, 0, 1]]
-    slides = (gaps <= near) & (left > 2 * near + 1)
-    grows = (gaps < _TOUCH * near) & (room > 0) & ~slides
-    if not (slides | grows).any():
+    opposite = gaps[[2, 3, 0, 1]]
+    moves = (gaps <= near) & (opposite > 2 * near + 1)
+    grows = (gaps < _TOUCH_FRACTION * near) & (room > 0) & ~moves
+    if not (moves | grows).any():
         return None
-    # No further than half an object at once: beyond may lie another one.
-    way = np.where(slides, np.minimum(left - near, sides / 2), 0.0)
-    out = way + np.where(grows, _WIDEN * sides, 0.0) - way[[2, 3, 0, 1]]
-    refitted: NDArray[np.float64] = box + out * (-1, -1, 1, 1)
+    # At most half an object at once: further out there may be another one.
+    shift = np.where(moves, np.minimum(opposite - near, sides / 2), 0.0)
+    outwards = shift + np.where(grows, _WIDEN_FRACTION * sides, 0.0)
+    outwards -= shift[[2, 3, 0, 1]]
+    refitted: NDArray[np.float64] = box + outwards * (-1, -1, 1, 1)
     return refitted
 
 
 def expand_box(
     box: NDArray[np.float64], margin: float | NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """(4,) box with room around it, see `expect`."""
-    grow = np.maximum(1.0, margin * np.tile(box[2:] - box[:2], 2))
-    larger: NDArray[np.float64] = box + grow * (-1, -1, 1, 1)
-    return larger
+    """Expand a (4,) box by a fraction of its sides, and by one pixel at least."""
+    added = np.maximum(1.0, margin * np.tile(box[2:] - box[:2], 2))
+    expanded: NDArray[np.float64] = box + added * (-1, -1, 1, 1)
+    return expanded
 
 
 def user_margin(
-    drawn: NDArray[np.float64], found: NDArray[np.float64], margin: float
+    user_box: NDArray[np.float64], mask_box: NDArray[np.float64], margin: float
 ) -> NDArray[np.float64]:
-    """The room that a user left around an object, to be left on other slices too.
+    """Measure the margin that a user left around an object, for the other slices.
 
-    A model may draw less than what the user boxed, as an organ inside; asked about
-    a box around that, it would draw even less.
+    A model may segment less than the user's box, for example an organ inside it. From
+    a tight box around that mask it would segment even less on the next slice.
 
     Parameters
     ----------
-    drawn, found : ndarray
-        (4,) box of the prompt, and that of the mask which came of it.
+    user_box, mask_box : ndarray
+        (4,) box of the prompt, and tight box of the resulting mask.
     margin : float
-        The least, see `expect`.
+        Smallest margin, as a fraction of the sides.
 
     Returns
     -------
     ndarray
-        (4,) shares of the sides of `found`.
+        (4,) margins as fractions of the sides of `mask_box`.
     """
-    room = (found - drawn) * (1, 1, -1, -1)
-    shares = room / np.tile(np.maximum(found[2:] - found[:2], 1.0), 2)
-    limited: NDArray[np.float64] = np.clip(shares, margin, max(margin, _MOST_ROOM))
+    room = (mask_box - user_box) * (1, 1, -1, -1)
+    fractions = room / np.tile(np.maximum(mask_box[2:] - mask_box[:2], 1.0), 2)
+    highest = max(margin, _MAX_USER_MARGIN)
+    limited: NDArray[np.float64] = np.clip(fractions, margin, highest)
     return limited
 
 
 def extrapolate_box(
-    track: Sequence[Placed], index: int, heading: Sequence[Placed] | None = None
+    boxes: Sequence[SliceBox],
+    slice_index: int,
+    goal: tuple[SliceBox, SliceBox] | None = None,
 ) -> NDArray[np.float64]:
-    """The box of an object on a slice, from those on the slices before.
+    """Predict the box of an object on a slice from the slices before.
 
-    Motion and growth of the last slices go on, damped, as of a Kalman filter with
-    fixed gains.
+    Motion and growth of the last slices continue, damped, as in a Kalman filter with
+    fixed gains. Towards a goal they are mixed with the straight line to it.
 
     Parameters
     ----------
-    track : sequence of (int, ndarray)
-        Slices and boxes (4,) on them, in the order of the walk, at least one.
-    index : int
-        The slice.
-    heading : sequence of (int, ndarray), optional
-        The whole object on the last slice and where the walk comes to.
+    boxes : sequence of (int, ndarray)
+        Slices and (4,) boxes on them, in the order of the propagation; at least one.
+    slice_index : int
+        The slice to predict.
+    goal : ((int, ndarray), (int, ndarray)), optional
+        Slice and box of the whole object: on the last slice, and on the prompted
+        slice at the end of the propagation.
+
+    Returns
+    -------
+    ndarray
+        (4,) box.
     """
-    last_index, box = track[-1]
+    last_index, box = boxes[-1]
     centre, size = _centre(box), box_size(box)
-    steps = abs(index - last_index)
+    steps = abs(slice_index - last_index)
     motion, growth = np.zeros(2), np.zeros(2)
-    known = False
-    for (i, before), (j, after) in pairwise(track):
-        way = abs(j - i)
-        move = (_centre(after) - _centre(before)) / way
-        grow = np.log(box_size(after) / box_size(before)) / way
-        # The latest difference counts most.
-        weight = 0.6 if known else 1.0
+    is_measured = False
+    for (i, before), (j, after) in pairwise(boxes):
+        distance = abs(j - i)
+        move = (_centre(after) - _centre(before)) / distance
+        grow = np.log(box_size(after) / box_size(before)) / distance
+        weight = _NEWEST_WEIGHT if is_measured else 1.0
         motion += weight * (move - motion)
         growth += weight * (grow - growth)
-        known = True
-    motion, growth = _MOTION * motion, _GROWTH * growth
-    if heading is not None:
-        (first, start), (end, goal) = heading
-        way = abs(end - first)
-        straight = (_centre(goal) - _centre(start)) / way
-        widening = _towards(box_size(start), box_size(goal), steps / way) / steps
-        share = 0.5 if known else 1.0
-        motion += share * (straight - motion)
-        growth += share * (widening - growth)
-    growth = np.clip(growth, -_FASTEST_GROWTH, _FASTEST_GROWTH)
+        is_measured = True
+    motion, growth = _MOTION_GAIN * motion, _GROWTH_GAIN * growth
+    if goal is not None:
+        (first, start_box), (last, end_box) = goal
+        distance = abs(last - first)
+        straight = (_centre(end_box) - _centre(start_box)) / distance
+        sizes = box_size(start_box), box_size(end_box)
+        widening = _log_growth(*sizes, steps / distance) / steps
+        weight = _GOAL_WEIGHT if is_measured else 1.0
+        motion += weight * (straight - motion)
+        growth += weight * (widening - growth)
+    growth = np.clip(growth, -_MAX_LOG_GROWTH, _MAX_LOG_GROWTH)
     half = size * np.exp(growth * steps) / 2
     middle = centre + motion * steps
     return np.concatenate([middle - half + 0.5, middle + half - 0.5])
 
 
-def _towards(
-    size: NDArray[np.float64], goal: NDArray[np.float64], share: float
-) -> NDArray[np.float64]:
-    """Logarithm of the growth of sides on part of the way to a goal.
+def box_size(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (height, width) in pixels; a box runs through the outermost centres."""
+    sides: NDArray[np.float64] = box[2:] - box[:2] + 1
+    return sides
 
-    The squares of the sides change evenly, as those of an ellipsoid do at least:
-    towards its end an object shrinks late, and from its end it grows at once.
+
+def _log_growth(
+    size: NDArray[np.float64], goal: NDArray[np.float64], fraction: float
+) -> NDArray[np.float64]:
+    """Compute the logarithmic growth of sides at a fraction of the distance to a goal.
+
+    The squares of the sides change linearly, as those of an ellipsoid do at least: an
+    object shrinks late towards its end, and grows fast from its end.
     """
-    squares = (1 - share) * size**2 + share * goal**2
+    squares = (1 - fraction) * size**2 + fraction * goal**2
     growth: NDArray[np.float64] = np.log(squares / size**2) / 2
     return growth
 
@@ -167,9 +187,3 @@ def _towards(
 def _centre(box: NDArray[np.float64]) -> NDArray[np.float64]:
     middle: NDArray[np.float64] = (box[:2] + box[2:]) / 2
     return middle
-
-
-def box_size(box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sides in pixels; a box runs through the centres of its outermost ones."""
-    sides: NDArray[np.float64] = box[2:] - box[:2] + 1
-    return sides

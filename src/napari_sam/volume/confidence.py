@@ -1,4 +1,4 @@
-"""How far a mask on a slice is to be believed, from what the slices before say."""
+"""Confidence of a slice mask: logistic regression on features of the propagation."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceFeatures:
-    """What speaks for a mask that was found on a slice, and what against it.
+    """Features from which the confidence of a slice mask is estimated.
 
-    Lengths are in units of the object's radius there, so that stacks of thick
-    slices, whose objects change more from one to the next, are judged alike.
+    Lengths are in units of the object's radius, so that stacks of thick slices, where
+    objects change more from slice to slice, get comparable values.
 
     Parameters
     ----------
-    overlap : float
-        IoU with what was expected from the slices before.
-    score : float
-        The model's own estimate of the IoU with the truth.
-    stability : float
+    iou : float
+        IoU with the mask expected from the slices before.
+    pred_iou : float
+        IoU with the truth as the model predicts it.
+    stability_score : float
         IoU of the masks at a lower and a higher threshold.
     shift : float
-        Way of the centroid from the expected one, in radii.
+        Distance of the centroid from the expected one, in radii.
     step : float
         Distance from the last slice, in radii.
     contrast : float
-        Step of brightness at the border, as a share of that in the slices before;
-        negative when it has turned.
+        Contrast at the border, relative to the slices before; negative when its sign
+        has changed.
     filled : float
-        Share of the prompt's box that the mask fills, as far as that is more than
-        was expected: what has lost its border fills its box.
+        Fraction of the prompt's box that the mask fills, minus the expected one: a
+        mask that has lost its border fills its box.
     depth : float
-        Distance from the anchor in radii, its logarithm.
+        Logarithm of the distance from the prompted slice, in radii.
     """
 
-    overlap: float
-    score: float
-    stability: float
+    iou: float
+    pred_iou: float
+    stability_score: float
     shift: float
     step: float
     contrast: float
     filled: float
     depth: float
 
-    def features(self) -> NDArray[np.float64]:
-        """The values that `confidence` weighs, (8,), each bounded."""
+    def clipped(self) -> NDArray[np.float64]:
+        """Return the features as an array, (8,), each clipped to its range."""
         values = np.array(astuple(self))
         low = [0, 0, 0, 0, 0, -1, -1, 0]
         high = [1, 1, 1, 2, 1, 1.5, 1, 3]
@@ -69,67 +69,67 @@ _WEIGHTS = np.array([2.03, 7.27, 7.70, -4.16, 1.01, 3.00, -1.00, -1.39])
 _BIAS = -14.77
 
 
-def confidence(evidence: ConfidenceFeatures) -> float:
-    """Probability that a mask is good: a Dice overlap with the truth above 0.7."""
-    odds = float(evidence.features() @ _WEIGHTS + _BIAS)
-    return float(1 / (1 + np.exp(-odds)))
-
-
-def radius_of(patch: MaskPatch, pixel: tuple[float, float]) -> float:
-    """Radius of the disc with the area of a mask, in physical units.
-
-    Parameters
-    ----------
-    patch : MaskPatch
-        Not empty.
-    pixel : tuple of float
-        Physical (height, width) of a pixel.
-    """
-    area = np.count_nonzero(patch.mask) * pixel[0] * pixel[1]
-    return float(np.sqrt(area / np.pi))
+def confidence(features: ConfidenceFeatures) -> float:
+    """Estimate the probability that the Dice of a mask with the truth is over 0.7."""
+    log_odds = float(features.clipped() @ _WEIGHTS + _BIAS)
+    return float(1 / (1 + np.exp(-log_odds)))
 
 
 def confidence_features(
-    found: MaskPatch,
+    patch: MaskPatch,
     expected: MaskPatch,
     box: Sequence[float],
     *,
-    score: float,
-    stability: float,
+    pred_iou: float,
+    stability_score: float,
     contrast: float,
     step: float,
     depth: float,
     pixel: tuple[float, float],
 ) -> ConfidenceFeatures:
-    """Gather the evidence about a mask.
+    """Compute the features of a mask.
 
     Parameters
     ----------
-    found, expected : MaskPatch
-        The mask and what was thought to be there; not empty.
+    patch, expected : MaskPatch
+        The mask, and the mask expected from the slices before; not empty.
     box : sequence of float
         (row_min, col_min, row_max, col_max) of the prompt.
-    score, stability, contrast
+    pred_iou, stability_score, contrast
         See `ConfidenceFeatures`.
     step, depth : float
-        Physical distance from the last slice and from the anchor.
+        Physical distance from the last slice and from the prompted slice.
     pixel : tuple of float
         Physical (height, width) of a pixel.
     """
-    area, before = (int(np.count_nonzero(p.mask)) for p in (found, expected))
-    radius = radius_of(expected, pixel)
-    way = (found.centroid - expected.centroid) * pixel
+    area, expected_area = (int(np.count_nonzero(p.mask)) for p in (patch, expected))
+    radius = equivalent_radius(expected, pixel)
+    shift = (patch.centroid - expected.centroid) * pixel
     sides = np.maximum(np.array(box[2:]) - box[:2] + 1, 1)
     tight = mask_to_box(expected.mask)
     assert tight is not None
-    usual = before / np.prod(tight[2:] - tight[:2] + 1)
+    expected_filled = expected_area / np.prod(tight[2:] - tight[:2] + 1)
     return ConfidenceFeatures(
-        overlap=patch_iou(found, expected),
-        score=score,
-        stability=stability,
-        shift=float(np.linalg.norm(way) / radius),
+        iou=patch_iou(patch, expected),
+        pred_iou=pred_iou,
+        stability_score=stability_score,
+        shift=float(np.linalg.norm(shift) / radius),
         step=step / radius,
         contrast=contrast,
-        filled=float(area / sides.prod() - usual),
+        filled=float(area / sides.prod() - expected_filled),
         depth=float(np.log1p(depth / radius)),
     )
+
+
+def equivalent_radius(patch: MaskPatch, pixel: tuple[float, float]) -> float:
+    """Return the radius of a disc with the area of a mask, in physical units.
+
+    Parameters
+    ----------
+    patch : MaskPatch
+        The mask; not empty.
+    pixel : tuple of float
+        Physical (height, width) of a pixel.
+    """
+    area = np.count_nonzero(patch.mask) * pixel[0] * pixel[1]
+    return float(np.sqrt(area / np.pi))

@@ -1,9 +1,9 @@
-"""From the masks of the last slices to what the next slice is asked."""
+"""Expected mask on the next slice, and the prompts for it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -17,27 +17,29 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_sam.volume.box_motion import SliceBox
+
 Projection = Literal["auto", "box", "box+point", "box+mask", "box+point+mask"]
 
-# Smaller pieces and holes are not followed on their own: shares of the object, and
-# pixels below which a model of 256 pixels sees nothing.
-_PIECE_SHARE, _HOLE_SHARE, _FEWEST_PIXELS = 0.08, 0.03, 16
-_MOST_PARTS = 8
-# A piece is the continuation of the one it shares this much with.
-_SAME_PIECE = 0.1
-_FLOOR = -4.0  # the logit of what lies outside all patches
+# Smallest components and holes that get a prompt of their own: fractions of the
+# object's area, and pixels below which a model of 256 pixels resolves nothing.
+_MIN_COMPONENT_FRACTION, _MIN_HOLE_FRACTION, _MIN_PIXELS = 0.08, 0.03, 16
+_MAX_PARTS = 8
+# Parts of two slices with a larger IoU are the same part.
+_SAME_PART_IOU = 0.1
+_OUTSIDE_LOGIT = -4.0  # of pixels outside all patches
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MaskPart:
-    """A piece of an object's cross-section, or a hole in it.
+    """A connected component of an object's cross-section, or a hole in it.
 
     Parameters
     ----------
     patch : MaskPatch
         Its mask.
     is_hole : bool
-        It is to be taken away from the object.
+        Whether the part is a hole.
     """
 
     patch: MaskPatch
@@ -51,38 +53,38 @@ class MaskPart:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CrossSection:
-    """An object on one slice, as the next slices need it.
+    """The mask of an object on one slice, with its parts.
 
     Parameters
     ----------
     index : int
         The slice.
     patch : MaskPatch
-        Its mask; not empty.
+        The mask; not empty.
     parts : tuple of MaskPart
-        The pieces and holes that are followed.
+        Components and holes that get prompts of their own.
     """
 
     index: int
     patch: MaskPatch
-    parts: tuple[MaskPart, ...] = field(default=())
+    parts: tuple[MaskPart, ...]
 
     @classmethod
-    def of(cls, index: int, patch: MaskPatch) -> CrossSection:
-        """A section and its parts."""
+    def of(cls, index: int, patch: MaskPatch) -> Self:
+        """Make the cross-section of a mask."""
         return cls(index, patch, tuple(split_parts(patch)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExpectedMask:
-    """What is thought to be on the next slice.
+    """The mask expected on the next slice, and the prompts for it.
 
     Parameters
     ----------
     patch : MaskPatch
-        The whole object, its logits 1 and -1.
+        The whole object; its logits are 1 and -1.
     parts : tuple of MaskPart
-        Where each piece and hole is thought to be.
+        Expected components and holes.
     prompts : tuple of Prompt
         One for each part.
     """
@@ -93,96 +95,101 @@ class ExpectedMask:
 
 
 def split_parts(patch: MaskPatch) -> list[MaskPart]:
-    """Pieces and holes of a mask that are large enough to be followed.
+    """Find the components and holes of a mask that are large enough for a prompt.
 
-    Branches of a tube that leave each other, or meet, are followed by a prompt
-    each: one box around both asks for what lies between them as well.
+    Branches of a tube get a prompt each, because one box around several branches
+    includes what lies between them.
     """
     from scipy.ndimage import binary_fill_holes
 
     mask = patch.mask
     area = np.count_nonzero(mask)
-    pieces = large_components(mask, max(_PIECE_SHARE * area, _FEWEST_PIXELS))
-    if not pieces:
-        pieces = [mask]
-    filled = binary_fill_holes(mask)
-    holes = large_components(filled & ~mask, max(_HOLE_SHARE * area, _FEWEST_PIXELS))
-    found = [MaskPart(MaskPatch.from_mask(piece, patch.origin)) for piece in pieces]
-    found += [
-        MaskPart(MaskPatch.from_mask(hole, patch.origin), is_hole=True)
-        for hole in holes
+    components = large_components(
+        mask, max(_MIN_COMPONENT_FRACTION * area, _MIN_PIXELS)
+    )
+    holes = large_components(
+        binary_fill_holes(mask) & ~mask, max(_MIN_HOLE_FRACTION * area, _MIN_PIXELS)
+    )
+    parts = [
+        MaskPart(MaskPatch.from_mask(component, patch.origin), is_hole)
+        for is_hole, members in ((False, components or [mask]), (True, holes))
+        for component in members
     ]
-    return found[:_MOST_PARTS]
+    return parts[:_MAX_PARTS]
 
 
 def expect(
     history: Sequence[CrossSection],
-    index: int,
+    slice_index: int,
     plane_shape: tuple[int, int],
     *,
     margin: float | NDArray[np.float64],
     kinds: frozenset[str],
     goal: CrossSection | None = None,
 ) -> ExpectedMask | None:
-    """What is thought to be on a slice, and how the model is asked about it.
+    """Predict the mask of an object on a slice, and build the prompts for it.
 
-    Motion and growth of the last slices go on, damped, as of a Kalman filter with
-    fixed gains; towards a `goal` the object also heads straight for it.
+    Motion and growth of the last slices continue, see `extrapolate_box`.
 
     Parameters
     ----------
     history : sequence of CrossSection
-        The last slices of the object in the order of the walk, at least one.
-    index : int
-        The next slice.
+        The object on the last slices, in the order of the propagation; at least one.
+    slice_index : int
+        The slice to predict.
     plane_shape : tuple of int
         (H, W) of a slice.
     margin : float or ndarray
-        Boxes grow by this share of their sides, and by one pixel at least; of an
-        object in one piece, (4,) for each side of the box.
+        Boxes are expanded by this fraction of their sides, and by one pixel at least.
+        For an object of one part (4,), one margin for each side.
     kinds : frozenset of str
-        "box", "point" and "mask": of what the prompts are made.
+        Kinds of prompts to build: "box", "point" and "mask".
     goal : CrossSection, optional
-        The anchor that the walk comes to.
+        The object on the prompted slice at the end of the propagation.
 
     Returns
     -------
-    Expected or None
+    ExpectedMask or None
         None when the object has left the plane.
     """
     last = history[-1]
-    heading = None
+    goal_boxes = None
     if goal is not None:
-        heading = [(section.index, section.patch.box) for section in (last, goal)]
+        goal_boxes = (last.index, last.patch.box), (goal.index, goal.patch.box)
     parts = []
     for part in last.parts:
-        track = _track(part, history)
-        box = extrapolate_box(track, index, heading)
+        box = extrapolate_box(_part_boxes(part, history), slice_index, goal_boxes)
         warped = _warp(part.patch, part.box, box, plane_shape)
         if warped is not None:
             parts.append(MaskPart(warped, part.is_hole))
-    solid = [part for part in parts if not part.is_hole]
+    components = [part for part in parts if not part.is_hole]
     holes = [part for part in parts if part.is_hole]
-    if not solid:
+    if not components:
         return None
-    whole = combine([p.patch for p in solid], [p.patch for p in holes])
-    if not whole.mask.any():
-        whole = solid[0].patch
-    narrow = float(np.min(margin))
+    patch = combine([p.patch for p in components], [p.patch for p in holes])
+    if not patch.mask.any():
+        patch = components[0].patch
+    smallest_margin = float(np.min(margin))
+    is_single = len(components) == 1
     prompts = tuple(
-        _ask(part, holes, narrow if part.is_hole or len(solid) > 1 else margin, kinds)
+        _part_prompt(
+            part,
+            holes,
+            margin if is_single and not part.is_hole else smallest_margin,
+            kinds,
+        )
         for part in parts
     )
-    return ExpectedMask(whole, tuple(parts), prompts)
+    return ExpectedMask(patch, tuple(parts), prompts)
 
 
-def combine(solid: Sequence[MaskPatch], holes: Sequence[MaskPatch]) -> MaskPatch:
-    """One mask of pieces and holes: the largest logit of the pieces, less the holes."""
-    inside = [patch for patch in solid if patch.logits.size]
+def combine(components: Sequence[MaskPatch], holes: Sequence[MaskPatch]) -> MaskPatch:
+    """Combine components by their largest logit, and subtract holes."""
+    inside = [patch for patch in components if patch.logits.size]
     if not inside:
         return MaskPatch.empty()
-    low, layers = on_common_canvas(inside, _FLOOR)
-    canvas = np.maximum(np.maximum.reduce(layers), _FLOOR).astype(np.float32)
+    low, layers = on_common_canvas(inside, _OUTSIDE_LOGIT)
+    canvas = np.maximum(np.maximum.reduce(layers), _OUTSIDE_LOGIT).astype(np.float32)
     high = np.add(low, canvas.shape)
     for hole in holes:
         start = np.maximum(hole.origin, low)
@@ -194,17 +201,17 @@ def combine(solid: Sequence[MaskPatch], holes: Sequence[MaskPatch]) -> MaskPatch
     return MaskPatch.from_logits(canvas, low)
 
 
-def _track(part: MaskPart, history: Sequence[CrossSection]) -> list[tuple[int, Any]]:
-    """Slice and box of a part on the last slices, as far back as it is found."""
-    track = [(history[-1].index, part.box)]
+def _part_boxes(part: MaskPart, history: Sequence[CrossSection]) -> list[SliceBox]:
+    """Collect slice and box of a part on the last slices, as far back as it exists."""
+    boxes = [(history[-1].index, part.box)]
     for section in reversed(history[:-1]):
-        same = [p for p in section.parts if p.is_hole == part.is_hole]
-        shared = [patch_iou(p.patch, part.patch) for p in same]
-        if not shared or max(shared) < _SAME_PIECE:
+        same_kind = [p for p in section.parts if p.is_hole == part.is_hole]
+        ious = [patch_iou(p.patch, part.patch) for p in same_kind]
+        if not ious or max(ious) < _SAME_PART_IOU:
             break
-        part = same[int(np.argmax(shared))]
-        track.append((section.index, part.box))
-    return track[::-1]
+        part = same_kind[int(np.argmax(ious))]
+        boxes.append((section.index, part.box))
+    return boxes[::-1]
 
 
 def _warp(
@@ -213,45 +220,45 @@ def _warp(
     target: NDArray[np.float64],
     plane_shape: tuple[int, int],
 ) -> MaskPatch | None:
-    """Carry a mask from one box to another, nearest pixel; None off the plane."""
+    """Resize a mask from one box to another, nearest pixel; None outside the plane."""
     first = np.floor(target[:2] + 0.5).astype(int)
     last = np.maximum(np.floor(target[2:] + 0.5).astype(int), first)
     first, last = np.maximum(first, 0), np.minimum(last, np.subtract(plane_shape, 1))
     if (last < first).any():
         return None
     scale = box_size(source) / box_size(target)
-    picked = []
+    indices = []
     for axis in (0, 1):
         pixels = np.arange(first[axis], last[axis] + 1)
-        under = (pixels - target[axis] + 0.5) * scale[axis] + source[axis] - 0.5
-        under = np.round(under).astype(int) - patch.origin[axis]
-        picked.append(np.clip(under, 0, patch.logits.shape[axis] - 1))
-    mask = patch.mask[np.ix_(*picked)]
+        positions = (pixels - target[axis] + 0.5) * scale[axis] + source[axis] - 0.5
+        nearest = np.round(positions).astype(int) - patch.origin[axis]
+        indices.append(np.clip(nearest, 0, patch.logits.shape[axis] - 1))
+    mask = patch.mask[np.ix_(*indices)]
     if not mask.any():
         mask[mask.shape[0] // 2, mask.shape[1] // 2] = True
     return MaskPatch.from_mask(mask, (int(first[0]), int(first[1])))
 
 
-def _ask(
+def _part_prompt(
     part: MaskPart,
     holes: Sequence[MaskPart],
     margin: float | NDArray[np.float64],
     kinds: frozenset[str],
 ) -> Prompt:
-    """The prompt of a part: its box, and what else the model was trained on."""
+    """Build the prompt of a part: its box, and points and mask where asked for."""
     points, labels = None, None
     if "point" in kinds:
         points, labels = [_innermost(part.patch)], [POSITIVE]
         for hole in () if part.is_hole else holes:
             points.append(_innermost(hole.patch))
             labels.append(NEGATIVE)
-    masks: dict[str, Any] = {}
+    mask: dict[str, Any] = {}
     if "mask" in kinds:
-        masks = {"mask": part.patch.mask, "mask_origin": part.patch.origin}
+        mask = {"mask": part.patch.mask, "mask_origin": part.patch.origin}
     box = expand_box(part.box, margin)
-    return Prompt(points=points, labels=labels, box=box, **masks)
+    return Prompt(points=points, labels=labels, box=box, **mask)
 
 
 def _innermost(patch: MaskPatch) -> NDArray[np.float64]:
-    """The pixel deepest inside a mask, (row, col) on the plane."""
+    """Return the pixel deepest inside a mask, (row, col) on the plane."""
     return np.add(patch.origin, innermost(patch.mask)).astype(float)

@@ -1,4 +1,4 @@
-"""One object's way from an anchor through a span: what to expect, when to end."""
+"""Propagation of one object through one range of slices in one direction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import numpy as np
 from napari_sam.masks.interpolation import blend, interpolate, majority
 from napari_sam.masks.patch import MaskPatch, patch_iou
 from napari_sam.volume.box_motion import user_margin
-from napari_sam.volume.confidence import radius_of
+from napari_sam.volume.confidence import (
+    confidence,
+    confidence_features,
+    equivalent_radius,
+)
 from napari_sam.volume.mask_projection import CrossSection, ExpectedMask, expect
 from napari_sam.volume.results import SliceResult
 
@@ -22,281 +26,342 @@ if TYPE_CHECKING:
     from napari_sam.images.stack import Stack
     from napari_sam.volume.results import PropagationOptions, Status
     from napari_sam.volume.slice_ranges import SliceRange
+    from napari_sam.volume.slice_segmenter import SliceMask
 
-# Two opinions that share less are not blended: the better one is taken. Of two that
-# share more, but not nearly all, a third one decides.
-_SAME, _AGREED = 0.3, 0.9
-# A mask with this share of `min_confidence` may be one of the object, and it is better
-# than a guess where that is known to be there, between two anchors.
-_FAINT = 0.25
-EMPTY = MaskPatch.empty()
+# Masks of both directions with a smaller IoU are not blended: the better one is used.
+# Between the two values a third mask breaks the tie.
+_BLEND_IOU, _AGREEMENT_IOU = 0.3, 0.9
+# Between two prompted slices, where the object must exist, this fraction of
+# `min_confidence` is enough: such a mask is better than interpolation.
+_FAINT_FRACTION = 0.25
+# Largest and smallest logits that are kept, within the range of float16.
+_MAX_LOGIT, _MIN_POSITIVE_LOGIT = 6e4, 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
-    """An object on one slice, with all that is known about the mask.
+    """One object on one slice during a propagation.
 
     Parameters
     ----------
     index : int
         The slice.
     patch : MaskPatch
-        May be empty.
-    score, contrast, confidence : float
-        See `volume.confidence.ConfidenceFeatures`; the contrast in units of the image.
-    third : MaskPatch, optional
-        What was found when the sweep before had seen something else.
+        The mask; may be empty.
+    pred_iou : float
+        IoU with the truth as the model predicts it.
+    contrast : float
+        Contrast at the border, in units of the image.
+    confidence : float
+        Probability that the mask is good.
+    tie_break : MaskPatch, optional
+        A third mask, where the opposite direction gave a different one.
     """
 
     index: int
     patch: MaskPatch
-    score: float = 0.0
+    pred_iou: float = 0.0
     contrast: float = 0.0
     confidence: float = 1.0
-    third: MaskPatch | None = None
+    tie_break: MaskPatch | None = None
 
     @property
     def is_empty(self) -> bool:
-        """Whether the object is not there."""
+        """Whether the mask is empty."""
         return self.patch.logits.size == 0
 
     def result(
         self, object_id: int, status: Status, *, provisional: bool = False
     ) -> SliceResult:
-        """As users get it."""
+        """Convert to a public result; logits become float16."""
         logits = self.patch.logits
-        # Kept above the smallest float16 so that "inside" survives the cast.
-        positive = np.clip(logits, 1e-4, 6e4)
-        small = np.where(logits > 0, positive, np.clip(logits, -6e4, 0))
+        # Positive logits stay positive in half precision.
+        positive = np.clip(logits, _MIN_POSITIVE_LOGIT, _MAX_LOGIT)
+        clipped = np.where(logits > 0, positive, np.clip(logits, -_MAX_LOGIT, 0))
         return SliceResult(
             object_id,
             self.index,
-            self.score,
+            self.pred_iou,
             status,
             self.patch.origin,
-            small.astype(np.float16),
+            clipped.astype(np.float16),
             self.confidence,
             provisional,
         )
 
 
 class ObjectTracker:
-    """The way of one object through a span in one direction.
+    """Tracker of one object through a range of slices in one direction.
 
     Parameters
     ----------
-    span : SliceRange
-        Where to walk.
-    step : int
-        1 upwards, -1 downwards.
+    slice_range : SliceRange
+        The slices.
+    direction : int
+        1 for upwards, -1 for downwards.
     start : Observation
-        The anchor that it starts from.
+        The object on the prompted slice where the propagation starts.
     goal : Observation, optional
-        The anchor that it comes to.
-    box : ndarray, optional
-        (4,) that the user drew at the start.
+        The object on the prompted slice at the other end.
+    user_box : ndarray, optional
+        (4,) box that the user drew on the first slice.
     stack : Stack
-        For the size of its voxels.
+        Gives the size of a voxel.
     options : PropagationOptions
-        When it ends.
+        Settings.
+
+    Attributes
+    ----------
+    ended : bool
+        Whether the object has ended in this direction.
+    resumed : set of int
+        Slices whose results were taken over from an earlier propagation.
     """
 
     def __init__(
         self,
-        span: SliceRange,
-        step: int,
+        slice_range: SliceRange,
+        direction: int,
         start: Observation,
         goal: Observation | None,
-        box: NDArray[np.float64] | None,
+        user_box: NDArray[np.float64] | None,
         stack: Stack,
         options: PropagationOptions,
     ) -> None:
-        self.span, self.step, self.start = span, step, start
-        self.stack, self.options = stack, options
+        self.slice_range, self.direction = slice_range, direction
         self.ended = start.is_empty
         self.resumed: set[int] = set()
-        self._seen: dict[int, Observation] = {}
-        self._goal = goal
-        self._heading = None
+        self._start, self._stack, self._options = start, stack, options
+        self._observations: dict[int, Observation] = {}
+        self._goal_section = None
         if goal is not None and not goal.is_empty:
-            self._heading = CrossSection.of(goal.index, goal.patch)
+            self._goal_section = CrossSection.of(goal.index, goal.patch)
         self._history: list[tuple[Observation, CrossSection]] = []
-        self._bad: list[Observation] = []
-        self._told = start.result(span.object_id, "anchor")
+        self._rejected: list[Observation] = []
+        self._last_result = start.result(self.object_id, "anchor")
         self._margin = np.full(4, options.margin)
         if not self.ended:
-            self._believe(start)
-            if box is not None:
-                self._margin = user_margin(box, start.patch.box, options.margin)
+            self._accept(start)
+            if user_box is not None:
+                self._margin = user_margin(user_box, start.patch.box, options.margin)
+
+    @property
+    def object_id(self) -> int:
+        """The object."""
+        return self.slice_range.object_id
 
     @property
     def slices(self) -> range:
-        """The slices in the order of the walk."""
-        return self.span.slices[:: self.step]
-
-    @property
-    def last(self) -> Observation:
-        """The last slice that was believed."""
-        return self._history[-1][0]
-
-    @property
-    def usual_contrast(self) -> float:
-        """Contrast of the last slices."""
-        return float(np.mean([seen.contrast for seen, _ in self._history]))
-
-    @property
-    def least_confidence(self) -> float:
-        """A mask with less is no mask of this object."""
-        share = _FAINT if self.span.is_between else 1.0
-        return share * self.options.min_confidence
-
-    def accepted(self, index: int) -> Observation | None:
-        """What was found on a slice, unless it was bad."""
-        seen = self._seen.get(index)
-        return seen if seen is not None and self._is_good(seen) else None
+        """The slices in the order of the propagation."""
+        return self.slice_range.slices[:: self.direction]
 
     def resume(self, results: Mapping[int, SliceResult]) -> Iterator[SliceResult]:
-        """Go on after slices that were done before, which are yielded."""
+        """Take over the results of an earlier propagation, which are yielded."""
         for index in self.slices:
             result = results.get(index)
             if result is None or result.status == "stopped":
                 break
-            contrast = self.usual_contrast
-            seen = Observation(
-                index, result.patch, result.score, contrast, result.confidence
+            contrast = self._usual_contrast
+            self._accept(
+                Observation(
+                    index, result.patch, result.score, contrast, result.confidence
+                )
             )
-            self._believe(seen)
             self.resumed.add(index)
-            self._told = result
+            self._last_result = result
             yield result
 
     def expect(
-        self, index: int, plane_shape: tuple[int, int], kinds: frozenset[str]
+        self, slice_index: int, plane_shape: tuple[int, int], kinds: frozenset[str]
     ) -> ExpectedMask | None:
-        """What the next slice is asked; None when the object has left the plane."""
+        """Predict the mask on a slice and its prompts; None outside the plane."""
         return expect(
             [section for _, section in self._history],
-            index,
+            slice_index,
             plane_shape,
             margin=self._margin,
             kinds=kinds,
-            goal=self._heading,
+            goal=self._goal_section,
         )
 
-    def take(self, seen: Observation) -> Iterator[SliceResult]:
-        """Judge what was found on a slice.
+    def observe(
+        self, slice_index: int, mask: SliceMask, expected: ExpectedMask | None
+    ) -> Observation:
+        """Estimate the confidence of a mask from the slices before."""
+        patch = mask.patch
+        if expected is None or not patch.logits.size:
+            patch = MaskPatch.empty()
+            return Observation(slice_index, patch, mask.pred_iou, confidence=0.0)
+        last, usual = self._last, self._usual_contrast
+        features = confidence_features(
+            patch,
+            expected.patch,
+            expected.prompts[0].box,
+            pred_iou=mask.pred_iou,
+            stability_score=mask.stability_score,
+            contrast=mask.contrast / usual if usual else 0.0,
+            step=abs(slice_index - last.index) * self._stack.step,
+            depth=abs(slice_index - self._start.index) * self._stack.step,
+            pixel=self._stack.pixel,
+        )
+        return Observation(
+            slice_index, patch, mask.pred_iou, mask.contrast, confidence(features)
+        )
+
+    def accepts(self, observation: Observation) -> bool:
+        """Tell whether a mask is confident enough to be one of the object."""
+        threshold = self._options.min_confidence
+        if self.slice_range.is_between:
+            threshold = _FAINT_FRACTION * threshold
+        return not observation.is_empty and observation.confidence >= threshold
+
+    def accepted(self, slice_index: int) -> Observation | None:
+        """Return the observation on a slice; None when it was rejected."""
+        observation = self._observations.get(slice_index)
+        if observation is None or not self.accepts(observation):
+            return None
+        return observation
+
+    def update(self, observation: Observation) -> Iterator[SliceResult]:
+        """Add an observation.
 
         Yields
         ------
         SliceResult
-            All that are settled, or the latest one again while nothing is.
+            All results that are now final, or the last one again when there are none.
         """
-        self._seen[seen.index] = seen
-        number = self.span.object_id
-        if self._is_good(seen):
-            gap, self._bad = self._bad, []
-            if not self.span.is_between:
-                yield from self._bridge([bad.index for bad in gap], seen)
-            self._told = seen.result(
-                number, self._status(seen), provisional=self.span.is_between
+        self._observations[observation.index] = observation
+        is_between = self.slice_range.is_between
+        if self.accepts(observation):
+            gap, self._rejected = self._rejected, []
+            if not is_between:
+                yield from self._interpolate_gap([o.index for o in gap], observation)
+            self._last_result = observation.result(
+                self.object_id, self._status(observation), provisional=is_between
             )
-            yield self._told
-            self._believe(seen)
+            yield self._last_result
+            self._accept(observation)
             return
-        self._bad.append(seen)
-        at_end = seen.index == self.slices[-1]
-        if not self.span.is_between and (len(self._bad) > self._patience or at_end):
+        self._rejected.append(observation)
+        is_last = observation.index == self.slices[-1]
+        if not is_between and (len(self._rejected) > self._allowed_gap or is_last):
             yield self._stop()
         else:
-            # It is not known yet what the slice is; one can cancel here all the same.
-            yield self._told
+            # Whether the object has ended is not known yet; cancelling works here too.
+            yield self._last_result
 
-    def settle(self, other: ObjectTracker) -> Iterator[SliceResult]:
-        """Results of a span that was walked from both ends, `other` downwards."""
-        number = self.span.object_id
-        known = {s.index: s for s in (self.start, other.start) if not s.is_empty}
-        for index in self.span.slices:
-            found = self._merge(index, other)
-            if found is not None:
-                known[index] = found
-                yield found.result(number, self._status(found))
-        for index in self.span.slices:
+    def merge_with(self, other: ObjectTracker) -> Iterator[SliceResult]:
+        """Merge both directions of a range; `other` went downwards, this one upwards.
+
+        Yields
+        ------
+        SliceResult
+            Of all slices of the range that hold the object.
+        """
+        known = {o.index: o for o in (self._start, other._start) if not o.is_empty}
+        for index in self.slice_range.slices:
+            merged = self._merge(index, other)
+            if merged is not None:
+                known[index] = merged
+                yield merged.result(self.object_id, self._status(merged))
+        for index in self.slice_range.slices:
             before = [i for i in known if i < index]
             after = [i for i in known if i > index]
             if index not in known and before and after:
-                filled = _between(known[max(before)], known[min(after)], index)
-                yield filled.result(number, "interpolated")
+                filled = _interpolated(known[max(before)], known[min(after)], index)
+                yield filled.result(self.object_id, "interpolated")
 
-    def _merge(self, index: int, other: ObjectTracker) -> Observation | None:
-        first, second = self.accepted(index), other.accepted(index)
+    def _merge(self, slice_index: int, other: ObjectTracker) -> Observation | None:
+        """Blend the masks of both directions, weighted by distance and confidence."""
+        first, second = self.accepted(slice_index), other.accepted(slice_index)
         if first is None or second is None:
             return first or second
-        length = self.span.last - self.span.first + 2
-        way = (index - self.span.first + 1) / length
-        weights = (1 - way) * first.confidence, way * second.confidence
-        shared = patch_iou(first.patch, second.patch)
-        share = weights[1] / sum(weights)
-        better = first if share < 0.5 else second
-        quality = min(1.0, 0.5 + shared) * better.confidence
-        if shared < _SAME:
-            return replace(better, confidence=quality)
-        patches = first.patch, second.patch
-        third = second.third
+        slice_range = self.slice_range
+        length = slice_range.last - slice_range.first + 2
+        position = (slice_index - slice_range.first + 1) / length
+        weights = (1 - position) * first.confidence, position * second.confidence
+        fraction = weights[1] / sum(weights)
+        better = first if fraction < 0.5 else second
+        iou = patch_iou(first.patch, second.patch)
+        merged_confidence = min(1.0, 0.5 + iou) * better.confidence
+        if iou < _BLEND_IOU:
+            return replace(better, confidence=merged_confidence)
+        patches, third = (first.patch, second.patch), second.tie_break
         return Observation(
-            index,
-            blend(*patches, share) if third is None else majority([*patches, third]),
-            (1 - share) * first.score + share * second.score,
+            slice_index,
+            blend(*patches, fraction) if third is None else majority([*patches, third]),
+            (1 - fraction) * first.pred_iou + fraction * second.pred_iou,
             better.contrast,
-            quality,
+            merged_confidence,
         )
 
     @property
-    def _patience(self) -> int:
-        """So many bad slices in a row do not end the object yet."""
-        faint = _FAINT * self.options.min_confidence
-        if max(bad.confidence for bad in self._bad) < faint:
-            return self.options.patience
-        reach = self.options.reach * radius_of(self.last.patch, self.stack.pixel)
-        return max(self.options.patience, int(reach / self.stack.step))
+    def _last(self) -> Observation:
+        """The last accepted observation."""
+        return self._history[-1][0]
 
-    def _is_good(self, seen: Observation) -> bool:
-        return not seen.is_empty and seen.confidence >= self.least_confidence
+    @property
+    def _usual_contrast(self) -> float:
+        """Mean contrast of the last slices."""
+        return float(
+            np.mean([observation.contrast for observation, _ in self._history])
+        )
 
-    def _status(self, seen: Observation) -> Status:
-        return "propagated" if seen.confidence >= self.options.doubt else "doubtful"
+    @property
+    def _allowed_gap(self) -> int:
+        """Number of rejected slices in a row that do not end the object yet."""
+        options = self._options
+        faint = _FAINT_FRACTION * options.min_confidence
+        if max(o.confidence for o in self._rejected) < faint:
+            return options.patience
+        radius = equivalent_radius(self._last.patch, self._stack.pixel)
+        return max(options.patience, int(options.reach * radius / self._stack.step))
 
-    def _believe(self, seen: Observation) -> None:
-        section = CrossSection.of(seen.index, seen.patch)
-        self._history.append((seen, section))
-        del self._history[: -self.options.memory]
+    def _status(self, observation: Observation) -> Status:
+        is_sure = observation.confidence >= self._options.doubt
+        return "propagated" if is_sure else "doubtful"
 
-    def _bridge(self, gap: Iterable[int], after: Observation) -> Iterator[SliceResult]:
-        before = self.last
+    def _accept(self, observation: Observation) -> None:
+        section = CrossSection.of(observation.index, observation.patch)
+        self._history.append((observation, section))
+        del self._history[: -self._options.memory]
+
+    def _interpolate_gap(
+        self, gap: Iterable[int], after: Observation
+    ) -> Iterator[SliceResult]:
+        before = self._last
         for index in gap:
-            filled = _between(before, after, index)
-            yield filled.result(self.span.object_id, "interpolated")
+            filled = _interpolated(before, after, index)
+            yield filled.result(self.object_id, "interpolated")
 
     def _stop(self) -> SliceResult:
         self.ended = True
-        sure = 1 - max(bad.confidence for bad in self._bad)
-        end = replace(self._bad[0], patch=EMPTY, confidence=sure)
-        return end.result(self.span.object_id, "stopped")
+        certainty = 1 - max(o.confidence for o in self._rejected)
+        end = replace(self._rejected[0], patch=MaskPatch.empty(), confidence=certainty)
+        return end.result(self.object_id, "stopped")
 
 
 def disputed_box(first: Observation, second: Observation) -> NDArray[np.float64] | None:
-    """The box around two opinions on a slice that differ, to ask about once more.
+    """Return the box around two masks of a slice that differ.
 
-    Where two ends of an object differ, one has mostly lost a part of it; the two
-    together hold all. None where they agree, or share too little to be one object.
+    Where two directions differ, one has usually lost a part of the object; the two
+    masks together hold all of it.
+
+    Returns
+    -------
+    ndarray or None
+        (4,) box; None where the masks agree, or hardly overlap.
     """
-    if second.is_empty or not (_SAME <= patch_iou(first.patch, second.patch) < _AGREED):
+    if second.is_empty:
+        return None
+    if not _BLEND_IOU <= patch_iou(first.patch, second.patch) < _AGREEMENT_IOU:
         return None
     boxes = np.stack([first.patch.box, second.patch.box])
     return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
 
 
-def _between(before: Observation, after: Observation, index: int) -> Observation:
-    """The object on a slice where the model failed."""
-    share = (index - before.index) / (after.index - before.index)
-    patch = interpolate(before.patch, after.patch, share)
+def _interpolated(before: Observation, after: Observation, index: int) -> Observation:
+    """Interpolate the object on a slice between two others."""
+    fraction = (index - before.index) / (after.index - before.index)
+    patch = interpolate(before.patch, after.patch, fraction)
     return Observation(index, patch, confidence=0.0)

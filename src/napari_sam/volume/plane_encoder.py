@@ -1,4 +1,4 @@
-"""Planes of a stack and their embeddings; the next ones are encoded meanwhile."""
+"""Encoding of the planes of a stack, with prefetching of the next ones."""
 
 from __future__ import annotations
 
@@ -15,63 +15,84 @@ if TYPE_CHECKING:
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Embedding, Predictor
 
-    Known = tuple[NDArray[Any], Embedding]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedPlane:
+    """A plane of a stack with its embedding.
+
+    Parameters
+    ----------
+    index : int
+        The slice.
+    pixels : ndarray
+        (h, w) or (h, w, C): the plane, for pyramids perhaps at a lower resolution.
+    embedding : Embedding
+        Its embedding.
+    """
+
+    index: int
+    pixels: NDArray[Any]
+    embedding: Embedding
 
 
 @dataclass(eq=False)
 class PrefetchingPlaneEncoder:
-    """Planes and what the model knows of them; the next ones are read meanwhile.
+    """Encoder of the planes of a stack that reads ahead on another thread.
 
-    As many are encoded together as the model's device is faster with.
+    Planes are encoded in batches of `predictor.planes_at_once`.
 
     Parameters
     ----------
     stack : Stack
-        Where they are read.
+        The stack.
     predictor : Predictor
-        Encodes them.
+        The model.
     cache : EmbeddingCache
-        Keeps them.
-    limits : tuple of float or array-like, optional
-        Of all planes, see `napari_sam.images.uint8.to_uint8`.
-    ahead : Executor
-        Encodes the next planes beside the decoding of this one.
+        Keeps the embeddings.
+    contrast_limits : tuple of float or array-like, optional
+        Contrast limits of all planes, see `napari_sam.images.uint8.to_uint8`.
+    executor : Executor
+        Encodes the next planes while this one is decoded.
     """
 
     stack: Stack
     predictor: Predictor
     cache: EmbeddingCache
     contrast_limits: ArrayLike | None
-    ahead: Executor
-    _coming: dict[int, Future[dict[int, Known]]] = field(default_factory=dict)
+    executor: Executor
+    _pending: dict[int, Future[dict[int, EncodedPlane]]] = field(default_factory=dict)
 
-    def pixels(self, index: int) -> NDArray[Any]:
-        """The plane, as large as the model sees it at least."""
-        return self.stack.plane(index, self.predictor.input_size)
+    def pixels(self, slice_index: int) -> NDArray[Any]:
+        """Read a plane, at least at the resolution of the model's input."""
+        return self.stack.plane(slice_index, self.predictor.input_size)
 
-    def get(self, index: int, following: Sequence[int] = ()) -> Known:
-        """A plane and its embedding; those that are wanted next are begun with."""
-        # What was begun with and is not wanted any more is let go.
-        wanted = {index, *following}
-        self._coming = {i: c for i, c in self._coming.items() if i in wanted}
-        if index not in self._coming:
-            self._begin([index, *following])
-        known = self._coming.pop(index).result()[index]
-        if following and following[0] not in self._coming:
-            self._begin(following)
-        return known
+    def get(self, slice_index: int, following: Sequence[int] = ()) -> EncodedPlane:
+        """Return an encoded plane, and start to encode the following ones."""
+        # Drop prefetched planes that are no longer needed.
+        needed = {slice_index, *following}
+        self._pending = {i: f for i, f in self._pending.items() if i in needed}
+        if slice_index not in self._pending:
+            self._start([slice_index, *following])
+        plane = self._pending.pop(slice_index).result()[slice_index]
+        if following and following[0] not in self._pending:
+            self._start(following)
+        return plane
 
-    def _begin(self, indices: Sequence[int]) -> None:
-        """Encode the first of these planes, as many as go together."""
+    def _start(self, indices: Sequence[int]) -> None:
+        """Start to encode the first batch of these planes."""
         batch = indices[: self.predictor.planes_at_once]
-        coming = self.ahead.submit(self._embed, batch)
-        self._coming.update(dict.fromkeys(batch, coming))
+        future = self.executor.submit(self._encode, batch)
+        self._pending.update(dict.fromkeys(batch, future))
 
-    def _embed(self, indices: Sequence[int]) -> dict[int, Known]:
+    def _encode(self, indices: Sequence[int]) -> dict[int, EncodedPlane]:
         planes = [self.pixels(index) for index in indices]
-        shape = self.stack.plane_shape
         embeddings = self.cache.embed_batch(
-            self.predictor, planes, self.contrast_limits, plane_shape=shape
+            self.predictor,
+            planes,
+            self.contrast_limits,
+            plane_shape=self.stack.plane_shape,
         )
-        known = zip(planes, embeddings, strict=True)
-        return dict(zip(indices, known, strict=True))
+        return {
+            index: EncodedPlane(index, plane, embedding)
+            for index, plane, embedding in zip(indices, planes, embeddings, strict=True)
+        }

@@ -1,25 +1,19 @@
-"""Following objects through a stack: two sweeps, each plane encoded once for all."""
+"""Propagation of objects through a stack, from their prompted slices."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from napari_sam.prediction.cache import EmbeddingCache
-from napari_sam.volume.object_tracker import ObjectTracker, Observation
+from napari_sam.masks.contrast import border_contrast
+from napari_sam.volume.object_tracker import ObjectTracker, Observation, disputed_box
 from napari_sam.volume.plane_encoder import PrefetchingPlaneEncoder
-from napari_sam.volume.results import PropagationOptions, SliceResult, assemble
-from napari_sam.volume.slice_ranges import (
-    SliceRange,
-    is_complete,
-    known_results,
-    slice_ranges,
-)
+from napari_sam.volume.results import assemble
+from napari_sam.volume.slice_ranges import is_complete, reusable_results, slice_ranges
 from napari_sam.volume.slice_segmenter import SliceSegmenter
-from napari_sam.volume.stack_prompts import check_masks, check_prompts, prompted_slices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,86 +21,36 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from napari_sam.images.stack import Stack
+    from napari_sam.masks.patch import MaskPatch
+    from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.volume.results import VolumeResult
+    from napari_sam.volume.results import PropagationOptions, SliceResult, VolumeResult
+    from napari_sam.volume.slice_ranges import SliceRange
     from napari_sam.volume.stack_prompts import PromptedSlices
 
-
-def propagate(
-    stack: Stack,
-    prompts: Mapping[int, Mapping[int, Prompt]],
-    predictor: Predictor,
-    *,
-    masks: Mapping[int, Mapping[int, ArrayLike]] | None = None,
-    contrast_limits: ArrayLike | None = None,
-    options: PropagationOptions | None = None,
-    cache: EmbeddingCache | None = None,
-    previous: VolumeResult | None = None,
-) -> Iterator[SliceResult]:
-    """Follow objects from their anchors outwards, in both directions.
-
-    See `Propagation`; `volume.assemble` makes one result of what this yields.
-
-    Parameters
-    ----------
-    stack : Stack
-        The volume and its axis.
-    prompts : mapping
-        {object id: {slice index: Prompt}}.
-    predictor : Predictor
-        The model.
-    masks : mapping, optional
-        {object id: {slice index: (H, W) bool}}, painted by hand.
-    contrast_limits : tuple of float or array-like, optional
-        Of the whole stack, see `images.uint8.to_uint8`; a sample decides when None.
-    options : PropagationOptions, optional
-        How objects are followed.
-    cache : EmbeddingCache, optional
-        Keeps planes encoded between calls.
-    previous : VolumeResult, optional
-        An earlier result; what lies between anchors that have not changed is
-        taken from it.
-
-    Yields
-    ------
-    SliceResult
-        As they are computed; stop iterating to cancel.
-
-    Raises
-    ------
-    ValueError
-        When there is no prompt, a slice lies outside the stack or a prompt
-        outside its plane.
-    """
-    painted = check_masks(masks, stack)
-    plan = prompted_slices(check_prompts(prompts, stack, painted), painted)
-    # An empty cache is false, and yet the one to fill.
-    cache = EmbeddingCache() if cache is None else cache
-    settings = options or PropagationOptions()
-    yield from Propagation(
-        stack, plan, settings, predictor, cache, contrast_limits, previous
-    )
+    # Earlier results to resume from, by range.
+    Ranges = dict[SliceRange, dict[int, SliceResult]]
 
 
 @dataclass(eq=False)
 class Propagation:
-    """The way of objects through a stack.
+    """Propagation of objects through a stack, an iterable of slice results.
 
-    The anchors are segmented first. One sweep up and one down then carry all
-    objects on, each plane encoded once and all objects on it decoded together:
-    where masks meet, the larger logit decides at once, so that no object grows
-    into its neighbour. Slices between two anchors are reached from both and
-    blended by distance; they come twice, first provisionally. Beyond the
-    outermost anchors an object goes on until it ends. Each slice yields as soon
-    as it is looked at, the latest result again where it is not known yet whether the
-    object ends.
+    The prompted slices are segmented first. One sweep upwards and one downwards then
+    propagate all objects. Each plane is encoded once, and all objects on it are decoded
+    together; where masks overlap the larger logit decides at once, so that no object
+    grows into its neighbour. Slices between two prompted slices are reached from both
+    sides and blended by distance; they come twice, first as provisional results. Beyond
+    the outermost prompted slices an object is propagated until it ends. Every slice
+    yields once it is segmented: the last result again while it is open whether the
+    object has ended.
 
     Parameters
     ----------
     stack : Stack
-        The volume and its axis.
-    anchors : dict
+        The stack and its axis of propagation.
+    prompted : dict
         {object id: PromptedSlices}.
     options : PropagationOptions
         Settings.
@@ -121,7 +65,7 @@ class Propagation:
     """
 
     stack: Stack
-    anchors: Mapping[int, PromptedSlices]
+    prompted: Mapping[int, PromptedSlices]
     options: PropagationOptions
     predictor: Predictor
     cache: EmbeddingCache
@@ -136,144 +80,191 @@ class Propagation:
         contrast_limits = self.contrast_limits
         if contrast_limits is None:
             contrast_limits = self.stack.contrast_limits()
-        ahead = ThreadPoolExecutor(1, "napari-sam ahead")
-        planes = PrefetchingPlaneEncoder(
-            self.stack, self.predictor, self.cache, contrast_limits, ahead
+        executor = ThreadPoolExecutor(1, "napari-sam prefetch")
+        encoder = PrefetchingPlaneEncoder(
+            self.stack, self.predictor, self.cache, contrast_limits, executor
         )
-        segmenter = SliceSegmenter(self.predictor, planes, self.options)
         try:
-            for result in self._walk(segmenter):
+            for result in self._propagate(encoder):
                 self._results.append(result)
                 yield result
         finally:
-            # Cancelling does not wait for planes that are not needed any more.
-            ahead.shutdown(wait=False, cancel_futures=True)
+            # Cancelling does not wait for planes that are no longer needed.
+            executor.shutdown(wait=False, cancel_futures=True)
         self._complete = True
 
     @property
     def expected_count(self) -> int:
         """Upper estimate of the number of results."""
-        ranges = [span for span, _ in self._spans()]
+        ranges = [slice_range for slice_range, _ in self._ranges()]
         propagated = sum(len(r.slices) * (1 + 2 * r.is_between) for r in ranges)
-        return propagated + sum(len(a.indices) for a in self.anchors.values())
+        return propagated + sum(len(p.indices) for p in self.prompted.values())
 
     def result(self, results: Iterable[SliceResult] | None = None) -> VolumeResult:
         """Combine the slice results so far, or some of them, into one result."""
         chosen = self._results if results is None else results
         count = len(self._computed)
-        return assemble(self.stack, chosen, self.anchors, count, self._complete)
+        return assemble(self.stack, chosen, self.prompted, count, self._complete)
 
-    def _walk(self, eye: SliceSegmenter) -> Iterator[SliceResult]:
-        todo = {}
-        for span, known in self._spans():
-            if known is not None and is_complete(span, known):
+    def _propagate(self, encoder: PrefetchingPlaneEncoder) -> Iterator[SliceResult]:
+        segmenter = SliceSegmenter(self.predictor, self.options)
+        ranges: Ranges = {}
+        for slice_range, known in self._ranges():
+            if known is not None and is_complete(slice_range, known):
                 for result in known.values():
-                    eye.note(span.object_id, result.index, result.patch)
+                    segmenter.remember(
+                        slice_range.object_id, result.index, result.patch
+                    )
                     yield result
             else:
-                # A span that was left half way is gone on with, from one end.
-                todo[span] = {} if span.is_between else known or {}
-        seen: dict[tuple[int, int], Observation] = {}
-        for number, anchor, before in self._see_anchors(eye):
-            seen[number, anchor.index] = anchor
-            yield before or anchor.result(number, "anchor")
+                # A range beyond the outermost prompt is resumed where it was stopped.
+                ranges[slice_range] = {} if slice_range.is_between else known or {}
+        observations: dict[tuple[int, int], Observation] = {}
+        for object_id, observation, known_result in self._segment_prompted(
+            encoder, segmenter
+        ):
+            segmenter.remember(object_id, observation.index, observation.patch)
+            observations[object_id, observation.index] = observation
+            yield known_result or observation.result(object_id, "anchor")
         upward: dict[SliceRange, ObjectTracker] = {}
-        for step in (1, -1):
-            tracks = self._tracks(todo, seen, step)
-            for track in tracks:
-                yield from track.resume(todo[track.span])
-            yield from self._sweep(eye, tracks, step, upward)
-            if step > 0:
-                upward = {track.span: track for track in tracks}
+        for direction in (1, -1):
+            trackers = self._trackers(ranges, observations, direction)
+            for tracker in trackers:
+                yield from tracker.resume(ranges[tracker.slice_range])
+            yield from self._sweep(encoder, segmenter, trackers, direction, upward)
+            if direction > 0:
+                upward = {tracker.slice_range: tracker for tracker in trackers}
             else:
-                for track in tracks:
-                    if track.span.is_between:
-                        yield from upward[track.span].settle(track)
+                for tracker in trackers:
+                    if tracker.slice_range.is_between:
+                        yield from upward[tracker.slice_range].merge_with(tracker)
 
-    def _spans(self) -> Iterator[tuple[SliceRange, dict[int, SliceResult] | None]]:
-        """All spans, with what an earlier result says of those that are as before."""
+    def _ranges(self) -> Iterator[tuple[SliceRange, dict[int, SliceResult] | None]]:
+        """Find all slice ranges, with the earlier results of unchanged ones."""
         count = len(self.stack)
-        for number, anchors in self.anchors.items():
-            for span in slice_ranges(number, anchors, count, self.options):
-                yield span, known_results(span, anchors, self.previous, count)
+        for object_id, prompted in self.prompted.items():
+            for slice_range in slice_ranges(object_id, prompted, count, self.options):
+                known = reusable_results(slice_range, prompted, self.previous, count)
+                yield slice_range, known
 
-    def _see_anchors(
-        self, eye: SliceSegmenter
+    def _segment_prompted(
+        self, encoder: PrefetchingPlaneEncoder, segmenter: SliceSegmenter
     ) -> Iterator[tuple[int, Observation, SliceResult | None]]:
-        """Every anchor: known from before, painted, or asked of the model."""
-        asked: dict[int, dict[int, Prompt]] = defaultdict(dict)
-        for number, anchors in self.anchors.items():
-            for index in anchors.indices:
-                known = self._known_anchor(number, index)
+        """Yield each object on each prompted slice: reused, painted or segmented."""
+        to_segment: dict[int, dict[int, Prompt]] = defaultdict(dict)
+        for object_id, prompted in self.prompted.items():
+            for index in prompted.indices:
+                known = self._known_result(object_id, index)
                 if known is not None:
-                    seen = Observation(index, known.patch, known.score)
-                    yield number, eye.with_contrast(number, seen), known
-                elif index in anchors.masks:
-                    painted = Observation(index, anchors.masks[index], 1.0)
-                    yield number, eye.with_contrast(number, painted), None
+                    patch, pred_iou = known.patch, known.score
+                elif index in prompted.masks:
+                    patch, pred_iou = prompted.masks[index], 1.0
                 else:
-                    asked[index][number] = anchors.prompts[index]
-        for index, members in sorted(asked.items()):
-            self._computed.update((number, index) for number in members)
-            for number, seen in eye.answer(index, members):
-                yield number, seen, None
+                    to_segment[index][object_id] = prompted.prompts[index]
+                    continue
+                contrast = self._contrast(encoder, index, patch)
+                yield object_id, Observation(index, patch, pred_iou, contrast), known
+        for index, prompts in sorted(to_segment.items()):
+            self._computed.update((object_id, index) for object_id in prompts)
+            masks = segmenter.segment_prompts(encoder.get(index), prompts)
+            for object_id, mask in masks.items():
+                yield (
+                    object_id,
+                    Observation(index, mask.patch, mask.pred_iou, mask.contrast),
+                    None,
+                )
 
-    def _known_anchor(self, number: int, index: int) -> SliceResult | None:
-        """An anchor that an earlier result holds already."""
-        if self.previous is None or number not in self.previous.anchors:
+    def _contrast(
+        self, encoder: PrefetchingPlaneEncoder, slice_index: int, patch: MaskPatch
+    ) -> float:
+        pixels, plane_shape = encoder.pixels(slice_index), self.stack.plane_shape
+        return border_contrast(pixels, patch.mask, patch.origin, plane_shape)
+
+    def _known_result(self, object_id: int, slice_index: int) -> SliceResult | None:
+        """Return the earlier result on a prompted slice whose prompt is the same."""
+        if self.previous is None or object_id not in self.previous.prompted:
             return None
-        if not self.anchors[number].same_at(self.previous.anchors[number], index):
+        before = self.previous.prompted[object_id]
+        if not self.prompted[object_id].same_on(before, slice_index):
             return None
-        result = self.previous.of_object(number).get(index)
+        result = self.previous.of_object(object_id).get(slice_index)
         return result if result is not None and result.status == "anchor" else None
 
-    def _tracks(
+    def _trackers(
         self,
-        spans: Iterable[SliceRange],
-        seen: Mapping[tuple[int, int], Observation],
-        step: int,
+        ranges: Iterable[SliceRange],
+        observations: Mapping[tuple[int, int], Observation],
+        direction: int,
     ) -> list[ObjectTracker]:
-        """The ways of one sweep."""
-        tracks = []
-        for span in spans:
-            start, goal = (span.below, span.above)[::step]
-            if start is not None:
-                first = seen[span.object_id, start]
-                prompt = self.anchors[span.object_id].prompts.get(start)
-                box = None if prompt is None else prompt.box
-                last = None if goal is None else seen[span.object_id, goal]
-                tracks.append(
-                    ObjectTracker(
-                        span, step, first, last, box, self.stack, self.options
-                    )
+        """Make the trackers of one sweep, for ranges that start with a prompt."""
+        trackers = []
+        for slice_range in ranges:
+            start, goal = (slice_range.below, slice_range.above)[::direction]
+            if start is None:
+                continue
+            object_id = slice_range.object_id
+            prompt = self.prompted[object_id].prompts.get(start)
+            trackers.append(
+                ObjectTracker(
+                    slice_range,
+                    direction,
+                    observations[object_id, start],
+                    None if goal is None else observations[object_id, goal],
+                    None if prompt is None else prompt.box,
+                    self.stack,
+                    self.options,
                 )
-        return tracks
+            )
+        return trackers
 
     def _sweep(
         self,
-        eye: SliceSegmenter,
-        tracks: Sequence[ObjectTracker],
-        step: int,
-        earlier: Mapping[SliceRange, ObjectTracker],
+        encoder: PrefetchingPlaneEncoder,
+        segmenter: SliceSegmenter,
+        trackers: Sequence[ObjectTracker],
+        direction: int,
+        upward: Mapping[SliceRange, ObjectTracker],
     ) -> Iterator[SliceResult]:
-        """Carry objects in one direction, all those on a plane together."""
-        visits: dict[int, list[ObjectTracker]] = defaultdict(list)
-        for track in tracks:
-            for index in track.slices:
-                if index not in track.resumed:
-                    visits[index].append(track)
-        order = sorted(visits)[::step]
+        """Propagate in one direction, all objects on a plane together."""
+        by_slice: dict[int, list[ObjectTracker]] = defaultdict(list)
+        for tracker in trackers:
+            for index in tracker.slices:
+                if index not in tracker.resumed:
+                    by_slice[index].append(tracker)
+        order = sorted(by_slice)[::direction]
         for position, index in enumerate(order):
-            active = [track for track in visits[index] if not track.ended]
+            active = [tracker for tracker in by_slice[index] if not tracker.ended]
             if not active:
                 continue
             later = (
-                i for i in order[position + 1 :] if not all(t.ended for t in visits[i])
+                i
+                for i in order[position + 1 :]
+                if not all(tracker.ended for tracker in by_slice[i])
             )
-            following = list(islice(later, eye.predictor.planes_at_once))
-            others = [earlier.get(track.span) for track in active]
-            before = [None if t is None else t.accepted(index) for t in others]
-            found = eye.look(index, active, before, following)
-            for track, seen in zip(active, found, strict=True):
-                self._computed.add((track.span.object_id, index))
-                yield from track.take(seen)
+            following = list(islice(later, self.predictor.planes_at_once))
+            plane = encoder.get(index, following)
+            shape, kinds = plane.embedding.shape, segmenter.prompt_kinds
+            expected = {t.object_id: t.expect(index, shape, kinds) for t in active}
+            masks = segmenter.segment(plane, expected)
+            observations, disputes = {}, {}
+            for tracker in active:
+                object_id = tracker.object_id
+                observation = tracker.observe(
+                    index, masks[object_id], expected[object_id]
+                )
+                observations[object_id] = observation
+                if tracker.accepts(observation):
+                    segmenter.remember(object_id, index, observation.patch)
+                other = upward.get(tracker.slice_range)
+                earlier = None if other is None else other.accepted(index)
+                box = None if earlier is None else disputed_box(earlier, observation)
+                if box is not None:
+                    disputes[object_id] = box
+            tie_breaks = segmenter.break_ties(plane, disputes)
+            for tracker in active:
+                object_id = tracker.object_id
+                self._computed.add((object_id, index))
+                observation = replace(
+                    observations[object_id], tie_break=tie_breaks.get(object_id)
+                )
+                yield from tracker.update(observation)

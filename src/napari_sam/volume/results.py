@@ -1,4 +1,4 @@
-"""What came of following objects through a stack."""
+"""Options and results of propagation through a stack."""
 
 from __future__ import annotations
 
@@ -22,38 +22,39 @@ if TYPE_CHECKING:
     from napari_sam.volume.stack_prompts import PromptedSlices
 
 Status = Literal["anchor", "propagated", "interpolated", "doubtful", "stopped"]
-# Of several objects on a slice the first of these decides.
-_ORDER: tuple[Status, ...] = ("doubtful", "interpolated", "anchor", "propagated")
+DOUBTFUL = frozenset({"doubtful", "interpolated"})
+# The status of a slice is the first of these that any object on it has.
+_STATUS_ORDER: tuple[Status, ...] = ("doubtful", "interpolated", "anchor", "propagated")
 
 
 @dataclass(frozen=True, slots=True)
 class PropagationOptions:
-    """How objects are followed from slice to slice.
+    """Options of propagation from slice to slice.
 
     Parameters
     ----------
     margin : float
-        The box of the expected mask grows by this share of its sides (and by
-        one pixel at least) to become the prompt of the next slice.
+        The box of the expected mask is expanded by this fraction of its sides (and by
+        one pixel at least) to prompt the next slice.
     memory : int
-        So many of the last slices tell motion and growth.
+        Number of last slices from which motion and growth are measured.
     projection : str
-        Of what the prompts of the next slice are made: "box", "box+point",
-        "box+mask", "box+point+mask"; "auto" takes all the model was trained on.
+        Kinds of prompts for the next slice: "box", "box+point", "box+mask" or
+        "box+point+mask"; "auto" takes all kinds that the model was trained on.
     min_confidence : float
-        A slice whose mask is less probable to be good counts as bad; between two
-        anchors, where the object is known to be, a quarter of it is enough.
+        Masks with a lower confidence (0 to 1) are rejected. Between two prompted
+        slices, where the object must exist, a quarter of it is enough.
     patience : int
-        An object ends after more bad slices than this in a row; fewer are bridged
-        by interpolation.
+        An object ends after more rejected slices than this in a row; fewer are
+        interpolated.
     reach : float
-        Bad slices that lie within this share of the object's radius are bridged
-        too, however many, unless nothing at all is left of it: an object does not
-        end as abruptly.
+        Rejected slices within this fraction of the object's radius are interpolated
+        too, whatever their number, unless nothing at all of the object is left:
+        an object does not end as abruptly.
     doubt : float
-        Slices of less confidence are called doubtful.
+        Slices with a lower confidence (0 to 1) are "doubtful".
     first, last : int, optional
-        Slices beyond are not looked at.
+        First and last slice to propagate to.
     """
 
     margin: float = 0.06
@@ -78,20 +79,20 @@ class SliceResult:
     index : int
         The slice.
     score : float
-        The model's own estimate of the mask's quality; 0 where it was not asked.
+        IoU that the model predicts for the mask; 0 for interpolated masks.
     status : {"anchor", "propagated", "interpolated", "doubtful", "stopped"}
-        Where the mask came from. "anchor": from the user; "propagated": from the
-        slices before; "doubtful": likewise, with little confidence;
-        "interpolated": between slices, as the model failed; "stopped" marks the
-        first slice that no longer holds the object, its mask is empty.
+        Origin of the mask. "anchor": a prompted slice; "propagated": from the slices
+        before; "doubtful": propagated, with low confidence; "interpolated": between
+        two slices, where the model failed; "stopped": the first slice without the
+        object, its mask is empty.
     origin : tuple of int
         (row, col) of the crop's first pixel on the plane.
     logits : ndarray
-        (h, w) float16 crop of the logits around the mask, positive inside.
+        (h, w) float16: logits cropped to the mask, positive inside.
     confidence : float
-        Probability that mask or end are right, from the slices around.
+        Probability (0 to 1) that the mask, or the end of the object, is right.
     provisional : bool
-        Another result for this slice follows.
+        Whether a final result for this slice follows.
     """
 
     object_id: int
@@ -105,7 +106,7 @@ class SliceResult:
 
     @property
     def patch(self) -> MaskPatch:
-        """The crop and where it lies."""
+        """The cropped mask with its position."""
         return MaskPatch(self.origin, self.logits)
 
     @property
@@ -121,33 +122,32 @@ class SliceResult:
 
 @dataclass(frozen=True, eq=False)
 class VolumeResult:
-    """Objects through a stack.
+    """Result of a propagation: the objects of a stack.
 
     Parameters
     ----------
     stack : Stack
-        That was segmented.
+        The stack that was segmented.
     slices : tuple of SliceResult
-        Index, score and status of every object on every slice it was followed to,
-        by object and slice.
-    anchors : dict
-        {object id: ObjectAnchors} that it was made from.
+        Mask, score and status of every object on every slice, by object and slice.
+    prompted : dict
+        {object id: PromptedSlices} of the propagation.
     recomputed : int
-        Slices of objects that the model was asked about: neither taken from an
-        earlier result nor painted by hand.
+        Number of masks that the model computed, other than those reused from an
+        earlier result or painted by hand.
     complete : bool
-        Whether the work came to its end.
+        Whether the propagation came to its end.
     """
 
     stack: Stack
     slices: tuple[SliceResult, ...]
-    anchors: Mapping[int, PromptedSlices] = field(default_factory=dict)
+    prompted: Mapping[int, PromptedSlices] = field(default_factory=dict)
     recomputed: int = 0
     complete: bool = True
 
     @cached_property
     def labels(self) -> NDArray[np.int32]:
-        """Labels of the volume's shape without colour; 0 is background.
+        """Label array of the volume's shape without colour; 0 is background.
 
         Where objects overlap, the larger logit decides.
         """
@@ -165,19 +165,18 @@ class VolumeResult:
         return tuple(pieces)
 
     def by_slice(self) -> dict[int, list[SliceResult]]:
-        """{slice: its results}, by object."""
+        """Group the results by slice, {slice: results}."""
         slices: dict[int, list[SliceResult]] = defaultdict(list)
         for result in self.slices:
             slices[result.index].append(result)
         return dict(slices)
 
     def of_object(self, object_id: int) -> Mapping[int, SliceResult]:
-        """{slice: result} of one object."""
+        """Return the results of one object, {slice: result}."""
         return self._by_object.get(object_id, {})
 
     @cached_property
     def _by_object(self) -> dict[int, dict[int, SliceResult]]:
-        """Sorted out once: every anchor and span of a correction asks for it."""
         objects: dict[int, dict[int, SliceResult]] = defaultdict(dict)
         for result in self.slices:
             objects[result.object_id][result.index] = result
@@ -187,43 +186,40 @@ class VolumeResult:
 def assemble(
     stack: Stack,
     results: Iterable[SliceResult],
-    anchors: Mapping[int, PromptedSlices] | None = None,
+    prompted: Mapping[int, PromptedSlices] | None = None,
     recomputed: int | None = None,
     complete: bool = True,
 ) -> VolumeResult:
-    """Sort slice results by object and slice; of several the last one counts.
+    """Sort slice results by object and slice; the last result of a slice counts.
 
     Parameters
     ----------
     stack : Stack
-        That was segmented.
+        The stack that was segmented.
     results : iterable of SliceResult
-        In the order in which they came.
-    anchors, recomputed, complete
-        See `VolumeResult`; the number of results when None.
+        In the order of the propagation.
+    prompted, recomputed, complete
+        See `VolumeResult`; `recomputed` is the number of results when None.
     """
     last = {(r.object_id, r.index): r for r in results}
     ordered = tuple(last[key] for key in sorted(last))
     count = len(ordered) if recomputed is None else recomputed
-    return VolumeResult(stack, ordered, dict(anchors or {}), count, complete)
-
-
-DOUBTFUL = frozenset({"doubtful", "interpolated"})
+    return VolumeResult(stack, ordered, dict(prompted or {}), count, complete)
 
 
 def slice_states(volume: VolumeResult) -> dict[int, Status]:
-    """The state of every slice that holds an object, the most doubtful one's."""
+    """Summarize the status of every slice with an object, {slice: status}."""
     states: dict[int, Status] = {}
     for index, members in volume.by_slice().items():
-        found = {member.status for member in members}
-        state = next((status for status in _ORDER if status in found), None)
+        statuses = {member.status for member in members}
+        state = next((status for status in _STATUS_ORDER if status in statuses), None)
         if state is not None:
             states[index] = state
     return states
 
 
 def next_doubtful(states: Mapping[int, Status], index: int) -> int | None:
-    """The doubtful slice after this one, or the first one; None without any."""
+    """Find the next doubtful slice after one, or else the first; None without any."""
     doubtful = sorted(i for i, state in states.items() if state in DOUBTFUL)
     later = [i for i in doubtful if i > index]
     return next(iter([*later, *doubtful]), None)

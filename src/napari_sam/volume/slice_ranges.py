@@ -1,4 +1,4 @@
-"""Which stretches of slices an object is followed over, and which are known already."""
+"""Slice ranges between the prompted slices of an object, and reuse of their results."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SliceRange:
-    """Slices of one object without an anchor, and the anchors they lie between.
+    """Slices of one object between two prompted slices, or beyond the outermost one.
 
     Parameters
     ----------
     object_id : int
         The object.
     first, last : int
-        The slices, both included.
+        First and last slice, both included.
     below, above : int or None
-        The anchors on the slices `first - 1` and `last + 1`; None where the span
-        ends with the stack, its range, or where the user ended the object.
+        Prompted slices at `first - 1` and `last + 1`; None where the range ends with
+        the stack, with the slices to propagate, or where the user ended the object.
     """
 
     object_id: int
@@ -35,7 +35,7 @@ class SliceRange:
 
     @property
     def is_between(self) -> bool:
-        """Whether it is walked from both ends."""
+        """Whether there is a prompted slice at both ends."""
         return self.below is not None and self.above is not None
 
     @property
@@ -45,57 +45,68 @@ class SliceRange:
 
 
 def slice_ranges(
-    object_id: int, anchors: PromptedSlices, count: int, options: PropagationOptions
+    object_id: int, prompted: PromptedSlices, count: int, options: PropagationOptions
 ) -> list[SliceRange]:
-    """All spans of an object in a stack of so many slices."""
+    """Find the slice ranges of an object in a stack of `count` slices."""
     low = 0 if options.first is None else max(options.first, 0)
     high = count - 1 if options.last is None else min(options.last, count - 1)
-    shown = anchors.indices
-    walls = {low - 1, high + 1, *anchors.ends, *shown}
-    spans = set()
-    for anchor in shown:
-        below = max((w for w in walls if w < anchor), default=anchor - 1)
-        above = min((w for w in walls if w > anchor), default=anchor + 1)
-        if below < anchor - 1:
-            start = below if below in shown else None
-            spans.add(SliceRange(object_id, below + 1, anchor - 1, start, anchor))
-        if above > anchor + 1:
-            stop = above if above in shown else None
-            spans.add(SliceRange(object_id, anchor + 1, above - 1, anchor, stop))
-    return sorted(spans, key=lambda s: s.first)
+    indices = prompted.indices
+    limits = {low - 1, high + 1, *prompted.ends, *indices}
+    ranges = set()
+    for index in indices:
+        below = max((i for i in limits if i < index), default=index - 1)
+        above = min((i for i in limits if i > index), default=index + 1)
+        if below < index - 1:
+            start = below if below in indices else None
+            ranges.add(SliceRange(object_id, below + 1, index - 1, start, index))
+        if above > index + 1:
+            stop = above if above in indices else None
+            ranges.add(SliceRange(object_id, index + 1, above - 1, index, stop))
+    return sorted(ranges, key=lambda r: r.first)
 
 
-def known_results(
-    span: SliceRange, anchors: PromptedSlices, previous: VolumeResult | None, count: int
+def reusable_results(
+    slice_range: SliceRange,
+    prompted: PromptedSlices,
+    previous: VolumeResult | None,
+    count: int,
 ) -> dict[int, SliceResult] | None:
-    """What an earlier result says of a span, when nothing about it has changed.
+    """Return the earlier results of a range whose prompts have not changed.
+
+    Parameters
+    ----------
+    slice_range : SliceRange
+        The range.
+    prompted : PromptedSlices
+        Prompts of the object now.
+    previous : VolumeResult, optional
+        The earlier result.
+    count : int
+        Number of slices in the stack.
 
     Returns
     -------
     dict or None
-        {slice: SliceResult}, perhaps not of all slices; None when the span is to
-        be walked again: an anchor at one of its ends is new, moved or gone.
+        {slice: SliceResult}, perhaps not of all slices; None when the range must be
+        propagated again, because a prompt at one of its ends is new, changed or gone.
     """
-    if previous is None or span.object_id not in previous.anchors:
+    if previous is None or slice_range.object_id not in previous.prompted:
         return None
-    before = previous.anchors[span.object_id]
-    marks = set(before.indices) | set(before.ends)
-    ends = (span.first - 1, span.last + 1)
-    if marks & set(span.slices):
+    before = previous.prompted[slice_range.object_id]
+    if {*before.indices, *before.ends} & set(slice_range.slices):
         return None
-    if any(
-        0 <= plane_index < count and not anchors.same_at(before, plane_index)
-        for plane_index in ends
-    ):
-        return None
-    results = previous.of_object(span.object_id)
-    return {i: results[i] for i in span.slices if i in results}
+    for index in (slice_range.first - 1, slice_range.last + 1):
+        if 0 <= index < count and not prompted.same_on(before, index):
+            return None
+    results = previous.of_object(slice_range.object_id)
+    return {i: results[i] for i in slice_range.slices if i in results}
 
 
-def is_complete(span: SliceRange, results: Mapping[int, SliceResult]) -> bool:
-    """Whether earlier results of an unchanged span need nothing added."""
+def is_complete(slice_range: SliceRange, results: Mapping[int, SliceResult]) -> bool:
+    """Tell whether earlier results cover a range, so that nothing must be computed."""
     if any(result.provisional for result in results.values()):
         return False
-    if all(index in results for index in span.slices):
+    if all(index in results for index in slice_range.slices):
         return True
-    return not span.is_between and any(r.status == "stopped" for r in results.values())
+    is_stopped = any(result.status == "stopped" for result in results.values())
+    return is_stopped and not slice_range.is_between

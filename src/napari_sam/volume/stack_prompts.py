@@ -1,4 +1,4 @@
-"""What the user says of objects in a stack: prompts, painted masks, ends."""
+"""Prompts and painted masks of the objects in a stack, by slice."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ ObjectMasks = dict[int, dict[int, MaskPatch]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptedSlices:
-    """What is known of one object, by slice.
+    """What the user says about one object, by slice.
 
     Parameters
     ----------
     prompts : dict
-        {slice: Prompt} that the model answers.
+        {slice: Prompt} for the model.
     masks : dict
-        {slice: Patch} painted by hand; they count more than prompts.
+        {slice: MaskPatch} painted by hand; used in place of prompts.
     ends : frozenset of int
-        Slices on which the object is not any more: those with negative points only.
+        Slices where the object does not exist any more: those that have negative
+        points only.
     """
 
     prompts: dict[int, Prompt]
@@ -40,32 +41,36 @@ class PromptedSlices:
 
     @property
     def indices(self) -> list[int]:
-        """Slices on which the object was shown, sorted."""
+        """Slices with a prompt or a mask, sorted."""
         return sorted({*self.prompts, *self.masks})
 
-    def same_at(self, other: PromptedSlices, index: int) -> bool:
-        """Whether two plans say the same of a slice."""
-        if (index in self.ends) != (index in other.ends):
+    def same_on(self, other: PromptedSlices, slice_index: int) -> bool:
+        """Tell whether both say the same about a slice."""
+        if (slice_index in self.ends) != (slice_index in other.ends):
             return False
-        if index in self.masks or index in other.masks:
-            mine, theirs = self.masks.get(index), other.masks.get(index)
-            if mine is None or theirs is None or mine.origin != theirs.origin:
-                return False
-            return np.array_equal(mine.logits, theirs.logits)
-        return _same_prompt(self.prompts.get(index), other.prompts.get(index))
+        mask, other_mask = self.masks.get(slice_index), other.masks.get(slice_index)
+        if mask is None and other_mask is None:
+            prompt = self.prompts.get(slice_index)
+            return _same_prompt(prompt, other.prompts.get(slice_index))
+        if mask is None or other_mask is None or mask.origin != other_mask.origin:
+            return False
+        return np.array_equal(mask.logits, other_mask.logits)
 
 
 def prompted_slices(
     prompts: ObjectPrompts, masks: ObjectMasks
 ) -> dict[int, PromptedSlices]:
-    """Bring checked prompts and painted masks together, by object."""
-    plan = {}
-    for number in sorted({*prompts, *masks}):
-        given = prompts.get(number, {})
-        shown = {i: prompt for i, prompt in given.items() if not is_end(prompt)}
-        ends = frozenset(given) - frozenset(shown)
-        plan[number] = PromptedSlices(shown, masks.get(number, {}), ends)
-    return plan
+    """Combine checked prompts and painted masks, {object id: PromptedSlices}."""
+    combined = {}
+    for object_id in sorted({*prompts, *masks}):
+        slices = prompts.get(object_id, {})
+        ends = frozenset(i for i, prompt in slices.items() if is_end(prompt))
+        combined[object_id] = PromptedSlices(
+            {i: prompt for i, prompt in slices.items() if i not in ends},
+            masks.get(object_id, {}),
+            ends,
+        )
+    return combined
 
 
 def check_prompts(
@@ -73,57 +78,66 @@ def check_prompts(
     stack: Stack,
     masks: ObjectMasks | None = None,
 ) -> ObjectPrompts:
-    """Check all prompts before any work starts; the boxes are cut to the plane.
+    """Check all prompts before the propagation, and clip boxes to the plane.
 
     Parameters
     ----------
     prompts : mapping
-        {object id: {slice index: Prompt}}. Negative points alone say that the
-        object is not on this slice any more.
+        {object id: {slice: Prompt}}. Negative points alone mean that the object does
+        not exist on this slice any more.
     stack : Stack
-        Where they lie.
+        The stack to segment.
     masks : dict, optional
-        Painted masks, checked by `check_masks`, which may stand for prompts.
+        Painted masks from `check_masks`; they can replace prompts.
+
+    Returns
+    -------
+    dict
+        {object id: {slice: Prompt}}.
 
     Raises
     ------
     ValueError
-        When there is nothing to follow, or something does not fit the stack.
+        When there are neither prompts nor masks, or a prompt does not fit the stack.
     """
-    painted = masks or {}
-    plan: ObjectPrompts = {}
+    masks = masks or {}
+    checked: ObjectPrompts = {}
     for object_id, slices in prompts.items():
-        if object_id < 1:
-            raise ValueError(f"Object id {object_id} is not a label: use 1 or more.")
-        for index, prompt in slices.items():
+        _check_object_id(object_id)
+        for slice_index, prompt in slices.items():
             if not isinstance(prompt, Prompt):
                 raise ValueError(
-                    f"Slice {index} of object {object_id} holds a "
+                    f"Slice {slice_index} of object {object_id} has a "
                     f"{type(prompt).__name__}: give a Prompt."
                 )
-        # An object without any slice where it is has nothing that could end.
-        only_ends = object_id not in painted and all(map(is_end, slices.values()))
-        for index, prompt in slices.items():
-            plane_index = _check_index(index, stack)
+        # Without any prompted slice there is no object that could end.
+        only_ends = object_id not in masks and all(map(is_end, slices.values()))
+        for slice_index, prompt in slices.items():
+            index = _check_slice(slice_index, stack)
             if only_ends or not is_end(prompt):
                 prompt = prompt.within(stack.plane_shape)
-            plan.setdefault(object_id, {})[plane_index] = prompt
-    if not (plan or painted):
+            checked.setdefault(object_id, {})[index] = prompt
+    if not (checked or masks):
         raise ValueError("There are no prompts: give a prompt on at least one slice.")
-    return plan
+    return checked
 
 
 def check_masks(
     masks: Mapping[int, Mapping[int, ArrayLike]] | None, stack: Stack
 ) -> ObjectMasks:
-    """Check masks painted by hand, and cut them out.
+    """Check masks that were painted by hand, and crop them.
 
     Parameters
     ----------
-    masks : mapping
-        {object id: {slice index: (H, W) bool}}.
+    masks : mapping, optional
+        {object id: {slice: (H, W) bool}}.
     stack : Stack
-        Where they lie.
+        The stack to segment.
+
+    Returns
+    -------
+    dict
+        {object id: {slice: MaskPatch}}.
 
     Raises
     ------
@@ -132,10 +146,9 @@ def check_masks(
     """
     checked: ObjectMasks = {}
     for object_id, slices in (masks or {}).items():
-        if object_id < 1:
-            raise ValueError(f"Object id {object_id} is not a label: use 1 or more.")
-        for index, value in slices.items():
-            plane_index = _check_index(index, stack)
+        _check_object_id(object_id)
+        for slice_index, value in slices.items():
+            index = _check_slice(slice_index, stack)
             mask = np.asarray(value)
             if mask.shape != stack.plane_shape or mask.dtype != bool:
                 raise ValueError(
@@ -148,25 +161,24 @@ def check_masks(
                     "a pixel, or end the object there with a negative point."
                 )
             patch = MaskPatch.from_mask(mask, logit=PAINTED_LOGIT)
-            checked.setdefault(object_id, {})[plane_index] = patch
+            checked.setdefault(object_id, {})[index] = patch
     return checked
 
 
 def is_end(prompt: Prompt) -> bool:
-    """Whether a prompt only says where the object is not."""
+    """Tell whether a prompt has negative points only."""
     return prompt.kinds == {"point"} and not len(prompt.positives)
 
 
-def _check_index(index: Any, stack: Stack) -> int:
-    """A slice of the stack, as a whole number.
+def _check_object_id(object_id: int) -> None:
+    if object_id < 1:
+        raise ValueError(f"Object id {object_id} is not a label: use 1 or more.")
 
-    Raises
-    ------
-    ValueError
-        When it is none.
-    """
+
+def _check_slice(index: Any, stack: Stack) -> int:
+    """Check a slice index, and convert it to int."""
     if not float(index).is_integer():
-        raise ValueError(f"{index} is no slice: slices are whole numbers.")
+        raise ValueError(f"{index} is not a slice index: give an integer.")
     if not 0 <= index < len(stack):
         raise ValueError(
             f"There is a prompt on slice {index}, the stack has slices 0 to "
