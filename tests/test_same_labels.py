@@ -1,4 +1,4 @@
-"""The same prompts give bit-identical labels by every way into the program."""
+"""Session, functions, command line and replay give identical labels."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import napari_sam as ns
 from napari_sam import api, samples
 from napari_sam.cli import main as cli
 from napari_sam.images.tiff import read_tiff
+from napari_sam.images.uint8 import plane_key
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction import loading
 from napari_sam.records import replay as replaying
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
 
 
 def compact(labels: np.ndarray) -> np.ndarray:
-    """As in a session, where objects without a pixel take no number."""
+    """Number labels without gaps, as a session does."""
     present, numbers = np.unique(labels, return_inverse=True)
     assert present[0] == 0
     return numbers.reshape(labels.shape)
 
 
-class Ways:
+class Interfaces:
     """A session, the functions, the command line and a replay of its record."""
 
     def __init__(self, folder: Path, image: np.ndarray, model: Any) -> None:
@@ -53,7 +54,7 @@ class Ways:
         intensity: ns.IntensityMapping | None = None,
         **layer: Any,
     ) -> np.ndarray:
-        """Labels of a session; on stacks prompts start with their slice."""
+        """Return the labels of a session; in stacks, prompts start with their slice."""
         viewer = ViewerModel()
         viewer.add_image(self.image, contrast_limits=contrast_limits, **layer)
         session = SamSession(viewer, self.model)
@@ -75,7 +76,7 @@ class Ways:
         return labels
 
     def command(self, *arguments: str) -> np.ndarray:
-        """Labels of the command line, which a replay of its record makes again."""
+        """Return the labels of the command line, after comparing them with a replay."""
         verb = "segment" if self.image.ndim == 2 else "volume"
         files = ("--record", str(self.record), "--overwrite")
         assert cli.main([verb, str(self.path), *arguments, *files]) == 0
@@ -87,7 +88,7 @@ class Ways:
         return labels
 
     def same_on_a_plane(self, boxes: Any, points: Any, contrast_limits: Limits) -> None:
-        """Boxes, points, and points in boxes, each an object, by all ways."""
+        """Compare boxes, points, and points in boxes; each is an object."""
         boxes = boxes[: len(points)]
         script = ns.segment(
             self.image, boxes=boxes, model=self.model, contrast_limits=contrast_limits
@@ -126,7 +127,7 @@ class Ways:
     def same_in_a_stack(
         self, boxes: Any, contrast_limits: Limits, **layer: Any
     ) -> None:
-        """Boxes that start with their slice, an object each."""
+        """Compare boxes that start with their slice; each is an object."""
         prompts = {
             number: {int(index): ns.Prompt(box=box)}
             for number, (index, *box) in enumerate(boxes, start=1)
@@ -159,12 +160,12 @@ BOXES, POINTS = [(7, 12, 23, 28), (22, 32, 34, 44)], [(15, 20), (28, 38)]
 IN_STACK = [(4, 7, 12, 23, 28), (5, 22, 32, 34, 44)]
 
 
-def ways(
+def interfaces(
     folder: Path, image: np.ndarray, model: Predictor, patch: pytest.MonkeyPatch
-) -> Ways:
+) -> Interfaces:
     for module in (api, loading, replaying):
         patch.setattr(module, "load_model", lambda *_, **__: model)
-    return Ways(folder, image, model)
+    return Interfaces(folder, image, model)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_planes_with_the_same_contrast_limits(
     balls: np.ndarray,
     contrast_limits: Limits,
 ) -> None:
-    every = ways(tmp_path, balls[4], BrightPredictor(), monkeypatch)
+    every = interfaces(tmp_path, balls[4], BrightPredictor(), monkeypatch)
     every.same_on_a_plane(BOXES, POINTS, contrast_limits)
 
 
@@ -187,7 +188,7 @@ def test_stacks_with_the_same_contrast_limits(
     balls: np.ndarray,
     contrast_limits: Limits,
 ) -> None:
-    every = ways(tmp_path, balls, BrightPredictor(), monkeypatch)
+    every = interfaces(tmp_path, balls, BrightPredictor(), monkeypatch)
     every.same_in_a_stack(IN_STACK, contrast_limits, scale=(3, 0.7, 0.3))
 
 
@@ -195,9 +196,9 @@ def test_8_bit_images_as_they_are_displayed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, balls: np.ndarray
 ) -> None:
     image = np.clip(balls / 3, 0, 255).astype(np.uint8)
-    plane = ways(tmp_path, image[4], BrightPredictor(), monkeypatch)
+    plane = interfaces(tmp_path, image[4], BrightPredictor(), monkeypatch)
     plane.same_on_a_plane(BOXES, POINTS, None)
-    stack = ways(tmp_path, image, BrightPredictor(), monkeypatch)
+    stack = interfaces(tmp_path, image, BrightPredictor(), monkeypatch)
     stack.same_in_a_stack(IN_STACK, None)
 
 
@@ -216,12 +217,12 @@ def test_rules_of_brightness(
     intensity: ns.IntensityMapping,
     words: tuple[str, ...],
 ) -> None:
-    plane = ways(tmp_path, balls[4], BrightPredictor(), monkeypatch)
+    plane = interfaces(tmp_path, balls[4], BrightPredictor(), monkeypatch)
     given = [f"--box={','.join(map(str, box))}" for box in BOXES]
     assert_array_equal(
         plane.command(*given, *words), plane.session(BOXES, intensity=intensity)
     )
-    stack = ways(tmp_path, balls, BrightPredictor(), monkeypatch)
+    stack = interfaces(tmp_path, balls, BrightPredictor(), monkeypatch)
     given = [f"--box={b[0]}:{','.join(map(str, b[1:]))}" for b in IN_STACK]
     assert_array_equal(
         stack.command(*given, *words), stack.session(IN_STACK, intensity=intensity)
@@ -234,22 +235,36 @@ def test_random_networks(
     balls: np.ndarray,
     tiny_predictor: Predictor,
 ) -> None:
-    plane = ways(tmp_path, balls[4], tiny_predictor, monkeypatch)
+    plane = interfaces(tmp_path, balls[4], tiny_predictor, monkeypatch)
     plane.same_on_a_plane(BOXES, POINTS, (0.0, 700.0))
-    stack = ways(tmp_path, balls[3:6], tiny_predictor, monkeypatch)
+    stack = interfaces(tmp_path, balls[3:6], tiny_predictor, monkeypatch)
     stack.same_in_a_stack([(1, 7, 12, 23, 28)], (0.0, 700.0), scale=(3, 0.7, 0.3))
 
 
 COIN_BOXES = [(28, 127, 73, 178), (30, 192, 72, 242), (15.5, 304.75, 71, 364)]
-# One only: a click is a search over many boxes.
 COIN_CLICKS = [(50, 152)]
+
+
+def encode_each_plane_once(predictor: Predictor, patch: pytest.MonkeyPatch) -> None:
+    """Share the embeddings of equal planes among all interfaces."""
+    encode, known = predictor.embed_batch, {}
+
+    def embed_batch(planes: Sequence[np.ndarray], **options: Any) -> list[Any]:
+        keys = [(plane_key(plane), *options.items()) for plane in planes]
+        for key, plane in zip(keys, planes, strict=True):
+            if key not in known:
+                (known[key],) = encode([plane], **options)
+        return [known[key] for key in keys]
+
+    patch.setattr(predictor, "embed_batch", embed_batch)
 
 
 @pytest.mark.weights
 def test_coins_with_the_default_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default_predictor: Predictor
 ) -> None:
-    every = ways(tmp_path, samples.coins(), default_predictor, monkeypatch)
+    encode_each_plane_once(default_predictor, monkeypatch)
+    every = interfaces(tmp_path, samples.coins(), default_predictor, monkeypatch)
     every.same_on_a_plane(COIN_BOXES, COIN_CLICKS, None)
     script = ns.segment(
         every.image, boxes=COIN_BOXES, model=every.model, contrast_limits=(30, 190)
@@ -261,7 +276,7 @@ def test_coins_with_the_default_model(
 
 @pytest.mark.weights
 def test_the_command_line_loads_the_model_that_a_script_loads(tmp_path: Path) -> None:
-    every = Ways(tmp_path, samples.coins(), ns.load_model("lite_medsam"))
+    every = Interfaces(tmp_path, samples.coins(), ns.load_model("lite_medsam"))
     words = [f"--box={','.join(map(str, box))}" for box in COIN_BOXES]
     script = ns.segment(every.image, boxes=COIN_BOXES, model="lite_medsam")
     assert_array_equal(every.command(*words), script)
@@ -271,8 +286,9 @@ def test_the_command_line_loads_the_model_that_a_script_loads(tmp_path: Path) ->
 def test_a_part_of_a_head_with_the_default_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default_predictor: Predictor
 ) -> None:
+    encode_each_plane_once(default_predictor, monkeypatch)
     volume, spacing = samples.head()
-    cut = volume[13:19]
-    every = ways(tmp_path, cut, default_predictor, monkeypatch)
-    boxes = [(1, 32, 52, 70, 75), (4, 37, 53, 67, 74)]
+    cut = volume[14:18]
+    every = interfaces(tmp_path, cut, default_predictor, monkeypatch)
+    boxes = [(0, 32, 52, 70, 75), (3, 37, 53, 67, 74)]
     every.same_in_a_stack(boxes, (float(cut.min()), float(cut.max())), scale=spacing)
