@@ -1,4 +1,4 @@
-"""A model that finds what is bright, scenes with balls, and hands that draw."""
+"""Fixtures: a model that segments bright pixels, and a stack with two balls."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def bright() -> BrightPredictor:
 
 @pytest.fixture
 def stack() -> np.ndarray:
-    """(9, 40, 50) with a bright ball around (4, 15, 20) and one around (4, 28, 38)."""
+    """Two bright balls around (4, 15, 20) and (4, 28, 38) in a (9, 40, 50) stack."""
     z, y, x = np.indices((9, 40, 50))
     first = (2 * (z - 4)) ** 2 + (y - 15) ** 2 + (x - 20) ** 2 < 49
     second = (2 * (z - 4)) ** 2 + (y - 28) ** 2 + (x - 38) ** 2 < 25
@@ -24,7 +24,7 @@ def stack() -> np.ndarray:
 
 @pytest.fixture
 def session(bright: BrightPredictor, stack: np.ndarray) -> SamSession:
-    """On the middle slice of the balls, with prompt layers of its own."""
+    """A session on the middle slice of the balls, with new prompt layers."""
     viewer = ViewerModel()
     viewer.add_image(stack, name="balls", scale=(2, 1, 1), contrast_limits=(0, 255))
     viewer.dims.set_current_step(0, 4)

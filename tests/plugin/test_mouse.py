@@ -1,4 +1,4 @@
-"""A sitting with mouse and keyboard on the real canvas equals a script's labels."""
+"""Segmentation by mouse and keys on the real canvas gives the labels of a script."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,27 +22,27 @@ from tests.helpers.sessions import press
 OBJECTS = 20
 UNDONE, REFINED = 7, 13
 LONG = 60_000
-# Mouse moves that follow each other faster are left out, as vispy does.
+# vispy drops mouse moves that follow each other faster.
 BETWEEN_MOVES_MS = 20
 WINDOW = 1200, 800
 SETTLING_MS = 500
 CALIBRATION = 50, 250  # pixels of the canvas
 
 
-class Hand:
-    """Sends Qt's mouse and key events to the canvas of a viewer."""
+class CanvasUser:
+    """Send mouse and key events of Qt to the canvas of a viewer."""
 
     def __init__(self, viewer: Any, window: Any) -> None:
         self._viewer = viewer
         (self._canvas,) = window.findChildren(QOpenGLWidget)
 
     def drag(self, start: np.ndarray, end: np.ndarray) -> None:
-        place = self._placing()
-        self._mouse(QEvent.Type.MouseMove, place(start), held=False)
+        place = self._calibrate()
+        self._mouse(QEvent.Type.MouseMove, place(start), pressed=False)
         self._mouse(QEvent.Type.MouseButtonPress, place(start))
-        for share in (0.3, 0.7, 1):
-            self._mouse(QEvent.Type.MouseMove, place(start + share * (end - start)))
-        self._mouse(QEvent.Type.MouseButtonRelease, place(end), held=False)
+        for fraction in (0.3, 0.7, 1):
+            self._mouse(QEvent.Type.MouseMove, place(start + fraction * (end - start)))
+        self._mouse(QEvent.Type.MouseButtonRelease, place(end), pressed=False)
 
     def click(self, plane_index: np.ndarray) -> None:
         self.drag(plane_index, plane_index)
@@ -50,7 +50,7 @@ class Hand:
     def key(self, key: str, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
         QTest.keyClick(self._canvas, getattr(Qt.Key, f"Key_{key}"), modifier)
 
-    def _mouse(self, kind: Any, place: QPointF, held: bool = True) -> None:
+    def _mouse(self, kind: Any, place: QPointF, pressed: bool = True) -> None:
         moved = kind == QEvent.Type.MouseMove
         left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
         event = QMouseEvent(
@@ -58,17 +58,17 @@ class Hand:
             place,
             QPointF(self._canvas.mapToGlobal(place.toPoint())),
             none if moved else left,
-            left if held else none,
+            left if pressed else none,
             Qt.KeyboardModifier.NoModifier,
         )
         QApplication.sendEvent(self._canvas, event)
         QTest.qWait(BETWEEN_MOVES_MS)
 
-    def _placing(self) -> Callable[[np.ndarray], QPointF]:
-        """Find where the canvas shows positions of the image, by moving over it."""
+    def _calibrate(self) -> Callable[[np.ndarray], QPointF]:
+        """Calibrate the map from image to canvas positions, by moving the mouse."""
         seen = []
         for x in CALIBRATION:
-            self._mouse(QEvent.Type.MouseMove, QPointF(x, x), held=False)
+            self._mouse(QEvent.Type.MouseMove, QPointF(x, x), pressed=False)
             seen.append(self._viewer.cursor.position[-2:])
         first, second = np.array(seen)
         zoom = (CALIBRATION[1] - CALIBRATION[0]) / (second - first)
@@ -101,15 +101,15 @@ def widget(viewer: Any, default_predictor: Any) -> Iterator[SamWidget]:
 
 
 @pytest.fixture
-def hand(viewer: Any, widget: SamWidget) -> Hand:
-    return Hand(viewer, widget.native.window())
+def user(viewer: Any, widget: SamWidget) -> CanvasUser:
+    return CanvasUser(viewer, widget.native.window())
 
 
 @pytest.fixture
-def see(widget: SamWidget, qtbot: Any) -> Callable[[Any], Any]:
-    """Wait until another mask than the one before is on the canvas."""
+def wait_for_mask(widget: SamWidget, qtbot: Any) -> Callable[[Any], Any]:
+    """Wait until a new mask is on the canvas."""
 
-    def until_seen(before: Any = None) -> Any:
+    def wait(before: Any = None) -> Any:
         session = widget.session
 
         def seen() -> bool:
@@ -123,22 +123,22 @@ def see(widget: SamWidget, qtbot: Any) -> Callable[[Any], Any]:
         assert preview.data.any()
         return session.result
 
-    return until_seen
+    return wait
 
 
 def counts(widget: SamWidget) -> list[int]:
-    """Pixels of each label."""
+    """Count the pixels of each label."""
     labels = widget.session.labels_layer
     return [] if labels is None else np.bincount(labels.data.ravel()).tolist()[1:]
 
 
 def corners_of(box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A little outside of the coin, as people draw."""
+    """Return the corners of a box slightly larger than the coin."""
     return box[:2] - 1.3, box[2:] + 1.6
 
 
 def scripted(entries: list[Any], image: Any, predictor: Any) -> np.ndarray:
-    """Labels of the recorded prompts by the script; what is there is kept."""
+    """Make labels from the recorded prompts with the public API."""
     limits = tuple(image.contrast_limits)
     prompts = [prompt_from_json(e["prompts"][""]) for e in entries]
     plain = [number for number, p in enumerate(prompts) if p.points is None]
@@ -157,28 +157,32 @@ def scripted(entries: list[Any], image: Any, predictor: Any) -> np.ndarray:
 
 @pytest.mark.weights
 @pytest.mark.canvas
-def test_twenty_coins_by_mouse_and_keys_equal_the_script(
-    viewer: Any, widget: SamWidget, hand: Hand, see: Any, default_predictor: Any
+def test_coins_by_mouse_and_keys_equal_the_script(
+    viewer: Any,
+    widget: SamWidget,
+    user: CanvasUser,
+    wait_for_mask: Any,
+    default_predictor: Any,
 ) -> None:
     session = widget.session
     points, shapes = viewer.layers["SAM points"], viewer.layers["SAM boxes"]
     boxes = samples.coin_boxes()[:OBJECTS]
     for number, box in enumerate(boxes, start=1):
         assert viewer.layers.selection.active is shapes
-        hand.drag(*corners_of(box))
+        user.drag(*corners_of(box))
         (drawn,) = shapes.data
         np.testing.assert_allclose(drawn.min(axis=0), corners_of(box)[0], atol=2)
         np.testing.assert_allclose(drawn.max(axis=0), corners_of(box)[1], atol=2)
-        seen = see()
+        seen = wait_for_mask()
         if number == REFINED:
             viewer.layers.selection.active = points
-            hand.key(POLARITY)
-            hand.click(box[:2] + 0.25 * (box[2:] - box[:2]))
+            user.key(POLARITY)
+            user.click(box[:2] + 0.25 * (box[2:] - box[:2]))
             assert list(points.features["polarity"]) == ["negative"]
-            see(before=seen)
-            hand.key(POLARITY)
+            wait_for_mask(before=seen)
+            user.key(POLARITY)
             viewer.layers.selection.active = shapes
-        hand.key(ACCEPT)
+        user.key(ACCEPT)
         assert len(counts(widget)) == number
         assert len(shapes.data) == len(points.data) == 0
         assert not widget._preview.is_shown
@@ -186,11 +190,11 @@ def test_twenty_coins_by_mouse_and_keys_equal_the_script(
             labels = viewer.layers["SAM labels"]
             before = labels.data.copy()
             viewer.layers.selection.active = labels
-            hand.key("Z", Qt.KeyboardModifier.ControlModifier)
+            user.key("Z", Qt.KeyboardModifier.ControlModifier)
             assert len(counts(widget)) == number - 1
-            hand.key(PREVIOUS)
-            see()
-            hand.key(ACCEPT)
+            user.key(PREVIOUS)
+            wait_for_mask()
+            user.key(ACCEPT)
             np.testing.assert_array_equal(labels.data, before)
             viewer.layers.selection.active = shapes
 

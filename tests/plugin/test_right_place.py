@@ -1,4 +1,4 @@
-"""A disc on an image, found through every transform, comes back where it lies."""
+"""Property tests: masks land on the object under every layer transform."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from napari_sam.plugin.session import SamSession
 from tests.helpers.models import BrightPredictor
 from tests.helpers.sessions import written
 
-# napari says so of layers whose turn is not that of the first view of them.
-turned = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
+# napari warns about layers that are rotated out of the displayed plane.
+warns_of_rotation = pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
 thorough = settings(
     max_examples=settings.default.max_examples // 5,  # of whatever profile
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
@@ -34,11 +34,11 @@ LOW, HIGH = 18, 26  # pixels of a displayed axis
 Matrix = np.ndarray
 
 
-# -- coordinates, told by napari alone -----------------------------------------
+# -- coordinates, from napari alone ------------------------------------------------
 
 
 def to_world(layer: Layer, unit: str | None = None) -> Matrix:
-    """(n + 1, n + 1) from data to world, in micrometres where there are units."""
+    """Return the matrix from data to world, in micrometres if there are units."""
     corner = np.array(layer.data_to_world((0,) * layer.ndim))
     matrix = np.eye(layer.ndim + 1)
     for axis, step in enumerate(np.eye(layer.ndim)):
@@ -48,8 +48,8 @@ def to_world(layer: Layer, unit: str | None = None) -> Matrix:
     return matrix
 
 
-def through(matrix: Matrix, positions: Any) -> np.ndarray:
-    """(N, n) positions through an affine."""
+def apply_affine(matrix: Matrix, positions: Any) -> np.ndarray:
+    """Apply an affine to (N, n) positions."""
     moved: np.ndarray = np.asarray(positions) @ matrix[:-1, :-1].T + matrix[:-1, -1]
     return moved
 
@@ -58,12 +58,12 @@ def through(matrix: Matrix, positions: Any) -> np.ndarray:
 
 numbers = st.floats(-20, 20)
 factors = st.floats(0.2, 5)
-shares = st.floats(0, 1)
+fractions = st.floats(0, 1)
 
 
 @st.composite
 def placements(draw: Any, ndim: int, displayed: Sequence[int]) -> dict[str, Any]:
-    """Scale and translation of each axis, and a turn within the displayed plane."""
+    """Draw a transform that rotates and shears only within the displayed plane."""
     first, second = sorted(displayed)
     place: dict[str, Any] = {
         "scale": draw(st.tuples(*[factors] * ndim)),
@@ -91,7 +91,7 @@ def placements(draw: Any, ndim: int, displayed: Sequence[int]) -> dict[str, Any]
 
 @dataclass(repr=False)
 class Scene:
-    """An image with one bright disc on one plane, which the viewer shows."""
+    """An image with one bright disc on the displayed plane."""
 
     viewer: ViewerModel
     session: SamSession
@@ -104,12 +104,14 @@ class Scene:
 
     @property
     def in_world(self) -> np.ndarray:
-        """Where the disc's centre lies."""
-        world: np.ndarray = through(to_world(self.image, self.unit), [self.centre])[0]
+        """World position of the centre of the disc."""
+        world: np.ndarray = apply_affine(
+            to_world(self.image, self.unit), [self.centre]
+        )[0]
         return world
 
     def around(self, margin: float) -> np.ndarray:
-        """(4, n) corners of a box around the disc, in pixels of the image."""
+        """Return the (4, n) corners of a box around the disc, in image pixels."""
         half = self.radius + margin
         corners = np.tile(self.centre, (4, 1))
         corners[:, self.displayed[0]] += [-half, -half, half, half]
@@ -117,11 +119,11 @@ class Scene:
         return corners
 
     def show(self, aside: float = 0) -> None:
-        """Move the sliders to the disc, or `aside` slices beside its middle."""
+        """Move the sliders to the disc, or `aside` slices beside its centre."""
         plane_index = self.centre + aside * ~np.isin(
             np.arange(self.image.ndim), self.displayed
         )
-        world = through(to_world(self.image, self.unit), [plane_index])[0]
+        world = apply_affine(to_world(self.image, self.unit), [plane_index])[0]
         dims = self.viewer.dims
         shift = dims.ndim - self.image.ndim
         for axis in range(self.image.ndim):
@@ -130,7 +132,7 @@ class Scene:
 
 
 def shown_unit(dims: Dims) -> float:
-    """Micrometres that a number on the sliders stands for."""
+    """Return the micrometres per unit of the sliders."""
     if not has_units or str(dims.units[-1]) in ("pixel", "dimensionless"):
         return 1.0
     return float((1 * dims.units[-1]).to("micrometer").magnitude)
@@ -201,7 +203,7 @@ def scenes(
 
 
 def pixels(truth: np.ndarray, colour: str, draw: Any) -> tuple[Any, dict[str, Any]]:
-    """The image's array, and its contrast limits where they matter."""
+    """Make the array of the image, and its contrast limits for gray images."""
     if colour == "gray":
         kind = draw(st.sampled_from(["uint8", "uint16", "float32", "float64"]))
         low, high = {"uint8": (20, 200), "uint16": (100, 40000)}.get(kind, (-0.5, 0.9))
@@ -214,7 +216,7 @@ def pixels(truth: np.ndarray, colour: str, draw: Any) -> tuple[Any, dict[str, An
 
 
 def add_other(viewer: ViewerModel, ndim: int, unit: str | None, draw: Any) -> Image:
-    """A layer of another shape and place, which must not matter."""
+    """Add a layer of another shape and place, which must have no effect."""
     return viewer.add_image(
         np.zeros((3, 2, 4, 5, 6)[-ndim:]),
         contrast_limits=(0, 1),
@@ -228,10 +230,10 @@ KINDS = ("point", "rectangle", "ellipse", "polygon")
 
 
 def prompt_on(scene: Scene, draw: Any, kinds: Sequence[str] = KINDS) -> None:
-    """Draw around or into the disc, in a layer with a transform of its own."""
+    """Add a prompt for the disc, in a layer with its own transform."""
     ndim, image = scene.image.ndim, scene.image
-    fewest = ndim - scene.displayed[0]
-    of_layer = draw(st.integers(fewest, ndim))
+    min_ndim = ndim - scene.displayed[0]
+    of_layer = draw(st.integers(min_ndim, ndim))
     lost = ndim - of_layer
     unit = draw(st.sampled_from(["mm", "um"])) if scene.unit else None
     displayed = [axis - lost for axis in scene.displayed]
@@ -240,14 +242,14 @@ def prompt_on(scene: Scene, draw: Any, kinds: Sequence[str] = KINDS) -> None:
     corners = scene.around(draw(st.floats(0.01, 1)))
     if kind == "point":
         corners = scene.centre[None]
-    world = through(to_world(image, scene.unit), corners)[:, lost:]
+    world = apply_affine(to_world(image, scene.unit), corners)[:, lost:]
     if kind == "point":
         layer = scene.viewer.add_points(ndim=of_layer, **place)
         scene.session.points_layer = layer
     else:
         layer = scene.viewer.add_shapes(ndim=of_layer, **place)
         scene.session.shapes_layer = layer
-    drawn = through(np.linalg.inv(to_world(layer, unit)), world)
+    drawn = apply_affine(np.linalg.inv(to_world(layer, unit)), world)
     if kind == "point":
         layer.add(drawn)
     else:
@@ -255,25 +257,23 @@ def prompt_on(scene: Scene, draw: Any, kinds: Sequence[str] = KINDS) -> None:
 
 
 def assert_on_the_disc(scene: Scene, labels: Labels, unit: str | None) -> None:
-    """The centroid of what was painted, in world, is the disc's to half a pixel."""
+    """Compare the world centroids of labels and disc, to half a pixel."""
     painted = np.argwhere(labels.data)
     assert len(painted)
-    world = through(to_world(labels, unit), painted).mean(axis=0)
+    world = apply_affine(to_world(labels, unit), painted).mean(axis=0)
     image = to_world(scene.image, scene.unit)
     lost = scene.image.ndim - labels.ndim
-    pixel = through(np.linalg.inv(image[lost:, lost:]), [world])[0]
+    pixel = apply_affine(np.linalg.inv(image[lost:, lost:]), [world])[0]
     assert np.abs(pixel - scene.centre[lost:]).max() <= 0.5
 
 
 # -- the labels that are made for the image ------------------------------------
 
 
-@turned
+@warns_of_rotation
 @thorough
 @given(scenes(), st.data(), st.floats(-0.45, 0.45))
-def test_what_is_painted_lies_on_the_disc(
-    scene: Scene, data: Any, aside: float
-) -> None:
+def test_new_labels_match_the_disc(scene: Scene, data: Any, aside: float) -> None:
     prompt_on(scene, data.draw)
     scene.show(aside)
     assert scene.session.preview() is not None
@@ -284,11 +284,11 @@ def test_what_is_painted_lies_on_the_disc(
     assert_on_the_disc(scene, labels, scene.unit)
 
 
-@turned
+@warns_of_rotation
 @thorough
 @needs_units
 @given(scenes(units=st.sampled_from(["mm", "um"])), st.data())
-def test_millimetres_and_micrometres_meet(scene: Scene, data: Any) -> None:
+def test_layers_in_millimetres_and_micrometres(scene: Scene, data: Any) -> None:
     prompt_on(scene, data.draw)
     scene.show()
     assert scene.session.preview() is not None
@@ -300,10 +300,10 @@ def test_millimetres_and_micrometres_meet(scene: Scene, data: Any) -> None:
     assert_on_the_disc(scene, labels, scene.unit)
 
 
-@turned
+@warns_of_rotation
 @thorough
 @given(scenes(ndims=(3, 4), colours=("gray",)), st.data())
-def test_the_new_prompt_layers_lie_over_the_image(scene: Scene, data: Any) -> None:
+def test_new_prompt_layers_are_aligned_with_the_image(scene: Scene, data: Any) -> None:
     points, shapes = scene.session.new_prompt_layers()
     if data.draw(st.booleans()):
         points.add(scene.centre)
@@ -315,14 +315,12 @@ def test_the_new_prompt_layers_lie_over_the_image(scene: Scene, data: Any) -> No
     np.testing.assert_array_equal(written(scene.session), scene.truth)
 
 
-@turned
+@warns_of_rotation
 @thorough
 @given(scenes(ndims=(3,), extra=False), st.data())
-def test_a_stack_with_the_disc_on_one_slice_is_painted_there_alone(
-    scene: Scene, data: Any
-) -> None:
-    walked = ({0, 1, 2} - set(scene.displayed)).pop()
-    assume(scene.truth.shape[walked] > 1)
+def test_stack_labels_match_a_disc_on_one_slice(scene: Scene, data: Any) -> None:
+    axis = ({0, 1, 2} - set(scene.displayed)).pop()
+    assume(scene.truth.shape[axis] > 1)
     prompt_on(scene, data.draw)
     scene.show()
     scene.session.propagate()
@@ -335,7 +333,7 @@ def test_a_stack_with_the_disc_on_one_slice_is_painted_there_alone(
 
 @dataclass
 class Expected:
-    """Pixels of the labels that must, and that must not, be painted."""
+    """Expected labels, and the pixels where they are certain."""
 
     inside: np.ndarray
     certain: np.ndarray  # not those whose centres lie on the border of two pixels
@@ -344,13 +342,13 @@ class Expected:
 def expected_in(
     scene: Scene, labels: Labels, unit: str | None, plane_index: Any
 ) -> Expected:
-    """By the centres of the labels' pixels, at `plane_index` along other axes."""
+    """Compute the expected labels from the centres of their pixels."""
     centres = np.argwhere(np.ones(labels.data.shape, bool))
     shared = min(labels.ndim, scene.image.ndim)
-    world = through(to_world(labels, unit), centres)[:, labels.ndim - shared :]
+    world = apply_affine(to_world(labels, unit), centres)[:, labels.ndim - shared :]
     image = to_world(scene.image, scene.unit)
     lost = scene.image.ndim - shared
-    there = through(np.linalg.inv(image[lost:, lost:]), world)
+    there = apply_affine(np.linalg.inv(image[lost:, lost:]), world)
     pixel = np.floor(there + 0.5).astype(int)
     truth = scene.truth[tuple(int(c) for c in scene.centre[:lost])]
     valid = ((pixel >= 0) & (pixel < truth.shape)).all(axis=1)
@@ -364,13 +362,13 @@ def expected_in(
 
 @st.composite
 def targets(draw: Any, scene: Scene) -> tuple[Labels, str | None, tuple[int, ...]]:
-    """Labels over the disc or beside it: finer, coarser, shifted, cut, turned.
+    """Draw labels that are finer, coarser, shifted, cropped or rotated.
 
-    With their index along the axes that only they have.
+    Returns the layer, its unit, and its index along the axes that only it has.
     """
-    fewest = scene.image.ndim - scene.displayed[0]
-    most = scene.viewer.dims.ndim
-    ndim = draw(st.integers(fewest, most))
+    min_ndim = scene.image.ndim - scene.displayed[0]
+    max_ndim = scene.viewer.dims.ndim
+    ndim = draw(st.integers(min_ndim, max_ndim))
     lost, own = scene.image.ndim - ndim, max(ndim - scene.image.ndim, 0)
     displayed = [axis - lost for axis in scene.displayed]
     unit = draw(st.sampled_from(["mm", "um"])) if scene.unit else None
@@ -380,7 +378,7 @@ def targets(draw: Any, scene: Scene) -> tuple[Labels, str | None, tuple[int, ...
     ]
     image = to_world(scene.image, scene.unit)
     linear = np.eye(ndim)
-    # Pixels of the labels in pixels of the image, turned within the plane.
+    # Pixels of the labels in pixels of the image, warns_of_rotation within the plane.
     step = np.diag(draw(st.tuples(*[st.sampled_from([0.4, 0.5, 1, 1.7, 2])] * ndim)))
     if draw(st.booleans()):
         turn = draw(st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3)))
@@ -407,7 +405,7 @@ def targets(draw: Any, scene: Scene) -> tuple[Labels, str | None, tuple[int, ...
     return labels, unit, plane_index
 
 
-def assert_painted_where_centres_lie(scene: Scene, data: Any) -> None:
+def assert_labels_match(scene: Scene, data: Any) -> None:
     prompt_on(scene, data.draw)
     scene.show()
     labels, unit, plane_index = data.draw(targets(scene))
@@ -433,34 +431,28 @@ def assert_painted_where_centres_lie(scene: Scene, data: Any) -> None:
     assert not labels.data.any()
 
 
-@turned
+@warns_of_rotation
 @thorough
 @given(scenes(colours=("gray",)), st.data())
-def test_labels_of_any_grid_are_painted_where_their_pixels_centres_lie_on_the_disc(
-    scene: Scene, data: Any
-) -> None:
-    assert_painted_where_centres_lie(scene, data)
+def test_labels_on_any_grid_match_the_disc(scene: Scene, data: Any) -> None:
+    assert_labels_match(scene, data)
 
 
-@turned
+@warns_of_rotation
 @thorough
 @needs_units
 @given(scenes(colours=("gray",), units=st.sampled_from(["mm", "um"])), st.data())
-def test_labels_in_other_units_are_painted_where_their_pixels_centres_lie_on_the_disc(
-    scene: Scene, data: Any
-) -> None:
-    assert_painted_where_centres_lie(scene, data)
+def test_labels_in_other_units_match_the_disc(scene: Scene, data: Any) -> None:
+    assert_labels_match(scene, data)
 
 
 # -- channels ------------------------------------------------------------------
 
 
-@turned
+@warns_of_rotation
 @thorough
 @given(scenes(ndims=(3,), colours=("gray",), extra=False), st.data())
-def test_a_disc_in_the_chosen_channel_is_found_whatever_channel_is_shown(
-    scene: Scene, data: Any
-) -> None:
+def test_disc_in_the_chosen_channel_is_segmented(scene: Scene, data: Any) -> None:
     assume(scene.displayed == (1, 2))
     channels = scene.truth.shape[0]
     scene.session.channels = [ChannelChoice(None, 0, int(scene.centre[0]))]
@@ -489,7 +481,7 @@ def test_a_disc_in_the_chosen_channel_is_found_whatever_channel_is_shown(
     st.tuples(st.floats(-8, 8), st.floats(-8, 8)),
     st.data(),
 )
-def test_a_disc_of_a_pyramid_is_painted_at_full_resolution(
+def test_disc_of_a_pyramid_is_written_at_full_resolution(
     side: int, step: int, shift: tuple[float, float], data: Any
 ) -> None:
     centre = np.array([side / 2, side / 2]) + shift
@@ -510,19 +502,19 @@ def test_a_disc_of_a_pyramid_is_painted_at_full_resolution(
     assert written(session).shape == (side, side)
     painted = np.argwhere(written(session)).mean(axis=0)
     # Half a pixel of the level that the model saw, which is what it can tell.
-    seen = step if max(reduced.shape) >= BrightPredictor.input_size else 1
-    assert np.abs(painted - centre).max() <= seen / 2
-    if seen == 1:
+    step_read = step if max(reduced.shape) >= BrightPredictor.input_size else 1
+    assert np.abs(painted - centre).max() <= step_read / 2
+    if step_read == 1:
         np.testing.assert_array_equal(written(session), truth)
 
 
 # -- refusals ------------------------------------------------------------------
 
 
-@turned
+@warns_of_rotation
 @thorough
 @given(st.data())
-def test_an_image_turned_out_of_the_shown_plane_is_refused(data: Any) -> None:
+def test_image_rotated_out_of_the_plane_is_refused(data: Any) -> None:
     order = data.draw(st.permutations(range(3)))
     hidden, shown = order[0], data.draw(st.sampled_from(order[1:]))
     size = data.draw(st.floats(0.05, 0.6))
@@ -560,10 +552,10 @@ def test_an_image_turned_out_of_the_shown_plane_is_refused(data: Any) -> None:
     assert list(viewer.layers) == before
 
 
-@turned
+@warns_of_rotation
 @thorough
 @given(scenes(ndims=(3, 4), extra=False), st.data())
-def test_a_3d_view_asks_for_2d(scene: Scene, data: Any) -> None:
+def test_3d_view_is_refused(scene: Scene, data: Any) -> None:
     prompt_on(scene, data.draw)
     scene.show()
     scene.viewer.dims.ndisplay = 3

@@ -1,4 +1,4 @@
-"""The real viewer, the real weights: what a user presses equals what a script gives."""
+"""The widget in a real viewer with real weights gives the labels of a script."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +31,7 @@ def press(button: Any) -> None:
 
 
 def open_widget(viewer: Any, predictor: Any) -> SamWidget:
-    """As the menu does; with a model that is loaded already."""
+    """Open the widget like the menu does, with a loaded model."""
     _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
     assert isinstance(widget, SamWidget)
     widget.session.model = predictor
@@ -39,13 +39,13 @@ def open_widget(viewer: Any, predictor: Any) -> SamWidget:
 
 
 def blue_pixels(viewer: Any) -> int:
-    """Pixels of the canvas in the preview's colour, which nothing else has."""
+    """Count the canvas pixels in the colour of the preview."""
     picture = viewer.screenshot(canvas_only=True, flash=False)
     red, green, blue = (picture[..., i].astype(int) for i in range(3))
     return int(np.count_nonzero((blue > green + 15) & (green > red + 15)))
 
 
-def test_the_manifest_is_valid_and_linked() -> None:
+def test_manifest_is_valid_and_linked() -> None:
     inside = ROOT / "src" / "napari_sam" / "napari.yaml"
     for manifest in (
         PluginManifest.from_distribution("napari-sam"),
@@ -56,7 +56,7 @@ def test_the_manifest_is_valid_and_linked() -> None:
     assert (ROOT / "napari.yaml").resolve() == inside.resolve()
 
 
-def test_the_samples_open_offline_as_layers(make_napari_viewer: Any) -> None:
+def test_samples_open_offline(make_napari_viewer: Any) -> None:
     viewer = make_napari_viewer()
     viewer.open_sample("napari-sam", "coins")
     viewer.open_sample("napari-sam", "head")
@@ -67,7 +67,7 @@ def test_the_samples_open_offline_as_layers(make_napari_viewer: Any) -> None:
 
 
 @pytest.mark.canvas
-def test_the_widget_fits_a_small_screen(make_napari_viewer: Any, bright: Any) -> None:
+def test_widget_fits_a_small_screen(make_napari_viewer: Any, bright: Any) -> None:
     viewer = make_napari_viewer(show=True)
     widget = open_widget(viewer, bright)
     widget.panel.model.value = "own file ..."  # with every control
@@ -77,31 +77,31 @@ def test_the_widget_fits_a_small_screen(make_napari_viewer: Any, bright: Any) ->
 
 
 @pytest.mark.canvas
-def test_every_sentence_is_seen_whole(
+def test_status_text_is_not_cut_off(
     make_napari_viewer: Any, bright: Any, wait: Any, qtbot: Any
 ) -> None:
     viewer = make_napari_viewer(show=True)
     widget = open_widget(viewer, bright)
     status = widget.panel.status.native
 
-    def seen() -> bool:
+    def is_visible() -> bool:
         return status.height() >= status.heightForWidth(status.width())
 
-    qtbot.waitUntil(seen, timeout=5000)
+    qtbot.waitUntil(is_visible, timeout=5000)
     viewer.open_sample("napari-sam", "coins")
     press(widget.panel.new_prompts)
     viewer.layers["SAM boxes"].add_rectangles(corners(samples.coin_boxes()[3]))
-    qtbot.waitUntil(seen, timeout=5000)
+    qtbot.waitUntil(is_visible, timeout=5000)
     for button in (widget.panel.segment_slice, widget.panel.accept):
         press(button)
         wait(widget)
-        qtbot.waitUntil(seen, timeout=5000)
+        qtbot.waitUntil(is_visible, timeout=5000)
     widget.disconnect_viewer()
 
 
 @pytest.mark.weights
 @pytest.mark.canvas
-def test_a_slice_in_the_viewer_equals_the_script(
+def test_slice_labels_equal_the_script(
     make_napari_viewer: Any, wait: Any, default_predictor: Any
 ) -> None:
     viewer = make_napari_viewer(show=True)
@@ -169,7 +169,7 @@ def test_a_slice_in_the_viewer_equals_the_script(
 
 @pytest.mark.weights
 @pytest.mark.canvas
-def test_a_stack_in_the_viewer_equals_the_script(
+def test_stack_labels_equal_the_script(
     make_napari_viewer: Any, wait: Any, default_predictor: Any
 ) -> None:
     viewer = make_napari_viewer(show=True)

@@ -1,4 +1,4 @@
-"""The widget on viewers without a window; a model that finds what is bright."""
+"""The dock widget: layer choices, buttons, segmentation, errors and closing."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from tests.helpers.sessions import FIRST, SECOND, corners, press
 LONG = 20_000
 
 
-def sentences() -> list[str]:
+def notifications() -> list[str]:
     return [record.message for record in notification_manager.records]
 
 
@@ -30,24 +30,24 @@ def no_old_notifications() -> None:
 
 @pytest.fixture
 def make_widget(qtbot: Any) -> Iterator[Callable[..., SamWidget]]:
-    made: list[SamWidget] = []
+    widgets_made: list[SamWidget] = []
 
     def make(viewer: Any = None, model: Any = None) -> SamWidget:
         widget = SamWidget(ViewerModel() if viewer is None else viewer)
         widget.panel.live.value = False
         if model is not None:
             widget.session.model = model
-        made.append(widget)
+        widgets_made.append(widget)
         return widget
 
     yield make
-    for widget in made:
+    for widget in widgets_made:
         widget.disconnect_viewer()
 
 
 @pytest.fixture
 def widget(make_widget: Any, bright: Any, stack: np.ndarray) -> SamWidget:
-    """On the middle slice of the balls, a box drawn around the first."""
+    """A widget on the middle slice of the balls, with a box around the first."""
     return with_a_box(make_widget(ViewerModel(), bright), stack)
 
 
@@ -70,7 +70,7 @@ def wait(qtbot: Any) -> Callable[[SamWidget], None]:
 
 
 class SlowPredictor(BrightPredictor):
-    """Answers when it is allowed to."""
+    """A model that waits for a signal before it embeds."""
 
     def __init__(self) -> None:
         super().__init__("slow")
@@ -97,7 +97,7 @@ def names(choice: Any) -> list[str]:
 # -- choices -------------------------------------------------------------------
 
 
-def test_choices_follow_layers_that_come_go_and_are_renamed(
+def test_layer_choices_follow_the_layer_list(
     make_widget: Any, stack: np.ndarray
 ) -> None:
     viewer = ViewerModel()
@@ -117,7 +117,9 @@ def test_choices_follow_layers_that_come_go_and_are_renamed(
     assert widget.session.image_layer.name == "other"
 
 
-def test_each_choice_offers_its_own_kind(make_widget: Any, stack: np.ndarray) -> None:
+def test_layer_choices_offer_one_layer_type(
+    make_widget: Any, stack: np.ndarray
+) -> None:
     viewer = ViewerModel()
     widget = make_widget(viewer)
     viewer.add_image(stack, name="image")
@@ -130,7 +132,7 @@ def test_each_choice_offers_its_own_kind(make_widget: Any, stack: np.ndarray) ->
     assert names(widget.panel.shapes)[1:] == ["shapes"]
 
 
-def test_chosen_layers_are_those_of_the_session(
+def test_chosen_layers_are_set_on_the_session(
     make_widget: Any, stack: np.ndarray
 ) -> None:
     viewer = ViewerModel()
@@ -149,7 +151,7 @@ def test_chosen_layers_are_those_of_the_session(
     assert session.points_layer is None
 
 
-def test_a_new_layer_can_be_chosen_again(widget: SamWidget) -> None:
+def test_new_layer_can_be_chosen_again(widget: SamWidget) -> None:
     shape = widget.session.viewer.layers["balls"].data.shape
     labels = widget.session.viewer.add_labels(np.zeros(shape, int), name="old")
     widget.panel.labels_layer.select(labels)
@@ -158,7 +160,7 @@ def test_a_new_layer_can_be_chosen_again(widget: SamWidget) -> None:
     assert widget.session.labels_layer is None
 
 
-def test_the_preview_is_no_target(widget: SamWidget, wait: Any) -> None:
+def test_preview_layer_is_not_offered_as_labels(widget: SamWidget, wait: Any) -> None:
     press(widget.panel.segment_slice)
     wait(widget)
     assert any(la.name.startswith("SAM preview") for la in widget.session.viewer.layers)
@@ -176,7 +178,7 @@ def enabled(widget: SamWidget) -> set[str]:
     return {name for name in buttons if widget.panel.buttons[name].enabled}
 
 
-def test_buttons_are_on_when_they_can_be_used(
+def test_buttons_are_enabled_when_usable(
     make_widget: Any,
     slow: SlowPredictor,
     stack: np.ndarray,
@@ -202,7 +204,7 @@ def test_buttons_are_on_when_they_can_be_used(
     assert enabled(widget) == segment | polarity
 
 
-def test_polarity_buttons_follow_the_chosen_points(
+def test_polarity_buttons_need_a_points_layer(
     make_widget: Any, stack: np.ndarray
 ) -> None:
     viewer = ViewerModel()
@@ -230,7 +232,9 @@ def test_new_prompt_layers_are_ready_to_draw(widget: SamWidget) -> None:
 # -- the main job --------------------------------------------------------------
 
 
-def test_segment_look_accept(widget: SamWidget, wait: Any, stack: np.ndarray) -> None:
+def test_segment_preview_accept(
+    widget: SamWidget, wait: Any, stack: np.ndarray
+) -> None:
     viewer = widget.session.viewer
     press(widget.panel.segment_slice)
     wait(widget)
@@ -245,12 +249,10 @@ def test_segment_look_accept(widget: SamWidget, wait: Any, stack: np.ndarray) ->
     np.testing.assert_array_equal(labels.data == 1, truth)
     assert "label 1" in widget.panel.status.value
     assert widget.panel.labels_layer.layer is labels
-    assert not sentences()
+    assert not notifications()
 
 
-def test_the_next_object_goes_into_the_same_labels(
-    widget: SamWidget, wait: Any
-) -> None:
+def test_objects_are_written_into_the_same_labels(widget: SamWidget, wait: Any) -> None:
     for box in (None, SECOND):
         if box is not None:
             widget.session.shapes_layer.add_rectangles(corners(box, 4))
@@ -264,7 +266,7 @@ def test_the_next_object_goes_into_the_same_labels(
     assert set(np.unique(layers[0].data)) == {0, 1, 2}
 
 
-def test_the_preview_follows_the_slider(widget: SamWidget, wait: Any) -> None:
+def test_preview_follows_the_slider(widget: SamWidget, wait: Any) -> None:
     viewer = widget.session.viewer
     press(widget.panel.segment_stack)
     wait(widget)
@@ -279,7 +281,7 @@ def test_the_preview_follows_the_slider(widget: SamWidget, wait: Any) -> None:
     assert viewer.layers["SAM preview"].data.any()
 
 
-def test_discard_takes_the_preview_away(widget: SamWidget, wait: Any) -> None:
+def test_discard_clears_the_preview(widget: SamWidget, wait: Any) -> None:
     press(widget.panel.segment_slice)
     wait(widget)
     press(widget.panel.discard)
@@ -287,13 +289,13 @@ def test_discard_takes_the_preview_away(widget: SamWidget, wait: Any) -> None:
     assert "SAM labels" not in widget.session.viewer.layers
 
 
-def test_nothing_left_to_write_is_said(widget: SamWidget, wait: Any) -> None:
+def test_nothing_written_is_reported(widget: SamWidget, wait: Any) -> None:
     for _ in range(2):
         widget.session.shapes_layer.data = [corners(FIRST, 4)]
         press(widget.panel.segment_slice)
         wait(widget)
         press(widget.panel.accept)
-    assert "pixels were kept for other objects" in sentences()[-1]
+    assert "pixels were kept for other objects" in notifications()[-1]
     assert "Wrote label" not in widget.panel.status.value
     assert widget.session.viewer.layers["SAM labels"].data.max() == 1
 
@@ -322,17 +324,17 @@ def test_two_widgets_on_two_viewers(
 # -- refusals and accidents ----------------------------------------------------
 
 
-def test_a_refusal_is_a_notification_and_changes_nothing(widget: SamWidget) -> None:
+def test_refused_request_is_a_notification(widget: SamWidget) -> None:
     widget.session.viewer.dims.set_current_step(0, 1)
     layers = list(widget.session.viewer.layers)
     press(widget.panel.segment_slice)
-    assert "on other slices" in sentences()[-1]
+    assert "on other slices" in notifications()[-1]
     assert list(widget.session.viewer.layers) == layers
     assert widget.panel.segment_slice.enabled
     assert not widget.panel.cancel.enabled
 
 
-def test_an_error_in_the_model_is_a_notification(
+def test_model_error_is_a_notification(
     widget: SamWidget, wait: Any, bright: BrightPredictor
 ) -> None:
     def fail(*_: Any, **__: Any) -> Any:
@@ -341,12 +343,12 @@ def test_an_error_in_the_model_is_a_notification(
     bright.predict_batch = fail  # type: ignore[method-assign]
     press(widget.panel.segment_slice)
     wait(widget)
-    assert sentences() == ["the device is out of memory"]
+    assert notifications() == ["the device is out of memory"]
     assert widget.session.result is None
     assert widget.panel.segment_slice.enabled
 
 
-def test_cancel_writes_nothing_and_leaves_the_widget_idle(
+def test_cancel_stops_without_a_result(
     widget: SamWidget, slow: SlowPredictor, qtbot: Any, wait: Any
 ) -> None:
     widget.session.model = slow
@@ -367,10 +369,10 @@ def test_cancel_writes_nothing_and_leaves_the_widget_idle(
     press(widget.panel.segment_slice)
     wait(widget)
     assert widget.session.result is not None
-    assert not sentences()
+    assert not notifications()
 
 
-def test_an_image_deleted_while_a_job_runs(
+def test_image_removed_while_busy(
     widget: SamWidget, slow: SlowPredictor, wait: Any
 ) -> None:
     widget.session.model = slow
@@ -379,12 +381,12 @@ def test_an_image_deleted_while_a_job_runs(
     widget.session.viewer.layers.remove("balls")
     slow.go.set()
     wait(widget)
-    assert "image was removed" in sentences()[-1]
+    assert "image was removed" in notifications()[-1]
     assert widget.session.result is None
     assert enabled(widget) <= {"positive", "negative"}
 
 
-def test_an_image_deleted_under_its_preview(widget: SamWidget, wait: Any) -> None:
+def test_image_removed_under_its_preview(widget: SamWidget, wait: Any) -> None:
     press(widget.panel.segment_slice)
     wait(widget)
     widget.session.viewer.layers.remove("balls")
@@ -392,7 +394,7 @@ def test_an_image_deleted_under_its_preview(widget: SamWidget, wait: Any) -> Non
     assert not widget.panel.accept.enabled
 
 
-def test_the_preview_can_be_removed_and_the_object_accepted(
+def test_accept_after_the_preview_layer_was_removed(
     widget: SamWidget, wait: Any
 ) -> None:
     press(widget.panel.segment_slice)
@@ -403,18 +405,18 @@ def test_the_preview_can_be_removed_and_the_object_accepted(
     assert widget.session.viewer.layers["SAM labels"].data.any()
 
 
-def test_all_layers_deleted_under_a_waiting_object(
+def test_all_layers_removed_under_a_pending_result(
     widget: SamWidget, wait: Any
 ) -> None:
     press(widget.panel.segment_slice)
     wait(widget)
     widget.session.viewer.layers.clear()
     assert enabled(widget) == set()
-    assert not sentences()
+    assert not notifications()
 
 
 @pytest.mark.parametrize("content", [b"PK not really", b"", None])
-def test_a_damaged_model_file_is_a_sentence(
+def test_damaged_model_file_is_a_notification(
     widget: SamWidget, wait: Any, tmp_path: Path, content: bytes | None
 ) -> None:
     broken = tmp_path / "broken.pth"
@@ -425,22 +427,22 @@ def test_a_damaged_model_file_is_a_sentence(
     widget.panel.model_file.value = broken
     press(widget.panel.segment_slice)
     wait(widget)
-    assert len(sentences()) == 1
-    assert "broken.pth" in sentences()[0]
-    assert "Traceback" not in sentences()[0]
+    assert len(notifications()) == 1
+    assert "broken.pth" in notifications()[0]
+    assert "Traceback" not in notifications()[0]
     assert widget.panel.segment_slice.enabled
     assert widget.session.result is None
 
 
-def test_own_file_without_a_file_is_a_sentence(widget: SamWidget, wait: Any) -> None:
+def test_missing_model_file_is_a_notification(widget: SamWidget, wait: Any) -> None:
     widget.panel.model.value = "own file ..."
     press(widget.panel.segment_slice)
     wait(widget)
-    assert len(sentences()) == 1
+    assert len(notifications()) == 1
     assert widget.panel.segment_slice.enabled
 
 
-def test_the_model_is_kept_after_its_first_use(
+def test_model_is_loaded_once(
     widget: SamWidget, wait: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loads: list[Any] = []
@@ -464,7 +466,7 @@ def test_the_model_is_kept_after_its_first_use(
 # -- windows -------------------------------------------------------------------
 
 
-def test_a_widget_closed_while_a_job_runs(
+def test_closing_the_widget_while_busy(
     make_napari_viewer: Any, slow: SlowPredictor, stack: np.ndarray, qtbot: Any
 ) -> None:
     viewer = make_napari_viewer()
@@ -483,11 +485,11 @@ def test_a_widget_closed_while_a_job_runs(
         viewer.add_image(np.zeros((4, 4)))
         viewer.layers.clear()
     assert not exceptions
-    assert not sentences()
+    assert not notifications()
 
 
 @pytest.mark.parametrize("closed", ["dock widget", "viewer"])
-def test_closing_with_a_waiting_object(
+def test_closing_with_a_pending_result(
     make_napari_viewer: Any,
     bright: BrightPredictor,
     stack: np.ndarray,
@@ -511,10 +513,10 @@ def test_closing_with_a_waiting_object(
             widget.native.deleteLater()
             qtbot.waitUntil(lambda: "SAM preview" not in viewer.layers, timeout=LONG)
     assert not exceptions
-    assert not sentences()
+    assert not notifications()
 
 
-def test_the_strip_shows_the_states_and_leads_to_slices(
+def test_slice_strip_shows_states_and_goes_to_slices(
     widget: SamWidget, wait: Any
 ) -> None:
     assert widget.panel.strip.isHidden()
@@ -536,7 +538,7 @@ def test_the_strip_shows_the_states_and_leads_to_slices(
     assert strip.isHidden()
 
 
-def test_cancel_keeps_the_slices_that_are_done(
+def test_cancel_keeps_finished_slices(
     widget: SamWidget, bright: Any, wait: Any, qtbot: Any
 ) -> None:
     go, answer, calls = threading.Event(), bright.predict_batch, []
@@ -564,7 +566,7 @@ def test_cancel_keeps_the_slices_that_are_done(
     assert set(volume.slices) <= set(widget.session.result.volume.slices)
 
 
-def test_a_file_that_does_not_say_how_it_was_trained_is_asked_about(
+def test_own_file_without_family_needs_trained_as(
     widget: SamWidget, data_folder: Path
 ) -> None:
     widget.panel.model.value = OWN_FILE

@@ -1,4 +1,4 @@
-"""The options of the widget, and its buttons for objects that are there already."""
+"""Advanced options, corrections of existing objects, and the propagation axis."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ def segment(qtbot: Any) -> Callable[..., None]:
     return run
 
 
-def test_options_are_out_of_the_way_until_asked_for(widget: SamWidget) -> None:
+def test_advanced_options_are_hidden_at_first(widget: SamWidget) -> None:
     assert not widget.panel.advanced.visible
     widget.native.show()
     widget.panel.show_advanced.value = True
@@ -52,7 +52,7 @@ def test_options_are_out_of_the_way_until_asked_for(widget: SamWidget) -> None:
     assert not widget.panel.advanced.window_centre.visible
 
 
-def test_every_choice_reaches_the_session(widget: SamWidget) -> None:
+def test_options_are_set_on_the_session(widget: SamWidget) -> None:
     options, session = widget.panel.advanced, widget.session
     options.policy.value = "overwrite"
     options.label_choice.value = True
@@ -72,7 +72,7 @@ def test_every_choice_reaches_the_session(widget: SamWidget) -> None:
     assert session.intensity == IntensityMapping.display()
 
 
-def test_percentiles_in_the_wrong_order_are_a_sentence(widget: SamWidget) -> None:
+def test_unordered_percentiles_are_a_notification(widget: SamWidget) -> None:
     notification_manager.records.clear()
     options = widget.panel.advanced
     options.intensity.value = "percentiles"
@@ -84,7 +84,7 @@ def test_percentiles_in_the_wrong_order_are_a_sentence(widget: SamWidget) -> Non
     notification_manager.records.clear()
 
 
-def test_channels_are_offered_where_there_are_any(
+def test_channels_are_offered_for_channel_images(
     widget: SamWidget, stack: np.ndarray
 ) -> None:
     viewer, options = widget.session.viewer, widget.panel.advanced
@@ -103,7 +103,7 @@ def test_channels_are_offered_where_there_are_any(
     assert widget.session.channels == ()
 
 
-def test_a_picked_label_is_corrected(widget: SamWidget, segment: Any) -> None:
+def test_selected_label_can_be_refined(widget: SamWidget, segment: Any) -> None:
     segment(widget, FIRST)
     press(widget.panel.accept)
     labels = widget.session.labels_layer
@@ -122,7 +122,7 @@ def test_a_picked_label_is_corrected(widget: SamWidget, segment: Any) -> None:
     np.testing.assert_array_equal(labels.data, before)
 
 
-def test_a_correction_can_be_given_up(widget: SamWidget, segment: Any) -> None:
+def test_correction_can_be_discarded(widget: SamWidget, segment: Any) -> None:
     segment(widget, FIRST)
     press(widget.panel.accept)
     press(widget.panel.previous)
@@ -136,9 +136,7 @@ def test_a_correction_can_be_given_up(widget: SamWidget, segment: Any) -> None:
     assert np.unique(widget.session.labels_layer.data).tolist() == [0, 1]
 
 
-def test_the_previous_objects_come_back_with_their_mode(
-    widget: SamWidget, segment: Any
-) -> None:
+def test_previous_objects_restore_their_mode(widget: SamWidget, segment: Any) -> None:
     widget.panel.each_prompt.value = True
     widget.session.shapes_layer.add_rectangles(corners(FIRST, 4))
     segment(widget, SECOND)
@@ -149,7 +147,7 @@ def test_the_previous_objects_come_back_with_their_mode(
     assert len(widget.session.shapes_layer.data) == 2
 
 
-def test_the_record_is_saved_where_the_user_says(
+def test_record_is_saved_to_the_chosen_file(
     widget: SamWidget, segment: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     segment(widget, FIRST)
@@ -164,9 +162,7 @@ def test_the_record_is_saved_where_the_user_says(
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_memory_for_slices_is_limited_and_shown(
-    widget: SamWidget, segment: Any
-) -> None:
+def test_cache_size_is_limited_and_shown(widget: SamWidget, segment: Any) -> None:
     options, cache = widget.panel.advanced, widget.session.cache
     assert options.memory.value * MEGABYTE == cache.max_bytes
     options.memory.value = 64
@@ -175,7 +171,7 @@ def test_memory_for_slices_is_limited_and_shown(
     assert "1 slice encoded" in options.cache_text.value
 
 
-def test_slices_are_kept_on_disk_when_asked(
+def test_disk_cache_can_be_switched_on(
     widget: SamWidget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NAPARI_SAM_CACHE", str(tmp_path))
@@ -188,7 +184,7 @@ def test_slices_are_kept_on_disk_when_asked(
     assert widget.session.cache.disk is None
 
 
-def test_sentences_and_names_do_not_move_the_canvas(widget: SamWidget) -> None:
+def test_long_texts_do_not_widen_the_panel(widget: SamWidget) -> None:
     widget.native.show()
     before = widget.native.minimumSizeHint().width()
     widget.session.viewer.layers["balls"].name = "a name " * 20
@@ -196,22 +192,22 @@ def test_sentences_and_names_do_not_move_the_canvas(widget: SamWidget) -> None:
     assert widget.native.minimumSizeHint().width() == before
 
 
-def test_the_axis_is_asked_only_where_there_is_a_choice(
+def test_axis_choice_is_shown_for_several_axes(
     widget: SamWidget, stack: np.ndarray
 ) -> None:
     widget.native.show()
-    viewer, through = widget.session.viewer, widget.panel.axis.combo
-    assert not through.visible
+    viewer, axis = widget.session.viewer, widget.panel.axis.combo
+    assert not axis.visible
     data = np.stack([stack] * 3)
     viewer.add_image(data, name="series", axis_labels=("time", "z", "y", "x"))
     widget.panel.image.select(viewer.layers["series"])
-    assert through.visible
-    box = through.native
+    assert axis.visible
+    box = axis.native
     shown = [box.itemText(number) for number in range(box.count())]
     assert shown == ["time (3 slices)", "z (9 slices)"]
-    assert through.value == 1
+    assert axis.value == 1
     assert widget.session.axis is None
-    through.value = 0
+    axis.value = 0
     assert widget.session.axis == 0
     viewer.dims.order = (1, 2, 0, 3)
     assert [value for _, value in widget.panel.axis.choices] == [1, 2]

@@ -1,4 +1,4 @@
-"""Everything in a slice, in the viewer: asked, chosen again, accepted, made again."""
+"""Automatic segmentation in the viewer: search, thresholds, commit and record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIZES = sorted(np.bincount(discs().ravel())[1:].tolist())
 
 @pytest.fixture
 def session() -> SamSession:
-    """On the second of three slices, which has discs."""
+    """A session on the second of three slices, which has discs."""
     viewer = ViewerModel()
     stack = np.stack([np.zeros_like(PLANE), PLANE, np.zeros_like(PLANE)])
     viewer.add_image(stack, name="discs", scale=(2, 1, 1), contrast_limits=(0, 255))
@@ -33,16 +33,16 @@ def session() -> SamSession:
     return SamSession(viewer, Whole("box"))
 
 
-def waiting(session: SamSession) -> int:
+def pending_objects(session: SamSession) -> int:
     assert session.result is not None
     return len({piece.object_id for piece in session.result.pieces})
 
 
-def test_all_objects_of_the_slice_wait_and_are_one_undo_step(
+def test_all_objects_are_one_undo_step(
     session: SamSession,
 ) -> None:
     session.segment_everything()
-    assert waiting(session) == len(DISCS)
+    assert pending_objects(session) == len(DISCS)
     assert session.labels_layer is None
     session.commit()
     labels = written(session)
@@ -53,7 +53,7 @@ def test_all_objects_of_the_slice_wait_and_are_one_undo_step(
     assert not written(session).any()
 
 
-def test_a_shape_on_the_slice_limits_the_search(session: SamSession) -> None:
+def test_shape_on_the_slice_limits_the_search(session: SamSession) -> None:
     session.new_prompt_layers()
     assert session.shapes_layer is not None
     session.shapes_layer.add_rectangles(corners((2, 4, 40, 40), 1))
@@ -64,16 +64,16 @@ def test_a_shape_on_the_slice_limits_the_search(session: SamSession) -> None:
     assert len(session.shapes_layer.data) == 1  # the one that was used is gone
 
 
-def test_what_is_drawn_meanwhile_does_not_replace_it(session: SamSession) -> None:
+def test_live_preview_does_not_replace_the_result(session: SamSession) -> None:
     session.segment_everything()
     session.new_prompt_layers()
     assert session.shapes_layer is not None
     session.shapes_layer.add_rectangles(corners((5, 5, 30, 30), 1))
     assert session.live_request() is None
-    assert waiting(session) == len(DISCS)
+    assert pending_objects(session) == len(DISCS)
 
 
-def test_the_record_makes_the_same_labels_again(session: SamSession) -> None:
+def test_replay_gives_the_same_labels(session: SamSession) -> None:
     session.new_prompt_layers()
     assert session.shapes_layer is not None
     session.shapes_layer.add_ellipses(corners((4, 4, 45, 90), 1))
@@ -87,8 +87,8 @@ def test_the_record_makes_the_same_labels_again(session: SamSession) -> None:
 
 
 @pytest.fixture
-def rising() -> SamSession:
-    """Three slices with the same discs, asked all together."""
+def stack_session() -> SamSession:
+    """A session for all of three slices with the same discs."""
     viewer = ViewerModel()
     planes = [np.where(PLANE > 127, 255 - index, 0) for index in range(3)]
     viewer.add_image(
@@ -99,26 +99,26 @@ def rising() -> SamSession:
     return session
 
 
-def test_objects_of_all_slices_become_those_of_the_stack(rising: SamSession) -> None:
-    result = rising.segment_everything()
+def test_objects_of_all_slices_are_linked(stack_session: SamSession) -> None:
+    result = stack_session.segment_everything()
     assert {s.index for s in result.scores[1]} == {0, 1, 2}
-    rising.commit()
-    labels = written(rising)
+    stack_session.commit()
+    labels = written(stack_session)
     for plane in labels:
         same_objects(plane, discs())
     assert labels.max() == len(DISCS)
-    (image,) = (la for la in rising.viewer.layers if la.name == "discs")
+    (image,) = (la for la in stack_session.viewer.layers if la.name == "discs")
     alone = ns.segment_everything_volume(
-        image.data, rising.model, contrast_limits=(0, 255)
+        image.data, stack_session.model, contrast_limits=(0, 255)
     )
     assert_array_equal(labels, alone)
-    assert rising.labels_layer is not None
-    rising.labels_layer.undo()
-    assert not written(rising).any()
+    assert stack_session.labels_layer is not None
+    stack_session.labels_layer.undo()
+    assert not written(stack_session).any()
 
 
-@pytest.mark.parametrize("kind", ["session", "rising"])
-def test_other_thresholds_change_what_waits_without_the_model(
+@pytest.mark.parametrize("kind", ["session", "stack_session"])
+def test_thresholds_change_the_pending_result_without_the_model(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
     session: SamSession = request.getfixturevalue(kind)
@@ -127,14 +127,14 @@ def test_other_thresholds_change_what_waits_without_the_model(
     count = len(model.asked)
     session.thresholds = Thresholds(min_size=SIZES[1])
     session.refinish_pending()
-    assert waiting(session) == len(DISCS) - 1
+    assert pending_objects(session) == len(DISCS) - 1
     session.thresholds = Thresholds()
     session.refinish_pending()
-    assert waiting(session) == len(DISCS)
+    assert pending_objects(session) == len(DISCS)
     assert len(model.asked) == count
 
 
-def test_gaps_and_shortest_objects_are_chosen_without_the_model() -> None:
+def test_linking_changes_the_pending_result_without_the_model() -> None:
     viewer = ViewerModel()
     planes = [PLANE, np.zeros_like(PLANE), np.where(PLANE > 127, 180, 0)]
     viewer.add_image(
@@ -145,7 +145,7 @@ def test_gaps_and_shortest_objects_are_chosen_without_the_model() -> None:
     result = session.segment_everything()
     model: Any = session.model
     count = len(model.asked)
-    assert waiting(session) == len(DISCS)
+    assert pending_objects(session) == len(DISCS)
     statuses = [score.status for score in result.scores[1]]
     assert statuses == ["everything", "bridged", "everything"]
     for linking, expected in (
@@ -156,33 +156,35 @@ def test_gaps_and_shortest_objects_are_chosen_without_the_model() -> None:
     ):
         session.linking = linking
         session.refinish_pending()
-        assert waiting(session) == expected
+        assert pending_objects(session) == expected
     session.commit()
     same_objects(written(session)[1], discs())
     assert len(model.asked) == count
 
 
-def test_the_record_of_a_stack_makes_the_same_labels_again(rising: SamSession) -> None:
-    rising.thresholds = Thresholds(min_size=SIZES[1])
-    rising.segment_everything()
-    rising.commit()
-    (image,) = (la for la in rising.viewer.layers if la.name == "discs")
-    again = replay(rising.record(), image.data, rising.model)
-    assert_array_equal(again, written(rising))
+def test_replay_of_a_stack_gives_the_same_labels(stack_session: SamSession) -> None:
+    stack_session.thresholds = Thresholds(min_size=SIZES[1])
+    stack_session.segment_everything()
+    stack_session.commit()
+    (image,) = (la for la in stack_session.viewer.layers if la.name == "discs")
+    again = replay(stack_session.record(), image.data, stack_session.model)
+    assert_array_equal(again, written(stack_session))
 
 
-def test_a_stack_that_is_stopped_keeps_what_is_done(rising: SamSession) -> None:
-    question = rising.build_automatic_request()
+def test_stopped_stack_keeps_finished_slices(stack_session: SamSession) -> None:
+    question = stack_session.build_automatic_request()
     assert isinstance(question.request, AutomaticStackRequest)
-    model: Any = rising.model
-    work = question.request.run(model, rising.cache, lambda: len(model.seen) == 2)
-    rising.accept_result(question, run_to_end(work))
-    rising.commit()
-    labels = written(rising)
+    model: Any = stack_session.model
+    work = question.request.run(
+        model, stack_session.cache, lambda: len(model.seen) == 2
+    )
+    stack_session.accept_result(question, run_to_end(work))
+    stack_session.commit()
+    labels = written(stack_session)
     assert labels[:2].all(axis=0).sum() == (discs() > 0).sum()
     assert not labels[2].any()
-    (image,) = (la for la in rising.viewer.layers if la.name == "discs")
-    assert_array_equal(replay(rising.record(), image.data, model), labels)
+    (image,) = (la for la in stack_session.viewer.layers if la.name == "discs")
+    assert_array_equal(replay(stack_session.record(), image.data, model), labels)
 
 
 @pytest.fixture
@@ -194,7 +196,7 @@ def widget(session: SamSession, qtbot: Any) -> Any:
     made.disconnect_viewer()
 
 
-def test_the_button_finds_and_sliders_choose(widget: SamWidget, qtbot: Any) -> None:
+def test_button_searches_and_sliders_select(widget: SamWidget, qtbot: Any) -> None:
     def idle() -> bool:
         return not widget.panel.cancel.enabled
 
@@ -214,7 +216,7 @@ def test_the_button_finds_and_sliders_choose(widget: SamWidget, qtbot: Any) -> N
     same_objects(written(widget.session)[1], discs())
 
 
-def test_linking_is_offered_with_all_slices(widget: SamWidget, qtbot: Any) -> None:
+def test_linking_is_shown_with_all_slices(widget: SamWidget, qtbot: Any) -> None:
     def idle() -> bool:
         return not widget.panel.cancel.enabled
 
@@ -231,7 +233,7 @@ def test_linking_is_offered_with_all_slices(widget: SamWidget, qtbot: Any) -> No
     assert automatic.linking.native.isHidden()
 
 
-def test_the_search_is_cancelled_without_a_trace(widget: SamWidget, qtbot: Any) -> None:
+def test_cancelled_search_leaves_no_result(widget: SamWidget, qtbot: Any) -> None:
     press(widget.panel.segment_everything)
     press(widget.panel.cancel)
     qtbot.waitUntil(lambda: not widget.panel.cancel.enabled)

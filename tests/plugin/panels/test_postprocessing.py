@@ -1,4 +1,4 @@
-"""Clean-up of what waits and of labels: seen, undone, recorded, never in others."""
+"""Clean-up of pending results and of labels: preview, undo and record."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIDY = CleanUp(keep_prompted=True, fill_holes=True, smooth=1.0, min_size=3)
 
 @pytest.fixture
 def holed(stack: np.ndarray) -> np.ndarray:
-    """The balls; the first has a hole on two slices, and a speck beside it."""
+    """The balls, the first with a hole on two slices and a speck beside it."""
     data = stack.copy()
     data[4:6, 14:17, 19:22] = 20
     data[4, 9, 13] = 200
@@ -45,7 +45,7 @@ def pieces_of(session: SamSession) -> np.ndarray:
     return result
 
 
-def test_a_slice_is_cleaned_before_it_is_accepted(damaged: SamSession) -> None:
+def test_pending_slice_is_cleaned_up(damaged: SamSession) -> None:
     draw(damaged, FIRST)
     damaged.preview()
     assert not pieces_of(damaged)[4, 15, 20]
@@ -59,7 +59,7 @@ def test_a_slice_is_cleaned_before_it_is_accepted(damaged: SamSession) -> None:
 
 
 @pytest.mark.parametrize("cleanup", [FILL, TIDY], ids=["fill", "all"])
-def test_a_stack_is_cleaned_as_labels_are(
+def test_pending_stack_is_cleaned_up_like_labels(
     damaged: SamSession, cleanup: CleanUp
 ) -> None:
     draw(damaged, FIRST)
@@ -75,15 +75,15 @@ def test_a_stack_is_cleaned_as_labels_are(
     assert_array_equal(pieces_of(damaged), raw)  # nothing was lost
 
 
-@pytest.mark.parametrize("walk", [False, True], ids=["slice", "stack"])
-def test_the_record_makes_cleaned_objects_again(
-    damaged: SamSession, holed: np.ndarray, bright: BrightPredictor, walk: bool
+@pytest.mark.parametrize("stack_mode", [False, True], ids=["slice", "stack"])
+def test_replay_includes_the_clean_up(
+    damaged: SamSession, holed: np.ndarray, bright: BrightPredictor, stack_mode: bool
 ) -> None:
     damaged.cleanup = TIDY
     damaged.each_prompt_an_object = True
     draw(damaged, FIRST)
     draw(damaged, SECOND)
-    if walk:
+    if stack_mode:
         damaged.propagate()
     else:
         damaged.preview()
@@ -94,7 +94,7 @@ def test_the_record_makes_cleaned_objects_again(
 
 
 def committed(session: SamSession) -> SamSession:
-    """Both balls in the labels, and a third object in the hole of the first."""
+    """Commit both balls, and a third object in the hole of the first."""
     session.each_prompt_an_object = True
     draw(session, FIRST)
     draw(session, SECOND)
@@ -106,7 +106,7 @@ def committed(session: SamSession) -> SamSession:
     return session
 
 
-def test_a_label_is_cleaned_in_one_undo_step(damaged: SamSession) -> None:
+def test_label_clean_up_is_one_undo_step(damaged: SamSession) -> None:
     session = committed(damaged)
     before = written(session).copy()
     session.cleanup = FILL
@@ -121,7 +121,7 @@ def test_a_label_is_cleaned_in_one_undo_step(damaged: SamSession) -> None:
     assert_array_equal(written(session), after)
 
 
-def test_a_cleaned_label_is_replayed_unless_undone(
+def test_label_clean_up_is_replayed_unless_undone(
     damaged: SamSession, holed: np.ndarray, bright: BrightPredictor
 ) -> None:
     draw(damaged, FIRST)
@@ -138,7 +138,7 @@ def test_a_cleaned_label_is_replayed_unless_undone(
     assert_array_equal(ns.replay(damaged.record(), holed, bright), before)
 
 
-def test_a_label_painted_by_hand_gets_no_record(session: SamSession) -> None:
+def test_clean_up_of_a_painted_label_has_no_record(session: SamSession) -> None:
     data = np.zeros((9, 40, 50), np.uint8)
     data[4, 5:12, 5:12] = 3
     data[4, 8, 8] = 0
@@ -149,7 +149,7 @@ def test_a_label_painted_by_hand_gets_no_record(session: SamSession) -> None:
     assert session.record()["objects"] == {}
 
 
-def test_only_the_displayed_time_point_is_cleaned(
+def test_only_the_displayed_time_point_is_cleaned_up(
     bright: BrightPredictor,
 ) -> None:
     from napari_sam.plugin.session import SamSession
@@ -167,19 +167,19 @@ def test_only_the_displayed_time_point_is_cleaned(
     assert (data[1, :, 4, 4] == 1).all()
 
 
-def test_labels_that_changed_meanwhile_are_left_alone(damaged: SamSession) -> None:
+def test_clean_up_of_changed_labels_is_refused(damaged: SamSession) -> None:
     session = committed(damaged)
     session.cleanup = FILL
-    tidying = session.build_label_cleanup(1)
-    changes = tidying.compute()
+    job = session.build_label_cleanup(1)
+    changes = job.compute()
     session.labels_layer.data_setitem(changes.indices, changes.values * 0 + 5)
     before = written(session).copy()
     with pytest.raises(ValueError, match="changed meanwhile: clean up again"):
-        tidying.write(changes)
+        job.write(changes)
     assert_array_equal(written(session), before)
 
 
-def test_what_cannot_be_cleaned_is_refused(damaged: SamSession) -> None:
+def test_impossible_clean_up_is_refused(damaged: SamSession) -> None:
     damaged.cleanup = FILL
     with pytest.raises(ValueError, match="no labels yet"):
         damaged.clean_label()
@@ -219,9 +219,7 @@ def wait(qtbot: Any) -> Any:
     )
 
 
-def test_ticking_shows_at_once_and_unticking_brings_back(
-    widget: SamWidget, wait: Any
-) -> None:
+def test_clean_up_options_change_the_preview(widget: SamWidget, wait: Any) -> None:
     draw(widget.session, FIRST)
     press(widget.panel.segment_stack)
     wait(widget)
@@ -236,9 +234,7 @@ def test_ticking_shows_at_once_and_unticking_brings_back(
     assert_array_equal(pieces_of(widget.session), raw)
 
 
-def test_a_clean_up_chosen_while_the_stack_is_followed(
-    widget: SamWidget, wait: Any
-) -> None:
+def test_clean_up_chosen_during_propagation(widget: SamWidget, wait: Any) -> None:
     draw(widget.session, FIRST)
     press(widget.panel.segment_stack)
     widget.panel.postprocessing.fill_holes.value = True
@@ -246,7 +242,7 @@ def test_a_clean_up_chosen_while_the_stack_is_followed(
     assert pieces_of(widget.session)[4, 15, 20]
 
 
-def test_the_button_cleans_the_selected_label(widget: SamWidget, wait: Any) -> None:
+def test_button_cleans_up_the_selected_label(widget: SamWidget, wait: Any) -> None:
     assert "Choose a labels layer" in widget.panel.clean_label.tooltip
     draw(widget.session, FIRST)
     press(widget.panel.segment_stack)

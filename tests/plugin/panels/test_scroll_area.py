@@ -1,4 +1,4 @@
-"""A low window, or one with large letters, scrolls its controls."""
+"""The controls scroll when the window is too low for them."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def buttons(widget: SamWidget) -> list[Any]:
 
 
 @pytest.mark.parametrize("height", [250, 500, 1500])
-def test_no_control_is_squeezed(qtbot: Any, height: int) -> None:
+def test_controls_keep_their_height(qtbot: Any, height: int) -> None:
     widget = SamWidget(ViewerModel())
     widget.panel.show_postprocessing.value = widget.panel.show_advanced.value = True
     widget.native.resize(400, height)
@@ -30,7 +30,7 @@ def test_no_control_is_squeezed(qtbot: Any, height: int) -> None:
     widget.disconnect_viewer()
 
 
-def test_nothing_scrolls_where_there_is_room(qtbot: Any) -> None:
+def test_no_scroll_bar_when_there_is_room(qtbot: Any) -> None:
     viewer = ViewerModel()
     widget = SamWidget(viewer)
     widget.native.resize(300, 1500)
@@ -44,11 +44,11 @@ def test_nothing_scrolls_where_there_is_room(qtbot: Any) -> None:
     widget.disconnect_viewer()
 
 
-def test_the_border_of_a_theme_has_its_own_room(qtbot: Any) -> None:
-    outer, held, inside = QWidget(), QWidget(), QWidget()
+def test_size_includes_the_border_of_the_theme(qtbot: Any) -> None:
+    outer, content, inside = QWidget(), QWidget(), QWidget()
     inside.setFixedSize(100, 200)
-    QVBoxLayout(held).addWidget(inside)
-    scroll = VerticalScrollArea(held)
+    QVBoxLayout(content).addWidget(inside)
+    scroll = VerticalScrollArea(content)
     scroll.setViewportMargins(3, 3, 3, 3)
     layout = QVBoxLayout(outer)
     layout.addWidget(scroll)
@@ -59,14 +59,14 @@ def test_the_border_of_a_theme_has_its_own_room(qtbot: Any) -> None:
     qtbot.waitExposed(outer)
     inside.setFixedSize(100, 300)  # something is opened
     bar = scroll.verticalScrollBar()
-    qtbot.waitUntil(lambda: held.height() >= 300 and bar.maximum() == 0)
+    qtbot.waitUntil(lambda: content.height() >= 300 and bar.maximum() == 0)
 
 
-def test_it_is_as_wide_as_what_it_holds(qtbot: Any) -> None:
-    held, inside = QWidget(), QWidget()
+def test_width_is_that_of_the_content(qtbot: Any) -> None:
+    content, inside = QWidget(), QWidget()
     inside.setMinimumSize(321, 2000)
-    QVBoxLayout(held).addWidget(inside)
-    scroll = VerticalScrollArea(held)
+    QVBoxLayout(content).addWidget(inside)
+    scroll = VerticalScrollArea(content)
     qtbot.addWidget(scroll)
     assert scroll.minimumSizeHint().width() > 321
     assert scroll.minimumSizeHint().height() < 200
