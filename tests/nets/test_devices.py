@@ -1,4 +1,4 @@
-"""Precision by measurement, batches that shrink, a model that moves to the CPU."""
+"""Measured precision, shrinking batches, and models that move to the CPU."""
 
 from __future__ import annotations
 
@@ -25,35 +25,37 @@ if TYPE_CHECKING:
     from napari_sam.nets.config import SamConfig
     from napari_sam.prediction.predictor import Predictor
 
-FULL = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+OUT_OF_MEMORY = torch.cuda.OutOfMemoryError(
+    "CUDA out of memory. Tried to allocate 2.00 GiB"
+)
 BOX = Prompt(box=[2, 3, 15, 20])
 
 
-class Device:
-    """Encodes with a deviation and in a time that depend on the precision."""
+class FakeDevice:
+    """A device on which deviation and time depend on the precision."""
 
     def __init__(self, **precisions: tuple[float, float]) -> None:
         self.precisions = precisions
         self.time = 0.0
-        self.asked: list[str] = []
+        self.calls: list[str] = []
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         reduced = torch.is_autocast_enabled("cpu")
         dtype = torch.get_autocast_dtype("cpu") if reduced else torch.float32
         name = str(dtype).removeprefix("torch.")
-        self.asked.append(name)
+        self.calls.append(name)
         seconds, deviation = self.precisions[name]
         self.time += seconds
         return pixels + deviation * torch.ones_like(pixels)
 
-    def chosen(self) -> torch.dtype | None:
+    def fastest(self) -> torch.dtype | None:
         encoder = MeasuredPrecision(self.encode, clock=lambda: self.time)
         pixels = torch.linspace(-1, 1, 48).view(1, 3, 4, 4)
         assert encoder(pixels).dtype == torch.float32
-        self.asked.clear()
+        self.calls.clear()
         encoder(pixels)
-        assert self.asked == [str(encoder.chosen).removeprefix("torch.")]
-        return encoder.chosen
+        assert self.calls == [str(encoder.precision).removeprefix("torch.")]
+        return encoder.precision
 
 
 @pytest.mark.parametrize(
@@ -66,27 +68,27 @@ class Device:
         ((0.5, float("inf")), (0.6, 0.5), torch.float32),
     ],
 )
-def test_the_fastest_precision_that_does_not_deviate(
+def test_fastest_accurate_precision_is_used(
     half: tuple[float, float], brain: tuple[float, float], expected: torch.dtype
 ) -> None:
-    device = Device(float32=(1.0, 0.0), float16=half, bfloat16=brain)
-    assert device.chosen() == expected
+    device = FakeDevice(float32=(1.0, 0.0), float16=half, bfloat16=brain)
+    assert device.fastest() == expected
 
 
 @given(count=st.integers(0, 40), size=st.integers(1, 16), fitting=st.integers(1, 16))
 def test_batches_shrink_until_they_fit(count: int, size: int, fitting: int) -> None:
     def run(part: slice) -> list[int]:
-        wanted = list(range(count))[part]
-        if len(wanted) > fitting:
-            raise FULL
-        return wanted
+        items = list(range(count))[part]
+        if len(items) > fitting:
+            raise OUT_OF_MEMORY
+        return items
 
     parts = in_batches(run, count, size)
     assert [i for part in parts for i in part] == list(range(count))
 
 
-@pytest.mark.parametrize("error", [FULL, ValueError("no"), RuntimeError("no")])
-def test_what_cannot_shrink_is_an_error(error: Exception) -> None:
+@pytest.mark.parametrize("error", [OUT_OF_MEMORY, ValueError("no"), RuntimeError("no")])
+def test_other_errors_are_raised(error: Exception) -> None:
     def run(part: slice) -> None:
         raise error
 
@@ -95,16 +97,16 @@ def test_what_cannot_shrink_is_an_error(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "full"),
+    ("error", "expected"),
     [
-        (FULL, True),
+        (OUT_OF_MEMORY, True),
         (RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"), True),
         (RuntimeError("shapes do not fit"), False),
         (MemoryError("out of memory"), False),
     ],
 )
-def test_which_errors_mean_too_little_memory(error: Exception, full: bool) -> None:
-    assert is_out_of_memory(error) == full
+def test_is_out_of_memory(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) == expected
 
 
 @pytest.fixture
@@ -118,59 +120,61 @@ def predictor(
     return Predictor(model, name="small", family="sam", prompts=prompts, key="small")
 
 
-def fill_once(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None:
-    """Let a call find too little memory, the first time."""
+def run_out_of_memory_once(
+    monkeypatch: pytest.MonkeyPatch, owner: object, name: str
+) -> None:
+    """Let the first call of a method run out of memory."""
     inner, raised = getattr(owner, name), []
 
-    def full(*args: object) -> object:
+    def fail_once(*args: object) -> object:
         if not raised:
             raised.append(True)
-            raise FULL
+            raise OUT_OF_MEMORY
         return inner(*args)
 
-    monkeypatch.setattr(owner, name, full)
+    monkeypatch.setattr(owner, name, fail_once)
 
 
 @pytest.mark.parametrize("step", ["_encode", "_decoder"])
-def test_a_full_card_moves_the_model_to_the_cpu(
+def test_full_gpu_moves_the_model_to_the_cpu(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     plane = np.arange(600, dtype=np.uint16).reshape(20, 30)
     expected = predictor.predict(predictor.embed(plane), BOX)
     monkeypatch.setattr(devices, "has_fallback", lambda device: True)
-    inside = predictor._runner
+    runner = predictor._runner
     if step == "_encode":
-        fill_once(monkeypatch, inside, "_encode")
+        run_out_of_memory_once(monkeypatch, runner, "_encode")
     else:
-        # Above one prompt at a time the decoder would help itself.
-        monkeypatch.setattr("napari_sam.nets.fast.decoder._CHUNK_ON_CPU", 1)
-        fill_once(monkeypatch, inside._decoder, "_decode_chunk")
+        # With larger batches the decoder itself would retry.
+        monkeypatch.setattr("napari_sam.nets.fast.decoder._CPU_BATCH", 1)
+        run_out_of_memory_once(monkeypatch, runner._decoder, "_decode_batch")
     with pytest.warns(RuntimeWarning, match="computes on the CPU"):
         found = predictor.predict(predictor.embed(plane), BOX)
     np.testing.assert_array_equal(found.logits, expected.logits)
-    again = predictor.predict(predictor.embed(plane), BOX)  # and does not warn again
+    again = predictor.predict(predictor.embed(plane), BOX)  # without another warning
     np.testing.assert_array_equal(again.logits, expected.logits)
 
 
-def test_a_full_main_memory_is_an_error(
+def test_full_main_memory_is_an_error(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill_once(monkeypatch, predictor._runner, "_encode")
+    run_out_of_memory_once(monkeypatch, predictor._runner, "_encode")
     with pytest.raises(RuntimeError, match="out of memory"):
         predictor.embed(np.zeros((20, 30), np.uint8))
 
 
-def test_threads_take_turns(
+def test_only_one_thread_encodes(
     predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inner, inside, most = predictor._runner._encode, [0], [0]
+    inner, running, largest = predictor._runner._encode, [0], [0]
 
     def counted(pixels: torch.Tensor) -> torch.Tensor:
-        inside[0] += 1
-        most[0] = max(most[0], inside[0])
-        answer = inner(pixels)
-        inside[0] -= 1
-        return answer
+        running[0] += 1
+        largest[0] = max(largest[0], running[0])
+        embeddings = inner(pixels)
+        running[0] -= 1
+        return embeddings
 
     monkeypatch.setattr(predictor._runner, "_encode", counted)
     planes = np.random.default_rng(0).integers(0, 255, (8, 20, 30), np.uint8)
@@ -179,49 +183,49 @@ def test_threads_take_turns(
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == [1]
+    assert largest == [1]
 
 
-def test_too_many_images_for_the_memory_are_encoded_in_fewer_at_once(
+def test_batches_of_images_shrink_when_memory_is_full(
     random_model: Callable[..., SamModel],
     vit_config: SamConfig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    running = model_runner.ModelRunner(random_model(vit_config))
+    runner = model_runner.ModelRunner(random_model(vit_config))
     images = torch.rand(5, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    alone = [running.encode(image[None])[0].tokens for image in images]
-    inner, sizes = running._encode, []
+    alone = [runner.encode(image[None])[0].tokens for image in images]
+    inner, sizes = runner._encode, []
 
     def small(pixels: torch.Tensor) -> torch.Tensor:
         if len(pixels) > 2:
-            raise FULL
+            raise OUT_OF_MEMORY
         sizes.append(len(pixels))
         return inner(pixels)
 
-    monkeypatch.setattr(running, "_encode", small)
+    monkeypatch.setattr(runner, "_encode", small)
     monkeypatch.setattr(model_runner.ModelRunner, "planes_at_once", 4)
-    found = running.encode(images)
+    found = runner.encode(images)
     assert sizes == [2, 2, 1]
-    for terms, expected in zip(found, alone, strict=True):
-        torch.testing.assert_close(terms.tokens, expected)
+    for context, expected in zip(found, alone, strict=True):
+        torch.testing.assert_close(context.tokens, expected)
 
 
-def test_a_model_that_is_let_go_leaves_memory_at_once(
+def test_deleted_model_frees_its_memory(
     random_model: Callable[..., SamModel], vit_config: SamConfig
 ) -> None:
     model = random_model(vit_config)
-    running = model_runner.ModelRunner(model)
-    running.encode(torch.zeros(1, 3, 64, 64))
+    runner = model_runner.ModelRunner(model)
+    runner.encode(torch.zeros(1, 3, 64, 64))
     weights = weakref.ref(model.mask_decoder.mask_tokens.weight)
-    gc.disable()  # nothing waits for the collector of cycles
+    gc.disable()  # so that a reference cycle would keep the model
     try:
-        del running, model
+        del runner, model
         assert weights() is None
     finally:
         gc.enable()
 
 
-def test_only_graphics_cards_measure_and_fall_back(predictor: Predictor) -> None:
+def test_only_gpus_measure_precision_and_fall_back(predictor: Predictor) -> None:
     assert not devices.has_fallback(torch.device("cpu"))
     assert devices.has_fallback(torch.device("cuda"))
     encoders = {

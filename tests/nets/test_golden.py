@@ -1,4 +1,4 @@
-"""Every reference array of the published implementations is reproduced."""
+"""The networks reproduce reference arrays of the published implementations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ATOL = 1e-4
 FOLDED_ATOL = 2e-3
-# Where the reference logit is this close to 0 a mask may round either way.
+# Masks may differ where the reference logit is this close to 0.
 UNDECIDED = 1e-3
 
 Arrays = dict[str, Any]
@@ -56,10 +56,10 @@ def to_box(xyxy: NDArray[Any]) -> NDArray[Any]:
     return xyxy[[1, 0, 3, 2]]
 
 
-# The official classes at small sizes
+# -- the official classes at small sizes
 
 SAM_CASES = {
-    # case: (points given, box given, mask given, masks asked for)
+    # case: (number of points, has a box, has a mask, number of output masks)
     "one_point_multi": (1, False, False, 3),
     "points_single": (3, False, False, 1),
     "box_single": (0, True, False, 1),
@@ -68,7 +68,7 @@ SAM_CASES = {
     "mask_only": (0, False, True, 3),
 }
 sam_cases = pytest.mark.parametrize("case", SAM_CASES)
-# The heads of the decoder are the one size that shapes do not tell.
+# Shapes tell all sizes but the number of decoder heads.
 SAM_SMALL = SamConfig(mask_decoder_config=SamMaskDecoderConfig(num_attention_heads=4))
 
 
@@ -100,7 +100,7 @@ def sam_prompt(expected: Arrays, case: str) -> tuple[Prompt, bool]:
     return prompt, masks > 1
 
 
-def test_every_case_of_the_file_is_tested(sam_expected: Arrays) -> None:
+def test_all_cases_of_the_file_are_tested(sam_expected: Arrays) -> None:
     cases = {name.split("/")[0] for name in sam_expected if "/" in name}
     assert cases == {*SAM_CASES, "boxes_batch"}
 
@@ -112,8 +112,8 @@ def test_sam_resize(sam_expected: Arrays) -> None:
     values = transform.pixel_values(image)[0, :, :height, :width]
     mean = torch.tensor([123.675, 116.28, 103.53])[:, None, None]
     std = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
-    bytes_seen = (values * std + mean).permute(1, 2, 0).numpy()
-    assert_close(bytes_seen, expected.astype(np.float32))
+    resized = (values * std + mean).permute(1, 2, 0).numpy()
+    assert_close(resized, expected.astype(np.float32))
 
 
 def test_sam_embedding(sam_embedding: Embedding, sam_expected: Arrays) -> None:
@@ -124,11 +124,11 @@ def test_sam_embedding(sam_embedding: Embedding, sam_expected: Arrays) -> None:
 def test_sam_predictor(
     sam_small: Predictor, sam_embedding: Embedding, sam_expected: Arrays, case: str
 ) -> None:
-    prompt, several = sam_prompt(sam_expected, case)
-    answer = sam_small.predict(sam_embedding, prompt, multimask_output=several)
+    prompt, multimask = sam_prompt(sam_expected, case)
+    prediction = sam_small.predict(sam_embedding, prompt, multimask_output=multimask)
     scores = sam_expected[f"{case}/iou"]
     best_first = np.argsort(-scores, kind="stable")
-    found = answer.candidates
+    found = prediction.candidates
     assert_close([c.score for c in found], scores[best_first])
     assert_close(
         np.stack([c.logits for c in found]), sam_expected[f"{case}/low_res"][best_first]
@@ -143,17 +143,17 @@ def test_sam_predictor_batch(
     sam_small: Predictor, sam_embedding: Embedding, sam_expected: Arrays
 ) -> None:
     prompts = [Prompt(box=to_box(box)) for box in sam_expected["boxes_batch_xyxy"]]
-    answers = sam_small.predict_batch(sam_embedding, prompts)
+    predictions = sam_small.predict_batch(sam_embedding, prompts)
     expected = sam_expected["boxes_batch/low_res"][:, 0]
-    assert_close([a.score for a in answers], sam_expected["boxes_batch/iou"][:, 0])
-    assert_close(np.stack([a.logits for a in answers]), expected)
-    for answer, logits in zip(answers, expected, strict=True):
+    assert_close([p.score for p in predictions], sam_expected["boxes_batch/iou"][:, 0])
+    assert_close(np.stack([p.logits for p in predictions]), expected)
+    for prediction, logits in zip(predictions, expected, strict=True):
         full = sam_embedding.transform.plane_logits(logits)
-        assert_same_masks(answer.mask, full)
+        assert_same_masks(prediction.mask, full)
 
 
 def in_input(expected: Arrays, xy: NDArray[Any]) -> torch.Tensor:
-    """(..., 2) pixels of the image to pixels of the model input."""
+    """Scale (..., 2) pixels of the image to pixels of the model input."""
     height, width = expected["image"].shape[:2]
     new_height, new_width = expected["input_tensor_resized"].shape[:2]
     return tensor(xy * [new_width / width, new_height / height]).float()
@@ -195,7 +195,7 @@ def test_sam_forward_batch(sam_small: Predictor, sam_expected: Arrays) -> None:
     assert_close(output.iou_scores[0], sam_expected["boxes_batch/iou"])
 
 
-# A folder written by transformers
+# -- a folder written by transformers
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +230,7 @@ def test_hf_forward(
     assert_same_masks((output.pred_masks > 0).numpy(), expected.numpy())
 
 
-# TinyViT in both layouts
+# -- TinyViT in both layouts
 
 
 def tiny_vit_input(expected: Arrays) -> torch.Tensor:
@@ -246,7 +246,7 @@ def tiny_vit_input(expected: Arrays) -> torch.Tensor:
 
 
 def read_tiny_vit(path: Path, sizes: Path) -> TinyViT:
-    """Load an encoder alone; the other parts in `sizes` only complete the file."""
+    """Load an encoder; the file `sizes` only adds the other parts of a model."""
     encoder = torch.load(path, weights_only=True)
     state = torch.load(sizes, weights_only=True)
     state = {k: v for k, v in state.items() if not k.startswith("image_encoder.")}
@@ -275,7 +275,7 @@ def test_tiny_vit(data_folder: Path, layout: str) -> None:
         assert_close(encoder(pixel_values)[:, ::8], reference, FOLDED_ATOL)
 
 
-# The real default weights
+# -- the default weights
 
 
 @pytest.fixture(scope="module")
@@ -296,12 +296,11 @@ def test_lite_medsam(
     data_folder: Path,
     made_by: str,
 ) -> None:
-    """The model agrees with the published module in both of its states.
+    """The model matches the published module, with and without attention biases.
 
-    TinyViT's attention there copies its biases when ``eval()`` is called, so the
-    array "published" has them (weights, then ``eval()``, as the inference script
-    does), while "expected", made by ``eval()`` and then the weights, ran with
-    all of them zero.
+    The published attention copies its biases in ``eval()``. The array "published" has
+    them: weights, then ``eval()``, as in the inference script. For "expected",
+    ``eval()`` came before the weights, so that all biases were zero.
     """
     model = default_predictor.model
     if made_by == "expected":
@@ -343,15 +342,15 @@ def test_lite_medsam_predictor(
 ) -> None:
     published = read(data_folder / "lite_medsam_published.npz")
     prompts = [Prompt(box=to_box(box)) for box in lite_expected["boxes_xyxy"]]
-    answers: list[Prediction] = default_predictor.predict_batch(
+    predictions: list[Prediction] = default_predictor.predict_batch(
         coins_embedding, prompts
     )
-    found = np.stack([answer.logits for answer in answers])
+    found = np.stack([p.logits for p in predictions])
     assert_close(found, published["low_res"][:, 0], FOLDED_ATOL)
-    assert_close([a.score for a in answers], published["iou"][:, 0], FOLDED_ATOL)
-    for answer, logits in zip(answers, published["low_res"][:, 0], strict=True):
+    assert_close([p.score for p in predictions], published["iou"][:, 0], FOLDED_ATOL)
+    for prediction, logits in zip(predictions, published["low_res"][:, 0], strict=True):
         full = coins_embedding.transform.plane_logits(logits)
-        assert_same_masks(answer.mask, full)
+        assert_same_masks(prediction.mask, full)
 
 
 def test_lite_medsam_input(lite_expected: Arrays, coins: Any) -> None:
@@ -364,11 +363,11 @@ def test_lite_medsam_input(lite_expected: Arrays, coins: Any) -> None:
     np.testing.assert_allclose(boxes, expected, rtol=1e-6)
 
 
-def test_a_predictor_uses_the_official_epsilon_for_folders_too(
+def test_predictor_uses_the_official_epsilon_for_folders(
     data_folder: Path,
 ) -> None:
     folder = data_folder / "hf_sam_small"
-    as_written = load_model_file(folder).config.mask_decoder_config
-    for_use = load_model(folder, family="sam").model.config.mask_decoder_config
-    assert as_written.layer_norm_eps == 1e-6
-    assert for_use.layer_norm_eps == 1e-5
+    stored = load_model_file(folder).config.mask_decoder_config
+    used = load_model(folder, family="sam").model.config.mask_decoder_config
+    assert stored.layer_norm_eps == 1e-6
+    assert used.layer_norm_eps == 1e-5

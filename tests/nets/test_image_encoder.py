@@ -28,7 +28,7 @@ def numbered(*shape: int) -> Tensor:
 
 
 @given(b=st.integers(1, 3), h=sides, w=sides, c=st.integers(1, 3), window=sides)
-def test_windows_are_split_and_joined(
+def test_join_windows_inverts_split_windows(
     b: int, h: int, w: int, c: int, window: int
 ) -> None:
     x = numbered(b, h, w, c)
@@ -36,13 +36,13 @@ def test_windows_are_split_and_joined(
     assert windows.shape[1:] == (window, window, c)
     assert all(0 <= p - s < window for p, s in zip(padded, (h, w), strict=True))
     assert torch.equal(join_windows(windows, padded, (h, w)), x)
-    # Nothing is in a window but the tokens, once each, and zeros.
+    # The windows contain each token once, and zeros.
     assert windows.sum() == x.sum()
     assert (windows != 0).sum() == x.numel()
 
 
 @given(b=st.integers(1, 2), rows=sides, cols=sides, window=st.integers(1, 4))
-def test_windows_are_joined_and_split(
+def test_split_windows_inverts_join_windows(
     b: int, rows: int, cols: int, window: int
 ) -> None:
     windows = numbered(b * rows * cols, window, window, 2)
@@ -52,14 +52,14 @@ def test_windows_are_joined_and_split(
     assert torch.equal(split, windows)
 
 
-def test_a_window_holds_neighbours() -> None:
+def test_windows_contain_neighbours() -> None:
     windows, _ = split_windows(numbered(1, 4, 4, 1), 2)
     assert windows[1, ..., 0].tolist() == [[3, 4], [7, 8]]
 
 
 @given(size=st.integers(1, 16))
 def test_relative_positions(size: int) -> None:
-    # The table holds its own offsets, from the most negative to the most positive.
+    # Each entry of the table is its own offset.
     table = torch.arange(-(size - 1), size)[:, None]
     found = relative(table, size)
     assert found.shape == (size, size, 1)
@@ -74,24 +74,24 @@ def model(random_model: Callable[..., SamModel], vit_config: SamConfig) -> SamMo
 
 
 @pytest.mark.parametrize("with_gradients", [False, True])
-def test_head_by_head_is_the_same_attention(
+def test_attention_head_by_head_is_the_same(
     model: SamModel, monkeypatch: pytest.MonkeyPatch, with_gradients: bool
 ) -> None:
     pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     pixels.requires_grad_(with_gradients)
-    answers = []
-    for largest in (2**24, 0):
-        monkeypatch.setattr(image_encoder, "_LARGEST_JOINT_BIAS", largest)
+    results = []
+    for limit in (2**24, 0):
+        monkeypatch.setattr(image_encoder, "_MAX_JOINT_BIAS", limit)
         with torch.set_grad_enabled(with_gradients):
             embedding = model.image_encoder(pixels)
-        answers.append([embedding.detach()])
+        results.append([embedding.detach()])
         if with_gradients:
-            answers[-1] += torch.autograd.grad(embedding.square().mean(), pixels)
-    for joint, single in zip(*answers, strict=True):
+            results[-1] += torch.autograd.grad(embedding.square().mean(), pixels)
+    for joint, single in zip(*results, strict=True):
         torch.testing.assert_close(single, joint, rtol=0, atol=1e-5)
 
 
-def test_attention_follows_its_definition(model: SamModel) -> None:
+def test_attention_matches_its_definition(model: SamModel) -> None:
     attention = model.image_encoder.blocks[1].attn
     x = torch.randn(1, 8, 8, 16, generator=torch.Generator().manual_seed(1))
     q, k, v = attention.qkv(x).view(64, 3, 2, 8).permute(1, 2, 0, 3)
@@ -105,7 +105,7 @@ def test_attention_follows_its_definition(model: SamModel) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-def test_images_of_a_batch_do_not_meet(model: SamModel) -> None:
+def test_images_of_a_batch_are_independent(model: SamModel) -> None:
     pixels = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(2))
     together = model.get_image_embeddings(pixels)
     alone = torch.cat([model.get_image_embeddings(one[None]) for one in pixels])

@@ -1,4 +1,4 @@
-"""The TinyViT encoder: folding, offsets of the biases, shapes."""
+"""The TinyViT encoder: folding, bias offsets and shapes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 @given(window=st.integers(1, 7))
-def test_pairs_at_the_same_distance_share_a_bias(window: int) -> None:
+def test_pairs_at_the_same_offset_share_a_bias(window: int) -> None:
     index = offset_index(window)
     cells = [(r, c) for r in range(window) for c in range(window)]
     offsets: dict[tuple[int, int], int] = {}
     for i, (r, c) in enumerate(cells):
         for j, (u, v) in enumerate(cells):
-            # The published table is filled in the order in which offsets turn up.
+            # The published table is in the order in which offsets occur.
             first = offsets.setdefault((abs(r - u), abs(c - v)), len(offsets))
             assert index[i, j] == first
 
 
-def test_folding_batch_norms_changes_nothing_but_speed(
+def test_folding_batch_norms_keeps_the_output(
     random_model: Callable[..., SamModel], lite_config: SamConfig
 ) -> None:
     encoder = random_model(lite_config).image_encoder
@@ -43,7 +43,7 @@ def test_folding_batch_norms_changes_nothing_but_speed(
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 
-def test_images_of_a_batch_do_not_meet(
+def test_images_of_a_batch_are_independent(
     random_model: Callable[..., SamModel], lite_config: SamConfig
 ) -> None:
     model = random_model(lite_config)

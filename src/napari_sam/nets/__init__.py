@@ -1,4 +1,4 @@
-"""SAM's networks in plain torch; they know neither files nor names of models.
+"""SAM's networks in plain torch, without files, registries or hubs.
 
-May import nothing of the package.
+May import nothing else of the package.
 """

@@ -1,4 +1,4 @@
-"""Layers that several networks share."""
+"""Layers that several networks use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LayerNorm2d(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.eps = eps
-        # Not read from the data, so that an exported graph has it as a constant.
+        # Not read from the input, so that it is a constant in an exported graph.
         self.channels = (channels,)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ class LayerNorm2d(nn.Module):
 
 
 class ReluMlp(nn.Module):
-    """Linear layers with ReLU in between: the heads of the mask decoder."""
+    """Linear layers with ReLU between them: the heads of the mask decoder."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int, depth: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class ReluMlp(nn.Module):
 
 
 def neck(inputs: int, outputs: int) -> nn.Sequential:
-    """Projection of encoder features to the image embedding.
+    """Build the projection of encoder features to the image embedding.
 
     Kirillov et al. 2023, appendix A: a 1x1 and a 3x3 convolution, each
     followed by a layer norm.

@@ -69,8 +69,7 @@ class TinyViTConfig:
         Kernel of the two stem convolutions: 3 halves the grid twice
         (MobileSAM), 1 keeps every pixel (LiteMedSAM).
     embed_dims, depths, num_heads, window_sizes : tuple of int
-        One entry a stage; the first stage is convolutional and uses neither
-        heads nor window.
+        One entry for each stage; the first is convolutional, without heads and window.
     """
 
     image_size: int = 1024
@@ -92,10 +91,10 @@ class TinyViTConfig:
 
 
 def downsampling_stride(width: int) -> int:
-    """Stride of the step into a stage of this width.
+    """Return the stride of the downsampling into a stage of this width.
 
-    TinyViT as SAM uses it keeps the grid on entering its widest stages
-    (``PatchMerging`` of MobileSAM).
+    SAM's TinyViT keeps the grid size at its widest stages (``PatchMerging`` of
+    MobileSAM).
     """
     return 1 if width in (320, 448, 576) else 2
 
@@ -122,8 +121,8 @@ class SamPromptEncoderConfig:
 class SamMaskDecoderConfig:
     """Sizes of the mask decoder.
 
-    ``layer_norm_eps`` is that of the two-way transformer: 1e-5 in the official
-    code, 1e-6 in Hugging Face's configurations.
+    ``layer_norm_eps`` belongs to the two-way transformer: 1e-5 in the official code,
+    1e-6 in Hugging Face's configurations.
     """
 
     hidden_size: int = 256
@@ -140,18 +139,18 @@ class SamMaskDecoderConfig:
 
 @dataclass(slots=True)
 class SamConfig:
-    """Sizes of a whole SAM model: image encoder, prompt encoder, mask decoder.
+    """Sizes of a SAM model: image encoder, prompt encoder and mask decoder.
 
     Parameters
     ----------
     vision_config : SamVisionConfig, TinyViTConfig or dict, optional
-        Of the image encoder; SAM ViT-B when None, like the others.
+        Sizes of the image encoder; SAM ViT-B when None, like the others.
     prompt_encoder_config : SamPromptEncoderConfig or dict, optional
-        Of the prompt encoder.
+        Sizes of the prompt encoder.
     mask_decoder_config : SamMaskDecoderConfig or dict, optional
-        Of the mask decoder.
+        Sizes of the mask decoder.
     initializer_range : float
-        Kept for files of transformers; nothing is initialised by it here.
+        Kept for files of transformers; not used here.
     """
 
     vision_config: SamVisionConfig | TinyViTConfig = field(
@@ -167,11 +166,13 @@ class SamConfig:
 
     def __post_init__(self) -> None:
         if not isinstance(self.vision_config, TinyViTConfig):
-            self.vision_config = _pick(SamVisionConfig, self.vision_config)
-        self.prompt_encoder_config = _pick(
+            self.vision_config = _create(SamVisionConfig, self.vision_config)
+        self.prompt_encoder_config = _create(
             SamPromptEncoderConfig, self.prompt_encoder_config
         )
-        self.mask_decoder_config = _pick(SamMaskDecoderConfig, self.mask_decoder_config)
+        self.mask_decoder_config = _create(
+            SamMaskDecoderConfig, self.mask_decoder_config
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers, as in a ``config.json``."""
@@ -189,8 +190,8 @@ _Config = TypeVar(
 )
 
 
-def _pick(kind: type[_Config], values: _Config | dict[str, Any] | None) -> _Config:
-    """Make a config of a dictionary; keys that transformers adds are ignored."""
+def _create(kind: type[_Config], values: _Config | dict[str, Any] | None) -> _Config:
+    """Create a config from a dictionary; ignore keys that transformers adds."""
     if isinstance(values, kind):
         return values
     given: Any = values or {}

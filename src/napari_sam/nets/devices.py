@@ -1,4 +1,4 @@
-"""Where a model computes, how precisely, and what to do when memory runs out."""
+"""Choice of device, precision and batch size."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
     Encode = Callable[[Tensor], Tensor]
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
-# Root mean square of the deviation from float32, as a share of the embedding's own
-# spread: above the rounding of bfloat16, below what shows in a mask.
+# Largest root mean square deviation from float32, as a fraction of the standard
+# deviation of the embedding: more than bfloat16 rounds, less than changes a mask.
 _TOLERANCE = 0.02
-_REDUCED = (torch.float16, torch.bfloat16)
+_REDUCED_PRECISIONS = (torch.float16, torch.bfloat16)
 
 
 def best_device() -> torch.device:
-    """CUDA, Apple's MPS or the CPU, the first that is there."""
+    """Return the first available device of CUDA, Apple's MPS and the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -33,7 +33,7 @@ def best_device() -> torch.device:
 
 
 def free_gpu_memory() -> None:
-    """Give back what models that are no longer used held on graphics cards."""
+    """Free GPU memory held by models that are no longer used."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -42,91 +42,91 @@ def free_gpu_memory() -> None:
 
 
 def has_fallback(device: torch.device) -> bool:
-    """Whether work that does not fit this device's memory may go elsewhere."""
+    """Tell whether work that exceeds the memory of a device can move to the CPU."""
     return device.type != "cpu"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device had too little memory; not every device has its own error."""
+    """Tell whether a device ran out of memory; not all devices have their own error."""
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and "out of memory" in str(error)
 
 
 def in_batches(
-    run: Callable[[slice], _Answer], count: int, size: int
-) -> Iterator[_Answer]:
-    """Work through `count` things, `size` at a time, fewer once memory ran out.
+    run: Callable[[slice], _Result], count: int, size: int
+) -> Iterator[_Result]:
+    """Process `count` items in batches of `size`, smaller ones when memory runs out.
 
-    Each time a device's memory was too small for a batch, the rest is done in batches
-    half as large; that a single one does not fit is an error.
+    Each time a batch exceeds the memory of the device, the rest is processed in
+    batches of half the size. A single item that does not fit is an error.
     """
     start = 0
     while start < count:
         try:
-            answer = run(slice(start, start + size))
+            result = run(slice(start, start + size))
         except RuntimeError as error:
             if size == 1 or not is_out_of_memory(error):
                 raise
             size //= 2
             continue
-        yield answer
+        yield result
         start += size
 
 
 class MeasuredPrecision:
-    """Encode in the precision that is fastest on this GPU, found at the first image.
+    """Image encoder in the fastest precision of a GPU, measured on the first image.
 
-    Weights stay float32; torch's autocast brings matrix products and convolutions to
-    less. Which is fastest depends on the card: old ones have no bfloat16, some make
-    it slower than float32. A precision whose embedding deviates is not taken.
+    Weights stay float32; torch's autocast reduces matrix products and convolutions.
+    The fastest precision depends on the card: old ones have no bfloat16, on some it is
+    slower than float32. A precision whose embedding deviates too much is rejected.
 
     Parameters
     ----------
     encode : callable
         Maps (B, 3, S, S) images to embeddings, in float32.
     clock : callable, optional
-        Tells seconds.
+        Returns the time in seconds.
     """
 
     def __init__(
         self, encode: Encode, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._encode, self._clock = encode, clock
-        self.chosen: torch.dtype | None = None
+        self.precision: torch.dtype | None = None
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Encode (B, 3, S, S) images to float32 embeddings."""
-        if self.chosen is None:
-            self.chosen = self._measured(pixels)
-        return self._in(self.chosen, pixels)
+        if self.precision is None:
+            self.precision = self._fastest(pixels)
+        return self._encode_in(self.precision, pixels)
 
-    def _in(self, dtype: torch.dtype, pixels: Tensor) -> Tensor:
+    def _encode_in(self, dtype: torch.dtype, pixels: Tensor) -> Tensor:
         kind, reduced = pixels.device.type, dtype != torch.float32
         with torch.autocast(kind, dtype if reduced else None, enabled=reduced):
             return self._encode(pixels).float()
 
-    def _measured(self, pixels: Tensor) -> torch.dtype:
-        exact, least = self._timed(torch.float32, pixels)
-        chosen = torch.float32
-        for dtype in _REDUCED:
+    def _fastest(self, pixels: Tensor) -> torch.dtype:
+        exact, shortest = self._timed(torch.float32, pixels)
+        fastest = torch.float32
+        for dtype in _REDUCED_PRECISIONS:
             if dtype == torch.bfloat16 and not _has_bfloat16(pixels.device):
                 continue
-            found, seconds = self._timed(dtype, pixels)
-            deviation = (found - exact).square().mean().sqrt()
-            # Overflow gives a deviation that is not a number, and that is not less.
-            if seconds < least and deviation < _TOLERANCE * exact.std():
-                chosen, least = dtype, seconds
-        return chosen
+            embedding, seconds = self._timed(dtype, pixels)
+            deviation = (embedding - exact).square().mean().sqrt()
+            # Overflow makes the deviation NaN, and the comparison false.
+            if seconds < shortest and deviation < _TOLERANCE * exact.std():
+                fastest, shortest = dtype, seconds
+        return fastest
 
     def _timed(self, dtype: torch.dtype, pixels: Tensor) -> tuple[Tensor, float]:
-        """The embedding, and seconds of a second run: the first one sets things up."""
-        found = self._in(dtype, pixels)
+        """Return the embedding and the seconds of a second run, without set-up time."""
+        embedding = self._encode_in(dtype, pixels)
         _wait_for(pixels.device)
         started = self._clock()
-        self._in(dtype, pixels)
+        self._encode_in(dtype, pixels)
         _wait_for(pixels.device)
-        return found, self._clock() - started
+        return embedding, self._clock() - started
 
 
 def _has_bfloat16(device: torch.device) -> bool:
@@ -134,6 +134,6 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 
 def _wait_for(device: torch.device) -> None:
-    """Work on a GPU is only queued by a call."""
+    """Wait until a GPU has finished; calls only queue its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from napari_sam.nets.config import SamVisionConfig
 
-# Above this many entries the position bias of all heads would be hundreds of
-# megabytes: heads are then computed one after the other in one buffer.
-_LARGEST_JOINT_BIAS = 2**24
+# With more entries the position bias of all heads would take hundreds of megabytes:
+# heads are then computed one after the other in one buffer.
+_MAX_JOINT_BIAS = 2**24
 
 
 class ImageEncoderViT(nn.Module):
@@ -59,7 +59,7 @@ class ImageEncoderViT(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Cut the image into patches and project each."""
+    """Projection of image patches to tokens."""
 
     def __init__(self, config: SamVisionConfig) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class PatchEmbed(nn.Module):
 
 
 class Block(nn.Module):
-    """Transformer block with attention in windows, or global for window 0."""
+    """Transformer block with attention in windows, or global when `window` is 0."""
 
     def __init__(self, config: SamVisionConfig, window: int) -> None:
         super().__init__()
@@ -113,8 +113,7 @@ class Attention(nn.Module):
     """Multi-head attention with decomposed relative positions.
 
     The bias of query (y, x) and key (v, u) is ``q . R_h[y - v] + q . R_w[x - u]``
-    (Li et al. 2022, "MViTv2", section 4.1), handed to fused attention as its
-    additive mask.
+    (Li et al. 2022, "MViTv2", section 4.1), the additive mask of fused attention.
     """
 
     def __init__(self, config: SamVisionConfig, grid: int) -> None:
@@ -136,7 +135,7 @@ class Attention(nn.Module):
         bias_w = torch.einsum("bnyxc,xuc->bnyxu", grid_q, relative(self.rel_pos_w, w))
         bias_h = bias_h.reshape(b, self.heads, h * w, h, 1)
         bias_w = bias_w.reshape(b, self.heads, h * w, 1, w)
-        if b * self.heads * (h * w) ** 2 <= _LARGEST_JOINT_BIAS:
+        if b * self.heads * (h * w) ** 2 <= _MAX_JOINT_BIAS:
             bias = (bias_h + bias_w).flatten(-2)
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         else:
@@ -147,10 +146,10 @@ class Attention(nn.Module):
 def _attend_head_by_head(
     q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tensor
 ) -> Tensor:
-    """Attend with the bias of one image and head at a time in memory."""
+    """Attend with the bias of a single image and head in memory at a time."""
     out = torch.empty_like(v)
-    # One buffer for all heads: fresh memory of this size costs page faults.
-    # Autograd needs each head's own bias, so the buffer serves inference only.
+    # One buffer for all heads: new memory of this size costs page faults. Autograd
+    # needs the bias of each head, so the buffer is for inference only.
     reuse = not torch.is_grad_enabled()
     buffer = q.new_empty(q.shape[2], bias_h.shape[3], bias_w.shape[4])
     heads = []
@@ -160,28 +159,28 @@ def _attend_head_by_head(
             bias = torch.add(
                 bias_h[image, head], bias_w[image, head], out=buffer if reuse else None
             )
-            one = F.scaled_dot_product_attention(
+            attended = F.scaled_dot_product_attention(
                 q[head_window],
                 k[head_window],
                 v[head_window],
                 attn_mask=bias.flatten(-2)[None, None],
             )
             if reuse:
-                out[head_window] = one
+                out[head_window] = attended
             else:
-                heads.append(one)
+                heads.append(attended)
     return out if reuse else torch.cat(heads, 1).view_as(q)
 
 
 def relative(table: Tensor, size: int) -> Tensor:
-    """Look up relative positions of a row of tokens.
+    """Look up the relative positions of a row of tokens.
 
     Parameters
     ----------
     table : Tensor
         (2 * size - 1, c), from the most negative offset to the most positive.
     size : int
-        Tokens along this axis.
+        Number of tokens along the axis.
 
     Returns
     -------
@@ -193,9 +192,9 @@ def relative(table: Tensor, size: int) -> Tensor:
 
 
 def split_windows(x: Tensor, window: int) -> tuple[Tensor, tuple[int, int]]:
-    """Cut (B, H, W, C) into (B * n, window, window, C), zero-padding the last.
+    """Split (B, H, W, C) into (B * n, window, window, C), padded with zeros.
 
-    Returns the windows and the padded (H, W); the inverse is `join_windows`.
+    Returns the windows and the padded (H, W). `join_windows` is the inverse.
     """
     b, h, w, c = x.shape
     x = F.pad(x, (0, 0, 0, -w % window, 0, -h % window))

@@ -1,4 +1,4 @@
-"""The mask decoder of SAM, in the plain form that trains and serves as reference."""
+"""The mask decoder of SAM, in the plain form for training and as reference."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 
 class MaskDecoder(nn.Module):
-    """Kirillov et al. 2023, section 3 and appendix A, "Lightweight mask decoder".
+    """Mask decoder with a two-way transformer.
 
-    Mask token 0 answers unambiguous prompts, tokens 1 to 3 give alternatives.
+    Source: Kirillov et al. 2023, section 3 and appendix A, "Lightweight mask decoder".
+    Mask token 0 gives the mask of an unambiguous prompt, tokens 1 to 3 the
+    alternatives of an ambiguous one.
     """
 
     def __init__(self, config: SamMaskDecoderConfig) -> None:
@@ -41,11 +43,11 @@ class MaskDecoder(nn.Module):
         )
 
     def output_tokens(self) -> Tensor:
-        """Return the learned tokens that become masks and scores, (1, 1 + M, C)."""
+        """Return the learned tokens of the score and the masks, (1, 1 + M, C)."""
         return torch.cat([self.iou_token.weight, self.mask_tokens.weight])[None]
 
     def output_slice(self, multimask_output: bool | None) -> slice:
-        """Which of the mask tokens answer; all for None."""
+        """Return the slice of the mask tokens that are decoded; all for None."""
         if multimask_output is None:
             return slice(None)
         return slice(1, None) if multimask_output else slice(0, 1)
@@ -73,7 +75,8 @@ class MaskDecoder(nn.Module):
         dense : Tensor
             (B or 1, C, S or 1, S or 1) from `PromptEncoder.dense`.
         multimask_output : bool or None
-            Three alternatives instead of one mask; all four for None, the one first.
+            Three alternatives instead of one mask; with None all four, the single mask
+            first.
         attention_similarity, target_embedding : Tensor, optional
             See `napari_sam.nets.transformer.TwoWayTransformer`.
 
@@ -82,7 +85,7 @@ class MaskDecoder(nn.Module):
         masks : Tensor
             (B, 3 or 1, 4S, 4S) logits.
         iou_scores : Tensor
-            (B, 3 or 1) predicted intersection over union with the truth.
+            (B, 3 or 1) predicted intersection over union with the object.
         """
         batch = tokens.shape[0]
         learned = self.output_tokens().expand(batch, -1, -1)
@@ -103,16 +106,16 @@ class MaskDecoder(nn.Module):
         return masks, self.scores(hidden, multimask_output)
 
     def mask_kernels(self, hidden: Tensor, multimask_output: bool | None) -> Tensor:
-        """Weights of each mask over the upscaled features, (B, M, C / 8)."""
-        wanted = range(len(self.output_hypernetworks_mlps))[
+        """Return the weights of each mask for the upscaled features, (B, M, C / 8)."""
+        indices = range(len(self.output_hypernetworks_mlps))[
             self.output_slice(multimask_output)
         ]
         return torch.stack(
-            [self.output_hypernetworks_mlps[i](hidden[:, 1 + i]) for i in wanted], 1
+            [self.output_hypernetworks_mlps[i](hidden[:, 1 + i]) for i in indices], 1
         )
 
     def scores(self, hidden: Tensor, multimask_output: bool | None) -> Tensor:
-        """Predicted IoU of each mask, (B, M)."""
+        """Return the predicted IoU of each mask, (B, M)."""
         return self.iou_prediction_head(hidden[:, 0])[
             :, self.output_slice(multimask_output)
         ]

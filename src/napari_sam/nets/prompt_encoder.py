@@ -1,4 +1,4 @@
-"""The prompt encoder of SAM: points, boxes and masks to tokens and a dense map."""
+"""The prompt encoder of SAM: from points, boxes and masks to embeddings."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from napari_sam.nets.config import SamPromptEncoderConfig
 
 NOT_A_POINT = -1
-# What transformers pads lists of points with; such tokens are zeros there.
+# Padding label of transformers; its tokens are zeros.
 PADDING = -10
 
 
 class PromptEncoder(nn.Module):
-    """Kirillov et al. 2023, appendix A, "Prompt encoder".
+    """Encoder of points and boxes to tokens, and of masks to a dense embedding.
 
-    Point embeddings 0 and 1 are negative and positive clicks, 2 and 3 the top
-    left and bottom right corner of a box.
+    Source: Kirillov et al. 2023, appendix A, "Prompt encoder". Point embeddings 0 and 1
+    are those of negative and positive clicks, 2 and 3 those of the top left and bottom
+    right corner of a box.
     """
 
     def __init__(self, config: SamPromptEncoderConfig) -> None:
@@ -71,15 +72,15 @@ class PromptEncoder(nn.Module):
         Returns
         -------
         Tensor
-            (B, T, C) tokens. Points without a box are followed by one "not a
-            point" token, as in training. (1, 0, C) when there are neither.
+            (B, T, C) tokens. Points without a box are followed by one "not a point"
+            token, as in training. (1, 0, C) without points and boxes.
         """
         parts = []
         if points is not None:
             assert labels is not None
             if boxes is None:
-                nothing = points.new_zeros(points.shape[0], 1, 2)
-                points = torch.cat([points, nothing], 1)
+                zeros = points.new_zeros(points.shape[0], 1, 2)
+                points = torch.cat([points, zeros], 1)
                 pad = labels.new_full((labels.shape[0], 1), NOT_A_POINT)
                 labels = torch.cat([labels, pad], 1)
             parts.append(self.embed_points(points, labels))
@@ -101,14 +102,14 @@ class PromptEncoder(nn.Module):
         Returns
         -------
         Tensor
-            (B, C, S, S), or the constant (1, C, 1, 1) that stands for no mask.
+            (B, C, S, S), or the constant (1, C, 1, 1) without masks.
         """
         if masks is None:
             return self.no_mask_embed.weight[:, :, None, None]
         return self.mask_downscaling(masks.to(self.no_mask_embed.weight.dtype))
 
     def image_positions(self) -> Tensor:
-        """Positional encoding of the embedding grid, (1, C, S, S)."""
+        """Return the positional encoding of the embedding grid, (1, C, S, S)."""
         size = self.embedding_size
         weight = self.pe_layer.positional_encoding_gaussian_matrix
         centres = (torch.arange(size, device=weight.device) + 0.5) / size
@@ -122,13 +123,13 @@ class PromptEncoder(nn.Module):
         return self.no_mask_embed.weight.shape[1]
 
     def _positions(self, xy: Tensor) -> Tensor:
-        # +0.5 turns integer pixel centres into distances from the image corner.
+        # Adding 0.5 turns integer pixel centres into distances from the corner.
         return self.pe_layer((xy + 0.5) / self.image_size)
 
     def embed_points(self, points: Tensor, labels: Tensor) -> Tensor:
         """Encode (B, N, 2) points to (B, N, C).
 
-        Labels 2 and 3 are the corners of a box, as in the official export to ONNX.
+        Labels 2 and 3 are the corners of a box, as in the official ONNX export.
         """
         kinds = labels[..., None]
         tokens = self._positions(points)
@@ -160,7 +161,7 @@ class RandomPositions(nn.Module):
     def forward(self, xy: Tensor) -> Tensor:
         """Encode (..., 2) coordinates in [0, 1] to (..., 2 * frequencies)."""
         frequencies = self.positional_encoding_gaussian_matrix
-        # Half precision would move points by whole pixels: it comes last.
+        # Half precision would move points by several pixels, so it is applied last.
         exact = frequencies.to(torch.promote_types(frequencies.dtype, torch.float32))
         phase = 2 * math.pi * ((2 * xy.to(exact.dtype) - 1) @ exact)
         return torch.cat([phase.sin(), phase.cos()], -1).to(frequencies.dtype)

@@ -25,7 +25,7 @@ class SamNetwork(nn.Module):
     Raises
     ------
     ValueError
-        When the configuration asks for what no published SAM has.
+        When the configuration has an option that no published SAM uses.
     """
 
     def __init__(self, config: SamConfig | None = None) -> None:
@@ -43,12 +43,12 @@ class SamNetwork(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.prompt_encoder.no_mask_embed.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights."""
+        """Type of the weights."""
         return self.prompt_encoder.no_mask_embed.weight.dtype
 
     @torch.inference_mode()
@@ -58,26 +58,26 @@ class SamNetwork(nn.Module):
 
     @torch.no_grad()
     def get_image_wide_positional_embeddings(self) -> Tensor:
-        """Positional encoding of the embedding grid, (1, C, s, s)."""
+        """Return the positional encoding of the embedding grid, (1, C, s, s)."""
         return self.prompt_encoder.image_positions()
 
 
 def _check_supported(config: SamConfig) -> None:
-    """Refuse what a configuration may say but no published SAM has."""
+    """Refuse options that no published SAM uses."""
     vision = config.vision_config
     prompt, decoder = config.prompt_encoder_config, config.mask_decoder_config
-    wanted: list[tuple[str, Any, Any]] = [
+    supported: list[tuple[str, Any, Any]] = [
         ("prompt encoder's hidden_act", prompt.hidden_act, "gelu"),
         ("mask decoder's hidden_act", decoder.hidden_act, "relu"),
     ]
     if not isinstance(vision, TinyViTConfig):
-        wanted += [
+        supported += [
             ("image encoder's hidden_act", vision.hidden_act, "gelu"),
             ("image encoder's use_abs_pos", vision.use_abs_pos, True),
             ("image encoder's use_rel_pos", vision.use_rel_pos, True),
             ("image encoder's attention_dropout", vision.attention_dropout, 0),
         ]
-    for name, value, only in wanted:
+    for name, value, only in supported:
         if value != only:
             raise ValueError(
                 f"The {name} is {value!r}: only {only!r} is supported, as in every "

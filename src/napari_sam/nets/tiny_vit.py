@@ -22,8 +22,8 @@ class TinyViT(nn.Module):
 
     Source: Wu et al. 2022, "TinyViT: fast pretraining distillation for small
     vision transformers", with the strides of MobileSAM (Zhang et al. 2023).
-    All activations are (B, C, H, W) in channels-last memory, so that a
-    convolution and a linear layer read the same bytes.
+    All activations are (B, C, H, W) in channels-last memory, which convolutions and
+    linear layers read without a copy.
     """
 
     def __init__(self, config: TinyViTConfig) -> None:
@@ -41,8 +41,8 @@ class TinyViT(nn.Module):
                 )
                 for _ in range(depth)
             ]
-            following = dims[i + 1] if i + 1 < len(dims) else None
-            self.layers.append(Stage(blocks, width, following))
+            next_width = dims[i + 1] if i + 1 < len(dims) else None
+            self.layers.append(Stage(blocks, width, next_width))
         self.neck = neck(dims[-1], config.output_channels)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class TinyViT(nn.Module):
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution and batch norm, one convolution after `fold`."""
+    """Convolution and batch norm, which `fold` merges into one convolution."""
 
     c: nn.Conv2d
 
@@ -75,7 +75,7 @@ class ConvNorm(nn.Sequential):
 
     @torch.no_grad()
     def fold(self) -> None:
-        """Make the convolution do the work of both."""
+        """Merge the batch norm into the convolution."""
         weight, bias = self.folded()
         self.c.weight = nn.Parameter(weight, requires_grad=False)
         self.c.bias = nn.Parameter(bias, requires_grad=False)
@@ -83,7 +83,7 @@ class ConvNorm(nn.Sequential):
             del self.bn
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Kernel scaled by the norm's gain, and the norm's shift as its bias."""
+        """Return the kernel and bias of the convolution with the batch norm merged."""
         if self.c.bias is not None:
             return self.c.weight, self.c.bias
         norm = cast("nn.BatchNorm2d", self.bn)
@@ -115,15 +115,15 @@ class PatchEmbed(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks of one width, then the step to the next width."""
+    """Blocks of one width, then the downsampling to the next width."""
 
     def __init__(
-        self, blocks: list[nn.Module], width: int, following: int | None
+        self, blocks: list[nn.Module], width: int, next_width: int | None
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.downsample = (
-            nn.Identity() if following is None else Downsample(width, following)
+            nn.Identity() if next_width is None else Downsample(width, next_width)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ class Stage(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Step into the next stage: 1x1, depthwise 3x3 (strided), 1x1."""
+    """Downsampling to the next stage: 1x1, depthwise 3x3 (strided), 1x1."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ class MBConv(nn.Module):
 
 
 class TinyViTBlock(nn.Module):
-    """Attention in windows, a local convolution, an MLP."""
+    """Transformer block: attention in windows, a local convolution, an MLP."""
 
     def __init__(self, width: int, heads: int, window: int, mlp_ratio: int) -> None:
         super().__init__()
@@ -210,11 +210,11 @@ class WindowAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
         self.attention_biases = nn.Parameter(torch.zeros(heads, window**2))
-        # Made outside a meta-device context too: the index is not in the file.
+        # Also created inside a meta-device context, as the index is not in the file.
         self.register_buffer("bias_index", offset_index(window), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (windows, N, C) to the same shape; zero padding takes part."""
+        """Map (windows, N, C) to the same shape; padded tokens take part."""
         n, tokens, _ = x.shape
         qkv = self.qkv(self.norm(x)).view(n, tokens, self.heads, -1)
         q, k, v = qkv.transpose(1, 2).chunk(3, -1)
@@ -224,10 +224,10 @@ class WindowAttention(nn.Module):
 
 
 def offset_index(window: int) -> Tensor:
-    """Index of the bias for each pair of positions in a window.
+    """Return the index of the bias for each pair of positions in a window.
 
-    Returns (N, N) int64, N = window**2: entries count the distinct absolute
-    offsets (|dy|, |dx|), which row-major order meets as dy * window + dx.
+    The result is (N, N) int64, N = window**2: the number of the absolute offset
+    (|dy|, |dx|) in row-major order, dy * window + dx.
     """
     with torch.device("cpu"):
         y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")

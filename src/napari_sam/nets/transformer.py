@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TwoWayTransformer(nn.Module):
-    """Prompt tokens and image tokens attend to each other.
+    """Transformer in which prompt tokens and image tokens attend to each other.
 
     Source: Kirillov et al. 2023, appendix A, figure 14.
     """
@@ -25,7 +25,7 @@ class TwoWayTransformer(nn.Module):
         self.final_attn_token_to_image = Attention(
             config, config.attention_downsample_rate
         )
-        # 1e-5 here in every published implementation, whatever the config says.
+        # 1e-5 in every published implementation, independent of the config.
         self.norm_final_attn = nn.LayerNorm(config.hidden_size, 1e-5)
 
     def forward(
@@ -57,10 +57,10 @@ class TwoWayTransformer(nn.Module):
         Returns
         -------
         tokens, image : Tensor
-            Of the same shapes.
+            The updated tensors, of the same shapes.
         """
         if target_embedding is not None:
-            # As published: the first time, the tokens' own encoding changes too.
+            # As published, the first block also changes the tokens' own encoding.
             tokens = tokens + target_embedding
         queries = tokens
         for i, layer in enumerate(self.layers):
@@ -76,7 +76,7 @@ class TwoWayTransformer(nn.Module):
 
 
 class TwoWayBlock(nn.Module):
-    """Self-attention, token to image, MLP, image to token."""
+    """Block of self-attention, token to image, MLP and image to token."""
 
     def __init__(self, config: SamMaskDecoderConfig, *, first: bool) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class TwoWayBlock(nn.Module):
         positions: Tensor,
         attention_similarity: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """One block; `tokens` serve the queries as their positional encoding."""
+        """Update queries and image; `tokens` are the queries' positional encoding."""
         queries = self.update_self(queries, tokens)
         attended = self.cross_attn_token_to_image(
             queries + tokens, image + positions, image, attention_similarity
@@ -112,14 +112,14 @@ class TwoWayBlock(nn.Module):
         return queries, self.norm4(image + attended)
 
     def update_self(self, queries: Tensor, tokens: Tensor) -> Tensor:
-        """Self-attention of the tokens; the first block has no positions yet."""
+        """Apply the self-attention; the first block uses no positions."""
         if self.first:
             return self.norm1(self.self_attn(queries, queries, queries))
         q = queries + tokens
         return self.norm1(queries + self.self_attn(q, q, queries))
 
     def update_mlp(self, queries: Tensor, attended: Tensor) -> Tensor:
-        """Add what the tokens saw in the image, then the MLP."""
+        """Add the output of the attention to the image, then apply the MLP."""
         queries = self.norm2(queries + attended)
         return self.norm3(queries + self.mlp(queries))
 
@@ -138,7 +138,7 @@ class Mlp(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention that may work in a narrower space."""
+    """Multi-head attention, optionally in a space of fewer channels."""
 
     def __init__(self, config: SamMaskDecoderConfig, downsample: int) -> None:
         super().__init__()

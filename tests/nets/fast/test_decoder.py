@@ -33,7 +33,7 @@ ATOL = 1e-4
 KINDS = ["points", "box", "mask", "points+box", "points+mask", "box+mask", "all"]
 
 
-class LayerRequest:
+class RandomPrompts:
     """Random prompts of one kind for several objects, encoded by a model."""
 
     def __init__(
@@ -42,41 +42,45 @@ class LayerRequest:
         generator = torch.Generator().manual_seed(seed)
         encoder = model.prompt_encoder
         size, side = encoder.image_size, encoder.mask_size
-        places = labels = boxes = masks = None
+        points_xy = labels = boxes = masks = None
         if kind.startswith("points") or kind == "all":
-            places = torch.rand(objects, points, 2, generator=generator) * size
+            points_xy = torch.rand(objects, points, 2, generator=generator) * size
             labels = torch.randint(0, 2, (objects, points), generator=generator)
         if "box" in kind or kind == "all":
             corners = torch.rand(objects, 2, 2, generator=generator) * size
             boxes = corners.sort(1).values.flatten(1)
         if "mask" in kind or kind == "all":
             masks = 5 * torch.randn(objects, 1, side, side, generator=generator)
-        self.tokens = encoder.tokens(places, labels, boxes).expand(objects, -1, -1)
+        self.tokens = encoder.tokens(points_xy, labels, boxes).expand(objects, -1, -1)
         self.dense = None if masks is None else encoder.dense(masks)
         grid = encoder.embedding_size
         self.embedding = torch.randn(1, encoder.width, grid, grid, generator=generator)
 
 
-def plain(model: SamModel, asked: LayerRequest, several: bool) -> tuple[Tensor, Tensor]:
+def plain(
+    model: SamModel, prompts: RandomPrompts, multimask: bool
+) -> tuple[Tensor, Tensor]:
     encoder = model.prompt_encoder
-    dense = encoder.dense(None) if asked.dense is None else asked.dense
-    answer: tuple[Tensor, Tensor] = model.mask_decoder(
-        asked.embedding, encoder.image_positions(), asked.tokens, dense, several
+    dense = encoder.dense(None) if prompts.dense is None else prompts.dense
+    output: tuple[Tensor, Tensor] = model.mask_decoder(
+        prompts.embedding, encoder.image_positions(), prompts.tokens, dense, multimask
     )
-    return answer
+    return output
 
 
-def fast(model: SamModel, asked: LayerRequest, several: bool) -> tuple[Tensor, Tensor]:
+def fast(
+    model: SamModel, prompts: RandomPrompts, multimask: bool
+) -> tuple[Tensor, Tensor]:
     encoder = model.prompt_encoder
     decoder = FastMaskDecoder(
         model.mask_decoder, encoder.image_positions(), encoder.dense(None)
     )
-    terms = decoder.prepare(asked.embedding)
-    return decoder.decode(terms, asked.tokens, asked.dense, several)
+    context = decoder.prepare(prompts.embedding)
+    return decoder.decode(context, prompts.tokens, prompts.dense, multimask)
 
 
-def assert_same(model: SamModel, asked: LayerRequest, several: bool) -> None:
-    expected, found = plain(model, asked, several), fast(model, asked, several)
+def assert_same(model: SamModel, prompts: RandomPrompts, multimask: bool) -> None:
+    expected, found = plain(model, prompts, multimask), fast(model, prompts, multimask)
     for one, other in zip(expected, found, strict=True):
         torch.testing.assert_close(other, one, rtol=0, atol=ATOL)
 
@@ -86,11 +90,13 @@ def model(random_model: Callable[..., SamModel], vit_config: SamConfig) -> SamMo
     return random_model(vit_config)
 
 
-@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("multimask", [False, True])
 @pytest.mark.parametrize("objects", [1, 4, 9])
 @pytest.mark.parametrize("kind", KINDS)
-def test_same_answers(model: SamModel, kind: str, objects: int, several: bool) -> None:
-    assert_same(model, LayerRequest(model, kind, objects, seed=objects), several)
+def test_fast_decoder_matches(
+    model: SamModel, kind: str, objects: int, multimask: bool
+) -> None:
+    assert_same(model, RandomPrompts(model, kind, objects, seed=objects), multimask)
 
 
 @st.composite
@@ -129,24 +135,24 @@ def configs(draw: st.DrawFn) -> SamConfig:
     config=configs(),
     kind=st.sampled_from(KINDS),
     objects=st.integers(1, 9),
-    several=st.booleans(),
+    multimask=st.booleans(),
     seed=st.integers(0, 2**16),
 )
-def test_same_answers_at_any_size(
+def test_fast_decoder_matches_at_any_size(
     random_model: Callable[..., SamModel],
     config: SamConfig,
     kind: str,
     objects: int,
-    several: bool,
+    multimask: bool,
     seed: int,
 ) -> None:
     model = random_model(config, seed)
-    assert_same(model, LayerRequest(model, kind, objects, seed), several)
+    assert_same(model, RandomPrompts(model, kind, objects, seed), multimask)
 
 
 @pytest.mark.parametrize("points", [1, 3, 40])
 @pytest.mark.parametrize("heads", [1, 4])
-def test_upscaling_of_the_image_or_of_its_updates(
+def test_upscaling_of_tokens_or_updates(
     random_model: Callable[..., SamModel],
     vit_config: SamConfig,
     monkeypatch: pytest.MonkeyPatch,
@@ -164,58 +170,58 @@ def test_upscaling_of_the_image_or_of_its_updates(
             vit_config.mask_decoder_config, hidden_size=width, num_attention_heads=heads
         ),
     )
-    model, ways = random_model(config), []
-    for way in ("plain", "traced"):
-        inner = getattr(Upscaling, way)
+    model, calls = random_model(config), []
+    for method in ("from_tokens", "from_updates"):
+        inner = getattr(Upscaling, method)
 
-        def noted(*args: object, inner: Any = inner, way: str = way) -> Tensor:
-            ways.append(way)
+        def spy(*args: object, inner: Any = inner, method: str = method) -> Tensor:
+            calls.append(method)
             result: Tensor = inner(*args)
             return result
 
-        monkeypatch.setattr(Upscaling, way, noted)
-    asked = LayerRequest(model, "points", 2, seed=3, points=points)
-    assert_same(model, asked, True)
-    # Two updates of the image with a row for each token, one of them padding, and head.
-    few = 2 * heads * (6 + points) < width
-    assert ways == ["traced" if few else "plain"]
+        monkeypatch.setattr(Upscaling, method, spy)
+    prompts = RandomPrompts(model, "points", 2, seed=3, points=points)
+    assert_same(model, prompts, True)
+    # Two updates of the image, with a row for each head and token, padding included.
+    low_rank = 2 * heads * (6 + points) < width
+    assert calls == ["from_updates" if low_rank else "from_tokens"]
 
 
-@pytest.mark.parametrize("several", [False, True])
-def test_as_many_masks_as_asked_for(
-    random_model: Callable[..., SamModel], vit_config: SamConfig, several: bool
+@pytest.mark.parametrize("multimask", [False, True])
+def test_number_of_masks(
+    random_model: Callable[..., SamModel], vit_config: SamConfig, multimask: bool
 ) -> None:
     decoder = replace(vit_config.mask_decoder_config, num_multimask_outputs=4)
     model = random_model(replace(vit_config, mask_decoder_config=decoder))
-    masks, scores = fast(model, LayerRequest(model, "box", 2, seed=0), several)
-    count = 4 if several else 1
+    masks, scores = fast(model, RandomPrompts(model, "box", 2, seed=0), multimask)
+    count = 4 if multimask else 1
     assert masks.shape == (2, count, 32, 32)
     assert scores.shape == (2, count)
 
 
-def test_the_embedding_is_not_changed(model: SamModel) -> None:
-    asked = LayerRequest(model, "box", 5, seed=1)
-    before = asked.embedding.clone()
-    first = fast(model, asked, True)
-    second = fast(model, asked, True)
-    assert torch.equal(asked.embedding, before)
+def test_decoding_keeps_the_embedding(model: SamModel) -> None:
+    prompts = RandomPrompts(model, "box", 5, seed=1)
+    before = prompts.embedding.clone()
+    first = fast(model, prompts, True)
+    second = fast(model, prompts, True)
+    assert torch.equal(prompts.embedding, before)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.weights
-def test_the_real_decoder_rounds_no_more_than_float32_must(
+def test_default_weights_are_decoded_within_float32_rounding(
     default_predictor: Predictor, coins: Scene
 ) -> None:
     model = default_predictor.model
-    asked = LayerRequest(model, "box", 4, seed=3)
-    asked.embedding = default_predictor.embed(coins.image).image_embedding
-    found, _ = fast(model, asked, False)
-    exact, _ = plain(copy.deepcopy(model).double(), in_double(asked), False)
+    prompts = RandomPrompts(model, "box", 4, seed=3)
+    prompts.embedding = default_predictor.embed(coins.image).image_embedding
+    found, _ = fast(model, prompts, False)
+    exact, _ = plain(copy.deepcopy(model).double(), in_double(prompts), False)
     assert exact.abs().max() > 10
     torch.testing.assert_close(found.double(), exact, rtol=0, atol=ATOL)
 
 
-def in_double(asked: LayerRequest) -> LayerRequest:
-    exact = copy.copy(asked)
-    exact.tokens, exact.embedding = asked.tokens.double(), asked.embedding.double()
+def in_double(prompts: RandomPrompts) -> RandomPrompts:
+    exact = copy.copy(prompts)
+    exact.tokens, exact.embedding = prompts.tokens.double(), prompts.embedding.double()
     return exact

@@ -1,4 +1,4 @@
-"""The encoders' inference paths compute the same functions as the plain ones."""
+"""The inference paths of the encoders compute the same functions as the plain ones."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ ATOL = 1e-4
 
 @pytest.fixture(autouse=True, params=["one strip", "many strips"])
 def small_strips(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Everything at once, and as little at a time as possible."""
+    """Run with one strip for the image, and with the smallest strips."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "many strips":
             patch.setattr(strips, "_STRIP_VALUES", 1)
-            patch.setattr(strips, "_LEAST_TOKENS", 3)
+            patch.setattr(strips, "_MIN_TOKENS", 3)
             patch.setattr(fast_vit, "_BIAS_VALUES", 1)
         yield
 
@@ -110,7 +110,7 @@ def test_tiny_vit_at_any_size(
         vision,
         patch_kernel=kernel,
         image_size=size * 4 * (4 if kernel == 3 else 1),
-        # Widths of 320 and more are stages that keep the size of the grid.
+        # Stages of 320 and more channels keep the grid size.
         embed_dims=(8, 16, 24 if strided else 320),
         num_heads=(1, 2, 3 if strided else 2),
         window_sizes=(7, *windows),

@@ -1,4 +1,4 @@
-"""Inference paths that work on blocks of the cache's size.
+"""Inference paths of the networks that work on blocks of the size of the CPU cache.
 
 May import `nets`.
 """

@@ -1,29 +1,29 @@
-"""The mask decoder's inference path: the same function, the algebra rearranged.
+"""Inference path of the mask decoder: the same function with rearranged algebra.
 
-`MaskDecoder` projects all N = 4096 image tokens to keys, values and queries for
-every prompt, C = 256 channels to h = 8 heads of c = 16. A prompt has only T of
-about 7 tokens, so most of these products are cheaper from the other side:
+`MaskDecoder` projects all N = 4096 image tokens to keys, values and queries for each
+prompt, from C = 256 channels to h = 8 heads of c = 16. A prompt has only about T = 7
+tokens, so most of these products are cheaper when applied to the tokens:
 
 1. *Token to image* (`_TokenToImage`). With query q = W_q t + b_q of one head,
    ``q . (W_k x + b_k) = (W_k^T q) . x + const``, and the constant leaves the
-   softmax over x. The values follow the weights p, which sum to 1:
+   softmax over x. For the values, the weights p sum to 1:
    ``sum_x p_x (W_v x + b_v) = W_v (sum_x p_x x) + b_v``. Two products of
    (hT, C) and (N, C) replace two projections of (N, C) to (N, hc).
 2. *Image to token* (`_ImageToToken`). ``(W_q x + b_q) . k = (W_q^T k) . x + b_q . k``,
    and W_o is merged into the T values, so that one (N, Th) x (Th, C) product
    gives the update of the image. The weights of a head sum to 1 over its T
-   tokens: the output bias travels with the values of the first head.
-3. *The first layer* (`_FirstImage`) sees the same image for all prompts without a
-   mask. There the plain projections to (N, hc) are the cheaper side: they are
-   made once an image, and a prompt pays (T, c) x (c, N) a head.
-4. *The last attention* is asked only by the tokens that answer.
-5. *Upscaling* goes by the updates of the image, not by the image: see
+   tokens, so the output bias is added to the values of the first head.
+3. *The first layer* (`_ProjectedImage`) has the same image for all prompts without a
+   mask. There the plain projections to (N, hc) are cheaper: they are computed once
+   for each image, and a prompt costs (T, c) x (c, N) for each head.
+4. *The last attention* is computed only for the tokens of the score and the masks.
+5. *Upscaling* uses the updates of the image, not the image: see
    `napari_sam.nets.fast.upscaling`.
 
-Scores of the later layers lie as (N, hT) or, where a softmax runs over T, as
-(N, Th): the layouts in which the products with the image are fastest. What depends
-on the weights alone is made at load, what depends on the image at `prepare`.
-Differences to `MaskDecoder` are float32 rounding; a test holds both together.
+Scores of the later layers are stored as (N, hT) or, where a softmax runs over T, as
+(N, Th): the layouts in which the products with the image are fastest. Terms that
+depend on the weights alone are computed at load, those of the image in `prepare`.
+Differences to `MaskDecoder` are float32 rounding; a test compares both.
 """
 
 from __future__ import annotations
@@ -42,34 +42,34 @@ if TYPE_CHECKING:
     from napari_sam.nets.mask_decoder import MaskDecoder
     from napari_sam.nets.transformer import Attention, TwoWayBlock
 
-# Prompts decoded together: on a CPU more only push the image tokens out of the cache.
-_CHUNK_ON_CPU, _CHUNK_ON_GPU = 4, 64
-# Images whose terms of the first layer are kept: clicks go back and forth between
-# few. They are 2.5 times as large as the embedding and made in a few milliseconds.
-_IMAGES_KEPT = 2
+# Prompts decoded together: on a CPU more would push the image tokens out of the cache.
+_CPU_BATCH, _GPU_BATCH = 4, 64
+# Images whose first layer is kept, for clicks that alternate between a few planes.
+# It is 2.5 times as large as the embedding and computed in a few milliseconds.
+_CACHED_IMAGES = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageContext:
-    """What the decoder needs of an image, independent of every prompt.
+    """Input of the decoder that depends on the image, not on prompts.
 
     Parameters
     ----------
     tokens : Tensor
-        (N, C) image embedding, one row a grid position, row by row.
+        (N, C) image embedding, one row for each position of the grid, row by row.
     """
 
     tokens: Tensor
 
     def to(self, device: torch.device) -> ImageContext:
-        """The same on a device; itself when it is there."""
-        here = self.tokens.to(device)
-        return self if here is self.tokens else ImageContext(here)
+        """Move the context to a device; return itself when it is already there."""
+        moved = self.tokens.to(device)
+        return self if moved is self.tokens else ImageContext(moved)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _FirstImage:
-    """The image as the first layer sees it without a mask prompt.
+class _ProjectedImage:
+    """Projections of the image in the first layer, for prompts without a mask.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class _FirstImage:
     queries : Tensor
         (h, c, N), scaled, for the image's attention to the tokens.
     upscaled : list of Tensor
-        What the first step of the upscaling takes from the tokens.
+        Output of `Upscaling.project` for the tokens.
     """
 
     tokens: Tensor
@@ -91,16 +91,16 @@ class _FirstImage:
 
 
 class FastMaskDecoder:
-    """Decode prompts on one image, without gradients.
+    """Mask decoder for inference, without gradients.
 
     Parameters
     ----------
     decoder : MaskDecoder
-        Whose weights are used; they must not change afterwards.
+        The decoder whose weights are used; they must not change afterwards.
     positions : Tensor
         (1, C, S, S) positional encoding of the embedding grid.
     no_mask : Tensor
-        (1, C, 1, 1) dense embedding that stands for no mask prompt.
+        (1, C, 1, 1) dense embedding of prompts without a mask.
     """
 
     def __init__(
@@ -114,27 +114,27 @@ class FastMaskDecoder:
         self._final = _TokenToImage(transformer.final_attn_token_to_image)
         norms = [layer.norm4 for layer in transformer.layers]
         self._upscaling = Upscaling(decoder.output_upscaling, norms)  # type: ignore[arg-type]
-        # Bound to what it needs, not to self: no cycle keeps a model's memory.
-        make = partial(
-            _first_image,
+        # Bound to its parts, not to self: a cycle would keep the memory of the model.
+        project = partial(
+            _project_image,
             self._layers[0],
             self._upscaling,
             self._no_mask,
             self._positions,
         )
-        self._first_image = lru_cache(_IMAGES_KEPT)(make)
+        self._project_image = lru_cache(_CACHED_IMAGES)(project)
 
     @torch.inference_mode()
     def prepare(self, image_embedding: Tensor) -> ImageContext:
-        """Compute what depends on the image alone from its (1, C, S, S) embedding."""
-        terms = ImageContext(_rows(image_embedding)[0])
-        self._first_image(terms)
-        return terms
+        """Compute the context of an image from its (1, C, S, S) embedding."""
+        context = ImageContext(_rows(image_embedding)[0])
+        self._project_image(context)
+        return context
 
     @torch.inference_mode()
     def decode(
         self,
-        terms: ImageContext,
+        context: ImageContext,
         tokens: Tensor,
         dense: Tensor | None,
         multimask_output: bool,
@@ -143,12 +143,12 @@ class FastMaskDecoder:
 
         Parameters
         ----------
-        terms : ImageContext
+        context : ImageContext
             From `prepare`.
         tokens : Tensor
             (B, T, C) prompt tokens.
         dense : Tensor or None
-            (B, C, S, S) mask prompts; None when there are none.
+            (B, C, S, S) encoded mask prompts; None without masks.
         multimask_output : bool
             Three alternatives instead of one mask.
 
@@ -158,25 +158,25 @@ class FastMaskDecoder:
             (B, M, 4S, 4S) logits and (B, M) predicted IoU.
         """
 
-        def run(chunk: slice) -> tuple[Tensor, Tensor]:
+        def run(part: slice) -> tuple[Tensor, Tensor]:
             if dense is None:
-                image: Tensor | _FirstImage = self._first_image(terms)
+                image: Tensor | _ProjectedImage = self._project_image(context)
             else:
-                image = terms.tokens + _rows(dense[chunk])
-            return self._decode_chunk(tokens[chunk], image, multimask_output)
+                image = context.tokens + _rows(dense[part])
+            return self._decode_batch(tokens[part], image, multimask_output)
 
-        chunk = _CHUNK_ON_CPU if tokens.device.type == "cpu" else _CHUNK_ON_GPU
-        masks, scores = zip(*in_batches(run, len(tokens), chunk), strict=True)
+        size = _CPU_BATCH if tokens.device.type == "cpu" else _GPU_BATCH
+        masks, scores = zip(*in_batches(run, len(tokens), size), strict=True)
         return torch.cat(masks), torch.cat(scores)
 
-    def _decode_chunk(
-        self, prompt: Tensor, image: Tensor | _FirstImage, multimask_output: bool
+    def _decode_batch(
+        self, prompt: Tensor, image: Tensor | _ProjectedImage, multimask_output: bool
     ) -> tuple[Tensor, Tensor]:
         learned = self._decoder.output_tokens().expand(len(prompt), -1, -1)
         tokens = torch.cat([learned, prompt], 1)
         first, queries, updates = image, tokens, []
         for layer in self._layers:
-            if isinstance(image, _FirstImage):
+            if isinstance(image, _ProjectedImage):
                 queries, image, update = layer.on_projected(queries, image, tokens)
             else:
                 queries, image, update = layer(queries, image, tokens, self._positions)
@@ -185,18 +185,18 @@ class FastMaskDecoder:
         hidden = self._attend_last(queries, image, tokens, multimask_output)
         kernels = self._decoder.mask_kernels(hidden, multimask_output)
         rank = sum(update.weights.shape[-1] for update in updates)
-        if isinstance(first, _FirstImage) and rank < image.shape[-1]:
-            masks = self._upscaling.traced(first.upscaled, updates, kernels)
+        if isinstance(first, _ProjectedImage) and rank < image.shape[-1]:
+            masks = self._upscaling.from_updates(first.upscaled, updates, kernels)
         else:
-            masks = self._upscaling.plain(image, kernels)
+            masks = self._upscaling.from_tokens(image, kernels)
         return masks, self._decoder.scores(hidden, multimask_output)
 
     def _attend_last(
         self, queries: Tensor, image: Tensor, tokens: Tensor, multimask_output: bool
     ) -> Tensor:
-        """The last attention to the image, of the tokens up to the last that answers.
+        """Compute the last attention to the image for the tokens that are decoded.
 
-        Those are the score's, and after it the masks' (B, 1 + M or 2, C).
+        These are the token of the score and those of the masks, (B, 1 + M or 2, C).
         """
         masks = self._decoder.mask_tokens.num_embeddings
         last = self._decoder.output_slice(multimask_output).indices(masks)[1]
@@ -206,61 +206,62 @@ class FastMaskDecoder:
 
 
 class _TokenToImage:
-    """Tokens attend to the image; see the module's points 1 and 3."""
+    """Attention of tokens to the image; see points 1 and 3 of the module."""
 
     def __init__(self, attention: Attention) -> None:
         self._attention = attention
         self._scale = (attention.q_proj.out_features // attention.heads) ** -0.5
-        self._keys = _by_head(attention.k_proj.weight, attention.heads)
-        self._values = _by_head(attention.v_proj.weight, attention.heads)
+        self._keys = _split_weight(attention.k_proj.weight, attention.heads)
+        self._values = _split_weight(attention.v_proj.weight, attention.heads)
 
     def __call__(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Map (B, T, C) queries and (B, N, C) image tokens to (B, T, C)."""
         q = self._queries(queries)
         absorbed = torch.matmul(q, self._keys).flatten(1, 2)  # (B, hT, C)
-        seen = _attended(torch.bmm(keys, absorbed.transpose(1, 2)), values)
-        seen = seen.view(*q.shape[:3], -1)  # (B, h, T, C)
-        return self._join(torch.matmul(seen, self._values.transpose(1, 2)))
+        attended = _attend(torch.bmm(keys, absorbed.transpose(1, 2)), values)
+        attended = attended.view(*q.shape[:3], -1)  # (B, h, T, C)
+        return self._join(torch.matmul(attended, self._values.transpose(1, 2)))
 
     def project(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Map (1, N, C) image tokens to (h, c, N) keys and (h, N, c) values."""
-        # The values' bias is added in `_join`, the keys' leaves the softmax.
+        # The bias of the values is added in `_join`; that of the keys has no effect.
         projected = torch.matmul(values, self._values.transpose(1, 2))
         return torch.matmul(self._keys, keys[0].T), projected
 
     def on_projected(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Map (B, T, C) queries, with what `project` gave, to (B, T, C)."""
+        """Map (B, T, C) queries to (B, T, C), with keys and values from `project`."""
         q = self._queries(queries)
-        weights = torch.softmax(torch.bmm(_by_head_first(q), keys), -1)
-        seen = torch.bmm(weights, values)  # (h, BT, c)
+        weights = torch.softmax(torch.bmm(_join_prompts(q), keys), -1)
+        attended = torch.bmm(weights, values)  # (h, BT, c)
         batch, heads, count, _ = q.shape
-        return self._join(seen.view(heads, batch, count, -1).transpose(0, 1))
+        attended = attended.view(heads, batch, count, -1).transpose(0, 1)
+        return self._join(attended)
 
     def _queries(self, queries: Tensor) -> Tensor:
-        """(B, T, C) to (B, h, T, c), scaled."""
+        """Project (B, T, C) tokens to scaled (B, h, T, c) queries."""
         q = self._attention.q_proj(queries) * self._scale
         return _split_heads(q, self._attention.heads)
 
-    def _join(self, seen: Tensor) -> Tensor:
-        """(B, h, T, c) to (B, T, C)."""
-        joined = seen.transpose(1, 2).flatten(2) + self._attention.v_proj.bias
+    def _join(self, attended: Tensor) -> Tensor:
+        """Join the heads, (B, h, T, c) to (B, T, C)."""
+        joined = attended.transpose(1, 2).flatten(2) + self._attention.v_proj.bias
         return self._attention.out_proj(joined)
 
 
 class _ImageToToken:
-    """The image attends to the tokens; see the module's points 2 and 3."""
+    """Attention of the image to tokens; see points 2 and 3 of the module."""
 
     def __init__(self, attention: Attention) -> None:
         self._attention = attention
         self._heads = heads = attention.heads
         inner, _ = attention.q_proj.weight.shape
         scale = (inner // heads) ** -0.5
-        self._queries = _by_head(attention.q_proj.weight, heads) * scale
+        self._queries = _split_weight(attention.q_proj.weight, heads) * scale
         self._query_bias = attention.q_proj.bias.view(heads, -1, 1) * scale
-        self._out = _by_head(attention.out_proj.weight.T, heads)
+        self._out = _split_weight(attention.out_proj.weight.T, heads)
 
     def weights(self, keys: Tensor, image: Tensor) -> Tensor:
-        """Attention (B, N, Th) of (B, N, C) image tokens to (B, T, C) tokens."""
+        """Compute the attention (B, N, Th) of image tokens to (B, T, C) tokens."""
         k = self._keys(keys)
         absorbed = torch.matmul(k, self._queries).transpose(1, 2).flatten(1, 2)
         bias = torch.matmul(k, self._query_bias).transpose(1, 2).reshape(len(k), 1, -1)
@@ -273,17 +274,17 @@ class _ImageToToken:
         return torch.matmul(self._queries, image[0].T) + self._query_bias
 
     def weights_on_projected(self, keys: Tensor, queries: Tensor) -> Tensor:
-        """`weights`, with what `project` gave."""
+        """Compute `weights` with queries from `project`."""
         k = self._keys(keys)
         heads, count = k.shape[1:3]
-        scores = torch.bmm(_by_head_first(k), queries).view(
+        scores = torch.bmm(_join_prompts(k), queries).view(
             heads, -1, count, queries.shape[-1]
         )
         weights = torch.softmax(scores, 2).permute(1, 2, 0, 3)  # (B, T, h, N)
         return weights.flatten(1, 2).transpose(1, 2)
 
     def values(self, values: Tensor) -> Tensor:
-        """What (B, T, C) tokens give to the image, (B, T, h, C)."""
+        """Project (B, T, C) tokens to the values (B, T, h, C) added to the image."""
         v = _split_heads(self._attention.v_proj(values), self._heads)
         merged = torch.matmul(v, self._out)  # (B, h, T, C)
         merged[:, 0] += self._attention.out_proj.bias
@@ -294,7 +295,7 @@ class _ImageToToken:
 
 
 class _Layer:
-    """One block of the two-way transformer."""
+    """Block of the two-way transformer."""
 
     def __init__(self, block: TwoWayBlock) -> None:
         self._block = block
@@ -312,20 +313,20 @@ class _Layer:
         weights = self._image_to_token.weights(queries + tokens, keys)
         values = self._image_to_token.values(queries)
         image.baddbmm_(weights, values.flatten(1, 2))
-        return queries, *self._normalised(image, weights, values)
+        return queries, *self._normalise(image, weights, values)
 
     def project(
         self, image: Tensor, positions: Tensor, upscaling: Upscaling
-    ) -> _FirstImage:
-        """Do all that the first layer does with the image alone."""
+    ) -> _ProjectedImage:
+        """Compute the projections of the image in the first layer."""
         keys, values = self._token_to_image.project(image + positions, image)
         queries = self._image_to_token.project(image + positions)
-        return _FirstImage(image, keys, values, queries, upscaling.project(image))
+        return _ProjectedImage(image, keys, values, queries, upscaling.project(image))
 
     def on_projected(
-        self, queries: Tensor, image: _FirstImage, tokens: Tensor
+        self, queries: Tensor, image: _ProjectedImage, tokens: Tensor
     ) -> tuple[Tensor, Tensor, TokenUpdate]:
-        """Do the same as a call, with what `project` gave, which stays as it is."""
+        """Do the same as a call with projections, which are not changed."""
         queries = self._block.update_self(queries, tokens)
         attended = self._token_to_image.on_projected(
             queries + tokens, image.keys, image.values
@@ -336,9 +337,9 @@ class _Layer:
         )
         values = self._image_to_token.values(queries)
         updated = torch.baddbmm(image.tokens, weights, values.flatten(1, 2))
-        return queries, *self._normalised(updated, weights, values)
+        return queries, *self._normalise(updated, weights, values)
 
-    def _normalised(
+    def _normalise(
         self, image: Tensor, weights: Tensor, values: Tensor
     ) -> tuple[Tensor, TokenUpdate]:
         norm = self._block.norm4
@@ -348,43 +349,43 @@ class _Layer:
         return normalised, TokenUpdate(weights, values, deviation)
 
 
-def _attended(scores: Tensor, values: Tensor) -> Tensor:
-    """Softmax of (B, N, K) scores over N, then the mean of (B, N, C): (B, K, C).
+def _attend(scores: Tensor, values: Tensor) -> Tensor:
+    """Average (B, N, C) values by the softmax of (B, N, K) scores over N: (B, K, C).
 
-    Along an axis that is not the last one, torch's softmax adds up 4096 terms one
-    after the other in float32, and its weights sum to 1 within 6e-5 only. `sum` adds
-    pairwise, and dividing what was gathered is less work than dividing the weights.
+    Along another axis than the last, torch's softmax sums 4096 terms sequentially in
+    float32, and its weights sum to 1 only within 6e-5. `sum` adds pairwise, and
+    dividing the average is less work than dividing the weights.
     """
     weights = scores.sub_(scores.amax(1, keepdim=True)).exp_()
     total = weights.sum(1)[..., None]
     return torch.bmm(weights.transpose(1, 2), values).div_(total)
 
 
-def _first_image(
+def _project_image(
     layer: _Layer,
     upscaling: Upscaling,
     no_mask: Tensor,
     positions: Tensor,
-    terms: ImageContext,
-) -> _FirstImage:
-    return layer.project(terms.tokens + no_mask, positions, upscaling)
+    context: ImageContext,
+) -> _ProjectedImage:
+    return layer.project(context.tokens + no_mask, positions, upscaling)
 
 
-def _by_head(weight: Tensor, heads: int) -> Tensor:
-    """(hc, C) to (h, c, C)."""
+def _split_weight(weight: Tensor, heads: int) -> Tensor:
+    """Split the heads of a weight, (hc, C) to (h, c, C)."""
     return weight.reshape(heads, -1, weight.shape[1])
 
 
 def _split_heads(x: Tensor, heads: int) -> Tensor:
-    """(B, T, hc) to (B, h, T, c)."""
+    """Split the heads of tokens, (B, T, hc) to (B, h, T, c)."""
     return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
-def _by_head_first(x: Tensor) -> Tensor:
-    """(B, h, T, c) to (h, BT, c): with all prompts in one product a head."""
+def _join_prompts(x: Tensor) -> Tensor:
+    """Join all prompts of a head for one product, (B, h, T, c) to (h, BT, c)."""
     return x.transpose(0, 1).flatten(1, 2)
 
 
 def _rows(x: Tensor) -> Tensor:
-    """(B, C, S, S) to contiguous (B, N, C)."""
+    """Reshape (B, C, S, S) to contiguous (B, N, C)."""
     return x.flatten(2).transpose(1, 2).contiguous()

@@ -1,13 +1,13 @@
-"""Encoder steps for inference that work on part of an image at a time.
+"""Encoder layers for inference that process an image in strips of rows.
 
-An encoder's hidden activations are several times as large as the image's tokens,
-67 MB for a stage of LiteMedSAM, and writing and reading them back takes as long
-as the arithmetic. Every step here carries one strip of rows through all of its
-layers while the strip is in the processor's cache, and adds the result to the
-tokens in place. The values are those of the whole-image form up to rounding.
+The hidden activations of an encoder are several times as large as the tokens, 67 MB for
+a stage of LiteMedSAM; writing and reading them takes as long as the arithmetic. Each
+function here computes all layers of a strip of rows while the strip is in the CPU
+cache, and adds the result to the tokens in place. The values are those of the plain
+form up to rounding.
 
-Tokens of one image are (H, W, C) throughout, contiguous: a linear layer and a
-convolution in channels-last memory read the same bytes.
+Tokens of an image are always (H, W, C) and contiguous, which linear layers and
+convolutions in channels-last memory read without a copy.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Hidden values in work at a time: 4 MB, which a laptop's last cache level holds.
+# Hidden values of a strip: 4 MB, which fit the last cache level of a laptop.
 _STRIP_VALUES = 2**20
-# Fewer tokens a product would spend its time on rearranging the weights.
-_LEAST_TOKENS = 1024
+# With fewer tokens a product spends its time on rearranging the weights.
+_MIN_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearWeights:
-    """Weight and bias of a linear layer or a convolution.
+    """Weights of a linear layer or a convolution.
 
     Parameters
     ----------
@@ -49,18 +49,18 @@ class LinearWeights:
 
 
 def gelu_(x: Tensor) -> Tensor:
-    """GELU in place."""
-    gelled: Tensor = torch.ops.aten.gelu_(x)
-    return gelled
+    """Apply GELU in place."""
+    result: Tensor = torch.ops.aten.gelu_(x)
+    return result
 
 
 def add_mlp_(
     x: Tensor, norm: nn.LayerNorm, first: nn.Linear, second: nn.Linear
 ) -> None:
-    """``x += second(gelu(first(norm(x))))`` for (H, W, C) tokens."""
+    """Compute ``x += second(gelu(first(norm(x))))`` for (H, W, C) tokens."""
     tokens = x.view(-1, x.shape[-1])
     for part in torch.split(
-        tokens, max(_LEAST_TOKENS, _STRIP_VALUES // first.out_features)
+        tokens, max(_MIN_TOKENS, _STRIP_VALUES // first.out_features)
     ):
         part += second(gelu_(first(norm(part))))
 
@@ -68,13 +68,13 @@ def add_mlp_(
 def depthwise_strips(
     x: Tensor, expand: LinearWeights, depthwise: LinearWeights, stride: int
 ) -> Iterator[tuple[slice, Tensor]]:
-    """``gelu(depthwise(gelu(expand(x))))``, strip by strip.
+    """Compute ``gelu(depthwise(gelu(expand(x))))`` strip by strip.
 
     Parameters
     ----------
     x : Tensor
-        (H, W, C), H and W multiples of `stride`. Rows of strips that were yielded
-        are not read again: the caller may overwrite them.
+        (H, W, C), H and W multiples of `stride`. Rows of yielded strips are not read
+        again, so that the caller may overwrite them.
     expand : LinearWeights
         C to D channels, pixel by pixel.
     depthwise : LinearWeights
@@ -90,17 +90,16 @@ def depthwise_strips(
     height, width, _ = x.shape
     channels = expand.weight.shape[0]
     step = max(1, _STRIP_VALUES // (width * channels) // stride) * stride
-    # A strip of rows start ... stop - 1 needs one hidden row more on either side.
-    # The last two rows of one strip are the first two of the next.
+    # A strip of rows start ... stop - 1 needs one more hidden row at each side. The
+    # last two rows of a strip are the first two of the next.
     hidden = x.new_empty(min(step, height) + 2, width, channels)
     hidden[:2] = 0
     done = 0
     for start in range(0, height, step):
         stop = min(start + step, height)
-        upto = min(stop + 1, height)
-        known = 1 if start == 0 else 2
-        fresh = hidden[known : known + upto - done]
-        fresh[...] = gelu_(expand(x[done:upto]))
+        end = min(stop + 1, height)
+        reused = 1 if start == 0 else 2
+        hidden[reused : reused + end - done] = gelu_(expand(x[done:end]))
         last = stop - start + 2
         if stop == height:
             hidden[last - 1] = 0
@@ -113,7 +112,7 @@ def depthwise_strips(
             groups=channels,
         )
         hidden[:2] = hidden[last - 2 : last].clone()
-        done = upto
+        done = end
         yield (
             slice(start // stride, stop // stride),
             gelu_(strip.permute(0, 2, 3, 1)[0]),
@@ -122,27 +121,26 @@ def depthwise_strips(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowAttention:
-    """Attention inside square windows, one row of windows at a time.
+    """Attention inside square windows, computed for one row of windows at a time.
 
-    Windows at the right and bottom reach beyond the image. What stands there takes
-    part as keys and values, as it did in training, but is the same everywhere:
-    it is not projected.
+    Windows at the right and bottom extend beyond the image. The padded tokens take part
+    as keys and values, as in training, but are all the same and need no projection.
 
     Parameters
     ----------
     norm : LayerNorm
-        Before the projection.
+        Layer norm before the projection.
     qkv : LinearWeights
         C to (3, heads, c) channels.
     padding : Tensor
-        (3C,) queries, keys and values of a token beyond the image.
+        (3C,) query, key and value of a padded token.
     out : Linear
-        Projection of what was attended.
+        Output projection.
     heads, window : int
-        Number of heads, tokens along the side of a window.
+        Number of heads, and side of a window in tokens.
     bias : callable
-        Maps (n, heads, window**2, c) queries to what is added to their scores,
-        (n or 1, heads, window**2, window**2).
+        Maps (n, heads, window**2, c) queries to the bias of their scores, (n or 1,
+        heads, window**2, window**2).
     """
 
     norm: nn.LayerNorm
@@ -154,7 +152,7 @@ class WindowAttention:
     bias: Callable[[Tensor], Tensor]
 
     def add_(self, x: Tensor) -> None:
-        """``x += attention(x)`` for (H, W, C) tokens."""
+        """Compute ``x += attention(x)`` for (H, W, C) tokens."""
         _, width, channels = x.shape
         side = self.window
         across = -(-width // side)
@@ -169,8 +167,9 @@ class WindowAttention:
                 .permute(3, 1, 4, 0, 2, 5)  # (3, windows, heads, side, side, c)
                 .flatten(3, 4)
             )
-            seen = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias(q))
-            seen = seen.view(across, self.heads, side, side, -1).permute(2, 0, 3, 1, 4)
-            seen = seen.reshape(side, across * side, channels)[:count, :width]
-            # One product, not one a row of tokens, as for what is not contiguous.
-            rows += self.out(seen.contiguous())
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias(q))
+            attended = attended.view(across, self.heads, side, side, -1)
+            attended = attended.permute(2, 0, 3, 1, 4)
+            attended = attended.reshape(side, across * side, channels)[:count, :width]
+            # Contiguous for a single product instead of one for each row of tokens.
+            rows += self.out(attended.contiguous())

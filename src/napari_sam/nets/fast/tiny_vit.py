@@ -1,9 +1,9 @@
-"""TinyViT's inference path: the same function, strip by strip.
+"""Inference path of TinyViT: the same function, strip by strip.
 
 Batch norms are merged into their convolutions, 1x1 convolutions are linear layers
 on (H, W, C) tokens, and every block works in strips of rows, see
 `napari_sam.nets.fast.strips`. Differences to `TinyViT` are float32 rounding; a test
-holds both together.
+compares both.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 
 class FastTinyViT:
-    """Encode images on a CPU, without gradients.
+    """TinyViT image encoder for inference on a CPU, without gradients.
 
     Parameters
     ----------
     encoder : TinyViT
-        Whose weights are used; they must not change afterwards.
+        The encoder whose weights are used; they must not change afterwards.
     """
 
     @torch.no_grad()
@@ -106,7 +106,7 @@ class _MBConv:
 
 
 class _Downsample:
-    """Step into the next stage, (H, W, C) to (H', W', C')."""
+    """Downsampling to the next stage, (H, W, C) to (H', W', C')."""
 
     def __init__(self, block: Downsample) -> None:
         self._expand, self._depthwise = _folded(block.conv1), _folded(block.conv2)
@@ -119,7 +119,7 @@ class _Downsample:
 
 
 class _Block:
-    """Attention in windows, a local convolution, an MLP; overwrites its input."""
+    """Attention in windows, local convolution and MLP; overwrites its input."""
 
     def __init__(self, block: TinyViTBlock) -> None:
         attention, mlp = block.attn, block.mlp
@@ -130,12 +130,12 @@ class _Block:
             for p in (attention.qkv.weight, attention.qkv.bias)
         )
         qkv = LinearWeights(weight, bias)
-        # Fused attention takes a bias with an axis for the windows.
+        # Fused attention needs a bias with an axis for the windows.
         scores = attention.attention_biases[:, attention.bias_index][None].contiguous()
         self._attention = WindowAttention(
             norm=norm,
             qkv=qkv,
-            padding=qkv(norm.bias),  # the norm of the zeros beyond the image
+            padding=qkv(norm.bias),  # the norm of zeros
             out=attention.proj,
             heads=heads,
             window=block.window,
@@ -159,6 +159,6 @@ class _Block:
 
 
 def _folded(conv: nn.Module) -> LinearWeights:
-    """The convolution with its norm; a linear layer when the kernel is 1x1."""
+    """Merge a convolution with its norm; a 1x1 kernel becomes a linear layer."""
     weight, bias = cast("ConvNorm", conv).folded()
     return LinearWeights(weight.flatten(1) if weight.shape[-1] == 1 else weight, bias)

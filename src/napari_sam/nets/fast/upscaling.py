@@ -1,20 +1,20 @@
-"""The end of the mask decoder: image tokens to masks, as few large products.
+"""Upscaling in the mask decoder: from image tokens to masks in a few large products.
 
 A transposed convolution whose kernel is as large as its stride is a matrix product
-for each of its four offsets; only the masks that are wanted are formed.
+for each of its four offsets. Only the requested masks are computed.
 
-The first of the two need not see its input. Block k of the transformer has made the
-image tokens ``x_k = norm(x_(k-1) + A_k M_k)``, with weights A_k of (N, K) and values
-M_k of (K, C), K of about 56 against C = 256 channels. A norm is ``r P(y) g + b``: P
-subtracts the mean over the channels and r, one number a token, is 1 over their
-deviation. All but r is linear, so with ``V_k = g_k P V_(k+1)`` from the weights W of
-the convolution on,
+The first of the two does not need its input x_L. Block k of the transformer computes
+the image tokens ``x_k = norm(x_(k-1) + A_k M_k)`` from weights A_k of (N, K) and values
+M_k of (K, C), with K of about 56 and C = 256 channels. A norm is ``r P(y) g + b``: P
+subtracts the mean over the channels, and r is 1 over their deviation, one number for
+each token. All but r is linear, so with ``V_k = g_k P V_(k+1)``, starting from the
+weights W of the convolution,
 
     W(x_L) = d_1 x_0 V_1 + sum over k of d_k A_k (M_k + b_(k-1)) V_k + const,
 
-where d_k is the product of r_k to r_L, and b_(k-1) may join the values because the
-weights A_k of one head sum to 1. What x_0 gives depends on the image alone. That is
-two products of (N, 56) in place of one of (N, 256).
+where d_k is the product of r_k to r_L, and b_(k-1) is added to the values because the
+weights A_k of one head sum to 1. The term of x_0 depends on the image alone. What
+remains is two products of (N, 56) instead of one of (N, 256).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenUpdate:
-    """What a block did to the image tokens: ``norm(x + weights @ values)``.
+    """Update of the image tokens by a block: ``norm(x + weights @ values)``.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class TokenUpdate:
     values : Tensor
         (B, T, h, C).
     deviation : Tensor
-        (B, N, 1), 1 over the deviation that the norm found.
+        (B, N, 1), 1 over the deviation in the norm.
     """
 
     weights: Tensor
@@ -59,16 +59,16 @@ class Upscaling:
     """Both transposed convolutions and the product with the mask kernels.
 
     Output row 4y + 2a + b and column 4x + 2c + d come from token (y, x) by offset
-    (a, c) of the first convolution and (b, d) of the second. For one a and b the
-    rows of all products follow each other as (y, x, c, d): rows of the mask, which
-    are written as a whole. It also keeps the temporaries small.
+    (a, c) of the first convolution and (b, d) of the second. For each a and b the rows
+    of all products are in the order (y, x, c, d), that of complete rows of the mask.
+    This also keeps the temporary tensors small.
 
     Parameters
     ----------
     upscaling : Sequential
-        Of the plain decoder.
+        Layers of the plain decoder.
     norms : sequence of LayerNorm
-        Those that end the blocks of the transformer, first to last.
+        Last norms of the blocks of the transformer, first to last.
     """
 
     def __init__(self, upscaling: nn.Sequential, norms: Sequence[nn.LayerNorm]) -> None:
@@ -77,33 +77,33 @@ class Upscaling:
         assert isinstance(norm, LayerNorm2d)
         assert isinstance(second, nn.ConvTranspose2d)
         self._first, self._second = _row_products(first), _row_products(second)
-        self._traced = [_IncrementalLinear(affine, norms) for affine in self._first]
+        self._incremental = [_IncrementalLinear(first, norms) for first in self._first]
         self._norm = norm
 
     def project(self, image: Tensor) -> list[Tensor]:
-        """What (1, N, C) tokens before all blocks give, for `traced`."""
-        return [torch.matmul(image, traced.maps[0]) for traced in self._traced]
+        """Project the (1, N, C) tokens before all blocks, for `from_updates`."""
+        return [torch.matmul(image, linear.maps[0]) for linear in self._incremental]
 
-    def plain(self, image: Tensor, kernels: Tensor) -> Tensor:
+    def from_tokens(self, image: Tensor, kernels: Tensor) -> Tensor:
         """Map (B, N, C) tokens and (B, M, C / 8) kernels to (B, M, 4S, 4S) logits."""
         return self._masks((first(image) for first in self._first), kernels)
 
-    def traced(
+    def from_updates(
         self, projected: list[Tensor], updates: Sequence[TokenUpdate], kernels: Tensor
     ) -> Tensor:
-        """Do the same for tokens given by what `project` gave and the blocks did."""
+        """Do the same from the output of `project` and the updates by the blocks."""
         deviations = [update.deviation for update in reversed(updates)]
         scales = list(accumulate(deviations, mul))[::-1]
         weights = [u.weights * d for u, d in zip(updates, scales, strict=True)]
         values = [update.values for update in updates]
         coarse = (
-            traced(base, scales[0], weights, values)
-            for traced, base in zip(self._traced, projected, strict=True)
+            linear(base, scales[0], weights, values)
+            for linear, base in zip(self._incremental, projected, strict=True)
         )
         return self._masks(coarse, kernels)
 
     def _masks(self, coarse: Iterator[Tensor], kernels: Tensor) -> Tensor:
-        """From (B, N, 2 * C / 4) after the first convolution, for each a."""
+        """Compute masks from (B, N, 2 * C / 4) of the first convolution, for each a."""
         batch, count, _ = kernels.shape
         norm, masks = self._norm, None
         for a, x in enumerate(coarse):
@@ -123,7 +123,7 @@ class Upscaling:
 
 
 class _IncrementalLinear:
-    """A linear layer on what the blocks made of the image tokens."""
+    """Linear layer on image tokens that are given by the updates of the blocks."""
 
     def __init__(self, last: LinearWeights, norms: Sequence[nn.LayerNorm]) -> None:
         weight = last.weight.T  # (C, out), from the right
@@ -154,7 +154,7 @@ class _IncrementalLinear:
 
 
 def _row_products(conv: nn.ConvTranspose2d) -> list[LinearWeights]:
-    """Weight (2 * out, in) and bias (2 * out,) for each of the two row offsets."""
+    """Return weight (2 * out, in) and bias (2 * out,) for each of two row offsets."""
     assert conv.bias is not None
     weight = conv.weight.permute(2, 3, 1, 0)  # (row, column, out, in)
     bias = conv.bias.repeat(2)

@@ -1,11 +1,11 @@
-"""ViT's inference path: the same function, in buffers that are used again.
+"""Inference path of ViT: the same function, in buffers that are used again.
 
 At 1024 pixels the position bias of one global block is heads x 4096 x 4096 values,
-805 MB for ViT-B. Made as a whole it costs more time in memory than the attention
-costs in arithmetic, so it is made for one head and some rows of queries at a time,
-always in the same few megabytes. Windows and the MLP go strip by strip, see
+805 MB for ViT-B. Writing it takes longer than the arithmetic of the attention, so it is
+computed for one head and some rows of queries at a time, in a few megabytes that are
+used again. Windows and the MLP are computed strip by strip, see
 `napari_sam.nets.fast.strips`. Differences to `ImageEncoderViT` are float32 rounding; a
-test holds both together.
+test compares both.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
     from napari_sam.nets.image_encoder import Attention, Block, ImageEncoderViT
 
-# Bias values in work at a time: 16 MB.
+# Bias values computed at a time: 16 MB.
 _BIAS_VALUES = 2**22
 
 
 class FastViT:
-    """Encode images on a CPU, without gradients.
+    """ViT image encoder for inference on a CPU, without gradients.
 
     Parameters
     ----------
     encoder : ImageEncoderViT
-        Whose weights are used; they must not change afterwards.
+        The encoder whose weights are used; they must not change afterwards.
     """
 
     @torch.no_grad()
@@ -56,7 +56,7 @@ class FastViT:
 
 
 class _Block:
-    """Attention in windows or global, and an MLP."""
+    """Windowed or global attention, and an MLP."""
 
     def __init__(self, block: Block) -> None:
         attention = block.attn
@@ -66,7 +66,7 @@ class _Block:
             self._attention = WindowAttention(
                 norm=block.norm1,
                 qkv=projection,
-                padding=projection.bias,  # the projection of the zeros beyond the image
+                padding=projection.bias,  # the projection of zeros
                 out=attention.proj,
                 heads=attention.heads,
                 window=block.window,
@@ -83,7 +83,7 @@ class _Block:
 
 
 def _projection(linear: nn.Linear) -> LinearWeights:
-    """Put zeros for a bias that the configuration leaves out."""
+    """Return the weights, with zeros for a missing bias."""
     bias: Tensor | None = linear.bias
     if bias is None:
         bias = linear.weight.new_zeros(linear.out_features)
@@ -105,7 +105,7 @@ def _window_bias(attention: Attention, window: int) -> Callable[[Tensor], Tensor
 
 
 class _GlobalAttention:
-    """Attention of every token to every token."""
+    """Attention of all tokens to all tokens."""
 
     def __init__(self, block: Block, qkv: LinearWeights) -> None:
         self._norm, self._qkv, self._out = block.norm1, qkv, block.attn.proj
@@ -115,13 +115,13 @@ class _GlobalAttention:
         self._cols = relative(block.attn.rel_pos_w, size)
 
     def add_(self, x: Tensor) -> None:
-        """``x += attention(x)`` for (H, W, C) tokens."""
+        """Compute ``x += attention(x)`` for (H, W, C) tokens."""
         height, width, _ = x.shape
         qkv = self._qkv(self._norm(x)).view(height * width, 3, self._heads, -1)
         q, k, v = qkv.permute(1, 2, 0, 3).unbind(0)  # each (heads, HW, c)
         step = max(1, min(height, _BIAS_VALUES // (width * height * width)))
         buffer = x.new_empty(step, width, height, width)
-        seen = x.new_empty(height * width, self._heads, q.shape[-1])
+        attended = x.new_empty(height * width, self._heads, q.shape[-1])
         for head in range(self._heads):
             keys, values = k[head].contiguous(), v[head].contiguous()
             by_row, by_col = _relative_scores(
@@ -135,20 +135,20 @@ class _GlobalAttention:
                     by_col[start:stop, :, None],
                     out=buffer[: stop - start],
                 )
-                seen[part, head] = F.scaled_dot_product_attention(
+                attended[part, head] = F.scaled_dot_product_attention(
                     q[head, part][None, None],
                     keys[None, None],
                     values[None, None],
                     attn_mask=bias.view(1, 1, -1, height * width),
                 )[0, 0]
-        x += self._out(seen.view(x.shape))
+        x += self._out(attended.view(x.shape))
 
 
 def _relative_scores(q: Tensor, rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores of (..., y, x, c) queries for the distance to each row and column.
+    """Compute the terms of the position bias of (..., y, x, c) queries.
 
-    Of (y, H, c) and (x, W, c) relative positions, as (..., y, x, H) and
-    (..., y, x, W): ``q . R_h[y - v] + q . R_w[x - u]`` is the bias of key (v, u).
+    From (y, H, c) and (x, W, c) relative positions, the results are (..., y, x, H) and
+    (..., y, x, W): the bias of key (v, u) is ``q . R_h[y - v] + q . R_w[x - u]``.
     """
     by_row = torch.matmul(q, rows.transpose(1, 2))
     by_col = torch.matmul(q.transpose(-3, -2), cols.transpose(1, 2)).transpose(-3, -2)
