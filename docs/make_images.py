@@ -92,7 +92,7 @@ def cell() -> None:
     wait(widget)
     points.selected_data = set()
     rest(0.5)
-    save(viewer, "candidates")
+    save(viewer, "alternatives")
     points.data = points.data[:0]
     widget.session.set_polarity(False)
     points.add(CELL)
