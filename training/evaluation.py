@@ -1,4 +1,4 @@
-"""How good a model is at one click, three clicks and a box, kind by kind."""
+"""IoU of a model for one click, three clicks and a box, by kind of image."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 from napari_sam.files import atomic_write
-from napari_sam.masks.morphology import innermost
+from napari_sam.masks.morphology import innermost, largest_component
 from napari_sam.masks.patch import mask_iou, mask_to_box
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.samples import coin_labels, coins
@@ -32,82 +31,87 @@ SEED = 77
 
 
 def centre(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Centre of mass, or the innermost pixel if that lies outside, (row, col)."""
+    """Return the centre of mass, or the innermost pixel if that is outside, (2,)."""
     middle = np.argwhere(mask).mean(0)
     if mask[tuple(np.rint(middle).astype(int))]:
         return np.asarray(middle)
     return innermost(mask)
 
 
-def correct(prompt: Prompt, truth: NDArray, answer: NDArray) -> Prompt:
-    """Click into the middle of the largest mistake."""
-    wrong, _ = ndimage.label(truth ^ answer)
-    if not wrong.any():
+def add_correction(prompt: Prompt, truth: NDArray, mask: NDArray) -> Prompt:
+    """Add a click in the middle of the largest error."""
+    error = largest_component(truth ^ mask, connectivity=1)
+    if not error.any():
         return add_click(prompt, innermost(truth), 1)
-    sizes = np.bincount(wrong.ravel())
-    sizes[0] = 0
-    point = innermost(wrong == sizes.argmax())
+    point = innermost(error)
     return add_click(prompt, point, int(truth[tuple(point.astype(int))]))
 
 
 def measure(
-    predictor: Predictor, image: TrainingImage, most: int = 8
+    predictor: Predictor, image: TrainingImage, max_objects: int = 8
 ) -> NDArray[np.float64]:
-    """IoU of the objects of an image, (objects, columns), and seconds a click."""
+    """Measure the IoU of objects of an image and the time of a click.
+
+    Returns
+    -------
+    ndarray
+        (objects, `COLUMNS`).
+    """
     rng = np.random.default_rng(SEED)
     embedding, rows = predictor.embed(image.plane), []
-    for number in rng.permutation(image.objects(20))[:most]:
-        truth = image.labels == number
+    for label in rng.permutation(image.objects(20))[:max_objects]:
+        truth = image.labels == label
         prompt = Prompt(points=[centre(truth)], labels=[1])
-        started = time.perf_counter()
-        answer = predictor.predict(embedding, prompt)
-        seconds = time.perf_counter() - started
-        row = [mask_iou(truth, answer.mask)]
+        start = time.perf_counter()
+        mask = predictor.predict(embedding, prompt).mask
+        seconds = time.perf_counter() - start
+        row = [mask_iou(truth, mask)]
         click = Prompt(points=[sample_inside_point(truth, rng)])
         row.append(mask_iou(truth, predictor.predict(embedding, click).mask))
         for _ in range(2):
-            prompt = correct(prompt, truth, answer.mask)
-            answer = predictor.predict(embedding, prompt)
-        row.append(mask_iou(truth, answer.mask))
+            prompt = add_correction(prompt, truth, mask)
+            mask = predictor.predict(embedding, prompt).mask
+        row.append(mask_iou(truth, mask))
         box = predictor.predict(embedding, Prompt(box=mask_to_box(truth)))
         rows.append([*row, mask_iou(truth, box.mask), seconds])
     return np.array(rows).reshape(-1, len(COLUMNS))
 
 
-def _kept(
-    predictor: Predictor, image: TrainingImage, most: int, folder: Path | None
+def _measure_once(
+    predictor: Predictor, image: TrainingImage, max_objects: int, folder: Path | None
 ) -> NDArray[np.float64]:
-    """`measure`, or what it found before with this model and image."""
+    """Call `measure`, or read its earlier result for this model and image."""
     if folder is None:
-        return measure(predictor, image, most)
-    name = blake2b(f"{predictor.key} {image.key} {most}".encode(), digest_size=16)
+        return measure(predictor, image, max_objects)
+    key = f"{predictor.key} {image.key} {max_objects}"
+    name = blake2b(key.encode(), digest_size=16)
     file = folder / f"{name.hexdigest()}.npy"
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(file, ".npy") as part:
-            np.save(part, measure(predictor, image, most))
-    found: NDArray[np.float64] = np.load(file)
-    return found
+            np.save(part, measure(predictor, image, max_objects))
+    rows: NDArray[np.float64] = np.load(file)
+    return rows
 
 
 def table(
     models: dict[str, Predictor],
     images: Sequence[TrainingImage],
-    most: int = 8,
+    max_objects: int = 8,
     folder: Path | None = None,
 ) -> Iterator[str]:
-    """Rows of a Markdown table: each kind of image, each model.
+    """Make a Markdown table with a row for each kind of image and each model.
 
     Parameters
     ----------
     models : dict of Predictor
-        By the name in the table.
+        Models by their name in the table.
     images : sequence of TrainingImage
-        Their kind is the first word of their source.
-    most : int
-        Objects of an image that are measured, chosen by seed.
+        Images; the first word of their source is their kind.
+    max_objects : int
+        Maximum number of objects of an image, chosen by a fixed seed.
     folder : Path, optional
-        Keeps what was measured, so that it can be gone on with.
+        Keeps the measurements, so that an interrupted table can be resumed.
     """
     kinds: dict[str, list[TrainingImage]] = defaultdict(list)
     for image in images:
@@ -116,15 +120,18 @@ def table(
     yield "|---" * (3 + len(COLUMNS)) + "|"
     for kind, members in kinds.items():
         for name, predictor in models.items():
-            found = np.concatenate(
-                [_kept(predictor, image, most, folder) for image in members]
+            rows = np.concatenate(
+                [
+                    _measure_once(predictor, image, max_objects, folder)
+                    for image in members
+                ]
             )
-            if not len(found):
+            if not len(rows):
                 continue
-            means = " | ".join(f"{value:.3f}" for value in found.mean(0))
-            yield f"| {kind} | {len(found)} | {name} | {means} |"
+            means = " | ".join(f"{value:.3f}" for value in rows.mean(0))
+            yield f"| {kind} | {len(rows)} | {name} | {means} |"
 
 
 def coin_images() -> list[TrainingImage]:
-    """scikit-image's coins, which nothing is trained on; 22 objects or so."""
+    """Return scikit-image's coins, 22 objects, which are not used for training."""
     return training_images(coins(), coin_labels(), "coins")

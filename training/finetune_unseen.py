@@ -1,8 +1,9 @@
-"""What eight labelled images of an unseen kind are worth, in ten minutes.
+"""Fine-tuning on eight images of an unseen kind, for ten minutes.
 
 ``python training/finetune_unseen.py`` fine-tunes the default model on eight images of
-`rods`, which nothing was trained on, and measures on eight others. ``--model FILE``
-starts from other weights, for instance from those of `make_point_decoder.py`.
+`rods`, which were not used for training, and measures the IoU on eight others.
+``--model FILE`` starts from other weights, for instance those of
+`make_point_decoder.py`.
 """
 
 from __future__ import annotations
@@ -29,17 +30,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="lite_medsam")
     parser.add_argument("--minutes", type=float, default=10.0)
-    options = parser.parse_args()
-    predictor = load_model(options.model, device="cpu")
+    arguments = parser.parse_args()
+    predictor = load_model(arguments.model, device="cpu")
     images = make_many(KIND, COUNT, TRAIN_SEED)
-    training = FineTuning(predictor, images, replace(OPTIONS, minutes=options.minutes))
-    started = time.monotonic()
+    training = FineTuning(
+        predictor, images, replace(OPTIONS, minutes=arguments.minutes)
+    )
+    start = time.monotonic()
     for progress in training.run():
         if progress.phase == "train" and progress.done % 50 == 0:
             print(f"step {progress.done}: {progress.scores}", flush=True)
     state = training.state
     print(
-        f"{time.monotonic() - started:.0f} s with encoding, {state.step} steps on "
+        f"{time.monotonic() - start:.0f} s with encoding, {state.step} steps on "
         f"{len(training.trained)} images, best after step {state.best_step}"
     )
     models = {"before": predictor, "after": training.predictor()}

@@ -1,10 +1,9 @@
-"""Train LiteMedSAM's decoder for clicks, in one command that may be broken off.
+"""Training of the click decoder for LiteMedSAM; can be interrupted and resumed.
 
 ``python training/make_point_decoder.py --folder run`` makes the data, encodes it,
-trains, measures, and writes weights, curves and a model card into the folder. Run
-again, it goes on where it stopped. ``--minutes 60`` works that long and stops;
-``--finish`` takes the best there is by then.
-``--quick`` goes through everything on a handful of images, to see it run.
+trains, evaluates, and writes weights, curves and a model card into the folder. Run the
+same command again to resume. ``--minutes 60`` stops after that time; ``--finish`` uses
+the best model so far. ``--quick`` runs all steps on a few images, as a test.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ LARGEST_CACHE = 40 * 2**30
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much of everything."""
+    """Amounts of data and training."""
 
     synthetic: int = 168
     crops: int = 66
@@ -63,27 +62,27 @@ class Amounts:
 FULL = Amounts()
 QUICK = Amounts(9, 4, 3, 3, 2, 1, 8, None, 4, coins=False)
 
-# What is practised: clicks most, boxes so that nothing of them is lost.
+# Mostly clicks; boxes too, so that their masks do not become worse.
 FIRST_PROMPTS: tuple[Start, ...] = ("click", "click", "click", "clicks", "box", "box")
 
 
-class Stopped(Exception):
-    """The time that was given is over."""
+class TimeOver(Exception):
+    """The given time is over."""
 
 
 class Clock:
-    """Ends the work between two of its steps."""
+    """Raises TimeOver once the given minutes are over."""
 
     def __init__(self, minutes: float | None) -> None:
         self._end = None if minutes is None else time.monotonic() + 60 * minutes
 
     def check(self) -> None:
         if self._end is not None and time.monotonic() > self._end:
-            raise Stopped
+            raise TimeOver
 
 
 def published() -> Predictor:
-    """LiteMedSAM as published, without the decoder that is made here."""
+    """Load LiteMedSAM as published, without a click decoder."""
     loaded = load_model(PARENT, device="cpu")
     return Predictor(
         loaded.model,
@@ -95,7 +94,7 @@ def published() -> Predictor:
 
 
 def with_clicks(predictor: Predictor, training: FineTuning) -> Predictor:
-    """The published model, its clicks answered by what was trained: as it ships."""
+    """Return the published model with the trained click decoder, as shipped."""
     return Predictor(
         predictor.model,
         name=predictor.name,
@@ -112,7 +111,7 @@ def with_clicks(predictor: Predictor, training: FineTuning) -> Predictor:
 def real_crops(
     predictor: Predictor, folder: Path, count: int, held_out: bool, clock: Clock
 ) -> list[TrainingImage]:
-    """Crops of packaged images with the teacher's masks, kept in the folder."""
+    """Make crops of packaged images with pseudo-labels, kept in the folder."""
     sources = [image for image in IMAGES if image.held_out == held_out]
     images: list[TrainingImage] = []
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,8 +122,8 @@ def real_crops(
         if not file.is_file():
             rng = np.random.default_rng([int(held_out), number])
             plane = crop(source.read(), rng)
-            found = teach(predictor, plane, source.name, rng)
-            labels = np.array([image.labels for image in found])
+            taught = teach(predictor, plane, source.name, rng)
+            labels = np.array([image.labels for image in taught])
             part = file.with_suffix(".part.npz")
             np.savez_compressed(part, plane=plane, labels=labels)
             part.replace(file)
@@ -143,7 +142,7 @@ def real_crops(
 def prepare(
     predictor: Predictor, folder: Path, amounts: Amounts, clock: Clock
 ) -> FineTuning:
-    """Make the data, and a run that goes on where one was left."""
+    """Make the data and the training run, and resume it if it was interrupted."""
     images = make_many(MIXTURE, amounts.synthetic, TRAIN_SEED)
     images += real_crops(predictor, folder / "crops", amounts.crops, False, clock)
     held_out = make_many(tuple(KINDS), amounts.validate, VALIDATE_SEED)
@@ -155,7 +154,7 @@ def prepare(
         first_prompts=FIRST_PROMPTS,
         close_ups=0.8,
         validate_every=amounts.validate_every,
-        augmentations=1,  # more images are cheaper than more views of few
+        augmentations=1,  # more images cost less than more augmentations of a few
         patience=100,
         validation_objects=2 * len(held_out),
     )
@@ -164,35 +163,36 @@ def prepare(
     run = folder / "run.safetensors"
     if run.is_file():
         training.resume(run)
-        print(f"going on after step {training.state.step}", flush=True)
+        print(f"resumed after step {training.state.step}", flush=True)
     print(summarise([*training.trained, *training.held_out]), flush=True)
     return training
 
 
 def train(training: FineTuning, folder: Path, clock: Clock) -> None:
-    """Train, and write the run down now and then."""
-    run, measured = folder / "run.safetensors", len(training.state.history)
+    """Train, and save the run regularly."""
+    run, validated = folder / "run.safetensors", len(training.state.history)
     for progress in training.run():
         state = training.state
         if progress.phase == "train" and progress.done % SAVE_EVERY == 0:
             training.write(run)
         if progress.phase == "encode" and progress.done % SAVE_EVERY == 0:
             print(f"encoded {progress.done} of {progress.total}", flush=True)
-        if len(state.history) > measured:
-            measured = len(state.history)
+        if len(state.history) > validated:
+            validated = len(state.history)
             left = progress.seconds_left or 0
-            print(f"{_told(training)}, {left:.0f} s left", flush=True)
+            line = _validation_line(training)
+            print(f"{line}, about {left:.0f} s left", flush=True)
         try:
             clock.check()
-        except Stopped:
+        except TimeOver:
             training.write(run)
             raise
-    print(_told(training), flush=True)
+    print(_validation_line(training), flush=True)
     training.write(run)
 
 
-def _told(training: FineTuning) -> str:
-    """Where the last measurement was, and what it found."""
+def _validation_line(training: FineTuning) -> str:
+    """Describe the last validation."""
     state = training.state
     scores = ", ".join(f"{kind} {iou:.3f}" for kind, iou in state.scores.items())
     loss = np.mean(state.losses[-100:]) if state.losses else np.nan
@@ -203,21 +203,21 @@ def _told(training: FineTuning) -> str:
 
 
 def write_curves(training: FineTuning, folder: Path) -> None:
-    """Loss of every step and each measurement, as CSV."""
+    """Write the loss of every step and the scores of every validation as CSV."""
     state = training.state
-    measured = dict(state.history)
+    history = dict(state.history)
     kinds = list(state.start_scores)
     with (folder / "curves.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["step", "loss", *kinds])
         for step in range(state.step + 1):
             loss = state.losses[step - 1] if step else ""
-            scores = measured.get(step, {})
+            scores = history.get(step, {})
             rows.writerow([step, loss, *(scores.get(kind, "") for kind in kinds)])
 
 
 def write_weights(training: FineTuning, folder: Path) -> None:
-    """The whole model, and what was trained of it alone, in half precision."""
+    """Write the whole model, and the trained parts alone in half precision."""
     training.save(folder / "lite_medsam_points.safetensors", licence=LICENCE)
     trained = {
         key: value.half()
@@ -236,28 +236,28 @@ def write_weights(training: FineTuning, folder: Path) -> None:
 def evaluate(
     models: dict[str, Predictor], teacher: Predictor, folder: Path, amounts: Amounts
 ) -> list[str]:
-    """Tables of the models, printed as they come; what was measured is kept."""
+    """Make and print the table of results; measurements are kept in the folder."""
     images = make_many(tuple(KINDS), amounts.test, TEST_SEED)
     images += real_crops(
         teacher, folder / "test_crops", amounts.test_crops, True, Clock(None)
     )
-    kept = folder / "measured"
+    measured = folder / "measured"
     lines = []
-    for line in table(models, images, amounts.objects, kept):
+    for line in table(models, images, amounts.objects, measured):
         print(line, flush=True)
         lines.append(line)
     if amounts.coins:
-        for line in list(table(models, coin_images(), 99, kept))[2:]:
+        for line in list(table(models, coin_images(), 99, measured))[2:]:
             print(line, flush=True)
             lines.append(line)
     return lines
 
 
 def write_card(training: FineTuning, folder: Path, lines: list[str]) -> None:
-    """A model card: what it is, from what, how good, and where it fails."""
+    """Write the model card: data, results and limits."""
     card = training.card(LICENCE)
     listed = "\n".join(
-        f"- {image.name}: {image.licence}{', measured with only' * image.held_out}"
+        f"- {image.name}: {image.licence}{', for evaluation only' * image.held_out}"
         for image in IMAGES
     )
     text = f"""# LiteMedSAM, decoder for clicks
@@ -270,28 +270,29 @@ Best after step {card.training["best_step"]}.
 ## Data
 
 {card.data["planes"]} planes, {card.data["objects"]} objects: synthetic images with
-exact truth ({", ".join(KINDS)}), and crops of images that come with scikit-image,
-whose masks are LiteMedSAM's own answers to boxes where these agree with themselves:
+exact labels ({", ".join(KINDS)}), and crops of images of scikit-image. The labels of
+the crops are masks that LiteMedSAM gives for boxes, where they are consistent:
 
 {listed}
 
 ## Results
 
-Mean intersection over union; the last column is the time of a centre click, in seconds.
-*Search over boxes* is LiteMedSAM as published, before; *decoder alone* is what was
-trained here; *decoder, then boxes* is what ships: a single click is settled by the
-boxes around its answers, and boxes are answered by the published decoder.
+Mean intersection over union (IoU); the last column is the time of a centre click in
+seconds. *Search over boxes* is the published LiteMedSAM; *decoder alone* is the trained
+click decoder; *decoder, then boxes* is the model as shipped: the mask of a single click
+is refined by the boxes around the masks of the click decoder, and the published decoder
+answers boxes.
 
 {chr(10).join(lines)}
 
 ## Limits
 
-The encoder sees 256 pixels a side: small objects in large planes want crops. Synthetic
-images are simpler than real ones, and there are few real objects to measure on; on real
-crops the truth is the parent's own, so that these rows say how well clicks agree with
-boxes, not how well either agrees with an expert. A single click on one of nested
-objects, on one grain of a texture or on a thin branch is often taken for something
-else: click again, or draw a box.
+The image encoder scales a plane to 256 pixels a side: crop large planes to segment
+small objects. Synthetic images are simpler than real ones, and the evaluation has few
+real objects. The labels of the real crops are masks of the parent model, so their rows
+show how well clicks agree with boxes, not with an expert. A single click on nested
+objects, on a grain of a texture or on a thin branch often segments something else: add
+a click, or draw a box.
 """
     (folder / "MODEL_CARD.md").write_text(text, encoding="utf-8")
 
@@ -299,32 +300,32 @@ else: click again, or draw a box.
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("point_decoder"))
-    parser.add_argument("--minutes", type=float, help="stop after so long")
-    parser.add_argument("--quick", action="store_true", help="a handful of images")
+    parser.add_argument("--minutes", type=float, help="stop after this time")
+    parser.add_argument("--quick", action="store_true", help="use a few images only")
     parser.add_argument(
-        "--finish", action="store_true", help="end with the best there is by now"
+        "--finish", action="store_true", help="finish with the best model so far"
     )
     parser.add_argument(
         "--before",
         action="store_true",
-        help="measure the model as it is, to save time later",
+        help="evaluate the published model only, to save time later",
     )
-    options = parser.parse_args()
-    folder, amounts = options.folder, QUICK if options.quick else FULL
+    arguments = parser.parse_args()
+    folder, amounts = arguments.folder, QUICK if arguments.quick else FULL
     folder.mkdir(parents=True, exist_ok=True)
     predictor = published()
     print(f"{torch.get_num_threads()} threads", flush=True)
     models = {"search over boxes": predictor}
-    if options.before:
+    if arguments.before:
         evaluate(models, predictor, folder, amounts)
         return 0
-    clock = Clock(options.minutes)
+    clock = Clock(arguments.minutes)
     try:
         training = prepare(predictor, folder, amounts, clock)
-        if not options.finish:
+        if not arguments.finish:
             train(training, folder, clock)
-    except Stopped:
-        print("stopped; run the same command to go on", flush=True)
+    except TimeOver:
+        print("stopped; run the same command again to resume", flush=True)
         return 0
     write_curves(training, folder)
     write_weights(training, folder)

@@ -1,10 +1,9 @@
-"""Real images that come inside an installed package, with their licences.
+"""Real images that are part of scikit-image, with their licences.
 
-Left out on purpose: `coins` and the sample `head`, which evaluation uses; `horse`,
-`binary_blobs` and the phantom, which are segmentations themselves; `human_mitosis`,
-`cells3d` and others that are downloaded; the motorcycle and the faces, which come with
-a truth or whose terms are not stated. None of the images below has a published
-segmentation.
+Not used: `coins`, which is for evaluation; `horse`, `binary_blobs` and the phantom,
+which are segmentations themselves; `human_mitosis`, `cells3d` and others, which need a
+download; the motorcycle, which has a ground truth; and the faces, which have no stated
+licence. No image below has a published segmentation.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ class Packaged:
     Parameters
     ----------
     name : str
-        Function of `skimage.data`.
+        Name of the function in `skimage.data`.
     licence : str
-        Of the image itself.
+        Licence of the image.
     held_out : bool
-        Never trained on: real crops to measure with.
+        Whether the image is for evaluation only.
     """
 
     name: str
@@ -38,7 +37,7 @@ class Packaged:
     held_out: bool = False
 
     def read(self) -> NDArray[np.uint8]:
-        """(H, W) or (H, W, 3)."""
+        """Read the image, (H, W) or (H, W, 3)."""
         image: NDArray[np.uint8] = getattr(data, self.name)()
         return image
 

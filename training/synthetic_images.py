@@ -1,7 +1,7 @@
-"""Images with exact truth, made by rule: cells, nuclei, membranes, tubes and more.
+"""Synthetic images with exact labels: cells, nuclei, membranes, tubes and more.
 
-Every image follows from a kind and a seed. Objects touch, lie inside each other, are
-bright or dark, and are seen through blur, noise and uneven light.
+A kind and a seed determine an image. Objects touch, lie inside each other, and are
+bright or dark; the images have blur, noise and uneven illumination.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import draw, segmentation
 
+from napari_sam.masks.morphology import largest_component
 from napari_sam.training.data import TrainingImage, training_images
 
 if TYPE_CHECKING:
@@ -29,14 +30,14 @@ SIDES = (128, 192, 256, 384)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """What a rule draws, before the microscope.
+    """Objects and their brightness, before the effects of a microscope.
 
     Parameters
     ----------
     image : ndarray
         (H, W) brightness, about 0 to 1.
     layers : tuple of ndarray
-        (H, W) labels; objects that overlap lie in different layers.
+        (H, W) label images; objects that overlap are in different ones.
     """
 
     image: Image
@@ -47,7 +48,7 @@ class Scene:
 
 
 def _noise(rng: Rng, side: int, scale: float) -> Image:
-    """Smooth noise of mean 0 and deviation 1."""
+    """Make smooth noise with mean 0 and standard deviation 1."""
     field = ndimage.gaussian_filter(rng.normal(size=(side, side)), scale, mode="wrap")
     return (field - field.mean()) / field.std()
 
@@ -55,7 +56,7 @@ def _noise(rng: Rng, side: int, scale: float) -> Image:
 def _blob(
     rng: Rng, side: int, centre: NDArray, radius: float, wobble: float, flat: float
 ) -> NDArray[np.bool_]:
-    """A closed outline around a centre: an ellipse whose radius varies smoothly."""
+    """Draw an ellipse with a smoothly varying radius around a centre."""
     angles = np.linspace(0, 2 * np.pi, 90, endpoint=False)
     change = sum(
         rng.normal(0, wobble / order) * np.cos(order * angles + rng.uniform(0, 6.3))
@@ -79,39 +80,33 @@ def _scatter(
     gap: int = 0,
     flat: float = 0.55,
 ) -> Labels:
-    """Blobs in chance places, later ones beside earlier ones, often touching."""
+    """Place blobs at random without overlap, often touching."""
     labels = np.zeros((side, side), np.int64)
     for number in range(1, count + 1):
         radius = np.exp(rng.uniform(*np.log(radii)))
         centre = rng.uniform(0, side, 2)
         mask = _blob(rng, side, centre, radius, wobble, rng.uniform(flat, 1))
-        taken = (
-            ndimage.binary_dilation(labels > 0, iterations=gap) if gap else labels > 0
-        )
-        free = mask & ~taken
+        free = mask & ~_dilated(labels > 0, gap)
         if mask.any() and free.sum() > 0.75 * mask.sum():
-            parts, found = ndimage.label(free)
-            if found > 1:
-                free = parts == np.bincount(parts[free]).argmax()
-            labels[free] = number
+            labels[largest_component(free, connectivity=1)] = number
     return labels
 
 
 def _paint(rng: Rng, labels: Labels, low: float, high: float) -> Image:
-    """Give each object a brightness of its own; 0 for background."""
+    """Give each object a random brightness; the background is 0."""
     levels = rng.uniform(low, high, labels.max() + 1)
     levels[0] = 0
     return levels[labels]
 
 
 def _rim(labels: Labels, width: int = 1) -> NDArray[np.bool_]:
-    """Pixels of objects at their outline."""
+    """Return the pixels of objects at their outline."""
     inner = segmentation.find_boundaries(labels, mode="inner") & (labels > 0)
-    return _grown(inner, width) & (labels > 0)
+    return _dilated(inner, width) & (labels > 0)
 
 
-def _grown(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
-    """Dilate; scipy takes 0 for as often as anything changes."""
+def _dilated(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """Dilate a mask; scipy would repeat 0 iterations until nothing changes."""
     return ndimage.binary_dilation(mask, iterations=width) if width else mask
 
 
@@ -119,21 +114,21 @@ def _grown(mask: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
 
 
 def cells(rng: Rng, side: int) -> Scene:
-    """Textured cells of irregular outline, apart or touching."""
+    """Draw textured cells with irregular outlines, some of them touching."""
     labels = _scatter(rng, side, (side / 18, side / 7), 22, wobble=0.12)
     texture = 1 + 0.15 * _noise(rng, side, 2)
     return Scene(0.1 + _paint(rng, labels, 0.35, 0.9) * texture, (labels,))
 
 
 def nuclei(rng: Rng, side: int) -> Scene:
-    """Bright smooth nuclei in clusters, with a slight seam where two touch."""
+    """Draw bright smooth nuclei in clusters, with a faint line where two touch."""
     labels = _scatter(rng, side, (side / 28, side / 12), 60, wobble=0.04)
     image = 0.05 + _paint(rng, labels, 0.4, 1) * (1 + 0.1 * _noise(rng, side, 3))
     return Scene(image - 0.15 * _rim(labels, 0), (labels,))
 
 
 def membranes(rng: Rng, side: int) -> Scene:
-    """Cells side by side, seen by their borders alone."""
+    """Draw adjacent cells of which only the borders are visible."""
     grid = int(rng.integers(4, 9))
     step = side / grid
     seeds = (np.stack(np.mgrid[:grid, :grid], -1).reshape(-1, 2) + 0.5) * step
@@ -143,13 +138,13 @@ def membranes(rng: Rng, side: int) -> Scene:
     distance = np.linalg.norm(points[..., None, :] - seeds, axis=-1)
     labels = distance.argmin(-1) + 1
     border = segmentation.find_boundaries(labels, mode="thick")
-    border = _grown(border, int(rng.integers(0, 2)))
+    border = _dilated(border, int(rng.integers(0, 2)))
     image = 0.3 + 0.04 * _noise(rng, side, 4) + 0.55 * border
     return Scene(image, (_connected(np.where(border, 0, labels)),))
 
 
 def tubes(rng: Rng, side: int) -> Scene:
-    """Winding tubes, vessels or neurites, of changing width."""
+    """Draw winding tubes, like vessels or neurites."""
     labels = np.zeros((side, side), np.int64)
     for number in range(1, 7):
         place, heading = rng.uniform(0, side, 2), rng.uniform(0, 2 * np.pi)
@@ -166,7 +161,7 @@ def tubes(rng: Rng, side: int) -> Scene:
 
 
 def organelles(rng: Rng, side: int) -> Scene:
-    """Dark-rimmed organelles with folds in granules, as in electron microscopy."""
+    """Draw organelles with dark rims and folds, as in electron microscopy."""
     labels = _scatter(rng, side, (side / 16, side / 7), 12, wobble=0.1, gap=2)
     ground = 0.6 + 0.12 * _noise(rng, side, 1) + 0.06 * _noise(rng, side, 6)
     folds = np.sin(_noise(rng, side, 4) * rng.uniform(4, 8)) > 0.3
@@ -176,7 +171,7 @@ def organelles(rng: Rng, side: int) -> Scene:
 
 
 def tissue(rng: Rng, side: int) -> Scene:
-    """Soft regions of nearly one brightness each, as organs in MR or CT."""
+    """Draw regions of nearly constant brightness, like organs in MR or CT."""
     body = _blob(rng, side, np.full(2, side / 2), side * 0.42, 0.05, 0.85)
     inner = _scatter(rng, side, (side / 14, side / 5), 9, wobble=0.15, gap=1)
     inner = np.where(ndimage.binary_erosion(body, iterations=4), inner, 0)
@@ -187,7 +182,7 @@ def tissue(rng: Rng, side: int) -> Scene:
 
 
 def brightfield(rng: Rng, side: int) -> Scene:
-    """Cells as grey as their ground, told by a bright halo and a dark rim."""
+    """Draw cells as grey as the background, with a bright halo and a dark rim."""
     labels = _scatter(rng, side, (side / 18, side / 8), 16, gap=3)
     inside = labels > 0
     halo = ndimage.gaussian_filter(inside.astype(float), side / 90)
@@ -197,7 +192,7 @@ def brightfield(rng: Rng, side: int) -> Scene:
 
 
 def nested(rng: Rng, side: int) -> Scene:
-    """Cells with a nucleus each: both are objects."""
+    """Draw cells with a nucleus; both are objects."""
     outer = _scatter(rng, side, (side / 10, side / 6), 14, wobble=0.1)
     inner = np.zeros_like(outer)
     for number in np.unique(outer[outer > 0]):
@@ -211,7 +206,7 @@ def nested(rng: Rng, side: int) -> Scene:
 
 
 def discs(rng: Rng, side: int) -> Scene:
-    """Round things with a relief on them, lit from one side, on uneven ground."""
+    """Draw discs with a relief, lit from one side, on an uneven background."""
     labels = _scatter(
         rng, side, (side / 20, side / 9), 24, wobble=0.015, gap=2, flat=0.85
     )
@@ -224,7 +219,7 @@ def discs(rng: Rng, side: int) -> Scene:
     relief = np.where(inside, rng.uniform(0.02, 0.16) * lit, 0)
     ground = 0.25 + rng.uniform(0.01, 0.06) * _noise(rng, side, 8)
     ground += rng.uniform(0, 0.12) * _noise(rng, side, side / 4)
-    # The side away from the light lies in shadow, and so does the ground beside it.
+    # The background is in shadow on the side away from the light.
     shift = 2 * np.array([np.sin(turn), np.cos(turn)])
     shadow = ndimage.shift(inside.astype(float), shift, order=1) * ~inside
     image = ground + _paint(rng, labels, 0.15, 0.5) + relief
@@ -232,7 +227,7 @@ def discs(rng: Rng, side: int) -> Scene:
 
 
 def rods(rng: Rng, side: int) -> Scene:
-    """Bacteria-like rods in heaps; kept out of training, for fine-tuning to learn."""
+    """Draw rods in heaps, like bacteria; held out for fine-tuning."""
     labels = np.zeros((side, side), np.int64)
     rows, cols = np.mgrid[:side, :side]
     for number in range(1, 40):
@@ -254,26 +249,23 @@ KINDS: dict[str, Callable[[Rng, int], Scene]] = {
         *(tissue, brightfield, nested, discs),
     )
 }
-"""What is trained on."""
+"""Kinds for training."""
 
 MIXTURE = (
     *("discs", "cells", "nuclei", "brightfield", "discs", "nested"),
     *("organelles", "membranes", "discs", "cells", "tissue", "tubes"),
 )
-"""The kinds in the shares that are trained on: what people click on most, most."""
+"""Kinds in the proportions of the training data: common objects are more frequent."""
 
 UNSEEN: dict[str, Callable[[Rng, int], Scene]] = {"rods": rods}
-"""What is never trained on: fine-tuning starts from here."""
+"""Kinds that are held out, for fine-tuning."""
 
 
 def _connected(labels: Labels) -> Labels:
-    """Keep the largest piece of each object."""
+    """Keep the largest component of each object."""
     kept = np.zeros_like(labels)
     for number in np.unique(labels[labels > 0]):
-        parts, _ = ndimage.label(labels == number)
-        sizes = np.bincount(parts.ravel())
-        sizes[0] = 0
-        kept[parts == sizes.argmax()] = number
+        kept[largest_component(labels == number, connectivity=1)] = number
     return kept
 
 
@@ -281,7 +273,7 @@ def _connected(labels: Labels) -> Labels:
 
 
 def _expose(rng: Rng, image: Image) -> NDArray[np.uint8]:
-    """Polarity, uneven light, blur, noise, and 8 bits."""
+    """Add polarity, uneven illumination, blur and noise; convert to 8 bits."""
     side = image.shape[0]
     if rng.random() < 0.4:
         image = image.max() - image
@@ -292,7 +284,7 @@ def _expose(rng: Rng, image: Image) -> NDArray[np.uint8]:
     image = (image - low) / max(high - low, 1e-6)
     noise = rng.uniform(0.01, 0.14)
     grain = rng.normal(size=image.shape) * noise
-    if rng.random() < 0.5:  # shot noise: more where it is bright
+    if rng.random() < 0.5:  # shot noise: stronger where it is bright
         grain *= np.sqrt(np.clip(image, 0.05, None)) * 1.5
     image = np.clip(image + grain, 0, 1) ** rng.uniform(0.7, 1.4)
     return np.rint(image * rng.uniform(150, 255)).astype(np.uint8)
@@ -304,19 +296,19 @@ def make(kind: str, seed: int) -> list[TrainingImage]:
     Parameters
     ----------
     kind : str
-        Of `KINDS` or `UNSEEN`.
+        A kind of `KINDS` or `UNSEEN`.
     seed : int
-        The same seed gives the same image.
+        Random seed.
 
     Returns
     -------
     list of TrainingImage
-        One for each layer of objects, with the same plane.
+        One for each layer of objects, all with the same plane.
     """
-    rule = {**KINDS, **UNSEEN}[kind]
-    # The name takes part, so that kinds of one seed differ in all their chances.
+    draw_scene = {**KINDS, **UNSEEN}[kind]
+    # The kind is part of the seed, so that kinds with one seed are independent.
     rng = np.random.default_rng([seed, *kind.encode()])
-    scene = rule(rng, int(rng.choice(SIDES)))
+    scene = draw_scene(rng, int(rng.choice(SIDES)))
     plane = _expose(rng, scene.image)
     images = []
     for layer in scene.layers:
@@ -326,7 +318,7 @@ def make(kind: str, seed: int) -> list[TrainingImage]:
 
 
 def make_many(kinds: tuple[str, ...], count: int, seed: int) -> list[TrainingImage]:
-    """Make `count` images, the kinds in turn, with seeds from `seed` on."""
+    """Make `count` images, alternating the kinds, with seeds from `seed` on."""
     images: list[TrainingImage] = []
     for number in range(count):
         images += make(kinds[number % len(kinds)], seed + number)

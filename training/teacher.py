@@ -1,8 +1,8 @@
-"""Masks for real images, where a model's own answers to boxes agree with themselves.
+"""Pseudo-labels for real images: consistent masks of a model for random boxes.
 
-LiteMedSAM was trained on boxes. A box drawn by chance is mostly wrong; but where the
-mask fills its box, stays when the threshold moves, and the model expects it to be good,
-the answer describes something that is there.
+LiteMedSAM was trained on boxes. Most random boxes fit no object. But if the mask fills
+its box, is stable when the threshold changes, and has a high predicted IoU, then it
+shows a real object.
 """
 
 from __future__ import annotations
@@ -25,77 +25,82 @@ Rng = np.random.Generator
 
 CROPS = (128, 192, 256, 384)
 BOXES = 24
-# A box is drawn by chance; its mask's own box is a better question about the same
-# object. So often it is asked, until mask and box agree.
+# The bounding box of a mask is a better prompt for the same object than the random box:
+# it becomes the next prompt, up to this many times, until mask and box agree.
 ROUNDS = 4
-LEAST_CONSISTENCY = 0.85
-LEAST_SCORE = 0.78
-LEAST_STABILITY = 0.75
-# Of an answer, to ask about its own box.
-WORTH_ASKING = 0.65
-# Boxes more alike than this get the same answer.
-SETTLED = 0.95
-# Two masks are the same object from here on.
-SAME = 0.7
-AREAS = (0.003, 0.5)
-_LARGEST_SIDE_SHARE = 0.7
+MIN_BOX_IOU = 0.85
+MIN_PRED_IOU = 0.78
+MIN_STABILITY = 0.75
+# Predicted IoU that is worth another round.
+MIN_PRED_IOU_FOR_NEXT_ROUND = 0.65
+# Boxes with a higher IoU give the same mask.
+SAME_BOX_IOU = 0.95
+# Masks with a higher IoU are the same object.
+SAME_MASK_IOU = 0.7
+AREA_FRACTIONS = (0.003, 0.5)
+_MAX_SIDE_FRACTION = 0.7
 
 
 def crop(image: NDArray[np.uint8], rng: Rng) -> NDArray[np.uint8]:
-    """Cut a square of a chance size and place, and turn most of it grey."""
+    """Crop a random square, and convert most crops to grey."""
     side = min(int(rng.choice(CROPS)), *image.shape[:2])
     row, col = (int(rng.integers(size - side + 1)) for size in image.shape[:2])
-    cut = image[row : row + side, col : col + side]
-    if cut.ndim == 3 and rng.random() < 0.7:
-        cut = np.rint(cut.mean(-1)).astype(np.uint8)
-    return np.ascontiguousarray(cut)
+    cropped = image[row : row + side, col : col + side]
+    if cropped.ndim == 3 and rng.random() < 0.7:
+        cropped = np.rint(cropped.mean(-1)).astype(np.uint8)
+    return np.ascontiguousarray(cropped)
 
 
 def teach(
     predictor: Predictor, plane: NDArray[np.uint8], name: str, rng: Rng
 ) -> list[TrainingImage]:
-    """Ask about boxes, keep the answers that agree with themselves.
+    """Segment random boxes and keep the consistent masks.
 
     Returns
     -------
     list of TrainingImage
-        Masks that overlap lie in different ones, which share their plane.
+        Images with the same plane; masks that overlap are in different ones.
     """
     embedding = predictor.embed(plane)
     boxes = list(_boxes(plane.shape[0], rng))
     kept: list[tuple[float, NDArray[np.bool_]]] = []
     for _ in range(ROUNDS):
-        answers = predictor.predict_batch(embedding, [Prompt(box=b) for b in boxes])
-        following = []
-        for box, answer in zip(boxes, answers, strict=True):
-            again = mask_to_box(answer.mask)
-            if again is None or not _has_area(again) or answer.score < WORTH_ASKING:
+        prompts = [Prompt(box=box) for box in boxes]
+        predictions = predictor.predict_batch(embedding, prompts)
+        next_boxes = []
+        for box, prediction in zip(boxes, predictions, strict=True):
+            mask_box = mask_to_box(prediction.mask)
+            if (
+                mask_box is None
+                or not _has_area(mask_box)
+                or prediction.score < MIN_PRED_IOU_FOR_NEXT_ROUND
+            ):
                 continue
-            consistency = float(box_iou(box, again))
-            quality = _trust(answer, consistency)
+            iou = float(box_iou(box, mask_box))
+            quality = _quality(prediction, iou)
             if quality:
-                kept.append((quality, answer.mask))
-            elif consistency < SETTLED:
-                following.append(again)
-        boxes = following
+                kept.append((quality, prediction.mask))
+            elif iou < SAME_BOX_IOU:
+                next_boxes.append(mask_box)
+        boxes = next_boxes
     return _layers(plane, kept, name)
 
 
-def _trust(answer: Prediction, consistency: float) -> float:
-    """How sure an answer is, 0 where it is not to be learned from."""
-    steady = float(stability(answer.logits))
-    good = (
-        AREAS[0] < answer.mask.mean() < AREAS[1]
-        and answer.score >= LEAST_SCORE
-        and steady >= LEAST_STABILITY
-        and consistency >= LEAST_CONSISTENCY
+def _quality(prediction: Prediction, iou: float) -> float:
+    """Compute predicted IoU x stability; 0 for a mask that is not to be used."""
+    stability_score = float(stability(prediction.logits))
+    is_usable = (
+        AREA_FRACTIONS[0] < prediction.mask.mean() < AREA_FRACTIONS[1]
+        and prediction.score >= MIN_PRED_IOU
+        and stability_score >= MIN_STABILITY
+        and iou >= MIN_BOX_IOU
     )
-    return answer.score * steady if good else 0.0
+    return prediction.score * stability_score if is_usable else 0.0
 
 
 def _boxes(side: int, rng: Rng) -> NDArray[np.float64]:
-    """Boxes of chance sizes and places, (BOXES, 4)."""
-    sizes = side * np.exp(rng.uniform(np.log(0.06), np.log(_LARGEST_SIDE_SHARE), BOXES))
+    """Sample random boxes, (BOXES, 4)."""
+    sizes = side * np.exp(rng.uniform(np.log(0.06), np.log(_MAX_SIDE_FRACTION), BOXES))
     shape = np.exp(rng.normal(0, 0.3, BOXES))
     sizes = np.clip(np.stack([sizes * shape, sizes / shape], 1), 4, side - 1)
     corners = rng.uniform(0, 1, (BOXES, 2)) * (side - 1 - sizes)
@@ -109,11 +114,11 @@ def _has_area(box: NDArray[np.float64]) -> bool:
 def _layers(
     plane: NDArray[np.uint8], masks: list[tuple[float, NDArray[np.bool_]]], name: str
 ) -> list[TrainingImage]:
-    """Drop doubles, the surest kept; put masks where they overlap no other."""
+    """Drop duplicates but the best; put overlapping masks into different layers."""
     layers: list[NDArray[np.int64]] = []
     chosen: list[NDArray[np.bool_]] = []
     for _, mask in sorted(masks, key=lambda entry: -entry[0]):
-        if any(mask_iou(mask, other) > SAME for other in chosen):
+        if any(mask_iou(mask, other) > SAME_MASK_IOU for other in chosen):
             continue
         chosen.append(mask)
         for layer in layers:
