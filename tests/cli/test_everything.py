@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import tifffile
 
 from napari_sam import api
 from napari_sam.automatic.candidates import Thresholds
-from napari_sam.cli import main as cli
 from napari_sam.images.tiff import read_tiff
-from napari_sam.prediction import loading
-from napari_sam.records import replay
+from tests.helpers.command_line import (
+    labels_of,
+    load_always,
+    run,
+    write_plane,
+    write_stack,
+)
 from tests.helpers.discs import DISCS, PLANE, Whole, discs, same_objects
 
 if TYPE_CHECKING:
@@ -23,11 +26,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def model(monkeypatch: pytest.MonkeyPatch) -> Whole:
-    """What every verb loads."""
-    whole = Whole("box")
-    for module in (api, loading, replay):
-        monkeypatch.setattr(module, "load_model", lambda *_, **__: whole)
-    return whole
+    """The box-only model that all verbs load."""
+    model = Whole("box")
+    load_always(monkeypatch, model)
+    return model
 
 
 @pytest.fixture
@@ -35,53 +37,28 @@ def plane(tmp_path: Path) -> Path:
     return write_plane(tmp_path, PLANE)
 
 
-def write_plane(folder: Path, plane: np.ndarray) -> Path:
-    path = folder / "plane.tif"
-    tifffile.imwrite(path, plane)
-    return path
-
-
 def moving_discs() -> np.ndarray:
     """Discs that move by a row from slice to slice."""
     return np.stack([np.roll(PLANE, shift, axis=0) for shift in range(3)])
 
 
-def write_stack(folder: Path, stack: np.ndarray) -> Path:
-    path = folder / "stack.tif"
-    metadata = {"axes": "ZYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
-    metadata["PhysicalSizeZ"] = 2.0
-    tifffile.imwrite(path, stack, ome=True, metadata=metadata, photometric="minisblack")
-    return path
-
-
-def run(*arguments: object) -> int:
-    return cli.main([str(argument) for argument in arguments])
-
-
-def labels_of(image: Path) -> np.ndarray:
-    return read_tiff(image.with_name(f"{image.stem}_labels.tif")).data
-
-
-def test_a_plane_gives_labels_and_a_line_an_object(
-    plane: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_plane_gives_labels_and_a_line_for_each_object(
+    plane: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "out.tif"
-    assert cli.main(["everything", str(plane), "-o", str(out)]) == 0
-    same_objects(tifffile.imread(out), discs())
+    assert run("everything", plane) == 0
+    same_objects(labels_of(plane), discs())
     lines = capsys.readouterr().out.splitlines()
-    assert "a search over boxes" in lines[0]
+    assert "box" in lines[0]
     assert sum(line.startswith("object ") for line in lines) == len(DISCS)
 
 
-def test_thresholds_are_obeyed(plane: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out.tif"
+def test_min_size_leaves_out_small_objects(plane: Path) -> None:
     smallest = int(np.bincount(discs().ravel())[1:].min())
-    given = ["everything", str(plane), "-o", str(out), "--min-size", str(smallest + 1)]
-    assert cli.main(given) == 0
-    assert tifffile.imread(out).max() == len(DISCS) - 1
+    assert run("everything", plane, "--min-size", smallest + 1) == 0
+    assert labels_of(plane).max() == len(DISCS) - 1
 
 
-def test_labels_are_those_of_the_function(model: Whole, plane: Path) -> None:
+def test_labels_equal_those_of_the_function(model: Whole, plane: Path) -> None:
     options = ("--min-size", 300, "--quality-thresh", 0.5)
     assert run("everything", plane, *options) == 0
     thresholds = Thresholds(min_size=300, quality_thresh=0.5)
@@ -223,13 +200,13 @@ def test_the_table_of_a_stack_ignores_scores_of_interpolated_slices(
     ("option", "message"),
     [
         (["--pred-iou-thresh", "1.5"], "pred_iou_thresh=1.5"),
-        (["--crop-n-layers", "-1"], "-1 levels"),
-        (["--min-slices", "0"], "0 slices"),
+        (["--crop-n-layers", "-1"], "crop_n_layers=-1"),
+        (["--min-slices", "0"], "min_slices=0"),
     ],
 )
 def test_options_out_of_range(
     plane: Path, option: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["everything", str(plane), *option]) == 1
+    assert run("everything", plane, *option) == 1
     assert message in capsys.readouterr().err
     assert not plane.with_name("plane_labels.tif").exists()

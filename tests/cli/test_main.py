@@ -1,4 +1,4 @@
-"""The command line, in process: what is printed, written and refused."""
+"""The command line: printed lines, written files, errors."""
 
 from __future__ import annotations
 
@@ -18,43 +18,18 @@ import tifffile
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam import api
 from napari_sam.checkpoints.registry import MODELS, get_model_spec
 from napari_sam.cli import main as cli
 from napari_sam.cli.parser import make_parser
 from napari_sam.images.tiff import read_tiff
 from napari_sam.prediction import loading
-from napari_sam.records import replay as replaying
+from tests.helpers.command_line import labels_of, read_labels, run, write_stack
 from tests.helpers.models import World
 from tests.helpers.scenes import BALL, SMALL, lit
 
-SIZES = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
+pytestmark = pytest.mark.usefixtures("world")
+
 BALL_BOX, SMALL_BOX = "5,6,25,30", "29,31,37,41"
-
-
-@pytest.fixture(autouse=True)
-def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
-    """The model that every verb loads; the weights' cache is empty."""
-    monkeypatch.setenv("NAPARI_SAM_CACHE", str(tmp_path / "cache"))
-    world = World()
-    for module in (api, loading, replaying):
-        monkeypatch.setattr(module, "load_model", lambda *_, **__: world)
-    return world
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Path:
-    path = tmp_path / "stack.tif"
-    metadata = {"axes": "ZYX", **SIZES}
-    tifffile.imwrite(path, lit(BALL | SMALL), ome=True, metadata=metadata)
-    return path
-
-
-@pytest.fixture
-def plane(tmp_path: Path) -> Path:
-    path = tmp_path / "plane.tif"
-    tifffile.imwrite(path, lit(BALL | SMALL)[7])
-    return path
 
 
 def as_json(folder: Path, content: Any) -> Path:
@@ -63,11 +38,7 @@ def as_json(folder: Path, content: Any) -> Path:
     return path
 
 
-def run(*arguments: Any) -> int:
-    return cli.main([str(argument) for argument in arguments])
-
-
-def test_boxes_on_a_plane_of_a_stack(stack: Path, capsys: Any) -> None:
+def test_segment_boxes_on_a_plane_of_a_stack(stack: Path, capsys: Any) -> None:
     out = stack.with_name("out.tif")
     boxes = ("--box", BALL_BOX, "--box", SMALL_BOX)
     assert run("segment", stack, "--index", "Z=7", *boxes, "-o", out) == 0
@@ -82,26 +53,26 @@ def test_boxes_on_a_plane_of_a_stack(stack: Path, capsys: Any) -> None:
     assert written.scale[1:] == (0.5, 0.5)
 
 
-def test_points_and_prompts_from_a_file(plane: Path) -> None:
+def test_segment_points_and_a_prompt_file(plane: Path) -> None:
     prompts = as_json(
         plane.parent,
         [{"box": [29, 31, 37, 41]}, {"points": [[15, 18], [33, 36]], "labels": [1, 0]}],
     )
     assert run("segment", plane, "--point", "15,18", "--prompts", prompts) == 0
-    labels = read_tiff(plane.with_name("plane_labels.tif")).data
+    labels = labels_of(plane)
     assert labels[15, 18] in (1, 3)
     assert_array_equal(labels == 2, SMALL[7])
 
 
-def test_the_command_line_gives_what_a_script_gives(stack: Path) -> None:
+def test_labels_equal_those_of_a_script(stack: Path) -> None:
     volume = tifffile.imread(stack)
     prompts = {1: {6: ns.Prompt(box=(5, 6, 25, 30))}}
     expected = ns.segment_volume(volume, prompts, model=World()).labels
     assert run("volume", stack, "--box", f"6:{BALL_BOX}") == 0
-    assert_array_equal(read_tiff(stack.with_name("stack_labels.tif")).data, expected)
+    assert_array_equal(labels_of(stack), expected)
 
 
-def test_a_stack(stack: Path, capsys: Any) -> None:
+def test_volume_from_boxes(stack: Path, capsys: Any) -> None:
     boxes = ("--box", f"6:{BALL_BOX}", "--box", f"8:{SMALL_BOX}")
     assert run("volume", stack, *boxes) == 0
     printed = capsys.readouterr().out
@@ -112,22 +83,20 @@ def test_a_stack(stack: Path, capsys: Any) -> None:
     assert_array_equal(written.data, BALL + 2 * SMALL)
 
 
-def test_a_stack_with_prompts_from_a_file_and_a_click(stack: Path) -> None:
+def test_volume_from_a_prompt_file_and_a_click(stack: Path) -> None:
     prompts = as_json(stack.parent, {"4": {"6": {"box": [5, 6, 25, 30]}}})
     assert run("volume", stack, "--prompts", prompts, "--point", "8:33,36") == 0
-    labels = read_tiff(stack.with_name("stack_labels.tif")).data
+    labels = labels_of(stack)
     assert_array_equal(labels, 4 * BALL + 5 * SMALL)
 
 
-def test_a_stack_along_another_axis(tmp_path: Path) -> None:
-    path = tmp_path / "turned.tif"
-    tifffile.imwrite(path, np.moveaxis(lit(BALL), 0, 2), photometric="minisblack")
+def test_volume_along_another_axis(tmp_path: Path) -> None:
+    path = write_stack(tmp_path, np.moveaxis(lit(BALL), 0, 2))
     assert run("volume", path, "--axis", 2, "--box", f"6:{BALL_BOX}") == 0
-    written = read_tiff(tmp_path / "turned_labels.tif")
-    assert_array_equal(np.moveaxis(written.data, 2, 0), BALL)
+    assert_array_equal(np.moveaxis(labels_of(path), 2, 0), BALL)
 
 
-def test_one_time_point_of_a_series_in_colour(tmp_path: Path) -> None:
+def test_volume_of_one_time_point_in_colour(tmp_path: Path) -> None:
     series = np.stack([lit(SMALL), lit(BALL)])[..., None].repeat(3, axis=-1)
     path = tmp_path / "series.ome.tif"
     metadata = {"axes": "TZYXS"}
@@ -138,13 +107,13 @@ def test_one_time_point_of_a_series_in_colour(tmp_path: Path) -> None:
     assert_array_equal(written.data, BALL)
 
 
-def test_contrast_is_passed_on(plane: Path, world: World) -> None:
+def test_contrast_sets_the_contrast_limits(plane: Path, world: World) -> None:
     arguments = ("segment", plane, "--box", BALL_BOX, "--contrast", "0,400")
     assert run(*arguments) == 0
     assert world.seen[0].max() == round(200 / 400 * 255)
 
 
-def test_a_window_and_the_full_range_are_passed_on(plane: Path, world: World) -> None:
+def test_window_and_full_range_set_contrast_limits(plane: Path, world: World) -> None:
     arguments = ("segment", plane, "--box", BALL_BOX, "--overwrite")
     assert run(*arguments, "--window", "300,400") == 0
     assert run(*arguments, "--full-range") == 0
@@ -152,7 +121,7 @@ def test_a_window_and_the_full_range_are_passed_on(plane: Path, world: World) ->
     assert (world.seen[1].min(), world.seen[1].max()) == (0, 255)
 
 
-def test_the_full_range_is_that_of_the_whole_stack(stack: Path, world: World) -> None:
+def test_full_range_covers_the_whole_stack(stack: Path, world: World) -> None:
     volume = lit(BALL | SMALL)
     volume[0, 0, 0] = 255
     tifffile.imwrite(stack, volume, metadata={"axes": "ZYX"})
@@ -160,7 +129,7 @@ def test_the_full_range_is_that_of_the_whole_stack(stack: Path, world: World) ->
     assert world.seen[0].max() == round((200 - 20) / (255 - 20) * 255)
 
 
-def test_one_choice_of_brightness_excludes_the_others(plane: Path, capsys: Any) -> None:
+def test_contrast_options_exclude_each_other(plane: Path, capsys: Any) -> None:
     given = ("--contrast", "0,9", "--full-range")
     with pytest.raises(SystemExit) as stop:
         run("segment", plane, "--box", BALL_BOX, *given)
@@ -172,7 +141,7 @@ def test_one_choice_of_brightness_excludes_the_others(plane: Path, capsys: Any) 
 
 @pytest.mark.parametrize("verb", ["segment", "volume"])
 @pytest.mark.parametrize("existing", ["labels.tif", "record.json"])
-def test_what_exists_is_replaced_only_when_told_so(
+def test_existing_files_are_replaced_only_with_overwrite(
     plane: Path,
     stack: Path,
     capsys: Any,
@@ -181,22 +150,22 @@ def test_what_exists_is_replaced_only_when_told_so(
     verb: str,
     existing: str,
 ) -> None:
-    image, plane_index = (plane, "") if verb == "segment" else (stack, "6:")
+    image, prefix = (plane, "") if verb == "segment" else (stack, "6:")
     out, record = plane.with_name("labels.tif"), plane.with_name("record.json")
     earlier = plane.with_name(existing)
     earlier.write_bytes(b"hours of work")
     files = ("-o", out, "--record", record)
-    arguments = (verb, image, "--box", f"{plane_index}{BALL_BOX}", *files)
+    arguments = (verb, image, "--box", f"{prefix}{BALL_BOX}", *files)
     before = sorted(plane.parent.iterdir())
     assert run(*arguments) == 1
-    said = capsys.readouterr().err
-    assert f"{earlier} exists: name another file with --" in said
-    assert said.rstrip().endswith("or give --overwrite.")
+    error = capsys.readouterr().err
+    assert f"{earlier} exists: name another file with --" in error
+    assert error.rstrip().endswith("or give --overwrite.")
     assert not world.seen
     assert earlier.read_bytes() == b"hours of work"
     assert sorted(plane.parent.iterdir()) == before
     assert run(*arguments, "--overwrite") == 0
-    assert read_tiff(out).data.any()
+    assert read_labels(out).any()
     assert json.loads(record.read_text(encoding="utf-8"))["objects"]
 
 
@@ -210,17 +179,17 @@ def test_what_exists_is_replaced_only_when_told_so(
         ("day 1.5 cells.tiff", "day 1.5 cells_labels.tif"),
     ],
 )
-def test_labels_land_beside_the_image(plane: Path, name: str, labels: str) -> None:
+def test_default_output_is_beside_image(plane: Path, name: str, labels: str) -> None:
     image = plane.rename(plane.with_name(name))
     assert run("segment", image, "--box", BALL_BOX) == 0
     assert {path.name for path in plane.parent.iterdir()} == {name, labels}
 
 
 @pytest.mark.parametrize("ending", ["", ".tif", ".TIF", ".tiff"])
-def test_names_of_outputs(plane: Path, ending: str) -> None:
+def test_allowed_output_suffixes(plane: Path, ending: str) -> None:
     out = plane.with_name(f"out{ending}")
     assert run("segment", plane, "--box", BALL_BOX, "-o", out) == 0
-    assert read_tiff(out).data.any()
+    assert read_labels(out).any()
 
 
 ON_7 = ("--index", "Z=7")
@@ -229,7 +198,7 @@ BOX = ("--box", "1,2,9,9")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
         (("segment", "none.tif", *BOX), r"There is no file none\.tif"),
         (("segment", "TEXT", *BOX), "cannot be read as TIFF"),
@@ -287,29 +256,28 @@ BOX = ("--box", "1,2,9,9")
         (("download", "no_model"), "no_model"),
     ],
 )
-def test_refusals(
-    stack: Path, plane: Path, capsys: Any, arguments: tuple[str, ...], sentence: str
+def test_errors(
+    stack: Path, plane: Path, capsys: Any, arguments: tuple[str, ...], message: str
 ) -> None:
     text = stack.with_name("text.tif")
     text.write_text("{not JSON", encoding="utf-8")
     paths = {"STACK": stack, "PLANE": plane, "TEXT": text, "FOLDER": stack.parent}
     before = {path: path.read_bytes() for path in stack.parent.iterdir()}
-    # As "--point=-1:1,2", for argparse takes "-1:1,2" alone for an option.
-    given = [str(paths.get(word, word)) for word in arguments]
-    if "--point" in given:
-        plane_index = given.index("--point")
-        given[plane_index : plane_index + 2] = [f"--point={given[plane_index + 1]}"]
-    assert run(*given) == 1
+    words = [str(paths.get(word, word)) for word in arguments]
+    if "--point" in words:  # argparse takes a separate "-1:1,2" for an option
+        i = words.index("--point")
+        words[i : i + 2] = [f"--point={words[i + 1]}"]
+    assert run(*words) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("napari-sam: ")
     assert captured.err.count("\n") == 1
-    assert re.search(sentence, captured.err)
+    assert re.search(message, captured.err)
     assert "wrote" not in captured.out
     assert {path: path.read_bytes() for path in stack.parent.iterdir()} == before
 
 
 @pytest.mark.parametrize(
-    ("verb", "content", "sentence"),
+    ("verb", "content", "message"),
     [
         ("segment", {"box": [1, 2, 3, 4]}, "holds no list of prompts"),
         ("segment", [[1, 2, 3, 4]], "is no prompt: give an object"),
@@ -329,15 +297,15 @@ def test_refusals(
         ("volume", {"1": {}}, "There are no prompts"),
     ],
 )
-def test_prompt_files_that_say_something_else(
-    stack: Path, plane: Path, capsys: Any, verb: str, content: Any, sentence: str
+def test_errors_in_prompt_files(
+    stack: Path, plane: Path, capsys: Any, verb: str, content: Any, message: str
 ) -> None:
     prompts = as_json(stack.parent, content)
     before = sorted(stack.parent.iterdir())
     assert run(verb, plane if verb == "segment" else stack, "--prompts", prompts) == 1
     captured = capsys.readouterr()
     assert captured.err.startswith("napari-sam: ")
-    assert re.search(sentence, captured.err)
+    assert re.search(message, captured.err)
     assert sorted(stack.parent.iterdir()) == before
 
 
@@ -360,10 +328,10 @@ def test_inputs_are_never_overwritten(
     assert (plane.read_bytes(), prompts.read_bytes()) == (before, kept)
 
 
-def test_folders_that_cannot_be_written_to(
+def test_folder_that_is_not_writable(
     plane: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Root writes anywhere, so the answer of the system is given, not the mode set.
+    # The mode of a folder does not stop root, so os.access is replaced.
     monkeypatch.setattr(os, "access", lambda _, mode: mode != os.W_OK)
     before = sorted(plane.parent.iterdir())
     assert run("segment", plane, "--box", BALL_BOX) == 1
@@ -371,7 +339,7 @@ def test_folders_that_cannot_be_written_to(
     assert sorted(plane.parent.iterdir()) == before
 
 
-def test_bad_prompts_are_refused_before_a_model_is_loaded(
+def test_prompts_are_checked_before_loading_the_model(
     plane: Path, stack: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:
@@ -384,7 +352,7 @@ def test_bad_prompts_are_refused_before_a_model_is_loaded(
     assert run("volume", stack, "--box", f"6:{BALL_BOX}", "--contrast", "x") == 1
 
 
-def test_interrupting_writes_nothing(
+def test_interruption_writes_nothing(
     stack: Path, world: World, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: Any) -> None:
@@ -412,7 +380,7 @@ def test_models_are_listed_with_licence_and_state(
     assert " downloaded;" not in listed.replace("not downloaded", "")
 
 
-def test_downloading_without_a_source_says_where_to_put_the_file(
+def test_download_without_source_names_the_file_to_provide(
     capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = dataclasses.replace(get_model_spec("lite_medsam"), sources=())
@@ -424,7 +392,7 @@ def test_downloading_without_a_source_says_where_to_put_the_file(
     assert "complete" not in captured.out
 
 
-def test_downloading_what_is_there_uses_no_source(
+def test_download_of_a_cached_file_needs_no_source(
     capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = b"weights"
@@ -445,25 +413,22 @@ def test_downloading_what_is_there_uses_no_source(
     assert f"{path} is complete" in printed
 
 
-def test_the_demo_prints_and_writes(
+def test_demo_prints_lines(
     tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The demo itself has tests of its own.
-    def short(predictor: Any, folder: Path) -> Any:
+    # test_demo.py tests the demo itself.
+    def short_demo(predictor: Any, folder: Path) -> Any:
         yield f"model {predictor.name}"
         yield f"writing to {folder}"
 
-    monkeypatch.setattr("napari_sam.cli.demo.run_demo", short)
+    monkeypatch.setattr("napari_sam.cli.demo.run_demo", short_demo)
     assert run("demo", "--output", tmp_path / "demo") == 0
     printed = capsys.readouterr().out
     assert printed == f"model world\nwriting to {tmp_path / 'demo'}\n"
 
 
-VERBS = ["models", "download", "segment", "volume", "replay", "demo"]
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_help_shows_an_example_that_parses(verb: str, capsys: Any) -> None:
+@pytest.mark.parametrize("verb", sorted(cli._VERBS))
+def test_help_has_an_example_that_parses(verb: str, capsys: Any) -> None:
     with pytest.raises(SystemExit) as stop:
         run(verb, "--help")
     assert stop.value.code == 0

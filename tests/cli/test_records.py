@@ -1,4 +1,4 @@
-"""Records on the command line: written by `--record`, made labels of by `replay`."""
+"""Records on the command line: `--record` and `napari-sam replay`."""
 
 from __future__ import annotations
 
@@ -14,59 +14,33 @@ from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam import api
-from napari_sam.cli import main as cli
 from napari_sam.images.tiff import read_tiff
 from napari_sam.plugin.session import SamSession
-from napari_sam.prediction import loading
-from napari_sam.records import replay as replaying
-from tests.helpers.models import World
+from tests.helpers.command_line import PIXEL_SIZES, read_labels, run
 from tests.helpers.scenes import BALL, SMALL, lit
 from tests.helpers.sessions import corners
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.helpers.models import World
+
+pytestmark = pytest.mark.usefixtures("world")
+
 BALL_BOX, SMALL_BOX = "5,6,25,30", "29,31,37,41"
 BOTH = ("--box", f"6:{BALL_BOX}", "--box", f"8:{SMALL_BOX}")
-SIZES = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
-
-
-@pytest.fixture(autouse=True)
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    """The model that is loaded under every name."""
-    world = World()
-    for module in (api, loading, replaying):
-        monkeypatch.setattr(module, "load_model", lambda *_, **__: world)
-    return world
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Path:
-    path = tmp_path / "stack.tif"
-    metadata = {"axes": "ZYX", **SIZES}
-    tifffile.imwrite(path, lit(BALL | SMALL), ome=True, metadata=metadata)
-    return path
 
 
 @pytest.fixture
 def record(stack: Path) -> Path:
-    """Of both balls in the stack; the labels are at stack_labels.tif."""
+    """Record of both balls of the stack; the labels are in stack_labels.tif."""
     path = stack.with_name("balls.json")
     assert run("volume", stack, *BOTH, "--record", path) == 0
     return path
 
 
-def run(*arguments: Any) -> int:
-    return cli.main([str(argument) for argument in arguments])
-
-
-def labels_of(path: Path) -> np.ndarray:
-    return read_tiff(path).data
-
-
 def changed(path: Path, change: Any) -> Path:
-    """A copy of a record after a change."""
+    """Write a changed copy of a record."""
     content = json.loads(path.read_text(encoding="utf-8"))
     change(content)
     other = path.with_name("changed.json")
@@ -90,7 +64,7 @@ def entry(content: Any, label: str = "1") -> Any:
         ("volume", ("--axis", "-1", "--point", "18:6,15")),
     ],
 )
-def test_a_record_makes_the_same_file_again(
+def test_replay_writes_the_same_file(
     stack: Path, capsys: Any, verb: str, arguments: tuple[str, ...]
 ) -> None:
     record = stack.with_name("made.json")
@@ -99,12 +73,14 @@ def test_a_record_makes_the_same_file_again(
     assert f"wrote {record}" in capsys.readouterr().out
     assert run("replay", record) == 0
     again = stack.with_name("made_labels.tif")
-    assert labels_of(made).any()
+    assert read_labels(made).any()
     printed = capsys.readouterr().out.splitlines()
-    assert printed[0] == f"object 1: {(labels_of(made) == 1).sum()} pixels, as recorded"
+    assert (
+        printed[0] == f"object 1: {(read_labels(made) == 1).sum()} pixels, as recorded"
+    )
     assert printed[-1] == f"wrote {again}"
-    assert_array_equal(labels_of(again), labels_of(made))
-    assert labels_of(again).dtype == labels_of(made).dtype
+    assert_array_equal(read_labels(again), read_labels(made))
+    assert read_labels(again).dtype == read_labels(made).dtype
     first, second = read_tiff(made), read_tiff(again)
     assert (first.axes, first.scale, first.unit) == (
         second.axes,
@@ -113,7 +89,7 @@ def test_a_record_makes_the_same_file_again(
     )
 
 
-def test_the_selected_part_of_an_image_is_remembered(tmp_path: Path) -> None:
+def test_record_has_the_selected_index(tmp_path: Path) -> None:
     series = np.stack([lit(SMALL), lit(BALL)])[..., None].repeat(3, axis=-1)
     path, record = tmp_path / "series.ome.tif", tmp_path / "record.json"
     metadata = {"axes": "TZYXS"}
@@ -121,18 +97,18 @@ def test_the_selected_part_of_an_image_is_remembered(tmp_path: Path) -> None:
     arguments = ("--index", "T=1", "--box", f"6:{BALL_BOX}", "--record", record)
     assert run("volume", path, *arguments) == 0
     assert run("replay", record) == 0
-    assert_array_equal(labels_of(tmp_path / "record_labels.tif"), BALL)
-    # An image or an index that is given goes before what was recorded.
+    assert_array_equal(read_labels(tmp_path / "record_labels.tif"), BALL)
+    # A given image or index replaces the recorded one.
     out = tmp_path / "other.tif"
     assert run("replay", record, "--index", "T=0", "-o", out) == 0
-    assert_array_equal(labels_of(out), SMALL & False)
+    assert_array_equal(read_labels(out), SMALL & False)
     assert run("replay", record, "--image", path, "--index", "T=1", "-o", out) == 1
     arguments = ("--image", path, "--index", "T=1", "-o", out, "--overwrite")
     assert run("replay", record, *arguments) == 0
-    assert_array_equal(labels_of(out), BALL)
+    assert_array_equal(read_labels(out), BALL)
 
 
-def test_a_record_says_what_made_each_object(record: Path, stack: Path) -> None:
+def test_record_describes_each_object(record: Path, stack: Path) -> None:
     content = ns.read_record(record)
     assert set(content["objects"]) == {"1", "2"}
     first = entry(content)
@@ -145,15 +121,15 @@ def test_a_record_says_what_made_each_object(record: Path, stack: Path) -> None:
     assert [score["index"] for score in first["scores"]] == list(range(2, 11))
 
 
-def test_an_object_that_was_not_found_does_no_harm(stack: Path) -> None:
+def test_replay_with_an_empty_object(stack: Path) -> None:
     record = stack.with_name("made.json")
     arguments = ("--index", "Z=7", "--box", "0,0,2,2", "--box", BALL_BOX)
     assert run("segment", stack, *arguments, "--record", record) == 0
     assert run("replay", record) == 0
-    assert_array_equal(labels_of(stack.with_name("made_labels.tif")), 2 * BALL[7])
+    assert_array_equal(read_labels(stack.with_name("made_labels.tif")), 2 * BALL[7])
 
 
-def test_masks_are_prompts_in_files(stack: Path) -> None:
+def test_prompt_files_may_have_masks(stack: Path) -> None:
     from napari_sam.prompts.serialization import prompt_to_json
 
     prompts = stack.with_name("prompts.json")
@@ -164,13 +140,13 @@ def test_masks_are_prompts_in_files(stack: Path) -> None:
     assert run("segment", stack, *arguments) == 0
     assert entry(ns.read_record(record))["prompts"] == {"": whole}
     assert run("replay", record) == 0
-    assert_array_equal(labels_of(stack.with_name("made_labels.tif")), BALL[7])
+    assert_array_equal(read_labels(stack.with_name("made_labels.tif")), BALL[7])
 
 
-def drawn(
+def propagated_session(
     viewer: ViewerModel, world: World, *index: int, labels: Any = None
 ) -> SamSession:
-    """A session that followed the ball through the displayed stack."""
+    """Propagate and commit the ball in the displayed stack."""
     session = SamSession(viewer, world)
     session.image_layer, session.labels_layer = viewer.layers[0], labels
     for axis, plane_index in enumerate(index):
@@ -183,12 +159,12 @@ def drawn(
 
 
 @pytest.mark.parametrize("whole_metadata", [False, True])
-def test_records_of_the_viewer_are_read(
+def test_records_of_the_viewer_replay(
     stack: Path, world: World, whole_metadata: bool
 ) -> None:
     viewer = ViewerModel()
     viewer.add_image(read_tiff(stack).data, scale=(2, 0.5, 0.5))
-    session = drawn(viewer, world, 6)
+    session = propagated_session(viewer, world, 6)
     path = stack.with_name("session.json")
     if whole_metadata:
         metadata = {**session.labels_layer.metadata, "by": "someone"}
@@ -206,18 +182,18 @@ def test_records_of_the_viewer_are_read(
     ("axes", "shape"),
     [("TZYX", (1, *BALL.shape)), ("ZCYX", (len(BALL), 1, *BALL.shape[1:]))],
 )
-def test_axes_of_length_one_come_and_go(
+def test_axes_of_length_one_do_not_matter(
     tmp_path: Path, world: World, axes: str, shape: tuple[int, ...]
 ) -> None:
     data = lit(BALL).reshape(shape)
     path = tmp_path / "image.ome.tif"
-    tifffile.imwrite(path, data, ome=True, metadata={"axes": axes, **SIZES})
+    tifffile.imwrite(path, data, ome=True, metadata={"axes": axes, **PIXEL_SIZES})
     viewer = ViewerModel()
     viewer.add_image(data)
     index = [0, 0]
     index[axes.index("Z")] = 6
     record = tmp_path / "session.json"
-    session = drawn(viewer, world, *index)
+    session = propagated_session(viewer, world, *index)
     ns.write_record(record, session.record())
     assert run("replay", record, "--image", path) == 0
     again = read_tiff(tmp_path / "session_labels.tif")
@@ -226,16 +202,14 @@ def test_axes_of_length_one_come_and_go(
     assert (again.axes, again.scale) == ("ZYX", (2.0, 0.5, 0.5))
 
 
-def test_a_channel_of_a_file_that_was_a_layer_of_its_own(
-    tmp_path: Path, world: World
-) -> None:
+def test_a_channel_that_was_a_separate_layer(tmp_path: Path, world: World) -> None:
     data = np.stack([lit(SMALL), lit(BALL)])
     path, record = tmp_path / "image.ome.tif", tmp_path / "session.json"
-    tifffile.imwrite(path, data, ome=True, metadata={"axes": "CZYX", **SIZES})
+    tifffile.imwrite(path, data, ome=True, metadata={"axes": "CZYX", **PIXEL_SIZES})
     viewer = ViewerModel()
     viewer.add_image(data, channel_axis=0)
     viewer.layers.move(1, 0)
-    session = drawn(viewer, world, 6)
+    session = propagated_session(viewer, world, 6)
     ns.write_record(record, session.record())
     assert run("replay", record, "--image", path) == 1
     assert run("replay", record, "--image", path, "--index", "C=1") == 0
@@ -244,14 +218,12 @@ def test_a_channel_of_a_file_that_was_a_layer_of_its_own(
     assert_array_equal(again.data, BALL)
 
 
-def test_labels_of_other_pixels_than_the_image_carry_no_pixel_size(
-    stack: Path, world: World
-) -> None:
+def test_labels_with_another_grid_have_no_pixel_size(stack: Path, world: World) -> None:
     viewer = ViewerModel()
     viewer.add_image(read_tiff(stack).data)
     coarse = np.zeros(tuple(size // 2 for size in BALL.shape), np.uint8)
     coarse = viewer.add_labels(coarse, scale=(2, 2, 2), translate=(0.5, 0.5, 0.5))
-    session = drawn(viewer, world, 7, labels=coarse)
+    session = propagated_session(viewer, world, 7, labels=coarse)
     path = ns.write_record(stack.with_name("coarse.json"), session.record())
     assert run("replay", path, "--image", stack) == 0
     again = read_tiff(stack.with_name("coarse_labels.tif"))
@@ -259,7 +231,7 @@ def test_labels_of_other_pixels_than_the_image_carry_no_pixel_size(
     assert (again.axes, again.scale) == ("ZYX", None)
 
 
-def test_labels_that_come_out_otherwise_are_told(
+def test_replay_reports_labels_that_differ(
     record: Path, stack: Path, capsys: Any
 ) -> None:
     other = stack.with_name("other.tif")
@@ -270,7 +242,7 @@ def test_labels_that_come_out_otherwise_are_told(
     assert "object 2: 0 pixels, other than recorded" in printed
 
 
-def test_existing_labels_and_inputs_survive_a_replay(
+def test_replay_does_not_overwrite_files(
     record: Path, stack: Path, capsys: Any
 ) -> None:
     before = {path: path.read_bytes() for path in stack.parent.iterdir()}
@@ -283,7 +255,7 @@ def test_existing_labels_and_inputs_survive_a_replay(
     assert "is the record itself" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in stack.parent.iterdir()} == before
     assert run("replay", record, "-o", made, "--overwrite") == 0
-    assert_array_equal(labels_of(made), BALL + 2 * SMALL)
+    assert_array_equal(read_labels(made), BALL + 2 * SMALL)
 
 
 def without_path(content: Any) -> None:
@@ -301,7 +273,7 @@ def second_image(content: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "message"),
     [
         (lambda c: c.update(format=99), "has format 99, .* newer napari-sam"),
         (lambda c: c.clear(), "is not a record"),
@@ -323,8 +295,8 @@ def second_image(content: Any) -> None:
         (lambda c: entry(c).update(prompts={"6": {"bax": 1}}), "is no prompt"),
     ],
 )
-def test_records_that_cannot_be_replayed(
-    record: Path, capsys: Any, change: Any, sentence: str
+def test_errors_in_records(
+    record: Path, capsys: Any, change: Any, message: str
 ) -> None:
     path = changed(record, change)
     before = {p: p.read_bytes() for p in record.parent.iterdir()}
@@ -333,13 +305,13 @@ def test_records_that_cannot_be_replayed(
     captured = capsys.readouterr()
     assert captured.err.startswith("napari-sam: ")
     assert captured.err.count("\n") == 1
-    assert re.search(sentence, captured.err), captured.err
+    assert re.search(message, captured.err), captured.err
     assert not captured.out
     assert {p: p.read_bytes() for p in record.parent.iterdir()} == before
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
         (("none.json",), r"none\.json"),
         (("STACK",), "is not JSON"),
@@ -353,16 +325,16 @@ def test_records_that_cannot_be_replayed(
         (("RECORD", "-o", "labels.json"), "labels are TIFF"),
     ],
 )
-def test_replays_that_are_refused(
-    record: Path, stack: Path, capsys: Any, arguments: tuple[str, ...], sentence: str
+def test_errors_of_replay(
+    record: Path, stack: Path, capsys: Any, arguments: tuple[str, ...], message: str
 ) -> None:
     before = sorted(stack.parent.iterdir())
     capsys.readouterr()
     words = {"RECORD": record, "STACK": stack}
     assert run("replay", *(words.get(word, word) for word in arguments)) == 1
-    said = capsys.readouterr().err
-    assert re.search(sentence, said), said
-    assert said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert re.search(message, error), error
+    assert error.count("\n") == 1
     assert sorted(stack.parent.iterdir()) == before
 
 

@@ -1,4 +1,4 @@
-"""`napari-sam volume` and `segment`: prompts from files, clean-up, the table."""
+"""`napari-sam volume`: prompt files, clean-up, table."""
 
 from __future__ import annotations
 
@@ -12,53 +12,30 @@ import pytest
 import tifffile
 from numpy.testing import assert_array_equal
 
-from napari_sam import api
-from napari_sam.cli import main as cli
-from napari_sam.images.tiff import read_tiff
 from napari_sam.masks.cleanup import CleanUp
-from napari_sam.prediction import loading
-from napari_sam.records import replay as replaying
 from tests.helpers.cleanup import clean_up_labels
-from tests.helpers.models import World
+from tests.helpers.command_line import labels_of, read_labels, run, write_stack
 from tests.helpers.scenes import BALL, SMALL, lit
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SIZES = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
+    from tests.helpers.models import World
+
+pytestmark = pytest.mark.usefixtures("world")
+
 BALL_BOX, SMALL_BOX = (5, 6, 25, 30), (29, 31, 37, 41)
 BALL_ON_6 = ("--box", "6:5,6,25,30")
 POINTS = "index,axis-0,axis-1,axis-2"
 SHAPES = "index,shape-type,vertex-index,axis-0,axis-1,axis-2"
 
 
-@pytest.fixture(autouse=True)
-def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
-    """The model that every verb loads; the weights' cache is empty."""
-    monkeypatch.setenv("NAPARI_SAM_CACHE", str(tmp_path / "cache"))
-    world = World()
-    for module in (api, loading, replaying):
-        monkeypatch.setattr(module, "load_model", lambda *_, **__: world)
-    return world
-
-
-@pytest.fixture
-def stack(tmp_path: Path) -> Path:
-    return as_stack(tmp_path, lit(BALL | SMALL))
-
-
-def as_stack(folder: Path, volume: np.ndarray) -> Path:
-    path = folder / "stack.tif"
-    tifffile.imwrite(path, volume, ome=True, metadata={"axes": "ZYX", **SIZES})
-    return path
-
-
 def rectangle(number: int, index: int, box: tuple[int, ...]) -> str:
     r0, c0, r1, c1 = box
     corners = ((r0, c0), (r0, c1), (r1, c1), (r1, c0))
     return "".join(
-        f"{number},rectangle,{plane_index},{index},{row},{col}\n"
-        for plane_index, (row, col) in enumerate(corners)
+        f"{number},rectangle,{vertex},{index},{row},{col}\n"
+        for vertex, (row, col) in enumerate(corners)
     )
 
 
@@ -69,18 +46,9 @@ def write(path: Path, content: Any) -> Path:
 
 
 def boxes(folder: Path) -> Path:
-    """Both objects, as napari saves a layer."""
+    """Boxes of both objects, as napari saves a layer."""
     lines = rectangle(0, 6, BALL_BOX), rectangle(1, 8, SMALL_BOX)
     return write(folder / "boxes.csv", f"{SHAPES}\n{''.join(lines)}")
-
-
-def run(*arguments: Any) -> int:
-    return cli.main([str(argument) for argument in arguments])
-
-
-def labels_of(stack: Path) -> np.ndarray:
-    data: np.ndarray = read_tiff(stack.with_name("stack_labels.tif")).data
-    return data
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -91,7 +59,7 @@ def table(path: Path) -> list[dict[str, str]]:
 # -- prompts -------------------------------------------------------------------
 
 
-def test_boxes_as_napari_saves_them(stack: Path) -> None:
+def test_boxes_saved_by_napari(stack: Path) -> None:
     assert run("volume", stack, "--prompts", boxes(stack.parent)) == 0
     assert_array_equal(labels_of(stack), BALL + 2 * SMALL)
 
@@ -107,7 +75,7 @@ def test_numbered_points_join_boxes_of_several_slices(stack: Path) -> None:
     assert_array_equal(labels_of(stack), 3 * BALL + SMALL)
 
 
-def test_a_list_of_prompts_and_boxes_of_the_command(stack: Path) -> None:
+def test_prompt_list_and_box_option(stack: Path) -> None:
     prompts = [{"object": 4, "slice": 8, "box": SMALL_BOX}]
     given = ("--prompts", write(stack.with_name("a.json"), prompts))
     assert run("volume", stack, *given, *BALL_ON_6) == 0
@@ -116,7 +84,7 @@ def test_a_list_of_prompts_and_boxes_of_the_command(stack: Path) -> None:
 
 def test_saved_boxes_along_another_axis(tmp_path: Path) -> None:
     # Rows of the table are (row, col, slice) then.
-    path = as_stack(tmp_path, np.moveaxis(lit(BALL), 0, 2))
+    path = write_stack(tmp_path, np.moveaxis(lit(BALL), 0, 2))
     lines = [line.split(",") for line in rectangle(0, 6, BALL_BOX).splitlines()]
     turned = "\n".join(",".join([*row[:3], row[4], row[5], row[3]]) for row in lines)
     prompts = write(tmp_path / "boxes.csv", f"{SHAPES}\n{turned}\n")
@@ -130,13 +98,12 @@ def test_saved_layers_of_a_plane(tmp_path: Path) -> None:
     points = write(tmp_path / "p.csv", "index,axis-0,axis-1\n0,15.0,18.0\n")
     corners = ((29, 31), (29, 41), (37, 41), (37, 31))
     rows = [
-        f"0,polygon,{plane_index},{row},{col}"
-        for plane_index, (row, col) in enumerate(corners)
+        f"0,polygon,{vertex},{row},{col}" for vertex, (row, col) in enumerate(corners)
     ]
     lines = ["index,shape-type,vertex-index,axis-0,axis-1", *rows]
     shapes = write(tmp_path / "s.csv", "\n".join(lines))
     assert run("segment", path, "--prompts", points, "--prompts", shapes) == 0
-    labels = read_tiff(tmp_path / "plane_labels.tif").data
+    labels = labels_of(path)
     assert labels[15, 18] == 1
     assert_array_equal(labels == 2, SMALL[7])
 
@@ -144,24 +111,24 @@ def test_saved_layers_of_a_plane(tmp_path: Path) -> None:
 # -- clean-up ------------------------------------------------------------------
 
 
-def damaged() -> np.ndarray:
-    """A ball with a hole on one slice and something bright beside it in its box."""
+def ball_with_defects() -> np.ndarray:
+    """A ball with a hole on one slice, and a bright spot beside it in its box."""
     volume = lit(BALL)
     volume[6, 14:17, 17:20] = 20
     volume[6, 5:7, 6:8] = 200
     return volume
 
 
-def test_objects_are_cleaned_up(tmp_path: Path, capsys: Any) -> None:
-    path = as_stack(tmp_path, damaged())
+def test_clean_up_is_reported(tmp_path: Path, capsys: Any) -> None:
+    path = write_stack(tmp_path, ball_with_defects())
     assert run("volume", path, *BALL_ON_6, "--fill-holes", "--keep-prompted") == 0
     assert_array_equal(labels_of(path), BALL)
-    said = "object 1: clean-up removed 4 voxels and added 9\n"
-    assert said in capsys.readouterr().out
+    line = "object 1: clean-up removed 4 voxels and added 9\n"
+    assert line in capsys.readouterr().out
 
 
-def test_each_option_does_its_own(tmp_path: Path) -> None:
-    path = as_stack(tmp_path, damaged())
+def test_each_clean_up_option(tmp_path: Path) -> None:
+    path = write_stack(tmp_path, ball_with_defects())
     assert run("volume", path, *BALL_ON_6) == 0
     raw = labels_of(path)
     for words, cleanup in (
@@ -177,7 +144,7 @@ def test_each_option_does_its_own(tmp_path: Path) -> None:
 
 
 def test_smoothing_is_in_the_unit_of_the_spacing(tmp_path: Path) -> None:
-    path = as_stack(tmp_path, damaged())
+    path = write_stack(tmp_path, ball_with_defects())
     assert run("volume", path, *BALL_ON_6, "--smooth", 1) == 0
     in_slices = labels_of(path)
     spacing = ("--spacing", 5, 1, 1)
@@ -186,17 +153,17 @@ def test_smoothing_is_in_the_unit_of_the_spacing(tmp_path: Path) -> None:
     assert_array_equal(labels_of(path), in_slices)
 
 
-def test_the_record_makes_the_cleaned_labels_again(tmp_path: Path) -> None:
-    path, record = as_stack(tmp_path, damaged()), tmp_path / "made.json"
+def test_replay_includes_the_clean_up(tmp_path: Path) -> None:
+    path, record = write_stack(tmp_path, ball_with_defects()), tmp_path / "made.json"
     tidy = ("--fill-holes", "--keep-prompted", "--smooth", 0.5)
     assert run("volume", path, *BALL_ON_6, *tidy, "--record", record) == 0
     again = tmp_path / "again.tif"
     assert run("replay", record, "-o", again) == 0
-    assert_array_equal(read_tiff(again).data, labels_of(path))
+    assert_array_equal(read_labels(again), labels_of(path))
 
 
-def test_a_part_that_was_clicked_on_remains(tmp_path: Path) -> None:
-    path = as_stack(tmp_path, damaged())
+def test_keep_prompted_keeps_clicked_parts(tmp_path: Path) -> None:
+    path = write_stack(tmp_path, ball_with_defects())
     points = [[5, 6], [15, 10]]
     prompts = [{"slice": 6, "box": BALL_BOX, "points": points}]
     given = ("--prompts", write(tmp_path / "a.json", prompts), "--keep-prompted")
@@ -207,9 +174,7 @@ def test_a_part_that_was_clicked_on_remains(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "axis"), [(("--axis", "y"), 1), (("--axis", "-1"), 2), ((), 0)]
 )
-def test_the_axis_has_a_name_or_a_number(
-    stack: Path, words: tuple[str, ...], axis: int
-) -> None:
+def test_axis_by_name_or_number(stack: Path, words: tuple[str, ...], axis: int) -> None:
     inside = np.argwhere(BALL)[len(np.argwhere(BALL)) // 2]
     corner = np.delete(inside, axis)
     row, col = corner.tolist()
@@ -220,7 +185,7 @@ def test_the_axis_has_a_name_or_a_number(
 
 
 @pytest.mark.parametrize("name", ["T", "3", "-4", "zy", ""])
-def test_an_axis_that_is_not_there(stack: Path, capsys: Any, name: str) -> None:
+def test_unknown_axis(stack: Path, capsys: Any, name: str) -> None:
     assert run("volume", stack, *BALL_ON_6, f"--axis={name}") == 1
     assert f"has axes ZYX: there is no axis {name!r}" in capsys.readouterr().err
 
@@ -228,7 +193,7 @@ def test_an_axis_that_is_not_there(stack: Path, capsys: Any, name: str) -> None:
 # -- the table -----------------------------------------------------------------
 
 
-def test_the_table_is_in_the_units_of_the_file(stack: Path, capsys: Any) -> None:
+def test_table_in_the_units_of_the_file(stack: Path, capsys: Any) -> None:
     out = stack.with_name("objects.csv")
     given = ("--prompts", boxes(stack.parent), "--table", out)
     assert run("volume", stack, *given) == 0
@@ -243,7 +208,7 @@ def test_the_table_is_in_the_units_of_the_file(stack: Path, capsys: Any) -> None
     assert centroid == pytest.approx([16, 16.5, 18], abs=0.3)
 
 
-def test_the_table_in_units_of_ones_own(stack: Path) -> None:
+def test_table_with_given_spacing_and_unit(stack: Path) -> None:
     out = stack.with_name("objects.csv")
     given = ("--table", out, "--spacing", 3, 1, 1, "--unit", "mm")
     assert run("volume", stack, *BALL_ON_6, *given) == 0
@@ -251,7 +216,7 @@ def test_the_table_in_units_of_ones_own(stack: Path) -> None:
     assert float(ball["volume (mm^3)"]) == 3 * BALL.sum()
 
 
-def test_the_table_of_a_file_without_size(tmp_path: Path) -> None:
+def test_table_of_a_file_without_pixel_size(tmp_path: Path) -> None:
     path = tmp_path / "stack.tif"
     tifffile.imwrite(path, lit(BALL), metadata={"axes": "ZYX"})
     out = tmp_path / "objects.csv"
@@ -260,14 +225,14 @@ def test_the_table_of_a_file_without_size(tmp_path: Path) -> None:
     assert float(ball["volume (pixel^3)"]) == BALL.sum()
 
 
-def test_the_table_is_of_the_cleaned_objects(tmp_path: Path) -> None:
-    path, out = as_stack(tmp_path, damaged()), tmp_path / "objects.csv"
+def test_table_of_cleaned_objects(tmp_path: Path) -> None:
+    path, out = write_stack(tmp_path, ball_with_defects()), tmp_path / "objects.csv"
     given = ("--fill-holes", "--min-size", 5, "--table", out)
     assert run("volume", path, *BALL_ON_6, *given) == 0
     assert int(table(out)[0]["voxels"]) == BALL.sum()
 
 
-def test_a_table_that_exists_is_replaced_only_when_told_so(
+def test_existing_table_is_replaced_only_with_overwrite(
     stack: Path, capsys: Any
 ) -> None:
     out = write(stack.with_name("objects.csv"), "hours of work")
@@ -279,11 +244,11 @@ def test_a_table_that_exists_is_replaced_only_when_told_so(
     assert table(out)
 
 
-# -- what is refused -----------------------------------------------------------
+# -- errors --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
         (("--table", "STACK"), "--table .* is the image itself"),
         (("--table", "PROMPTS", "--overwrite"), "is the file of prompts itself"),
@@ -303,8 +268,8 @@ def test_a_table_that_exists_is_replaced_only_when_told_so(
         (("--prompts", "FAR"), "slice 99, the stack has slices 0 to 13"),
     ],
 )
-def test_refusals(
-    stack: Path, world: World, capsys: Any, arguments: tuple[str, ...], sentence: str
+def test_errors(
+    stack: Path, world: World, capsys: Any, arguments: tuple[str, ...], message: str
 ) -> None:
     paths = {
         "STACK": stack,
@@ -313,11 +278,11 @@ def test_refusals(
         "FAR": write(stack.with_name("far.csv"), f"{POINTS}\n0,99,2,3\n"),
     }
     before = {path: path.read_bytes() for path in stack.parent.iterdir()}
-    given = [paths.get(word, word) for word in arguments]
-    assert run("volume", stack, "--prompts", paths["PROMPTS"], *given) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("napari-sam: ")
-    assert said.count("\n") == 1
-    assert re.search(sentence, said)
+    words = [paths.get(word, word) for word in arguments]
+    assert run("volume", stack, "--prompts", paths["PROMPTS"], *words) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("napari-sam: ")
+    assert error.count("\n") == 1
+    assert re.search(message, error)
     assert not world.seen
     assert {path: path.read_bytes() for path in stack.parent.iterdir()} == before
