@@ -206,7 +206,7 @@ def test_automatic_objects_behind_earlier_ones_are_skipped(
     result = session.segment_everything()
     session.commit()
     (*_, automatic) = group_by_commit(session.record())
-    objects = {piece.number for piece in result.pieces}
+    objects = {piece.object_id for piece in result.pieces}
     assert objects > {entry["object"] for entry in automatic}
     assert_same_again(session, STACK)
 
