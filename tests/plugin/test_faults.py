@@ -191,9 +191,10 @@ class User:
         assert {la for la in self.viewer.layers if isinstance(la, Labels)} <= known
         result = self.session.result
         if result is not None:
-            assert self.waiting is not None
-            image, data = self.waiting
-            assert self.session.waiting.image is image
+            assert self.pending_of is not None
+            image, data = self.pending_of
+            assert self.session.pending is not None
+            assert self.session.pending.image is image
             assert image in self.viewer.layers
             assert image.data is data
         target = self.session.labels_layer
@@ -353,7 +354,7 @@ class User:
     # -- the session -----------------------------------------------------------
 
     def adopted(self, image: Image | None, data: Any) -> None:
-        self.waiting = None if image is None else (image, data)
+        self.pending_of = None if image is None else (image, data)
 
     def do_preview(self) -> None:
         image = self.session.image_layer
@@ -416,8 +417,7 @@ class User:
 
     def do_commit(self) -> None:
         session = self.session
-        result, image = session.result, session.waiting.image
-        revision = session.corrections.revision
+        pending, replacement = session.pending, session.history.replacement
         label = self.ask(session.commit)
         for layer in self.layers(Labels):
             if layer not in self.histories:
@@ -427,14 +427,13 @@ class User:
         assert session.result is None
         labels, done = session.labels_layer, session.target.last_written
         assert labels is not None
-        assert result is not None
-        assert image is not None
+        assert pending is not None
         assert done is not None
         before, after = self.histories[labels].now, labels.data
         changed = before != after
-        allowed = covered(labels, image, result.pieces)
-        if revision is not None and revision.labels is labels:
-            allowed |= np.isin(before, revision.ids)
+        allowed = covered(labels, pending.image, pending.result.pieces)
+        if replacement is not None and replacement.labels is labels:
+            allowed |= np.isin(before, replacement.label_ids)
         assert not (changed & ~allowed).any()
         assert np.count_nonzero(changed) == done.pixels
         assert np.isin(after[changed], [0, *done.label_ids]).all()

@@ -372,7 +372,7 @@ def test_switching_the_image_forgets_its_object(
     with pytest.raises(ValueError, match="nothing to accept"):
         session.commit()
     session.preview()
-    assert session.waiting.image is other
+    assert session.pending.image is other
 
 
 def test_an_answer_belongs_to_the_image_it_was_asked_for(
@@ -384,7 +384,7 @@ def test_an_answer_belongs_to_the_image_it_was_asked_for(
     session.viewer.add_image(255 - stack, scale=(2, 1, 1), translate=(0, 5, 5))
     result = run_to_end(question.request.run(session.load(), session.cache))
     session.accept_result(question, result)
-    assert session.waiting.image is balls
+    assert session.pending.image is balls
     session.commit()
     assert written(session)[4, 15, 20] == 1
     assert session.labels_layer is not None

@@ -524,7 +524,7 @@ def test_slice_strip_shows_states_and_goes_to_slices(
     wait(widget)
     strip = widget.panel.strip
     assert not strip.isHidden()
-    assert strip.states == widget.session.waiting.states
+    assert strip.states == widget.session.pending.states
     strip.resize(90, strip.height())
     assert [strip.index_at(x) for x in (0, 9.9, 10, 89, 200, -5)] == [0, 0, 1, 8, 8, 0]
 

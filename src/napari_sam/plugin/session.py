@@ -1,47 +1,57 @@
-"""What the user is doing now: model, image, prompts, current object. No Qt."""
+"""Segmentation session on a viewer: layers, model, prompts and objects. No Qt."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
-from napari_sam.plugin.layers.displayed_stack import planes_ahead
 from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.state.commit_history import CommitHistory
 from napari_sam.plugin.state.label_cleanup import LabelCleanupJob
 from napari_sam.plugin.state.label_measurement import LabelMeasurementJob
-from napari_sam.plugin.state.layer_request import CommittedObjects, ConsumedPrompts
-from napari_sam.plugin.state.pending_result import PendingResult
+from napari_sam.plugin.state.pending_result import Job, PendingResult
 from napari_sam.plugin.state.provenance import record_of
 from napari_sam.plugin.state.request_builder import RequestBuilder
-from napari_sam.plugin.state.settings import SessionSettings
+from napari_sam.plugin.state.settings import SessionSettings, Setting
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.requests.base import run_to_end
-from napari_sam.requests.plane import PlaneRequest
-from napari_sam.requests.stack import StackRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from napari.components import ViewerModel
-    from napari.layers import Labels
+    from napari.layers import Image, Labels, Points, Shapes
+    from psygnal import SignalInstance
 
+    from napari_sam.automatic.candidates import Thresholds
+    from napari_sam.automatic.linking import Linking
+    from napari_sam.automatic.search import SearchOptions
+    from napari_sam.checkpoints.families import Family
     from napari_sam.images.axes import PlaneIndex
+    from napari_sam.images.intensity import IntensityMapping
+    from napari_sam.masks.cleanup import CleanUp
     from napari_sam.masks.measurements import ObjectMeasurement
+    from napari_sam.plugin.layers.image_source import ChannelChoice
+    from napari_sam.plugin.state.labels_target import LabelsTarget
     from napari_sam.plugin.state.layer_request import LayerRequest
+    from napari_sam.plugin.state.model_choice import ByteProgress, ModelChoice
+    from napari_sam.prediction.click_sequence import Size
     from napari_sam.prediction.predictor import Prediction, Predictor
     from napari_sam.records.record import Record
     from napari_sam.requests.base import SegmentationResult
-    from napari_sam.requests.view import ImageView
-    from napari_sam.volume.results import SliceResult, VolumeResult
+    from napari_sam.requests.stack import StackRequest
+    from napari_sam.training.request import TrainingRequest
+    from napari_sam.volume.results import PropagationOptions, SliceResult, VolumeResult
 
 
-class SamSession(SessionSettings):
-    """A segmentation session on a viewer, for scripts and under the widget.
+class SamSession:
+    """A segmentation session on a viewer, for scripts and for the widget.
 
-    Prompts are ordinary Points and Shapes layers, results go to a Labels layer.
-    `preview` or `propagate` compute the current object, `commit` writes it.
+    Prompts are ordinary Points and Shapes layers; results go to a Labels layer.
+    `preview` or `propagate` compute the pending result, `commit` writes it. Methods
+    raise ValueError, with a sentence that says what to do, when layers, prompts or
+    labels cannot be used.
 
     Parameters
     ----------
@@ -52,373 +62,362 @@ class SamSession(SessionSettings):
 
     Attributes
     ----------
-    waiting : PendingResult
-        The current object, or several; of a stack also which slices to doubt.
-    corrections : CommitHistory
-        The objects that the next result replaces, and those one can go back to.
+    settings : SessionSettings
+        Layers, model and options. They are attributes of the session as well: see
+        `SessionSettings` for their meaning.
     cache : EmbeddingCache
-        Planes that are encoded.
-
-    Further ones are those of `SessionSettings`: layers, model and options.
+        Encoded planes.
+    history : CommitHistory
+        Committed objects, and the ones that are corrected.
     """
+
+    image_layer: Setting[Image | None] = Setting()
+    points_layer: Setting[Points | None] = Setting()
+    shapes_layer: Setting[Shapes | None] = Setting()
+    labels_layer: Setting[Labels | None] = Setting()
+    model: Setting[Any] = Setting()
+    model_choice: Setting[ModelChoice] = Setting()
+    target: Setting[LabelsTarget] = Setting()
+    intensity: Setting[IntensityMapping] = Setting()
+    channels: Setting[Sequence[ChannelChoice]] = Setting()
+    each_prompt_an_object: Setting[bool] = Setting()
+    propagation: Setting[PropagationOptions] = Setting()
+    propagation_axes: Setting[list[int]] = Setting()
+    axis: Setting[int | None] = Setting()
+    size: Setting[Size | None] = Setting()
+    cleanup: Setting[CleanUp] = Setting()
+    thresholds: Setting[Thresholds] = Setting()
+    search: Setting[SearchOptions] = Setting()
+    everything_in_stack: Setting[bool] = Setting()
+    linking: Setting[Linking] = Setting()
+    changed: Setting[SignalInstance] = Setting()
+    model_changed: Setting[SignalInstance] = Setting()
 
     def __init__(
         self, viewer: ViewerModel, model: str | Path | Predictor = DEFAULT_MODEL
     ) -> None:
-        super().__init__(viewer, model)
+        self.viewer = viewer
+        self.settings = SessionSettings(viewer, model)
         self.cache = EmbeddingCache()
-        self.waiting = PendingResult(viewer)
-        self._used = ConsumedPrompts(viewer)
-        self.corrections = CommitHistory(viewer, self._used)
-        self._asker = RequestBuilder(self, self._used, self.corrections)
-        self.image_chosen.connect(self.waiting.forget)
+        self.history = CommitHistory(viewer)
+        self._builder = RequestBuilder(self.settings, self.history)
+        self._pending: PendingResult | None = None
+        self.settings.image_chosen.connect(self._drop_pending)
 
-    # -- questions: read layers on the main thread -----------------------------
+    # -- settings --------------------------------------------------------------
+
+    def use_model(
+        self, model: str | Path | Predictor, family: Family | None = None
+    ) -> None:
+        """Choose a model, and the family of an unregistered file."""
+        self.settings.use_model(model, family)
+
+    def load(self, progress: ByteProgress | None = None) -> Predictor:
+        """Load the model unless it is loaded; download its weights if needed."""
+        return self.model_choice.load(progress)
+
+    def new_prompt_layers(self) -> tuple[Points, Shapes]:
+        """Add a Points and a Shapes layer over the image, and choose them."""
+        return self.settings.new_prompt_layers()
+
+    def set_polarity(self, positive: bool) -> None:
+        """Make the next and the selected points positive or negative."""
+        self.settings.set_polarity(positive)
+
+    def toggle_polarity(self) -> None:
+        """Make the next points negative if they are positive, and the reverse."""
+        self.settings.toggle_polarity()
+
+    # -- requests: read layers on the main thread ------------------------------
 
     def build_plane_request(self) -> LayerRequest:
-        """Gather what is needed to segment the displayed plane.
-
-        Raises
-        ------
-        ValueError
-            When image, prompts or target cannot be used; the sentence says why.
-        """
-        return self._asker.slice()
+        """Build the request for the displayed plane."""
+        return self._builder.plane_with_prompts()
 
     def build_stack_request(self) -> LayerRequest:
-        """Gather what is needed to follow the objects through the stack.
+        """Build the request for the displayed stack.
 
-        Raises
-        ------
-        ValueError
-            When image, prompts or target cannot be used; the sentence says why.
+        It resumes the pending result if that is of the same stack.
         """
-        return self._asker.stack(self.waiting)
+        return self._builder.stack(self.pending)
 
     def build_automatic_request(self) -> LayerRequest:
-        """Gather what is needed to segment everything in the displayed plane.
+        """Build the request for all objects of the displayed plane or stack.
 
-        Shapes that lie on the plane limit where objects are searched.
-
-        Raises
-        ------
-        ValueError
-            When image, shapes or target cannot be used; the sentence says why.
+        Shapes on the plane limit the search to what they enclose.
         """
-        return self._asker.everything()
+        return self._builder.automatic()
 
     def live_request(self) -> LayerRequest | None:
-        """Build the request of the displayed plane; None when nothing is new.
+        """Build the request for the displayed plane; None when nothing is new.
 
-        An object that waits on this plane is forgotten when its prompts are gone
-        or cannot be used any more. One that was followed through a stack waits
-        until it is accepted or discarded, whatever is drawn meanwhile.
-
-        Raises
-        ------
-        ValueError
-            When image, prompts or target cannot be used; the sentence says why.
+        A pending result of this plane is dropped when its prompts are gone or cannot
+        be used any more. Results of stacks and of automatic segmentation stay until
+        they are accepted or discarded.
         """
-        if self.waiting.is_stack or self.waiting.is_everything:
+        pending = self.pending
+        if pending is not None and not pending.is_plane:
             return None
         try:
-            asked = self._asker.read()
-            question = self._asker.on_slice(asked)
+            snapshot = self._builder.snapshot()
+            request = self._builder.plane(snapshot)
         except ValueError:
-            self._withdraw_slice(None)
+            self._withdraw_pending(None)
             raise
-        waiting = None if self.result is None else self.waiting.question
-        if question is None:
-            self._withdraw_slice(asked.plane.plane_index())
-        elif waiting is None or not waiting.same_request(question):
-            return question
+        if request is None:
+            self._withdraw_pending(snapshot.plane.plane_index())
+        elif pending is None or not pending.request.same_request(request):
+            return request
         return None
 
-    def _withdraw_slice(self, plane_index: PlaneIndex | None) -> None:
-        """Forget an object that waits on a plane, or on any; its prompts stay."""
-        waiting = self.waiting.question
-        if waiting is None or not isinstance(waiting.request, PlaneRequest):
-            return  # following an object through a stack took long: it stays
-        if plane_index is None or waiting.plane_index == plane_index:
-            self._forget()
+    def build_training_request(
+        self,
+        labels: Labels | None = None,
+        image: Image | None = None,
+        minutes: float = 10.0,
+    ) -> TrainingRequest:
+        """Build the request to train the model on labels as they are now.
 
-    def planes_ahead(self, step: int) -> tuple[ImageView, list[PlaneIndex]]:
-        """The displayed plane, and the next one along the slider of the stack.
+        Its `run` yields progress and returns a `TrainingResult`; pass the path of that
+        to `use_model`.
 
-        Raises
-        ------
-        ValueError
-            When no plane of an image is displayed.
+        Parameters
+        ----------
+        labels, image : Labels, Image, optional
+            Layers of the same shape; those of the session when None.
+        minutes : float
+            Training time; encoding the images comes before.
         """
-        image = self.require_image()
-        plane = displayed_plane(image, self.viewer.dims)
-        view = self.view.of(image)
-        return view, planes_ahead(view, image.name, plane, step, self.axis)
+        from napari_sam.plugin.state.training_request import training_request
 
-    # -- answers ---------------------------------------------------------------
+        labels = self.labels_layer if labels is None else labels
+        image = self.image_layer if image is None else image
+        return training_request(image, labels, minutes)
+
+    # -- the pending result ----------------------------------------------------
+
+    @property
+    def pending(self) -> PendingResult | None:
+        """The objects to accept or discard, while their image is as it was."""
+        pending = self._pending
+        if pending is None or not pending.request.is_current(self.viewer):
+            return None
+        return pending
 
     @property
     def result(self) -> SegmentationResult | None:
-        """Objects that wait to be accepted, as long as their image is as it was."""
-        return self.waiting.result
+        """The result of `pending`."""
+        pending = self.pending
+        return None if pending is None else pending.result
 
-    def accept_result(self, question: LayerRequest, result: SegmentationResult) -> None:
-        """Take the answer to a question as the current object.
-
-        Raises
-        ------
-        ValueError
-            When image or model have changed meanwhile; the answer is dropped.
-        """
-        self.waiting.take(question, result, self.model)
-        self.changed.emit()
-
-    def next_candidate(self) -> None:
-        """Take the next larger of the candidates, or the smallest after the largest.
-
-        The size is what later prompts mean as well, see `size`.
-
-        Raises
-        ------
-        ValueError
-            When no object waits that has several candidates.
-        """
-        self.waiting.take_next_size()
-        question = self.waiting.question
-        assert question is not None
-        assert isinstance(question.request, PlaneRequest)
-        self.size = question.request.size
+    def accept_result(self, request: LayerRequest, result: SegmentationResult) -> None:
+        """Make a result the pending one, unless image or model were changed."""
+        request.check_current(self.viewer, self.model)
+        self._pending = PendingResult(request, result)
         self.changed.emit()
 
     def preview(self) -> Prediction | None:
-        """Segment the displayed plane from the prompts that lie on it.
-
-        Returns
-        -------
-        Prediction or None
-            Of the current object (the first one when each prompt is an object);
-            None when the plane has no prompts. Nothing is written.
-
-        Raises
-        ------
-        ValueError
-            When image, prompts or target cannot be used.
-        """
-        question = self._asker.on_slice(self._asker.read())
-        if question is None:
+        """Segment the displayed plane; return the first object, if it has prompts."""
+        request = self._builder.plane(self._builder.snapshot())
+        if request is None:
             self._forget()
             return None
-        result = run_to_end(question.request.run(self.load(), self.cache))
-        self.accept_result(question, result)
-        return result.predictions[0]
+        return self._run(request).predictions[0]
 
     def segment_everything(self) -> SegmentationResult:
-        """Segment everything in the displayed plane; waits like any other result.
+        """Segment all objects of the displayed plane or stack.
 
-        `thresholds`, `search` and `linking` say how. After other thresholds or another
-        linking `refinish_pending` chooses again, without asking the model.
-
-        Raises
-        ------
-        ValueError
-            When image, shapes or target cannot be used.
+        `search`, `thresholds`, `linking` and `everything_in_stack` are its options.
+        After a change of thresholds or linking, `refinish_pending` applies them
+        without running the model.
         """
-        question = self.build_automatic_request()
-        result = run_to_end(question.request.run(self.load(), self.cache))
-        self.accept_result(question, result)
-        return result
+        return self._run(self.build_automatic_request())
+
+    def propagate(self) -> VolumeResult:
+        """Propagate the objects along `axis`, from all prompts."""
+        for _ in self.iter_propagate():
+            pass
+        result = self.result
+        if result is None or result.volume is None:  # removed while it ran
+            raise ValueError("The stack has no result: segment it again.")
+        return result.volume
 
     def iter_propagate(self) -> Iterator[SliceResult]:
-        """Follow the objects through the stack; yields slice results.
+        """Propagate the objects along `axis`; yield the results of slices.
 
-        Stop iterating to cancel: what was yielded until then can be committed.
+        Stop iterating to cancel: what was yielded until then is the pending result.
         """
-        question = self.build_stack_request()
-        request = question.request
-        assert isinstance(request, StackRequest)
-        predictor = self.load()
+        layer_request, predictor = self.build_stack_request(), self.load()
+        request = cast("StackRequest", layer_request.request)
         slices = request.iter_slices(predictor, self.cache)
         try:
             yield from slices
         finally:
             volume = slices.result()
             if volume.slices:
-                self.accept_result(question, request.finish(predictor, volume))
+                self.accept_result(layer_request, request.finish(predictor, volume))
 
-    def propagate(self) -> VolumeResult:
-        """Follow the objects along `axis`, from all prompts."""
-        for _ in self.iter_propagate():
-            pass
-        assert self.result is not None
-        assert self.result.volume is not None
-        return self.result.volume
+    def next_alternative(self) -> None:
+        """Take the model's next larger mask, or the smallest after the largest.
+
+        Later prompts use the same `size`.
+        """
+        if self.pending is None:
+            raise ValueError("There is no object: segment one first.")
+        self._pending, self.size = self.pending.next_alternative()
+        self.changed.emit()
+
+    def refinish_pending(self) -> None:
+        """Apply the current `cleanup`, `thresholds` and `linking` to the result."""
+        job = self.build_pending_cleanup()
+        if job is not None:
+            job.run()
+
+    def build_pending_cleanup(self) -> Job[SegmentationResult] | None:
+        """Return the work of `refinish_pending`; None when nothing would change."""
+        pending = self.pending
+        if pending is None:
+            return None
+        names = "cleanup", "thresholds", "linking"
+        changed = pending.with_options({name: getattr(self, name) for name in names})
+        if changed is None:
+            return None
+
+        def apply(result: SegmentationResult) -> None:
+            if self._pending is pending:
+                self._pending = PendingResult(changed, result)
+            self.changed.emit()
+
+        return Job(lambda: changed.request.refinish(pending.result), apply)
+
+    def go_to_slice(self, index: int) -> None:
+        """Display a slice of the pending stack."""
+        if self.pending is not None:
+            self.pending.go_to(self.viewer.dims, index)
+
+    def next_doubtful(self) -> int:
+        """Display the next doubtful slice of the pending stack; return its index."""
+        pending, dims = self.pending, self.viewer.dims
+        index = None if pending is None else pending.next_doubtful(dims)
+        if index is None:
+            raise ValueError("No slice of a stack is doubtful.")
+        self.go_to_slice(index)
+        return index
 
     def commit(self) -> int:
-        """Write the current object into the labels layer, as one undo step.
+        """Write the pending result into the labels layer, as one undo step.
 
-        Prompts of layers made by `new_prompt_layers` are removed, those of other
+        Prompts of layers made by `new_prompt_layers` are removed. Those of other
         layers stay and are not used again; `previous_object` brings them back.
 
         Returns
         -------
         int
-            Its label id; of several objects the last one's.
-
-        Raises
-        ------
-        ValueError
-            When there is nothing to write, or the labels layer cannot take it.
+            The label of the object; of several objects the last one's.
         """
-        result, question = self.result, self.waiting.question
-        if result is None or question is None:
+        pending = self.pending
+        if pending is None:
             raise ValueError("There is nothing to accept: segment an object first.")
-        if not result.pieces:
+        if not pending.result.pieces:
             raise ValueError("The mask is empty: change the prompts and try again.")
-        labels, written = self.target.write(question, result)
-        if not result.candidates:  # hundreds are not corrected together
-            self.corrections.remember(
-                CommittedObjects(question, labels, written.label_ids)
-            )
-        self._used.release(question.prompts)
+        commit = self.target.write(pending.request, pending.result)
+        if not pending.is_automatic:  # hundreds of objects are not corrected together
+            self.history.add(commit)
+        self.history.consumed.consume(pending.request.prompts)
         self._forget()
-        return written.label_ids[-1]
+        return commit.label_ids[-1]
 
     def discard(self) -> None:
-        """Forget the current object and its prompts; all layers stay."""
-        if self.waiting.question is not None:
-            self._used.release(self.waiting.question.prompts)
-        self.corrections.give_up()
+        """Drop the pending result and its prompts; all layers stay."""
+        if self._pending is not None:
+            self.history.consumed.consume(self._pending.request.prompts)
+        self.history.cancel_correction()
         self._forget()
 
-    def refinish_pending(self) -> None:
-        """Bring what waits to `cleanup`, `thresholds` and `linking` of this moment."""
-        todo = self.build_pending_cleanup()
-        if todo is not None:
-            finish, take = todo
-            take(finish())
-
-    def build_pending_cleanup(
-        self,
-    ) -> (
-        tuple[Callable[[], SegmentationResult], Callable[[SegmentationResult], None]]
-        | None
-    ):
-        """What `refinish_pending` computes, on any thread, and what takes it."""
-        names = "cleanup", "thresholds", "linking"
-        todo = self.waiting.chosen({name: getattr(self, name) for name in names})
-        if todo is None:
-            return None
-        finish, take = todo
-
-        def taken(result: SegmentationResult) -> None:
-            take(result)
-            self.changed.emit()
-
-        return finish, taken
-
-    # -- objects that are there already ----------------------------------------
-
-    def refine(self, label: int | None = None, layer: Labels | None = None) -> None:
-        """Take an object of a labels layer as the prompt on the displayed plane.
-
-        Points and a box drawn on it take part; committing replaces the object.
-
-        Parameters
-        ----------
-        label : int, optional
-            Its id; the selected label of the layer when None.
-        layer : Labels, optional
-            Where it is; the labels layer of the session when None.
-
-        Raises
-        ------
-        ValueError
-            When there is no such object on the displayed plane.
-        """
-        labels = self.present(layer) or self.target.present_layer
-        if labels is None:
-            raise ValueError("There are no labels to refine: choose a labels layer.")
-        image = self.require_image()
-        plane = displayed_plane(image, self.viewer.dims)
-        label = int(labels.selected_label) if label is None else label
-        self.corrections.pick(labels, label, image, plane)
-        self._forget()
-
-    def build_label_cleanup(self, label: int | None = None) -> LabelCleanupJob:
-        """Gather what is needed to give an object of the labels layer the clean-up.
-
-        Parameters
-        ----------
-        label : int, optional
-            Its id; the selected label of the layer when None.
-
-        Raises
-        ------
-        ValueError
-            When nothing is to be done, or the layer cannot be written to.
-        """
-        labels = self.target.require_layer()
-        label = int(labels.selected_label) if label is None else label
-        axis = self.axis_of(labels)
-        return LabelCleanupJob.ask(labels, label, self.cleanup, self.viewer.dims, axis)
-
-    def clean_label(self, label: int | None = None) -> int:
-        """Clean up an object of the labels layer in one undo step, see `cleanup`.
-
-        Returns
-        -------
-        int
-            Pixels that changed; those of other labels never do.
-        """
-        tidying = self.build_label_cleanup(label)
-        return tidying.write(tidying.compute())
-
-    def build_measurement(self) -> LabelMeasurementJob:
-        """Gather what is needed to measure the objects of the labels layer.
-
-        Raises
-        ------
-        ValueError
-            When there is no labels layer, or no plane of it is displayed.
-        """
-        labels = self.target.require_layer()
-        return LabelMeasurementJob.ask(labels, self.viewer.dims, self.axis_of(labels))
-
-    def measure(self) -> list[ObjectMeasurement]:
-        """Size, slices and lowest score of every object of the labels layer.
-
-        In the layer's units. `napari_sam.masks.measurements.write_csv` saves them.
-        """
-        return self.build_measurement().compute()
+    # -- committed objects -----------------------------------------------------
 
     def previous_object(self) -> None:
         """Bring back the prompts of the last committed object, to correct it.
 
-        Committing again replaces the object, where it has not been undone.
-
-        Raises
-        ------
-        ValueError
-            When there is none, or a result waits to be accepted.
+        Committing again replaces the object, unless the commit was undone.
         """
-        if self.result is not None:
-            raise ValueError("A result waits: accept or discard it first.")
-        last = self.corrections.go_back()
-        self.each_prompt_an_object = last.question.each
+        if self.pending is not None:
+            raise ValueError("A result is pending: accept or discard it first.")
+        last = self.history.go_back()
+        self.each_prompt_an_object = last.request.snapshot.each_prompt_an_object
         self.changed.emit()
 
+    def refine(self, label: int | None = None, layer: Labels | None = None) -> None:
+        """Use an object of a labels layer as the prompt on the displayed plane.
+
+        Points and a box drawn on it are added. Committing replaces the object.
+
+        Parameters
+        ----------
+        label : int, optional
+            Its label; the selected label of the layer when None.
+        layer : Labels, optional
+            Its layer; the labels layer of the session when None.
+        """
+        labels = self.settings.present(layer) or self.target.present_layer
+        if labels is None:
+            raise ValueError("There are no labels to refine: choose a labels layer.")
+        image = self.settings.require_image()
+        plane = displayed_plane(image, self.viewer.dims)
+        label = int(labels.selected_label) if label is None else label
+        self.history.pick(labels, label, image, plane)
+        self._forget()
+
+    def build_label_cleanup(self, label: int | None = None) -> LabelCleanupJob:
+        """Return the work of `clean_label`."""
+        return LabelCleanupJob.from_settings(self.settings, label)
+
+    def clean_label(self, label: int | None = None) -> int:
+        """Apply `cleanup` to a label, by default the selected one, in one undo step.
+
+        Returns
+        -------
+        int
+            Number of changed pixels; those of other labels never change.
+        """
+        job = self.build_label_cleanup(label)
+        return job.apply(job.compute())
+
+    def build_measurement(self) -> LabelMeasurementJob:
+        """Return the work of `measure`."""
+        return LabelMeasurementJob.from_settings(self.settings)
+
+    def measure(self) -> list[ObjectMeasurement]:
+        """Measure size, slices and lowest score of every object of the labels layer.
+
+        Sizes are in the layer's units. `napari_sam.masks.measurements.write_csv`
+        saves them.
+        """
+        return self.build_measurement().compute()
+
     def record(self) -> Record:
-        """How the objects of the labels layer were made, in plain JSON types.
+        """Return how the objects of the labels layer were made, in plain JSON types.
 
         What was undone is left out. `napari_sam.replay` makes the labels again.
-
-        Raises
-        ------
-        ValueError
-            When there is no labels layer.
         """
         return record_of(self.target.require_layer())
 
+    def _run(self, request: LayerRequest) -> SegmentationResult:
+        result = run_to_end(request.request.run(self.load(), self.cache))
+        self.accept_result(request, result)
+        return result
+
+    def _withdraw_pending(self, plane_index: PlaneIndex | None) -> None:
+        """Drop a result of a plane, or of any plane; its prompts stay."""
+        pending = self._pending
+        if pending is None or not pending.is_plane:
+            return  # it took long to compute
+        if plane_index in (None, pending.request.snapshot.plane.plane_index()):
+            self._forget()
+
+    def _drop_pending(self) -> None:
+        self._pending = None
+
     def _forget(self) -> None:
-        self.waiting.forget()
+        self._drop_pending()
         self.changed.emit()

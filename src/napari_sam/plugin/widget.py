@@ -74,7 +74,7 @@ class SamWidget(Container[Any]):
             on_end=self._on_end,
         )
         self._training = TrainingDock(
-            napari_viewer, self.session, self.native, self.panel.choose_file
+            napari_viewer, self.session, self.native, self.session.use_model
         )
         self._watcher = LayerWatcher(napari_viewer, self.native)
         self._prefetcher = Prefetcher(self.session, self._runner, self.native)
@@ -102,10 +102,10 @@ class SamWidget(Container[Any]):
             ),
             "accept": self._accept,
             "discard": session.discard,
-            "next_alternative": session.next_candidate,
+            "next_alternative": session.next_alternative,
             "previous": self._go_back,
             "refine": self._refine,
-            "next_doubtful": lambda: session.waiting.next_doubtful(),
+            "next_doubtful": session.next_doubtful,
             "cancel": lambda: self._runner.cancel(),
             "clean_label": self._clean_label,
             "measure": self._measure,
@@ -148,6 +148,8 @@ class SamWidget(Container[Any]):
         self._watcher.happened.connect(self._segment_live)
         for update in (self._refinish_pending, self._refresh, self._show_preview):
             session.changed.connect(update)
+        for update in (self._select_model, self._refresh, self._watcher.notice):
+            session.model_changed.connect(update)
 
     def _connect_viewer(self) -> None:
         dims, layers = self._viewer.dims.events, self._viewer.layers
@@ -187,11 +189,14 @@ class SamWidget(Container[Any]):
     def _choose_model(self) -> None:
         panel, session = self.panel, self.session
         own_file = panel.model.value == OWN_FILE
-        session.model = str(panel.model_file.value) if own_file else panel.model.value
-        family = panel.family.value
-        known = own_file and family != FAMILY_OF_FILE
-        session.model_choice.family = family if known else None
+        model = str(panel.model_file.value) if own_file else panel.model.value
+        known = own_file and panel.family.value != FAMILY_OF_FILE
+        session.use_model(model, panel.family.value if known else None)
         self._refresh()
+
+    def _select_model(self) -> None:
+        choice = self.session.model_choice
+        self.panel.select_model(choice.chosen, choice.family)
 
     def _make_prompt_layers(self) -> None:
         points, shapes = self.session.new_prompt_layers()
@@ -203,9 +208,9 @@ class SamWidget(Container[Any]):
 
     def _refine(self) -> None:
         self.session.refine()
-        revision = self.session.corrections.revision
-        if revision is not None and self.session.labels_layer is None:
-            self.panel.labels_layer.select(revision.labels)
+        replacement = self.session.history.replacement
+        if replacement is not None and self.session.labels_layer is None:
+            self.panel.labels_layer.select(replacement.labels)
 
     def _go_back(self) -> None:
         self.session.previous_object()
@@ -248,15 +253,16 @@ class SamWidget(Container[Any]):
 
     def _refinish_pending(self) -> None:
         """Apply clean-up and thresholds to the pending result, once nothing runs."""
-        work = self.session.build_pending_cleanup()
-        if work is not None and (self._cleaning or not self._runner.busy):
-            self._runner.compute("Selecting and cleaning up objects", *work)
+        job = self.session.build_pending_cleanup()
+        if job is not None and (self._cleaning or not self._runner.busy):
+            what = "Selecting and cleaning up objects"
+            self._runner.compute(what, job.compute, job.apply)
             self._cleaning = True
         self._enable_buttons()
 
     def _clean_label(self) -> None:
         job = self.session.build_label_cleanup()
-        self._runner.compute("Cleaning up the label", job.compute, job.write)
+        self._runner.compute("Cleaning up the label", job.compute, job.apply)
 
     def _measure(self) -> None:
         job = self.session.build_measurement()
@@ -335,18 +341,21 @@ class SamWidget(Container[Any]):
 
     def _show_preview(self) -> None:
         self._show_strip()
-        result, image = self.session.result, self.session.waiting.image
-        if result is None or image is None or image not in self._viewer.layers:
+        pending = self.session.pending
+        if pending is None:
             self._preview.hide()
             return
         try:
-            plane = displayed_plane(image, self._viewer.dims)
+            plane = displayed_plane(pending.image, self._viewer.dims)
         except ValueError:  # a 3D view, or a slider outside the image
             self._preview.hide()
             return
-        self._preview.show(image, result.pieces, plane.plane_index())
+        self._preview.show(pending.image, pending.result.pieces, plane.plane_index())
 
     def _show_strip(self) -> None:
-        pending = self.session.waiting
-        count = 0 if pending.stack is None else len(pending.stack)
-        self.panel.strip.show_states(pending.states, count, pending.displayed_slice)
+        pending, strip = self.session.pending, self.panel.strip
+        if pending is None or pending.stack is None:
+            strip.show_states({}, 0, None)
+            return
+        displayed = pending.displayed_slice(self._viewer.dims)
+        strip.show_states(pending.states, len(pending.stack), displayed)

@@ -354,8 +354,8 @@ def test_without_candidates_there_is_nothing_to_choose(
     draw(widget, FIRST)
     shown(widget)
     assert not widget.panel.next_alternative.enabled
-    with pytest.raises(ValueError, match="no other candidates"):
-        widget.session.next_candidate()
+    with pytest.raises(ValueError, match="no alternative masks"):
+        widget.session.next_alternative()
 
 
 def test_keys_are_given_back_and_those_of_others_left_alone() -> None:

@@ -11,8 +11,8 @@ from napari.layers import Image, Labels
 
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.masks.painting import ObjectPlaneMask
+from napari_sam.plugin.layers.label_ids import LabelIds
 from napari_sam.plugin.layers.labels_writer import (
-    LabelIds,
     WriteSummary,
     check_ids,
     check_target,
@@ -189,23 +189,6 @@ def test_objects_on_other_slices_are_written_and_undone(ndisplay: int) -> None:
     assert np.count_nonzero(labels.data) == 4
     labels.undo()
     assert not labels.data.any()
-
-
-def test_ids_of_huge_labels_are_above_all_that_were_written_or_selected(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("napari_sam.plugin.layers.labels_writer._QUICKLY_SEARCHED", 100)
-    labels = labels_of()
-    labels.data[0, 0] = 5
-    ids = LabelIds()
-    assert ids.next_free(labels) == 6
-    ids.remember(labels, 6)
-    labels.selected_label = 40
-    labels.paint((3, 3), 40)
-    labels.selected_label = 2
-    assert ids.next_free(labels) == 41
-    labels.data = np.full((20, 30), 50)
-    assert ids.next_free(labels) == 51
 
 
 def test_new_labels_skip_leading_axes() -> None:

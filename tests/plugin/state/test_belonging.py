@@ -37,7 +37,7 @@ def click(session: SamSession, *plane_index: float, on: bool = True) -> None:
 def test_a_box_on_another_slice_corrects_the_object_under_it(two: SamSession) -> None:
     draw(two, (24, 34, 32, 42), 5)
     assert slices_of(two) == {1: [4], 2: [4, 5]}
-    before = two.waiting.result
+    before = two.result
     volume = two.propagate()
     assert before is not None
     assert before.volume is not None

@@ -54,7 +54,7 @@ def test_the_next_doubtful_slice_comes_round(here: int, expected: int) -> None:
 def test_without_doubt_there_is_nowhere_to_go(session: SamSession) -> None:
     assert next_doubtful({4: "anchor"}, 0) is None
     with pytest.raises(ValueError, match="No slice of a stack is doubtful"):
-        session.waiting.next_doubtful()
+        session.next_doubtful()
 
 
 def doubtful_session(session: SamSession) -> SamSession:
@@ -70,12 +70,13 @@ def doubtful_session(session: SamSession) -> SamSession:
 
 def test_one_call_leads_to_the_doubtful_slice(session: SamSession) -> None:
     doubtful_session(session)
-    (first, *_) = session.waiting.doubtful
-    assert session.waiting.displayed_slice == 4
-    seen = {session.waiting.next_doubtful() for _ in session.waiting.doubtful}
-    assert seen == set(session.waiting.doubtful)
-    assert session.waiting.displayed_slice in session.waiting.doubtful
-    assert session.viewer.dims.point[0] == 2 * session.waiting.displayed_slice
+    pending, dims = session.pending, session.viewer.dims
+    (first, *_) = pending.doubtful
+    assert pending.displayed_slice(dims) == 4
+    seen = {session.next_doubtful() for _ in pending.doubtful}
+    assert seen == set(pending.doubtful)
+    assert pending.displayed_slice(dims) in pending.doubtful
+    assert dims.point[0] == 2 * pending.displayed_slice(dims)
     assert first in seen
 
 

@@ -234,7 +234,9 @@ def test_it_opens_beside_the_widget_and_hands_it_the_result(
     assert widget._training.open() is panel
     assert panel.native.parent() is not None
     panel._use(tmp_path / "mine.safetensors", "lite_medsam")
-    assert widget.session.model_choice.chosen == str(tmp_path / "mine.safetensors")
+    assert widget.session.model_choice.chosen == tmp_path / "mine.safetensors"
+    assert widget.panel.model_file.value == tmp_path / "mine.safetensors"
+    assert widget.panel.family.value == "lite_medsam"
     assert widget.session.model_choice.family == "lite_medsam"
     panel.close_panel()
     widget.disconnect_viewer()

@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
+from napari_sam.plugin.layers.displayed_stack import planes_ahead
+from napari_sam.plugin.layers.transforms import displayed_plane
+
 if TYPE_CHECKING:
+    from napari_sam.images.axes import PlaneIndex
     from napari_sam.plugin.background.request_runner import RequestRunner
     from napari_sam.plugin.session import SamSession
+    from napari_sam.requests.view import ImageView
 
 # Somebody who looks at a slice for so long may want to segment it.
 _REST_MS = 400
@@ -55,10 +60,18 @@ class Prefetcher:
         if not len(self._session.cache):
             return
         try:
-            view, planes = self._session.planes_ahead(self._step)
+            view, planes = self._planes()
         except ValueError:  # there is nothing to segment here
             return
         self._runner.encode_ahead(view, planes)
+
+    def _planes(self) -> tuple[ImageView, list[PlaneIndex]]:
+        """Return the displayed plane of the image, and the next one of its stack."""
+        settings = self._session.settings
+        image = settings.require_image()
+        plane = displayed_plane(image, settings.viewer.dims)
+        view = settings.view.of(image)
+        return view, planes_ahead(view, image.name, plane, self._step, settings.axis)
 
     def close(self) -> None:
         """Stop watching."""

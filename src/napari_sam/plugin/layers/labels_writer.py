@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from napari_sam.images.axes import plane_sides
 from napari_sam.masks.painting import (
     ObjectPlaneMask,
     PixelChanges,
-    next_free_label,
     plan_changes,
 )
 from napari_sam.plugin.layers.transforms import (
@@ -38,8 +36,6 @@ if TYPE_CHECKING:
 
 # Labels with more pixels are created with 16 bits.
 _MAX_INT32_PIXELS = 2**28
-# Searching more labels than these for their largest id can be felt.
-_QUICKLY_SEARCHED = 2**26
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,38 +58,6 @@ class WriteSummary:
     pixels: int
     kept: int
     outside: int = 0
-
-
-class LabelIds:
-    """The largest id of each labels layer, without searching huge ones each time.
-
-    Whoever paints into a layer selects the label first, so that the largest label
-    written or selected is an upper bound; undo only makes labels fewer.
-    """
-
-    def __init__(self) -> None:
-        self._known: WeakKeyDictionary[Any, tuple[Any, int]] = WeakKeyDictionary()
-
-    def next_free(self, labels: Labels) -> int:
-        """An id above all that are in use."""
-        if labels.data.size <= _QUICKLY_SEARCHED:
-            return next_free_label(labels.data)
-        if self._known.get(labels, (None, 0))[0] is not labels.data:
-            self.remember(labels, next_free_label(labels.data) - 1)
-        return self._known[labels][1] + 1
-
-    def remember(self, labels: Labels, largest: int) -> None:
-        """Note the largest id after writing into a layer."""
-        if labels not in self._known:
-            labels.events.selected_label.connect(self._on_selected)
-        array, before = self._known.get(labels, (None, 0))
-        if array is labels.data:
-            largest = max(before, largest)
-        self._known[labels] = labels.data, max(largest, int(labels.selected_label))
-
-    def _on_selected(self, event: Any) -> None:
-        array, largest = self._known[event.source]
-        self._known[event.source] = array, max(largest, event.source.selected_label)
 
 
 def check_target(

@@ -36,8 +36,9 @@ def disabled_reasons(
     no_image = session.image_layer is None
     no_points = session.points_layer is None
     no_labels = session.labels_layer is None
-    no_result = session.result is None
-    not_correcting = session.corrections.revision is None
+    pending = session.pending
+    no_result = pending is None
+    not_correcting = session.history.replacement is None
     segment = [(busy_with_request, _BUSY), (no_image, _NO_IMAGE)]
     rules = {
         "download": [(busy, _BUSY)],
@@ -59,7 +60,7 @@ def disabled_reasons(
         "next_alternative": [
             (busy, _BUSY),
             (
-                not session.waiting.has_candidates,
+                pending is None or not pending.has_alternatives,
                 "The model found no alternative masks here.",
             ),
         ],
@@ -67,13 +68,16 @@ def disabled_reasons(
             (busy, _BUSY),
             (not no_result, "Accept or discard the previewed object first."),
             (
-                not session.corrections.can_go_back,
+                not session.history.can_go_back,
                 "No object was accepted yet.",
             ),
         ],
         "refine": [(busy_with_request, _BUSY), (no_labels, _NO_LABELS)],
         "next_doubtful": [
-            (not session.waiting.doubtful, "The preview has no doubtful slices."),
+            (
+                pending is None or not pending.doubtful,
+                "The preview has no doubtful slices.",
+            ),
         ],
         "clean_label": [
             (busy, _BUSY),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from magicgui.widgets import (
@@ -36,7 +37,6 @@ from napari_sam.plugin.panels.slice_strip import SliceStrip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from napari.components import ViewerModel
 
@@ -151,14 +151,22 @@ class MainPanel(Container[Any]):
         self._make_sections(session)
         self.progress = ProgressBar(label="", min=0, max=1, value=0)
         self.status = wrapped_label()
-        self.strip = SliceStrip(session.waiting.go_to)
+        self.strip = SliceStrip(session.go_to_slice)
         self._arrange()
 
-    def choose_file(self, path: Path, family: Family) -> None:
-        """Choose a model file, as if the user had chosen it."""
-        self.family.value = family
-        self.model_file.value = path
-        self.model.value = OWN_FILE
+    def select_model(self, model: object, family: Family | None) -> None:
+        """Select the model of the session; a loaded predictor has no entry."""
+        with (
+            self.model.changed.blocked(),
+            self.model_file.changed.blocked(),
+            self.family.changed.blocked(),
+        ):
+            if model in self.model.choices:
+                self.model.value = model
+            elif isinstance(model, str | Path):
+                self.family.value = family or FAMILY_OF_FILE
+                self.model_file.value = Path(model)
+                self.model.value = OWN_FILE
 
     @property
     def layer_choices(self) -> tuple[LayerComboBox, ...]:

@@ -8,7 +8,6 @@ from napari_sam.checkpoints.download import is_cached
 from napari_sam.checkpoints.families import PREPROCESSING
 from napari_sam.files import MEGABYTE
 from napari_sam.plugin.panels.key_bindings import ACCEPT, DISCARD, DOUBTFUL
-from napari_sam.plugin.state.pending_result import shown_candidate
 
 if TYPE_CHECKING:
     from napari_sam.checkpoints.model_spec import ModelSpec
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
     from napari_sam.plugin.state.pending_result import PendingResult
     from napari_sam.prediction.predictor import Predictor
-    from napari_sam.requests.base import SegmentationResult
     from napari_sam.volume.results import VolumeResult
 
 _OWN_MODEL = (
@@ -77,13 +75,14 @@ def status_text(session: SamSession) -> str:
     """Describe the current state, and the next step."""
     if session.image_layer is None:
         return "Open an image, or a sample: File > Open Sample > napari-sam."
-    if session.result is not None:
-        return _pending_text(session, session.result)
-    revision = session.corrections.revision
-    if revision is not None:
+    if session.pending is not None:
+        return _pending_text(session.pending)
+    replacement = session.history.replacement
+    if replacement is not None:
+        which = _labels(replacement.label_ids)
         return (
-            f"Correcting {_labels(revision.ids)}: add points or a box, then Accept "
-            f"({ACCEPT}) to replace it. Discard ({DISCARD}) leaves it unchanged."
+            f"Correcting {which}: add points or a box, then Accept ({ACCEPT}) to "
+            f"replace it. Discard ({DISCARD}) leaves it unchanged."
         )
     written = session.target.last_written
     if written is not None:
@@ -98,8 +97,9 @@ def status_text(session: SamSession) -> str:
     return _FIRST_STEPS
 
 
-def _pending_text(session: SamSession, result: SegmentationResult) -> str:
+def _pending_text(pending: PendingResult) -> str:
     """Describe the pending result."""
+    result = pending.result
     count = len({piece.object_id for piece in result.pieces})
     if not count:
         if result.candidates:
@@ -110,12 +110,12 @@ def _pending_text(session: SamSession, result: SegmentationResult) -> str:
         return "No object was found: change the prompts and segment again."
     objects = "1 object" if count == 1 else f"{count} objects"
     if result.volume is not None:
-        return f"{objects} in the preview{_stack_text(session.waiting, result.volume)}"
+        return f"{objects} in the preview{_stack_text(pending, result.volume)}"
     if result.candidates:
         return (
             f"{objects} in the preview. Adjust the thresholds, then Accept ({ACCEPT})."
         )
-    shown = shown_candidate(result)
+    shown = pending.displayed_alternative
     which = "" if shown is None else f" ({shown[0]} of {shown[1]} alternatives)"
     return (
         f"{objects} in the preview{which}, score {result.lowest_score:.2f}. Accept "

@@ -1,4 +1,4 @@
-"""Clean-up of a label of a labels layer: one undo step, which the record knows."""
+"""Clean-up of one label of a Labels layer, in one undo step."""
 
 from __future__ import annotations
 
@@ -8,80 +8,78 @@ from typing import TYPE_CHECKING
 from napari_sam.masks.cleanup import LabelCleanUp
 from napari_sam.plugin.layers.displayed_stack import LayerSlices
 from napari_sam.plugin.layers.labels_writer import check_paintable, write
-from napari_sam.plugin.state.provenance import earlier_entries, note
+from napari_sam.plugin.state.provenance import store_entries, valid_entries_of
 from napari_sam.records.describe import describe_cleaning
 from napari_sam.records.record import region_of
 
 if TYPE_CHECKING:
-    from napari.components import Dims
+    from typing import Self
+
     from napari.layers import Labels
 
-    from napari_sam.masks.cleanup import CleanUp
     from napari_sam.masks.painting import PixelChanges
+    from napari_sam.plugin.state.settings import SessionSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelCleanupJob:
-    """A clean-up of one label, read from the viewer.
+    """Clean-up of one label: computed on any thread, applied on the main thread.
 
     Parameters
     ----------
     labels : Labels
         The layer.
     cleaning : LabelCleanUp
-        What is done; knows no layer.
+        The clean-up as plain data.
     """
 
     labels: Labels
     cleaning: LabelCleanUp
 
     @classmethod
-    def ask(
-        cls,
-        labels: Labels,
-        label: int,
-        cleanup: CleanUp,
-        dims: Dims,
-        axis: int | None = None,
-    ) -> LabelCleanupJob:
-        """Gather what is needed, on the main thread.
+    def from_settings(cls, settings: SessionSettings, label: int | None) -> Self:
+        """Read the layer and the displayed stack, on the main thread.
 
         Raises
         ------
         ValueError
-            When nothing is to be done, or the layer cannot be written to.
+            When no clean-up is chosen, or the layer cannot be written to.
         """
-        if not cleanup:
-            raise ValueError("Nothing is to be cleaned up: tick what is to be done.")
+        labels = settings.target.require_layer()
+        label = int(labels.selected_label) if label is None else label
+        if not settings.cleanup:
+            raise ValueError("No clean-up is chosen: tick at least one step.")
         if label == 0:
             raise ValueError("The selected label is background: select an object.")
+        axis = settings.axis_of(labels)
         check_paintable(labels)
-        where = LayerSlices.displayed(labels, dims, axis)
-        cleaning = LabelCleanUp(label, cleanup, where.axis, where.fixed)
+        slices = LayerSlices.displayed(labels, settings.viewer.dims, axis)
+        cleaning = LabelCleanUp(label, settings.cleanup, slices.axis, slices.fixed)
         return cls(labels, cleaning)
 
     def compute(self) -> PixelChanges:
-        """Find what changes, on any thread; see `LabelCleanUp.changes`."""
+        """Find the pixels that change; see `LabelCleanUp.changes`."""
         return self.cleaning.changes(self.labels.data)
 
-    def write(self, changes: PixelChanges) -> int:
-        """Write the changes as one undo step; returns how many pixels changed.
+    def apply(self, changes: PixelChanges) -> int:
+        """Write the changes and their record; return the number of changed pixels.
 
         Raises
         ------
         ValueError
-            When the labels were painted on meanwhile.
+            When the labels were painted since the changes were computed.
         """
         labels, label = self.labels, self.cleaning.label
         check_paintable(labels)
-        there = labels.data[changes.indices]
-        if (there != label - changes.values.astype(there.dtype)).any():
+        current = labels.data[changes.indices]
+        # Pixels change from the label to background, or the reverse.
+        if (current != label - changes.values.astype(current.dtype)).any():
             raise ValueError("The labels changed meanwhile: clean up again.")
         if len(changes.values):
-            earlier = earlier_entries(labels, [label])
+            earlier = valid_entries_of(labels, [label])
             write(labels, changes)
-            if earlier[label]:  # what was painted by hand alone has no record
+            if earlier[label]:  # objects painted by hand have no record
                 region = region_of(changes, labels.data.shape)
                 entry = describe_cleaning(self.cleaning, earlier[label][-1], region)
-                note(labels, [entry], earlier)
+                store_entries(labels, [entry], earlier)
         return len(changes.values)

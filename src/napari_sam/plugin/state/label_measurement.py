@@ -1,4 +1,4 @@
-"""The objects of a labels layer measured in the layer's units."""
+"""Measurement of the objects of a Labels layer, in the layer's units."""
 
 from __future__ import annotations
 
@@ -13,97 +13,93 @@ from napari_sam.plugin.layers.transforms import layer_affine
 from napari_sam.plugin.state.provenance import record_of
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from napari.components import Dims
     from napari.layers import Labels
     from numpy.typing import NDArray
 
     from napari_sam.masks.measurements import ObjectMeasurement, SliceScore
+    from napari_sam.plugin.state.settings import SessionSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelMeasurementJob:
-    """What is to be measured, read from layer and viewer.
+    """Measurement of the displayed plane or stack of a layer; runs on any thread.
 
     Parameters
     ----------
     labels : Labels
         The layer.
     array : ndarray
-        Its displayed slices, two or three axes.
-    axis, walk : int
-        Of the array and of the layer, whose indices are called slices.
+        (H, W) or (Z, H, W) labels that are displayed.
+    axis, layer_axis : int
+        Axis of the array, and of the layer, that counts the slices.
     sizes : tuple of float or None
-        Of a voxel; None where the axes have no unit in common.
+        Voxel size along the axes; None when they have no common unit.
     unit : str
-        Of the sizes.
+        Unit of the sizes.
     """
 
     labels: Labels
     array: NDArray[Any]
     axis: int
-    walk: int
+    layer_axis: int
     sizes: tuple[float, ...] | None
     unit: str
 
     @classmethod
-    def ask(
-        cls, labels: Labels, dims: Dims, axis: int | None = None
-    ) -> LabelMeasurementJob:
-        """Gather what is needed, on the main thread.
-
-        Parameters
-        ----------
-        labels : Labels
-            The layer; of more axes than a stack the displayed slices are measured.
-        dims : Dims
-            Of the viewer.
-        axis : int, optional
-            See `LayerSlices.displayed`.
+    def from_settings(cls, settings: SessionSettings) -> Self:
+        """Read the layer and the displayed stack, on the main thread.
 
         Raises
         ------
         ValueError
-            When no plane of the layer is displayed, or it is multiscale.
+            When there is no labels layer, no plane of it is displayed, or it is
+            multiscale.
         """
+        labels = settings.target.require_layer()
         if labels.multiscale:
             raise ValueError(
                 f"The labels {labels.name!r} are multiscale: choose a plain layer."
             )
-        where = LayerSlices.displayed(labels, dims, axis)
-        plane_index = tuple(where.fixed.get(a, slice(None)) for a in range(labels.ndim))
-        kept = [a for a in range(labels.ndim) if a not in where.fixed]
-        walk = kept[0] if where.axis is None else where.axis
-        sizes, unit = _sizes(labels, kept)
+        axis = settings.axis_of(labels)
+        slices = LayerSlices.displayed(labels, settings.viewer.dims, axis)
+        index = tuple(slices.fixed.get(a, slice(None)) for a in range(labels.ndim))
+        axes = [a for a in range(labels.ndim) if a not in slices.fixed]
+        layer_axis = axes[0] if slices.axis is None else slices.axis
+        sizes, unit = _voxel_sizes(labels, axes)
         return cls(
-            labels, labels.data[plane_index], kept.index(walk), walk, sizes, unit
+            labels, labels.data[index], axes.index(layer_axis), layer_axis, sizes, unit
         )
 
     def compute(self) -> list[ObjectMeasurement]:
-        """Measure, on any thread."""
+        """Measure the objects."""
         return measure(self.array, self.sizes, self.unit, self.axis, self._scores())
 
     def show(self, row: ObjectMeasurement, dims: Dims) -> None:
-        """Select the label of a row, and go to its middle slice."""
+        """Select the label of a row, and display its middle slice."""
         self.labels.selected_label = row.label
-        if self.array.ndim == 3 and row.first_slice is not None:
-            assert row.last_slice is not None
-            middle = (row.first_slice + row.last_slice) // 2
-            go_to_slice(dims, self.labels, self.walk, middle)
+        first, last = row.first_slice, row.last_slice
+        if self.array.ndim == 3 and first is not None and last is not None:
+            go_to_slice(dims, self.labels, self.layer_axis, (first + last) // 2)
 
     def _scores(self) -> dict[int, list[SliceScore]]:
-        """{label: scores} of those that were made here and not undone."""
+        """Return {label: scores} of recorded objects that were not undone."""
         scores: dict[int, list[SliceScore]] = {}
         for label, entries in record_of(self.labels)["objects"].items():
-            asked = [entry["scores"] for entry in entries if entry["scores"]]
-            if asked:
+            recorded = [entry["scores"] for entry in entries if entry["scores"]]
+            if recorded:
                 scores[int(label)] = [
-                    (s["index"], s["score"], s["status"]) for s in asked[-1]
+                    (s["index"], s["score"], s["status"]) for s in recorded[-1]
                 ]
         return scores
 
 
-def _sizes(labels: Labels, axes: list[int]) -> tuple[tuple[float, ...] | None, str]:
-    """Sizes of a voxel along axes, and their unit."""
+def _voxel_sizes(
+    labels: Labels, axes: list[int]
+) -> tuple[tuple[float, ...] | None, str]:
+    """Return the voxel size along each of the axes, and its unit."""
     units = [labels.units[axis] for axis in axes]
     if len({unit.dimensionality for unit in units}) > 1:
         return None, "pixel"
@@ -115,5 +111,5 @@ def _sizes(labels: Labels, axes: list[int]) -> tuple[tuple[float, ...] | None, s
     ]
     if str(units[0]) == "pixel":
         return tuple(sizes), "pixel"
-    # Versions of pint write either of two letters for micro; files have this one.
+    # pint writes micro with one of two letters; CSV files use the micro sign.
     return tuple(sizes), f"{units[0]:~}".replace("\N{GREEK SMALL LETTER MU}", "µ")

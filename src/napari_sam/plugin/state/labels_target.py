@@ -1,12 +1,12 @@
-"""Where results go: the labels layer, the ids, what gives way; and the writing."""
+"""The target Labels layer: label ids, overlap policy, writing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from napari_sam.masks.painting import POLICIES, Policy
+from napari_sam.plugin.layers.label_ids import LabelIds, join_regions, label_regions
 from napari_sam.plugin.layers.labels_writer import (
-    LabelIds,
     WriteSummary,
     check_ids,
     check_target,
@@ -15,7 +15,13 @@ from napari_sam.plugin.layers.labels_writer import (
     plan,
     write,
 )
-from napari_sam.plugin.state.provenance import earlier_entries, entries_of, note
+from napari_sam.plugin.state.commit_history import CommittedObjects
+from napari_sam.plugin.state.provenance import (
+    WritePlan,
+    entries_of_commit,
+    store_entries,
+    valid_entries_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,31 +30,33 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_sam.masks.label_grid import LabelGrid
+    from napari_sam.masks.painting import PixelChanges
+    from napari_sam.plugin.layers.label_ids import Region
     from napari_sam.plugin.state.layer_request import LayerRequest
     from napari_sam.requests.base import SegmentationResult
 
 
 class LabelsTarget:
-    """The labels layer that takes the results, and how.
+    """The Labels layer that results are written to, and how.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Whose layers are written to; gets a new layer when none is chosen.
+        Gets a new layer at the first commit when none is chosen.
 
     Attributes
     ----------
     layer : Labels or None
-        The layer; made at the first commit when None.
+        The chosen layer.
     use_selected_label : bool
         Objects get the layer's selected label instead of the next free one.
     last_written : WriteSummary or None
-        What the last commit did.
+        What the last commit changed.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._ids = LabelIds()
+        self._label_ids = LabelIds()
         self._policy: Policy = "keep"
         self.layer: Labels | None = None
         self.use_selected_label = False
@@ -62,7 +70,9 @@ class LabelsTarget:
     @policy.setter
     def policy(self, policy: Policy) -> None:
         if policy not in POLICIES:
-            raise ValueError(f"{policy!r} is no policy: choose {', '.join(POLICIES)}.")
+            raise ValueError(
+                f"{policy!r} is not a policy: choose {', '.join(POLICIES)}."
+            )
         self._policy = policy
 
     @property
@@ -71,20 +81,20 @@ class LabelsTarget:
         return self.layer if self.layer in self._viewer.layers else None
 
     def require_layer(self) -> Labels:
-        """The layer.
+        """Return the layer.
 
         Raises
         ------
         ValueError
-            When none is chosen or made yet.
+            When none was chosen or made yet.
         """
         labels = self.present_layer
         if labels is None:
             raise ValueError("There are no labels yet: accept an object first.")
         return labels
 
-    def check(self, question: LayerRequest) -> None:
-        """Refuse, before any work starts, what could not be written afterwards.
+    def check(self, request: LayerRequest) -> None:
+        """Refuse a request whose result could not be written.
 
         Raises
         ------
@@ -93,16 +103,12 @@ class LabelsTarget:
         """
         labels = self.present_layer
         if labels is not None:
-            grid = check_target(
-                labels, question.image, question.plane_index, question.sliders
-            )
-            _check_walk(labels, grid, question)
-            check_ids(labels, self._choose_ids(labels, question, question.numbers)[0])
+            self._plan(labels, request, request.request.prompts)
 
     def write(
-        self, question: LayerRequest, result: SegmentationResult
-    ) -> tuple[Labels, WriteSummary]:
-        """Write a result as one step of the layer's own undo history, and its record.
+        self, request: LayerRequest, result: SegmentationResult
+    ) -> CommittedObjects:
+        """Write a result and its record, as one undo step of the layer.
 
         Raises
         ------
@@ -111,72 +117,104 @@ class LabelsTarget:
         """
         labels = self.present_layer
         if labels is None:
-            channels = question.request.view.reader.channel_axes
-            skip = leading_channels(question.image, channels)
-            labels = self.layer = new_labels(self._viewer, question.image, skip)
-            self._ids.remember(labels, 0)
-        grid = check_target(
-            labels, question.image, question.plane_index, question.sliders
+            channels = request.request.view.reader.channel_axes
+            skip = leading_channels(request.image, channels)
+            labels = self.layer = new_labels(self._viewer, request.image, skip)
+            self._label_ids.add_empty(labels)
+        object_ids = sorted({piece.object_id for piece in result.pieces})
+        where = self._plan(labels, request, object_ids)
+        label_ids = tuple(where.label_ids.values())
+        changes, outside = plan(
+            labels,
+            where.grid,
+            result.pieces,
+            where.label_ids,
+            where.policy,
+            where.replaced,
         )
-        _check_walk(labels, grid, question)
-        numbers = sorted({piece.object_id for piece in result.pieces})
-        ids, replaced = self._choose_ids(labels, question, numbers)
-        check_ids(labels, ids)
+        if len(changes.values):
+            earlier = valid_entries_of(labels, set(label_ids))
+            entries = entries_of_commit(request, result, where, changes)
+            write(labels, changes)
+            store_entries(labels, entries, earlier)
+        self.last_written = WriteSummary(
+            label_ids, len(changes.values), changes.kept, outside
+        )
+        regions = _regions(request, where, changes)
+        return CommittedObjects(request, labels, label_ids, regions)
+
+    def _plan(
+        self, labels: Labels, request: LayerRequest, object_ids: Iterable[int]
+    ) -> WritePlan:
+        """Check the layer, and choose labels and policy."""
+        snapshot = request.snapshot
+        plane_index = snapshot.plane.plane_index()
+        grid = check_target(labels, snapshot.image, plane_index, snapshot.sliders)
+        _check_axis(labels, grid, request)
+        label_ids, replaced = self._choose_labels(labels, request, object_ids)
+        check_ids(labels, label_ids)
         policy = self.policy
         if labels.preserve_labels and policy == "overwrite":
             policy = "keep"  # as napari's own brush
-        changes, outside = plan(labels, grid, result.pieces, ids, policy, replaced)
-        if len(changes.values):
-            earlier = earlier_entries(labels, set(ids.values()))
-            entries = entries_of(
-                question, result, ids, changes, grid, labels, policy, replaced
-            )
-            write(labels, changes)
-            note(labels, entries, earlier)
-            self._ids.remember(labels, max(ids.values()))
-        written = WriteSummary(
-            tuple(ids.values()), len(changes.values), changes.kept, outside
-        )
-        self.last_written = written
-        return labels, written
+        return WritePlan(labels, grid, label_ids, replaced, policy)
 
-    def _choose_ids(
-        self, labels: Labels, question: LayerRequest, numbers: Iterable[int]
+    def _choose_labels(
+        self, labels: Labels, request: LayerRequest, object_ids: Iterable[int]
     ) -> tuple[dict[int, int], set[int]]:
-        """{object number: label id}, and the labels that give way to them."""
-        revision = question.revision
-        known: dict[int, int] = {}
-        if revision is not None and revision.labels is labels:
-            known = {
-                number: label
-                for number, label in enumerate(revision.ids, start=1)
-                if (labels.data == label).any()
-            }
-        new = int(labels.selected_label)
-        if self.use_selected_label and new < 1:
+        """Return {object id: label}, and the labels that give way to them."""
+        if self.use_selected_label and labels.selected_label < 1:
             raise ValueError(
                 f"The selected label of {labels.name!r} is background: select another, "
                 "or use the next free label."
             )
-        if not self.use_selected_label:
-            new = self._ids.next_free(labels)
-        ids: dict[int, int] = {}
-        for number in numbers:
-            if number in known:
-                ids[number] = known[number]
+        existing = self._existing_labels(labels, request)
+        chosen: dict[int, int] = {}
+        new = 0
+        for object_id in object_ids:
+            if object_id in existing:
+                chosen[object_id] = existing[object_id]
+            elif self.use_selected_label:
+                chosen[object_id] = int(labels.selected_label)
             else:
-                ids[number] = new
-                new += not self.use_selected_label
-        return ids, {known[number] for number in ids if number in known}
+                new = new + 1 if new else self._label_ids.next_free(labels)
+                chosen[object_id] = new
+        return chosen, {existing[i] for i in chosen if i in existing}
 
-
-def _check_walk(labels: Labels, grid: LabelGrid, question: LayerRequest) -> None:
-    """Refuse labels without the axis that a stack is walked along."""
-    request = question.request
-    if request.stack is not None:
-        axis = request.stack.axis
-        if axis < grid.image_ndim - grid.shared_ndim:
-            raise ValueError(
-                f"The labels {labels.name!r} lack axis {axis} of the image, which the "
-                "objects are followed along: choose '(new layer)' or other labels."
+    def _existing_labels(self, labels: Labels, request: LayerRequest) -> dict[int, int]:
+        """Return {object id: label} of corrected objects that were not undone."""
+        replacement = request.snapshot.replacement
+        if replacement is None or replacement.labels is not labels:
+            return {}
+        everywhere = (slice(None),) * labels.data.ndim
+        return {
+            object_id: label
+            for object_id, label in enumerate(replacement.label_ids, start=1)
+            if self._label_ids.contains(
+                labels, label, replacement.regions.get(label, everywhere)
             )
+        }
+
+
+def _check_axis(labels: Labels, grid: LabelGrid, request: LayerRequest) -> None:
+    """Refuse labels without the axis of propagation."""
+    stack = request.request.stack
+    if stack is not None and stack.axis < grid.image_ndim - grid.shared_ndim:
+        raise ValueError(
+            f"The labels {labels.name!r} lack axis {stack.axis} of the image, along "
+            "which objects are propagated: choose '(new layer)' or other labels."
+        )
+
+
+def _regions(
+    request: LayerRequest, where: WritePlan, changes: PixelChanges
+) -> dict[int, Region]:
+    """Return {label: bounding box of its pixels} after a commit."""
+    replacement = request.snapshot.replacement
+    regions: dict[int, Region] = label_regions(changes)
+    for label in where.replaced:
+        # Pixels that kept their label are not among the changes.
+        before = None if replacement is None else replacement.regions.get(label)
+        region = join_regions(regions.get(label), before)
+        if region is not None:
+            regions[label] = region
+    return regions

@@ -1,8 +1,7 @@
-"""What was asked, and which prompts are done with and not asked again."""
+"""Session snapshots, and segmentation requests with the layers they came from."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -10,185 +9,178 @@ from weakref import ref
 import numpy as np
 
 from napari_sam.plugin.layers.image_source import is_view_of
-from napari_sam.plugin.layers.prompt_layers import is_plugin_layer, restore_prompts
-from napari_sam.requests.plane import PlaneRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Mapping, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from napari_sam.images.axes import PlaneIndex
+    from napari_sam.masks.cleanup import CleanUp
+    from napari_sam.plugin.layers.label_ids import Region
+    from napari_sam.plugin.layers.label_prompt import LabelPrompt
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
-    from napari_sam.plugin.layers.transforms import Sliders
+    from napari_sam.plugin.layers.transforms import DisplayedPlane, Sliders
+    from napari_sam.prediction.click_sequence import Size
     from napari_sam.requests.base import SegmentationRequest
+    from napari_sam.requests.view import ImageView
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Replacement:
-    """Objects that are there already and give way to the next result.
+    """Objects of a Labels layer that the next result replaces.
 
     Parameters
     ----------
     labels : Labels
-        Where they are.
-    ids : tuple of int
-        In the order of the objects.
-    committed : CommittedObjects, optional
-        How they were made, when their prompts were brought back.
+        The layer.
+    label_ids : tuple of int
+        Their labels, in the order of the objects of the result.
+    regions : mapping
+        {label: where it was seen last}, as an index of the layer's data.
     """
 
     labels: Labels
-    ids: tuple[int, ...]
-    committed: CommittedObjects | None = None
+    label_ids: tuple[int, ...]
+    regions: Mapping[int, Region]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SessionSnapshot:
+    """Layers, prompts and options of a session at one moment.
+
+    Parameters
+    ----------
+    image : Image
+        Layer to segment.
+    view : ImageView
+        The image as the model reads it.
+    plane : DisplayedPlane
+        Plane of the image that the viewer displays.
+    sliders : Sliders
+        Slider positions of the viewer.
+    prompts : sequence of LayerPrompt
+        Prompts on any slice. Of a request: those that it uses.
+    each_prompt_an_object : bool
+        Whether each box and each positive point is an object.
+    model : object
+        Name, path or predictor.
+    size : {"small", "medium", "large"} or None
+        Which of the model's alternatives to take; the best scored when None.
+    cleanup : CleanUp
+        Post-processing of the objects.
+    axis : int or None
+        Axis of the image to propagate along; the last one with a slider when None.
+    label_prompt : LabelPrompt, optional
+        An object of a Labels layer that is refined.
+    replacement : Replacement, optional
+        Objects that the result replaces.
+    """
+
+    image: Image
+    view: ImageView
+    plane: DisplayedPlane
+    sliders: Sliders
+    prompts: Sequence[LayerPrompt]
+    each_prompt_an_object: bool
+    model: Any
+    size: Size | None
+    cleanup: CleanUp
+    axis: int | None
+    label_prompt: LabelPrompt | None = None
+    replacement: Replacement | None = None
+
+    @property
+    def displayed_label_prompt(self) -> LabelPrompt | None:
+        """The label prompt, if it lies on the displayed plane."""
+        prompt = self.label_prompt
+        if prompt is None or prompt.image is not self.image:
+            return None
+        return prompt if prompt.plane_index == self.plane.plane_index() else None
+
+    def prompts_at(self, index: Mapping[int, int]) -> list[LayerPrompt]:
+        """Return the prompts at {axis: index}; channel axes do not count."""
+        channels = self.view.reader.channel_axes
+        wanted = [(a, i) for a, i in index.items() if a not in channels]
+        return [p for p in self.prompts if all(p.slices[a] == i for a, i in wanted)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerRequest:
-    """A request and what it was made from.
+    """A segmentation request and the session snapshot that it was built from.
 
     Parameters
     ----------
-    request : PlaneRequest or StackRequest
-        Knows no layer and may run on any thread.
-    image : Image
-        That is segmented.
-    at : tuple
-        Index of the displayed plane.
-    sliders : Sliders
-        Where the viewer's sliders stood.
-    prompts : tuple of LayerPrompt
-        That describe the objects.
-    each : bool
-        Whether each prompt was an object of its own.
-    model : object
-        What the session was told to use.
+    request : SegmentationRequest
+        Plain data without layers; may run on any thread.
+    snapshot : SessionSnapshot
+        With the prompts that the request uses.
     objects : tuple of int
-        Which object each prompt belongs to.
-    revision : Replacement, optional
-        Objects that the answer replaces.
+        Object id of each prompt; empty for a single plane.
     """
 
     request: SegmentationRequest
-    image: Image
-    plane_index: PlaneIndex
-    sliders: Sliders
-    prompts: tuple[LayerPrompt, ...]
-    each: bool
-    model: Any
+    snapshot: SessionSnapshot
     objects: tuple[int, ...] = ()
-    revision: Replacement | None = None
 
     @property
-    def numbers(self) -> tuple[int, ...]:
-        """The objects that are asked for."""
-        return tuple(self.request.prompts)
+    def image(self) -> Image:
+        """The image layer to segment."""
+        return self.snapshot.image
+
+    @property
+    def prompts(self) -> Sequence[LayerPrompt]:
+        """The prompts that the request uses."""
+        return self.snapshot.prompts
 
     def same_request(self, other: LayerRequest) -> bool:
-        """Whether another question on a slice would get the same answer."""
-        mine, theirs = self.request, other.request
-        if not (isinstance(mine, PlaneRequest) and isinstance(theirs, PlaneRequest)):
-            return False
+        """Tell whether another request for a plane would give the same result."""
+        mine = self._plane_inputs()
+        return mine is not None and mine == other._plane_inputs()
+
+    def _plane_inputs(self) -> tuple[Any, ...] | None:
+        """Return all that decides about the result for a plane; None for others."""
+        request, snapshot = self.request, self.snapshot
+        if not request.can_change_size:
+            return None
         return (
-            (self.image, self.plane_index, self.each, self.revision)
-            == (other.image, other.plane_index, other.each, other.revision)
-            and self.model == other.model
-            and (mine.size, mine.cleanup) == (theirs.size, theirs.cleanup)
-            and mine.view == theirs.view
-            and [identity(p) for p in self.prompts]
-            == [identity(p) for p in other.prompts]
+            snapshot.image,
+            snapshot.each_prompt_an_object,
+            snapshot.replacement,
+            snapshot.model,
+            request.plane_index,
+            request.size,
+            request.cleanup,
+            request.view,
+            [prompt_key(prompt) for prompt in snapshot.prompts],
         )
 
     def is_current(self, viewer: ViewerModel) -> bool:
-        """Whether the image is there and holds what was asked about."""
+        """Tell whether the image is in the viewer and its data was not replaced."""
         return self.image in viewer.layers and is_view_of(
             self.request.view.reader, self.image
         )
 
+    def check_current(self, viewer: ViewerModel, model: object) -> None:
+        """Refuse a result that is out of date.
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CommittedObjects:
-    """An object, or several, that were written.
-
-    Parameters
-    ----------
-    question : LayerRequest
-        What was asked.
-    labels : Labels
-        Where they were written.
-    ids : tuple of int
-        Their labels.
-    """
-
-    question: LayerRequest
-    labels: Labels
-    ids: tuple[int, ...]
-
-    def is_in(self, layers: Collection[Any]) -> bool:
-        """Whether its image and its labels are among the layers."""
-        return self.labels in layers and self.question.image in layers
-
-
-class ConsumedPrompts:
-    """Prompts that are done: removed from our layers, remembered of the user's.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-        Whose layers the prompts lie in.
-    """
-
-    def __init__(self, viewer: ViewerModel) -> None:
-        self._viewer = viewer
-        self._seen: set[tuple[Any, ...]] = set()
-
-    def __contains__(self, prompt: LayerPrompt) -> bool:
-        return identity(prompt) in self._seen
-
-    def release(self, prompts: Iterable[LayerPrompt]) -> None:
-        """Remove prompts from layers that were made here, or mark them used.
-
-        Prompts that were moved or replaced since they were read are new and stay.
+        Raises
+        ------
+        ValueError
+            When the image was removed or replaced, or another model is chosen.
         """
-        for layer, members in self._by_layer(prompts).items():
-            if not is_plugin_layer(layer):
-                self._seen.update(identity(prompt) for prompt in members)
-                continue
-            layer.selected_data = {
-                number
-                for number, item in enumerate(layer.data)
-                if any(np.array_equal(np.atleast_2d(item), p.drawn) for p in members)
-            }
-            layer.remove_selected()
-
-    def restore(self, prompts: Iterable[LayerPrompt]) -> None:
-        """Bring released prompts back, in the layers that are still there."""
-        for layer, members in self._by_layer(prompts).items():
-            self._seen.difference_update(identity(prompt) for prompt in members)
-            if is_plugin_layer(layer):
-                restore_prompts(layer, members)
-
-    def _by_layer(self, prompts: Iterable[LayerPrompt]) -> dict[Any, list[LayerPrompt]]:
-        layers: dict[Any, list[LayerPrompt]] = defaultdict(list)
-        for prompt in prompts:
-            if prompt.layer in self._viewer.layers:
-                layers[prompt.layer].append(prompt)
-        return layers
+        if self.image not in viewer.layers:
+            raise ValueError("The image was removed: its result was dropped.")
+        if not self.is_current(viewer):
+            raise ValueError("The image was replaced: its result was dropped.")
+        if self.snapshot.model != model:
+            raise ValueError("The model was changed: its result was dropped.")
 
 
-def identity(prompt: LayerPrompt) -> tuple[Any, ...]:
-    """What makes a prompt the same: its layer, what was drawn there, and its slice.
+def prompt_key(prompt: LayerPrompt) -> tuple[Any, ...]:
+    """Return a dictionary key that is equal for the same prompt read again.
 
-    Parameters
-    ----------
-    prompt : LayerPrompt
-        As it was read from its layer.
-
-    Returns
-    -------
-    tuple
-        Equal for the same prompt read at another time; fit for a dictionary.
+    It holds the layer, the drawn vertices, their slice and the point labels.
     """
     labels = () if prompt.prompt.labels is None else tuple(prompt.prompt.labels)
     drawn = tuple(np.ravel(prompt.drawn))

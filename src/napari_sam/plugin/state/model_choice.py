@@ -1,4 +1,4 @@
-"""The chosen model: a name, a file or a loaded predictor, loaded when needed."""
+"""The chosen model: a name, a file or a loaded predictor."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from napari_sam.checkpoints.families import Family
     from napari_sam.prediction.predictor import Predictor
 
-Report = Callable[[int, int | None], None]
+ByteProgress = Callable[[int, int | None], None]
 
 
 class ModelChoice:
-    """Which model answers.
+    """The model of a session; loaded when it is first needed.
 
     Parameters
     ----------
@@ -26,8 +26,12 @@ class ModelChoice:
 
     Attributes
     ----------
+    chosen : str, Path or Predictor
+        The model as the user named it.
+    loaded : Predictor or None
+        The model once it is loaded.
     family : str or None
-        How a model file was trained; needed for files that are not registered.
+        Preprocessing of a model file; needed for unregistered files.
     """
 
     def __init__(self, model: str | Path | Predictor) -> None:
@@ -35,7 +39,7 @@ class ModelChoice:
         self.choose(model)
 
     def choose(self, model: str | Path | Predictor) -> None:
-        """Take another model."""
+        """Choose another model."""
         from napari_sam.prediction.predictor import Predictor
 
         self.chosen: Any = model
@@ -51,7 +55,7 @@ class ModelChoice:
 
     @property
     def name(self) -> str:
-        """What to call it: its name, or that of its file."""
+        """Name of the model or of its file."""
         if self.loaded is not None:
             return self.loaded.name
         name = str(self.chosen)
@@ -59,23 +63,23 @@ class ModelChoice:
 
     @property
     def prompts(self) -> frozenset[str] | None:
-        """The kinds of prompt it was taught; None of a file that is not loaded."""
+        """Prompt types the model was trained on; None for a file not yet loaded."""
         if self.loaded is not None:
             return self.loaded.prompts
         spec = MODELS.get(str(self.chosen))
         return None if spec is None else spec.prompts
 
-    def load(self, progress: Report | None = None) -> Predictor:
-        """Load the model unless it is loaded; brings its weights where needed."""
+    def load(self, progress: ByteProgress | None = None) -> Predictor:
+        """Load the model unless it is loaded; download its weights if needed."""
         if self.loaded is None:
             self.loaded = self.loader()(progress)
         return self.loaded
 
-    def loader(self) -> Callable[[Report | None], Predictor]:
-        """A function that loads the chosen model, for any thread."""
+    def loader(self) -> Callable[[ByteProgress | None], Predictor]:
+        """Return a function that loads the chosen model on any thread."""
         model, family = self.chosen, self.family
 
-        def load(progress: Report | None = None) -> Predictor:
+        def load(progress: ByteProgress | None = None) -> Predictor:
             from napari_sam.prediction.loading import load_model
 
             return load_model(model, family=family, progress=progress)

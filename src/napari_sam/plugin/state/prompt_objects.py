@@ -1,4 +1,4 @@
-"""Which of the objects that wait in a stack a prompt belongs to."""
+"""Assignment of prompts to objects, and to the objects of a pending stack."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.masks.patch import box_iou
-from napari_sam.plugin.state.layer_request import identity
+from napari_sam.plugin.state.layer_request import prompt_key
 from napari_sam.prompts.grouping import PromptEntry, join_entries, number_entries
 
 if TYPE_CHECKING:
@@ -19,12 +19,10 @@ if TYPE_CHECKING:
     from napari_sam.prompts.prompt import ObjectPrompts, Prompt
     from napari_sam.volume.results import SliceResult, VolumeResult
 
-
-# A box that is drawn to correct an object covers at least this of it, as the
-# intersection of the two boxes over their union.
-_SAME = 0.3
-# Further from the slice of the prompt, an object may be elsewhere.
-_REACH = 3
+# A box corrects an object whose own box it overlaps by at least this IoU.
+_MIN_BOX_IOU = 0.3
+# A prompt corrects an object on the nearest slice within this distance.
+_MAX_SLICE_DISTANCE = 3
 
 
 def assign_prompts(
@@ -33,101 +31,94 @@ def assign_prompts(
     before: LayerRequest,
     volume: VolumeResult,
 ) -> list[int | None]:
-    """Tell which waiting object each prompt corrects, where each is an object.
+    """Find the pending object that each prompt corrects, where each is an object.
 
-    A prompt that was there before stays with its object. A new box belongs to the
-    object that it covers best, a click on an object to that, and a click on the
-    background to the nearest one: all on the slice of the prompt or, where the
-    object is not on it, on the closest slice that has it, a few slices away at
-    most. An object has one box on a slice, so a second one is of a new object.
+    A prompt of the earlier request stays with its object. A new box belongs to the
+    object whose box it overlaps best, a click on an object to that object, and a
+    negative click on the background to the nearest object. Objects are compared on
+    the slice of the prompt, or on the nearest of their slices a few slices away. An
+    object has one box on a slice, so a second box starts a new object.
 
     Parameters
     ----------
     prompts : sequence of LayerPrompt
-        Of the stack.
+        Prompts of the stack.
     axis : int
-        Along which the objects are followed.
+        Axis of propagation.
     before : LayerRequest
-        That the objects answer.
+        The request of the pending result.
     volume : VolumeResult
-        The objects.
+        The pending objects.
 
     Returns
     -------
     list of int or None
-        The object of each prompt; None when it belongs to none of them.
+        Object id of each prompt; None when it belongs to no pending object.
     """
     known: dict[object, list[int]] = {}
-    for prompt, number in zip(before.prompts, before.objects, strict=True):
-        known.setdefault(identity(prompt), []).append(number)
-    found = [_next(known.get(identity(prompt), [])) for prompt in prompts]
-    kept = {
-        (number, prompt.slices[axis])
-        for prompt, number in zip(prompts, found, strict=True)
-        if number is not None and prompt.prompt.box is not None
+    for prompt, object_id in zip(before.prompts, before.objects, strict=True):
+        known.setdefault(prompt_key(prompt), []).append(object_id)
+    assigned: list[int | None] = []
+    for prompt in prompts:
+        same = known.get(prompt_key(prompt))
+        assigned.append(same.pop(0) if same else None)
+    boxed = {
+        (object_id, prompt.slices[axis])
+        for prompt, object_id in zip(prompts, assigned, strict=True)
+        if object_id is not None and prompt.prompt.box is not None
     }
-    wishes: list[tuple[float, int, int]] = []
-    for plane_index, prompt in enumerate(prompts):
-        if found[plane_index] is not None:
+    overlaps: list[tuple[float, int, int]] = []
+    for i, prompt in enumerate(prompts):
+        if assigned[i] is not None:
             continue
-        around = _around(volume, prompt.slices[axis])
+        nearby = _nearest_masks(volume, prompt.slices[axis])
         if prompt.prompt.box is None:
-            found[plane_index] = _clicked(prompt.prompt, around)
+            assigned[i] = _object_at_click(prompt.prompt, nearby)
         else:
-            wishes += [
-                (_overlap(prompt.prompt, s), plane_index, s.object_id) for s in around
+            overlaps += [
+                (float(box_iou(prompt.prompt.box, mask.patch.box)), i, mask.object_id)
+                for mask in nearby
             ]
-    for share, plane_index, number in sorted(wishes, reverse=True):
-        place = number, prompts[plane_index].slices[axis]
-        if share >= _SAME and found[plane_index] is None and place not in kept:
-            found[plane_index] = number
-            kept.add(place)
-    return found
+    for iou, i, object_id in sorted(overlaps, reverse=True):
+        place = object_id, prompts[i].slices[axis]
+        if iou >= _MIN_BOX_IOU and assigned[i] is None and place not in boxed:
+            assigned[i] = object_id
+            boxed.add(place)
+    return assigned
 
 
-def _next(numbers: list[int]) -> int | None:
-    """Of equal prompts each has an object of its own."""
-    return numbers.pop(0) if numbers else None
-
-
-def _around(volume: VolumeResult, index: int) -> list[SliceResult]:
-    """Each object where it is closest to a slice."""
-    closest: dict[int, SliceResult] = {}
-    for there in volume.slices:
-        away = abs(there.index - index)
-        if away > _REACH or not there.logits.size:
+def _nearest_masks(volume: VolumeResult, slice_index: int) -> list[SliceResult]:
+    """Return each object's mask on its slice nearest to this one."""
+    nearest: dict[int, SliceResult] = {}
+    for mask in volume.slices:
+        distance = abs(mask.index - slice_index)
+        if distance > _MAX_SLICE_DISTANCE or not mask.logits.size:
             continue
-        best = closest.get(there.object_id)
-        if best is None or away < abs(best.index - index):
-            closest[there.object_id] = there
-    return list(closest.values())
+        best = nearest.get(mask.object_id)
+        if best is None or distance < abs(best.index - slice_index):
+            nearest[mask.object_id] = mask
+    return list(nearest.values())
 
 
-def _overlap(prompt: Prompt, there: SliceResult) -> float:
-    """Intersection over union of the box of a prompt and that of a mask."""
-    return float(box_iou(prompt.box, there.patch.box))
-
-
-def _clicked(prompt: Prompt, around: Sequence[SliceResult]) -> int | None:
-    """The object that a click is on or, on the background, next to."""
-    if not around:
+def _object_at_click(prompt: Prompt, masks: Sequence[SliceResult]) -> int | None:
+    """Return the object under a click, or next to a negative one."""
+    if not masks:
         return None
-    away = [(_distance(prompt, there), there.object_id) for there in around]
-    distance, number = min(away)
-    return number if distance < 1 or not len(prompt.positives) else None
+    distance, object_id = min((_distance(prompt, m), m.object_id) for m in masks)
+    return object_id if distance < 1 or not len(prompt.positives) else None
 
 
-def _distance(prompt: Prompt, there: SliceResult) -> float:
-    """Pixels from the points of a prompt to a mask; 0 on it."""
-    inside = np.argwhere(there.mask) + there.origin
-    steps = inside[:, None] - np.rint(prompt.points)
+def _distance(prompt: Prompt, mask: SliceResult) -> float:
+    """Return the distance in pixels from the points to a mask; 0 on it."""
+    pixels = np.argwhere(mask.mask) + mask.origin
+    steps = pixels[:, None] - np.rint(prompt.points)
     return float(np.sqrt((steps**2).sum(axis=-1)).min())
 
 
 def objects_on_plane(
     prompts: Sequence[LayerPrompt], each_prompt_an_object: bool
 ) -> list[Prompt]:
-    """One prompt for each object that the prompts of a plane describe."""
+    """Join the prompts of a plane to one prompt for each object."""
     plan, _ = _group(prompts, [0] * len(prompts), each_prompt_an_object)
     return [slices[0] for slices in plan.values()]
 
@@ -138,25 +129,25 @@ def objects_in_stack(
     each_prompt_an_object: bool,
     known: Sequence[int | None] | None = None,
 ) -> tuple[ObjectPrompts, tuple[int, ...]]:
-    """What the prompts along an axis say of which object.
+    """Join the prompts of a stack by object and slice.
 
     Parameters
     ----------
     prompts : sequence of LayerPrompt
-        Of the stack.
+        Prompts of the stack.
     axis : int
-        Along which the objects are followed.
+        Axis of propagation.
     each_prompt_an_object : bool
-        Otherwise all slices describe one object.
+        Otherwise all prompts describe one object.
     known : sequence of int or None, optional
-        The object of each prompt, where it is known.
+        Object id of each prompt, where it is known.
 
     Returns
     -------
     dict
-        {object: {slice: Prompt}}.
+        {object id: {slice: Prompt}}.
     tuple of int
-        The object of each prompt.
+        Object id of each prompt.
     """
     slices = [prompt.slices[axis] for prompt in prompts]
     return _group(prompts, slices, each_prompt_an_object, known)
@@ -168,7 +159,6 @@ def _group(
     each: bool,
     known: Sequence[int | None] | None = None,
 ) -> tuple[ObjectPrompts, tuple[int, ...]]:
-    """What is said of which object, and the object of each prompt."""
     known = [None] * len(prompts) if known is None else known
     if not each:
         boxes = Counter(
@@ -178,16 +168,17 @@ def _group(
         )
         check_boxes(max(boxes.values(), default=0))
         known = [1] * len(prompts)
-    entries = [_entry(*said) for said in zip(prompts, slices, known, strict=True)]
-    # Boxes come first, as points may belong to them.
-    order = sorted(
-        range(len(entries)), key=lambda plane_index: entries[plane_index].is_point
-    )
-    ordered = [entries[plane_index] for plane_index in order]
-    numbers = number_entries(ordered)
-    object_of = dict(zip(order, numbers, strict=True))
-    plan = join_entries(ordered, numbers)
-    return plan, tuple(object_of[plane_index] for plane_index in range(len(entries)))
+    entries = [
+        _entry(prompt, index, object_id)
+        for prompt, index, object_id in zip(prompts, slices, known, strict=True)
+    ]
+    # Boxes are numbered first, as points may belong to them.
+    order = sorted(range(len(entries)), key=lambda i: entries[i].is_point)
+    ordered = [entries[i] for i in order]
+    object_ids = number_entries(ordered)
+    by_prompt = dict(zip(order, object_ids, strict=True))
+    plan = join_entries(ordered, object_ids)
+    return plan, tuple(by_prompt[i] for i in range(len(entries)))
 
 
 def check_boxes(count: int) -> None:
@@ -199,12 +190,12 @@ def check_boxes(count: int) -> None:
         )
 
 
-def _entry(prompt: LayerPrompt, index: int, number: int | None) -> PromptEntry:
+def _entry(prompt: LayerPrompt, index: int, object_id: int | None) -> PromptEntry:
     kind = "A point" if prompt.kind == "point" else f"A {prompt.kind}"
     return PromptEntry(
         f"{kind} in {prompt.layer.name!r}",
         index,
         prompt.prompt,
-        number,
+        object_id,
         is_point=prompt.prompt.box is None,
     )

@@ -1,8 +1,9 @@
-"""The record of how objects were made, in the metadata of their labels layer."""
+"""Provenance records in the metadata of Labels layers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_sam.records.describe import describe_all
 from napari_sam.records.record import (
@@ -27,54 +28,71 @@ if TYPE_CHECKING:
     from napari_sam.requests.base import SegmentationResult
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class WritePlan:
+    """Where and how a result is written into a Labels layer.
+
+    Parameters
+    ----------
+    labels : Labels
+        The layer.
+    grid : LabelGrid
+        Its pixels in the image.
+    label_ids : dict
+        {object id: label}.
+    replaced : set of int
+        Labels whose pixels give way.
+    policy : {"keep", "overwrite", "background"}
+        What happens to the pixels of other labels.
+    """
+
+    labels: Labels
+    grid: LabelGrid
+    label_ids: dict[int, int]
+    replaced: set[int]
+    policy: Policy
+
+
 def record_of(labels: Labels) -> Record:
-    """How the objects of a labels layer were made, without what was undone."""
+    """Return how the objects of a layer were made, without what was undone."""
     return prune_undone(_stored(labels), labels.data)
 
 
-def _stored(labels: Labels) -> Record:
-    return upgrade(labels.metadata.get(KEY) or new_record())
+def valid_entries_of(
+    labels: Labels, label_ids: Collection[int]
+) -> dict[int, list[RecordEntry]]:
+    """Return {label: entries of what made it}, without what was undone."""
+    return valid_entries(_stored(labels), labels.data, label_ids)
 
 
-def entries_of(
-    question: LayerRequest,
+def entries_of_commit(
+    request: LayerRequest,
     result: SegmentationResult,
-    ids: Mapping[int, int],
+    plan: WritePlan,
     changes: PixelChanges,
-    grid: LabelGrid,
-    labels: Labels,
-    policy: Policy,
-    replaced: Collection[int],
 ) -> list[RecordEntry]:
-    """What made each object of a commit, in plain JSON types."""
+    """Describe what made each object of a commit, in plain JSON types."""
+    image, labels = request.image, plan.labels
+    path = image.source.path
     shared: RecordEntry = {
-        "image": {
-            "name": question.image.name,
-            "path": _text(question.image.source.path),
-        },
-        "grid": grid.to_json(),
+        "image": {"name": image.name, "path": None if path is None else str(path)},
+        "grid": plan.grid.to_json(),
         "dtype": str(labels.data.dtype),
-        "policy": policy,
-        "replaced": sorted(replaced),
+        "policy": plan.policy,
+        "replaced": sorted(plan.replaced),
         "region": region_of(changes, labels.data.shape),
     }
-    return describe_all(question.request, result, ids, question.model, shared)
+    model = request.snapshot.model
+    return describe_all(request.request, result, plan.label_ids, model, shared)
 
 
-def earlier_entries(
-    labels: Labels, ids: Collection[int]
-) -> dict[int, list[RecordEntry]]:
-    """{label id: what made it until now}, without what was undone."""
-    return valid_entries(_stored(labels), labels.data, ids)
-
-
-def note(
+def store_entries(
     labels: Labels, entries: list[RecordEntry], earlier: Mapping[int, list[RecordEntry]]
 ) -> None:
-    """Write a commit into the layer's metadata; other keys stay as they are."""
+    """Add entries to the layer's metadata; other keys stay as they are."""
     record = add_entries(_stored(labels), entries, earlier, labels.data)
     labels.metadata[KEY] = record
 
 
-def _text(path: Any) -> str | None:
-    return None if path is None else str(path)
+def _stored(labels: Labels) -> Record:
+    return upgrade(labels.metadata.get(KEY) or new_record())

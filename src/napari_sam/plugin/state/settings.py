@@ -1,8 +1,8 @@
-"""What the user chose: model, layers, and how prompts and objects are meant. No Qt."""
+"""Settings of a session: model, layers and options."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from psygnal import Signal
 
@@ -29,55 +29,61 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Points, Shapes
 
+    from napari_sam.checkpoints.families import Family
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.plugin.layers.image_source import ChannelChoice
-    from napari_sam.plugin.state.model_choice import Report
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prediction.predictor import Predictor
 
+T = TypeVar("T")
+
 
 class SessionSettings:
-    """The choices of a session, with the names that scripts set them by.
+    """Model, layers and options of a session.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Whose layers are chosen.
+        Viewer with the layers.
     model : str, Path or Predictor
         See `napari_sam.load_model`; loaded when it is first needed.
 
     Attributes
     ----------
     points_layer, shapes_layer : Points, Shapes or None
-        Where prompts are read; any layers of the viewer.
+        Layers of the viewer that prompts are read from.
     model_choice : ModelChoice
-        The model and, for files that are not registered, its `family`.
+        The model and, for unregistered files, its `family`.
     target : LabelsTarget
-        Where results go: `target.policy` says what happens to pixels of other
-        objects, `target.use_selected_label` which id objects get.
+        The Labels layer that results are written to: `target.policy` decides about
+        pixels of other objects, `target.use_selected_label` about labels.
     view : ImageSource
-        What of the image the model sees.
+        Which image, channels and intensities the model sees.
     each_prompt_an_object : bool
-        Every box and positive point is an object of its own, instead of all
-        prompts together describing one.
+        Every box and positive point is an object of its own; otherwise all prompts
+        together describe one object.
     propagation : PropagationOptions
-        When an object ends on its way through a stack.
+        Options of the propagation through a stack.
     size : {"small", "medium", "large"} or None
-        Which of several candidates a prompt means; the best scored when None.
+        Which of the model's alternatives to take; the best scored when None.
     cleanup : CleanUp
-        What is done with objects once they are found; smoothing is in slices.
+        Post-processing of the objects.
     thresholds, search : Thresholds, SearchOptions
-        Which masks are objects, and how they are searched, when everything is asked.
+        Options of the automatic segmentation.
     everything_in_stack : bool
-        Everything is asked of all slices, and linked, rather than of the displayed one.
+        Automatic segmentation of all slices of the stack, linked to objects;
+        otherwise of the displayed plane.
     linking : Linking
-        How objects of slices become those of the stack, when everything is asked.
+        How automatic segmentation links the objects of the slices.
     axis : int or None
-        Of the image, that objects are followed along, such as Z or T; the last one
-        with a slider when None.
+        Axis of the image to propagate along, such as Z or T; the last one with a
+        slider when None.
+    changed, model_changed, image_chosen : Signal
+        Emitted after layers or objects, the model, or the image were changed.
     """
 
     changed = Signal()
+    model_changed = Signal()
     image_chosen = Signal()
 
     def __init__(self, viewer: ViewerModel, model: str | Path | Predictor) -> None:
@@ -99,22 +105,30 @@ class SessionSettings:
 
     @property
     def model(self) -> Any:
-        """Name, path or predictor that answers."""
+        """Name, path or predictor."""
         return self.model_choice.chosen
 
     @model.setter
     def model(self, model: str | Path | Predictor) -> None:
-        self.model_choice.choose(model)
+        self.use_model(model, self.model_choice.family)
 
-    def load(self, progress: Report | None = None) -> Predictor:
-        """Load the model unless it is loaded; brings its weights where needed."""
-        return self.model_choice.load(progress)
+    def use_model(
+        self, model: str | Path | Predictor, family: Family | None = None
+    ) -> None:
+        """Choose a model, and the family of an unregistered file."""
+        choice = self.model_choice
+        if model is choice.chosen and family == choice.family:
+            return
+        choice.choose(model)
+        choice.family = family
+        self.model_changed.emit()
 
     @property
     def image_layer(self) -> Image | None:
-        """The image that is segmented.
+        """The image to segment.
 
-        The chosen, the active, the one under the new prompt layers or the topmost.
+        The chosen one, else the active one, the one under the new prompt layers, or
+        the topmost one.
         """
         return self.view.image
 
@@ -128,7 +142,7 @@ class SessionSettings:
         self.changed.emit()
 
     def require_image(self) -> Image:
-        """The image that is segmented.
+        """Return the image to segment.
 
         Raises
         ------
@@ -142,7 +156,7 @@ class SessionSettings:
 
     @property
     def labels_layer(self) -> Labels | None:
-        """Where results go; made at the first commit when None."""
+        """The layer that results are written to; None until the first commit."""
         return self.target.layer
 
     @labels_layer.setter
@@ -161,7 +175,7 @@ class SessionSettings:
 
     @property
     def channels(self) -> tuple[ChannelChoice, ...]:
-        """One to three channels that the model sees; none for what is displayed."""
+        """One to three channels that the model sees; empty for what is displayed."""
         return self.view.channels
 
     @channels.setter
@@ -170,7 +184,7 @@ class SessionSettings:
 
     @property
     def propagation_axes(self) -> list[int]:
-        """Axes of the image that objects can be followed along in this view."""
+        """Axes of the image that objects can be propagated along in this view."""
         image = self.image_layer
         if image is None:
             return []
@@ -181,9 +195,10 @@ class SessionSettings:
         return propagation_axes(self.view.of(image), plane)
 
     def axis_of(self, layer: Labels) -> int | None:
-        """The chosen axis, as another layer counts it; axes are aligned on the right.
+        """Return the chosen axis as an axis of another layer.
 
-        None where nothing is chosen or the layer does not have it.
+        Axes are aligned on the right. None when no axis is chosen or the layer lacks
+        it.
         """
         image = self.image_layer
         if image is None or self.axis is None:
@@ -193,12 +208,12 @@ class SessionSettings:
 
     @property
     def prompt_layers(self) -> list[Points | Shapes]:
-        """The chosen layers of prompts that are in the viewer."""
+        """The chosen prompt layers that are in the viewer."""
         layers = self.present(self.points_layer), self.present(self.shapes_layer)
         return [layer for layer in layers if layer is not None]
 
     def new_prompt_layers(self) -> tuple[Points, Shapes]:
-        """Add a Points and a Shapes layer that lie over the image, and use them.
+        """Add a Points and a Shapes layer over the image, and choose them.
 
         Raises
         ------
@@ -212,12 +227,12 @@ class SessionSettings:
         return layers
 
     def set_polarity(self, positive: bool) -> None:
-        """Make the next and the selected points lie on the object, or off it.
+        """Make the next and the selected points positive or negative.
 
         Raises
         ------
         ValueError
-            When no points layer is chosen.
+            When no Points layer is chosen.
         """
         layer = self.present(self.points_layer)
         if layer is None:
@@ -227,10 +242,24 @@ class SessionSettings:
         set_polarity(layer, positive)
 
     def toggle_polarity(self) -> None:
-        """Make the next points mean the opposite of what they would."""
+        """Make the next points negative if they are positive, and the reverse."""
         layer = self.present(self.points_layer)
         self.set_polarity(layer is not None and not next_is_positive(layer))
 
     def present(self, layer: Any) -> Any:
-        """The layer, as long as it is in the viewer."""
+        """Return the layer while it is in the viewer, else None."""
         return layer if layer is not None and layer in self.viewer.layers else None
+
+
+class Setting(Generic[T]):
+    """A descriptor that makes an attribute of `owner.settings` one of the owner."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, owner: Any, _: type | None = None) -> T:
+        value: Any = self if owner is None else getattr(owner.settings, self._name)
+        return cast("T", value)
+
+    def __set__(self, owner: Any, value: T) -> None:
+        setattr(owner.settings, self._name, value)

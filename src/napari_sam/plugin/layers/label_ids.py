@@ -1,0 +1,145 @@
+"""Labels in use in a Labels layer, without scanning a large one at every stroke."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from napari_sam.masks.painting import next_free_label
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+    from napari_sam.masks.painting import PixelChanges
+
+    Region = tuple[slice | int, ...]
+
+# Scanning an array of at most this size takes a few milliseconds.
+_FAST_SCAN_SIZE = 2**22
+# Scanning a larger one takes more than a tenth of a second.
+_SLOW_SCAN_SIZE = 2**26
+
+
+@dataclass(slots=True)
+class _KnownLabels:
+    """What was learned about the labels of one array.
+
+    Parameters
+    ----------
+    array : ndarray
+        Data of the layer.
+    largest : int
+        No label is larger.
+    pixel : tuple of int or None
+        Index of a pixel that was given the largest label.
+    absent : set of int
+        Labels that a scan did not find.
+    """
+
+    array: Any
+    largest: int
+    pixel: tuple[int, ...] | None = None
+    absent: set[int] = field(default_factory=set)
+
+
+class LabelIds:
+    """Labels in use in each layer; follows the layer's `paint` events.
+
+    napari reports every brush stroke, fill and `data_setitem` as a `paint` event.
+    Undo and redo are not reported, but only bring back labels that were reported
+    before. Scripts that write into a large `layer.data` directly are not noticed.
+    """
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[Labels, _KnownLabels] = WeakKeyDictionary()
+
+    def next_free(self, labels: Labels) -> int:
+        """Return a label above all that are in use."""
+        data = labels.data
+        if data.size <= _FAST_SCAN_SIZE:
+            return next_free_label(data)
+        known = self._get(labels)
+        if known.largest < 0:
+            known.largest = next_free_label(data) - 1
+        undone = known.pixel is not None and data[known.pixel] != known.largest
+        if undone and data.size <= _SLOW_SCAN_SIZE:
+            return next_free_label(data)  # not kept, as the label may be redone
+        return known.largest + 1
+
+    def contains(self, labels: Labels, label: int, region: Region) -> bool:
+        """Tell whether a label is in use; look in a region first.
+
+        The whole layer is scanned when the label is not in the region, once until
+        somebody paints.
+        """
+        if (labels.data[region] == label).any():
+            return True
+        known = self._get(labels)
+        if label not in known.absent:
+            if (labels.data == label).any():
+                return True
+            known.absent.add(label)
+        return False
+
+    def add_empty(self, labels: Labels) -> None:
+        """Note that a new layer has no labels yet, so that it needs no scan."""
+        self._get(labels).largest = 0
+
+    def _get(self, labels: Labels) -> _KnownLabels:
+        known = self._known.get(labels)
+        if known is None:
+            labels.events.paint.connect(self._on_paint)
+        if known is None or known.array is not labels.data:
+            known = self._known[labels] = _KnownLabels(labels.data, -1)
+        return known
+
+    def _on_paint(self, event: Any) -> None:
+        known = self._known[event.source]
+        known.absent.clear()
+        if known.largest < 0:
+            return  # not scanned yet
+        for change in event.value:
+            # A napari brush may store a mask and one value instead of three arrays.
+            by_mask = hasattr(change, "new_value")
+            values = np.asarray(change.new_value if by_mask else change[2])
+            if not values.size or (largest := int(values.max())) < known.largest:
+                continue
+            known.largest, known.pixel = largest, None
+            if not by_mask:
+                first = int(values.argmax())
+                known.pixel = tuple(int(axis.flat[first]) for axis in change[0])
+
+
+def label_regions(changes: PixelChanges) -> dict[int, Region]:
+    """Return the bounding box of the changed pixels of each label."""
+    order = np.argsort(changes.values, kind="stable")
+    labels, starts = np.unique(changes.values[order], return_index=True)
+    if not len(labels):
+        return {}
+    sorted_axes = [axis[order] for axis in changes.indices]
+    first = [np.minimum.reduceat(axis, starts) for axis in sorted_axes]
+    last = [np.maximum.reduceat(axis, starts) for axis in sorted_axes]
+    return {
+        int(label): tuple(
+            slice(int(low[i]), int(high[i]) + 1)
+            for low, high in zip(first, last, strict=True)
+        )
+        for i, label in enumerate(labels)
+    }
+
+
+def join_regions(one: Region | None, other: Region | None) -> Region | None:
+    """Return the bounding box of two regions of one array; either may be missing."""
+    if one is None or other is None:
+        return one or other
+    return tuple(_join(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _join(one: slice | int, other: slice | int) -> slice:
+    parts = [p if isinstance(p, slice) else slice(p, p + 1) for p in (one, other)]
+    if any(part == slice(None) for part in parts):
+        return slice(None)
+    return slice(min(p.start for p in parts), max(p.stop for p in parts))
