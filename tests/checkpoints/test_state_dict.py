@@ -77,11 +77,15 @@ def heads(config: SamConfig) -> SamConfig:
 
 
 def assert_same_model(loaded: SamNetwork, model: SamModel) -> None:
-    found, expected = (
+    actual, expected = (
         SamModel.of(m)(PIXELS, input_boxes=BOXES) for m in (loaded, model)
     )
-    torch.testing.assert_close(found.pred_masks, expected.pred_masks, rtol=0, atol=1e-4)
-    torch.testing.assert_close(found.iou_scores, expected.iou_scores, rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        actual.pred_masks, expected.pred_masks, rtol=0, atol=1e-4
+    )
+    torch.testing.assert_close(
+        actual.iou_scores, expected.iou_scores, rtol=0, atol=1e-4
+    )
 
 
 # -- layouts
@@ -186,8 +190,8 @@ def test_tied_positions_of_hugging_face(hf_folder: Path, names: list[str]) -> No
     expected = {name: tensor.clone() for name, tensor in expected.items()}
     file = hf_folder / "model.safetensors"
     state = load_file(file)
-    found = [state.pop(k) for k in list(state) if k.endswith(POSITIONS)]
-    save_file(state | {f"{n}.{POSITIONS}": found[0].clone() for n in names}, file)
+    actual = [state.pop(k) for k in list(state) if k.endswith(POSITIONS)]
+    save_file(state | {f"{n}.{POSITIONS}": actual[0].clone() for n in names}, file)
     loaded = SamModel.from_pretrained(hf_folder).state_dict()
     assert loaded.keys() == expected.keys()
     assert all(torch.equal(loaded[k], v) for k, v in expected.items())
@@ -246,13 +250,13 @@ def test_sizes_of_published_models(name: str) -> None:
     config = CONFIGS[name]
     with torch.device("meta"):
         state = SamModel(config).state_dict()
-    found = infer_config(state, SamMaskDecoderConfig(), source=name)
-    assert sizes(found) == sizes(config)
+    actual = infer_config(state, SamMaskDecoderConfig(), source=name)
+    assert sizes(actual) == sizes(config)
 
 
 def test_sizes_of_a_small_model(state: State, vit_config: SamConfig) -> None:
-    found = infer_config(state, heads(vit_config).mask_decoder_config, source="it")
-    assert found == vit_config
+    actual = infer_config(state, heads(vit_config).mask_decoder_config, source="it")
+    assert actual == vit_config
 
 
 def test_number_of_heads_comes_from_the_config(

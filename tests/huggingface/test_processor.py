@@ -75,12 +75,12 @@ def pictures(reference: dict[str, torch.Tensor]) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def pixels(processor: ns.SamProcessor, pictures: list[np.ndarray]) -> torch.Tensor:
-    found: torch.Tensor = processor(pictures)["pixel_values"]
-    return found
+    actual: torch.Tensor = processor(pictures)["pixel_values"]
+    return actual
 
 
-def close(found: Any, expected: Any, atol: float = ATOL) -> None:
-    torch.testing.assert_close(found, expected, rtol=0, atol=atol, check_dtype=False)
+def close(actual: Any, expected: Any, atol: float = ATOL) -> None:
+    torch.testing.assert_close(actual, expected, rtol=0, atol=atol, check_dtype=False)
 
 
 @pytest.fixture
@@ -127,9 +127,9 @@ def test_masks_and_scores_match_transformers(
 ) -> None:
     takes = ("input_", "attention_", "target_")
     given = {k: v for k, v in expected.items() if k.startswith(takes)}
-    found = model(pixel_values=pixels, **given)
-    close(found.pred_masks[..., ::2, ::2], expected["pred_masks, every 2nd"])
-    close(found.iou_scores, expected["iou_scores"])
+    actual = model(pixel_values=pixels, **given)
+    close(actual.pred_masks[..., ::2, ::2], expected["pred_masks, every 2nd"])
+    close(actual.iou_scores, expected["iou_scores"])
 
 
 @pytest.mark.parametrize("case", FROM_PROMPTS)
@@ -214,13 +214,13 @@ def test_half_precision(
     stored = ns.SamModel.from_pretrained(tmp_path / "b")
     assert stored.dtype == half.dtype == kind
     inputs = processor(pictures, input_points=ONE_POINT, return_tensors="pt")
-    found = stored(**inputs.to(kind))
-    assert found.pred_masks.dtype == kind
+    actual = stored(**inputs.to(kind))
+    assert actual.pred_masks.dtype == kind
     exact = model(**inputs)
     # A random network spreads rounding more than a trained one.
-    assert (found.iou_scores.float() - exact.iou_scores).abs().mean() < 0.05
+    assert (actual.iou_scores.float() - exact.iou_scores).abs().mean() < 0.05
     masks = processor.post_process_masks(
-        found.pred_masks, inputs["original_sizes"], inputs["reshaped_input_sizes"]
+        actual.pred_masks, inputs["original_sizes"], inputs["reshaped_input_sizes"]
     )
     assert [m.shape for m in masks] == [(1, 3, 90, 150), (1, 3, 200, 130)]
 
@@ -371,10 +371,10 @@ def test_segmentation_maps_are_resized_with_the_image(
 ) -> None:
     labels = np.zeros((40, 80), np.int32)
     labels[10:20, 40:] = 7
-    found = processor(np.zeros((40, 80), np.uint8), segmentation_maps=labels)["labels"]
+    actual = processor(np.zeros((40, 80), np.uint8), segmentation_maps=labels)["labels"]
     expected = torch.zeros(1, 256, 256, dtype=torch.int64)
     expected[0, 32:64, 128:] = 7
-    assert torch.equal(found, expected)
+    assert torch.equal(actual, expected)
 
 
 def test_steps_can_be_disabled() -> None:
@@ -414,9 +414,9 @@ def test_processor_applies_the_rules_of_its_family(family: Any, tmp_path: Path) 
 def test_registry_names_set_the_preprocessing() -> None:
     for name in ("medsam_vit_b", "lite_medsam", "sam_vit_b"):
         spec = get_model_spec(name)
-        found = ns.SamProcessor.from_pretrained(name).image_processor
-        assert found.family == spec.family
-        assert found.size == {"longest_edge": spec.image_size}
+        actual = ns.SamProcessor.from_pretrained(name).image_processor
+        assert actual.family == spec.family
+        assert actual.size == {"longest_edge": spec.image_size}
     # Its conversion ships the settings of SAM.
     medsam = ns.SamProcessor.from_pretrained("wanglab/medsam-vit-base")
     assert medsam.image_processor.family == "medsam"
@@ -426,9 +426,9 @@ def test_unknown_files_need_a_family(data_folder: Path) -> None:
     for name in ("sam_small.pth", "hf_sam_small"):
         with pytest.raises(ValueError, match="give family= one of sam, medsam"):
             ns.SamProcessor.from_pretrained(data_folder / name)
-        found = ns.SamProcessor.from_pretrained(data_folder / name, family="medsam")
-        assert found.image_processor.size == {"longest_edge": 256}
-        assert found.image_processor.mask_size == {"longest_edge": 64}
+        actual = ns.SamProcessor.from_pretrained(data_folder / name, family="medsam")
+        assert actual.image_processor.size == {"longest_edge": 256}
+        assert actual.image_processor.mask_size == {"longest_edge": 64}
 
 
 def test_family_is_read_from_the_folder(model: SamModel, tmp_path: Path) -> None:

@@ -150,8 +150,8 @@ def test_full_gpu_moves_the_model_to_the_cpu(
         monkeypatch.setattr("napari_sam.nets.fast.decoder._CPU_BATCH", 1)
         run_out_of_memory_once(monkeypatch, runner._decoder, "_decode_batch")
     with pytest.warns(RuntimeWarning, match="computes on the CPU"):
-        found = predictor.predict(predictor.embed(plane), BOX)
-    np.testing.assert_array_equal(found.logits, expected.logits)
+        actual = predictor.predict(predictor.embed(plane), BOX)
+    np.testing.assert_array_equal(actual.logits, expected.logits)
     again = predictor.predict(predictor.embed(plane), BOX)  # without another warning
     np.testing.assert_array_equal(again.logits, expected.logits)
 
@@ -204,9 +204,9 @@ def test_batches_of_images_shrink_when_memory_is_full(
 
     monkeypatch.setattr(runner, "_encode", small)
     monkeypatch.setattr(model_runner.ModelRunner, "planes_at_once", 4)
-    found = runner.encode(images)
+    actual = runner.encode(images)
     assert sizes == [2, 2, 1]
-    for context, expected in zip(found, alone, strict=True):
+    for context, expected in zip(actual, alone, strict=True):
         torch.testing.assert_close(context.tokens, expected)
 
 

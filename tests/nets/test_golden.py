@@ -128,15 +128,16 @@ def test_sam_predictor(
     prediction = sam_small.predict(sam_embedding, prompt, multimask_output=multimask)
     scores = sam_expected[f"{case}/iou"]
     best_first = np.argsort(-scores, kind="stable")
-    found = prediction.candidates
-    assert_close([c.score for c in found], scores[best_first])
+    actual = prediction.candidates
+    assert_close([c.score for c in actual], scores[best_first])
     assert_close(
-        np.stack([c.logits for c in found]), sam_expected[f"{case}/low_res"][best_first]
+        np.stack([c.logits for c in actual]),
+        sam_expected[f"{case}/low_res"][best_first],
     )
-    full = np.stack([c.transform.plane_logits(c.logits) for c in found])
+    full = np.stack([c.transform.plane_logits(c.logits) for c in actual])
     expected = sam_expected[f"{case}/masks_logits"][best_first]
     assert_close(full[:, ::3, ::3], expected)
-    assert_same_masks(np.stack([c.mask for c in found])[:, ::3, ::3], expected)
+    assert_same_masks(np.stack([c.mask for c in actual])[:, ::3, ::3], expected)
 
 
 def test_sam_predictor_batch(
@@ -210,8 +211,8 @@ def hf_model(data_folder: Path) -> SamModel:
 
 
 def test_hf_embedding(hf_model: SamModel, hf_expected: dict[str, torch.Tensor]) -> None:
-    found = hf_model.get_image_embeddings(hf_expected["pixel_values"])
-    assert_close(found, hf_expected["embedding"])
+    actual = hf_model.get_image_embeddings(hf_expected["pixel_values"])
+    assert_close(actual, hf_expected["embedding"])
 
 
 @pytest.mark.parametrize("kind", ["points", "boxes"])
@@ -345,8 +346,8 @@ def test_lite_medsam_predictor(
     predictions: list[Prediction] = default_predictor.predict_batch(
         coins_embedding, prompts
     )
-    found = np.stack([p.logits for p in predictions])
-    assert_close(found, published["low_res"][:, 0], FOLDED_ATOL)
+    actual = np.stack([p.logits for p in predictions])
+    assert_close(actual, published["low_res"][:, 0], FOLDED_ATOL)
     assert_close([p.score for p in predictions], published["iou"][:, 0], FOLDED_ATOL)
     for prediction, logits in zip(predictions, published["low_res"][:, 0], strict=True):
         full = coins_embedding.transform.plane_logits(logits)

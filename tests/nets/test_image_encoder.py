@@ -61,11 +61,11 @@ def test_windows_contain_neighbours() -> None:
 def test_relative_positions(size: int) -> None:
     # Each entry of the table is its own offset.
     table = torch.arange(-(size - 1), size)[:, None]
-    found = relative(table, size)
-    assert found.shape == (size, size, 1)
+    actual = relative(table, size)
+    assert actual.shape == (size, size, 1)
     for q in range(size):
         for k in range(size):
-            assert found[q, k] == q - k
+            assert actual[q, k] == q - k
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +101,8 @@ def test_attention_matches_its_definition(model: SamModel) -> None:
     scores = q @ k.transpose(1, 2) / 8**0.5
     scores += torch.einsum("hqc,qkc->hqk", q, by_row + by_col)
     expected = attention.proj((scores.softmax(-1) @ v).transpose(0, 1).flatten(1))
-    found = attention(x).view(64, 16)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    actual = attention(x).view(64, 16)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5)
 
 
 def test_images_of_a_batch_are_independent(model: SamModel) -> None:

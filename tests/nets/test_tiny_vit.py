@@ -38,9 +38,9 @@ def test_folding_batch_norms_keeps_the_output(
     folded.fold_batch_norms()
     pixels = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     assert not any("bn" in name for name, _ in folded.named_modules())
-    found, expected = folded(pixels), encoder(pixels)
-    assert found.shape == (2, 16, 16, 16)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    actual, expected = folded(pixels), encoder(pixels)
+    assert actual.shape == (2, 16, 16, 16)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4)
 
 
 def test_images_of_a_batch_are_independent(

@@ -62,8 +62,8 @@ def test_encoder_matches_the_model(
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     embedding = tiny_predictor.embed(plane)
     pixels = embedding.transform.pixel_values(plane).numpy()
-    (found,) = session.run(["image_embeddings"], {"pixel_values": pixels})
-    np.testing.assert_allclose(found, embedding.image_embedding, rtol=0, atol=ATOL)
+    (actual,) = session.run(["image_embeddings"], {"pixel_values": pixels})
+    np.testing.assert_allclose(actual, embedding.image_embedding, rtol=0, atol=ATOL)
 
 
 @pytest.mark.parametrize("multimask", [None, True, False])
@@ -77,14 +77,14 @@ def test_decoder_matches_the_model(
 ) -> None:
     embedding = tiny_sam.embed(plane)
     expected = tiny_sam.predict(embedding, PROMPTS[kind], multimask_output=multimask)
-    found = OnnxDecoder(exported["tiny_sam"]).predict(
+    actual = OnnxDecoder(exported["tiny_sam"]).predict(
         embedding.image_embedding.numpy(),
         PROMPTS[kind],
         SHAPE,
         multimask_output=multimask,
     )
-    assert len(found.candidates) == len(expected.candidates)
-    for one, other in zip(found.candidates, expected.candidates, strict=True):
+    assert len(actual.candidates) == len(expected.candidates)
+    for one, other in zip(actual.candidates, expected.candidates, strict=True):
         assert one.score == pytest.approx(other.score, abs=ATOL)
         np.testing.assert_allclose(one.logits, other.logits, rtol=0, atol=ATOL)
         decided = np.abs(other.transform.plane_logits(other.logits)) > 1e-3
@@ -102,9 +102,9 @@ def test_decoder_matches_the_medsam_families(
     embedding, box = predictor.embed(plane), PROMPTS["box"]
     expected = predictor.predict(embedding, box)
     decoder = OnnxDecoder(exported[name])
-    found = decoder.predict(embedding.image_embedding, box, SHAPE)
-    np.testing.assert_allclose(found.logits, expected.logits, rtol=0, atol=ATOL)
-    assert found.score == pytest.approx(expected.score, abs=1e-3)
+    actual = decoder.predict(embedding.image_embedding, box, SHAPE)
+    np.testing.assert_allclose(actual.logits, expected.logits, rtol=0, atol=ATOL)
+    assert actual.score == pytest.approx(expected.score, abs=1e-3)
     with pytest.raises(ValueError, match="trained on box, not on point"):
         decoder.predict(embedding.image_embedding, PROMPTS["point"], SHAPE)
 
@@ -125,9 +125,9 @@ def test_fine_tuned_model_keeps_its_alternatives(
     export_onnx(tuned, tmp_path)
     embedding, point = tuned.embed(plane), PROMPTS["point"]
     expected = tuned.predict(embedding, point)
-    found = OnnxDecoder(tmp_path).predict(embedding.image_embedding, point, SHAPE)
-    assert len(found.candidates) == len(expected.candidates) == (3 if multimask else 1)
-    for one, other in zip(found.candidates, expected.candidates, strict=True):
+    actual = OnnxDecoder(tmp_path).predict(embedding.image_embedding, point, SHAPE)
+    assert len(actual.candidates) == len(expected.candidates) == (3 if multimask else 1)
+    for one, other in zip(actual.candidates, expected.candidates, strict=True):
         np.testing.assert_allclose(one.logits, other.logits, rtol=0, atol=ATOL)
 
 

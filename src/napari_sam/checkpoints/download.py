@@ -79,7 +79,7 @@ def fetch(spec: ModelSpec, *, progress: ByteProgress | None = None) -> Path:
     """Return a verified local file with the weights of a model.
 
     A file in the cache folder is used when its hash is right. Otherwise the sources
-    are tried in order until one gives a file with the right hash.
+    are tried in order until a file has the right hash.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def fetch(spec: ModelSpec, *, progress: ByteProgress | None = None) -> Path:
     Raises
     ------
     WeightsError
-        When no source gives the file or the cache folder cannot be used.
+        When all sources fail or the cache folder cannot be used.
     """
     try:
         return _fetch(spec, _guarded(progress))
@@ -125,8 +125,8 @@ def _fetch(spec: ModelSpec, progress: ByteProgress) -> Path:
     _remove_abandoned(target)
     failures: list[SourceError] = []
     for source in spec.sources:
-        # A folder for each attempt: two processes never share a name, and removing
-        # it removes all files of a source, those of pip included.
+        # A folder for each attempt: two processes never use the same name, and its
+        # removal includes all files of a source, such as those of pip.
         with tempfile.TemporaryDirectory(
             prefix=f".{target.name}.",
             suffix=".part",

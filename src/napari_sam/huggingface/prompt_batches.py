@@ -233,17 +233,17 @@ def _object_counts(
     }
     if not counts and masks is not None:
         counts = {"input_masks": [len(image) for image in masks]}
-    found = [*counts.values()] or [[1] * images]
-    if any(other != found[0] for other in found):
+    first, *others = [*counts.values()] or [[1] * images]
+    if any(other != first for other in others):
         described = ", ".join(f"{name} {number}" for name, number in counts.items())
         raise ValueError(
             "Points, labels and boxes describe different numbers of objects "
             f"({described}): give each object all of its prompts, None where it has "
             "none of a kind."
         )
-    if not any(found[0]):
+    if not any(first):
         raise ValueError("The prompts describe no objects: give at least one.")
-    return found[0]
+    return first
 
 
 def _share_masks(masks: _ByObject, counts: list[int]) -> _ByObject:

@@ -80,8 +80,8 @@ def fast(
 
 
 def assert_same(model: SamModel, prompts: RandomPrompts, multimask: bool) -> None:
-    expected, found = plain(model, prompts, multimask), fast(model, prompts, multimask)
-    for one, other in zip(expected, found, strict=True):
+    expected, actual = plain(model, prompts, multimask), fast(model, prompts, multimask)
+    for one, other in zip(expected, actual, strict=True):
         torch.testing.assert_close(other, one, rtol=0, atol=ATOL)
 
 
@@ -215,10 +215,10 @@ def test_default_weights_are_decoded_within_float32_rounding(
     model = default_predictor.model
     prompts = RandomPrompts(model, "box", 4, seed=3)
     prompts.embedding = default_predictor.embed(coins.image).image_embedding
-    found, _ = fast(model, prompts, False)
+    actual, _ = fast(model, prompts, False)
     exact, _ = plain(copy.deepcopy(model).double(), in_double(prompts), False)
     assert exact.abs().max() > 10
-    torch.testing.assert_close(found.double(), exact, rtol=0, atol=ATOL)
+    torch.testing.assert_close(actual.double(), exact, rtol=0, atol=ATOL)
 
 
 def in_double(prompts: RandomPrompts) -> RandomPrompts:

@@ -45,9 +45,9 @@ def assert_same(model: SamModel, seed: int, images: int = 1) -> None:
     pixels = torch.randn(images, 3, size, size, generator=generator)
     before = pixels.clone()
     fast = (FastTinyViT if isinstance(encoder, TinyViT) else FastViT)(encoder)
-    found, expected = fast(pixels), encoder(pixels)
-    torch.testing.assert_close(found, expected, rtol=0, atol=ATOL)
-    torch.testing.assert_close(fast(pixels), found, rtol=0, atol=0)
+    actual, expected = fast(pixels), encoder(pixels)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=ATOL)
+    torch.testing.assert_close(fast(pixels), actual, rtol=0, atol=0)
     assert torch.equal(pixels, before)
 
 
