@@ -19,7 +19,7 @@ from napari_sam.files import MEGABYTE
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.plugin.layers.image_source import ChannelChoice, channel_choices
 from napari_sam.plugin.notifications import notify_errors
-from napari_sam.plugin.panels.controls import ButtonSpec, make_controls
+from napari_sam.plugin.panels.controls import ButtonSpec, control_spec, make_controls
 from napari_sam.prediction.disk_cache import DiskCache
 from napari_sam.records.record import write_record
 
@@ -30,65 +30,53 @@ if TYPE_CHECKING:
 _AS_DISPLAYED, _PERCENTILES = "as displayed", "percentiles"
 _FULL, _WINDOW = "full range", "CT window"
 _MAX_INTENSITY = 1e6
-_PERCENT = {"min": 0, "max": 100}
+_POLICIES = [
+    ("keep other objects", "keep"),
+    ("overwrite other objects", "overwrite"),
+    ("write on background only", "background"),
+]
 _CONTROLS: ControlTable = {
-    "label_choice": (
+    "label_choice": control_spec(
         ComboBox,
-        {
-            "label": "Label",
-            "choices": [("next free label", False), ("selected label", True)],
-            "tooltip": "The label that the next object gets",
-        },
+        "Label",
+        "The label that the next object gets",
+        choices=[("next free label", False), ("selected label", True)],
     ),
-    "policy": (
+    "policy": control_spec(
         ComboBox,
-        {
-            "label": "Overlaps",
-            "choices": [
-                ("keep other objects", "keep"),
-                ("overwrite other objects", "overwrite"),
-                ("write on background only", "background"),
-            ],
-            "tooltip": "What happens where the next object overlaps other labels",
-        },
+        "Overlaps",
+        "What happens where the next object overlaps other labels",
+        choices=_POLICIES,
     ),
-    "intensity": (
+    "intensity": control_spec(
         ComboBox,
-        {
-            "label": "Intensity",
-            "choices": [_AS_DISPLAYED, _PERCENTILES, _FULL, _WINDOW],
-            "tooltip": "Which pixel values the model sees as black and white",
-        },
+        "Intensity",
+        "Which pixel values the model sees as black and white",
+        choices=[_AS_DISPLAYED, _PERCENTILES, _FULL, _WINDOW],
     ),
-    "low": (FloatSpinBox, {**_PERCENT, "value": 0.5, "label": "Low (%)"}),
-    "high": (FloatSpinBox, {**_PERCENT, "value": 99.5, "label": "High (%)"}),
-    "window_centre": (
-        FloatSpinBox,
-        {"min": -_MAX_INTENSITY, "max": _MAX_INTENSITY, "value": 40, "label": "Centre"},
+    "low": control_spec(FloatSpinBox, "Low (%)", max=100, value=0.5),
+    "high": control_spec(FloatSpinBox, "High (%)", max=100, value=99.5),
+    "window_centre": control_spec(
+        FloatSpinBox, "Centre", min=-_MAX_INTENSITY, max=_MAX_INTENSITY, value=40
     ),
-    "window_width": (
-        FloatSpinBox,
-        {"min": 0.001, "max": _MAX_INTENSITY, "value": 400, "label": "Width"},
+    "window_width": control_spec(
+        FloatSpinBox, "Width", min=0.001, max=_MAX_INTENSITY, value=400
     ),
 }
 _CACHE_CONTROLS: ControlTable = {
-    "memory": (
+    "memory": control_spec(
         SpinBox,
-        {
-            "label": "Cache (MB)",
-            "min": 16,
-            "max": 1_000_000,
-            "tooltip": "Memory for encoded slices. The model answers faster on them",
-        },
+        "Cache (MB)",
+        "Memory for encoded slices. The model answers faster on them",
+        min=16,
+        max=1_000_000,
     ),
-    "disk": (
+    "disk": control_spec(
         CheckBox,
-        {
-            "text": "Keep encoded slices on disk",
-            "tooltip": "Later sessions reuse them, in half precision",
-        },
+        "Keep encoded slices on disk",
+        "Later sessions reuse them, in half precision",
     ),
-    "cache_text": (Label, {"label": " ", "value": ""}),
+    "cache_text": control_spec(Label, " "),
 }
 _SAVE = ButtonSpec(
     "Save record ...",

@@ -13,6 +13,7 @@ from napari_sam.automatic.search import SearchOptions, search_method_text
 from napari_sam.checkpoints.prompt_support import PromptSupport
 from napari_sam.plugin.panels.controls import (
     button_row,
+    control_spec,
     labelled_row,
     make_controls,
     wrapped_label,
@@ -23,92 +24,67 @@ if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
 
 _THRESHOLDS, _LINKING = Thresholds(), Linking()
-_FRACTION = {"min": 0, "max": 1, "step": 0.01}
-_SLICES = {"max": 1000}
-_PIXELS = {"min": 0, "max": 10**9, "value": 0}
+_FRACTION = {"max": 1, "step": 0.01}
+_PIXELS, _SLICES = 10**9, 1000
 _CONTROLS: ControlTable = {
-    "crops": (
+    "crops": control_spec(
         SpinBox,
-        {
-            "label": "Crops",
-            "min": 0,
-            "max": 2,
-            "tooltip": "For small objects: 1 also searches 4 enlarged parts of the "
-            "image, 2 another 16. The search takes as many times longer",
-        },
+        "Crops",
+        "For small objects: 1 also searches 4 enlarged parts of the image, 2 another "
+        "16. The search takes as many times longer",
+        max=2,
     ),
-    "in_stack": (
+    "in_stack": control_spec(
         CheckBox,
-        {
-            "text": "In all slices",
-            "tooltip": "Segment every slice and link the objects across slices. "
-            "Cancel keeps the slices that are done",
-        },
+        "In all slices",
+        "Segment every slice and link the objects across slices. Cancel keeps the "
+        "slices that are done",
     ),
-    "quality": (
+    "quality": control_spec(
         FloatSlider,
-        {
-            **_FRACTION,
-            "label": "Quality",
-            "value": _THRESHOLDS.quality_thresh,
-            "tooltip": "Quality threshold (predicted IoU x stability). Lower it to "
-            "show more objects, with more mistakes among them",
-        },
+        "Quality",
+        "Quality threshold (predicted IoU x stability). Lower it to show more "
+        "objects, with more mistakes among them",
+        value=_THRESHOLDS.quality_thresh,
+        **_FRACTION,
     ),
-    "pred_iou": (
+    "pred_iou": control_spec(
         FloatSlider,
-        {
-            **_FRACTION,
-            "label": "Pred. IoU",
-            "value": _THRESHOLDS.pred_iou_thresh,
-            "tooltip": "Minimum predicted IoU: how well the model thinks that a mask "
-            "fits its object",
-        },
+        "Pred. IoU",
+        "Minimum predicted IoU: how well the model thinks that a mask fits its object",
+        value=_THRESHOLDS.pred_iou_thresh,
+        **_FRACTION,
     ),
-    "stability": (
+    "stability": control_spec(
         FloatSlider,
-        {
-            **_FRACTION,
-            "label": "Stability",
-            "value": _THRESHOLDS.stability_score_thresh,
-            "tooltip": "Minimum stability score: how sharp the outline of a mask is",
-        },
+        "Stability",
+        "Minimum stability score: how sharp the outline of a mask is",
+        value=_THRESHOLDS.stability_score_thresh,
+        **_FRACTION,
     ),
-    "min_size": (
+    "min_size": control_spec(
         SpinBox,
-        {
-            **_PIXELS,
-            "label": "Min. size",
-            "tooltip": "Hide objects with fewer pixels (0 = off)",
-        },
+        "Min. size",
+        "Hide objects with fewer pixels (0 = off)",
+        max=_PIXELS,
     ),
-    "max_size": (
-        SpinBox,
-        {
-            **_PIXELS,
-            "label": "Max. size",
-            "tooltip": "Hide objects with more pixels (0 = off)",
-        },
+    "max_size": control_spec(
+        SpinBox, "Max. size", "Hide objects with more pixels (0 = off)", max=_PIXELS
     ),
-    "min_slices": (
+    "min_slices": control_spec(
         SpinBox,
-        {
-            **_SLICES,
-            "label": "Min. slices",
-            "min": 1,
-            "value": _LINKING.min_slices,
-            "tooltip": "Hide objects on fewer slices",
-        },
+        "Min. slices",
+        "Hide objects on fewer slices",
+        min=1,
+        max=_SLICES,
+        value=_LINKING.min_slices,
     ),
-    "gap": (
+    "gap": control_spec(
         SpinBox,
-        {
-            **_SLICES,
-            "label": "Max. gap",
-            "min": 0,
-            "value": _LINKING.gap,
-            "tooltip": "Interpolate over at most this many missing slices",
-        },
+        "Max. gap",
+        "Interpolate over at most this many missing slices",
+        max=_SLICES,
+        value=_LINKING.gap,
     ),
 }
 _SEARCH_CONTROLS = {"crops", "in_stack"}

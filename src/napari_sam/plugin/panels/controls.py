@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import Container, Label, PushButton
+from magicgui.widgets import CheckBox, Container, Label, PushButton
 from qtpy.QtWidgets import QSizePolicy
 
 from napari_sam.plugin.notifications import notify_errors
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from magicgui.widgets.bases import Widget
 
-    ControlTable = Mapping[str, tuple[type[Widget], Mapping[str, Any]]]
+    ControlTable = Mapping[str, Callable[..., Widget]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,18 @@ class ButtonSpec:
         return button
 
 
+def control_spec(
+    kind: type[Widget], text: str, tooltip: str = "", **options: Any
+) -> Callable[..., Widget]:
+    """Describe a control: its widget type, text or label, tooltip and options."""
+    key = "text" if kind is CheckBox else "label"
+    options |= {key: text, "tooltip": tooltip}
+    return partial(kind, **options)
+
+
 def make_controls(table: ControlTable) -> dict[str, Any]:
-    """Make the widgets of a table {name: (widget type, options)}."""
-    return {name: kind(name=name, **options) for name, (kind, options) in table.items()}
+    """Make the widgets of a table {name: control_spec(...)}."""
+    return {name: make(name=name) for name, make in table.items()}
 
 
 def button_row(*widgets: Widget) -> Container[Any]:

@@ -8,7 +8,7 @@ from magicgui.widgets import CheckBox, Container, FloatSpinBox, SpinBox
 from psygnal import Signal
 
 from napari_sam.masks.cleanup import CleanUp
-from napari_sam.plugin.panels.controls import make_controls
+from napari_sam.plugin.panels.controls import control_spec, make_controls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,42 +20,28 @@ if TYPE_CHECKING:
 
 # One control for each field of `CleanUp`.
 _CLEANUP: ControlTable = {
-    "keep_prompted": (
+    "keep_prompted": control_spec(
         CheckBox,
-        {
-            "text": "Keep only the part with a prompt",
-            "tooltip": "Remove disconnected parts without a prompt (for a label: keep "
-            "the largest part)",
-        },
+        "Keep only the part with a prompt",
+        "Remove disconnected parts without a prompt (for a label: keep the largest)",
     ),
-    "fill_holes": (
+    "fill_holes": control_spec(
         CheckBox,
-        {
-            "text": "Fill holes",
-            "tooltip": "Fill the holes of each object, slice by slice. Other objects "
-            "in a hole are kept",
-        },
+        "Fill holes",
+        "Fill the holes of each object, slice by slice. Other objects in a hole stay",
     ),
-    "smooth": (
+    "smooth": control_spec(
         FloatSpinBox,
-        {
-            "label": "Smooth",
-            "min": 0,
-            "max": 20,
-            "step": 0.5,
-            "value": 0,
-            "tooltip": "Gaussian smoothing across slices, sigma in slices (0 = off)",
-        },
+        "Smooth",
+        "Gaussian smoothing across slices, sigma in slices (0 = off)",
+        max=20,
+        step=0.5,
     ),
-    "min_size": (
+    "min_size": control_spec(
         SpinBox,
-        {
-            "label": "Min. size",
-            "min": 0,
-            "max": 10**9,
-            "value": 0,
-            "tooltip": "Remove parts with fewer pixels (in a stack: voxels; 0 = off)",
-        },
+        "Min. size",
+        "Remove parts with fewer pixels (in a stack: voxels; 0 = off)",
+        max=10**9,
     ),
 }
 
