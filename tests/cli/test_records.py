@@ -321,7 +321,7 @@ def test_errors_in_records(
             ("RECORD", "--index", "Z=3"),
             "give the same image .* --index",
         ),
-        (("RECORD", "--index", "C=3"), "there is no axis C"),
+        (("RECORD", "--index", "C=3"), "no axis C"),
         (("RECORD", "-o", "labels.json"), "labels are TIFF"),
     ],
 )

@@ -46,7 +46,7 @@ def ramp(dtype: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_real_dtype_spans_the_range(dtype: str) -> None:
+def test_every_real_dtype_spans_0_to_255(dtype: str) -> None:
     plane = ramp(dtype)
     found = to_uint8(plane)
     assert found.dtype == np.uint8
@@ -65,7 +65,7 @@ def test_byte_order_does_not_matter(dtype: str) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-def test_8_bit_planes_stay_as_they_are(rng: np.random.Generator) -> None:
+def test_8_bit_planes_are_unchanged(rng: np.random.Generator) -> None:
     plane = rng.integers(50, 90, (5, 7), dtype=np.uint8)
     np.testing.assert_array_equal(to_uint8(plane), plane)
 
@@ -98,25 +98,25 @@ def test_alpha_is_dropped(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(to_uint8(rgba), rgba[..., :3])
 
 
-def test_float_rgb_is_taken_as_such(rng: np.random.Generator) -> None:
+def test_float_rgb_within_1_is_scaled_by_255(rng: np.random.Generator) -> None:
     rgb = rng.uniform(0.2, 0.6, (6, 7, 3))
     np.testing.assert_array_equal(to_uint8(rgb), np.rint(rgb * 255))
 
 
-def test_float_rgb_beyond_1_is_mapped_by_its_data(rng: np.random.Generator) -> None:
+def test_float_rgb_beyond_1_uses_percentiles(rng: np.random.Generator) -> None:
     found = to_uint8(rng.uniform(0, 4000, (20, 20, 3)))
     assert found.min() == 0
     assert found.max() == 255
 
 
-def test_lists_are_planes_too() -> None:
+def test_lists_are_converted() -> None:
     assert to_uint8([[0, 1], [2, 3]], (0, 3)).tolist() == [[0, 85], [170, 255]]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("limits", [None, (10.0, 20.0)])
-def test_not_finite_is_dark(
+def test_nan_and_infinities_become_black(
     dtype: str, bad: float, limits: tuple[float, float] | None
 ) -> None:
     plane = np.linspace(10, 20, 100).reshape(10, 10).astype(dtype)
@@ -130,17 +130,17 @@ def test_not_finite_is_dark(
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_nothing_finite_is_black(bad: float) -> None:
+def test_planes_without_finite_values_become_black(bad: float) -> None:
     assert not to_uint8(np.full((3, 4), bad)).any()
 
 
 @pytest.mark.parametrize("dtype", [d for d in DTYPES if d not in ("bool", "uint8")])
 @pytest.mark.parametrize("value", [0, 7])
-def test_constant_planes_are_black(dtype: str, value: int) -> None:
+def test_constant_planes_become_black(dtype: str, value: int) -> None:
     assert not to_uint8(np.full((3, 4), value, dtype)).any()
 
 
-def test_a_few_bright_pixels_on_a_constant_ground_are_seen() -> None:
+def test_a_few_bright_pixels_become_white() -> None:
     plane = np.zeros((100, 100), np.uint16)
     plane[50, 50] = 1000
     found = to_uint8(plane)
@@ -148,32 +148,32 @@ def test_a_few_bright_pixels_on_a_constant_ground_are_seen() -> None:
     assert np.count_nonzero(found) == 1
 
 
-def test_the_extremes_of_half_precision() -> None:
+def test_extremes_of_half_precision() -> None:
     plane = np.array([[-65504, 65504]], np.float16)
     assert to_uint8(plane).tolist() == [[0, 255]]
 
 
-def test_limits_become_black_and_white() -> None:
+def test_limits_become_0_and_255() -> None:
     plane = np.array([[99, 100, 150, 200, 201]], np.uint16)
     assert to_uint8(plane, (100, 200)).tolist() == [[0, 0, 128, 255, 255]]
 
 
-def test_limits_apply_to_8_bits_too() -> None:
+def test_limits_apply_to_8_bits() -> None:
     plane = np.array([[0, 10, 20, 255]], np.uint8)
     assert to_uint8(plane, (10, 20)).tolist() == [[0, 0, 255, 255]]
 
 
-def test_equal_limits_are_black() -> None:
+def test_equal_limits_give_black() -> None:
     assert not to_uint8(np.arange(6).reshape(2, 3), (3, 3)).any()
 
 
-def test_small_differences_of_large_counts_are_seen() -> None:
+def test_small_differences_of_large_counts_are_kept() -> None:
     plane = np.array([[2**31, 2**31 + 1, 2**31 + 2]], np.uint32)
     assert to_uint8(plane, (2**31, 2**31 + 2)).tolist() == [[0, 128, 255]]
 
 
 @given(plane=any_plane)
-def test_order_is_kept(plane: np.ndarray) -> None:
+def test_order_of_values_is_kept(plane: np.ndarray) -> None:
     found = to_uint8(plane)
     order = np.argsort(plane, axis=None, kind="stable")
     assert (np.diff(found.ravel()[order].astype(int)) >= 0).all()
@@ -189,7 +189,7 @@ def test_the_input_is_not_changed(plane: np.ndarray) -> None:
 
 
 @given(plane=any_plane)
-def test_limits_of_the_data_are_limits(plane: np.ndarray) -> None:
+def test_data_limits_are_finite_and_increasing(plane: np.ndarray) -> None:
     low, high = data_limits(plane)
     assert np.isfinite([low, high]).all()
     assert low <= high
@@ -197,12 +197,12 @@ def test_limits_of_the_data_are_limits(plane: np.ndarray) -> None:
 
 
 @given(plane=any_plane)
-def test_mapping_twice_is_mapping_once(plane: np.ndarray) -> None:
+def test_conversion_is_idempotent(plane: np.ndarray) -> None:
     once = to_uint8(plane)
     np.testing.assert_array_equal(to_uint8(once), once)
 
 
-def test_limits_by_dtype() -> None:
+def test_data_limits_by_dtype() -> None:
     ones = np.ones((4, 4))
     assert data_limits(ones.astype(bool)) == (0, 1)
     assert data_limits(ones.astype(np.uint8)) == (0, 255)
@@ -210,7 +210,7 @@ def test_limits_by_dtype() -> None:
     assert data_limits(ones * np.nan) == (0, 0)
 
 
-def test_limits_are_percentiles(rng: np.random.Generator) -> None:
+def test_data_limits_are_percentiles(rng: np.random.Generator) -> None:
     plane = rng.normal(1000, 50, (200, 200))
     plane[0, :3] = 1e6  # hot pixels
     low, high = data_limits(plane)
@@ -218,14 +218,14 @@ def test_limits_are_percentiles(rng: np.random.Generator) -> None:
     assert high < 1200
 
 
-def test_limits_of_a_volume_come_from_all_of_it() -> None:
+def test_data_limits_of_a_volume_use_all_planes() -> None:
     volume = np.arange(100, dtype=np.uint16)[:, None, None] * np.ones((1, 200, 200))
     low, high = data_limits(volume.astype(np.uint16))
     assert low <= 2
     assert high >= 97
 
 
-def test_limits_of_a_large_plane_are_close(rng: np.random.Generator) -> None:
+def test_data_limits_of_a_large_plane_are_close(rng: np.random.Generator) -> None:
     plane = rng.gamma(2, 100, (2500, 2500)).astype(np.float32)
     exact = np.percentile(plane, [0.5, 99.5])
     assert data_limits(plane) == pytest.approx(exact, rel=0.05)
@@ -242,7 +242,7 @@ def test_limits_of_a_large_plane_are_close(rng: np.random.Generator) -> None:
     ],
     ids=["complex", "object", "str", "datetime", "structured"],
 )
-def test_other_types_are_refused(plane: np.ndarray) -> None:
+def test_other_dtypes_are_refused(plane: np.ndarray) -> None:
     with pytest.raises(ValueError, match="only real numbers can be segmented"):
         to_uint8(plane)
 
@@ -257,12 +257,12 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 5, 3)])
 def test_empty_planes_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="it holds no pixels"):
+    with pytest.raises(ValueError, match="at least one pixel"):
         to_uint8(np.zeros(shape))
 
 
 @pytest.mark.parametrize("limits", [(2, 1), (np.nan, 1), (0, np.inf)])
-def test_wrong_limits_are_refused(limits: tuple[float, float]) -> None:
+def test_invalid_limits_are_refused(limits: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="are not two increasing numbers"):
         to_uint8(np.zeros((3, 3)), limits)
 
@@ -279,7 +279,7 @@ def test_limits_of_each_channel(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("limits", [(0, 255), [(0, 255)] * 3])
-def test_8_bits_within_their_own_range_are_not_copied(limits: Any) -> None:
+def test_8_bits_with_full_limits_are_not_copied(limits: Any) -> None:
     plane = np.zeros((4, 5, 3), np.uint8)
     assert to_uint8(plane, limits) is plane
 
@@ -300,7 +300,7 @@ def test_limits_of_other_shapes_are_refused(
         to_uint8(np.zeros(shape), limits)
 
 
-def test_wrong_limits_of_a_channel_are_refused() -> None:
+def test_invalid_limits_of_a_channel_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(2\.0, 1\.0\) are not two increasing"):
         to_uint8(np.zeros((3, 3, 3)), [(0, 1), (2, 1), (0, 1)])
 
@@ -308,7 +308,7 @@ def test_wrong_limits_of_a_channel_are_refused() -> None:
 # Blocks of rows
 
 
-def plainly(plane: np.ndarray, low: float, high: float) -> np.ndarray:
+def convert_at_once(plane: np.ndarray, low: float, high: float) -> np.ndarray:
     """The mapping in one go, in the precision that the type needs."""
     values = plane.astype(np.float64 if plane.dtype.itemsize > 2 else np.float32)
     values = np.where(np.isfinite(values), values, values.dtype.type(low))
@@ -318,7 +318,7 @@ def plainly(plane: np.ndarray, low: float, high: float) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", [d for d in DTYPES if d != "uint8"])
 @pytest.mark.parametrize("shape", [(37, 11), (9, 5, 3), (9, 5, 4), (1, 300), (300, 1)])
-def test_mapping_in_blocks_is_mapping_at_once(
+def test_conversion_in_blocks_equals_conversion_at_once(
     monkeypatch: pytest.MonkeyPatch,
     rng: np.random.Generator,
     dtype: str,
@@ -328,7 +328,7 @@ def test_mapping_in_blocks_is_mapping_at_once(
     if dtype.startswith("float"):
         plane[rng.random(shape) < 0.1] = np.nan
         plane[rng.random(shape) < 0.1] = np.inf
-    expected = plainly(plane[..., :3] if len(shape) == 3 else plane, 30.5, 180)
+    expected = convert_at_once(plane[..., :3] if len(shape) == 3 else plane, 30.5, 180)
     whole = to_uint8(plane)
     monkeypatch.setattr("napari_sam.images.uint8._BLOCK_VALUES", 50)
     np.testing.assert_array_equal(to_uint8(plane, (30.5, 180)), expected)
@@ -350,7 +350,9 @@ def test_blocks_cover_every_row_once(
 # Planes are told apart by what they show
 
 
-def test_plane_keys(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plane_keys_depend_on_shape_and_pixels(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pixels = rng.integers(0, 256, (6, 4), dtype=np.uint8)
     changed = pixels.copy()
     changed[3, 3] ^= 1

@@ -1,4 +1,4 @@
-"""Objects are measured plane by plane, and their table says in which units."""
+"""Measurements of objects, and their CSV table."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def table(path: Path) -> list[list[str]]:
 
 @settings(max_examples=60)
 @given(labels=arrays, data=st.data())
-def test_sizes_and_centroids_are_those_of_scikit_image(
+def test_sizes_and_centroids_equal_those_of_scikit_image(
     labels: np.ndarray, data: Any
 ) -> None:
     sizes = st.floats(0.25, 4, width=32)
@@ -64,7 +64,7 @@ def test_sizes_and_centroids_are_those_of_scikit_image(
             assert (row.first_slice, row.last_slice) == (slices.start, slices.stop - 1)
 
 
-def test_an_object_in_a_stack() -> None:
+def test_objects_in_a_stack() -> None:
     first, second = measure(ball(), (2, 0.5, 0.5), "µm")
     assert first == ObjectMeasurement(
         label=3,
@@ -80,12 +80,12 @@ def test_an_object_in_a_stack() -> None:
     assert (second.label, second.first_slice, second.last_slice) == (9, 4, 4)
 
 
-def test_without_spacing_the_unit_is_the_pixel() -> None:
+def test_default_unit_is_the_pixel() -> None:
     row = measure(ball())[0]
     assert (row.volume, row.unit) == (5, "pixel")
 
 
-def test_a_plane_has_an_area_and_no_slices() -> None:
+def test_planes_have_areas_and_no_slices() -> None:
     (row,) = measure(ball()[1], (0.5, 0.5), "mm")
     assert row.volume == 1
     assert (row.first_slice, row.last_slice) == (None, None)
@@ -100,7 +100,7 @@ def test_slices_are_counted_along_the_axis(axis: int) -> None:
     assert row.centroid[axis] == 1.2
 
 
-def test_the_lowest_score_and_where_it_was() -> None:
+def test_lowest_score_and_its_slice() -> None:
     scores = {
         3: [
             *((1, 0.9, "prompted"), (2, 0.6, "propagated"), (2, 0.7, "propagated")),
@@ -117,17 +117,17 @@ def test_the_lowest_score_and_where_it_was() -> None:
 @pytest.mark.parametrize(
     "dtype", [np.uint8, np.int16, np.uint32, np.int64, np.uint64, ">i4"]
 )
-def test_labels_of_any_integer_type(dtype: Any) -> None:
+def test_labels_of_any_integer_dtype(dtype: Any) -> None:
     assert measure(ball().astype(dtype)) == measure(ball())
 
 
-def test_labels_may_be_large_and_far_apart() -> None:
+def test_large_labels() -> None:
     labels = ball().astype(np.uint64)
     labels[labels == 9] = 2**63
     assert [row.label for row in measure(labels)] == [3, 2**63]
 
 
-def test_arrays_that_are_not_in_memory(tmp_path: Path) -> None:
+def test_memmap_dask_and_zarr(tmp_path: Path) -> None:
     labels = ball()
     stored = zarr.create_array(
         tmp_path / "labels.zarr", shape=labels.shape, chunks=(2, 4, 4), dtype="u2"
@@ -159,20 +159,22 @@ def test_one_plane_is_read_at_a_time() -> None:
     [
         ((np.zeros(4, int),), r"shape \(4,\): give two or three axes"),
         ((np.zeros((1, 2, 3, 4), int),), "pick a time point or channel first"),
-        ((np.zeros((3, 4)),), "type float64: give whole numbers"),
-        ((np.zeros((3, 4), bool),), "type bool: give whole numbers"),
+        ((np.zeros((3, 4)),), "type float64: give integers"),
+        ((np.zeros((3, 4), bool),), "type bool: give integers"),
         ((ball(), (1, 2)), r"spacing \[1., 2.\] does not fit 3 axes"),
         ((ball(), (1, 2, 0)), "one positive number"),
         ((ball(), (1, 2, np.nan)), "one positive number"),
         ((ball(), None, "µm", 3), "axis=3 is out of range"),
     ],
 )
-def test_refusals(arguments: tuple[Any, ...], sentence: str) -> None:
+def test_invalid_arguments_are_refused(
+    arguments: tuple[Any, ...], sentence: str
+) -> None:
     with pytest.raises(ValueError, match=sentence):
         measure(*arguments)
 
 
-def test_the_table_of_a_stack_names_its_units(tmp_path: Path) -> None:
+def test_table_of_a_stack_names_units(tmp_path: Path) -> None:
     rows = measure(ball(), (2, 0.5, 0.3), "µm", scores={3: [(1, 0.75, "prompted")]})
     path = write_csv(rows, tmp_path / "objects.csv")
     header, first, second = table(path)
@@ -185,19 +187,19 @@ def test_the_table_of_a_stack_names_its_units(tmp_path: Path) -> None:
     assert second[:7] == ["9", "1", "0.3", "4", "4", "", ""]
 
 
-def test_the_table_of_a_plane(tmp_path: Path) -> None:
+def test_table_of_a_plane(tmp_path: Path) -> None:
     header, row = table(write_csv(measure(ball()[4]), tmp_path / "objects.csv"))
     centroid = ["centroid-0 (pixel)", "centroid-1 (pixel)"]
     assert header == ["label", "pixels", "area (pixel^2)", "lowest_score", *centroid]
     assert row == ["9", "1", "1", "", "0", "0"]
 
 
-def test_a_table_without_objects_has_its_header(tmp_path: Path) -> None:
+def test_table_without_objects_has_a_header(tmp_path: Path) -> None:
     (header,) = table(write_csv([], tmp_path / "objects.csv"))
     assert header[:3] == ["label", "voxels", "volume (pixel^3)"]
 
 
-def test_rows_of_different_arrays_are_no_table(tmp_path: Path) -> None:
+def test_rows_of_different_arrays_are_refused(tmp_path: Path) -> None:
     rows = [*measure(ball()), *measure(ball(), unit="mm")]
     with pytest.raises(ValueError, match="a table of its own"):
         write_csv(rows, tmp_path / "objects.csv")

@@ -1,4 +1,4 @@
-"""Which values of an image become black and white for the model."""
+"""Intensity mapping: the rule for the contrast limits of an image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 
-from napari_sam.images.planes import MOST_CHANNELS
+from napari_sam.images.planes import MAX_CHANNELS
 from napari_sam.images.uint8 import PERCENTILES, data_limits, to_uint8
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
     from napari_sam.images.planes import PlaneReader
 
-# Pixels of one plane that are enough for percentiles.
-_ENOUGH_PIXELS = 2**18
+# Percentiles of a plane are computed from about this many pixels.
+_SAMPLED_PIXELS = 2**18
 
 Kind = Literal["display", "data", "percentiles", "full", "window"]
 
@@ -28,19 +28,19 @@ Kind = Literal["display", "data", "percentiles", "full", "window"]
 class IntensityMapping:
     """A rule for contrast limits, the same for all planes of an image.
 
-    Make one with `display`, `data`, `percentiles`, `full` or `window`.
+    Create one with `display`, `data`, `percentiles`, `full` or `window`.
 
     Parameters
     ----------
     kind : {"display", "data", "percentiles", "full", "window"}
         The rule.
     low, high : float
-        Percentiles of "percentiles", limits of "window"; else without meaning.
+        Percentiles of "percentiles", contrast limits of "window"; otherwise ignored.
 
     Raises
     ------
     ValueError
-        When `low` and `high` are not increasing, or no percentiles.
+        When `low` and `high` are not increasing, or not percentiles.
     """
 
     kind: Kind = "display"
@@ -50,47 +50,47 @@ class IntensityMapping:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(
-                f"{self.kind!r} is no intensity mapping: choose one of "
+                f"{self.kind!r} is not an intensity mapping: choose one of "
                 f"{', '.join(get_args(Kind))}."
             )
         if self.kind == "percentiles" and not 0 <= self.low < self.high <= 100:
             raise ValueError(
-                f"{self.low} and {self.high} are no percentiles: give two increasing "
+                f"{self.low} and {self.high} are not percentiles: give two increasing "
                 "numbers from 0 to 100."
             )
         if self.kind == "window" and not (
             self.low < self.high and np.isfinite([self.low, self.high]).all()
         ):
             raise ValueError(
-                "The width of an intensity window must be above 0, and centre and "
-                "width finite."
+                "The intensity window is not valid: give a finite centre and a finite "
+                "width above 0."
             )
 
     @classmethod
     def display(cls) -> Self:
-        """As the viewer shows it: the layer's contrast limits."""
+        """Use the contrast limits of the layer, as displayed."""
         return cls("display")
 
     @classmethod
     def data(cls) -> Self:
-        """As `images.uint8.data_limits`: 8 bits as they are, else percentiles."""
+        """Use `images.uint8.data_limits`: 8-bit data unchanged, else percentiles."""
         return cls("data")
 
     @classmethod
     def percentiles(
         cls, low: float = PERCENTILES[0], high: float = PERCENTILES[1]
     ) -> Self:
-        """Percentiles of the values on up to 16 planes spread over the image."""
+        """Use percentiles of the values on up to 16 planes spread over the image."""
         return cls("percentiles", float(low), float(high))
 
     @classmethod
     def full(cls) -> Self:
-        """Lowest and highest value on up to 16 planes spread over the image."""
+        """Use the minimum and maximum on up to 16 planes spread over the image."""
         return cls("full")
 
     @classmethod
     def window(cls, centre: float, width: float) -> Self:
-        """A CT window, for instance centre 40 and width 400 HU for soft tissue."""
+        """Use a CT window, for instance centre 40 and width 400 HU for soft tissue."""
         return cls("window", centre - width / 2, centre + width / 2)
 
     def contrast_limits(
@@ -99,59 +99,55 @@ class IntensityMapping:
         plane_index: PlaneIndex,
         displayed: ContrastLimits | None,
     ) -> ContrastLimits | None:
-        """Contrast limits for the planes of an image.
+        """Compute the contrast limits of the planes of an image.
 
         Parameters
         ----------
         reader : PlaneReader
-            The image; remembers limits that cost reading many planes.
-        at : tuple
-            One of the planes, see `PlaneReader.read`.
+            The image. It stores limits that take many planes to compute.
+        plane_index : tuple
+            Index of one of the planes, see `PlaneReader.read`.
         displayed : tuple, optional
-            What the viewer shows as black and white; None for RGB.
+            Contrast limits in the viewer; None for RGB.
 
         Returns
         -------
         tuple or None
-            (low, high), or one pair for each chosen channel, padded to three;
-            None leaves 8-bit data and RGB as they are.
+            (low, high), or one pair per selected channel, padded to three; None
+            leaves 8-bit data and RGB unchanged.
         """
         if self.kind == "display":
             return displayed
         channels = max(len(reader.channels), 1)
         if self.kind == "window":
-            return for_channels([(self.low, self.high)] * channels)
+            return limits_for_channels([(self.low, self.high)] * channels)
         axes = tuple(isinstance(entry, slice) for entry in plane_index)
         key = self, axes
         if key not in reader.contrast_limits:
-            reader.contrast_limits[key] = self._measured(
-                reader.sample(plane_index), channels
-            )
+            planes = reader.sample(plane_index)
+            reader.contrast_limits[key] = self._measure(planes, channels)
         return reader.contrast_limits[key]
 
-    def _measured(
-        self, planes: Iterable[NDArray[Any]], channels: int
-    ) -> ContrastLimits:
-        parts: list[list[NDArray[Any]]] = [[] for _ in range(channels)]
+    def _measure(self, planes: Iterable[NDArray[Any]], channels: int) -> ContrastLimits:
+        samples: list[list[NDArray[Any]]] = [[] for _ in range(channels)]
         for plane in planes:
-            to_uint8(plane[:1, :1])  # refuses what is no image before measuring it
-            for number, part in enumerate(parts):
-                part.append(
-                    self._reduced(plane if channels == 1 else plane[..., number])
-                )
-            del plane  # before the next one is read
-        return for_channels([self._range(np.concatenate(part)) for part in parts])
+            to_uint8(plane[:1, :1])  # check the dtype and shape first
+            for channel, sample in enumerate(samples):
+                values = plane if channels == 1 else plane[..., channel]
+                sample.append(self._subsample(values))
+            del plane  # free it before the next one is read
+        return limits_for_channels([self._limits(np.concatenate(s)) for s in samples])
 
-    def _reduced(self, values: NDArray[Any]) -> NDArray[Any]:
-        """A part of a plane that measures like the whole of it."""
+    def _subsample(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return a part of a plane with about the same limits."""
         if self.kind == "full":
             finite = values[np.isfinite(values)]
             return np.array([finite.min(), finite.max()] if finite.size else [])
-        side = float(np.sqrt(values.shape[0] * values.shape[1] / _ENOUGH_PIXELS))
-        step = max(1, round(side))
+        pixels = values.shape[0] * values.shape[1]
+        step = max(1, round(float(np.sqrt(pixels / _SAMPLED_PIXELS))))
         return values[::step, ::step].reshape(-1, 1, *values.shape[2:])
 
-    def _range(self, values: NDArray[Any]) -> tuple[float, float]:
+    def _limits(self, values: NDArray[Any]) -> tuple[float, float]:
         if self.kind == "data":
             return data_limits(values)
         finite = values[np.isfinite(values)].astype(np.float64)
@@ -160,13 +156,13 @@ class IntensityMapping:
         if self.kind == "full":
             return float(finite.min()), float(finite.max())
         low, high = np.percentile(finite, (self.low, self.high))
-        if low == high:  # a few bright pixels on a constant ground
+        if low == high:  # a few bright pixels on a constant background
             low, high = finite.min(), finite.max()
         return float(low), float(high)
 
 
-def for_channels(pairs: Sequence[tuple[float, float]]) -> ContrastLimits:
-    """One pair as it is; several, padded to three as the planes are."""
+def limits_for_channels(pairs: Sequence[tuple[float, float]]) -> ContrastLimits:
+    """Return a single pair as it is, and several padded to three, as the planes are."""
     if len(pairs) == 1:
         return pairs[0]
-    return (*pairs, *[(0.0, 1.0)] * (MOST_CHANNELS - len(pairs)))
+    return (*pairs, *[(0.0, 1.0)] * (MAX_CHANNELS - len(pairs)))

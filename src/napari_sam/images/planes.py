@@ -1,4 +1,4 @@
-"""Planes of an image array as a model sees them: read one at a time, never more."""
+"""Plane reader: planes of arrays, pyramids and channels, read one at a time."""
 
 from __future__ import annotations
 
@@ -20,27 +20,25 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-
-# What holds for a whole volume is taken from this many planes, spread evenly.
+MAX_CHANNELS = 3
+# Contrast limits of a volume are computed from this many planes, spread evenly.
 _SAMPLED_PLANES = 16
-# Sampled planes of a pyramid come from a level of at least this many pixels a side.
+# Sampled planes of a pyramid have at least this many pixels along the longer side.
 _SAMPLED_SIDE = 512
-MOST_CHANNELS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Channel:
-    """One of the up to three channels that a model sees as colour.
+    """One of up to three channels that the model gets as colours.
 
     Parameters
     ----------
     levels : sequence of array-like
-        Where it is read, full resolution first.
+        The pyramid of the channel, full resolution first.
     axis : int, optional
-        The channel axis, when the channel is one index of it; the array has no
-        such axis when None.
+        The channel axis; None when the array is the channel.
     index : int
-        Along that axis.
+        Index of the channel along that axis.
     """
 
     levels: Sequence[Any]
@@ -50,18 +48,18 @@ class Channel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlaneReader:
-    """Reads planes of an image: of one array, a pyramid of them, or chosen channels.
+    """Reader of the planes of an image: an array, a pyramid, or selected channels.
 
     Parameters
     ----------
     levels : sequence of array-like
-        numpy, dask, zarr or anything that is indexed like them, of one image at
-        full resolution and, where there are, at reduced ones; colour last.
+        The image at full resolution and, for a pyramid, at reduced ones; colour last.
+        numpy, dask, zarr or any array with the same indexing.
     rgb : bool
-        The last axis is colour.
+        Whether the last axis is colour.
     channels : sequence of Channel
-        One to three gray channels that are shown to the model instead: one as
-        gray, two as red and green, three as red, green and blue.
+        One to three gray channels that the model gets instead: one as gray, two as
+        red and green, three as red, green and blue.
 
     Raises
     ------
@@ -72,34 +70,36 @@ class PlaneReader:
     levels: Sequence[Any]
     rgb: bool = False
     channels: Sequence[Channel] = ()
-    # Sampled contrast limits by what they were asked for; they cost many planes.
+    # Contrast limits by intensity mapping and plane axes: they take many planes.
     contrast_limits: dict[Any, ContrastLimits] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        if len(self.channels) > MOST_CHANNELS:
+        if len(self.channels) > MAX_CHANNELS:
             raise ValueError(
-                f"{len(self.channels)} channels are chosen: the model sees three at "
-                "most."
+                f"{len(self.channels)} channels are selected: select up to three."
             )
         if self.channels and self.rgb:
-            raise ValueError("An RGB image has its colours: choose no channels of it.")
+            raise ValueError("The image is RGB: select no channels of it.")
         for channel in self.channels:
-            self._check(channel)
+            self._check_channel(channel)
 
-    def _check(self, channel: Channel) -> None:
+    def _check_channel(self, channel: Channel) -> None:
         shape = tuple(int(size) for size in channel.levels[0].shape)
         if shape != self.shape:
             raise ValueError(
-                f"A channel has shape {shape}, the image {self.shape}: choose "
+                f"A channel has shape {shape}, the image {self.shape}: select "
                 "channels of the image's shape."
             )
         if channel.axis is not None:
             if not 0 <= channel.axis < len(shape):
-                raise ValueError(f"The image has no axis {channel.axis} of channels.")
+                raise ValueError(
+                    f"Channel axis {channel.axis} is out of range for the image shape "
+                    f"{shape}: choose another axis."
+                )
             if not 0 <= channel.index < shape[channel.axis]:
                 raise ValueError(
                     f"Axis {channel.axis} has channels 0 to {shape[channel.axis] - 1}, "
-                    f"not {channel.index}."
+                    f"not {channel.index}: choose one of them."
                 )
 
     @property
@@ -110,30 +110,32 @@ class PlaneReader:
 
     @property
     def channel_axes(self) -> frozenset[int]:
-        """Axes along which channels were chosen."""
+        """Axes of the selected channels."""
         return frozenset(c.axis for c in self.channels if c.axis is not None)
 
     def plane_shape(self, plane_index: PlaneIndex) -> tuple[int, int]:
-        """(H, W) of a plane at full resolution."""
+        """Return (H, W) of a plane at full resolution."""
         return plane_sides(self.shape, plane_index)
 
-    def read(self, plane_index: PlaneIndex, enough: int | None = None) -> NDArray[Any]:
+    def read(
+        self, plane_index: PlaneIndex, min_side: int | None = None
+    ) -> NDArray[Any]:
         """Read one plane.
 
         Parameters
         ----------
-        at : tuple
-            Index at full resolution: an integer for each axis, a full slice for
-            the two of the plane.
-        enough : int, optional
-            Pixels along the longer side that do: of a pyramid the smallest level
-            that has them is read. Full resolution when None.
+        plane_index : tuple
+            Index at full resolution: an integer for each axis, a full slice for the
+            two of the plane.
+        min_side : int, optional
+            Read the smallest level of a pyramid with at least this many pixels along
+            the longer side of the plane; full resolution when None.
 
         Returns
         -------
         ndarray
-            (H, W) or (H, W, 3 or 4) of the image's type; smaller when it was
-            read from a reduced level.
+            (H, W) or (H, W, 3 or 4) of the image's dtype; smaller when read from a
+            reduced level.
 
         Raises
         ------
@@ -142,75 +144,80 @@ class PlaneReader:
         """
         self._check_index(plane_index)
         if not self.channels:
-            return self._read(self.levels, plane_index, enough)
+            return _read_level(self.levels, plane_index, min_side)
         if len(self.channels) == 1:
-            return self._read_channel(self.channels[0], plane_index, enough)
-        kind = np.result_type(*(c.levels[0].dtype for c in self.channels))
-        return self._read_colours(plane_index, enough, kind, lambda plane, _: plane)
+            return _read_channel(self.channels[0], plane_index, min_side)
+        dtype = np.result_type(*(c.levels[0].dtype for c in self.channels))
+        return self._read_colours(plane_index, min_side, dtype, lambda plane, _: plane)
 
     def read_uint8(
         self,
         plane_index: PlaneIndex,
-        enough: int | None,
+        min_side: int | None,
         contrast_limits: ContrastLimits | None,
     ) -> NDArray[np.uint8]:
-        """Read one plane as `to_uint8` maps it, holding one channel at a time.
+        """Read one plane as 8 bits, with one channel in memory at a time.
 
         Parameters
         ----------
-        at, enough : tuple, int
+        plane_index, min_side : tuple, int
             See `read`.
-        limits : tuple or None
-            Contrast limits, see `napari_sam.images.uint8.to_uint8`.
+        contrast_limits : tuple or None
+            See `napari_sam.images.uint8.to_uint8`.
         """
         if len(self.channels) < 2 or contrast_limits is None:
-            return to_uint8(self.read(plane_index, enough), contrast_limits)
+            return to_uint8(self.read(plane_index, min_side), contrast_limits)
         self._check_index(plane_index)
         pairs = np.broadcast_to(
-            np.asarray(contrast_limits, float), (MOST_CHANNELS, 2)
+            np.asarray(contrast_limits, float), (MAX_CHANNELS, 2)
         ).tolist()
         return self._read_colours(
             plane_index,
-            enough,
+            min_side,
             np.dtype(np.uint8),
-            lambda plane, n: to_uint8(plane, pairs[n]),
+            lambda plane, channel: to_uint8(plane, pairs[channel]),
         )
+
+    def sample(self, plane_index: PlaneIndex) -> Iterator[NDArray[Any]]:
+        """Read up to 16 planes parallel to a plane, spread evenly over the image."""
+        free = [
+            axis
+            for axis, entry in enumerate(plane_index)
+            if not isinstance(entry, slice) and not self._selects_index(axis)
+        ]
+        sizes = tuple(self.shape[axis] for axis in free)
+        total = int(np.prod(sizes, dtype=np.int64))
+        numbers = np.linspace(0, total - 1, min(total, _SAMPLED_PLANES)).round()
+        for number in numbers.astype(np.int64):
+            index = list(plane_index)
+            for axis, i in zip(free, np.unravel_index(number, sizes), strict=True):
+                index[axis] = int(i)
+            yield self.read(tuple(index), _SAMPLED_SIDE)
 
     def _read_colours(
         self,
         plane_index: PlaneIndex,
-        enough: int | None,
-        kind: np.dtype[Any],
-        mapped: Callable[[NDArray[Any], int], NDArray[Any]],
+        min_side: int | None,
+        dtype: np.dtype[Any],
+        convert: Callable[[NDArray[Any], int], NDArray[Any]],
     ) -> NDArray[Any]:
-        """Several channels as colours of one type, one held at a time.
+        """Read several channels as colours, with one in memory at a time.
 
-        They have the size of the smallest of the levels that they are read from.
+        All are resampled to the smallest of the levels they are read from.
         """
         sides = [
-            plane_sides(_level(c.levels, plane_index, enough).shape, plane_index)
+            plane_sides(_level(c.levels, plane_index, min_side).shape, plane_index)
             for c in self.channels
         ]
         shape = tuple(min(side) for side in zip(*sides, strict=True))
-        colours = np.zeros((*shape, MOST_CHANNELS), kind)
-        for number, channel in enumerate(self.channels):
-            plane = _of_size(self._read_channel(channel, plane_index, enough), shape)
-            colours[..., number] = mapped(plane, number)
-            del plane  # before the next one is read
+        colours = np.zeros((*shape, MAX_CHANNELS), dtype)
+        for i, channel in enumerate(self.channels):
+            plane = _read_channel(channel, plane_index, min_side)
+            if plane.shape != shape:
+                plane = plane[np.ix_(*map(sample_centres, plane.shape, shape))]
+            colours[..., i] = convert(plane, i)
+            del plane  # free it before the next one is read
         return colours
-
-    def _read_channel(
-        self, channel: Channel, plane_index: PlaneIndex, enough: int | None
-    ) -> NDArray[Any]:
-        where = list(plane_index)
-        if channel.axis is not None:
-            if isinstance(plane_index[channel.axis], slice):
-                raise ValueError(
-                    "The channel axis is displayed as rows or columns: show other "
-                    "axes, or choose no channels."
-                )
-            where[channel.axis] = channel.index
-        return self._read(channel.levels, tuple(where), enough)
 
     def _check_index(self, plane_index: PlaneIndex) -> None:
         for axis, (size, entry) in enumerate(zip(self.shape, plane_index, strict=True)):
@@ -220,55 +227,47 @@ class PlaneReader:
                     f"{entry}: choose one of them."
                 )
 
-    def _read(
-        self, levels: Sequence[Any], plane_index: PlaneIndex, enough: int | None
-    ) -> NDArray[Any]:
-        level = _level(levels, plane_index, enough)
-        full = levels[0].shape
-        where = tuple(
-            entry
-            if isinstance(entry, slice)
-            # The reduced plane that holds the middle of the full one.
-            else min(int((entry + 0.5) * there / size), there - 1)
-            for entry, there, size in zip(plane_index, level.shape, full, strict=False)
-        )
-        return np.asarray(level[where])
-
-    def _is_chosen(self, axis: int) -> bool:
-        """Whether each channel has its own index along an axis, wherever one looks."""
+    def _selects_index(self, axis: int) -> bool:
+        """Return whether the channels select the index along an axis."""
         return bool(self.channels) and all(c.axis == axis for c in self.channels)
 
-    def sample(self, plane_index: PlaneIndex) -> Iterator[NDArray[Any]]:
-        """Read up to 16 planes parallel to a plane, spread evenly over the image."""
-        free = [
-            axis
-            for axis, entry in enumerate(plane_index)
-            if not isinstance(entry, slice) and not self._is_chosen(axis)
-        ]
-        sizes = tuple(self.shape[axis] for axis in free)
-        total = int(np.prod(sizes, dtype=np.int64))
-        chosen = np.linspace(0, total - 1, min(total, _SAMPLED_PLANES)).round()
-        for number in chosen.astype(np.int64):
-            where = list(plane_index)
-            for axis, index in zip(free, np.unravel_index(number, sizes), strict=True):
-                where[axis] = int(index)
-            yield self.read(tuple(where), _SAMPLED_SIDE)
+
+def _read_channel(
+    channel: Channel, plane_index: PlaneIndex, min_side: int | None
+) -> NDArray[Any]:
+    index = list(plane_index)
+    if channel.axis is not None:
+        if isinstance(plane_index[channel.axis], slice):
+            raise ValueError(
+                "The channel axis is displayed as rows or columns: display other axes, "
+                "or select no channels."
+            )
+        index[channel.axis] = channel.index
+    return _read_level(channel.levels, tuple(index), min_side)
 
 
-def _level(levels: Sequence[Any], plane_index: PlaneIndex, enough: int | None) -> Any:
-    """The smallest level whose planes have enough pixels along their longer side."""
+def _read_level(
+    levels: Sequence[Any], plane_index: PlaneIndex, min_side: int | None
+) -> NDArray[Any]:
+    level = _level(levels, plane_index, min_side)
+    index = tuple(
+        entry
+        if isinstance(entry, slice)
+        # The reduced plane that contains the centre of the full one.
+        else min(int((entry + 0.5) * reduced / full), reduced - 1)
+        for entry, reduced, full in zip(
+            plane_index, level.shape, levels[0].shape, strict=False
+        )
+    )
+    return np.asarray(level[index])
+
+
+def _level(levels: Sequence[Any], plane_index: PlaneIndex, min_side: int | None) -> Any:
+    """Find the smallest level with enough pixels along the longer side of a plane."""
     level = levels[0]
+    if min_side is None:
+        return level
     for smaller in levels[1:]:
-        if (
-            enough is not None
-            and max(plane_sides(smaller.shape, plane_index)) >= enough
-        ):
+        if max(plane_sides(smaller.shape, plane_index)) >= min_side:
             level = smaller
     return level
-
-
-def _of_size(plane: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """A plane at fewer pixels, those in the middle of equal parts."""
-    if plane.shape == shape:
-        return plane
-    return plane[np.ix_(*map(sample_centres, plane.shape, shape))]

@@ -1,4 +1,4 @@
-"""Images from TIFF files with their axes, labels into TIFF files with the same."""
+"""TIFF files: images with named axes and pixel size, and labels like them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Scale = tuple[float | None, float, float]
 
 _SPATIAL = "ZYX"
 _COLOUR = "S"
-_LARGEST = 2**31 - 1
-# Powers of ten of a metre, by names in Unicode's compatible form (a Greek mu).
+_MAX_LABEL = 2**31 - 1
+# Units as powers of ten of a metre; the names are NFKC-normalised (with a Greek mu).
 _POWERS = {
     "m": 0,
     "cm": -2,
@@ -36,19 +36,19 @@ _POWERS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TiffImage:
-    """An image with named axes.
+    """An image with named axes and pixel size.
 
     Parameters
     ----------
     data : ndarray
         The pixels.
     axes : str
-        One letter an axis, as tifffile names them: T, C, Z, Y, X and S (colour).
+        One letter per axis, as in tifffile: T, C, Z, Y, X and S (colour).
     scale : tuple, optional
-        Size of a pixel along Z, Y and X in `unit`, where the file says so; that
-        along Z alone may be None.
+        Pixel size along Z, Y and X in `unit`; None when the file has none. The size
+        along Z may be None by itself.
     unit : str, optional
-        Of the scale, for instance "µm".
+        Unit of the scale, for instance "µm".
     """
 
     data: NDArray[Any]
@@ -62,42 +62,43 @@ class TiffImage:
         return self.axes.endswith(_COLOUR)
 
     def select(self, **indices: int) -> Self:
-        """Take one index of the named axes (T=0, C=1, ...) and drop axes of length 1.
+        """Select an index along named axes (T=0, C=1, ...); drop axes of length 1.
+
+        Rows and columns are kept in any case.
 
         Raises
         ------
         ValueError
-            When there is no such axis or index.
+            When the image has no such axis or index.
         """
         data, axes = self.data, self.axes
         for name, index in indices.items():
-            position = axes.find(name)
-            if position < 0:
-                raise ValueError(f"The image has axes {axes}: there is no axis {name}.")
-            if not 0 <= index < data.shape[position]:
+            axis = axes.find(name)
+            if axis < 0:
                 raise ValueError(
-                    f"Axis {name} has indices 0 to {data.shape[position] - 1}, "
-                    f"not {index}."
+                    f"The image has no axis {name}: choose one of its axes, {axes}."
                 )
-            data, axes = (
-                np.take(data, index, position),
-                axes[:position] + axes[position + 1 :],
-            )
-        for position in reversed(range(len(axes))):
-            if data.shape[position] == 1 and axes[position] not in "YX":
-                data, axes = (
-                    np.take(data, 0, position),
-                    axes[:position] + axes[position + 1 :],
+            if not 0 <= index < data.shape[axis]:
+                raise ValueError(
+                    f"Axis {name} has indices 0 to {data.shape[axis] - 1}, not "
+                    f"{index}: choose one of them."
                 )
-        return type(self)(data, axes, self.scale, self.unit)
+            data, axes = np.take(data, index, axis), axes.replace(name, "", 1)
+        single = [
+            axis
+            for axis, name in enumerate(axes)
+            if data.shape[axis] == 1 and name not in "YX"
+        ]
+        axes = "".join(name for axis, name in enumerate(axes) if axis not in single)
+        return type(self)(np.squeeze(data, tuple(single)), axes, self.scale, self.unit)
 
     def axis(self, name: str) -> int:
-        """Number of an axis, from its name (Z, T, ...) or from its number as text.
+        """Find an axis by its name (Z, T, ...) or its number as text.
 
         Raises
         ------
         ValueError
-            When there is no such axis.
+            When the image has no such axis.
         """
         axes = self.axes.removesuffix(_COLOUR)
         if re.fullmatch(r"-?[0-9]+", name):
@@ -106,11 +107,12 @@ class TiffImage:
         elif len(name) == 1 and name.upper() in axes:
             return axes.index(name.upper())
         raise ValueError(
-            f"The image has axes {axes}: there is no axis {name!r} to walk along."
+            f"The image has no axis {name!r}: choose one of its axes, {axes}, to "
+            "propagate along."
         )
 
     def plane(self) -> NDArray[Any]:
-        """The pixels as one plane, (H, W) or (H, W, 3)."""
+        """Return the pixels as one plane, (H, W) or (H, W, 3)."""
         if self.axes not in ("YX", "YXS"):
             raise ValueError(
                 f"The image has axes {self.axes}, shape {self.data.shape}: choose one "
@@ -119,7 +121,10 @@ class TiffImage:
         return self.data
 
     def volume(self) -> NDArray[Any]:
-        """The pixels as one stack, (Z, Y, X) or (Z, Y, X, 3); T may stand for Z."""
+        """Return the pixels as one stack, (Z, Y, X) or (Z, Y, X, 3).
+
+        The stack axis may also be T or C.
+        """
         if self.axes in ("YX", "YXS"):
             raise ValueError(
                 f"The image is one plane of shape {self.data.shape}, not a stack: "
@@ -141,29 +146,28 @@ def read_tiff(path: str | Path) -> TiffImage:
     OSError
         When the file does not exist.
     ValueError
-        When it is no TIFF file.
+        When it is not a TIFF file.
     """
     import tifffile
 
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
+        raise FileNotFoundError(f"There is no file {path}: check the path.")
     try:
         with tifffile.TiffFile(path) as file:
             series = file.series[0]
-            data, axes = series.asarray(), _named(series.axes)
+            data, axes = series.asarray(), _name_axes(series.axes)
             scale, unit = _physical_size(file)
     except OSError:
         raise
     except Exception as error:  # a damaged file fails anywhere in the decoders
         reason = str(error) or type(error).__name__
-        raise ValueError(f"{path} cannot be read as TIFF ({reason}).") from error
+        raise ValueError(
+            f"{path} cannot be read as TIFF ({reason}): convert it first."
+        ) from error
     if _COLOUR in axes:  # stored channel by channel
-        position = axes.index(_COLOUR)
-        data, axes = (
-            np.moveaxis(data, position, -1),
-            axes.replace(_COLOUR, "") + _COLOUR,
-        )
+        data = np.moveaxis(data, axes.index(_COLOUR), -1)
+        axes = axes.replace(_COLOUR, "") + _COLOUR
     return TiffImage(data, axes, scale, unit)
 
 
@@ -177,25 +181,25 @@ def write_labels(path: str | Path, labels: NDArray[Any], like: TiffImage) -> Pat
     path : str or Path
         Should end in ``.tif``.
     labels : ndarray
-        Integers, of the image's shape without its colour axis.
+        Integers, of the image's shape without colour. They are stored as uint16 where
+        they fit, which every viewer opens, else as int32.
     like : TiffImage
-        Gives axes and pixel size.
+        Image with the axes and the pixel size.
 
     Raises
     ------
     ValueError
-        When shape or numbers of the labels do not fit.
+        When the shape does not fit the axes, or a label does not fit int32.
     """
     import tifffile
 
     path = Path(path)
     axes = like.axes.removesuffix(_COLOUR)
-    # 16 bits open in every viewer; few images hold more objects.
-    small = not labels.size or (labels.min() >= 0 and labels.max() < 2**16)
-    if labels.size and not -_LARGEST <= labels.min() <= labels.max() <= _LARGEST:
+    low, high = (labels.min(), labels.max()) if labels.size else (0, 0)
+    if not -_MAX_LABEL <= low <= high <= _MAX_LABEL:
         raise ValueError(
-            f"The labels go from {labels.min()} to {labels.max()}: number them from 1 "
-            f"to {_LARGEST} at most."
+            f"The labels range from {low} to {high}: number them from 1 to at most "
+            f"{_MAX_LABEL}."
         )
     metadata: dict[str, Any] = {"axes": axes}
     if like.scale is not None:
@@ -206,7 +210,7 @@ def write_labels(path: str | Path, labels: NDArray[Any], like: TiffImage) -> Pat
     with atomic_write(path, ".tif") as part:
         tifffile.imwrite(
             part,
-            labels.astype(np.uint16 if small else np.int32),
+            labels.astype(np.uint16 if 0 <= low <= high < 2**16 else np.int32),
             ome=True,
             photometric="minisblack",
             compression="zlib",
@@ -215,18 +219,18 @@ def write_labels(path: str | Path, labels: NDArray[Any], like: TiffImage) -> Pat
     return path
 
 
-def _named(axes: str) -> str:
-    """Name axes that carry no name, which tifffile calls Q or I: Z, then T, then C."""
-    named = list(axes)
+def _name_axes(axes: str) -> str:
+    """Name unnamed axes, Q or I in tifffile, from the last on: Z, then T, then C."""
+    names = list(axes)
     free = [name for name in "ZTC" if name not in axes]
-    for position in reversed(range(len(named))):
-        if named[position] in "QI" and free:
-            named[position] = free.pop(0)
-    return "".join(named)
+    for axis in reversed(range(len(names))):
+        if names[axis] in "QI" and free:
+            names[axis] = free.pop(0)
+    return "".join(names)
 
 
 def _physical_size(file: Any) -> tuple[Scale | None, str | None]:
-    """Pixel size along Z, Y, X from OME or ImageJ metadata."""
+    """Read the pixel size along Z, Y, X and its unit from OME or ImageJ metadata."""
     if file.is_ome and file.ome_metadata:
         import tifffile
 
@@ -240,18 +244,18 @@ def _physical_size(file: Any) -> tuple[Scale | None, str | None]:
         if "XResolution" in tags and "YResolution" in tags and info.get("unit"):
             x, y = (tags[f"{name}Resolution"].value for name in "XY")
             if x[0] and y[0]:
-                # ImageJ notes stacks that run downwards with a negative spacing.
+                # ImageJ gives stacks that run downwards a negative spacing.
                 spacing = abs(float(info.get("spacing", 1)))
                 return (spacing, y[1] / y[0], x[1] / x[0]), _unit(info["unit"])
     return None, None
 
 
 def _ome_size(pixels: dict[str, Any], name: str) -> float | None:
-    """Pixel size along an axis in the unit of X; None when it is not known."""
+    """Return the pixel size along an axis in the unit of X; None when unknown."""
     size = pixels.get(f"PhysicalSize{name}")
     if not size:
         return None
-    # Micrometres where nothing is said, as OME has it.
+    # OME's default unit is the micrometre.
     own, common = (
         unicodedata.normalize("NFKC", str(pixels.get(f"PhysicalSize{axis}Unit", "µm")))
         for axis in (name, "X")
@@ -264,4 +268,5 @@ def _ome_size(pixels: dict[str, Any], name: str) -> float | None:
 
 
 def _unit(name: str) -> str:
+    """Spell micrometre in one way."""
     return {"micron": "µm", "um": "µm", "\\u00B5m": "µm"}.get(name, name)

@@ -1,4 +1,4 @@
-"""One 2D plane of anything becomes the 8-bit plane that the models see."""
+"""Conversion of planes to 8 bits, as the models take them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 PERCENTILES = (0.5, 99.5)
 
-# Large planes are worked on this many values at a time, so that what is made on
-# the way stays small beside the plane.
+# Large planes are converted in blocks of this many values, which keeps intermediate
+# arrays small.
 _BLOCK_VALUES = 2**22
 
-# Percentiles are exact enough on this many pixels, and far quicker.
-_ENOUGH_PIXELS = 2**20
+# Percentiles are computed from about this many values, which is exact enough.
+_SAMPLED_VALUES = 2**20
 
 
 def to_uint8(plane: Any, contrast_limits: ArrayLike | None = None) -> NDArray[np.uint8]:
-    """Map a plane to 8 bits.
+    """Convert a plane to 8 bits.
 
     Parameters
     ----------
@@ -32,21 +32,20 @@ def to_uint8(plane: Any, contrast_limits: ArrayLike | None = None) -> NDArray[np
         real dtype. NaN and infinities become the low limit.
     contrast_limits : tuple of float or array-like, optional
         (low, high), the values that become 0 and 255, or (3, 2): one pair for
-        each colour channel. When None, 8-bit data stay as they are, float RGB
-        within [0, 1] is taken as such, and all else is mapped by its 0.5 and
-        99.5 percentile.
+        each colour channel. When None, 8-bit data are unchanged, float RGB within
+        [0, 1] is scaled by 255, and other data use their 0.5 and 99.5 percentile.
 
     Returns
     -------
     ndarray
-        (H, W) or (H, W, 3) uint8; the plane's own memory where its values stay.
+        (H, W) or (H, W, 3) uint8; without a copy where the values are unchanged.
         A constant plane without limits is all zeros.
 
     Raises
     ------
     ValueError
-        When the shape or dtype is not that of an image plane, or the limits
-        are not two increasing finite numbers.
+        When the shape or dtype is not that of an image plane, or the limits are
+        not two increasing finite numbers.
     """
     pixels = _check_plane(plane)
     if contrast_limits is None:
@@ -68,19 +67,32 @@ def to_uint8(plane: Any, contrast_limits: ArrayLike | None = None) -> NDArray[np
 def full_shape(
     pixels: NDArray[np.uint8], plane_shape: tuple[int, int] | None
 ) -> tuple[int, int]:
-    """(H, W) of the plane that the pixels show, all of them or fewer."""
+    """Return (H, W) of the full plane, of which the pixels may be a reduced version.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        (h, w) or (h, w, 3).
+    plane_shape : tuple of int, optional
+        (H, W) of the full plane; the shape of `pixels` when None.
+
+    Raises
+    ------
+    ValueError
+        When the full plane is smaller than `pixels`.
+    """
     rows, cols = pixels.shape[:2]
     height, width = (rows, cols) if plane_shape is None else plane_shape
     if height < rows or width < cols:
         raise ValueError(
-            f"The image has {rows} x {cols} pixels, more than the full plane of "
-            f"{height} x {width} that it shows: give the shape of the full plane."
+            f"The image has {rows} x {cols} pixels, the full plane only {height} x "
+            f"{width}: give the shape of the full plane."
         )
     return int(height), int(width)
 
 
 def plane_key(pixels: NDArray[np.uint8]) -> str:
-    """Hash an 8-bit plane, its shape included."""
+    """Hash the shape and the pixels of an 8-bit plane."""
     digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
     for rows in row_blocks(pixels.shape):
         digest.update(np.ascontiguousarray(pixels[rows]).data)
@@ -88,7 +100,7 @@ def plane_key(pixels: NDArray[np.uint8]) -> str:
 
 
 def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Rows of an array of this shape, some millions of values at a time."""
+    """Yield slices of rows of an array, of some million values each."""
     values_a_row = int(np.prod(shape[1:], dtype=np.int64))
     rows = max(1, _BLOCK_VALUES // max(values_a_row, 1))
     for start in range(0, shape[0], rows):
@@ -98,15 +110,15 @@ def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
 def _map(
     pixels: NDArray[Any], limits: NDArray[np.float64], mapped: NDArray[np.uint8]
 ) -> None:
-    """Map pixels to 8 bits into an array of their shape."""
+    """Convert pixels into an 8-bit array of their shape."""
     low, high = limits.tolist()
     if high == low:
         mapped[...] = 0
         return
     # float64 holds every integer up to 2**53; float32 would lose 32-bit counts.
-    kind = np.float64 if pixels.dtype.itemsize > 2 else np.float32
+    dtype = np.float64 if pixels.dtype.itemsize > 2 else np.float32
     for rows in row_blocks(pixels.shape):
-        values = pixels[rows].astype(kind)
+        values = pixels[rows].astype(dtype)
         np.nan_to_num(values, copy=False, nan=low, posinf=low, neginf=low)
         np.subtract(values, low, out=values)
         np.multiply(values, 255 / (high - low), out=values)
@@ -115,18 +127,18 @@ def _map(
 
 
 def data_limits(data: NDArray[Any]) -> tuple[float, float]:
-    """Contrast limits taken from the data of a plane or a volume.
+    """Compute contrast limits from the data of a plane or a volume.
 
-    The full range for bool and 8 bits, [0, 1] for float RGB within it, else the
-    0.5 and 99.5 percentile of a regular sample of the finite values. Both are
-    the same number for constant data.
+    They are the full range for bool and 8 bits, [0, 1] for float RGB within it, else
+    the 0.5 and 99.5 percentile of a regular sample of the finite values. Both are
+    equal for constant data.
     """
     if data.dtype == bool:
         return 0.0, 1.0
     if data.dtype == np.uint8:
         return 0.0, 255.0
-    step = max(1, round((data.size / _ENOUGH_PIXELS) ** (1 / data.ndim)))
-    # The last axis may be colour, where every channel counts.
+    step = max(1, round((data.size / _SAMPLED_VALUES) ** (1 / data.ndim)))
+    # The last axis may be colour; all channels are used.
     steps = (slice(None, None, step),) * (data.ndim - 1) + (slice(None),)
     sample = data[steps]
     sample = sample[np.isfinite(sample)]
@@ -136,10 +148,10 @@ def data_limits(data: NDArray[Any]) -> tuple[float, float]:
         low, high = float(sample.min()), float(sample.max())
         if low >= 0 and high <= 1:
             return 0.0, 1.0
-    # Half precision overflows in numpy's interpolation.
+    # The interpolation of percentiles overflows in half precision.
     sample = sample.astype(np.float64 if sample.dtype.itemsize > 2 else np.float32)
     low, high = (float(v) for v in np.percentile(sample, PERCENTILES))
-    if low == high:  # a few bright pixels on a constant ground
+    if low == high:  # a few bright pixels on a constant background
         low, high = float(sample.min()), float(sample.max())
     return low, high
 
@@ -160,21 +172,24 @@ def _check_plane(plane: Any) -> NDArray[Any]:
             f"The image has shape {pixels.shape}: give one plane, (H, W) or (H, W, 3)."
         )
     if 0 in pixels.shape:
-        raise ValueError(f"The image has shape {pixels.shape}: it holds no pixels.")
+        raise ValueError(
+            f"The image has shape {pixels.shape}: give at least one pixel."
+        )
     return pixels
 
 
 def _check_limits(limits: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """(2,) limits, or (3, 2) of the channels of a colour plane."""
+    """Return (2,) limits, or (3, 2) for the channels of a colour plane."""
     pairs: NDArray[np.float64] = np.asarray(limits, dtype=float)
     if pairs.shape != (2,) and not (pairs.shape == (3, 2) and len(shape) == 3):
         raise ValueError(
             f"The contrast limits have shape {pairs.shape}, the image {shape}: give "
             "(low, high), or for RGB one (low, high) for each of its three channels."
         )
-    for low, high in np.atleast_2d(pairs):
+    for low, high in np.atleast_2d(pairs).tolist():
         if not np.isfinite([low, high]).all() or high < low:
             raise ValueError(
-                f"The contrast limits ({low}, {high}) are not two increasing numbers."
+                f"The contrast limits ({low}, {high}) are not two increasing "
+                "numbers: give (low, high)."
             )
     return pairs

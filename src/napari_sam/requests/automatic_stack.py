@@ -131,7 +131,7 @@ class AutomaticStackRequest:
                 status = "everything" if label else "bridged"
                 scores[object_id].append(Score(index, quality, status))
         if self.cleanup:
-            axis, voxel = self.stack.axis, self.stack.voxel
+            axis, voxel = self.stack.axis, self.stack.voxel_size
             pieces = clean_up_pieces(pieces, self.cleanup, {}, axis, voxel)
         return SegmentationResult(
             tuple(pieces),

@@ -176,7 +176,7 @@ class StackRequest:
         pieces = volume.pieces
         if self.cleanup:
             seeds = prompt_seeds(self.prompts, volume.slices)
-            axis, voxel = self.stack.axis, self.stack.voxel
+            axis, voxel = self.stack.axis, self.stack.voxel_size
             pieces = tuple(clean_up_pieces(pieces, self.cleanup, seeds, axis, voxel))
         scores: dict[int, list[Score]] = defaultdict(list)
         for entry in volume.slices:

@@ -200,9 +200,9 @@ class ObjectTracker:
             pred_iou=mask.pred_iou,
             stability_score=mask.stability_score,
             contrast=mask.contrast / usual if usual else 0.0,
-            step=abs(slice_index - last.index) * self._stack.step,
-            depth=abs(slice_index - self._start.index) * self._stack.step,
-            pixel=self._stack.pixel,
+            step=abs(slice_index - last.index) * self._stack.slice_spacing,
+            depth=abs(slice_index - self._start.index) * self._stack.slice_spacing,
+            pixel=self._stack.pixel_size,
         )
         return Observation(
             slice_index, patch, mask.pred_iou, mask.contrast, confidence(features)
@@ -314,8 +314,10 @@ class ObjectTracker:
         faint = _FAINT_FRACTION * options.min_confidence
         if max(o.confidence for o in self._rejected) < faint:
             return options.patience
-        radius = equivalent_radius(self._last.patch, self._stack.pixel)
-        return max(options.patience, int(options.reach * radius / self._stack.step))
+        radius = equivalent_radius(self._last.patch, self._stack.pixel_size)
+        return max(
+            options.patience, int(options.reach * radius / self._stack.slice_spacing)
+        )
 
     def _status(self, observation: Observation) -> Status:
         is_sure = observation.confidence >= self._options.doubt

@@ -64,7 +64,7 @@ class PrefetchingPlaneEncoder:
 
     def pixels(self, slice_index: int) -> NDArray[Any]:
         """Read a plane, at least at the resolution of the model's input."""
-        return self.stack.plane(slice_index, self.predictor.input_size)
+        return self.stack.read_plane(slice_index, self.predictor.input_size)
 
     def get(self, slice_index: int, following: Sequence[int] = ()) -> EncodedPlane:
         """Return an encoded plane, and start to encode the following ones."""

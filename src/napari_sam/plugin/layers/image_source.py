@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.images.intensity import IntensityMapping, for_channels
+from napari_sam.images.intensity import IntensityMapping, limits_for_channels
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.plugin.layers.transforms import (
     Sliders,
@@ -118,7 +118,9 @@ class ImageSource:
         """Return the contrast limits in the viewer; None for RGB, which has none."""
         if not self.channels:
             return None if image.rgb else _contrast_limits(image)
-        return for_channels([_contrast_limits(c.layer or image) for c in self.channels])
+        return limits_for_channels(
+            [_contrast_limits(c.layer or image) for c in self.channels]
+        )
 
 
 def _contrast_limits(layer: Image) -> tuple[float, float]:
