@@ -158,9 +158,9 @@ def test_overlaps_go_to_the_larger_logit() -> None:
     class Loud(World):
         """The more certain of an object, the larger its box."""
 
-        def _answer(self, embedding: Any, prompt: ns.Prompt) -> ns.Prediction:
+        def answer(self, pixels: np.ndarray, prompt: ns.Prompt) -> ns.Prediction:
             self.gain = float(np.ptp(prompt.box[::2]))
-            return super()._answer(embedding, prompt)
+            return super().answer(pixels, prompt)
 
     plane = np.full((20, 20), 255, np.uint8)
     labels = ns.segment(plane, boxes=[(0, 0, 9, 9), (5, 5, 19, 19)], model=Loud())
@@ -172,7 +172,7 @@ def test_contrast_limits_reach_the_model() -> None:
     world = World()
     plane = np.linspace(0, 1000, 400).reshape(20, 20)
     ns.segment(plane, boxes=[0, 0, 19, 19], model=world, contrast_limits=(0, 2000))
-    assert world.seen[0].max() == 128
+    assert world.embedded[0].max() == 128
 
 
 @pytest.mark.parametrize(

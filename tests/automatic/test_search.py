@@ -28,7 +28,7 @@ from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
 from napari_sam.requests.base import run_to_end
 from napari_sam.requests.from_arrays import plane_request
 from napari_sam.samples import coin_labels
-from tests.helpers.discs import DISCS, PLANE, SHAPE, Whole, discs, same_objects
+from tests.helpers.discs import DISCS, PLANE, SHAPE, DiscPredictor, discs, same_objects
 from tests.helpers.models import as_model
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ GRID = SearchOptions(points_per_side=12)
 
 @pytest.mark.parametrize("prompts", [("point", "box"), ("box",)])
 def test_every_object_is_found_once(prompts: tuple[str, ...]) -> None:
-    model = Whole(*prompts)
+    model = DiscPredictor(*prompts)
     labels = ns.segment_everything(PLANE, model, options=GRID)
     assert labels.dtype == np.int32
     same_objects(labels, discs())
-    assert len(model.seen) == 1  # encoded once
-    kinds = {kind for prompt in model.asked for kind in prompt.kinds}
+    assert len(model.embedded) == 1  # encoded once
+    kinds = {kind for prompt in model.received for kind in prompt.kinds}
     assert kinds == {prompts[0]}
 
 
@@ -56,25 +56,25 @@ def test_the_grid_is_that_of_the_published_generator() -> None:
 
 
 def test_other_thresholds_ask_the_model_nothing() -> None:
-    model = Whole("box")
+    model = DiscPredictor("box")
     *_, last = ns.everything(PLANE, model)
-    count = len(model.asked)
+    count = len(model.received)
     areas = sorted(np.bincount(discs().ravel())[1:].tolist())
     objects = last.candidates.objects(Thresholds(min_size=areas[1]))
     assert len(objects.scores) == 3
     assert len(last.candidates.objects(Thresholds(max_size=areas[1])).scores) == 2
     assert not last.candidates.objects(Thresholds(pred_iou_thresh=1.0)).scores
-    assert len(model.asked) == count
+    assert len(model.received) == count
 
 
 def test_who_stops_iterating_stops_the_work() -> None:
-    model = Whole("box")
+    model = DiscPredictor("box")
     step = next(iter(islice(ns.everything(PLANE, model), 1)))
-    first = len(model.asked)
+    first = len(model.received)
     assert 0 < step.done < step.total
     assert step.candidates.members
     list(ns.everything(PLANE, model))
-    assert len(model.asked) > 2 * first
+    assert len(model.received) > 2 * first
 
 
 @pytest.mark.parametrize("prompts", [("point", "box"), ("box",)])
@@ -84,10 +84,10 @@ def test_a_region_is_seen_enlarged_and_nothing_else_is_found(
     truth = discs()
     region = np.zeros(SHAPE, bool)
     region[:40, :80] = True
-    model = Whole(*prompts)
+    model = DiscPredictor(*prompts)
     labels = ns.segment_everything(PLANE, model, options=GRID, region=region)
     same_objects(labels, np.where(truth <= 2, truth, 0))
-    (seen,) = model.seen
+    (seen,) = model.embedded
     assert seen.shape[0] < 60
     assert seen.shape[1] < 100
 
@@ -101,17 +101,17 @@ def test_a_region_is_seen_enlarged_and_nothing_else_is_found(
     ],
 )
 def test_regions_that_cannot_be_used_are_refused(region: Any, why: str) -> None:
-    model = Whole("box")
+    model = DiscPredictor("box")
     with pytest.raises(ValueError, match=why):
         ns.segment_everything(PLANE, model, region=region)
-    assert not model.seen
+    assert not model.embedded
 
 
 def test_crops_find_the_same_objects_once() -> None:
-    model = Whole("point", "box")
+    model = DiscPredictor("point", "box")
     options = SearchOptions(12, crop_n_layers=1)
     same_objects(ns.segment_everything(PLANE, model, options=options), discs())
-    assert len(model.seen) == 5
+    assert len(model.embedded) == 5
 
 
 @pytest.mark.parametrize("wrong", [{"points_per_side": 0}, {"crop_n_layers": -1}])
@@ -156,7 +156,7 @@ def test_real_families_run_and_label_the_plane(tiny_predictor: Predictor) -> Non
 
 @pytest.mark.parametrize("with_region", [False, True])
 def test_a_record_makes_the_same_labels_again(with_region: bool) -> None:
-    model = Whole("box")
+    model = DiscPredictor("box")
     asked = plane_request(PLANE, ())
     region = None
     if with_region:
@@ -179,13 +179,13 @@ def test_a_record_makes_the_same_labels_again(with_region: bool) -> None:
         "replaced": [],
         "region": [[0, side] for side in SHAPE],
     }
-    entries = describe_all(request, result, ids, "world", shared)
+    entries = describe_all(request, result, ids, model.key, shared)
     record = add_entries(new_record(), entries, {}, labels)
     assert_array_equal(replay(record, PLANE, model), labels)
 
 
 def test_a_stack_is_found_plane_by_plane_and_linked() -> None:
-    model = Whole("box")
+    model = DiscPredictor("box")
     rising = np.stack([PLANE, np.roll(PLANE, 1, axis=1), np.roll(PLANE, 2, axis=1)])
     labels = ns.segment_everything_volume(rising, model)
     assert labels.shape == rising.shape
@@ -196,11 +196,11 @@ def test_a_stack_is_found_plane_by_plane_and_linked() -> None:
 
 
 def test_planes_of_a_stack_come_one_by_one() -> None:
-    model = Whole("box")
+    model = DiscPredictor("box")
     stack = np.stack([PLANE] * 3)
     first = next(ns.everything_volume(stack, model, contrast_limits=(0, 255)))
     same_objects(first.labels, discs())
-    assert len(model.seen) == 1
+    assert len(model.embedded) == 1
 
 
 @pytest.mark.weights

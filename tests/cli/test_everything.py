@@ -18,16 +18,16 @@ from tests.helpers.command_line import (
     write_plane,
     write_stack,
 )
-from tests.helpers.discs import DISCS, PLANE, Whole, discs, same_objects
+from tests.helpers.discs import DISCS, PLANE, DiscPredictor, discs, same_objects
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
-def model(monkeypatch: pytest.MonkeyPatch) -> Whole:
+def model(monkeypatch: pytest.MonkeyPatch) -> DiscPredictor:
     """The box-only model that all verbs load."""
-    model = Whole("box")
+    model = DiscPredictor("box")
     load_always(monkeypatch, model)
     return model
 
@@ -58,7 +58,7 @@ def test_min_size_leaves_out_small_objects(plane: Path) -> None:
     assert labels_of(plane).max() == len(DISCS) - 1
 
 
-def test_labels_equal_those_of_the_function(model: Whole, plane: Path) -> None:
+def test_labels_equal_those_of_the_function(model: DiscPredictor, plane: Path) -> None:
     options = ("--min-size", 300, "--quality-thresh", 0.5)
     assert run("everything", plane, *options) == 0
     thresholds = Thresholds(min_size=300, quality_thresh=0.5)
@@ -68,7 +68,7 @@ def test_labels_equal_those_of_the_function(model: Whole, plane: Path) -> None:
 
 @pytest.mark.parametrize("axis", [0, 2])
 def test_a_stack_is_linked(
-    model: Whole, tmp_path: Path, axis: int, capsys: pytest.CaptureFixture[str]
+    model: DiscPredictor, tmp_path: Path, axis: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stack = np.moveaxis(moving_discs(), 0, axis)
     path = write_stack(tmp_path, stack)

@@ -110,15 +110,18 @@ def test_volume_of_one_time_point_in_colour(tmp_path: Path) -> None:
 def test_contrast_sets_the_contrast_limits(plane: Path, world: World) -> None:
     arguments = ("segment", plane, "--box", BALL_BOX, "--contrast", "0,400")
     assert run(*arguments) == 0
-    assert world.seen[0].max() == round(200 / 400 * 255)
+    assert world.embedded[0].max() == round(200 / 400 * 255)
 
 
 def test_window_and_full_range_set_contrast_limits(plane: Path, world: World) -> None:
     arguments = ("segment", plane, "--box", BALL_BOX, "--overwrite")
     assert run(*arguments, "--window", "300,400") == 0
     assert run(*arguments, "--full-range") == 0
-    assert (world.seen[0].min(), world.seen[0].max()) == (0, round(100 / 400 * 255))
-    assert (world.seen[1].min(), world.seen[1].max()) == (0, 255)
+    assert (world.embedded[0].min(), world.embedded[0].max()) == (
+        0,
+        round(100 / 400 * 255),
+    )
+    assert (world.embedded[1].min(), world.embedded[1].max()) == (0, 255)
 
 
 def test_full_range_covers_the_whole_stack(stack: Path, world: World) -> None:
@@ -126,7 +129,7 @@ def test_full_range_covers_the_whole_stack(stack: Path, world: World) -> None:
     volume[0, 0, 0] = 255
     tifffile.imwrite(stack, volume, metadata={"axes": "ZYX"})
     assert run("volume", stack, "--box", f"6:{BALL_BOX}", "--full-range") == 0
-    assert world.seen[0].max() == round((200 - 20) / (255 - 20) * 255)
+    assert world.embedded[0].max() == round((200 - 20) / (255 - 20) * 255)
 
 
 def test_contrast_options_exclude_each_other(plane: Path, capsys: Any) -> None:
@@ -161,7 +164,7 @@ def test_existing_files_are_replaced_only_with_overwrite(
     error = capsys.readouterr().err
     assert f"{earlier} exists: name another file with --" in error
     assert error.rstrip().endswith("or give --overwrite.")
-    assert not world.seen
+    assert not world.embedded
     assert earlier.read_bytes() == b"hours of work"
     assert sorted(plane.parent.iterdir()) == before
     assert run(*arguments, "--overwrite") == 0

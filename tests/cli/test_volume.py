@@ -284,5 +284,5 @@ def test_errors(
     assert error.startswith("napari-sam: ")
     assert error.count("\n") == 1
     assert re.search(message, error)
-    assert not world.seen
+    assert not world.embedded
     assert {path: path.read_bytes() for path in stack.parent.iterdir()} == before

@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 from napari_sam.images.uint8 import plane_key
 from napari_sam.masks.patch import mask_iou, mask_to_box
 from napari_sam.prediction.predictor import Prediction, Predictor
+from napari_sam.prediction.protocol import PredictorLike
 from napari_sam.prompts.prompt import Prompt
+from tests.helpers.discs import DiscPredictor
+from tests.helpers.models import BrightPredictor, World
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,6 +59,13 @@ def assert_same(found: Prediction, expected: Prediction, atol: float) -> None:
     for one, other in zip(found.candidates, expected.candidates, strict=True):
         np.testing.assert_allclose(one.logits, other.logits, rtol=0, atol=atol)
         assert one.score == pytest.approx(other.score, abs=atol)
+
+
+def test_predictors_and_their_stand_ins_follow_the_protocol(
+    tiny_predictor: Predictor,
+) -> None:
+    for predictor in (tiny_predictor, World(), BrightPredictor(), DiscPredictor("box")):
+        assert isinstance(predictor, PredictorLike)
 
 
 # Embedding

@@ -139,7 +139,7 @@ def test_channels_are_seen_as_colours() -> None:
     prompts = {1: box_on(BALL, 6), 2: box_on(SMALL, 6)}
     result = ask(PlaneRequest(view, (0, *AT), prompts), world)
     seen = np.stack([data[1, 6], data[2, 6], np.zeros_like(data[0, 6])], axis=-1)
-    assert_array_equal(world.seen[0], seen)
+    assert_array_equal(world.embedded[0], seen)
     assert_array_equal(
         painted(result.pieces, data.shape)[0, 6], BALL[6] * 1 + SMALL[6] * 2
     )
@@ -157,9 +157,9 @@ def test_progress_is_told_before_the_work() -> None:
         world, EmbeddingCache()
     )
     assert "Encoding" in next(steps).what
-    assert not world.seen
+    assert not world.embedded
     assert "Segmenting" in next(steps).what
-    assert len(world.seen) == 1
+    assert len(world.embedded) == 1
 
 
 # -- overlaps ------------------------------------------------------------------

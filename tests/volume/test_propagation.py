@@ -77,8 +77,8 @@ def test_batched_encoding_gives_the_same_labels() -> None:
         propagate_stack(volume, prompts, together).labels, expected.labels
     )
     assert max(together.batches) == 3
-    planes = {plane.tobytes() for plane in together.seen}
-    assert len(together.seen) == len(planes)
+    planes = {plane.tobytes() for plane in together.embedded}
+    assert len(together.embedded) == len(planes)
 
 
 def test_a_dark_slice_is_interpolated() -> None:
@@ -151,14 +151,14 @@ class Forgetful(World):
         self.here, self.torn = 0, False
         self.boxes: dict[bool, list[np.ndarray]] = {True: [], False: []}
 
-    def _answer(self, embedding: Any, prompt: Prompt) -> Prediction:
-        index = int(embedding.pixels[0, 0])  # see `numbered`
+    def answer(self, pixels: np.ndarray, prompt: Prompt) -> Prediction:
+        index = int(pixels[0, 0])  # see `numbered`
         if index != self.here:
             self.torn, self.here = self.here < index == self.plane_index, index
         if index == self.plane_index:
             self.boxes[self.torn].append(prompt.box)
         lost = 6 if self.torn and self.loses else 0
-        return super()._answer(embedding, Prompt(box=prompt.box - (0, 0, lost, 0)))
+        return super().answer(pixels, Prompt(box=prompt.box - (0, 0, lost, 0)))
 
 
 def numbered(mask: np.ndarray) -> np.ndarray:
@@ -277,7 +277,7 @@ def test_a_correction_recomputes_only_its_slice_range() -> None:
         contrast_limits=(0, 255),
     )
     assert after.recomputed == 4  # 9, 10, 12 and 13; 11 was painted
-    assert len(world.seen) == 4
+    assert len(world.embedded) == 4
     kept = {i for i, s in before.of_object(1).items() if s in after.slices}
     assert kept == set(before.of_object(1)) - {9, 10, 11, 12, 13}
     assert_array_equal(after.labels == 1, tall)
@@ -310,9 +310,9 @@ class Recording(World):
         super().__init__(score=0.3)
         self.slices: set[int] = set()
 
-    def _answer(self, embedding: Any, prompt: Prompt) -> Prediction:
-        self.slices.add(int(embedding.pixels[0, 0]))  # see `numbered`
-        return super()._answer(embedding, prompt)
+    def answer(self, pixels: np.ndarray, prompt: Prompt) -> Prediction:
+        self.slices.add(int(pixels[0, 0]))  # see `numbered`
+        return super().answer(pixels, prompt)
 
 
 @pytest.mark.parametrize("prompted", [(1,), (1, 12)])

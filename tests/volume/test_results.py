@@ -74,7 +74,7 @@ def test_each_plane_is_encoded_once_for_all_objects(rng: np.random.Generator) ->
     prompts = {1: {6: box_on(BALL, 6)}, 5: {8: box_on(SMALL, 8)}}
     out = propagate_stack(volume, prompts, world)
     assert_array_equal(out.labels, BALL * 1 + SMALL * 5)
-    encoded = [pixels.tobytes() for pixels in world.seen]
+    encoded = [pixels.tobytes() for pixels in world.embedded]
     assert len(encoded) == len(set(encoded))
     # The objects, two slices beyond to find their ends, and one prefetched.
     assert len(encoded) <= 14
@@ -185,7 +185,7 @@ def test_stopping_iteration_cancels_and_keeps_results() -> None:
     world = World()
     slices = start_propagation(lit(BALL), {1: {6: box_on(BALL, 6)}}, world)
     assert len(list(islice(slices, 3))) == 3
-    assert len(world.seen) <= 4  # the next one is prefetched
+    assert len(world.embedded) <= 4  # the next one is prefetched
     out = slices.result()
     assert not out.complete
     done = np.isin(np.arange(len(BALL)), [6, 7, 8])[:, None, None]
@@ -246,7 +246,7 @@ def test_the_cache_of_the_caller_is_filled_and_used() -> None:
     again = World()
     out = propagate_stack(lit(BALL), prompts, again, cache=cache)
     assert_array_equal(out.labels > 0, BALL)
-    assert again.seen == []
+    assert again.embedded == []
 
 
 def test_contrast_is_the_same_on_all_planes() -> None:
@@ -256,8 +256,8 @@ def test_contrast_is_the_same_on_all_planes() -> None:
     world = World()
     for index in (9, 4):
         propagate_stack(volume, {1: {index: Prompt(box=(0, 12, 23, 23))}}, world)
-    bright = [pixels.max() for pixels in world.seen]
-    assert {pixels.min() for pixels in world.seen} == {0}
+    bright = [pixels.max() for pixels in world.embedded]
+    assert {pixels.min() for pixels in world.embedded} == {0}
     assert max(bright) == 255
     assert min(bright) < 128
 
@@ -266,7 +266,7 @@ def test_contrast_limits_are_used() -> None:
     world = World()
     volume = lit(BALL).astype(np.int16) * 100
     propagate_stack(volume, {1: {6: box_on(BALL, 6)}}, world, contrast_limits=(0, 2e4))
-    assert {int(v) for v in np.unique(world.seen[0])} == {round(255 * 0.1), 255}
+    assert {int(v) for v in np.unique(world.embedded[0])} == {round(255 * 0.1), 255}
 
 
 def test_nan_pixels_are_background() -> None:
@@ -352,7 +352,7 @@ def test_invalid_prompts_raise_before_any_work(prompts: Any, sentence: str) -> N
     world = World()
     with pytest.raises(ValueError, match=sentence):
         propagate_stack(lit(BALL), prompts, world)
-    assert world.seen == []
+    assert world.embedded == []
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 5), (2, 3, 4, 5), (1, 2, 3, 4, 5)])

@@ -17,7 +17,7 @@ from napari_sam.plugin.widget import SamWidget
 from napari_sam.records.replay import replay
 from napari_sam.requests.automatic_stack import AutomaticStackRequest
 from napari_sam.requests.base import run_to_end
-from tests.helpers.discs import DISCS, PLANE, Whole, discs, same_objects
+from tests.helpers.discs import DISCS, PLANE, DiscPredictor, discs, same_objects
 from tests.helpers.sessions import corners, press, written
 
 SIZES = sorted(np.bincount(discs().ravel())[1:].tolist())
@@ -30,7 +30,7 @@ def session() -> SamSession:
     stack = np.stack([np.zeros_like(PLANE), PLANE, np.zeros_like(PLANE)])
     viewer.add_image(stack, name="discs", scale=(2, 1, 1), contrast_limits=(0, 255))
     viewer.dims.set_current_step(0, 1)
-    return SamSession(viewer, Whole("box"))
+    return SamSession(viewer, DiscPredictor("box"))
 
 
 def pending_objects(session: SamSession) -> int:
@@ -94,7 +94,7 @@ def stack_session() -> SamSession:
     viewer.add_image(
         np.stack(planes).astype(np.uint8), name="discs", contrast_limits=(0, 255)
     )
-    session = SamSession(viewer, Whole("box"))
+    session = SamSession(viewer, DiscPredictor("box"))
     session.everything_in_stack = True
     return session
 
@@ -124,14 +124,14 @@ def test_thresholds_change_the_pending_result_without_the_model(
     session: SamSession = request.getfixturevalue(kind)
     session.segment_everything()
     model: Any = session.model
-    count = len(model.asked)
+    count = len(model.received)
     session.thresholds = Thresholds(min_size=SIZES[1])
     session.refinish_pending()
     assert pending_objects(session) == len(DISCS) - 1
     session.thresholds = Thresholds()
     session.refinish_pending()
     assert pending_objects(session) == len(DISCS)
-    assert len(model.asked) == count
+    assert len(model.received) == count
 
 
 def test_linking_changes_the_pending_result_without_the_model() -> None:
@@ -140,11 +140,11 @@ def test_linking_changes_the_pending_result_without_the_model() -> None:
     viewer.add_image(
         np.stack(planes).astype(np.uint8), name="discs", contrast_limits=(0, 255)
     )
-    session = SamSession(viewer, Whole("box"))
+    session = SamSession(viewer, DiscPredictor("box"))
     session.everything_in_stack = True
     result = session.segment_everything()
     model: Any = session.model
-    count = len(model.asked)
+    count = len(model.received)
     assert pending_objects(session) == len(DISCS)
     statuses = [score.status for score in result.scores[1]]
     assert statuses == ["everything", "bridged", "everything"]
@@ -159,7 +159,7 @@ def test_linking_changes_the_pending_result_without_the_model() -> None:
         assert pending_objects(session) == expected
     session.commit()
     same_objects(written(session)[1], discs())
-    assert len(model.asked) == count
+    assert len(model.received) == count
 
 
 def test_replay_of_a_stack_gives_the_same_labels(stack_session: SamSession) -> None:
@@ -176,7 +176,7 @@ def test_stopped_stack_keeps_finished_slices(stack_session: SamSession) -> None:
     assert isinstance(question.request, AutomaticStackRequest)
     model: Any = stack_session.model
     work = question.request.run(
-        model, stack_session.cache, lambda: len(model.seen) == 2
+        model, stack_session.cache, lambda: len(model.embedded) == 2
     )
     stack_session.accept_result(question, run_to_end(work))
     stack_session.commit()
@@ -191,7 +191,7 @@ def test_stopped_stack_keeps_finished_slices(stack_session: SamSession) -> None:
 def widget(session: SamSession, qtbot: Any) -> Any:
     made = SamWidget(session.viewer)
     made.panel.live.value = False
-    made.session.model = Whole("box")
+    made.session.model = DiscPredictor("box")
     yield made
     made.disconnect_viewer()
 
