@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class LayerNorm2d(nn.Module):
@@ -25,6 +29,22 @@ class LayerNorm2d(nn.Module):
         x = x.permute(0, 2, 3, 1)
         x = F.layer_norm(x, self.channels, self.weight, self.bias, self.eps)
         return x.permute(0, 3, 1, 2)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an activation between them."""
+
+    def __init__(
+        self, width: int, hidden: int, activation: Callable[[Tensor], Tensor]
+    ) -> None:
+        super().__init__()
+        self.lin1 = nn.Linear(width, hidden)
+        self.lin2 = nn.Linear(hidden, width)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., C) to (..., C)."""
+        return self.lin2(self.activation(self.lin1(x)))
 
 
 class ReluMlp(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_sam.nets.common import neck
+from napari_sam.nets.common import Mlp, neck
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(width, eps)
         self.attn = Attention(config, window or config.embedding_size)
         self.norm2 = nn.LayerNorm(width, eps)
-        self.mlp = Mlp(width, config.mlp_dim)
+        self.mlp = Mlp(width, config.mlp_dim, F.gelu)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) tokens to the same shape."""
@@ -94,19 +94,6 @@ class Block(nn.Module):
             attended = self.attn(attended)
         x = x + attended
         return x + self.mlp(self.norm2(x))
-
-
-class Mlp(nn.Module):
-    """Two linear layers with GELU."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.lin1 = nn.Linear(width, hidden)
-        self.lin2 = nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (..., C) to (..., C)."""
-        return self.lin2(F.gelu(self.lin1(x)))
 
 
 class Attention(nn.Module):

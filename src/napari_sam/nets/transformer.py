@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_sam.nets.common import Mlp
+
 if TYPE_CHECKING:
     from napari_sam.nets.config import SamMaskDecoderConfig
 
@@ -87,7 +89,7 @@ class TwoWayBlock(nn.Module):
         self.norm1 = nn.LayerNorm(width, eps)
         self.cross_attn_token_to_image = Attention(config, rate)
         self.norm2 = nn.LayerNorm(width, eps)
-        self.mlp = Mlp(width, config.mlp_dim)
+        self.mlp = Mlp(width, config.mlp_dim, F.relu)
         self.norm3 = nn.LayerNorm(width, eps)
         self.norm4 = nn.LayerNorm(width, eps)
         self.cross_attn_image_to_token = Attention(config, rate)
@@ -122,19 +124,6 @@ class TwoWayBlock(nn.Module):
         """Add the output of the attention to the image, then apply the MLP."""
         queries = self.norm2(queries + attended)
         return self.norm3(queries + self.mlp(queries))
-
-
-class Mlp(nn.Module):
-    """Two linear layers with ReLU."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.lin1 = nn.Linear(width, hidden)
-        self.lin2 = nn.Linear(hidden, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (..., C) to (..., C)."""
-        return self.lin2(F.relu(self.lin1(x)))
 
 
 class Attention(nn.Module):
