@@ -20,6 +20,7 @@ from napari_sam.nets.config import (
     TinyViTConfig,
 )
 from napari_sam.prediction.predictor import Predictor
+from tests.helpers.embeddings import encode_each_plane_once
 from tests.helpers.scenes import Scene
 
 if TYPE_CHECKING:
@@ -79,19 +80,20 @@ def default_predictor() -> Predictor:
     """Predictor with the real default weights; tests with it are marked `weights`."""
     from napari_sam.prediction.loading import load_model
 
-    return load_model("lite_medsam", device="cpu")
+    return encode_each_plane_once(load_model("lite_medsam", device="cpu"))
 
 
 @pytest.fixture(scope="session")
 def published_predictor(default_predictor: Predictor) -> Predictor:
     """Predictor with the default weights as published: without the click decoder."""
-    return Predictor(
+    predictor = Predictor(
         default_predictor.model,
         name="published",
         family=default_predictor.family,
         prompts=default_predictor.prompts,
         key="published",
     )
+    return encode_each_plane_once(predictor)
 
 
 @pytest.fixture(scope="session")

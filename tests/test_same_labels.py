@@ -15,7 +15,6 @@ import napari_sam as ns
 from napari_sam import api, samples
 from napari_sam.cli import main as cli
 from napari_sam.images.tiff import read_tiff
-from napari_sam.images.uint8 import plane_key
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction import loading
 from napari_sam.records import replay as replaying
@@ -245,25 +244,10 @@ COIN_BOXES = [(28, 127, 73, 178), (30, 192, 72, 242), (15.5, 304.75, 71, 364)]
 COIN_CLICKS = [(50, 152)]
 
 
-def encode_each_plane_once(predictor: Predictor, patch: pytest.MonkeyPatch) -> None:
-    """Share the embeddings of equal planes among all interfaces."""
-    encode, known = predictor.embed_batch, {}
-
-    def embed_batch(planes: Sequence[np.ndarray], **options: Any) -> list[Any]:
-        keys = [(plane_key(plane), *options.items()) for plane in planes]
-        for key, plane in zip(keys, planes, strict=True):
-            if key not in known:
-                (known[key],) = encode([plane], **options)
-        return [known[key] for key in keys]
-
-    patch.setattr(predictor, "embed_batch", embed_batch)
-
-
 @pytest.mark.weights
 def test_coins_with_the_default_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default_predictor: Predictor
 ) -> None:
-    encode_each_plane_once(default_predictor, monkeypatch)
     every = interfaces(tmp_path, samples.coins(), default_predictor, monkeypatch)
     every.same_on_a_plane(COIN_BOXES, COIN_CLICKS, None)
     script = ns.segment(
@@ -286,7 +270,6 @@ def test_the_command_line_loads_the_model_that_a_script_loads(tmp_path: Path) ->
 def test_a_part_of_a_head_with_the_default_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default_predictor: Predictor
 ) -> None:
-    encode_each_plane_once(default_predictor, monkeypatch)
     volume, spacing = samples.head()
     cut = volume[14:18]
     every = interfaces(tmp_path, cut, default_predictor, monkeypatch)
