@@ -117,7 +117,7 @@ def wait_for_mask(widget: SamWidget, qtbot: Any) -> Callable[[Any], Any]:
             return new and not widget.panel.cancel.enabled
 
         qtbot.waitUntil(seen, timeout=LONG)
-        preview = widget._preview.layer
+        preview = widget.preview_layer.layer
         assert preview is not None
         assert preview.visible
         assert preview.data.any()
@@ -185,7 +185,7 @@ def test_coins_by_mouse_and_keys_equal_the_script(
         user.key(ACCEPT)
         assert len(counts(widget)) == number
         assert len(shapes.data) == len(points.data) == 0
-        assert not widget._preview.is_shown
+        assert not widget.preview_layer.is_shown
         if number == UNDONE:
             labels = viewer.layers["SAM labels"]
             before = labels.data.copy()

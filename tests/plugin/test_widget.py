@@ -316,7 +316,7 @@ def test_two_widgets_on_two_viewers(
     for widget in widgets:
         wait(widget)
         press(widget.panel.accept)
-    first, second = (w._viewer.layers["SAM labels"].data for w in widgets)
+    first, second = (w.session.viewer.layers["SAM labels"].data for w in widgets)
     assert (first[15, 20], first[28, 38]) == (1, 0)
     assert (second[15, 20], second[28, 38]) == (0, 1)
 

@@ -55,6 +55,10 @@ class SamWidget(Container[Any]):
         The session, which scripts can use as well.
     panel : MainPanel
         The controls.
+    preview_layer : PreviewLayer
+        The pending result on the canvas.
+    training_dock : TrainingDock
+        The dock widget for training.
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
@@ -62,7 +66,7 @@ class SamWidget(Container[Any]):
         self.panel = MainPanel(napari_viewer, self.session, self._actions())
         super().__init__(widgets=[self.panel], labels=False)
         self._viewer = napari_viewer
-        self._preview = PreviewLayer(napari_viewer)
+        self.preview_layer = PreviewLayer(napari_viewer)
         self._hint = ""
         self._accept_next = self._cleaning = False
         self._runner = RequestRunner(
@@ -73,7 +77,7 @@ class SamWidget(Container[Any]):
             on_error=self._show_failure,
             on_end=self._on_end,
         )
-        self._training = TrainingDock(
+        self.training_dock = TrainingDock(
             napari_viewer, self.session, self.native, self.session.use_model
         )
         self._watcher = LayerWatcher(napari_viewer, self.native)
@@ -109,7 +113,7 @@ class SamWidget(Container[Any]):
             "cancel": lambda: self._runner.cancel(),
             "clean_label": self._clean_label,
             "measure": self._measure,
-            "train": lambda: self._training.open(),
+            "train": lambda: self.training_dock.open(),
         }
 
     def _key_actions(self) -> dict[str, Callable[[], None]]:
@@ -182,7 +186,7 @@ class SamWidget(Container[Any]):
                 events.disconnect(callback)
         for choice in self.panel.layer_choices:
             choice.disconnect_viewer()
-        self._preview.remove()
+        self.preview_layer.remove()
 
     # -- choices ---------------------------------------------------------------
 
@@ -244,7 +248,7 @@ class SamWidget(Container[Any]):
             self._accept_next = True  # as soon as the mask is there
             return
         self.session.commit()
-        self._preview.to_top()
+        self.preview_layer.to_top()
         self.panel.labels_layer.select(self.session.labels_layer)
         written = self.session.target.last_written
         text = "" if written is None else committed_text(written)
@@ -336,21 +340,23 @@ class SamWidget(Container[Any]):
     def _on_layer_removed(self) -> None:
         # A preview that the user removed stays away until the next result.
         if self.session.result is None:
-            self._preview.hide()
+            self.preview_layer.hide()
         self._refresh()
 
     def _show_preview(self) -> None:
         self._show_strip()
         pending = self.session.pending
         if pending is None:
-            self._preview.hide()
+            self.preview_layer.hide()
             return
         try:
             plane = displayed_plane(pending.image, self._viewer.dims)
         except ValueError:  # a 3D view, or a slider outside the image
-            self._preview.hide()
+            self.preview_layer.hide()
             return
-        self._preview.show(pending.image, pending.result.pieces, plane.plane_index())
+        self.preview_layer.show(
+            pending.image, pending.result.pieces, plane.plane_index()
+        )
 
     def _show_strip(self) -> None:
         pending, strip = self.session.pending, self.panel.strip

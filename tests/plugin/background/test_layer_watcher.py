@@ -128,7 +128,7 @@ def test_drawing_is_enough(widget: SamWidget, shown: Any) -> None:
     draw(widget, FIRST)
     shown(widget)
     assert mask(widget)[15, 20]
-    assert widget._preview.layer in widget.session.viewer.layers
+    assert widget.preview_layer.layer in widget.session.viewer.layers
     assert widget.session.labels_layer is None  # nothing is written
 
 
@@ -150,7 +150,7 @@ def test_the_preview_goes_with_its_prompts(
     widget.session.shapes_layer.selected_data = {0}
     widget.session.shapes_layer.remove_selected()
     qtbot.waitUntil(lambda: widget.session.result is None, timeout=LONG)
-    assert not widget._preview.is_shown
+    assert not widget.preview_layer.is_shown
 
 
 def test_many_changes_at_once_are_one_question(

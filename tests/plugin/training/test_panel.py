@@ -225,13 +225,13 @@ def test_it_opens_beside_the_widget_and_hands_it_the_result(
     _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
     widget.session.model = tiny_sam
     widget.panel.labels_layer.select(labels)
-    panel = widget._training.open()
+    panel = widget.training_dock.open()
     assert panel.model.value == "tiny_sam"
     assert (panel.image.layer, panel.labels_layer.layer) == (image, labels)
     assert "1 object: too few" in panel.enough.value
-    assert widget._training.open() is panel
+    assert widget.training_dock.open() is panel
     viewer.window.remove_dock_widget(panel.native)
-    assert widget._training.open() is panel
+    assert widget.training_dock.open() is panel
     assert panel.native.parent() is not None
     panel._use(tmp_path / "mine.safetensors", "lite_medsam")
     assert widget.session.model_choice.chosen == tmp_path / "mine.safetensors"

@@ -7,12 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
 
-_BUSY = "Busy. Wait or press Cancel."
-_NO_IMAGE = "Open an image first."
-_NO_POINTS = "Press 'Start' or choose a points layer first."
-_NO_LABELS = "Choose a labels layer first."
-_NO_RESULT = "There is no preview yet: draw a box or click on an object."
-
 
 def disabled_reasons(
     session: SamSession, busy: bool, busy_with_request: bool
@@ -33,46 +27,38 @@ def disabled_reasons(
     dict
         {button: reason}; an empty reason means that the button is enabled.
     """
-    no_image = session.image_layer is None
-    no_points = session.points_layer is None
-    no_labels = session.labels_layer is None
-    pending = session.pending
-    no_result = pending is None
-    not_correcting = session.history.replacement is None
-    segment = [(busy_with_request, _BUSY), (no_image, _NO_IMAGE)]
+    pending, history = session.pending, session.history
+    running = (busy, "Busy. Wait or press Cancel.")
+    requested = (busy_with_request, running[1])
+    image = (session.image_layer is None, "Open an image first.")
+    points = (session.points_layer is None, "Press 'Start' or choose a points layer.")
+    labels = (session.labels_layer is None, "Choose a labels layer first.")
+    nothing = "There is no preview yet: draw a box or click on an object."
+    no_alternatives = pending is None or not pending.has_alternatives
     rules = {
-        "download": [(busy, _BUSY)],
-        "new_prompts": segment,
-        "segment_slice": segment,
-        "segment_stack": segment,
-        "segment_everything": segment,
-        "positive": [(no_points, _NO_POINTS)],
-        "negative": [(no_points, _NO_POINTS)],
-        "accept": [
-            (busy_with_request, _BUSY),
-            # Pressed during live preview, it accepts the next result.
-            (no_result and not busy, _NO_RESULT),
-        ],
+        "download": [running],
+        "new_prompts": [requested, image],
+        "segment_slice": [requested, image],
+        "segment_stack": [requested, image],
+        "segment_everything": [requested, image],
+        "positive": [points],
+        "negative": [points],
+        # Pressed during live preview, it accepts the next result.
+        "accept": [requested, (pending is None and not busy, nothing)],
         "discard": [
-            (busy_with_request, _BUSY),
-            (no_result and not_correcting, _NO_RESULT),
+            requested,
+            (pending is None and history.replacement is None, nothing),
         ],
         "next_alternative": [
-            (busy, _BUSY),
-            (
-                pending is None or not pending.has_alternatives,
-                "The model found no alternative masks here.",
-            ),
+            running,
+            (no_alternatives, "The model found no alternative masks here."),
         ],
         "previous": [
-            (busy, _BUSY),
-            (not no_result, "Accept or discard the previewed object first."),
-            (
-                not session.history.can_go_back,
-                "No object was accepted yet.",
-            ),
+            running,
+            (pending is not None, "Accept or discard the previewed object first."),
+            (not history.can_go_back, "No object was accepted yet."),
         ],
-        "refine": [(busy_with_request, _BUSY), (no_labels, _NO_LABELS)],
+        "refine": [requested, labels],
         "next_doubtful": [
             (
                 pending is None or not pending.doubtful,
@@ -80,11 +66,11 @@ def disabled_reasons(
             ),
         ],
         "clean_label": [
-            (busy, _BUSY),
-            (no_labels, _NO_LABELS),
+            running,
+            labels,
             (not session.cleanup, "Choose what to clean up first."),
         ],
-        "measure": [(busy, _BUSY), (no_labels, _NO_LABELS)],
+        "measure": [running, labels],
         "cancel": [(not busy, "Nothing is running.")],
     }
     return {
