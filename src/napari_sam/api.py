@@ -1,12 +1,9 @@
-"""Arrays in, label arrays out: the whole job in one call."""
+"""Functions for scripts: arrays in, label arrays out."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.automatic.candidates import Thresholds
-from napari_sam.automatic.linking import Linking, link_planes
-from napari_sam.automatic.search import SearchOptions, check_region
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import load_model
@@ -14,11 +11,12 @@ from napari_sam.prediction.predictor import Predictor
 from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
 from napari_sam.requests.base import run_to_end
 from napari_sam.requests.from_arrays import (
+    automatic_plane_request,
+    automatic_stack_request,
     by_object,
     make_prompts,
     plane_request,
     stack_request,
-    view_of_stack,
 )
 
 if TYPE_CHECKING:
@@ -28,8 +26,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.automatic.candidates import PlaneObjects
-    from napari_sam.automatic.search import SearchStep
+    from napari_sam.automatic.candidates import PlaneObjects, Thresholds
+    from napari_sam.automatic.linking import Linking
+    from napari_sam.automatic.search import SearchOptions, SearchStep
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.volume.results import PropagationOptions, VolumeResult
@@ -44,40 +43,55 @@ def segment(
     *,
     contrast_limits: ArrayLike | None = None,
 ) -> NDArray[np.int32]:
-    """Segment objects on one plane.
+    """Segment objects on one plane from points and boxes.
 
     Parameters
     ----------
     plane : array-like
         (H, W) or (H, W, 3), any real dtype.
     points : array-like, optional
-        (row, col) of clicks. (N, 2) without `labels`: every point is an object
-        of its own. (N, 2) with `labels`, or with one box: all points describe
-        one object. (K, N, 2): N points for each of K objects.
+        (row, col) of points, in pixels. (N, 2) without `labels` and boxes: each point
+        is an object. (N, 2) with `labels` or one box: all points belong to one
+        object. (K, N, 2): N points for each of K objects.
     labels : array-like, optional
-        (N,) or (K, N): 1 for a point on the object, 0 for the background.
+        (N,) or (K, N): 1 for a point on the object, 0 for a point on the background.
     boxes : array-like, optional
-        (K, 4) as (row_min, col_min, row_max, col_max), an object each; (4,) is
-        one object. Together with points of K objects each box gets its points.
+        (K, 4) as (row_min, col_min, row_max, col_max), in pixels, one box for each
+        object; (4,) for a single object. Together with (K, N, 2) points, each object
+        has a box and points.
     model : str, Path or Predictor
-        See `load_model`; pass a loaded predictor to segment many planes.
+        Model name, path or repository, see `load_model`. Pass a loaded model to
+        segment many planes.
     contrast_limits : tuple of float or array-like, optional
-        Values shown to the model as black and white, see `to_uint8`; from the
-        data when None.
+        Grey values shown to the model as black and white, one pair, or (3, 2) for
+        colours; the range of the plane when None.
 
     Returns
     -------
     ndarray
-        (H, W) int32, object i painted as i + 1; where objects overlap, the
-        model's larger logit decides.
+        (H, W) int32: object i has label i + 1, the background is 0. Where objects
+        overlap, the larger logit decides.
 
     Raises
     ------
     ValueError
-        When image or prompts cannot be used; the sentence names which.
+        When the plane, the prompts or the contrast limits cannot be used.
+
+    See Also
+    --------
+    segment_volume : Segment objects through a stack.
+    segment_everything : Segment all objects without prompts.
+
+    Examples
+    --------
+    >>> import napari_sam as ns
+    >>> from skimage.data import coins
+    >>> labels = ns.segment(coins(), boxes=[(28, 127, 73, 178), (30, 192, 72, 242)])
+    >>> labels.max()
+    2
     """
     prompts = make_prompts(points, labels, boxes)
-    # Before a model is loaded, perhaps downloaded, for nothing.
+    # Checked before the model is loaded, which may download weights.
     request = plane_request(plane, prompts, contrast_limits)
     result = run_to_end(request.run(as_predictor(model), EmbeddingCache()))
     return result.paint(request.view.reader.plane_shape(request.plane_index))
@@ -92,34 +106,53 @@ def segment_everything(
     region: ArrayLike | None = None,
     contrast_limits: ArrayLike | None = None,
 ) -> NDArray[np.int32]:
-    """Segment everything in a plane, without prompts.
+    """Segment all objects on a plane, without prompts.
+
+    Models trained on points use a grid of points (Kirillov et al. 2023, "Segment
+    Anything"), models trained on boxes only a search over boxes.
 
     Parameters
     ----------
-    plane, model, contrast_limits
-        See `segment`.
+    plane : array-like
+        (H, W) or (H, W, 3), any real dtype.
+    model : str, Path or Predictor
+        Model name, path or repository, see `load_model`, or a loaded model.
     thresholds : Thresholds, optional
-        Which masks are objects.
+        Selection of objects among the candidate masks.
     options : SearchOptions, optional
-        How they are searched: models that know points are asked by a grid of
-        them, models that know boxes only by a search over boxes.
+        Settings of the search for candidate masks.
     region : array-like, optional
-        (H, W) bool: where objects are searched; everywhere when None.
+        (H, W) bool: where to search; the whole plane when None.
+    contrast_limits : tuple of float or array-like, optional
+        Grey values shown to the model as black and white; the range of the plane when
+        None.
 
     Returns
     -------
     ndarray
-        (H, W) int32, the most trusted object painted as 1, 0 is background.
+        (H, W) int32: the object of the highest quality has label 1, the background
+        is 0.
 
     Raises
     ------
     ValueError
-        When image or region cannot be used.
+        When the plane, the region or the contrast limits cannot be used.
+
+    See Also
+    --------
+    everything : The same step by step, with all candidate masks.
+
+    Examples
+    --------
+    >>> import napari_sam as ns
+    >>> from skimage.data import coins
+    >>> labels = ns.segment_everything(coins(), thresholds=ns.Thresholds(min_size=500))
     """
-    *_, last = everything(
-        plane, model, options=options, region=region, contrast_limits=contrast_limits
+    request = automatic_plane_request(
+        plane, contrast_limits, options=options, thresholds=thresholds, region=region
     )
-    return last.candidates.objects(thresholds or Thresholds()).labels
+    result = run_to_end(request.run(as_predictor(model), EmbeddingCache()))
+    return result.paint(request.view.reader.plane_shape(request.plane_index))
 
 
 def everything(
@@ -131,36 +164,42 @@ def everything(
     contrast_limits: IntensityMapping | ArrayLike | None = None,
     cache: EmbeddingCache | None = None,
 ) -> Iterator[SearchStep]:
-    """Search masks of everything in a plane, step by step.
+    """Search a plane for candidate masks, step by step.
 
     Parameters
     ----------
-    plane, model, options, region, contrast_limits
+    plane, model, options, region
         See `segment_everything`.
+    contrast_limits : IntensityMapping, tuple of float or array-like, optional
+        As for `segment_everything`, or a rule.
     cache : EmbeddingCache, optional
-        Keeps planes encoded between calls.
+        Keeps embeddings of planes between calls.
 
     Yields
     ------
     SearchStep
-        What was found so far. `step.candidates.objects(thresholds)` gives labels
-        and scores by any thresholds, without asking the model again. To cancel,
-        stop iterating.
+        All candidates so far. `step.candidates.objects(thresholds)` gives labels and
+        scores for any thresholds, without another run of the model. Stop iterating to
+        cancel.
 
     Raises
     ------
     ValueError
-        When image or region cannot be used.
+        When the plane, the region or the contrast limits cannot be used.
+
+    Examples
+    --------
+    >>> import napari_sam as ns
+    >>> for step in ns.everything(image):
+    ...     print(f"{step.done} of {step.total}")
+    >>> labels = step.candidates.objects(ns.Thresholds(quality_thresh=0.8)).labels
     """
-    # Before a model is loaded, perhaps downloaded, for nothing.
-    asked = plane_request(plane, (), contrast_limits)
-    shape = asked.view.reader.plane_shape(asked.plane_index)
-    inside = None if region is None else check_region(region, shape)
-    request = AutomaticPlaneRequest(
-        asked.view, asked.plane_index, options or SearchOptions(), region=inside
+    # Checked before the model is loaded, which may download weights.
+    request = automatic_plane_request(
+        plane, contrast_limits, options=options, region=region
     )
-    known = EmbeddingCache() if cache is None else cache
-    yield from request.iter_search(as_predictor(model), known)
+    cache = EmbeddingCache() if cache is None else cache
+    yield from request.iter_search(as_predictor(model), cache)
 
 
 def segment_everything_volume(
@@ -173,36 +212,49 @@ def segment_everything_volume(
     linking: Linking | None = None,
     contrast_limits: ArrayLike | None = None,
 ) -> NDArray[np.int32]:
-    """Segment everything in a stack: plane by plane, then linked into 3D objects.
+    """Segment all objects of a stack: plane by plane, then linked to 3D objects.
 
     Parameters
     ----------
-    volume, model, axis, contrast_limits
-        See `segment_volume`.
+    volume : array-like
+        Three axes, and perhaps colour as the last one; any real dtype. Dask and zarr
+        arrays are read one plane at a time.
+    model : str, Path or Predictor
+        Model name, path or repository, see `load_model`, or a loaded model.
+    axis : int
+        The axis along which objects are linked.
     thresholds, options
         See `segment_everything`.
     linking : Linking, optional
-        How objects of the planes become one through the stack.
+        Settings for linking objects of neighbouring planes.
+    contrast_limits : tuple of float or array-like, optional
+        Grey values shown to the model as black and white, of all planes; measured on
+        a sample of planes when None.
 
     Returns
     -------
     ndarray
-        Of the volume's shape without colour, int32, 0 is background.
+        int32 labels of the volume's shape without colour; the background is 0.
 
     Raises
     ------
     ValueError
-        When volume or axis cannot be used.
+        When the volume, the axis or the contrast limits cannot be used.
+
+    See Also
+    --------
+    everything_volume : The same plane by plane, before linking.
     """
-    planes = everything_volume(
+    request = automatic_stack_request(
         volume,
-        model,
         axis,
+        contrast_limits,
         thresholds=thresholds,
         options=options,
-        contrast_limits=contrast_limits,
+        linking=linking,
     )
-    return link_planes(list(planes), linking, axis)
+    result = run_to_end(request.run(as_predictor(model), EmbeddingCache()))
+    return result.paint(request.stack.shape)
 
 
 def everything_volume(
@@ -216,37 +268,42 @@ def everything_volume(
     rgb: bool | None = None,
     cache: EmbeddingCache | None = None,
 ) -> Iterator[PlaneObjects]:
-    """Find the objects of each plane of a stack, one plane after the other.
+    """Segment all objects of a stack, one plane after the other.
 
     Parameters
     ----------
-    volume, model, axis, thresholds, options, contrast_limits
-        See `segment_everything_volume`; the limits may be a rule, too.
+    volume, model, axis, thresholds, options
+        See `segment_everything_volume`.
+    contrast_limits : IntensityMapping, tuple of float or array-like, optional
+        As for `segment_everything_volume`, or a rule.
     rgb : bool, optional
-        See `stack_request`.
+        Whether the last axis is colour; when None, it is if it is a fourth axis of
+        length 3 or 4.
     cache : EmbeddingCache, optional
-        Keeps planes encoded between calls.
+        Keeps embeddings of planes between calls.
 
     Yields
     ------
     PlaneObjects
-        Of the planes from the first to the last; `link_planes` joins them, also
-        those that are there when the iteration was stopped.
+        Objects of each plane, from the first to the last. `link_planes` links them,
+        also when the iteration was stopped early.
 
     Raises
     ------
     ValueError
-        When volume or axis cannot be used.
+        When the volume, the axis or the contrast limits cannot be used.
     """
-    view, stack = view_of_stack(volume, axis, contrast_limits, rgb)
-    predictor, wanted = as_predictor(model), thresholds or Thresholds()
-    known = EmbeddingCache() if cache is None else cache
-    for index in range(len(stack)):
-        request = AutomaticPlaneRequest(
-            view, stack.plane_index(index), options or SearchOptions()
+    request = automatic_stack_request(
+        volume, axis, contrast_limits, rgb=rgb, options=options, thresholds=thresholds
+    )
+    predictor = as_predictor(model)
+    cache = EmbeddingCache() if cache is None else cache
+    for index in range(len(request.stack)):
+        plane = AutomaticPlaneRequest(
+            request.view, request.stack.plane_index(index), request.options
         )
-        *_, last = request.iter_search(predictor, known)
-        yield last.candidates.objects(wanted)
+        *_, last = plane.iter_search(predictor, cache)
+        yield last.candidates.objects(request.thresholds)
 
 
 def segment_volume(
@@ -263,49 +320,57 @@ def segment_volume(
     options: PropagationOptions | None = None,
     cache: EmbeddingCache | None = None,
 ) -> VolumeResult:
-    """Segment objects through a stack, from prompts on some of its slices.
+    """Segment objects through a stack from prompts on some of its slices.
 
     Parameters
     ----------
     volume : array-like
-        Three axes of any real dtype besides those of `fixed`, and perhaps one
-        more with colour last; numpy, dask or zarr, read one plane at a time.
+        Three axes besides those of `fixed`, and perhaps colour as the last one; any
+        real dtype. Dask and zarr arrays are read one plane at a time.
     prompts : mapping
-        {slice: Prompt} for one object, or {object id: {slice: Prompt}}. Slices
-        and prompt coordinates are those of the planes across `axis`.
+        {slice: Prompt} for one object, or {object id: {slice: Prompt}}. Coordinates
+        are (row, col) on the planes across `axis`. Negative points alone end the
+        object on that slice.
     model : str, Path or Predictor
-        See `load_model`.
+        Model name, path or repository, see `load_model`, or a loaded model.
     axis : int
-        The axis that is walked along, also time.
+        Axis of propagation; it may also be time.
     fixed : mapping, optional
-        {axis: index} of the axes of a larger image (time, channel) that stay where
-        they are.
+        {axis: index} of further axes (time, channel), which stay at that index.
     masks : mapping, optional
-        {object id: {slice: (H, W) bool}}, painted or corrected by hand: they are
-        taken as they are, and the object is followed from them.
+        {object id: {slice: (H, W) bool}}, painted or corrected by hand. They are kept
+        as they are, and the object is propagated from them.
     spacing : sequence of float, optional
-        Physical size of a voxel along each axis, without colour; all alike when
-        None.
+        Physical size of a voxel along each axis without colour, in any unit; isotropic
+        when None.
     previous : VolumeResult, optional
-        An earlier result that is corrected, or was broken off: slices between
-        anchors that are the same as then are taken from it.
+        An earlier result to correct or to resume: slices between unchanged prompts
+        are taken from it.
     contrast_limits : tuple of float, optional
-        Of the whole volume; a sample of it decides when None.
+        Grey values shown to the model as black and white, of all planes; measured on
+        a sample of planes when None.
     options : PropagationOptions, optional
-        How objects are followed.
+        Settings of the propagation.
     cache : EmbeddingCache, optional
-        Keeps planes encoded between calls.
+        Keeps embeddings of planes between calls.
 
     Returns
     -------
     VolumeResult
-        Labels of the volume's shape, and score, confidence and status for each
-        object and slice.
+        `labels`, int32 of the volume's shape without colour, and `slices` with score,
+        confidence and status of every object on every slice.
 
     Raises
     ------
     ValueError
-        When volume or prompts cannot be used; the sentence names which.
+        When the volume, a prompt or a mask cannot be used.
+
+    Examples
+    --------
+    >>> import napari_sam as ns
+    >>> prompts = {12: ns.Prompt(box=(40, 52, 70, 75))}
+    >>> result = ns.segment_volume(volume, prompts, spacing=(5, 1, 1))
+    >>> doubtful = [s.index for s in result.slices if s.status == "doubtful"]
     """
     request = stack_request(
         volume,
@@ -318,11 +383,11 @@ def segment_volume(
         previous=previous,
         options=options,
     )
-    known = EmbeddingCache() if cache is None else cache
-    slices = request.iter_slices(as_predictor(model), known)
+    cache = EmbeddingCache() if cache is None else cache
+    slices = request.iter_slices(as_predictor(model), cache)
     return slices.result(list(slices))
 
 
 def as_predictor(model: str | Path | Predictor) -> Predictor:
-    """Load a model unless it is loaded already."""
+    """Load a model, unless it is loaded already."""
     return model if isinstance(model, Predictor) else load_model(model)

@@ -24,9 +24,8 @@ from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.records.describe import describe_all
 from napari_sam.records.record import add_entries, new_record
 from napari_sam.records.replay import replay
-from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
 from napari_sam.requests.base import run_to_end
-from napari_sam.requests.from_arrays import plane_request
+from napari_sam.requests.from_arrays import automatic_plane_request
 from napari_sam.samples import coin_labels
 from tests.helpers.discs import DISCS, PLANE, SHAPE, DiscPredictor, discs, same_objects
 from tests.helpers.models import as_model
@@ -157,13 +156,12 @@ def test_real_families_run_and_label_the_plane(tiny_predictor: Predictor) -> Non
 @pytest.mark.parametrize("with_region", [False, True])
 def test_a_record_makes_the_same_labels_again(with_region: bool) -> None:
     model = DiscPredictor("box")
-    asked = plane_request(PLANE, ())
     region = None
     if with_region:
         region = np.zeros(SHAPE, bool)
         region[5:50, :90] = True
-    request = AutomaticPlaneRequest(
-        asked.view, asked.plane_index, GRID, Thresholds(min_size=200), region
+    request = automatic_plane_request(
+        PLANE, options=GRID, thresholds=Thresholds(min_size=200), region=region
     )
     result = run_to_end(request.run(model, EmbeddingCache()))
     labels = np.zeros(SHAPE, np.int32)

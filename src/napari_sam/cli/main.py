@@ -127,31 +127,37 @@ def _everything(options: argparse.Namespace) -> None:
     thresholds = read_options(Thresholds, options)
     linking = read_options(Linking, options)
 
-    from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
-    from napari_sam.requests.automatic_stack import AutomaticStackRequest
-    from napari_sam.requests.from_arrays import plane_request, view_of_stack
+    from napari_sam.requests.from_arrays import (
+        automatic_plane_request,
+        automatic_stack_request,
+    )
 
     image = _read_image(options)
     request: AutomaticPlaneRequest | AutomaticStackRequest
     if image.axes.removesuffix("S") == "YX":
         if postprocessing.cleanup.smooth:
             raise ValueError("--smooth is for stacks, and the image is one plane.")
-        plane = plane_request(image.plane(), (), intensity)
-        request = AutomaticPlaneRequest(
-            plane.view,
-            plane.plane_index,
-            search,
-            thresholds,
+        request = automatic_plane_request(
+            image.plane(),
+            intensity,
+            options=search,
+            thresholds=thresholds,
             cleanup=postprocessing.cleanup,
         )
     else:
         volume, axis = image.volume(), image.axis(options.axis)
         sizes = postprocessing.spacing
         spacing = None if sizes is None else sizes.tolist()
-        view, stack = view_of_stack(volume, axis, intensity, image.rgb, spacing)
-        cleanup = postprocessing.cleanup_in_slices(axis)
-        request = AutomaticStackRequest(
-            view, stack, search, thresholds, linking=linking, cleanup=cleanup
+        request = automatic_stack_request(
+            volume,
+            axis,
+            intensity,
+            rgb=image.rgb,
+            spacing=spacing,
+            options=search,
+            thresholds=thresholds,
+            linking=linking,
+            cleanup=postprocessing.cleanup_in_slices(axis),
         )
     predictor = _load_model(options)
     print(f"automatic segmentation by {search_method_text(predictor.prompt_support)}")

@@ -1,4 +1,4 @@
-"""From arrays and prompts to the requests that the viewer makes, all of it checked."""
+"""Requests built from arrays, with all input checked before a model is loaded."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.automatic.candidates import Thresholds
+from napari_sam.automatic.linking import Linking
+from napari_sam.automatic.search import SearchOptions, check_region
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import PlaneReader
 from napari_sam.images.stack import Stack
 from napari_sam.images.uint8 import data_limits, to_uint8
+from napari_sam.masks.cleanup import CleanUp
 from napari_sam.prompts.prompt import Prompt
+from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
+from napari_sam.requests.automatic_stack import AutomaticStackRequest
 from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
 from napari_sam.requests.view import ImageView
@@ -23,7 +29,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_sam.images.axes import PlaneIndex
     from napari_sam.volume.results import VolumeResult
+
+_FULL_PLANE: PlaneIndex = (slice(None), slice(None))
+
+
+# -- planes ----------------------------------------------------------------------------
 
 
 def plane_request(
@@ -31,38 +43,83 @@ def plane_request(
     prompts: Sequence[Prompt],
     intensity: IntensityMapping | ArrayLike | None = None,
 ) -> PlaneRequest:
-    """Ask for objects on one plane, as the viewer's widget asks for them.
+    """Build a request for objects on one plane.
 
     Parameters
     ----------
     plane : array-like
         (H, W) or (H, W, 3), any real dtype.
     prompts : sequence of Prompt
-        One an object; they are numbered from 1.
-    brightness : IntensityMapping or array-like, optional
-        A rule for contrast limits, or the limits; `image.data_limits` of the
+        One for each object; objects are numbered from 1.
+    intensity : IntensityMapping or array-like, optional
+        A rule for the contrast limits, or the limits themselves; `data_limits` of the
         plane when None.
 
     Raises
     ------
     ValueError
-        When the plane or a prompt cannot be used.
+        When the plane, a prompt or the contrast limits cannot be used.
     """
+    view = _view_of_plane(plane, intensity)
+    plane_shape = view.reader.plane_shape(_FULL_PLANE)
+    numbered = {i: prompt.within(plane_shape) for i, prompt in enumerate(prompts, 1)}
+    return PlaneRequest(view, _FULL_PLANE, numbered)
+
+
+def automatic_plane_request(
+    plane: ArrayLike,
+    intensity: IntensityMapping | ArrayLike | None = None,
+    *,
+    options: SearchOptions | None = None,
+    thresholds: Thresholds | None = None,
+    region: ArrayLike | None = None,
+    cleanup: CleanUp | None = None,
+) -> AutomaticPlaneRequest:
+    """Build a request for the automatic segmentation of a plane.
+
+    Parameters
+    ----------
+    plane, intensity
+        See `plane_request`.
+    options, thresholds, region, cleanup
+        See `AutomaticPlaneRequest`.
+
+    Raises
+    ------
+    ValueError
+        When the plane, the region or the contrast limits cannot be used.
+    """
+    view = _view_of_plane(plane, intensity)
+    plane_shape = view.reader.plane_shape(_FULL_PLANE)
+    return AutomaticPlaneRequest(
+        view,
+        _FULL_PLANE,
+        options or SearchOptions(),
+        thresholds or Thresholds(),
+        None if region is None else check_region(region, plane_shape),
+        cleanup or CleanUp(),
+    )
+
+
+def _view_of_plane(
+    plane: ArrayLike, intensity: IntensityMapping | ArrayLike | None
+) -> ImageView:
+    """Check a plane and its contrast limits."""
     pixels = np.asarray(plane)
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
     rgb = pixels.ndim == 3 and pixels.shape[-1] in (3, 4)
-    fits = pixels.size > 0 and (rgb or pixels.ndim == 2)
-    corner = pixels[:1, :1] if fits else pixels
-    to_uint8(corner)  # refuses what is no image plane
+    is_plane = pixels.size > 0 and (rgb or pixels.ndim == 2)
+    corner = pixels[:1, :1] if is_plane else pixels
+    to_uint8(corner)  # raises for anything but a plane of real numbers
     if intensity is None:
         intensity = data_limits(pixels[..., :3] if rgb else pixels)
     view = _view(PlaneReader((pixels,), rgb), intensity)
-    plane_index = (slice(None), slice(None))
-    to_uint8(corner, view.contrast_limits(plane_index))  # refuses what are no limits
-    shape = view.reader.plane_shape(plane_index)
-    numbered = {n: prompt.within(shape) for n, prompt in enumerate(prompts, start=1)}
-    return PlaneRequest(view, plane_index, numbered)
+    to_uint8(corner, view.contrast_limits(_FULL_PLANE))  # raises for invalid limits
+    return view
+
+
+# -- stacks ----------------------------------------------------------------------------
 
 
 def stack_request(
@@ -78,7 +135,7 @@ def stack_request(
     previous: VolumeResult | None = None,
     options: PropagationOptions | None = None,
 ) -> StackRequest:
-    """Ask for objects through a stack, as the viewer's widget asks for them.
+    """Build a request for objects through a stack.
 
     Parameters
     ----------
@@ -87,28 +144,71 @@ def stack_request(
     prompts : mapping
         {object id: {slice: Prompt}}.
     axis : int
-        The axis that is walked along.
-    brightness : IntensityMapping or array-like, optional
-        A rule for contrast limits, or the limits; `IntensityMapping.data` when None.
+        Axis of propagation.
+    intensity : IntensityMapping or array-like, optional
+        A rule for the contrast limits, or the limits themselves;
+        `IntensityMapping.data()` when None.
     rgb : bool, optional
-        The last axis is colour; when None, of 3 or 4 as the fourth axis beside the
-        fixed ones it is.
+        Whether the last axis is colour. When None, it is if the volume has a fourth
+        axis, besides the fixed ones, of length 3 or 4.
     fixed, masks, spacing, previous, options
         See `segment_volume`.
 
     Raises
     ------
     ValueError
-        When the volume or a prompt cannot be used.
+        When the volume, a prompt or a mask cannot be used.
     """
-    view, stack = view_of_stack(volume, axis, intensity, rgb, spacing, fixed)
-    painted = check_masks(masks, stack)
-    plan = check_prompts(prompts, stack, painted)
-    options = options or PropagationOptions()
-    return StackRequest(view, stack, plan, options, painted, previous)
+    view, stack = _view_of_stack(volume, axis, intensity, rgb, spacing, fixed)
+    checked_masks = check_masks(masks, stack)
+    return StackRequest(
+        view,
+        stack,
+        check_prompts(prompts, stack, checked_masks),
+        options or PropagationOptions(),
+        checked_masks,
+        previous,
+    )
 
 
-def view_of_stack(
+def automatic_stack_request(
+    volume: Any,
+    axis: int = 0,
+    intensity: IntensityMapping | ArrayLike | None = None,
+    *,
+    rgb: bool | None = None,
+    spacing: Sequence[float] | None = None,
+    options: SearchOptions | None = None,
+    thresholds: Thresholds | None = None,
+    linking: Linking | None = None,
+    cleanup: CleanUp | None = None,
+) -> AutomaticStackRequest:
+    """Build a request for the automatic segmentation of a stack.
+
+    Parameters
+    ----------
+    volume, axis, intensity, rgb, spacing
+        See `stack_request`.
+    options, thresholds, linking, cleanup
+        See `AutomaticStackRequest`.
+
+    Raises
+    ------
+    ValueError
+        When the volume, the axis or the contrast limits cannot be used.
+    """
+    view, stack = _view_of_stack(volume, axis, intensity, rgb, spacing)
+    return AutomaticStackRequest(
+        view,
+        stack,
+        options or SearchOptions(),
+        thresholds or Thresholds(),
+        linking=linking or Linking(),
+        cleanup=cleanup or CleanUp(),
+    )
+
+
+def _view_of_stack(
     volume: Any,
     axis: int,
     intensity: IntensityMapping | ArrayLike | None,
@@ -116,13 +216,12 @@ def view_of_stack(
     spacing: Sequence[float] | None = None,
     fixed: Mapping[int, int] | None = None,
 ) -> tuple[ImageView, Stack]:
-    """A volume as slices and how bright they are; see `stack_request`."""
     data = volume if hasattr(volume, "shape") else np.asarray(volume)
     if rgb is None:
-        free = len(data.shape) - len(fixed or {})
-        rgb = free == 4 and data.shape[-1] in (3, 4)
-    sizes = None if spacing is None else tuple(spacing)
-    stack = Stack(data, axis, rgb=rgb, fixed=fixed or {}, spacing=sizes)
+        free_axes = len(data.shape) - len(fixed or {})
+        rgb = free_axes == 4 and data.shape[-1] in (3, 4)
+    voxel = None if spacing is None else tuple(spacing)
+    stack = Stack(data, axis, rgb=rgb, fixed=fixed or {}, spacing=voxel)
     if intensity is None:
         intensity = IntensityMapping.data()
     return _view(stack.reader, intensity), stack
@@ -131,63 +230,73 @@ def view_of_stack(
 def _view(reader: PlaneReader, intensity: IntensityMapping | ArrayLike) -> ImageView:
     if isinstance(intensity, IntensityMapping):
         return ImageView(reader, intensity)
-    contrast_limits: Any = intensity  # checked where the planes are mapped
+    contrast_limits: Any = intensity  # checked when planes are converted to uint8
     return ImageView(reader, IntensityMapping.display(), contrast_limits)
 
 
+# -- prompts ---------------------------------------------------------------------------
+
+
 def by_object(prompts: Mapping[int, Any]) -> dict[int, Mapping[int, Prompt]]:
-    """Bring both forms of volume prompts to {object id: {slice: Prompt}}."""
+    """Convert both forms of volume prompts to {object id: {slice: Prompt}}."""
     for key, value in prompts.items():
         if not isinstance(value, Prompt | Mapping):
             raise ValueError(
                 f"The prompt of {key} is a {type(value).__name__}: give {{slice: "
                 "Prompt} or {object: {slice: Prompt}}."
             )
-    single = {k: v for k, v in prompts.items() if isinstance(v, Prompt)}
-    if not single:
+    of_one_object = {k: v for k, v in prompts.items() if isinstance(v, Prompt)}
+    if not of_one_object:
         return dict(prompts)
-    if len(single) != len(prompts):
+    if len(of_one_object) != len(prompts):
         raise ValueError(
             "The prompts mix {slice: Prompt} and {object: {slice: Prompt}}: use one."
         )
-    return {1: single}
+    return {1: of_one_object}
 
 
 def make_prompts(
     points: ArrayLike | None, labels: ArrayLike | None, boxes: ArrayLike | None
 ) -> list[Prompt]:
-    """Sort points, labels and boxes into one prompt an object; see `segment`."""
-    clicks = None if points is None or not np.size(points) else _floats(points)
-    signs = None if labels is None else np.asarray(labels)
-    if signs is not None and clicks is None:
-        if signs.size:
-            raise ValueError("Point labels are given without points: give both.")
-        signs = None
-    frames: list[Any] = []
+    """Group points, labels and boxes into one prompt per object; see `segment`.
+
+    Raises
+    ------
+    ValueError
+        When there are no prompts, or their numbers do not match.
+    """
+    box_list: list[Any] = []
     if boxes is not None and np.size(boxes):
-        frames = list(np.atleast_2d(_floats(boxes)))
-    elif clicks is None:
-        raise ValueError("There are no prompts: give points, boxes or both.")
-    if clicks is None:
-        return [Prompt(box=box) for box in frames]
-    if clicks.ndim == 2:
-        one_each = signs is None and not frames
-        clicks = clicks[:, None] if one_each else clicks[None]
-    signs = None if signs is None else np.atleast_2d(signs)
-    frames = frames or [None] * len(clicks)
-    if len(frames) != len(clicks) or (signs is not None and len(signs) != len(clicks)):
+        box_list = list(np.atleast_2d(np.asarray(boxes, float)))
+    if points is None or not np.size(points):
+        if labels is not None and np.size(labels):
+            raise ValueError("Point labels are given without points: give both.")
+        if not box_list:
+            raise ValueError("There are no prompts: give points, boxes or both.")
+        return [Prompt(box=box) for box in box_list]
+    is_one_each = labels is None and not box_list
+    groups = _group_points(np.asarray(points, float), is_one_each)
+    box_list = box_list or [None] * len(groups)
+    label_list: list[Any] = [None] * len(groups)
+    if labels is not None:
+        label_list = list(np.atleast_2d(np.asarray(labels)))
+    if not len(groups) == len(box_list) == len(label_list):
+        rows = "" if labels is None else f" and {len(label_list)} rows of labels"
         raise ValueError(
-            f"There are points for {len(clicks)} objects and {len(frames)} boxes"
-            f"{'' if signs is None else f' and {len(signs)} rows of labels'}: "
-            "give points as (objects, points, 2) with one box and one row of labels "
-            "an object."
+            f"There are points for {len(groups)} objects and {len(box_list)} "
+            f"boxes{rows}: give points as (objects, points, 2) with one box and one "
+            "row of labels an object."
         )
-    rows: Sequence[Any] = [None] * len(clicks) if signs is None else list(signs)
     return [
-        Prompt(points=p, labels=s, box=b)
-        for p, s, b in zip(clicks, rows, frames, strict=True)
+        Prompt(points=group, labels=row, box=box)
+        for group, row, box in zip(groups, label_list, box_list, strict=True)
     ]
 
 
-def _floats(values: ArrayLike) -> NDArray[np.float64]:
-    return np.asarray(values, dtype=float)
+def _group_points(
+    points: NDArray[np.float64], is_one_each: bool
+) -> NDArray[np.float64]:
+    """Group (N, 2) points into one object each, or all into one; keep (K, N, 2)."""
+    if points.ndim != 2:
+        return points
+    return points[:, None] if is_one_each else points[None]
