@@ -117,7 +117,7 @@ def test_slice_labels_equal_the_script(
     box, on, off = boxes[3], centres[3], boxes[3][:2] + 1
     shapes.add_rectangles(corners(box))
     points.add([on])
-    press(widget.negative)
+    press(widget.panel.negative)
     points.add([off])
     assert blue_pixels(viewer) == 0
     press(widget.panel.segment_slice)
@@ -154,7 +154,7 @@ def test_slice_labels_equal_the_script(
     assert set(np.unique(labels)) == {0, 1, 2, 3, 4}
 
     # A click alone.
-    press(widget.positive)
+    press(widget.panel.positive)
     points.add([centres[12]])
     press(widget.panel.segment_slice)
     wait(widget)
