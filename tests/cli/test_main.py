@@ -283,10 +283,10 @@ def test_errors(
     ("verb", "content", "message"),
     [
         ("segment", {"box": [1, 2, 3, 4]}, "holds no list of prompts"),
-        ("segment", [[1, 2, 3, 4]], "is no prompt: give an object"),
-        ("segment", [{"bax": [1, 2, 3, 4]}], "is no prompt: give an object"),
+        ("segment", [[1, 2, 3, 4]], "is not a prompt: give an object"),
+        ("segment", [{"bax": [1, 2, 3, 4]}], "is not a prompt: give an object"),
         ("segment", [{"box": [1, 2, 3]}], r"box has shape \(3,\)"),
-        ("segment", [{"box": {"a": 1}}], "is no prompt: give numbers"),
+        ("segment", [{"box": {"a": 1}}], "is not a prompt: give numbers"),
         ("segment", [{"points": [[1, 2]], "labels": [7]}], "Point labels are 1"),
         ("segment", [{"points": [[1, 2]], "labels": [0]}], "only negative points"),
         ("segment", [{}], "prompt is empty"),
@@ -296,7 +296,7 @@ def test_errors(
         ("volume", {"1": {"x": {"box": [1, 2, 9, 9]}}}, "'x' is not a slice"),
         ("volume", {"x": {"6": {"box": [1, 2, 9, 9]}}}, "'x' is not a slice or object"),
         ("volume", {"0": {"6": {"box": [1, 2, 9, 9]}}}, "Object id 0 is not a label"),
-        ("volume", {"1": {"6": [1, 2, 9, 9]}}, "is no prompt: give an object"),
+        ("volume", {"1": {"6": [1, 2, 9, 9]}}, "is not a prompt: give an object"),
         ("volume", {"1": {}}, "There are no prompts"),
     ],
 )

@@ -292,7 +292,7 @@ def second_image(content: Any) -> None:
         (lambda c: entry(c).pop("prompts"), "lacks prompts: it is damaged"),
         (lambda c: entry(c).update(grid=7), "damaged .*: save the record again"),
         (lambda c: c["objects"].update({"1": 7}), "damaged at object '1'"),
-        (lambda c: entry(c).update(prompts={"6": {"bax": 1}}), "is no prompt"),
+        (lambda c: entry(c).update(prompts={"6": {"bax": 1}}), "is not a prompt"),
     ],
 )
 def test_errors_in_records(

@@ -52,13 +52,13 @@ def test_values_become_arrays() -> None:
     assert prompt.kinds == {"point", "box", "mask"}
 
 
-def test_points_are_on_the_object_unless_told() -> None:
+def test_points_are_positive_by_default() -> None:
     prompt = Prompt(points=[[1, 2], [3, 4]])
     assert prompt.labels.tolist() == [1, 1]
     assert len(prompt.negatives) == 0
 
 
-def test_points_by_label() -> None:
+def test_positives_and_negatives() -> None:
     prompt = Prompt(points=[[1, 2], [3, 4], [5, 6]], labels=[1, 0, 1])
     assert prompt.positives.tolist() == [[1, 2], [5, 6]]
     assert prompt.negatives.tolist() == [[3, 4]]
@@ -66,7 +66,7 @@ def test_points_by_label() -> None:
 
 
 @pytest.mark.parametrize("nothing", [None, [], np.empty((0, 2)), np.empty(0)])
-def test_no_points(nothing: Any) -> None:
+def test_empty_points_are_none(nothing: Any) -> None:
     prompt = Prompt(points=nothing, labels=nothing, box=[0, 0, 1, 1])
     assert prompt.points is None
     assert prompt.labels is None
@@ -74,12 +74,12 @@ def test_no_points(nothing: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["points", "labels", "box", "mask"])
-def test_a_prompt_is_read_only(name: str) -> None:
+def test_prompts_are_frozen(name: str) -> None:
     with pytest.raises(FrozenInstanceError):
         setattr(Prompt(points=[[1, 2]]), name, None)
 
 
-def test_a_prompt_does_not_follow_its_sources() -> None:
+def test_prompts_copy_their_values() -> None:
     points, box, mask = np.ones((1, 2)), np.array([0.0, 0, 9, 9]), np.eye(3) > 0
     labels = np.ones(1, int)
     prompt = Prompt(points=points, labels=labels, box=box, mask=mask)
@@ -114,13 +114,13 @@ def test_a_prompt_does_not_follow_its_sources() -> None:
         ({"mask": np.zeros((3, 4), complex)}, "The mask prompt has type complex128"),
     ],
 )
-def test_wrong_values_are_refused(values: dict[str, Any], sentence: str) -> None:
+def test_invalid_values_are_refused(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         Prompt(**values)
 
 
 @given(rows=sides, cols=sides, row=coordinates, col=coordinates)
-def test_a_point_belongs_to_the_pixel_around_it(
+def test_points_must_lie_within_a_pixel(
     rows: int, cols: int, row: float, col: float
 ) -> None:
     prompt = Prompt(points=[[row, col]])
@@ -133,7 +133,7 @@ def test_a_point_belongs_to_the_pixel_around_it(
 
 @pytest.mark.parametrize("axis", [0, 1])
 @given(size=sides)
-def test_the_edges_of_the_plane(axis: int, size: int) -> None:
+def test_points_at_the_edges_of_the_plane(axis: int, size: int) -> None:
     shape = (size, 7) if axis == 0 else (7, size)
     for inside in (-0.5, np.nextafter(size - 0.5, 0)):
         point = [inside, 3] if axis == 0 else [3, inside]
@@ -144,14 +144,14 @@ def test_the_edges_of_the_plane(axis: int, size: int) -> None:
             Prompt(points=[point]).within(shape)
 
 
-def test_the_outside_point_is_named() -> None:
+def test_the_message_names_the_point_outside() -> None:
     prompt = Prompt(points=[[3, 3], [3, 99.25]], labels=[1, 0])
     with pytest.raises(ValueError, match=r"\(3, 99\.25\) .* plane of 10 x 20 pixels"):
         prompt.within((10, 20))
 
 
 @given(rows=sides, cols=sides, box=boxes())
-def test_boxes_are_cut_to_the_plane(rows: int, cols: int, box: np.ndarray) -> None:
+def test_boxes_are_cropped_to_the_plane(rows: int, cols: int, box: np.ndarray) -> None:
     low = np.maximum(box[:2], -0.5)
     high = np.minimum(box[2:], (rows - 0.5, cols - 0.5))
     prompt = Prompt(box=box)
@@ -166,13 +166,13 @@ def test_boxes_are_cut_to_the_plane(rows: int, cols: int, box: np.ndarray) -> No
 
 
 @pytest.mark.parametrize("box", [[5, 5, 5, 9], [5, 5, 9, 5], [0, 0, 0, 0]])
-def test_boxes_of_lines_and_dots(box: list[int]) -> None:
+def test_boxes_without_an_area(box: list[int]) -> None:
     assert Prompt(box=box).within((10, 10)).box.tolist() == box
     with pytest.raises(ValueError, match="lies outside the plane"):
         Prompt(box=np.array(box) + 20).within((10, 10))
 
 
-def test_cutting_leaves_the_rest() -> None:
+def test_cropping_keeps_points_and_mask() -> None:
     mask = np.eye(10) > 0
     prompt = Prompt(points=[[1, 2]], labels=[0], box=[2, 2, 50, 50], mask=mask)
     found = prompt.within((10, 10))
@@ -192,7 +192,9 @@ def test_cutting_leaves_the_rest() -> None:
     ],
     ids=["empty", "negative", "shape", "no pixel"],
 )
-def test_prompts_that_say_nothing_of_the_plane(prompt: Prompt, sentence: str) -> None:
+def test_prompts_without_an_object_on_the_plane_are_refused(
+    prompt: Prompt, sentence: str
+) -> None:
     with pytest.raises(ValueError, match=sentence):
         prompt.within((10, 10))
 
@@ -201,7 +203,7 @@ def test_prompts_that_say_nothing_of_the_plane(prompt: Prompt, sentence: str) ->
     origin=st.tuples(*[st.integers(-3, 12)] * 2),
     shape=st.tuples(*[st.integers(1, 12)] * 2),
 )
-def test_a_mask_may_be_a_part_of_the_plane(
+def test_masks_of_a_part_of_the_plane(
     origin: tuple[int, int], shape: tuple[int, int]
 ) -> None:
     prompt = Prompt(mask=np.ones(shape, bool), mask_origin=origin)
@@ -214,8 +216,8 @@ def test_a_mask_may_be_a_part_of_the_plane(
 
 
 @pytest.mark.parametrize("origin", [(1,), (1, 2, 3), 4, (0.5, 1), None, "ab"])
-def test_wrong_origins_are_refused(origin: Any) -> None:
-    with pytest.raises(ValueError, match=r"starts at .*: give whole numbers"):
+def test_invalid_origins_are_refused(origin: Any) -> None:
+    with pytest.raises(ValueError, match=r"mask_origin is .*: give integers"):
         Prompt(mask=np.ones((2, 2), bool), mask_origin=origin)
 
 
@@ -224,29 +226,29 @@ def test_logits_have_no_origin() -> None:
         Prompt(mask=np.ones((2, 2), np.float32), mask_origin=(1, 0))
 
 
-def test_negative_points_may_correct_something() -> None:
+def test_negative_points_with_another_prompt() -> None:
     for other in ({"box": [0, 0, 5, 5]}, {"mask": np.ones((10, 10), bool)}):
         Prompt(points=[[1, 1]], labels=[0], **other).within((10, 10))
 
 
-def test_logits_need_not_have_the_size_of_the_plane() -> None:
+def test_logits_of_any_shape() -> None:
     Prompt(mask=np.zeros((4, 4), np.float32)).within((10, 10))
 
 
 @given(prompt=prompts(), offset=pairs)
-def test_shifting_there_and_back(prompt: Prompt, offset: tuple[float, float]) -> None:
+def test_shifting_and_back(prompt: Prompt, offset: tuple[float, float]) -> None:
     assert_same(prompt.shifted(offset).shifted(np.negative(offset)), prompt)
 
 
 @given(prompt=prompts(), factor=st.tuples(factors, factors))
-def test_scaling_there_and_back(prompt: Prompt, factor: tuple[float, float]) -> None:
+def test_scaling_and_back(prompt: Prompt, factor: tuple[float, float]) -> None:
     assume(prompt.kinds)
     there = prompt.scaled(factor)
     assert there.kinds == prompt.kinds
     assert_same(there.scaled(1 / np.array(factor)), prompt)
 
 
-def test_what_shifting_and_scaling_do() -> None:
+def test_shifted_and_scaled() -> None:
     mask = np.ones((5, 5), bool)
     prompt = Prompt(points=[[1, 2]], box=[0, 1, 2, 3], mask=mask, mask_origin=(2, 3))
     shifted, scaled = prompt.shifted((10, 20)), prompt.scaled((2, 3))

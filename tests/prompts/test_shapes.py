@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_sam.prompts.shapes import (
-    box_around,
+    bounding_box,
     ellipse_mask,
     points_along,
     polygon_mask,
@@ -19,12 +19,12 @@ SHAPE = (14, 17)
 coordinates = st.floats(-6, 24, allow_subnormal=False, width=32).map(float)
 
 
-def vertices(least: int, most: int) -> st.SearchStrategy[np.ndarray]:
-    shapes = st.integers(least, most).map(lambda n: (n, 2))
+def vertices(minimum: int, maximum: int) -> st.SearchStrategy[np.ndarray]:
+    shapes = st.integers(minimum, maximum).map(lambda n: (n, 2))
     return hnp.arrays(float, shapes, elements=coordinates)
 
 
-def whole(crop: tuple[tuple[int, int], np.ndarray] | None) -> np.ndarray:
+def on_plane(crop: tuple[tuple[int, int], np.ndarray] | None) -> np.ndarray:
     """The mask of the plane."""
     mask = np.zeros(SHAPE, bool)
     if crop is not None:
@@ -57,10 +57,10 @@ def is_inside(point: tuple[int, int], corners: np.ndarray) -> bool:
 
 @settings(max_examples=50)
 @given(corners=vertices(3, 7))
-def test_a_polygon_holds_the_pixels_whose_centres_are_inside(
+def test_polygon_mask_has_the_pixels_with_centres_inside(
     corners: np.ndarray,
 ) -> None:
-    found = whole(polygon_mask(corners, SHAPE))
+    found = on_plane(polygon_mask(corners, SHAPE))
     for pixel in np.ndindex(*SHAPE):
         if distance_to_edges(pixel, corners) > 1e-3:
             assert found[pixel] == is_inside(pixel, corners)
@@ -70,13 +70,13 @@ def test_a_polygon_holds_the_pixels_whose_centres_are_inside(
     centre=hnp.arrays(float, 2, elements=coordinates),
     sides=hnp.arrays(float, (2, 2), elements=st.floats(-12, 12)),
 )
-def test_an_ellipse_holds_the_pixels_whose_centres_are_inside(
+def test_ellipse_mask_has_the_pixels_with_centres_inside(
     centre: np.ndarray, sides: np.ndarray
 ) -> None:
     assume(abs(np.linalg.det(sides)) > 1e-2)
     first, second = sides / 2
     around = [-first - second, first - second, first + second, second - first]
-    found = whole(ellipse_mask(centre + around, SHAPE))
+    found = on_plane(ellipse_mask(centre + around, SHAPE))
     # The ellipse is the circle of all cos(t) first + sin(t) second.
     for pixel in np.ndindex(*SHAPE):
         cos, sin = np.linalg.solve(np.array([first, second]).T, pixel - centre)
@@ -84,8 +84,10 @@ def test_an_ellipse_holds_the_pixels_whose_centres_are_inside(
             assert found[pixel] == (radius < 0)
 
 
-def test_an_ellipse_in_a_square_is_a_circle() -> None:
-    found = whole(ellipse_mask(np.array([(1, 2), (1, 12), (11, 12), (11, 2)]), SHAPE))
+def test_ellipse_in_a_square_is_a_circle() -> None:
+    found = on_plane(
+        ellipse_mask(np.array([(1, 2), (1, 12), (11, 12), (11, 2)]), SHAPE)
+    )
     rows, cols = np.indices(SHAPE)
     np.testing.assert_array_equal(found, (rows - 6) ** 2 + (cols - 7) ** 2 <= 25)
 
@@ -101,13 +103,13 @@ def test_an_ellipse_in_a_square_is_a_circle() -> None:
     ],
     ids=["below", "above", "between centres", "a line"],
 )
-def test_outlines_without_pixels_are_none(make: object, corners: list) -> None:
+def test_shapes_without_pixels_have_no_mask(make: object, corners: list) -> None:
     assert callable(make)
     assert make(np.array(corners, float), SHAPE) is None
 
 
 @pytest.mark.parametrize("make", [polygon_mask, ellipse_mask])
-def test_an_outline_around_everything_holds_the_plane(make: object) -> None:
+def test_shapes_around_the_plane_cover_it(make: object) -> None:
     corners = np.array([(-50, -50), (-50, 90), (80, 90), (80, -50)], float)
     assert callable(make)
     origin, mask = make(corners, SHAPE)
@@ -117,9 +119,7 @@ def test_an_outline_around_everything_holds_the_plane(make: object) -> None:
 
 
 @given(path=vertices(2, 6), count=st.integers(2, 9))
-def test_points_lie_at_equal_distances_from_end_to_end(
-    path: np.ndarray, count: int
-) -> None:
+def test_points_along_have_equal_distances(path: np.ndarray, count: int) -> None:
     points = points_along(path, count)
     assert points.shape == (count, 2)
     np.testing.assert_allclose(points[0], path[0], atol=1e-9)
@@ -129,7 +129,7 @@ def test_points_lie_at_equal_distances_from_end_to_end(
     assert (steps <= length / (count - 1) + 1e-9).all()
 
 
-def test_points_of_a_line_and_of_a_corner() -> None:
+def test_points_along_a_line_and_a_corner() -> None:
     np.testing.assert_allclose(
         points_along(np.array([(0.0, 0.0), (8.0, 4.0)])),
         [(0, 0), (2, 1), (4, 2), (6, 3), (8, 4)],
@@ -140,13 +140,13 @@ def test_points_of_a_line_and_of_a_corner() -> None:
     )
 
 
-def test_points_of_a_path_that_stays_in_place() -> None:
+def test_points_along_a_path_of_no_length() -> None:
     np.testing.assert_allclose(points_along(np.full((3, 2), 7.5)), np.full((5, 2), 7.5))
 
 
 @given(corners=vertices(1, 6))
-def test_the_box_just_holds_all_vertices(corners: np.ndarray) -> None:
-    box = box_around(corners)
+def test_bounding_box_is_tight(corners: np.ndarray) -> None:
+    box = bounding_box(corners)
     assert (corners >= box[:2]).all()
     assert (corners <= box[2:]).all()
     for side, axis in zip(box, (0, 1, 0, 1), strict=True):

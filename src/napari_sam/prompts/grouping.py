@@ -1,60 +1,68 @@
-"""Which prompts describe which object, where some are numbered and some are not."""
+"""Grouping of prompts into objects, where some prompts have an object id."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Iterable, Sequence
 
     from napari_sam.prompts.prompt import ObjectPrompts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptEntry:
-    """What was said in one place about one object on one slice.
+    """One prompt of one object on one slice, and where it comes from.
 
     Parameters
     ----------
-    where : str
-        The place, for sentences: "points.csv, row 2".
-    index : int
-        The slice.
+    source : str
+        The source, for error messages: "points.csv, row 2".
+    slice_index : int
+        The slice; 0 on a plane.
     prompt : Prompt
         Not empty.
-    number : int or None
-        Of the object, where it was said.
+    object_id : int or None
+        Id of the object, when given.
     is_point : bool
-        A click or a line, which may belong to a box drawn around it.
+        Whether it is a click or a line, which may belong to a box around it.
     """
 
-    where: str
-    index: int
+    source: str
+    slice_index: int
     prompt: Prompt
-    number: int | None = None
+    object_id: int | None = None
     is_point: bool = False
 
 
-def group_entries(entries: Sequence[PromptEntry]) -> ObjectPrompts:
-    """Join what describes the same object.
+def check_object_id(value: Any, source: str) -> int:
+    """Check that a value is an integer from 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(
+            f"{source}: Object id {value} is not a label: use integers from 1."
+        )
+    return value
 
-    Numbered entries belong to the object of that number. Of the others every one is
-    an object of its own, but for clicks: on the same slice they belong to the
-    smallest box around them, which takes the number of a positive click in it that
-    has one, and negative clicks outside all boxes belong to the nearest object.
-    Objects without a number are numbered after the largest one, in order.
+
+def group_entries(entries: Sequence[PromptEntry]) -> ObjectPrompts:
+    """Join the prompts of each object.
+
+    Entries with an object id belong to that object. Each other entry is an object of
+    its own, except for clicks: those inside a box on their slice belong to the
+    smallest such box, and negative clicks outside all boxes belong to the nearest
+    object. A box gets the object id of a positive click inside it. Objects without an
+    id are numbered after the largest id, in order.
 
     Parameters
     ----------
     entries : sequence of PromptEntry
-        In the order that objects are to be numbered in.
+        In the order in which objects are numbered.
 
     Returns
     -------
@@ -64,23 +72,23 @@ def group_entries(entries: Sequence[PromptEntry]) -> ObjectPrompts:
     Raises
     ------
     ValueError
-        When an object has several boxes on a slice, a box several numbers, or a
-        negative click no object.
+        When an object has several boxes on a slice, a box several ids, or a negative
+        click no object.
     """
-    return join_entries(entries, number_entries(entries))
+    return join_entries(entries, assign_object_ids(entries))
 
 
 def join_entries(
-    entries: Sequence[PromptEntry], numbers: Sequence[int]
+    entries: Sequence[PromptEntry], object_ids: Sequence[int]
 ) -> ObjectPrompts:
-    """Join what describes the same object, the number of each entry's being known.
+    """Join the prompts of each object, when the ids are known.
 
     Parameters
     ----------
     entries : sequence of PromptEntry
-        What was said.
-    numbers : sequence of int
-        As `number_entries` tells them.
+        Prompts.
+    object_ids : sequence of int
+        Object id of each entry, as from `assign_object_ids`.
 
     Returns
     -------
@@ -93,174 +101,181 @@ def join_entries(
         When an object has several boxes on a slice.
     """
     objects: ObjectPrompts = {}
-    members: dict[tuple[int, int], list[PromptEntry]] = {}
-    for entry, number in zip(entries, numbers, strict=True):
-        members.setdefault((number, entry.index), []).append(entry)
-    for number, index in sorted(members):
-        objects.setdefault(number, {})[index] = _join(members[number, index])
+    members: dict[tuple[int, int], list[PromptEntry]] = defaultdict(list)
+    for entry, object_id in zip(entries, object_ids, strict=True):
+        members[object_id, entry.slice_index].append(entry)
+    for object_id, slice_index in sorted(members):
+        joined = _join(members[object_id, slice_index])
+        objects.setdefault(object_id, {})[slice_index] = joined
     return objects
 
 
-def number_entries(entries: Sequence[PromptEntry]) -> list[int]:
-    """Tell the object of each entry, by the rules of `group_entries`.
+def assign_object_ids(entries: Sequence[PromptEntry]) -> list[int]:
+    """Assign an object id to each entry, by the rules of `group_entries`.
 
     Parameters
     ----------
     entries : sequence of PromptEntry
-        In the order that objects are to be numbered in.
+        In the order in which objects are numbered.
 
     Returns
     -------
     list of int
-        The number of each entry's object.
+        Object id of each entry.
 
     Raises
     ------
     ValueError
-        When a box has several numbers, or a negative click no object.
+        When a box has several ids, or a negative click no object.
     """
-    by_slice: dict[int, list[int]] = {}
-    for plane_index, entry in enumerate(entries):
-        by_slice.setdefault(entry.index, []).append(plane_index)
-    numbers: dict[int, int] = {}
-    loose: list[list[int]] = []
-    for places in by_slice.values():
-        members = _adopt_numbers([entries[plane_index] for plane_index in places])
-        place_of = {
-            id(member): plane_index
-            for member, plane_index in zip(members, places, strict=True)
-        }
-        for number, group in _groups(members):
-            found = [place_of[id(entry)] for entry in group]
-            if number is None:
-                loose.append(found)
-            else:
-                numbers.update(dict.fromkeys(found, number))
-    largest = max(numbers.values(), default=0)
-    for number, found in enumerate(sorted(loose), start=largest + 1):
-        numbers.update(dict.fromkeys(found, number))
-    return [numbers[plane_index] for plane_index in range(len(entries))]
-
-
-def _groups(
-    members: Sequence[PromptEntry],
-) -> list[tuple[int | None, list[PromptEntry]]]:
-    """Number and entries of each object on one slice; its click or box first."""
-    numbered: dict[int, list[PromptEntry]] = {}
-    groups: list[tuple[int | None, list[PromptEntry]]] = []
-    clicks: list[PromptEntry] = []
-    for entry in members:
-        if entry.number is not None:
-            if entry.number not in numbered:
-                numbered[entry.number] = []
-                groups.append((entry.number, numbered[entry.number]))
-            numbered[entry.number].append(entry)
-        elif entry.is_point:
-            clicks.append(entry)
-        else:
-            groups.append((None, [entry]))
-    boxes = [entry for entry in members if entry.prompt.box is not None]
-    home_of = {id(entry): group for _, group in groups for entry in group}
-    negatives = []
-    for click in clicks:
-        box = _smallest_box_around(click, boxes)
-        if box is not None:
-            home_of[id(box)].append(click)
-        elif len(click.prompt.positives):
-            groups.append((None, [click]))
-        else:
-            negatives.append(click)
-    # Of all groups, so once these are complete.
-    homes = [(_nearest_group(click, groups), click) for click in negatives]
-    for group, click in homes:
-        group.append(click)
-    return groups
-
-
-def _adopt_numbers(members: Sequence[PromptEntry]) -> list[PromptEntry]:
-    """Number boxes by the numbered positive clicks in them."""
-    boxes = [entry for entry in members if entry.prompt.box is not None]
-    adopted: dict[int, int] = {}
-    for click in members:
-        if click.number is None or not (click.is_point and len(click.prompt.positives)):
-            continue
-        box = _smallest_box_around(click, boxes)
-        if box is None or box.number is not None:
-            continue
-        known = adopted.setdefault(id(box), click.number)
-        if known != click.number:
-            raise ValueError(
-                f"The box of {box.where} holds points of objects {known} and "
-                f"{click.number}: number the box itself, or draw a box for each."
-            )
-    return [
-        replace(entry, number=adopted[id(entry)]) if id(entry) in adopted else entry
-        for entry in members
+    by_slice: dict[int, list[int]] = defaultdict(list)
+    for i, entry in enumerate(entries):
+        by_slice[entry.slice_index].append(i)
+    groups = [
+        group for members in by_slice.values() for group in _groups(entries, members)
     ]
+    largest = max((g.object_id for g in groups if g.object_id is not None), default=0)
+    without_id = sorted(g.members for g in groups if g.object_id is None)
+    object_ids = [0] * len(entries)
+    for group in groups:
+        for i in group.members:
+            object_ids[i] = group.object_id or 0
+    for object_id, members in enumerate(without_id, start=largest + 1):
+        for i in members:
+            object_ids[i] = object_id
+    return object_ids
 
 
 def join_prompts(prompts: Sequence[Prompt]) -> Prompt:
-    """One prompt of all: the points together, and the box of the one that has it."""
-    given = [prompt for prompt in prompts if prompt.points is not None]
-    # A mask is the inside of the shape that gave the box.
+    """Join prompts of one object: all points, and the box of the one that has it."""
+    pointed = [prompt for prompt in prompts if prompt.points is not None]
+    # The mask of a shape belongs to its box.
     shapes = (p for p in prompts if p.box is not None or p.mask is not None)
     return replace(
         next(shapes, Prompt()),
-        points=np.concatenate([p.points for p in given]) if given else None,
-        labels=np.concatenate([p.labels for p in given]) if given else None,
+        points=np.concatenate([p.points for p in pointed]) if pointed else None,
+        labels=np.concatenate([p.labels for p in pointed]) if pointed else None,
     )
 
 
-def _join(group: Sequence[PromptEntry]) -> Prompt:
-    """One prompt of an object on a slice, which has one box at most."""
-    shapes = [e for e in group if e.prompt.box is not None or e.prompt.mask is not None]
-    if len(shapes) > 1:
+@dataclass(slots=True)
+class _Group:
+    """Entries of one object on one slice, as indices; its box or click first."""
+
+    object_id: int | None
+    members: list[int]
+
+
+def _groups(entries: Sequence[PromptEntry], members: Iterable[int]) -> list[_Group]:
+    """Group the entries of one slice."""
+    members = list(members)
+    boxes = [i for i in members if entries[i].prompt.box is not None]
+    object_ids = {i: entries[i].object_id for i in members}
+    object_ids |= _ids_from_clicks(entries, members, boxes)
+    groups: list[_Group] = []
+    by_id: dict[int, _Group] = {}
+    clicks = []
+    for i in members:
+        object_id = object_ids[i]
+        if object_id in by_id:
+            by_id[object_id].members.append(i)
+        elif object_id is None and entries[i].is_point:
+            clicks.append(i)
+        else:
+            groups.append(_Group(object_id, [i]))
+            if object_id is not None:
+                by_id[object_id] = groups[-1]
+    group_of = {i: group for group in groups for i in group.members}
+    negatives = []
+    for i in clicks:
+        box = _smallest_box_around(entries, i, boxes)
+        if box is not None:
+            group_of[box].members.append(i)
+        elif len(entries[i].prompt.positives):
+            groups.append(_Group(None, [i]))
+        else:
+            negatives.append(i)
+    # All groups must be complete before distances are compared.
+    nearest = [_nearest_group(entries, i, groups) for i in negatives]
+    for i, group in zip(negatives, nearest, strict=True):
+        group.members.append(i)
+    return groups
+
+
+def _ids_from_clicks(
+    entries: Sequence[PromptEntry], members: Sequence[int], boxes: Sequence[int]
+) -> dict[int, int | None]:
+    """Return the ids that boxes without one get from positive clicks inside them."""
+    object_ids: dict[int, int | None] = {}
+    for i in members:
+        click = entries[i]
+        if click.object_id is None or not (
+            click.is_point and len(click.prompt.positives)
+        ):
+            continue
+        box = _smallest_box_around(entries, i, boxes)
+        if box is None or entries[box].object_id is not None:
+            continue
+        known = object_ids.setdefault(box, click.object_id)
+        if known != click.object_id:
+            raise ValueError(
+                f"The box of {entries[box].source} holds points of objects {known} and "
+                f"{click.object_id}: number the box itself, or draw a box for each."
+            )
+    return object_ids
+
+
+def _join(members: Sequence[PromptEntry]) -> Prompt:
+    """Join the prompts of an object on a slice, which may have one box."""
+    boxes = [
+        e for e in members if e.prompt.box is not None or e.prompt.mask is not None
+    ]
+    if len(boxes) > 1:
         raise ValueError(
-            f"{shapes[0].where} and {shapes[1].where} are both boxes of object "
-            f"{shapes[0].number} on slice {shapes[0].index}: leave one, or give them "
-            "different numbers."
+            f"{boxes[0].source} and {boxes[1].source} are both boxes of object "
+            f"{boxes[0].object_id} on slice {boxes[0].slice_index}: leave one, or give "
+            "them different object ids."
         )
-    return join_prompts([entry.prompt for entry in group])
+    return join_prompts([entry.prompt for entry in members])
 
 
 def _smallest_box_around(
-    click: PromptEntry, boxes: Sequence[PromptEntry]
-) -> PromptEntry | None:
-    point = click.prompt.points[0]
-    holding = [
-        entry
-        for entry in boxes
-        if (point >= entry.prompt.box[:2]).all()
-        and (point <= entry.prompt.box[2:]).all()
-    ]
-    return min(holding, key=_area, default=None)
+    entries: Sequence[PromptEntry], click: int, boxes: Sequence[int]
+) -> int | None:
+    point = entries[click].prompt.points[0]
 
+    def area(i: int) -> float:
+        box = entries[i].prompt.box
+        return float(np.prod(box[2:] - box[:2]))
 
-def _area(entry: PromptEntry) -> float:
-    box = entry.prompt.box
-    return float(np.prod(box[2:] - box[:2]))
+    around = []
+    for i in boxes:
+        box = entries[i].prompt.box
+        if (point >= box[:2]).all() and (point <= box[2:]).all():
+            around.append(i)
+    return min(around, key=area, default=None)
 
 
 def _nearest_group(
-    click: PromptEntry, groups: Sequence[tuple[int | None, list[PromptEntry]]]
-) -> list[PromptEntry]:
-    point = click.prompt.points[0]
+    entries: Sequence[PromptEntry], click: int, groups: Sequence[_Group]
+) -> _Group:
     if not groups:
         raise ValueError(
-            f"{click.where} is a point on the background, and there is no object on "
-            "its slice: add a point on the object or a box around it."
+            f"{entries[click].source} is a point on the background, and there is no "
+            "object on its slice: add a point on the object or a box around it."
         )
-    nearest = min(groups, key=lambda group: _distance(point, group[1]))
-    return nearest[1]
+    point = entries[click].prompt.points[0]
 
+    def distance(group: _Group) -> float:
+        """Measure to the nearest box or point of the object."""
+        distances = [np.inf]
+        for prompt in (entries[i].prompt for i in group.members):
+            if prompt.box is not None:
+                nearest = np.clip(point, prompt.box[:2], prompt.box[2:])
+                distances.append(float(np.linalg.norm(point - nearest)))
+            elif prompt.points is not None:
+                to_points = np.linalg.norm(prompt.points - point, axis=1)
+                distances.append(float(to_points.min()))
+        return min(distances)
 
-def _distance(point: NDArray[np.float64], group: Sequence[PromptEntry]) -> float:
-    """From a point to the boxes and points of an object; far where it has none."""
-    found = [np.inf]
-    for prompt in (entry.prompt for entry in group):
-        if prompt.box is not None:
-            inside = np.clip(point, prompt.box[:2], prompt.box[2:])
-            found.append(float(np.linalg.norm(point - inside)))
-        elif prompt.points is not None:
-            found.append(float(np.linalg.norm(prompt.points - point, axis=1).min()))
-    return min(found)
+    return min(groups, key=distance)

@@ -1,4 +1,4 @@
-"""What a user says about one object on one plane: points, a box, a mask."""
+"""Prompt: points, a box and a mask of one object on one plane."""
 
 from __future__ import annotations
 
@@ -56,21 +56,21 @@ class Prompt:
     points : array-like, optional
         (N, 2) as (row, col) in pixels of the plane; pixel centres are integers.
     labels : array-like, optional
-        (N,), 1 for a point on the object, 0 for a point on the background; all
-        on the object when None.
+        (N,), 1 for points on the object, 0 for points on the background; all 1
+        when None.
     box : array-like, optional
         (4,) as (row_min, col_min, row_max, col_max), in the same coordinates.
     mask : array-like, optional
         Either a boolean mask of the plane, (H, W), or of a part of it; or the
-        float logits of an earlier `Prediction` of the same model, (h, w), to be
-        refined.
+        float logits of an earlier `Prediction` of the same model, (h, w), which
+        the model refines.
     mask_origin : tuple of int, optional
         (row, col) on the plane of a boolean mask's first pixel.
 
     Raises
     ------
     ValueError
-        When a shape or a value is not of this form.
+        When a shape or a value is not valid.
     """
 
     points: Any = None
@@ -90,28 +90,28 @@ class Prompt:
 
     @property
     def positives(self) -> NDArray[np.float64]:
-        """The points on the object, (P, 2)."""
+        """Points on the object, (P, 2)."""
         return self._points_with(POSITIVE)
 
     @property
     def negatives(self) -> NDArray[np.float64]:
-        """The points on the background, (Q, 2)."""
+        """Points on the background, (Q, 2)."""
         return self._points_with(NEGATIVE)
 
     def _points_with(self, label: int) -> NDArray[np.float64]:
         if self.points is None:
             return np.empty((0, 2))
-        chosen: NDArray[np.float64] = self.points[self.labels == label]
-        return chosen
+        points: NDArray[np.float64] = self.points[self.labels == label]
+        return points
 
     @property
     def kinds(self) -> frozenset[str]:
-        """Which of "point", "box" and "mask" are given."""
-        given = {"point": self.points, "box": self.box, "mask": self.mask}
-        return frozenset(kind for kind, value in given.items() if value is not None)
+        """The kinds of prompt it has, of "point", "box" and "mask"."""
+        values = {"point": self.points, "box": self.box, "mask": self.mask}
+        return frozenset(kind for kind, value in values.items() if value is not None)
 
     def within(self, shape: tuple[int, int]) -> Self:
-        """Check the prompt against a plane and cut the box to it.
+        """Check the prompt against a plane, and crop the box to it.
 
         Parameters
         ----------
@@ -121,8 +121,8 @@ class Prompt:
         Raises
         ------
         ValueError
-            When nothing is given, only negative points are, or a prompt does
-            not lie on the plane.
+            When the prompt is empty, has only negative points, or does not lie on
+            the plane.
         """
         if not self.kinds:
             raise ValueError("The prompt is empty: give a point, a box or a mask.")
@@ -137,7 +137,7 @@ class Prompt:
             self._check_mask_within(shape)
         if self.box is None:
             return self
-        return replace(self, box=_cut_box(self.box, shape))
+        return replace(self, box=_crop_box(self.box, shape))
 
     def _check_points_within(self, shape: tuple[int, int]) -> None:
         end = np.array(shape) - 0.5
@@ -155,20 +155,20 @@ class Prompt:
             raise ValueError(
                 f"The mask prompt has shape {self.mask.shape} from pixel "
                 f"{self.mask_origin} on, the plane {shape}: give a boolean mask of "
-                "the whole plane, or of a part of it with its mask_origin."
+                "the plane, or of a part of it with its mask_origin."
             )
         if not self.mask.any():
             raise ValueError("The mask prompt is empty: mark at least one pixel.")
 
     def shifted(self, offset: ArrayLike) -> Self:
-        """Move points and box by (rows, cols); the mask is left out."""
-        return self._mapped(lambda rc: rc + np.asarray(offset, float))
+        """Move points and box by (rows, cols); drop the mask."""
+        return self._transformed(lambda rc: rc + np.asarray(offset, float))
 
     def scaled(self, factor: ArrayLike) -> Self:
-        """Multiply points and box by (row factor, col factor); the mask is left out."""
-        return self._mapped(lambda rc: rc * np.asarray(factor, float))
+        """Multiply points and box by (row factor, col factor); drop the mask."""
+        return self._transformed(lambda rc: rc * np.asarray(factor, float))
 
-    def _mapped(self, function: Any) -> Self:
+    def _transformed(self, function: Any) -> Self:
         return replace(
             self,
             points=None if self.points is None else function(self.points),
@@ -196,10 +196,12 @@ def _check_points(
     if labels.shape != (len(points),):
         raise ValueError(
             f"There are {len(points)} points and labels of shape {labels.shape}: "
-            "give one label a point."
+            "give one label per point."
         )
     if not np.isin(labels, (NEGATIVE, POSITIVE)).all():
-        raise ValueError("Point labels are 1 (object) or 0 (background), nothing else.")
+        raise ValueError(
+            "Point labels are 1 (object) or 0 (background): give one of them per point."
+        )
     return points, labels.astype(np.int64)
 
 
@@ -215,7 +217,7 @@ def _check_box(value: Any) -> NDArray[np.float64] | None:
         raise ValueError("The box is not finite: give rows and columns in pixels.")
     if box[2] < box[0] or box[3] < box[1]:
         raise ValueError(
-            f"The box {_words(box)} is reversed: give (row_min, col_min, row_max, "
+            f"The box {_format_box(box)} is reversed: give (row_min, col_min, row_max, "
             "col_max) with the larger row and column last."
         )
     return box
@@ -240,43 +242,42 @@ def _check_mask(value: Any) -> NDArray[Any] | None:
 def _check_origin(value: Any, mask: NDArray[Any] | None) -> tuple[int, int]:
     origin = np.asarray(value)
     if origin.shape != (2,) or origin.dtype.kind not in "iu":
-        raise ValueError(
-            f"The mask prompt starts at {value!r}: give whole numbers (row, col)."
-        )
+        raise ValueError(f"The mask_origin is {value!r}: give integers (row, col).")
     row, col = origin.tolist()
     if (row, col) != (0, 0) and mask is not None and mask.dtype != bool:
         raise ValueError(
-            f"The mask prompt starts at {(row, col)} and holds logits: only a boolean "
-            "mask can be a part of the plane."
+            f"The mask prompt holds logits, and mask_origin is {(row, col)}: only a "
+            "boolean mask can be a part of the plane."
         )
     return row, col
 
 
-def _cut_box(box: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
+def _crop_box(box: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
     rows, cols = shape
     low = np.maximum(box[:2], -0.5)
     high = np.minimum(box[2:], (rows - 0.5, cols - 0.5))
-    # A line or a dot has no area, but its place.
+    # Boxes of lines and dots, without an area, are allowed.
     if ((high < low) | ((high == low) & (box[2:] > box[:2]))).any():
         raise ValueError(
-            f"The box {_words(box)} lies outside the plane of {rows} x {cols} pixels: "
-            "move or delete it."
+            f"The box {_format_box(box)} lies outside the plane of {rows} x {cols} "
+            "pixels: move or delete it."
         )
     return np.concatenate([low, high])
 
 
-def _words(box: NDArray[np.float64]) -> str:
+def _format_box(box: NDArray[np.float64]) -> str:
     return "(" + ", ".join(f"{value:.4g}" for value in box) + ")"
 
 
 def batch_signature(
     prompt: Prompt, multimask_output: bool | None
 ) -> tuple[int, bool, bool, bool]:
-    """What prompts of one batch must share: token counts and number of masks."""
+    """Return what prompts of one batch must share: token counts, number of masks."""
     points = 0 if prompt.points is None else len(prompt.points)
     ambiguous = points == 1 and prompt.kinds == {"point"}
-    several = ambiguous if multimask_output is None else multimask_output
-    return points, prompt.box is not None, prompt.mask is not None, several
+    multimask = ambiguous if multimask_output is None else multimask_output
+    return points, prompt.box is not None, prompt.mask is not None, multimask
 
 
+# {object id: {slice: Prompt}}
 ObjectPrompts = dict[int, dict[int, Prompt]]

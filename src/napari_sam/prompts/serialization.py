@@ -1,4 +1,4 @@
-"""Prompts and masks as JSON, and back."""
+"""JSON of prompts and masks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
-    """A prompt in plain types; masks as run lengths of a crop."""
+    """Convert a prompt to plain JSON types; a mask to run lengths of its crop."""
     entry: dict[str, Any] = {}
     if prompt.points is not None:
         entry["points"] = prompt.points.tolist()
@@ -22,37 +22,39 @@ def prompt_to_json(prompt: Prompt) -> dict[str, Any]:
         entry["box"] = prompt.box.tolist()
     if prompt.mask is not None:
         if prompt.mask.dtype != bool:
-            raise ValueError("Logits of a model are no prompt that can be recorded.")
+            raise ValueError(
+                "The mask prompt holds logits: give a boolean mask to record it."
+            )
         entry["mask"] = mask_to_json(prompt.mask, prompt.mask_origin)
     return entry
 
 
 def prompt_from_json(entry: Any) -> Prompt:
-    """Undo `prompt_to_json`.
+    """Create a prompt from the output of `prompt_to_json`.
 
     Raises
     ------
     ValueError
-        When the entry is no prompt.
+        When the entry is not a prompt.
     """
     known = {"points", "labels", "box", "mask"}
     if not isinstance(entry, dict) or not entry.keys() <= known:
         raise ValueError(
-            f"{entry!r} is no prompt: give an object with points, labels and box."
+            f"{entry!r} is not a prompt: give an object with points, labels and box."
         )
-    given = dict(entry)
-    if "mask" in given:
-        given["mask"], given["mask_origin"] = mask_from_json(given["mask"])
+    fields = dict(entry)
+    if "mask" in fields:
+        fields["mask"], fields["mask_origin"] = mask_from_json(fields["mask"])
     try:
         for numbers in (entry.get(key) for key in ("points", "labels", "box")):
             np.array(numbers, float)
-    except (TypeError, ValueError) as error:  # words, or something nested
-        raise ValueError(f"{entry!r} is no prompt: give numbers.") from error
-    return Prompt(**given)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{entry!r} is not a prompt: give numbers.") from error
+    return Prompt(**fields)
 
 
 def mask_to_json(mask: NDArray[np.bool_], origin: tuple[int, int]) -> dict[str, Any]:
-    """Run lengths of a mask, row by row, outside first (as in COCO, but by rows)."""
+    """Encode a mask as run lengths, row by row, background first (COCO: columns)."""
     flat = np.concatenate([[False], mask.ravel()])
     starts = np.flatnonzero(flat[1:] != flat[:-1])
     counts = np.diff(np.concatenate([[0], starts, [mask.size]]))
@@ -64,12 +66,12 @@ def mask_to_json(mask: NDArray[np.bool_], origin: tuple[int, int]) -> dict[str, 
 
 
 def mask_from_json(entry: dict[str, Any]) -> tuple[NDArray[np.bool_], tuple[int, int]]:
-    """Mask and origin from `mask_to_json`.
+    """Decode the output of `mask_to_json`: mask and origin.
 
     Raises
     ------
     ValueError
-        When the entry is no mask.
+        When the entry is not a mask.
     """
     try:
         counts = np.asarray(entry["counts"], dtype=np.int64)
@@ -79,7 +81,7 @@ def mask_from_json(entry: dict[str, Any]) -> tuple[NDArray[np.bool_], tuple[int,
         mask = np.repeat(inside, counts).reshape(height, width)
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(
-            "The mask of a recorded prompt is damaged: give its origin, its size, and "
-            "counts that add up to it."
+            "The mask of a prompt is damaged: give its origin, its size, and counts "
+            "that add up to the size."
         ) from error
     return mask, (rows, cols)

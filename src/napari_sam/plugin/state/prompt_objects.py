@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_sam.masks.patch import box_iou
 from napari_sam.plugin.state.layer_request import prompt_key
-from napari_sam.prompts.grouping import PromptEntry, join_entries, number_entries
+from napari_sam.prompts.grouping import PromptEntry, assign_object_ids, join_entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,7 +175,7 @@ def _group(
     # Boxes are numbered first, as points may belong to them.
     order = sorted(range(len(entries)), key=lambda i: entries[i].is_point)
     ordered = [entries[i] for i in order]
-    object_ids = number_entries(ordered)
+    object_ids = assign_object_ids(ordered)
     by_prompt = dict(zip(order, object_ids, strict=True))
     plan = join_entries(ordered, object_ids)
     return plan, tuple(by_prompt[i] for i in range(len(entries)))
