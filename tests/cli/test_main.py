@@ -235,7 +235,7 @@ BOX = ("--box", "1,2,9,9")
         ),
         ((*SEGMENT, *BOX, "--window", "5"), "'5' is not 2 numbers"),
         ((*SEGMENT, *BOX, "--window", "40,0"), "width above 0"),
-        ((*SEGMENT, *BOX, "--window", "40,inf"), "centre and width finite"),
+        ((*SEGMENT, *BOX, "--window", "40,inf"), "finite centre"),
         # --prompts
         ((*SEGMENT, "--prompts", "none.json"), r"none\.json"),
         ((*SEGMENT, "--prompts", "TEXT"), "is not JSON"),
@@ -282,7 +282,7 @@ def test_errors(
 @pytest.mark.parametrize(
     ("verb", "content", "message"),
     [
-        ("segment", {"box": [1, 2, 3, 4]}, "holds no list of prompts"),
+        ("segment", {"box": [1, 2, 3, 4]}, "does not contain a list of prompts"),
         ("segment", [[1, 2, 3, 4]], "is not a prompt: give an object"),
         ("segment", [{"bax": [1, 2, 3, 4]}], "is not a prompt: give an object"),
         ("segment", [{"box": [1, 2, 3]}], r"box has shape \(3,\)"),
@@ -291,7 +291,7 @@ def test_errors(
         ("segment", [{"points": [[1, 2]], "labels": [0]}], "only negative points"),
         ("segment", [{}], "prompt is empty"),
         ("segment", [], "There are no prompts"),
-        ("volume", [{"box": [1, 2, 3, 4]}], "holds no dict of prompts"),
+        ("volume", [{"box": [1, 2, 3, 4]}], "does not contain a dict"),
         ("volume", {"1": [1]}, "object 1 has no slices"),
         ("volume", {"1": {"x": {"box": [1, 2, 9, 9]}}}, "'x' is not a slice"),
         ("volume", {"x": {"6": {"box": [1, 2, 9, 9]}}}, "'x' is not a slice or object"),

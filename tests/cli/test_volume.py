@@ -264,7 +264,10 @@ def test_existing_table_is_replaced_only_with_overwrite(
         (("--spacing", "1", "1", "1"), "--spacing is for --table and --smooth"),
         (("--table", "a.csv", "--spacing", "0", "1", "1"), "one positive number"),
         (("--prompts", "none.csv"), r"none\.csv"),
-        (("--prompts", "FLAT"), r"flat\.csv has the columns .* axis-2, as many as"),
+        (
+            ("--prompts", "FLAT"),
+            r"flat\.csv has the columns .* axis-2, as many axes as",
+        ),
         (("--prompts", "FAR"), "slice 99, the stack has slices 0 to 13"),
     ],
 )

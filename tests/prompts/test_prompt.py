@@ -1,4 +1,4 @@
-"""Prompts are checked when they are made and when they meet a plane."""
+"""Prompts: checks at creation and against a plane."""
 
 from __future__ import annotations
 

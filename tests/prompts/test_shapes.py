@@ -1,4 +1,4 @@
-"""Drawn outlines become the pixels inside, and lines points along them."""
+"""Conversion of shapes to prompts."""
 
 from __future__ import annotations
 
