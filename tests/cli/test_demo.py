@@ -1,4 +1,4 @@
-"""The demo writes what it says it writes, and the default model is worth showing."""
+"""`napari-sam demo`: files, lines, and the IoU of the default model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def lines(folder: Path) -> list[str]:
     return list(run_demo(World(), folder))
 
 
-def test_every_step_has_its_line(lines: list[str], folder: Path) -> None:
+def test_each_step_has_a_line(lines: list[str], folder: Path) -> None:
     assert "model world" in lines[0]
     assert str(folder) in lines[0]
     for word in ("coins, boxes: 22 objects", "coins, clicks", "cell", "head"):
@@ -57,7 +57,7 @@ def test_labels_and_pictures_are_written(lines: list[str], folder: Path) -> None
     assert picture.shape == (2 * rows, 2 * cols, 3)
 
 
-def test_a_second_run_replaces_the_first(lines: list[str], folder: Path) -> None:
+def test_second_run_replaces_the_files(lines: list[str], folder: Path) -> None:
     before = {path.name for path in folder.iterdir()}
     # The first two lines are enough: the folder is there, the coins are written.
     steps = run_demo(World(), folder)
@@ -67,7 +67,7 @@ def test_a_second_run_replaces_the_first(lines: list[str], folder: Path) -> None
     assert {path.name for path in folder.iterdir()} == before
 
 
-def test_overlays_outline_objects_in_colour() -> None:
+def test_overlay_draws_coloured_outlines() -> None:
     gray = np.full((6, 7), 90, np.uint8)
     labels = np.zeros((6, 7), np.int32)
     labels[1:4, 2:6] = 3
@@ -82,7 +82,7 @@ def test_overlays_outline_objects_in_colour() -> None:
 
 
 @pytest.mark.weights
-def test_boxes_on_coins_with_the_default_model(
+def test_iou_of_coin_boxes_with_the_default_model(
     default_predictor: Predictor, coins: Scene
 ) -> None:
     labels = ns.segment(

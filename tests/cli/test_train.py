@@ -1,4 +1,4 @@
-"""`napari-sam train`: files in, a model out, and what is refused before the work."""
+"""`napari-sam train`: training, interruption, errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ QUICK = [
 
 @pytest.fixture(autouse=True)
 def model(monkeypatch: pytest.MonkeyPatch, tiny_lite: Predictor) -> Predictor:
-    """What every verb loads."""
+    """The model that all verbs load."""
     monkeypatch.setattr(loading, "load_model", lambda *_, **__: tiny_lite)
     return tiny_lite
 
@@ -75,7 +75,7 @@ def test_images_and_labels_give_a_model(
     assert not list(tmp_path.glob("*.run.safetensors"))
 
 
-def test_broken_off_it_keeps_the_best_and_goes_on(
+def test_interrupted_training_is_saved_and_resumed(
     folders: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -105,7 +105,7 @@ def test_broken_off_it_keeps_the_best_and_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("name", "more", "sentence"),
+    ("name", "more", "message"),
     [
         ("a.onnx", [], "unknown suffix"),
         ("a", [], "no TinyViT image encoder: name a file"),
@@ -116,22 +116,22 @@ def test_broken_off_it_keeps_the_best_and_goes_on(
         ("a.safetensors", ["--resume"], "no training run"),
     ],
 )
-def test_what_cannot_be_is_refused_before_the_work(
+def test_errors_before_training(
     folders: list[str],
     tmp_path: Path,
     name: str,
     more: list[str],
-    sentence: str,
+    message: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "there.safetensors").write_bytes(b"kept")
     assert train(folders, tmp_path / name, *more) == 1
-    assert sentence in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "a.safetensors").exists()
     assert (tmp_path / "there.safetensors").read_bytes() == b"kept"
 
 
-def test_bad_labels_get_their_sentence(
+def test_error_in_labels(
     folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bad = np.zeros((40, 48), np.float32)

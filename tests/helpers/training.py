@@ -1,4 +1,4 @@
-"""Images and options for training that ends at once."""
+"""Images and options for training within a second."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUICK = TrainingOptions(
 
 
 def discs(count: int = 4, shape: tuple[int, int] = (48, 64)) -> list[TrainingImage]:
-    """Images of two bright discs each, wider than high as the padding is one-sided."""
+    """Make images of two bright discs; wider than high, so that they are padded."""
     images, rng = [], np.random.default_rng(3)
     rows, cols = np.indices(shape)
     for number in range(count):

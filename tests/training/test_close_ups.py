@@ -1,4 +1,4 @@
-"""Close-ups hold their object, and go back to where they came from."""
+"""Crops of the embedding contain their objects and paste back in place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GRID, RATIO = 64, 4
 
 
 def squares(*boxes: tuple[int, int, int, int], shape: tuple[int, int]) -> torch.Tensor:
-    """(K, h, w) targets of filled boxes, last pixels included."""
+    """Make targets (K, h, w) of filled boxes, last pixels included."""
     target = torch.zeros(len(boxes), *shape)
     for mask, (row, col, last_row, last_col) in zip(target, boxes, strict=True):
         mask[row : last_row + 1, col : last_col + 1] = 1
@@ -34,29 +34,29 @@ def small_objects(draw: st.DrawFn) -> tuple[torch.Tensor, int]:
 
 
 @given(small_objects())
-def test_every_object_is_whole_and_comes_back(made: tuple[torch.Tensor, int]) -> None:
+def test_objects_survive_crop_and_paste(made: tuple[torch.Tensor, int]) -> None:
     target, seed = made
-    near = CloseUps.around(target, GRID, np.random.default_rng(seed))
-    assert near is not None
-    cut = near.crop_masks(target[:, None])
-    assert cut.shape == (len(target), 1, RATIO * near.side, RATIO * near.side)
-    assert cut.sum() == target.sum()
-    whole = near.paste_masks(torch.where(cut > 0.5, 3.0, -3.0), RATIO * GRID)
+    crops = CloseUps.around(target, GRID, np.random.default_rng(seed))
+    assert crops is not None
+    cropped = crops.crop_masks(target[:, None])
+    assert cropped.shape == (len(target), 1, RATIO * crops.side, RATIO * crops.side)
+    assert cropped.sum() == target.sum()
+    pasted = crops.paste_masks(torch.where(cropped > 0.5, 3.0, -3.0), RATIO * GRID)
     height, width = target.shape[1:]
-    assert torch.equal(whole[:, 0, :height, :width] > 0, target > 0.5)
-    assert not (whole[:, 0, height:] > 0).any()
+    assert torch.equal(pasted[:, 0, :height, :width] > 0, target > 0.5)
+    assert not (pasted[:, 0, height:] > 0).any()
 
 
 @given(small_objects())
-def test_cells_and_masks_are_cut_at_one_place(made: tuple[torch.Tensor, int]) -> None:
+def test_embedding_and_masks_have_the_same_crop(made: tuple[torch.Tensor, int]) -> None:
     target, seed = made
-    near = CloseUps.around(target, GRID, np.random.default_rng(seed))
-    assert near is not None
+    crops = CloseUps.around(target, GRID, np.random.default_rng(seed))
+    assert crops is not None
     rows, cols = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
-    cells = near.crop_embedding(torch.stack([rows, cols])[None])
-    assert cells.shape == (len(target), 2, near.side, near.side)
+    cells = crops.crop_embedding(torch.stack([rows, cols])[None])
+    assert cells.shape == (len(target), 2, crops.side, crops.side)
     pixels = torch.stack([rows, cols]).repeat_interleave(4, 1).repeat_interleave(4, 2)
-    masks = near.crop_masks(pixels[None])
+    masks = crops.crop_masks(pixels[None])
     assert torch.equal(masks[:, :, ::RATIO, ::RATIO], cells)
 
 
@@ -65,23 +65,23 @@ def test_cells_and_masks_are_cut_at_one_place(made: tuple[torch.Tensor, int]) ->
     [((0, 0, 200, 200), (256, 256)), ((10, 10, 20, 20), (256, 40))],
     ids=["a large object", "a narrow plane"],
 )
-def test_where_there_is_no_room_the_plane_is_seen_whole(
+def test_no_crop_without_room(
     box: tuple[int, int, int, int], shape: tuple[int, int]
 ) -> None:
     target = squares(box, shape=shape)
     assert CloseUps.around(target, GRID, np.random.default_rng(0)) is None
 
 
-def test_an_object_thinner_than_a_pixel_has_no_close_up() -> None:
+def test_no_crop_for_an_object_thinner_than_a_pixel() -> None:
     faint = 0.3 * squares((10, 10, 12, 12), shape=(256, 256))
     assert CloseUps.around(faint, GRID, np.random.default_rng(0)) is None
 
 
 def test_gradients_reach_the_embedding() -> None:
     target = squares((40, 40, 60, 60), shape=(256, 256))
-    near = CloseUps.around(target, GRID, np.random.default_rng(0))
-    assert near is not None
+    crops = CloseUps.around(target, GRID, np.random.default_rng(0))
+    assert crops is not None
     embedding = torch.ones(1, 2, GRID, GRID, requires_grad=True)
-    near.crop_embedding(embedding).sum().backward()
+    crops.crop_embedding(embedding).sum().backward()
     assert embedding.grad is not None
-    assert embedding.grad.sum() == 2 * near.side**2
+    assert embedding.grad.sum() == 2 * crops.side**2

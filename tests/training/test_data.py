@@ -1,4 +1,4 @@
-"""Images and labels to learn from: what is taken, turned and refused."""
+"""Training images: reading, augmentation, splitting, errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LABELS[8:11, 9:15] = 4
 PLANE = (LABELS * 20 + 7).astype(np.uint8)
 
 
-def test_a_pair_of_planes() -> None:
+def test_plane_and_labels() -> None:
     (image,) = training_images(PLANE, LABELS, "cells")
     assert (image.name, image.source, image.shape) == ("cells", "cells", (12, 16))
     assert image.objects() == [1, 4]
@@ -38,13 +38,13 @@ def test_a_pair_of_planes() -> None:
     assert np.array_equal(image.plane, PLANE)
 
 
-def test_a_colour_plane_and_a_mask_of_one_object() -> None:
+def test_colour_plane_and_bool_mask() -> None:
     (image,) = training_images(np.stack([PLANE] * 3, -1), LABELS > 0)
     assert image.plane.shape == (12, 16, 3)
     assert image.objects() == [1]
 
 
-def test_a_stack_is_seen_with_one_brightness_and_only_where_it_is_labelled() -> None:
+def test_stack_has_one_contrast_and_only_labelled_slices() -> None:
     labels = np.stack([LABELS, 0 * LABELS, LABELS])
     stack = np.stack([PLANE, PLANE, PLANE * 2]).astype(np.uint16) * 100
     images = training_images(stack, labels, "stack")
@@ -54,7 +54,7 @@ def test_a_stack_is_seen_with_one_brightness_and_only_where_it_is_labelled() -> 
 
 
 @pytest.mark.parametrize(
-    ("image", "labels", "sentence"),
+    ("image", "labels", "message"),
     [
         (PLANE[:-1], LABELS, r"of cells have shape \(12, 16\), the image \(11, 16\)"),
         (PLANE, np.stack([LABELS] * 2), "give labels of the same plane or stack"),
@@ -64,39 +64,37 @@ def test_a_stack_is_seen_with_one_brightness_and_only_where_it_is_labelled() -> 
         (PLANE.astype(complex), LABELS, "only real numbers"),
     ],
 )
-def test_bad_data_get_a_sentence(
-    image: np.ndarray, labels: np.ndarray, sentence: str
-) -> None:
-    with pytest.raises(ValueError, match=sentence):
+def test_errors(image: np.ndarray, labels: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         training_images(image, labels, "cells")
 
 
-def test_one_image_is_not_enough() -> None:
+def test_split_needs_two_images() -> None:
     with pytest.raises(ValueError, match=r"at least two labelled images.*there is 1"):
         split(training_images(PLANE, LABELS), 0.2, np.random.default_rng(0))
 
 
 @given(st.integers(2, 9), st.floats(0.01, 0.99), st.integers(0, 99))
-def test_a_split_is_by_image(count: int, share: float, seed: int) -> None:
+def test_split_is_by_source(count: int, fraction: float, seed: int) -> None:
     stack, labels = np.stack([PLANE] * 2), np.stack([LABELS] * 2)
     images = [
         image for i in range(count) for image in training_images(stack, labels, f"{i}")
     ]
-    trained, held = split(images, share, np.random.default_rng(seed))
-    assert trained and held
-    assert len(trained) + len(held) == len(images)
-    assert not {i.source for i in trained} & {i.source for i in held}
+    train, held_out = split(images, fraction, np.random.default_rng(seed))
+    assert train and held_out
+    assert len(train) + len(held_out) == len(images)
+    assert not {i.source for i in train} & {i.source for i in held_out}
 
 
-def test_of_a_single_stack_the_last_slices_are_held_back() -> None:
+def test_last_slices_of_a_single_stack_are_held_out() -> None:
     images = training_images(np.stack([PLANE] * 10), np.stack([LABELS] * 10))
-    trained, held = split(images, 0.2, np.random.default_rng(0))
-    assert [image.name for image in held] == ["image, slice 8", "image, slice 9"]
-    assert len(trained) == 8
+    train, held_out = split(images, 0.2, np.random.default_rng(0))
+    assert [image.name for image in held_out] == ["image, slice 8", "image, slice 9"]
+    assert len(train) == 8
 
 
 @given(st.integers(0, AUGMENTATIONS - 1), st.integers(0, 11), st.integers(0, 15))
-def test_image_and_labels_turn_together(number: int, row: int, col: int) -> None:
+def test_image_and_labels_are_augmented_alike(number: int, row: int, col: int) -> None:
     plane = np.arange(12 * 16).reshape(12, 16)
     marked = plane == plane[row, col]
     ((r, c),) = np.argwhere(augment(marked, number))
@@ -108,7 +106,7 @@ def test_image_and_labels_turn_together(number: int, row: int, col: int) -> None
     ]
 
 
-def test_the_views_are_eight_different_ones() -> None:
+def test_all_augmentations_differ() -> None:
     plane = np.arange(9).reshape(3, 3)
     assert (
         len({augment(plane, number).tobytes() for number in range(AUGMENTATIONS)})
@@ -124,7 +122,7 @@ def test_pairs_from_files(tmp_path: Path) -> None:
     assert [image.name for image in images] == [f"a.tif, slice {z}" for z in range(5)]
 
 
-def test_pairs_from_folders_by_their_names(tmp_path: Path) -> None:
+def test_pairs_from_folders_by_name(tmp_path: Path) -> None:
     (tmp_path / "truth").mkdir()
     labels = LABELS.astype(np.uint16)
     for name in ("a", "b", "alone"):
@@ -135,14 +133,14 @@ def test_pairs_from_folders_by_their_names(tmp_path: Path) -> None:
     assert [image.name for image in images] == ["a.tif", "b.tif"]
 
 
-def test_one_folder_may_hold_both(tmp_path: Path) -> None:
+def test_images_and_labels_in_one_folder(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.ome.tif", PLANE)
     tifffile.imwrite(tmp_path / "a_labels.tif", LABELS.astype(np.uint16))
     (image,) = read_training_images(tmp_path, tmp_path)
     assert image.name == "a.ome.tif"
 
 
-def test_a_channel_is_chosen(tmp_path: Path) -> None:
+def test_index_selects_a_channel(tmp_path: Path) -> None:
     channels = np.stack([0 * PLANE, PLANE])
     tifffile.imwrite(tmp_path / "a.tif", channels, ome=True, metadata={"axes": "CYX"})
     tifffile.imwrite(tmp_path / "b.tif", LABELS.astype(np.uint16))
@@ -150,7 +148,7 @@ def test_a_channel_is_chosen(tmp_path: Path) -> None:
     assert np.array_equal(image.plane, PLANE)
 
 
-def test_files_that_do_not_belong_together(tmp_path: Path) -> None:
+def test_errors_in_files(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     tifffile.imwrite(tmp_path / "a.tif", PLANE)
     with pytest.raises(ValueError, match=r"No TIFF file in .*empty is named like one"):
@@ -161,7 +159,7 @@ def test_files_that_do_not_belong_together(tmp_path: Path) -> None:
         read_training_images(tmp_path / "nothing.tif", tmp_path / "a.tif")
 
 
-def test_a_summary_counts_and_tells_data_apart() -> None:
+def test_summary_and_key() -> None:
     images = training_images(np.stack([PLANE] * 3), np.stack([LABELS] * 3))
     summary = summarise(images)
     assert (summary["images"], summary["planes"], summary["objects"]) == (1, 3, 6)
@@ -169,19 +167,19 @@ def test_a_summary_counts_and_tells_data_apart() -> None:
     assert data_key(other) != data_key(training_images(PLANE, LABELS))
 
 
-# -- one plane in two ----------------------------------------------------------
+# -- splitting a plane ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_one_plane_is_cut_between_its_objects(turned: bool) -> None:
+@pytest.mark.parametrize("transposed", [False, True])
+def test_plane_is_split_between_its_objects(transposed: bool) -> None:
     labels = np.zeros((20, 60), int)
     labels[5:15, 3:28], labels[5:15, 35:55] = 1, 2
     plane = np.arange(1200).reshape(20, 60) % 256
-    if turned:
+    if transposed:
         plane, labels = plane.T, labels.T
     (image,) = training_images(plane.astype(np.uint8), labels, "cells")
     first, second = split_plane(image)
-    axis = 0 if turned else 1
+    axis = 0 if transposed else 1
     assert (first.objects(), second.objects()) == ([1], [2])
     assert first.source != second.source
     for name in ("plane", "labels"):
@@ -189,7 +187,7 @@ def test_one_plane_is_cut_between_its_objects(turned: bool) -> None:
         np.testing.assert_array_equal(np.concatenate(parts, axis), getattr(image, name))
 
 
-def test_a_plane_with_all_objects_on_one_side_is_not_cut() -> None:
+def test_plane_with_objects_on_one_side_is_not_split() -> None:
     labels = np.zeros((20, 60), int)
     labels[5:15, 3:15] = 1
     (image,) = training_images(labels.astype(np.uint8), labels, "cells")

@@ -1,4 +1,4 @@
-"""Fine-tuning learns, stops, goes on to the same bits, and writes what loads again."""
+"""Fine-tuning: training, cancelling, resuming, saving, loss."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from napari_sam.prediction.disk_cache import DiskCache
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
 from napari_sam.prompts.prompt import Prompt
+from napari_sam.training.augmented_embeddings import AugmentedEmbeddings
 from napari_sam.training.data import training_images
 from napari_sam.training.finetune import FineTuning
 from napari_sam.training.loss import best_outputs, mask_ious, prompt_loss
@@ -64,7 +65,7 @@ def test_the_loss_falls_and_the_held_out_iou_rises(tiny_sam: Predictor) -> None:
     assert training.state.best > training.state.start_scores["box"] + 0.1
 
 
-def test_every_family_can_be_trained(tiny_predictor: Predictor) -> None:
+def test_all_families_can_be_trained(tiny_predictor: Predictor) -> None:
     before = {k: v.clone() for k, v in tiny_predictor.model.state_dict().items()}
     options = replace(QUICK, steps=3, prompts=("point", "box", "mask"), corrections=3)
     training = run(FineTuning(tiny_predictor, discs(), options))
@@ -93,38 +94,40 @@ def test_the_last_blocks_of_the_encoder_can_be_trained(
     assert not any("patch_embed" in key for key in encoder)
 
 
-def test_more_blocks_than_there_are(tiny_lite: Predictor) -> None:
+def test_encoder_has_too_few_blocks(tiny_lite: Predictor) -> None:
     with pytest.raises(ValueError, match="encoder_blocks=9: give 3 or less"):
         FineTuning(tiny_lite, discs(), replace(QUICK, encoder_blocks=9))
 
 
 @pytest.mark.parametrize("stop", [2, 8, 10, 12, 16])
-def test_interrupted_is_uninterrupted_bit_for_bit(
+def test_resumed_run_equals_uninterrupted_run(
     tiny_lite: Predictor, tmp_path: Path, stop: int
 ) -> None:
-    # After 2 views, at the first measurement, after steps, and at the last measurement.
-    whole = run(FineTuning(tiny_lite, discs(), QUICK))
-    part = FineTuning(tiny_lite, discs(), QUICK)
-    for _ in islice(part.run(), stop):
+    # After 2 encoded images, at the first validation, after steps, at the last one.
+    uninterrupted = run(FineTuning(tiny_lite, discs(), QUICK))
+    interrupted = FineTuning(tiny_lite, discs(), QUICK)
+    for _ in islice(interrupted.run(), stop):
         pass
-    part.write(tmp_path / "run.safetensors")
+    interrupted.write(tmp_path / "run.safetensors")
     resumed = FineTuning(tiny_lite, discs(), QUICK)
     resumed.resume(tmp_path / "run.safetensors")
     run(resumed)
-    assert resumed.state == whole.state
-    assert same(weights(resumed), weights(whole))
-    assert same(resumed.best_model().state_dict(), whole.best_model().state_dict())
+    assert resumed.state == uninterrupted.state
+    assert same(weights(resumed), weights(uninterrupted))
+    assert same(
+        resumed.best_model().state_dict(), uninterrupted.best_model().state_dict()
+    )
 
 
-def test_a_run_that_was_broken_off_goes_on(tiny_lite: Predictor) -> None:
-    whole = run(FineTuning(tiny_lite, discs(), QUICK))
-    part = FineTuning(tiny_lite, discs(), QUICK)
-    for _ in islice(part.run(), 11):
+def test_cancelled_run_continues(tiny_lite: Predictor) -> None:
+    uninterrupted = run(FineTuning(tiny_lite, discs(), QUICK))
+    interrupted = FineTuning(tiny_lite, discs(), QUICK)
+    for _ in islice(interrupted.run(), 11):
         pass
-    assert same(weights(run(part)), weights(whole))
+    assert same(weights(run(interrupted)), weights(uninterrupted))
 
 
-def test_a_run_of_other_data_or_options_is_not_gone_on_with(
+def test_resume_needs_the_same_model_images_and_options(
     tiny_lite: Predictor, tiny_sam: Predictor, tmp_path: Path
 ) -> None:
     file = tmp_path / "run.safetensors"
@@ -143,8 +146,8 @@ def test_a_run_of_other_data_or_options_is_not_gone_on_with(
         FineTuning(tiny_lite, discs(), QUICK).resume(tmp_path / "none.safetensors")
 
 
-def test_a_cancelled_run_keeps_the_best(tiny_lite: Predictor) -> None:
-    # So fast that it destroys what it learned: the best lies before the end.
+def test_cancelled_run_keeps_the_best_model(tiny_lite: Predictor) -> None:
+    # A learning rate so high that the model becomes worse: the best is not the last.
     options = replace(QUICK, steps=40, learning_rate=0.3, validate_every=4, patience=99)
     training = FineTuning(tiny_lite, discs(), options)
     for progress in training.run():
@@ -157,32 +160,33 @@ def test_a_cancelled_run_keeps_the_best(tiny_lite: Predictor) -> None:
     best = training.best_model()
     again = FineTuning(tiny_lite, discs(), options)
     again.model.load_state_dict(best.state_dict())
-    for _ in again._validate():
-        pass
+    for progress in again.run():
+        if progress.phase == "train":  # after the first validation
+            break
     assert again.state.best == state.best
 
 
-def test_before_the_first_step_the_best_is_the_start(tiny_lite: Predictor) -> None:
+def test_best_model_before_the_first_step_is_the_parent(tiny_lite: Predictor) -> None:
     training = FineTuning(tiny_lite, discs(), QUICK)
     assert same(training.best_model().state_dict(), tiny_lite.model.state_dict())
 
 
-def test_training_stops_when_nothing_is_gained(tiny_lite: Predictor) -> None:
+def test_training_stops_after_the_patience(tiny_lite: Predictor) -> None:
     options = replace(
         QUICK, steps=60, learning_rate=1e-12, validate_every=2, patience=3
     )
     assert run(FineTuning(tiny_lite, discs(), options)).state.step == 6
 
 
-def test_a_run_ends_by_the_clock_and_goes_on_with_what_was_left(
+def test_run_stops_after_its_minutes_and_stays_finished(
     tiny_lite: Predictor, tmp_path: Path
 ) -> None:
     options = replace(QUICK, steps=10**6, minutes=0.02, patience=10**6)
     training = FineTuning(tiny_lite, discs(), options)
-    shares = [p.fraction for p in training.run() if p.phase == "train"]
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
-    assert training.state.validated_at == training.state.step == len(shares)
+    fractions = [p.fraction for p in training.run() if p.phase == "train"]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
+    assert training.state.validated_at == training.state.step == len(fractions)
     training.write(tmp_path / "run.safetensors")
     again = FineTuning(tiny_lite, discs(), options)
     again.resume(tmp_path / "run.safetensors")
@@ -190,7 +194,7 @@ def test_a_run_ends_by_the_clock_and_goes_on_with_what_was_left(
 
 
 @pytest.mark.parametrize("prompts", [("point", "box"), ("point", "box", "mask")])
-def test_close_ups_teach_what_whole_planes_show(
+def test_close_ups_decode_crops(
     tiny_lite: Predictor, prompts: tuple[PromptKind, ...]
 ) -> None:
     options = replace(QUICK, steps=4, close_ups=1.0, prompts=prompts, corrections=2)
@@ -205,20 +209,22 @@ def test_close_ups_teach_what_whole_planes_show(
     assert not same(weights(training), dict(tiny_lite.model.state_dict()))
 
 
-def test_progress_tells_where_it_is(tiny_lite: Predictor) -> None:
-    told = list(FineTuning(tiny_lite, discs(), QUICK).run())
-    phases = [progress.phase for progress in told]
+def test_progress(tiny_lite: Predictor) -> None:
+    progress = list(FineTuning(tiny_lite, discs(), QUICK).run())
+    phases = [entry.phase for entry in progress]
     assert phases[0] == "encode"
     assert phases.count("encode") == 1 + 3 * QUICK.augmentations
     assert phases.count("train") == QUICK.steps
-    assert {p.seconds_left is not None and p.seconds_left >= 0 for p in told} == {True}
-    last = [progress for progress in told if progress.phase == "train"][-1]
+    assert {p.seconds_left is not None and p.seconds_left >= 0 for p in progress} == {
+        True
+    }
+    last = [entry for entry in progress if entry.phase == "train"][-1]
     assert (last.done, last.total, last.seconds_left) == (QUICK.steps, QUICK.steps, 0)
     assert set(last.scores) == {"click", "clicks", "box"}
     assert last.loss is not None
 
 
-def test_views_may_be_kept_on_disk(tiny_lite: Predictor, tmp_path: Path) -> None:
+def test_embeddings_on_disk(tiny_lite: Predictor, tmp_path: Path) -> None:
     disk = DiskCache(tmp_path)
     kept = run(FineTuning(tiny_lite, discs(), QUICK, disk=disk))
     assert same(weights(kept), weights(run(FineTuning(tiny_lite, discs(), QUICK))))
@@ -229,11 +235,11 @@ def test_views_may_be_kept_on_disk(tiny_lite: Predictor, tmp_path: Path) -> None
     assert same(weights(small), weights(kept))
 
 
-def test_an_embedding_of_a_view_is_that_of_the_turned_plane(
+def test_embedding_is_of_the_augmented_plane(
     tiny_sam: Predictor,
 ) -> None:
     image = discs(1)[0]
-    training = FineTuning(tiny_sam, discs(), QUICK)
+    embeddings = AugmentedEmbeddings(tiny_sam)
     turned = tiny_sam.embed(image.plane.T[::-1, ::-1]).half()
     found = [
         training._embeddings.embedding(image, number).numpy() for number in range(8)
@@ -241,7 +247,7 @@ def test_an_embedding_of_a_view_is_that_of_the_turned_plane(
     assert sum(np.array_equal(one.astype(np.float16), turned) for one in found) == 1
 
 
-def test_one_image_and_objects_too_small(tiny_lite: Predictor) -> None:
+def test_errors_in_images(tiny_lite: Predictor) -> None:
     with pytest.raises(ValueError, match="at least two labelled images"):
         FineTuning(tiny_lite, discs(1), QUICK)
     labels = np.zeros((400, 400), int)
@@ -252,7 +258,7 @@ def test_one_image_and_objects_too_small(tiny_lite: Predictor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "sentence"),
+    ("option", "message"),
     [
         ({"steps": 0}, "steps=0: give 1 or more"),
         ({"learning_rate": 0}, "learning_rate=0"),
@@ -265,8 +271,8 @@ def test_one_image_and_objects_too_small(tiny_lite: Predictor) -> None:
         ({"minutes": 0}, "minutes=0: give more than 0"),
     ],
 )
-def test_options_that_cannot_be(option: dict[str, object], sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
+def test_errors_in_options(option: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         TrainingOptions(**option)
 
 
@@ -280,7 +286,7 @@ def parents(
     lite_config: SamConfig,
     tmp_path: Path,
 ) -> dict[str, Predictor]:
-    """Small models from files, with sizes that a state dict tells."""
+    """Load small models from files."""
     # All published files of TinyViT end on a grid of 64 x 64.
     vision = replace(lite_config.vision_config, image_size=256)
     prompts = replace(lite_config.prompt_encoder_config, image_size=256)
@@ -295,7 +301,7 @@ def parents(
     return found
 
 
-def answers(predictor: Predictor) -> list[np.ndarray]:
+def all_logits(predictor: Predictor) -> list[np.ndarray]:
     embedding = predictor.embed(discs(1)[0].plane)
     prompts = [
         Prompt(points=[(24, 15)]),
@@ -315,25 +321,27 @@ def answers(predictor: Predictor) -> list[np.ndarray]:
         ("lite_medsam", "a.safetensors"),
     ],
 )
-def test_what_is_saved_answers_the_same(
+def test_saved_model_gives_the_same_masks(
     family: Family, name: str, tmp_path: Path, parents: dict[str, Predictor]
 ) -> None:
     parent = parents[family]
     training = run(FineTuning(parent, discs(), QUICK))
     path = training.save(tmp_path / name)
-    # Only a plain state dict does not say how images are prepared.
-    told = family if name == "a.pth" else None
-    loaded = load_model(path, config=parent.model.config, family=told, device="cpu")
+    # A plain state dict has no model card.
+    known_family = family if name == "a.pth" else None
+    loaded = load_model(
+        path, config=parent.model.config, family=known_family, device="cpu"
+    )
     assert loaded.family == family
     assert loaded.prompts >= {"point", "box"}
-    found, expected = answers(loaded), answers(training.predictor())
+    found, expected = all_logits(loaded), all_logits(training.predictor())
     assert len(found) == 3 + 1 + 1
     assert same(loaded.model.state_dict(), training.best_model().state_dict())
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_what_learns_from_a_decoder_for_clicks_answers_as_it_does(
+def test_training_starts_from_the_click_decoder(
     tmp_path: Path, parents: dict[str, Predictor]
 ) -> None:
     model = parents["lite_medsam"].model
@@ -361,7 +369,7 @@ def test_what_learns_from_a_decoder_for_clicks_answers_as_it_does(
     np.testing.assert_array_equal(found.logits, expected.logits)
 
 
-def test_a_tiny_vit_has_no_folder(
+def test_tiny_vit_cannot_be_saved_as_a_folder(
     parents: dict[str, Predictor], tmp_path: Path
 ) -> None:
     training = FineTuning(parents["lite_medsam"], discs(), QUICK)
@@ -369,7 +377,7 @@ def test_a_tiny_vit_has_no_folder(
         training.save(tmp_path / "folder")
 
 
-def test_norms_that_were_folded_are_written_as_published(
+def test_folded_norms_are_saved_with_official_keys(
     parents: dict[str, Predictor],
 ) -> None:
     model = parents["lite_medsam"].model
@@ -380,9 +388,7 @@ def test_norms_that_were_folded_are_written_as_published(
     assert all(state[key].shape == plain[key].shape for key in wanted)
 
 
-def test_the_card_tells_where_weights_come_from(
-    tiny_lite: Predictor, tmp_path: Path
-) -> None:
+def test_model_card(tiny_lite: Predictor, tmp_path: Path) -> None:
     training = run(FineTuning(tiny_lite, discs(), QUICK))
     card = ModelCard.read(training.save(tmp_path / "a.safetensors", licence="CC0-1.0"))
     assert card is not None
@@ -401,11 +407,11 @@ def test_half_precision_is_half_the_size(
     half = training.save(tmp_path / "b.safetensors", dtype=torch.float16)
     assert half.stat().st_size < 0.6 * full.stat().st_size
     loaded = load_model(half, config=parents["sam"].model.config, device="cpu")
-    pairs = zip(answers(loaded), answers(training.predictor()), strict=True)
+    pairs = zip(all_logits(loaded), all_logits(training.predictor()), strict=True)
     assert max(np.abs(one - other).max() for one, other in pairs) < 0.1
 
 
-def test_files_that_say_what_cannot_be(tiny_lite: Predictor, tmp_path: Path) -> None:
+def test_errors_in_files(tiny_lite: Predictor, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     training = FineTuning(tiny_lite, discs(), QUICK)
     training.save(path)
@@ -421,7 +427,7 @@ def test_files_that_say_what_cannot_be(tiny_lite: Predictor, tmp_path: Path) -> 
 # -- the loss ------------------------------------------------------------------
 
 
-def test_a_perfect_answer_costs_next_to_nothing() -> None:
+def test_loss_of_a_perfect_mask_is_nearly_0() -> None:
     target = torch.zeros(1, 8, 8)
     target[:, 2:6, 2:6] = 1
     logits = (40 * target - 20)[:, None]
@@ -430,7 +436,7 @@ def test_a_perfect_answer_costs_next_to_nothing() -> None:
     assert float(prompt_loss(-logits, torch.zeros(1, 1), target)) > 10
 
 
-def test_of_three_alternatives_the_best_is_taught() -> None:
+def test_only_the_best_multimask_output_is_trained() -> None:
     target = torch.zeros(1, 8, 8)
     target[:, 2:6, 2:6] = 1
     good = (2 * target - 1)[:, None]
@@ -449,7 +455,7 @@ def test_of_three_alternatives_the_best_is_taught() -> None:
 
 
 @pytest.mark.weights
-def test_the_real_decoder_learns_its_batch(published_predictor: Predictor) -> None:
+def test_real_decoder_overfits_a_batch(published_predictor: Predictor) -> None:
     options = TrainingOptions(
         steps=5, objects=2, augmentations=1, corrections=0, prompts=("point",),
         validate_every=100, validation_objects=2, learning_rate=2e-3,

@@ -1,4 +1,4 @@
-"""Prompts drawn from true masks lie where a user would put them."""
+"""Prompts sampled from true masks are where a user would give them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHAPE = (48, 37)
 
 @st.composite
 def masks(draw: st.DrawFn) -> np.ndarray:
-    """A rectangle with holes: not convex, may touch the border or fill the plane."""
+    """Draw a rectangle with holes; it may touch the border or fill the plane."""
     rows = sorted(draw(st.tuples(*[st.integers(0, SHAPE[0])] * 2)))
     cols = sorted(draw(st.tuples(*[st.integers(0, SHAPE[1])] * 2)))
     mask = np.zeros(SHAPE, bool)
@@ -38,32 +38,32 @@ def masks(draw: st.DrawFn) -> np.ndarray:
 seeds = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
 
-def plane_index(mask: np.ndarray, point: np.ndarray) -> bool:
+def value_at(mask: np.ndarray, point: np.ndarray) -> bool:
     row, col = point.astype(int)
     assert np.array_equal(point, [row, col])
     return bool(mask[row, col])
 
 
 @given(masks(), seeds)
-def test_a_click_inside_lies_inside(mask: np.ndarray, rng: np.random.Generator) -> None:
-    assert plane_index(mask, sample_inside_point(mask, rng))
+def test_inside_point_is_inside(mask: np.ndarray, rng: np.random.Generator) -> None:
+    assert value_at(mask, sample_inside_point(mask, rng))
 
 
 @given(masks(), seeds)
-def test_a_click_outside_lies_near_the_outline(
+def test_outside_point_is_near_the_outline(
     mask: np.ndarray, rng: np.random.Generator
 ) -> None:
     point = sample_outside_point(mask, rng)
     if point is None:
         assert mask.all()
         return
-    assert not plane_index(mask, point)
+    assert not value_at(mask, point)
     nearest = np.linalg.norm(np.argwhere(mask) - point, axis=1).min()
     assert 0 < nearest <= max_outside_distance(mask)
 
 
 @given(masks(), seeds, st.floats(0, 20))
-def test_a_box_holds_its_object_and_little_more(
+def test_box_contains_its_object_within_the_jitter(
     mask: np.ndarray, rng: np.random.Generator, jitter: float
 ) -> None:
     tight, box = mask_to_box(mask), sample_box(mask, rng, jitter)
@@ -75,32 +75,32 @@ def test_a_box_holds_its_object_and_little_more(
 
 
 @given(masks(), masks(), seeds)
-def test_a_correction_lies_where_the_answer_is_wrong(
-    truth: np.ndarray, answer: np.ndarray, rng: np.random.Generator
+def test_error_click_is_where_the_mask_is_wrong(
+    truth: np.ndarray, predicted: np.ndarray, rng: np.random.Generator
 ) -> None:
-    point, label = sample_error_click(truth, answer, rng)
-    assert plane_index(truth, point) == bool(label)
-    if (truth != answer).any():
-        assert plane_index(truth ^ answer, point)
+    point, label = sample_error_click(truth, predicted, rng)
+    assert value_at(truth, point) == bool(label)
+    if (truth != predicted).any():
+        assert value_at(truth ^ predicted, point)
     else:
         assert label == 1
 
 
 @given(masks(), seeds, st.sampled_from(["click", "clicks", "box"]))
-def test_a_first_prompt_is_one_that_a_model_accepts(
+def test_first_prompt_has_the_requested_kind(
     mask: np.ndarray, rng: np.random.Generator, start: str
 ) -> None:
     prompt = sample_first_prompt(mask, start, rng).within(SHAPE)
     assert prompt.kinds == {"box" if start == "box" else "point"}
     for point in prompt.positives:
-        assert plane_index(mask, point)
+        assert value_at(mask, point)
     for point in prompt.negatives:
-        assert not plane_index(mask, point)
+        assert not value_at(mask, point)
     if start != "box":
         assert len(prompt.points) == (1 if start == "click" else 2)
 
 
-def test_clicks_reach_the_centre_and_the_rim() -> None:
+def test_inside_points_are_near_the_centre_and_the_outline() -> None:
     mask = np.zeros((60, 60), bool)
     mask[10:51, 10:51] = True
     rng = np.random.default_rng(0)
@@ -110,7 +110,7 @@ def test_clicks_reach_the_centre_and_the_rim() -> None:
     assert depth.max() >= 18
 
 
-def test_a_box_that_is_drawn_is_wider_up_to_twenty_pixels() -> None:
+def test_box_jitter_is_up_to_twenty_pixels() -> None:
     mask = np.zeros((300, 300), bool)
     mask[50:250, 50:250] = True
     rng = np.random.default_rng(0)
@@ -120,7 +120,7 @@ def test_a_box_that_is_drawn_is_wider_up_to_twenty_pixels() -> None:
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_a_click_is_added_to_a_box(label: int) -> None:
+def test_add_click_to_a_box(label: int) -> None:
     mask = np.zeros((20, 20), bool)
     mask[5:9, 5:9] = True
     prompt = sample_first_prompt(mask, "box", np.random.default_rng(0))

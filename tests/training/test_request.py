@@ -1,4 +1,4 @@
-"""Training asked for as plain data: one plane is enough, and nothing gained is said."""
+"""Training requests: data, options, stopping, comparison of models."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def ask(output: Path, image: np.ndarray, labels: np.ndarray) -> TrainingRequest:
 
 
 @pytest.fixture
-def hopeless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too slow to learn anything, and over soon."""
+def no_learning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use a learning rate too low to improve, and few steps."""
     still = replace(QUICK, learning_rate=1e-12, steps=3)
     monkeypatch.setattr(
         "napari_sam.training.request.viewer_training_options", lambda *_: still
@@ -41,68 +41,68 @@ def hopeless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_to_end(request: TrainingRequest, predictor: Predictor, stop: int = 10**6):
-    seen = []
-    work = request.run(predictor, lambda: len(seen) >= stop)
+    steps = []
+    work = request.run(predictor, lambda: len(steps) >= stop)
     while True:
         try:
-            seen.append(next(work))
+            steps.append(next(work))
         except StopIteration as end:
-            return end.value, seen
+            return end.value, steps
 
 
-@pytest.mark.usefixtures("hopeless")
-def test_one_plane_is_learned_from_in_halves(
+@pytest.mark.usefixtures("no_learning")
+def test_single_plane_is_split_for_validation(
     tiny_sam: Predictor, tmp_path: Path
 ) -> None:
     (image,) = discs(1)
     request = ask(tmp_path / "new" / "a.safetensors", image.plane, image.labels)
-    trained, seen = run_to_end(request, tiny_sam)
-    assert trained.steps == 3
-    assert trained.comparison is not None
-    assert trained.comparison.plane.shape == (48, 32)
-    assert {progress.phase for progress in seen} == {"encode", "validate", "train"}
+    result, steps = run_to_end(request, tiny_sam)
+    assert result.steps == 3
+    assert result.comparison is not None
+    assert result.comparison.plane.shape == (48, 32)
+    assert {progress.phase for progress in steps} == {"encode", "validate", "train"}
 
 
-@pytest.mark.usefixtures("hopeless")
-def test_stopped_before_a_measurement_there_is_nothing_to_compare(
+@pytest.mark.usefixtures("no_learning")
+def test_no_comparison_when_stopped_before_validation(
     tiny_sam: Predictor, tmp_path: Path
 ) -> None:
     (image,) = discs(1)
     output = tmp_path / "a.safetensors"
-    trained, seen = run_to_end(ask(output, image.plane, image.labels), tiny_sam, stop=1)
-    assert len(seen) == 1
-    assert (trained.path, trained.comparison, trained.steps) == (None, None, 0)
+    result, steps = run_to_end(ask(output, image.plane, image.labels), tiny_sam, stop=1)
+    assert len(steps) == 1
+    assert (result.path, result.comparison, result.steps) == (None, None, 0)
     assert not output.exists()
 
 
-def test_a_comparison_shows_the_largest_objects(tiny_sam: Predictor) -> None:
+def test_comparison_shows_the_largest_objects(tiny_sam: Predictor) -> None:
     (image,) = discs(1)
     labels = image.labels.copy()
     labels[:2, :2] = 9
     (image,) = training_images(image.plane, labels, "cells")
-    found = compare_models(tiny_sam, tiny_sam, image, max_objects=2)
-    assert set(np.unique(found.truth)) == {0, 1, 2}
-    np.testing.assert_array_equal(found.before, found.after)
-    assert found.ious.shape == (2, 2)
+    comparison = compare_models(tiny_sam, tiny_sam, image, max_objects=2)
+    assert set(np.unique(comparison.truth)) == {0, 1, 2}
+    np.testing.assert_array_equal(comparison.before, comparison.after)
+    assert comparison.ious.shape == (2, 2)
     embedding = tiny_sam.embed(image.plane)
-    for click, ious in zip(found.clicks, found.ious, strict=True):
-        number = found.truth[tuple(click.astype(int))]
+    for click, ious in zip(comparison.clicks, comparison.ious, strict=True):
+        number = comparison.truth[tuple(click.astype(int))]
         assert number in (1, 2)
         answer = tiny_sam.predict(embedding, Prompt(points=[click]))
         assert ious[0] == mask_iou(image.labels == number, answer.mask)
 
 
-def test_the_clock_ends_it(tiny_sam: Predictor) -> None:
+def test_viewer_options_limit_the_time(tiny_sam: Predictor) -> None:
     assert viewer_training_options(7.0, tiny_sam.prompt_support).minutes == 7.0
 
 
 @pytest.mark.parametrize("family", ["tiny_sam", "tiny_lite"])
-def test_only_what_the_model_answers_is_practised(
+def test_viewer_options_use_supported_prompts(
     family: str, request: pytest.FixtureRequest
 ) -> None:
     predictor: Predictor = request.getfixturevalue(family)
-    practised = viewer_training_options(1.0, predictor.prompt_support).prompts
-    assert set(practised) == predictor.prompts & {"point", "box"}
+    prompts = viewer_training_options(1.0, predictor.prompt_support).prompts
+    assert set(prompts) == predictor.prompts & {"point", "box"}
 
 
 @pytest.mark.parametrize(
@@ -114,5 +114,5 @@ def test_only_what_the_model_answers_is_practised(
         (RECOMMENDED_OBJECTS, f"{RECOMMENDED_OBJECTS} objects: enough, if"),
     ],
 )
-def test_how_many_are_enough(count: int, words: str) -> None:
+def test_dataset_size_message(count: int, words: str) -> None:
     assert dataset_size_message(count).startswith(words)

@@ -1,4 +1,4 @@
-"""The generator of training images: seeded, with labels that are what is seen."""
+"""Synthetic images are determined by their seed and have the right objects."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def load() -> ModuleType:
 
 
 SYNTHETIC = load()
-ALL = [*SYNTHETIC.KINDS, *SYNTHETIC.UNSEEN]
+ALL_KINDS = [*SYNTHETIC.KINDS, *SYNTHETIC.UNSEEN]
 
 
-@pytest.mark.parametrize("kind", ALL)
-def test_a_seed_gives_the_same_image_with_objects_in_it(kind: str) -> None:
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_seed_determines_the_image(kind: str) -> None:
     first, again, other = (SYNTHETIC.make(kind, seed) for seed in (3, 3, 4))
     assert [image.key for image in first] == [image.key for image in again]
     assert first[0].key != other[0].key
@@ -41,14 +41,14 @@ def test_a_seed_gives_the_same_image_with_objects_in_it(kind: str) -> None:
         assert len(image.objects(20)) >= 1
 
 
-def test_objects_are_whole_where_pieces_would_be_several_objects() -> None:
+def test_objects_are_connected() -> None:
     for kind in ("membranes", "tubes", "rods"):
         (image,) = SYNTHETIC.make(kind, 5)
         for number in image.objects():
             assert ndimage.label(image.labels == number, np.ones((3, 3)))[1] == 1
 
 
-def test_both_polarities_and_nested_objects_occur() -> None:
+def test_polarities_and_nested_objects() -> None:
     brighter = set()
     for seed in range(12):
         (image,) = SYNTHETIC.make("nuclei", seed)
@@ -61,5 +61,5 @@ def test_both_polarities_and_nested_objects_occur() -> None:
     assert np.array_equal(outer.labels[both], inner.labels[both])
 
 
-def test_training_never_sees_what_is_kept_for_later() -> None:
+def test_held_out_kinds_are_not_trained_on() -> None:
     assert not set(SYNTHETIC.KINDS) & set(SYNTHETIC.UNSEEN)
