@@ -241,9 +241,7 @@ def test_embedding_is_of_the_augmented_plane(
     image = discs(1)[0]
     embeddings = AugmentedEmbeddings(tiny_sam)
     turned = tiny_sam.embed(image.plane.T[::-1, ::-1]).half()
-    found = [
-        training._embeddings.embedding(image, number).numpy() for number in range(8)
-    ]
+    found = [embeddings.embedding(image, n).numpy() for n in range(8)]
     assert sum(np.array_equal(one.astype(np.float16), turned) for one in found) == 1
 
 
