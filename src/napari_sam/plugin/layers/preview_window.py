@@ -22,7 +22,7 @@ _TILE = 1024
 
 @dataclass(frozen=True, slots=True)
 class PreviewWindow:
-    """A window of whole tiles on a plane of an image.
+    """A window of tiles on a plane of an image.
 
     Parameters
     ----------
