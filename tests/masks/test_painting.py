@@ -15,9 +15,12 @@ from napari_sam.masks.painting import (
     POLICIES,
     ObjectPlaneMask,
     next_free_label,
+    paint_pieces,
+    pieces_from_patches,
     plan_changes,
 )
-from napari_sam.masks.patch import mask_to_window
+from napari_sam.masks.patch import MaskPatch, mask_to_window, resolve_overlaps
+from tests.helpers.requests import painted
 
 if TYPE_CHECKING:
     from napari_sam.masks.painting import PixelChanges, Policy
@@ -203,3 +206,35 @@ def test_next_free_label_is_above_the_largest(data: np.ndarray) -> None:
 @pytest.mark.parametrize("empty", [np.zeros((0, 4), int), np.zeros((2, 2), np.uint8)])
 def test_next_free_label_of_empty_labels_is_1(empty: Any) -> None:
     assert next_free_label(empty) == 1
+
+
+patches = st.builds(
+    MaskPatch,
+    st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    hnp.arrays(
+        np.float32,
+        hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=5),
+        elements=st.sampled_from([-1.0, 1.0, 2.0, 3.0]),
+    ),
+)
+
+
+@given(members=st.lists(patches, max_size=5), fixed=st.sampled_from([(), (2,)]))
+def test_pieces_do_not_overlap_and_are_tight(
+    members: list[MaskPatch], fixed: Any
+) -> None:
+    object_ids = [*range(1, len(members) + 1)]
+    index = (*fixed, FULL, FULL)
+    shape = (*(3 for _ in fixed), 10, 10)
+    pieces = pieces_from_patches(object_ids, index, members)
+    expected = np.zeros(shape, int)
+    for object_id, patch, mask in zip(
+        object_ids, members, resolve_overlaps(members), strict=True
+    ):
+        expected[index][patch.region][mask] = object_id
+    np.testing.assert_array_equal(painted(pieces, shape), expected)
+    np.testing.assert_array_equal(paint_pieces(pieces, shape), expected)
+    for piece in pieces:  # tight
+        assert piece.plane_index == index
+        for axis in (0, 1):
+            assert piece.mask.any(axis=axis)[[0, -1]].all()
