@@ -78,7 +78,7 @@ class SamWidget(Container[Any]):
             on_end=self._on_end,
         )
         self.training_dock = TrainingDock(
-            napari_viewer, self.session, self.native, self.session.use_model
+            napari_viewer, self.session, self._runner, self.native
         )
         self._watcher = LayerWatcher(napari_viewer, self.native)
         self._prefetcher = Prefetcher(self.session, self._runner, self.native)
@@ -229,7 +229,7 @@ class SamWidget(Container[Any]):
     def _segment_live(self) -> None:
         """Segment the displayed slice again after a change."""
         self._hint = ""
-        if not self.panel.live.value or self._runner.busy_with_asked:
+        if not self.panel.live.value or self._runner.busy_with_request:
             return
         request = None
         try:
@@ -327,7 +327,7 @@ class SamWidget(Container[Any]):
     def _enable_buttons(self) -> None:
         """Enable buttons; the tooltip of a disabled one gives the reason."""
         runner = self._runner
-        reasons = disabled_reasons(self.session, runner.busy, runner.busy_with_asked)
+        reasons = disabled_reasons(self.session, runner.busy, runner.busy_with_request)
         for name, reason in reasons.items():
             button = self.panel.buttons[name]
             button.enabled = not reason

@@ -1,16 +1,20 @@
-"""The training panel: counts, trains, stops with the best, and hands it over."""
+"""The training panel counts objects, trains, stops and hands the model over."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtCore import QObject
 
 from napari_sam.checkpoints.model_card import ModelCard
-from napari_sam.plugin.state.model_choice import ModelChoice
+from napari_sam.plugin.background.request_runner import RequestRunner
+from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.training.panel import TrainingPanel
 from napari_sam.training.request import BeforeAfterComparison, TrainingResult
 from tests.helpers.sessions import press
@@ -18,7 +22,6 @@ from tests.helpers.training import QUICK, discs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from napari_sam.prediction.predictor import Predictor
 
@@ -56,37 +59,49 @@ def viewer() -> ViewerModel:
 
 
 @pytest.fixture
-def used() -> list[Any]:
-    return []
+def session(viewer: ViewerModel, tiny_sam: Predictor) -> SamSession:
+    return SamSession(viewer, tiny_sam)
+
+
+@pytest.fixture
+def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    messages: list[str] = []
+    monkeypatch.setattr("napari_sam.plugin.notifications.show_error", messages.append)
+    return messages
+
+
+@pytest.fixture
+def runner(session: SamSession, errors: list[str], qtbot: Any) -> Iterator[Any]:
+    parent = QObject()
+    made = RequestRunner(
+        session,
+        parent,
+        on_progress=lambda *_: None,
+        on_refused=errors.append,
+        on_error=lambda error: errors.append(str(error)),
+        on_end=lambda: None,
+    )
+    yield made
+    made.close()
 
 
 @pytest.fixture
 def panel(
-    viewer: ViewerModel, tiny_sam: Predictor, used: list[Any], qtbot: Any
+    viewer: ViewerModel, session: SamSession, runner: RequestRunner
 ) -> Iterator[TrainingPanel]:
-    made = TrainingPanel(
-        viewer, ModelChoice(tiny_sam), lambda *asked: used.append(asked)
-    )
+    made = TrainingPanel(viewer, session, runner)
     made.image.select(viewer.layers["discs"])
     made.labels_layer.select(viewer.layers["my discs"])
     yield made
     made.close_panel()
 
 
-@pytest.fixture
-def errors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    said: list[str] = []
-    for module in ("training.panel", "notifications"):
-        monkeypatch.setattr(f"napari_sam.plugin.{module}.show_error", said.append)
-    return said
-
-
 def idle(panel: TrainingPanel, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: not panel.stop.enabled, timeout=60_000)
 
 
-def test_it_trains_and_the_result_can_be_used(
-    panel: TrainingPanel, viewer: ViewerModel, used: list[Any], qtbot: Any
+def test_trained_model_can_be_used(
+    panel: TrainingPanel, viewer: ViewerModel, session: SamSession, qtbot: Any
 ) -> None:
     before = [layer.data.copy() for layer in viewer.layers]
     press(panel.train)
@@ -96,18 +111,20 @@ def test_it_trains_and_the_result_can_be_used(
     assert len(panel.curve.losses) == 40
     assert panel.curve.scores[0][0] == 0
     press(panel.use)
-    ((path, family),) = used
-    assert family == "sam"
-    card = ModelCard.read(path)
+    assert session.model_choice.family == "sam"
+    card = ModelCard.read(Path(session.model))
     assert card is not None
     assert "box" in card.prompts
-    assert panel.status.tooltip == str(path)
-    assert "to segment with now" in panel.status.value
+    assert panel.status.tooltip == session.model
+    assert panel.model.value == session.model_choice.name
+    assert "to segment with" in panel.status.value
     for layer, data in zip(viewer.layers, before, strict=True):
         np.testing.assert_array_equal(layer.data, data)
 
 
-def test_before_and_after_are_shown(panel: TrainingPanel, qtbot: Any) -> None:
+def test_comparison_shows_masks_before_and_after(
+    panel: TrainingPanel, qtbot: Any
+) -> None:
     assert panel.comparison.isHidden()
     press(panel.train)
     idle(panel, qtbot)
@@ -123,25 +140,25 @@ def test_before_and_after_are_shown(panel: TrainingPanel, qtbot: Any) -> None:
         for x in range(picture.width())
         for y in range(picture.height())
     )
-    # The outline that was drawn by hand; planes are grey.
+    # The yellow outline of the labels; planes are grey.
     assert any(min(red, green) > blue + 80 for red, green, blue in colours)
 
 
-def test_a_result_that_answers_clicks_worse_says_so(
+def test_status_warns_when_one_click_became_worse(
     panel: TrainingPanel, tmp_path: Path
 ) -> None:
     labels = np.ones((4, 4), int)
-    found = BeforeAfterComparison(
+    comparison = BeforeAfterComparison(
         labels.astype(np.uint8), labels, labels, labels, np.ones((1, 2)), np.eye(1, 2)
     )
     trained = TrainingResult(
-        tmp_path / "a.safetensors", 7, {"box": 0.5}, {"box": 0.6}, found
+        tmp_path / "a.safetensors", 7, {"box": 0.5}, {"box": 0.6}, comparison
     )
-    panel._take((trained, "sam"))
+    panel._show_result(trained, "sam")
     assert "box 0.50 before, 0.60 now. But one click is worse" in panel.status.value
 
 
-def test_stopped_it_keeps_the_best(
+def test_stopping_keeps_the_best_model(
     panel: TrainingPanel, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     endless = replace(LEARNS, steps=10**6, patience=10**6, validate_every=5)
@@ -152,30 +169,30 @@ def test_stopped_it_keeps_the_best(
     qtbot.waitUntil(lambda: len(panel.curve.scores) > 3, timeout=60_000)
     press(panel.stop)
     idle(panel, qtbot)
-    assert panel.status.value.startswith(("Done", "Nothing was gained"))
+    assert panel.status.value.startswith(("Done", "No improvement"))
     assert panel.train.enabled
 
 
-def test_stopped_at_once_nothing_is_kept(
+def test_stopping_at_once_keeps_nothing(
     panel: TrainingPanel, qtbot: Any, tmp_path: Path
 ) -> None:
     press(panel.train)
     press(panel.stop)
     idle(panel, qtbot)
-    assert "Nothing was gained in 0 steps" in panel.status.value
+    assert "No improvement in 0 steps" in panel.status.value
     assert not panel.use.enabled
     assert list(tmp_path.rglob("*.safetensors")) == []
 
 
-def test_the_labels_are_those_of_the_moment_it_began(
-    panel: TrainingPanel, viewer: ViewerModel
+def test_request_has_the_labels_of_the_moment(
+    session: SamSession, viewer: ViewerModel
 ) -> None:
-    request = panel._request()
+    request = session.build_training_request(viewer.layers["my discs"])
     viewer.layers["my discs"].data[:] = 0
     assert request.labels.any()
 
 
-def test_objects_are_counted_as_they_are_painted(
+def test_objects_are_counted_while_painting(
     panel: TrainingPanel, viewer: ViewerModel, qtbot: Any
 ) -> None:
     assert panel.enough.value.startswith("8 objects: enough for a first trial.")
@@ -188,7 +205,7 @@ def test_objects_are_counted_as_they_are_painted(
     assert not panel.train.enabled
 
 
-def test_labels_of_another_image_are_refused(
+def test_labels_of_another_shape_are_refused(
     panel: TrainingPanel, viewer: ViewerModel, errors: list[str]
 ) -> None:
     other = viewer.add_labels(np.ones((5, 6), int), name="others")
@@ -198,7 +215,7 @@ def test_labels_of_another_image_are_refused(
     assert not panel.stop.enabled
 
 
-def test_what_cannot_be_learned_from_is_one_sentence(
+def test_empty_labels_are_refused_in_one_sentence(
     panel: TrainingPanel, viewer: ViewerModel, errors: list[str], qtbot: Any
 ) -> None:
     viewer.layers["my discs"].data = np.zeros((4, 48, 64), int)
@@ -209,14 +226,54 @@ def test_what_cannot_be_learned_from_is_one_sentence(
     assert panel.train.enabled
 
 
-def test_closed_while_it_trains_it_stops(panel: TrainingPanel, qtbot: Any) -> None:
+def test_closing_the_panel_stops_training(
+    panel: TrainingPanel, runner: RequestRunner, qtbot: Any
+) -> None:
     press(panel.train)
     panel.close_panel()
-    assert not panel._worker.busy
+    qtbot.waitUntil(lambda: not runner.busy, timeout=60_000)
     panel.close_panel()  # as when napari closes
 
 
-def test_it_opens_beside_the_widget_and_hands_it_the_result(
+def test_training_waits_for_a_running_request(
+    panel: TrainingPanel, runner: RequestRunner, errors: list[str], qtbot: Any
+) -> None:
+    go = Event()
+    runner.compute("Measuring", lambda: go.wait(20), lambda _: None)
+    press(panel.train)
+    assert "Wait or press Cancel" in errors[0]
+    assert not panel.stop.enabled
+    go.set()
+    qtbot.waitUntil(lambda: not runner.busy, timeout=20_000)
+
+
+def test_training_occupies_the_worker_of_the_session(
+    panel: TrainingPanel, runner: RequestRunner, session: SamSession, qtbot: Any
+) -> None:
+    press(panel.train)
+    assert runner.busy_with_request
+    view = session.settings.view.of(session.image_layer)
+    runner.prefetch(view, [(0, slice(None), slice(None))])  # is left out
+    assert runner.busy_with_request
+    runner.cancel()  # nothing is done yet: without a result
+    assert not panel.stop.enabled
+    assert panel.train.enabled
+    assert panel.status.value == "Part of the image is held out for validation."
+
+
+def test_script_trains_with_a_session(session: SamSession) -> None:
+    session.labels_layer = session.viewer.layers["my discs"]
+    steps = session.build_training_request(minutes=1).run(session.load(), lambda: False)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            session.use_model(stop.value.path, "sam")
+            break
+    assert session.load().prompts
+
+
+def test_dock_opens_beside_the_widget_which_shows_the_model(
     make_napari_viewer: Any, tiny_sam: Predictor, tmp_path: Path
 ) -> None:
     viewer = make_napari_viewer()
@@ -233,7 +290,8 @@ def test_it_opens_beside_the_widget_and_hands_it_the_result(
     viewer.window.remove_dock_widget(panel.native)
     assert widget.training_dock.open() is panel
     assert panel.native.parent() is not None
-    panel._use(tmp_path / "mine.safetensors", "lite_medsam")
+    widget.session.use_model(tmp_path / "mine.safetensors", "lite_medsam")
+    assert panel.model.value == "mine.safetensors"
     assert widget.session.model_choice.chosen == tmp_path / "mine.safetensors"
     assert widget.panel.model_file.value == tmp_path / "mine.safetensors"
     assert widget.panel.family.value == "lite_medsam"

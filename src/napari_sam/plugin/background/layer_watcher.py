@@ -1,34 +1,36 @@
-"""Notices that prompts changed, and says so a moment after the last change."""
+"""Watches prompt layers, image and sliders, and reports changes together."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
-from qtpy.QtCore import QObject, QTimer
+from superqt.utils import QSignalDebouncer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
+    from qtpy.QtCore import QObject
 
-# Takes a drag or a pasted list as one change. A timer comes after the window has drawn
-# the prompt: beside that, for the interpreter's lock, a decoder is far slower.
-_PATIENCE_MS = 0
-# Layers say that they are about to change as well, before they do.
+# A zero delay joins the changes of a drag or a pasted list, and lets the window draw
+# the prompt first: drawing beside the decoder, which shares the interpreter's lock,
+# would slow the decoder down.
+_DELAY_MS = 0
+# Layers also report a change before it happens.
 _DONE = ("added", "changed", "removed")
 
 
 class LayerWatcher:
-    """Watches prompt layers, the image and the sliders of a viewer.
+    """Emits `happened` once after any number of changes.
 
     Parameters
     ----------
     viewer : ViewerModel
-        Whose sliders are watched.
+        Its sliders are watched.
     parent : QObject
-        Owns the timer.
+        Owner of the timer.
     """
 
     happened = Signal()
@@ -37,41 +39,41 @@ class LayerWatcher:
         self._viewer = viewer
         self._prompts: list[Layer] = []
         self._image: Image | None = None
-        self._timer = QTimer(parent)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_PATIENCE_MS)
-        self._timer.timeout.connect(self.happened.emit)
+        self._changes = QSignalDebouncer(parent=parent)
+        self._changes.setTimeout(_DELAY_MS)
+        self._changes.triggered.connect(self.happened.emit)
         dims = viewer.dims.events
         for event in (dims.current_step, dims.order, dims.ndisplay):
             event.connect(self.notice)
 
     def follow(self, prompts: Sequence[Layer | None], image: Image | None) -> None:
-        """Watch these layers instead of the ones before."""
-        wanted = [layer for layer in prompts if layer is not None]
+        """Watch these layers instead of the earlier ones."""
+        layers = [layer for layer in prompts if layer is not None]
         for layer in self._prompts:
-            if layer not in wanted:
-                self._disconnect(layer)
-        for layer in wanted:
+            if layer not in layers:
+                layer.events.data.disconnect(self._on_data)
+                layer.events.features.disconnect(self.notice)
+                layer.events.visible.disconnect(self.notice)
+        for layer in layers:
             if layer not in self._prompts:
                 layer.events.data.connect(self._on_data)
                 layer.events.features.connect(self.notice)
                 layer.events.visible.connect(self.notice)
-        self._prompts = wanted
+        self._prompts = layers
         if image is not self._image:
-            if self._image is not None:
-                self._leave(self._image)
-            if image is not None:
-                for event in self._image_events(image):
-                    event.connect(self.notice)
+            for event in _image_events(self._image):
+                event.disconnect(self.notice)
+            for event in _image_events(image):
+                event.connect(self.notice)
             self._image = image
 
     def notice(self, _: Any = None) -> None:
-        """Something changed that the answer depends on."""
-        self._timer.start()
+        """Note a change that a segmentation depends on."""
+        self._changes.throttle()
 
     def close(self) -> None:
         """Stop watching."""
-        self._timer.stop()
+        self._changes.cancel()
         self.follow([], None)
         self._viewer.dims.events.disconnect(self.notice)
 
@@ -79,16 +81,9 @@ class LayerWatcher:
         if getattr(event, "action", "changed") in _DONE:
             self.notice()
 
-    def _disconnect(self, layer: Layer) -> None:
-        layer.events.data.disconnect(self._on_data)
-        layer.events.features.disconnect(self.notice)
-        layer.events.visible.disconnect(self.notice)
 
-    def _leave(self, image: Image) -> None:
-        for event in self._image_events(image):
-            event.disconnect(self.notice)
-
-    @staticmethod
-    def _image_events(image: Image) -> list[Any]:
-        names = ("data", "contrast_limits", "scale", "translate", "rotate", "affine")
-        return [getattr(image.events, name) for name in names]
+def _image_events(image: Image | None) -> list[Any]:
+    if image is None:
+        return []
+    names = ("data", "contrast_limits", "scale", "translate", "rotate", "affine")
+    return [getattr(image.events, name) for name in names]

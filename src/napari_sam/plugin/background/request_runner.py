@@ -1,4 +1,4 @@
-"""Answers questions on the worker thread: loads the model, reports, keeps it."""
+"""Runs requests and other jobs of a session on the worker thread."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from qtpy.QtCore import QObject
 
+    from napari_sam.checkpoints.families import Family
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.plugin.background.worker import Job, Report
     from napari_sam.plugin.session import SamSession
@@ -23,31 +24,32 @@ if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.requests.base import SegmentationResult
     from napari_sam.requests.view import ImageView
+    from napari_sam.training.options import TrainingProgress
+    from napari_sam.training.request import TrainingRequest, TrainingResult
 
-    Kind = Literal["asked", "live", "ahead"]
-    Answer = tuple[Any, Predictor, LayerRequest, SegmentationResult]
+    Kind = Literal["request", "live", "prefetch"]
 
-# Work that ends sooner is not announced: each change of a text redraws the window.
-_BRIEF_MS = 150
+# Live requests that end sooner show no progress: each change redraws the window.
+_QUIET_MS = 150
 
 
 class RequestRunner:
-    """Runs one question of a session at a time; a new one takes the place of it.
+    """Runs one job of a session at a time; a new job cancels the one before.
 
     Parameters
     ----------
     session : SamSession
-        Gets the loaded model and the answers.
+        Gets the loaded model and the results.
     parent : QObject
-        Owns the worker.
+        Owner of the worker.
     on_progress : callable
-        Takes a sentence, the steps done and their number.
+        Called with a sentence, the steps done and their number.
     on_refused : callable
-        Takes why an answer could not be taken.
+        Called with a sentence when a result could not be used.
     on_error : callable
-        Takes what went wrong.
+        Called with the exception of a failed job.
     on_end : callable
-        Called last, whatever happened.
+        Called last, after every job.
     """
 
     def __init__(
@@ -64,84 +66,102 @@ class RequestRunner:
         self._worker = Worker(parent)
         self._on_progress, self._on_refused = on_progress, on_refused
         self._on_error, self._on_end = on_error, on_end
+        self._kind: Kind = "request"
+        self._stop: Event | None = None
         self._started = 0.0
-        self._kind: Kind = "asked"
-        self._halt: Event | None = None
-        self._under_way = False
-        self._progress = Progress("PendingResult", 0, 0)
-        self._brief = QTimer(parent)
-        self._brief.setSingleShot(True)
-        self._brief.setInterval(_BRIEF_MS)
-        self._brief.timeout.connect(self._tell)
+        self._progress = Progress("Starting", 0, 0)
+        self._quiet = QTimer(parent)
+        self._quiet.setSingleShot(True)
+        self._quiet.setInterval(_QUIET_MS)
+        self._quiet.timeout.connect(self._tell)
 
     @property
     def busy(self) -> bool:
-        """Whether a question is being answered; encoding ahead does not count."""
-        return self._worker.busy and self._kind != "ahead"
+        """Whether a job is running; prefetching does not count."""
+        return self._worker.busy and self._kind != "prefetch"
 
     @property
-    def busy_with_asked(self) -> bool:
-        """Whether work is under way that a changed prompt must not stop."""
-        return self._worker.busy and self._kind == "asked"
+    def busy_with_request(self) -> bool:
+        """Whether a job is running that a changed prompt must not cancel."""
+        return self._worker.busy and self._kind == "request"
 
-    def run(self, question: LayerRequest, live: bool = False) -> None:
-        """Answer a question; `live` ones give way to any other."""
-        choice, cache = self._session.model_choice, self._session.cache
-        model, loaded, load = choice.chosen, choice.loaded, choice.loader()
-        halt = Event()
+    def run(self, request: LayerRequest, live: bool = False) -> None:
+        """Run a segmentation request; any other job cancels a `live` one."""
+        model, load = self._session.model, self._loading()
+        cache, stop = self._session.cache, Event()
 
-        def job(report: Report) -> Generator[Progress, None, Answer]:
-            predictor = loaded
-            if predictor is None:
-                yield Progress("Loading the model", 0, 0)
-                predictor = load(
-                    lambda done, total: report(download_progress(done, total))
-                )
-            result = yield from question.request.run(predictor, cache, halt.is_set)
-            return model, predictor, question, result
+        def job(report: Report) -> Generator[Progress, None, Any]:
+            predictor = yield from load(report)
+            result = yield from request.request.run(predictor, cache, stop.is_set)
+            return predictor, result
 
-        self._kind = "live" if live else "asked"
-        self._submit(job, self._take)
-        if question.request.stack is not None:
-            self._halt = halt
+        def accept(outcome: tuple[Predictor, SegmentationResult]) -> None:
+            predictor, result = outcome
+            self._session.model_choice.keep(predictor, model)
+            self._session.accept_result(request, result)
+
+        stoppable = request.request.stack is not None
+        self._submit(
+            "live" if live else "request", job, accept, stop if stoppable else None
+        )
 
     def load(self, on_loaded: Callable[[], None]) -> None:
-        """Bring and load the chosen model, then tell."""
-        choice = self._session.model_choice
-        model, load = choice.chosen, choice.loader()
+        """Download and load the chosen model."""
+        model, load = self._session.model, self._loading()
 
-        def job(report: Report) -> Generator[Progress, None, Predictor]:
-            yield Progress("Loading the model", 0, 0)
-            return load(lambda done, total: report(download_progress(done, total)))
-
-        self._kind = "asked"
-
-        def take(predictor: Predictor) -> None:
-            choice.keep(predictor, model)
+        def keep(predictor: Predictor) -> None:
+            self._session.model_choice.keep(predictor, model)
             on_loaded()
 
-        self._submit(job, take)
+        self._submit("request", load, keep)
 
     def compute(
-        self, what: str, work: Callable[[], Any], take: Callable[[Any], object]
+        self, what: str, compute: Callable[[], Any], apply: Callable[[Any], object]
     ) -> None:
-        """Do something that asks no model on the worker thread, then take it."""
+        """Compute without a model on the worker thread, then apply the outcome."""
 
         def job(_: Report) -> Generator[Progress, None, Any]:
             yield Progress(what, 0, 0)
-            return work()
+            return compute()
 
-        def taken(found: Any) -> None:
-            try:
-                take(found)
-            except ValueError as error:
-                self._on_refused(str(error))
+        self._submit("request", job, apply)
 
-        self._kind = "asked"
-        self._submit(job, taken)
+    def train(
+        self,
+        request: TrainingRequest,
+        *,
+        on_progress: Callable[[Progress | TrainingProgress], None],
+        on_result: Callable[[TrainingResult, Family], None],
+        on_end: Callable[[], None],
+    ) -> Event:
+        """Train the chosen model; set the returned event to stop with the best one."""
+        model, load, stop = self._session.model, self._loading(), Event()
 
-    def encode_ahead(self, view: ImageView, planes: Sequence[PlaneIndex]) -> None:
-        """Encode planes that may be asked about next, unless there is work to do."""
+        def job(report: Report) -> Generator[Progress | TrainingProgress, None, Any]:
+            predictor = yield from load(report)
+            result = yield from request.run(predictor, stop.is_set)
+            return predictor, result
+
+        def show(progress: Progress | TrainingProgress) -> None:
+            on_progress(progress)
+            if not isinstance(progress, Progress):
+                progress = Progress("Training", progress.done, progress.total)
+            self._show(progress)
+
+        def accept(outcome: tuple[Predictor, TrainingResult]) -> None:
+            predictor, result = outcome
+            self._session.model_choice.keep(predictor, model)
+            on_result(result, predictor.family)
+
+        def end() -> None:
+            self._end()
+            on_end()
+
+        self._submit("request", job, accept, stop, on_progress=show, on_end=end)
+        return stop
+
+    def prefetch(self, view: ImageView, planes: Sequence[PlaneIndex]) -> None:
+        """Encode planes that may be segmented next, while nothing else runs."""
         predictor, cache = self._session.model_choice.loaded, self._session.cache
         if self._worker.busy or predictor is None:
             return
@@ -151,52 +171,82 @@ class RequestRunner:
                 view.embed(predictor, cache, plane_index)
                 yield
 
-        self._kind = "ahead"
+        def ignore(_: object) -> None:
+            """Ignore progress, and errors: they surface when the plane is segmented."""
+
+        self._kind = "prefetch"
         self._worker.submit(
             job,
-            on_progress=_nothing,
-            on_result=_nothing,
-            # Whoever asks about the plane hears what is wrong with it.
-            on_error=_nothing,
+            on_progress=ignore,
+            on_result=ignore,
+            on_error=ignore,
             on_end=lambda: None,
         )
 
-    def _submit(self, job: Job, on_result: Callable[[Any], None]) -> None:
-        self._started = perf_counter()
-        self._halt, self._under_way = None, False
-        self._worker.submit(
-            job,
-            on_progress=self._show,
-            on_result=on_result,
-            on_error=self._on_error,
-            on_end=self._ended,
-        )
-        if self._kind == "live":
-            self._brief.start()
-        self._show(Progress("PendingResult", 0, 0))
-
     def cancel(self) -> None:
-        """Stop; of a stack what is done is delivered, of all else nothing any more."""
-        if self.busy_with_asked and self._halt is not None and self._under_way:
-            self._halt.set()
-            self._halt = None  # a second time stops without a result
-            self._on_progress("Stopping after this slice ...", 0, 0)
+        """Stop the job; a stack or a training first ends with what is done so far."""
+        stop = self._stop
+        if self.busy_with_request and stop is not None and self._progress.done:
+            stop.set()
+            self._stop = None  # cancelled again, it ends without a result
+            self._on_progress("Stopping after this step ...", 0, 0)
         else:
             self._worker.cancel()
 
     def close(self) -> None:
-        """Stop silently and let the thread end."""
-        self._brief.stop()
+        """Cancel silently, and end the thread."""
+        self._quiet.stop()
         self._worker.close()
 
-    def _ended(self) -> None:
-        self._brief.stop()
+    def _loading(self) -> Callable[[Report], Generator[Progress, None, Predictor]]:
+        """Return a job that loads the chosen model unless it is loaded."""
+        choice = self._session.model_choice
+        loaded, load = choice.loaded, choice.loader()
+
+        def job(report: Report) -> Generator[Progress, None, Predictor]:
+            if loaded is not None:
+                return loaded
+            yield Progress("Loading the model", 0, 0)
+            return load(lambda done, total: report(download_progress(done, total)))
+
+        return job
+
+    def _submit(
+        self,
+        kind: Kind,
+        job: Job,
+        accept: Callable[[Any], object],
+        stop: Event | None = None,
+        *,
+        on_progress: Callable[[Any], None] | None = None,
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
+        def take(outcome: Any) -> None:
+            try:
+                accept(outcome)
+            except ValueError as error:
+                self._on_refused(str(error))
+
+        self._kind, self._started = kind, perf_counter()
+        self._worker.submit(
+            job,
+            on_progress=on_progress or self._show,
+            on_result=take,
+            on_error=self._on_error,
+            on_end=on_end or self._end,
+        )
+        self._stop = stop
+        if kind == "live":
+            self._quiet.start()
+        self._show(Progress("Starting", 0, 0))
+
+    def _end(self) -> None:
+        self._quiet.stop()
         self._on_end()
 
     def _show(self, progress: Progress) -> None:
         self._progress = progress
-        self._under_way = bool(progress.done)
-        if not self._brief.isActive():
+        if not self._quiet.isActive():
             self._tell()
 
     def _tell(self) -> None:
@@ -204,17 +254,5 @@ class RequestRunner:
         left = ""
         if progress.done and progress.total:
             remaining = seconds / progress.done * (progress.total - progress.done)
-            left = f", at most {remaining:.0f} s left"
+            left = f", about {remaining:.0f} s left"
         self._on_progress(f"{progress.what}{left} ...", progress.done, progress.total)
-
-    def _take(self, answer: Answer) -> None:
-        model, predictor, question, result = answer
-        self._session.model_choice.keep(predictor, model)
-        try:
-            self._session.accept_result(question, result)
-        except ValueError as error:
-            self._on_refused(str(error))
-
-
-def _nothing(_: Any) -> None:
-    """Encoding ahead is neither shown nor missed."""

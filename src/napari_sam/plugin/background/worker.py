@@ -1,4 +1,4 @@
-"""One background thread for all model work: the latest job wins, all can stop."""
+"""The worker thread: runs one job at a time, the latest one wins."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Job = Callable[[Report], Generator[Any, None, Any]]
 
 
 class Cancelled(Exception):
-    """Raised inside a job that is to stop."""
+    """Raised inside a cancelled job."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
-    """A job and what the main thread does with its results.
+    """A job and its callbacks.
 
     Parameters
     ----------
     job : callable
-        Called on the worker thread; returns a generator of progress whose return
-        value is the result. It is given a function that reports progress from
-        inside a call, and raises `Cancelled` when the job is to stop. It must
+        Called on the worker thread; returns a generator that yields progress and
+        returns the result. Its argument is a function that reports progress from
+        inside a call, and raises `Cancelled` when the job was cancelled. A job must
         not touch layers or widgets.
     on_progress, on_result, on_error, on_end : callable
         Called on the main thread; `on_end` always, and last.
     stop : threading.Event
-        Set to cancel.
+        Set to cancel the job.
     """
 
     job: Job
@@ -44,7 +44,7 @@ class Task:
     stop: threading.Event
 
     def check(self) -> None:
-        """Raise `Cancelled` once the task is to stop."""
+        """Raise `Cancelled` if the task was cancelled."""
         if self.stop.is_set():
             raise Cancelled
 
@@ -52,7 +52,7 @@ class Task:
 class Worker(QObject):
     """Runs one task at a time on a thread of its own.
 
-    A new task cancels the one under way, whose results are dropped.
+    A new task cancels the running one, whose result is dropped.
     """
 
     _event = Signal(object, object, object)
@@ -62,12 +62,12 @@ class Worker(QObject):
         self._queue: SimpleQueue[Task | None] = SimpleQueue()
         self._current: Task | None = None
         self._thread: _Thread | None = None
-        # Queued even if a signal came from the main thread: always one order.
+        # Queued, even from the main thread, so that the order is always the same.
         self._event.connect(self._dispatch, Qt.ConnectionType.QueuedConnection)
 
     @property
     def busy(self) -> bool:
-        """Whether a task is under way that was not cancelled."""
+        """Whether a task is running that was not cancelled."""
         return self._current is not None
 
     def submit(
@@ -79,7 +79,7 @@ class Worker(QObject):
         on_error: Callable[[Exception], None],
         on_end: Callable[[], None],
     ) -> None:
-        """Start a task as soon as the one under way has stopped."""
+        """Start a job as soon as the running one has stopped."""
         self.cancel()
         if self._thread is None:
             self._thread = _Thread(self._queue, self._emit)
@@ -90,14 +90,14 @@ class Worker(QObject):
         self._queue.put(self._current)
 
     def cancel(self) -> None:
-        """Stop the task under way; nothing of it is delivered any more but its end."""
+        """Cancel the running task; only its `on_end` is called."""
         if self._current is not None:
             task, self._current = self._current, None
             task.stop.set()
             task.on_end()
 
     def close(self, timeout: float | None = 0) -> None:
-        """Stop silently and end the thread, waiting for it up to `timeout` seconds."""
+        """Cancel silently and end the thread; wait at most `timeout` seconds for it."""
         if self._current is not None:
             self._current.stop.set()
             self._current = None
@@ -110,7 +110,7 @@ class Worker(QObject):
         try:
             self._event.emit(task, kind, value)
         except RuntimeError:
-            # The Qt object is gone because the window was closed: nobody asks.
+            # The window was closed, and the Qt object with it.
             task.stop.set()
 
     def _dispatch(self, task: Task, kind: str, value: Any) -> None:
@@ -130,11 +130,10 @@ class Worker(QObject):
 
 
 class _Thread(threading.Thread):
-    """Runs tasks until it is given None.
+    """Runs tasks until it receives None.
 
-    Closing napari does not wait for a running network: the thread is a daemon. But
-    Python must not end under it, which would abort the process, so the very end
-    waits for the call that is under way.
+    The thread is a daemon, so that closing napari does not wait for a running network.
+    Python would abort if it ended during such a call, so at exit it waits for it.
     """
 
     def __init__(
@@ -148,6 +147,7 @@ class _Thread(threading.Thread):
         atexit.register(self._leave)
 
     def run(self) -> None:
+        """Run tasks."""
         while (task := self._queue.get()) is not None:
             self._task = task
             _run(task, self._emit)

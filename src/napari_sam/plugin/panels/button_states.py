@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
 
+BUSY = "Busy. Wait or press Cancel."
+
 
 def disabled_reasons(
     session: SamSession, busy: bool, busy_with_request: bool
@@ -28,8 +30,8 @@ def disabled_reasons(
         {button: reason}; an empty reason means that the button is enabled.
     """
     pending, history = session.pending, session.history
-    running = (busy, "Busy. Wait or press Cancel.")
-    requested = (busy_with_request, running[1])
+    running = (busy, BUSY)
+    requested = (busy_with_request, BUSY)
     image = (session.image_layer is None, "Open an image first.")
     points = (session.points_layer is None, "Press 'Start' or choose a points layer.")
     labels = (session.labels_layer is None, "Choose a labels layer first.")

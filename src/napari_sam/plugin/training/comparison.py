@@ -1,4 +1,4 @@
-"""Pictures of a held-back image: what one click gave before training, and gives now."""
+"""Masks from one click on a held-out image, before and after training."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_sam.masks.patch import label_outlines
+from napari_sam.plugin.colors import SKY_BLUE, VERMILION, YELLOW
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.training.request import BeforeAfterComparison
 
-_SIDE = 150
-_GAP = 6
-# What the user drew, and what the model answers (Okabe & Ito 2008).
-_TRUTH, _ANSWER = (240, 228, 66), (86, 180, 233)
-_CLICK = "#D55E00"
-# Pictures are drawn this much finer than the image at least, so that outlines are thin.
-_LEAST_SIDE = 300
+_SIDE, _GAP = 150, 6
+_TRUTH, _MODEL = (QColor(colour).getRgb()[:3] for colour in (YELLOW, SKY_BLUE))
+# Smaller images are enlarged to this side, so that outlines are thin.
+_MIN_PICTURE_SIDE = 300
 
 
 class ComparisonView(QWidget):
-    """Shows two pictures side by side; hidden while there is nothing to compare."""
+    """Two pictures side by side; hidden while there is nothing to compare."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,18 +32,18 @@ class ComparisonView(QWidget):
         self._pictures: list[QImage] = []
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(
-            "A part that was not trained on, asked with one click for each object "
-            "(red). Yellow: your outline. Blue: what the model answers"
+            "A held-out image, segmented with one click for each object (red). Yellow: "
+            "your outline. Blue: the outline of the model"
         )
         self.setVisible(False)
 
     def show_comparison(self, comparison: BeforeAfterComparison | None) -> None:
-        """Show these answers; hide without any."""
+        """Show a comparison; hide without one."""
         self._comparison, self._pictures = comparison, []
         if comparison is not None:
             self._pictures = [
-                _picture(comparison, answer)
-                for answer in (comparison.before, comparison.after)
+                _picture(comparison, labels)
+                for labels in (comparison.before, comparison.after)
             ]
         self.setVisible(comparison is not None)
         self.updateGeometry()
@@ -53,14 +51,14 @@ class ComparisonView(QWidget):
 
     @property
     def titles(self) -> tuple[str, str]:
-        """What is above the pictures."""
+        """The titles of the pictures."""
         if self._comparison is None:
             return "", ""
         before, after = self._comparison.ious.mean(0)
         return f"Before, one click: {before:.2f}", f"After: {after:.2f}"
 
     def sizeHint(self) -> QSize:
-        """Room for two pictures with a line of text above."""
+        """Return the size of two pictures with a title each."""
         height = _SIDE
         if self._comparison is not None:
             rows, cols = self._comparison.truth.shape
@@ -85,7 +83,7 @@ class ComparisonView(QWidget):
                 QPointF(left, painter.fontMetrics().ascent()), self.titles[number]
             )
             painter.drawImage(QRectF(left, line, cols * scale, rows * scale), picture)
-            painter.setPen(QPen(QColor(_CLICK), 1.5))
+            painter.setPen(QPen(QColor(VERMILION), 1.5))
             for row, col in self._comparison.clicks:
                 x, y = left + (col + 0.5) * scale, line + (row + 0.5) * scale
                 painter.drawLine(QPointF(x - 3, y), QPointF(x + 3, y))
@@ -93,15 +91,15 @@ class ComparisonView(QWidget):
         painter.end()
 
 
-def _picture(comparison: BeforeAfterComparison, answer: NDArray[np.int64]) -> QImage:
-    """The plane with the outlines of truth and answer."""
+def _picture(comparison: BeforeAfterComparison, model: NDArray[np.int64]) -> QImage:
+    """Draw the outlines of the true and the model's labels on the plane."""
     plane = np.atleast_3d(comparison.plane)
-    factor = max(1, -(-_LEAST_SIDE // max(plane.shape[:2])))
+    factor = max(1, -(-_MIN_PICTURE_SIDE // max(plane.shape[:2])))
     shown = np.broadcast_to(plane, (*plane.shape[:2], 3))
     shown = shown.repeat(factor, 0).repeat(factor, 1)
-    for labels, colour in ((comparison.truth, _TRUTH), (answer, _ANSWER)):
+    for labels, colour in ((comparison.truth, _TRUTH), (model, _MODEL)):
         fine = labels.repeat(factor, 0).repeat(factor, 1)
         shown[label_outlines(fine)] = colour
     rows, cols = shown.shape[:2]
     image = QImage(shown.tobytes(), cols, rows, 3 * cols, QImage.Format.Format_RGB888)
-    return image.copy()  # of its own memory: the bytes above go
+    return image.copy()  # QImage does not own the bytes

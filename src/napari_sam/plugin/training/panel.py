@@ -1,115 +1,117 @@
-"""A panel that trains the chosen model on labels of the viewer."""
+"""Training panel: trains the chosen model on labels of the viewer."""
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
-from threading import Event
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import Container, FloatSpinBox, Label, ProgressBar, PushButton
+from magicgui.widgets import Container, FloatSpinBox, Label, ProgressBar
 from napari.layers import Image, Labels
-from napari.utils.notifications import show_error
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QSizePolicy
+from superqt.utils import QSignalDebouncer
 
-from napari_sam.checkpoints.download import cache_folder
-from napari_sam.plugin.background.worker import Worker
 from napari_sam.plugin.layers.transforms import pyramid_levels, spatial_shape
-from napari_sam.plugin.notifications import notify_errors
-from napari_sam.plugin.panels.controls import button_row
+from napari_sam.plugin.panels.button_states import BUSY
+from napari_sam.plugin.panels.controls import (
+    ButtonSpec,
+    button_row,
+    make_controls,
+    wrapped_label,
+)
 from napari_sam.plugin.panels.layer_combobox import LayerComboBox
 from napari_sam.plugin.training.comparison import ComparisonView
 from napari_sam.plugin.training.plot import KINDS, TrainingPlot
-from napari_sam.requests.base import Progress, download_progress
-from napari_sam.training.request import TrainingRequest, dataset_size_message
+from napari_sam.requests.base import Progress
+from napari_sam.training.request import dataset_size_message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-    from pathlib import Path
+    from threading import Event
 
     import napari
 
     from napari_sam.checkpoints.families import Family
-    from napari_sam.plugin.background.worker import Report
-    from napari_sam.plugin.state.model_choice import ModelChoice
-    from napari_sam.prediction.predictor import Predictor
+    from napari_sam.plugin.background.request_runner import RequestRunner
+    from napari_sam.plugin.panels.controls import ControlTable
+    from napari_sam.plugin.session import SamSession
     from napari_sam.training.options import TrainingProgress
     from napari_sam.training.request import TrainingResult
 
-_MINUTES = 10.0
-# Larger labels are counted when the training begins.
-_COUNTED_AT_ONCE = 2**25
-# Parts of the bar, and milliseconds after the last stroke.
-_FINE, _REST_MS = 1000, 300
+# Objects of larger labels are counted when the training starts.
+_MAX_COUNTED_PIXELS = 2**25
+_RECOUNT_DELAY_MS = 300
+_PROGRESS_STEPS = 1000
 _PHASES = {
-    "encode": "Looking at the image",
-    "validate": "Measuring on what was held back",
-    "train": "Learning",
+    "encode": "Encoding images",
+    "validate": "Validating",
+    "train": "Training",
 }
-_IDLE = "Part of the image is held back, to see what is gained."
+_IDLE = "Part of the image is held out for validation."
+
+_CONTROLS: ControlTable = {
+    "model": partial(Label, label="Model", value=""),
+    "minutes": partial(
+        FloatSpinBox,
+        label="Minutes",
+        min=0.1,
+        max=24 * 60,
+        step=1,
+        value=10.0,
+        tooltip="Training time, after the images were encoded. Training ends earlier "
+        "when the model stops improving",
+    ),
+    "progress": partial(ProgressBar, label="", min=0, max=1, value=0),
+}
+_TRAIN = ButtonSpec("Train", "Train the model on the objects of the labels layer")
+_STOP = ButtonSpec("Stop, keep the best", "End now with the best model so far")
+_USE = ButtonSpec("Use the result", "Choose the trained model to segment with")
 
 
 class TrainingPanel(Container[Any]):
-    """Trains a model on an image layer and its labels, away from the GUI thread.
+    """Trains a model on an image layer and its labels, on the session's worker.
 
     Parameters
     ----------
     viewer : napari.Viewer
-        Whose layers are offered.
-    choice : ModelChoice
-        The model to start from, chosen where objects are segmented.
-    use : callable
-        Takes the file and the family of a trained model that is to be used.
+        Viewer with the layers.
+    session : SamSession
+        Its model is trained.
+    runner : RequestRunner
+        Runs the training.
     """
 
     def __init__(
-        self,
-        viewer: napari.Viewer,
-        choice: ModelChoice,
-        use: Callable[[Path, Family], None],
+        self, viewer: napari.Viewer, session: SamSession, runner: RequestRunner
     ) -> None:
         super().__init__(labels=True)
-        self._choice, self._use = choice, use
-        self._halt, self._closed = Event(), False
-        self._finished: tuple[TrainingResult, Family] | None = None
+        self._session, self._runner = session, runner
+        self._stop: Event | None = None
+        self._result: tuple[TrainingResult, Family] | None = None
+        self._watched: Labels | None = None
+        self._closed = False
         self._make_controls(viewer)
         self._arrange()
-        self._worker = Worker(self.native)
-        self._connect()
-        self._refresh()
+        self._recount = QSignalDebouncer(parent=self.native)
+        self._recount.setTimeout(_RECOUNT_DELAY_MS)
+        self._recount.triggered.connect(self._count_objects)
+        for choice in (self.image, self.labels_layer):
+            choice.changed.connect(self.refresh)
+        session.model_changed.connect(self.refresh)
+        self.native.destroyed.connect(self.close_panel)
+        self.refresh()
 
     def _make_controls(self, viewer: napari.Viewer) -> None:
+        controls = make_controls(_CONTROLS)
+        self.model, self.minutes = controls["model"], controls["minutes"]
+        self.progress = controls["progress"]
         self.image = LayerComboBox(viewer, Image, "Image", lambda: "(none)")
         self.labels_layer = LayerComboBox(viewer, Labels, "Labels", lambda: "(none)")
-        self.minutes = FloatSpinBox(
-            label="Minutes",
-            min=0.1,
-            max=24 * 60,
-            step=1,
-            value=_MINUTES,
-            tooltip="Of training, after the image was looked at; it ends earlier when "
-            "nothing more is gained",
-        )
-        self.model = Label(label="Model", value="")
-        self.enough, self.status = Label(value=""), Label(value=_IDLE)
-        self.train = PushButton(text="Train")
-        self.stop = PushButton(
-            text="Stop, keep the best", tooltip="End now, with the best up to now"
-        )
-        self.use = PushButton(
-            text="Use the result", tooltip="Choose it as the model to segment with"
-        )
-        self.progress = ProgressBar(label="", min=0, max=1, value=0)
+        self.enough, self.status = wrapped_label(), wrapped_label(_IDLE)
+        self.train = _TRAIN.make(self._train)
+        self.stop = _STOP.make(self._stop_training)
+        self.use = _USE.make(self._use_result)
         self.curve, self.comparison = TrainingPlot(), ComparisonView()
 
     def _arrange(self) -> None:
-        for text in (self.enough, self.status):
-            text.native.setWordWrap(True)
-            text.native.setSizePolicy(
-                QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
-            )
         self.extend(
             [
                 self.model,
@@ -126,130 +128,92 @@ class TrainingPanel(Container[Any]):
             self.native.layout().addWidget(part)
         self.native.layout().addStretch()
 
-    def _connect(self) -> None:
-        self._watched: Labels | None = None
-        self._rest = QTimer(self.native)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(_REST_MS)
-        self._rest.timeout.connect(self._count)
-        for layers in (self.image, self.labels_layer):
-            layers.changed.connect(self._refresh)
-        for button, action in (
-            (self.train, self._train),
-            (self.stop, self._stop),
-            (self.use, self._use_result),
-        ):
-            button.changed.connect(notify_errors(action))
-        self.native.destroyed.connect(self.close_panel)
+    def refresh(self) -> None:
+        """Show the model, count the objects, and enable the buttons."""
+        self.model.value = self._session.model_choice.name
+        self._watch(self.labels_layer.layer)
+        self._count_objects()
+        self._enable_buttons()
 
     def close_panel(self, _: Any = None) -> None:
-        """Stop silently and let go of the viewer; once."""
+        """Stop the training and disconnect from the viewer."""
         if self._closed:
             return
         self._closed = True
-        self._worker.close()
+        if self._stop is not None:
+            self._stop.set()
+        self._session.model_changed.disconnect(self.refresh)
         self._watch(None)
-        for layers in (self.image, self.labels_layer):
-            layers.disconnect_viewer()
+        for choice in (self.image, self.labels_layer):
+            choice.disconnect_viewer()
 
-    # -- work ------------------------------------------------------------------
+    # -- actions ---------------------------------------------------------------
 
     def _train(self) -> None:
-        request, load = self._request(), self._choice.loader()
-        loaded, halt = self._choice.loaded, Event()
-
-        def job(report: Report) -> Generator[Any, None, tuple[TrainingResult, Family]]:
-            predictor: Predictor | None = loaded
-            if predictor is None:
-                yield Progress("Loading the model", 0, 0)
-                predictor = load(
-                    lambda done, total: report(download_progress(done, total))
-                )
-            trained = yield from request.run(predictor, halt.is_set)
-            return trained, predictor.family
-
-        self._halt, self._finished = halt, None
+        if self._runner.busy_with_request:
+            raise ValueError(BUSY)
+        labels, image = self.labels_layer.layer, self.image.layer
+        if labels is None or image is None:
+            raise ValueError("Choose an image and the labels that lie on it.")
+        request = self._session.build_training_request(
+            labels, image, self.minutes.value
+        )
+        self._result = None
         self.curve.clear()
         self.comparison.show_comparison(None)
-        self._worker.submit(
-            job,
-            on_progress=self._show,
-            on_result=self._take,
-            on_error=lambda error: show_error(str(error)),
-            on_end=self._end,
+        self.status.value, self.status.tooltip = "Starting ...", ""
+        self._stop = self._runner.train(
+            request,
+            on_progress=self._show_progress,
+            on_result=self._show_result,
+            on_end=self._on_end,
         )
-        self.status.value, self.status.tooltip = "Beginning ...", ""
-        self._enable()
+        self._enable_buttons()
 
-    def _request(self) -> TrainingRequest:
-        """What is to be trained, with the labels as they are now.
-
-        Raises
-        ------
-        ValueError
-            When no image or no labels are chosen, or they do not belong together.
-        """
-        image, labels = self.image.layer, self.labels_layer.layer
-        if image is None or labels is None:
-            raise ValueError("Choose an image and the labels that lie on it.")
-        if spatial_shape(image) != spatial_shape(labels):
-            raise ValueError(
-                f"The labels {labels.name!r} have shape {spatial_shape(labels)}, the "
-                f"image {image.name!r} {spatial_shape(image)}: choose labels that were "
-                "drawn on this image."
-            )
-        limits = None if image.rgb else tuple(image.contrast_limits)
-        # The user may go on painting meanwhile.
-        drawn = np.array(pyramid_levels(labels)[0])
-        return TrainingRequest(
-            pyramid_levels(image)[0],
-            drawn,
-            labels.name,
-            limits,
-            self.minutes.value,
-            _new_file(labels.name),
-        )
-
-    def _stop(self) -> None:
-        self._halt.set()
+    def _stop_training(self) -> None:
+        if self._stop is not None:
+            self._stop.set()
         self.status.value = "Stopping after this step ..."
 
     def _use_result(self) -> None:
-        assert self._finished is not None
-        trained, family = self._finished
-        assert trained.path is not None
-        self._use(trained.path, family)
-        self.status.value = "The result is the model to segment with now."
+        if self._result is None or self._result[0].path is None:
+            raise ValueError("There is no trained model yet: press 'Train'.")
+        trained, family = self._result
+        self._session.use_model(str(trained.path), family)
+        self.status.value = "The trained model is now the one to segment with."
 
-    # -- showing ---------------------------------------------------------------
+    # -- display ---------------------------------------------------------------
 
-    def _show(self, progress: TrainingProgress | Progress) -> None:
+    def _show_progress(self, progress: Progress | TrainingProgress) -> None:
+        if self._closed:
+            return
         self.progress.max = max(progress.total, 1)
         self.progress.value = min(progress.done, progress.total)
         if isinstance(progress, Progress):
             self.status.value = f"{progress.what} ..."
             return
-        self.curve.take(progress)
+        self.curve.append(progress)
         if progress.phase == "train":
-            # The steps have no known end: the clock has one.
-            self.progress.max = _FINE
-            self.progress.value = round(_FINE * progress.fraction)
+            # It ends by time: the number of steps is not known.
+            self.progress.max = _PROGRESS_STEPS
+            self.progress.value = round(_PROGRESS_STEPS * progress.fraction)
         left = ""
         if progress.seconds_left is not None:
-            left = f", at most {_told_time(progress.seconds_left)} left"
-        if not self._halt.is_set():
+            left = f", about {_duration(progress.seconds_left)} left"
+        if self._stop is None or not self._stop.is_set():
             self.status.value = f"{_PHASES[progress.phase]}{left} ..."
 
-    def _take(self, finished: tuple[TrainingResult, Family]) -> None:
-        trained, _ = self._finished = finished
+    def _show_result(self, trained: TrainingResult, family: Family) -> None:
+        if self._closed:
+            return
         self.comparison.show_comparison(trained.comparison)
         if trained.path is None:
-            self._finished = None
             self.status.value = (
-                f"Nothing was gained in {trained.steps} steps: the model stays as it "
-                "is. More labels, or more minutes, may help."
+                f"No improvement in {trained.steps} steps: the model stays as it is. "
+                "Label more objects, or train longer."
             )
             return
+        self._result = trained, family
         gains = "; ".join(
             f"{KINDS[kind][1]} {trained.start[kind]:.2f} before, {iou:.2f} now"
             for kind, iou in trained.best.items()
@@ -260,58 +224,50 @@ class TrainingPanel(Container[Any]):
             if after < before:
                 worse = " But one click is worse than before, as shown below."
         self.status.value = (
-            f"Done, {trained.steps} steps. Overlap on what was held back: {gains}."
-            f"{worse} It is kept in a file; point here to see which."
+            f"Done, {trained.steps} steps. Overlap (IoU) on the held-out images: "
+            f"{gains}.{worse} The tooltip of this text gives the model file."
         )
         self.status.tooltip = str(trained.path)
 
-    def _end(self) -> None:
+    def _on_end(self) -> None:
+        self._stop = None
+        if self._closed:
+            return
         self.progress.value = 0
         if self.status.value.endswith("..."):
             self.status.value = _IDLE
-        self._enable()
-
-    def _refresh(self, _: Any = None) -> None:
-        self.model.value = self._choice.name
-        self._watch(self.labels_layer.layer)
-        self._count()
-        self._enable()
+        self._enable_buttons()
+        # Settings may have changed meanwhile that apply to the pending result.
+        self._session.changed.emit()
 
     def _watch(self, labels: Labels | None) -> None:
-        """Count again whenever the labels are painted on."""
+        """Count the objects again whenever labels are painted."""
         for layer, change in ((self._watched, "disconnect"), (labels, "connect")):
             if layer is not None:
                 for event in (layer.events.labels_update, layer.events.data):
-                    getattr(event, change)(self._count_soon)
+                    getattr(event, change)(self._on_painted)
         self._watched = labels
 
-    def _count_soon(self, _: Any = None) -> None:
-        self._rest.start()  # again with every stroke
+    def _on_painted(self, _: Any = None) -> None:
+        self._recount.throttle()
 
-    def _count(self) -> None:
+    def _count_objects(self) -> None:
         labels = self.labels_layer.layer
         if labels is None:
-            self.enough.value = "Choose the labels to learn from."
-        elif np.prod(spatial_shape(labels)) > _COUNTED_AT_ONCE:
-            self.enough.value = "Large labels: they are counted when you train."
+            self.enough.value = "Choose the labels to train on."
+        elif np.prod(spatial_shape(labels)) > _MAX_COUNTED_PIXELS:
+            self.enough.value = "Large labels: objects are counted when you train."
         else:
-            numbers = np.unique(np.asarray(pyramid_levels(labels)[0]))
-            self.enough.value = dataset_size_message(int((numbers > 0).sum()))
+            values = np.unique(np.asarray(pyramid_levels(labels)[0]))
+            self.enough.value = dataset_size_message(int((values > 0).sum()))
 
-    def _enable(self) -> None:
-        busy = self._worker.busy
+    def _enable_buttons(self) -> None:
+        training = self._stop is not None
         chosen = None not in (self.image.layer, self.labels_layer.layer)
-        self.train.enabled = chosen and not busy
-        self.stop.enabled = busy
-        self.use.enabled = self._finished is not None and not busy
+        self.train.enabled = chosen and not training
+        self.stop.enabled = training
+        self.use.enabled = self._result is not None and not training
 
 
-def _new_file(name: str) -> Path:
-    """A file of its own in the cache folder, named for labels and time."""
-    plain = re.sub(r"[^\w-]+", "_", name).strip("_") or "labels"
-    now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    return cache_folder() / "trained" / f"{plain}_{now}.safetensors"
-
-
-def _told_time(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,4 +1,4 @@
-"""A curve of the loss while a model is trained, and of what it gains."""
+"""Plot of the training loss and of the IoU on held-out images."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
+from napari_sam.plugin.colors import GREEN, ORANGE, SKY_BLUE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.training.options import TrainingProgress
 
 _SIZE = (260, 130)
-# Steps that a point of the loss curve is the mean of, at most.
-_MEAN_OF = 25
-# Colours that colour-blind people tell apart (Okabe & Ito 2008).
+_MARGIN = 4
+# Each point of the loss curve is the mean of at most this many steps.
+_MAX_AVERAGED_STEPS = 25
 _LOSS = "#999999"
 KINDS = {
-    "click": ("#56B4E9", "one click"),
-    "clicks": ("#009E73", "on and off"),
-    "box": ("#E69F00", "box"),
+    "click": (SKY_BLUE, "one click"),
+    "clicks": (GREEN, "several clicks"),
+    "box": (ORANGE, "box"),
 }
 """Colour and name of each kind of first prompt."""
 
-_MARGIN = 4
-
 
 class TrainingPlot(QWidget):
-    """Draws loss and held-back IoU against the steps, as they come."""
+    """Plots loss and IoU on the held-out images against the training steps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,17 +38,17 @@ class TrainingPlot(QWidget):
         self.scores: list[tuple[int, dict[str, float]]] = []
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(
-            "Grey: loss of the steps, falling. Lines with dots: overlap (IoU, 0 to 1) "
-            "on images held back, rising"
+            "Grey: loss of the training steps. Lines with dots: overlap (IoU, 0 to 1) "
+            "on the held-out images, for each kind of prompt"
         )
 
     def clear(self) -> None:
-        """Begin again."""
+        """Remove all points."""
         self.losses, self.scores = [], []
         self.update()
 
-    def take(self, progress: TrainingProgress) -> None:
-        """Add what a step or a measurement says."""
+    def append(self, progress: TrainingProgress) -> None:
+        """Add the loss of a step, or the scores of a validation."""
         if progress.phase == "train" and progress.loss is not None:
             self.losses.append(progress.loss)
         known = self.scores[-1][1] if self.scores else {}
@@ -57,7 +57,7 @@ class TrainingPlot(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        """Wide and low."""
+        """Return the preferred size."""
         return QSize(*_SIZE)
 
     def paintEvent(self, _: Any) -> None:
@@ -109,7 +109,7 @@ class TrainingPlot(QWidget):
             painter.setBrush(Qt.BrushStyle.NoBrush)
 
     def _write(self, painter: QPainter, area: QRectF) -> None:
-        """Name the lines above, and tell the last numbers."""
+        """Write names and last values above the plot, the scales below."""
         kinds = self.scores[-1][1] if self.scores else {}
         parts = [(_LOSS, "loss" if not self.losses else f"loss {self.losses[-1]:.2f}")]
         parts += [
@@ -131,8 +131,8 @@ class TrainingPlot(QWidget):
 
 
 def _means(losses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means of some neighbours, so that the trend is seen."""
-    of = min(_MEAN_OF, max(1, len(losses) // 8))
-    whole = len(losses) // of * of
-    means: NDArray[np.float64] = losses[:whole].reshape(-1, of).mean(1)
+    """Return means of consecutive steps, which show the trend."""
+    steps = min(_MAX_AVERAGED_STEPS, max(1, len(losses) // 8))
+    count = len(losses) // steps
+    means: NDArray[np.float64] = losses[: count * steps].reshape(-1, steps).mean(1)
     return means
