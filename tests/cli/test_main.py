@@ -291,7 +291,11 @@ def test_errors(
         ("segment", [{"points": [[1, 2]], "labels": [0]}], "only negative points"),
         ("segment", [{}], "prompt is empty"),
         ("segment", [], "There are no prompts"),
-        ("volume", [{"box": [1, 2, 3, 4]}], "does not contain a dict"),
+        (
+            "volume",
+            [{"box": [1, 2, 3, 4]}],
+            "has no slice, .* is not a dict of prompts",
+        ),
         ("volume", {"1": [1]}, "object 1 has no slices"),
         ("volume", {"1": {"x": {"box": [1, 2, 9, 9]}}}, "'x' is not a slice"),
         ("volume", {"x": {"6": {"box": [1, 2, 9, 9]}}}, "'x' is not a slice or object"),
