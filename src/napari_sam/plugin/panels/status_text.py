@@ -48,7 +48,7 @@ def model_text(spec: ModelSpec | None, loaded: Predictor | None) -> tuple[str, s
     if model is None:
         return _OWN_MODEL, ""
     prompts = "boxes (points: by a search over boxes)"
-    if "point" in model.prompts or model.click_decoder is not None:
+    if model.prompt_support.answers("point"):
         prompts = "points, boxes"
     state = "not downloaded"
     if loaded is not None:
