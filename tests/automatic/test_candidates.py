@@ -1,4 +1,4 @@
-"""Which of many masks are objects: thresholds, doubles, wholes and parts."""
+"""Selection of objects among candidates: thresholds, NMS, disjoint subsets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from napari_sam.masks.patch import MaskPatch, stability
 from napari_sam.prediction.plane_transform import PlaneTransform
 
 SHAPE = (60, 80)
-FRAME = PlaneTransform(SHAPE, SHAPE, 80, 80, "lite_medsam")
+TRANSFORM = PlaneTransform(SHAPE, SHAPE, 80, 80, "lite_medsam")
 FITTED = [
     PlaneTransform.fit((90, 120), 64, 16, "sam"),
     PlaneTransform.fit((90, 120), 16, 16, "lite_medsam"),
@@ -31,21 +31,21 @@ LOOSE = Thresholds(0, 0, 0)
 def rectangle(
     r0: int, c0: int, r1: int, c1: int, score: float = 0.9, **change: Any
 ) -> Candidate:
-    """A mask of sure logits; its box as given, through the outermost pixels."""
+    """A mask with certain logits; the box goes through its outermost pixels."""
     logits = np.full((80, 80), -9, np.float32)
     logits[r0 : r1 + 1, c0 : c1 + 1] = 9
-    found = Candidate.from_logits(logits, score, Crop((0, 0), SHAPE), FRAME)
+    found = Candidate.from_logits(logits, score, Crop((0, 0), SHAPE), TRANSFORM)
     assert found is not None
     return replace(found, **change)
 
 
-def chosen(*members: Candidate, **limits: Any) -> list[Candidate]:
+def select(*members: Candidate, **limits: Any) -> list[Candidate]:
     return Candidates(members, SHAPE).masks(Thresholds(0, 0, 0, **limits))
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(FITTED))
-def test_a_kept_mask_is_the_mask_of_the_model(
+def test_the_cut_mask_equals_the_model_mask_on_the_plane(
     seed: int, transform: PlaneTransform
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -67,7 +67,9 @@ def test_a_kept_mask_is_the_mask_of_the_model(
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(0.2, 3))
-def test_stability_of_points_is_that_of_the_plane(seed: int, spread: float) -> None:
+def test_stability_score_of_points_is_computed_on_the_plane(
+    seed: int, spread: float
+) -> None:
     transform = FITTED[0]
     noise = np.random.default_rng(seed).normal(0, spread, (16, 16))
     logits = noise.astype(np.float16).astype(np.float32)
@@ -76,11 +78,11 @@ def test_stability_of_points_is_that_of_the_plane(seed: int, spread: float) -> N
     )
     if kept is not None:
         assert kept.plane_stability_score == stability(transform.plane_logits(logits))
-        boxed = replace(kept, agreement=1.0)  # thresholds of our own
+        boxed = replace(kept, agreement=1.0)  # not the published thresholds
         assert boxed.plane_stability_score == kept.stability_score
 
 
-def test_masks_unstable_on_the_plane_are_left_out() -> None:
+def test_masks_unstable_on_the_plane_are_dropped() -> None:
     transform = FITTED[0]
     rng = np.random.default_rng(2)
     kept = [
@@ -97,13 +99,13 @@ def test_masks_unstable_on_the_plane_are_left_out() -> None:
     assert set(chosen) != {c for c in members if c.stability_score >= limit}
 
 
-def test_a_mask_in_the_padding_alone_is_none() -> None:
+def test_a_mask_only_in_the_padding_is_no_candidate() -> None:
     logits = np.full((80, 80), -9, np.float32)
     logits[70:] = 9  # the plane has 60 rows
-    assert Candidate.from_logits(logits, 0.9, Crop((0, 0), SHAPE), FRAME) is None
+    assert Candidate.from_logits(logits, 0.9, Crop((0, 0), SHAPE), TRANSFORM) is None
 
 
-def test_a_candidate_knows_its_size_and_place() -> None:
+def test_candidate_area_and_box() -> None:
     kept = rectangle(10, 20, 19, 39)
     assert_array_equal(kept.box, [10, 20, 19, 39])
     assert kept.area == 200
@@ -122,31 +124,29 @@ def test_a_candidate_knows_its_size_and_place() -> None:
         ({"quality_thresh": 0.7}, [0.9]),
     ],
 )
-def test_thresholds_leave_out_what_is_below(
-    limits: dict[str, Any], left: list[float]
-) -> None:
+def test_thresholds_drop_candidates(limits: dict[str, Any], left: list[float]) -> None:
     members = rectangle(5, 5, 14, 24, 0.9), rectangle(30, 30, 39, 39, 0.6)
     thresholds = replace(LOOSE, **limits)
     scores = [c.pred_iou for c in Candidates(members, SHAPE).masks(thresholds)]
     assert scores == left
 
 
-def test_of_like_masks_the_better_one_remains() -> None:
+def test_nms_keeps_the_better_of_similar_masks() -> None:
     members = rectangle(5, 5, 24, 24, 0.7), rectangle(5, 6, 24, 25, 0.8)
-    assert chosen(*members) == [members[1]]
-    assert len(chosen(*members, box_nms_thresh=1.0)) == 2
+    assert select(*members) == [members[1]]
+    assert len(select(*members, box_nms_thresh=1.0)) == 2
 
 
-def test_boxes_are_alike_as_in_the_published_generator() -> None:
+def test_nms_box_iou_matches_the_published_generator() -> None:
     # 10 x 10 pixels, 9 x 9 from centre to centre: 63 of 99 are shared by the latter.
     one, other = rectangle(5, 5, 14, 14, 0.8), rectangle(5, 7, 14, 16, 0.7)
-    assert chosen(one, other, box_nms_thresh=0.637) == [one, other]
-    assert chosen(one, other, box_nms_thresh=0.636) == [one]
+    assert select(one, other, box_nms_thresh=0.637) == [one, other]
+    assert select(one, other, box_nms_thresh=0.636) == [one]
     line = rectangle(30, 5, 30, 14, 0.8)
-    assert chosen(line, replace(line, pred_iou=0.7), box_nms_thresh=0.1)[0] == line
+    assert select(line, replace(line, pred_iou=0.7), box_nms_thresh=0.1)[0] == line
 
 
-def test_the_published_thresholds_are_at_hand() -> None:
+def test_published_thresholds() -> None:
     published = Thresholds.published()
     assert (
         published.pred_iou_thresh,
@@ -156,51 +156,51 @@ def test_the_published_thresholds_are_at_hand() -> None:
     assert published.quality_thresh == published.min_size == 0
 
 
-def test_a_mask_too_large_hides_nothing() -> None:
+def test_a_mask_above_max_size_suppresses_nothing() -> None:
     inner, outer = rectangle(5, 5, 24, 24, 0.7), rectangle(4, 4, 26, 26, 0.9)
-    assert chosen(inner, outer) == [outer]
-    assert chosen(inner, outer, max_size=420) == [inner]
+    assert select(inner, outer) == [outer]
+    assert select(inner, outer, max_size=420) == [inner]
 
 
-def test_what_a_crop_cut_off_is_left_out() -> None:
+def test_masks_cut_off_by_a_crop_are_dropped() -> None:
     crop = Crop((0, 0), (60, 50), 1)
     cut, whole = (
         rectangle(20, 30, 40, 49, crop=crop),
         rectangle(5, 5, 15, 15, crop=crop),
     )
-    assert chosen(cut, whole) == [whole]
+    assert select(cut, whole) == [whole]
 
 
-def test_of_a_crop_and_the_whole_the_crop_saw_more() -> None:
+def test_nms_prefers_the_mask_of_the_smaller_crop() -> None:
     crop = Crop((0, 0), (60, 50), 1)
     coarse = rectangle(10, 10, 29, 29, 0.9)
     fine = rectangle(10, 10, 29, 28, 0.7, crop=crop)
-    assert chosen(coarse, fine) == [fine]
+    assert select(coarse, fine) == [fine]
 
 
-def test_a_cluster_gives_way_to_its_members() -> None:
+def test_members_beat_their_cluster() -> None:
     left, right = rectangle(10, 10, 29, 29), rectangle(10, 31, 29, 50)
     cluster = rectangle(10, 10, 29, 50, 0.85)
     assert select_disjoint([cluster, left, right]) == [left, right]
 
 
-def test_a_whole_is_not_cut_for_one_of_its_parts() -> None:
+def test_an_object_beats_one_of_its_parts() -> None:
     whole, part = rectangle(10, 10, 39, 39), rectangle(10, 10, 24, 24, 0.85)
     assert select_disjoint([part, whole]) == [whole]
 
 
-def test_a_loose_mask_does_not_hide_the_object_inside() -> None:
+def test_a_tight_mask_beats_a_loose_one() -> None:
     tight, loose = rectangle(10, 10, 29, 29, 0.95), rectangle(8, 8, 36, 36, 0.75)
     assert select_disjoint([loose, tight]) == [tight]
 
 
-def test_an_object_beats_itself_with_its_shadow() -> None:
-    # As met on one of the coins, nearly as trusted and 2.5 times as large.
+def test_a_tight_mask_beats_one_with_the_shadow() -> None:
+    # As on one of the coins: nearly the same quality and 2.5 times as large.
     tight, loose = rectangle(10, 10, 29, 29, 0.771), rectangle(8, 8, 33, 46, 0.746)
     assert select_disjoint([loose, tight]) == [tight]
 
 
-def test_masks_that_touch_a_little_both_remain() -> None:
+def test_masks_with_a_small_overlap_both_remain() -> None:
     members = [rectangle(10, 10, 29, 29), rectangle(10, 27, 29, 46)]
     assert select_disjoint(members) == members
     assert select_disjoint([]) == []
@@ -218,7 +218,7 @@ def test_masks_that_touch_a_little_both_remain() -> None:
         max_size=12,
     )
 )
-def test_no_pixel_belongs_to_two_objects(places: list[tuple[int, ...]]) -> None:
+def test_labels_patches_and_scores_agree(places: list[tuple[int, ...]]) -> None:
     members = [
         rectangle(r, c, min(r + h, 59), min(c + w, 79), 0.5 + 0.02 * i)
         for i, (r, c, h, w) in enumerate(places)
@@ -243,7 +243,7 @@ def test_objects_lie_in_the_region_by_more_than_half() -> None:
     assert patch.origin == (10, 15)
 
 
-def test_small_pieces_go_and_holes_are_filled() -> None:
+def test_largest_component_is_kept_and_holes_are_filled() -> None:
     logits = np.full((12, 12), -2.0, np.float32)
     logits[1:8, 1:8] = 3
     logits[3:5, 3:5] = -1
@@ -262,12 +262,12 @@ def test_small_pieces_go_and_holes_are_filled() -> None:
         {"min_size": 9, "max_size": 3},
     ],
 )
-def test_impossible_thresholds_are_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_thresholds_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"must be|give"):
         Thresholds(**wrong)
 
 
-def test_trust_counts_all_there_is() -> None:
+def test_quality_and_nms_score() -> None:
     kept = rectangle(5, 5, 20, 20, 0.8, agreement=0.5)
     assert_allclose(kept.quality, 0.4)
     assert_allclose(kept.nms_score, 0.4)

@@ -1,4 +1,4 @@
-"""Crops cover the plane, overlap, and know what they cut off."""
+"""Crops cover the plane, overlap, and detect objects that they cut off."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ SIDES = st.integers(8, 300)
 
 
 @given(st.tuples(SIDES, SIDES), st.integers(0, 2))
-def test_every_level_covers_the_whole_and_stays_inside(
-    shape: tuple[int, int], levels: int
+def test_every_layer_covers_the_area_and_stays_inside(
+    shape: tuple[int, int], n_layers: int
 ) -> None:
-    whole = Crop((3, 5), shape)
-    crops = make_crops(whole, levels)
-    assert len(crops) == sum(4**level for level in range(levels + 1))
-    for level in range(levels + 1):
-        seen = np.zeros((3 + shape[0], 5 + shape[1]), int)
-        for crop in (c for c in crops if c.layer == level):
-            part = seen[crop.window]
+    area = Crop((3, 5), shape)
+    crops = make_crops(area, n_layers)
+    assert len(crops) == sum(4**layer for layer in range(n_layers + 1))
+    for layer in range(n_layers + 1):
+        covered = np.zeros((3 + shape[0], 5 + shape[1]), int)
+        for crop in (c for c in crops if c.layer == layer):
+            part = covered[crop.window]
             assert part.shape == crop.shape
             part += 1
-        assert seen[3:, 5:].all()
-        assert not seen[:3].any()
-        assert not seen[:, :5].any()
+        assert covered[3:, 5:].all()
+        assert not covered[:3].any()
+        assert not covered[:, :5].any()
 
 
-def test_an_object_at_an_inner_edge_is_cut_and_one_at_the_border_is_not() -> None:
+def test_objects_are_cut_at_inner_edges_only() -> None:
     crop = Crop((0, 50), (100, 100))
     plane = (200, 150)
     assert not crop.cuts(np.array([0, 70, 40, 149]), plane)  # top and right border
@@ -39,10 +39,10 @@ def test_an_object_at_an_inner_edge_is_cut_and_one_at_the_border_is_not() -> Non
     assert not crop.cuts(np.array([20, 60, 40, 80]), plane)
 
 
-def test_the_whole_plane_cuts_nothing() -> None:
+def test_a_crop_of_the_full_plane_cuts_nothing() -> None:
     assert not Crop((0, 0), (40, 50)).cuts(np.array([0, 0, 39, 49]), (40, 50))
 
 
-def test_a_negative_level_is_refused() -> None:
+def test_a_negative_number_of_layers_is_refused() -> None:
     with pytest.raises(ValueError, match="-1 is negative"):
         make_crops(Crop((0, 0), (10, 10)), -1)

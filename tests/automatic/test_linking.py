@@ -1,4 +1,4 @@
-"""Objects of single planes become objects of the stack, whole and apart."""
+"""Linking of the objects of single planes through a stack."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ from napari_sam.automatic.linking import Linking, link_labels
 def shuffled(
     truth: np.ndarray, rng: np.random.Generator, dropped: float = 0.0
 ) -> np.ndarray:
-    """New numbers on every plane; some inner cross-sections left out, no two in a row.
-
-    What was left out last is remembered by object.
-    """
+    """Renumber every plane, and drop some inner slices of objects, no two in a row."""
     planes, last = np.zeros_like(truth), {}
     for index, plane in enumerate(truth):
         labels = np.unique(plane[plane > 0])
@@ -36,7 +33,7 @@ def shuffled(
 
 
 def partition(labels: np.ndarray, where: np.ndarray) -> set[frozenset[int]]:
-    """The objects as sets of voxels, whatever their numbers."""
+    """The objects as sets of voxels, independent of their labels."""
     flat = labels.ravel()
     inside = np.flatnonzero(where.ravel())
     groups: dict[int, list[int]] = {}
@@ -47,7 +44,7 @@ def partition(labels: np.ndarray, where: np.ndarray) -> set[frozenset[int]]:
 
 @st.composite
 def stacks(draw: st.DrawFn) -> np.ndarray:
-    """Up to nine columns that drift by a pixel a plane and never touch."""
+    """Up to nine columns that shift by at most a pixel per plane and never touch."""
     depth = draw(st.integers(3, 7))
     truth = np.zeros((depth, 48, 48), np.int32)
     cells = [(r, c) for r in range(3) for c in range(3)]
@@ -77,7 +74,7 @@ def test_no_object_is_split_or_merged_where_half_overlaps(
 
 @settings(deadline=None, max_examples=20)
 @given(stacks(), st.integers(0, 2**32 - 1))
-def test_numbers_of_the_planes_do_not_matter(truth: np.ndarray, seed: int) -> None:
+def test_labels_of_planes_do_not_matter(truth: np.ndarray, seed: int) -> None:
     planes = shuffled(truth, np.random.default_rng(seed))
     before = planes.copy()
     linked = link_labels(planes, Linking(min_slices=1))
@@ -88,20 +85,20 @@ def test_numbers_of_the_planes_do_not_matter(truth: np.ndarray, seed: int) -> No
 
 
 def block(*planes: tuple[int, int]) -> np.ndarray:
-    """One square a plane: its first column and its width; width 0 for none."""
+    """One square per plane, given as (first column, width); width 0 for none."""
     labels = np.zeros((len(planes), 12, 40), np.int32)
     for index, (col, width) in enumerate(planes):
         labels[index, 2:10, col : col + width] = 5
     return labels
 
 
-def test_a_gap_is_bridged_by_the_shape_between() -> None:
+def test_a_gap_is_interpolated() -> None:
     linked = link_labels(block((4, 10), (0, 0), (8, 10)), Linking(gap=1))
     assert_array_equal(linked[1, 5] > 0, np.isin(np.arange(40), np.arange(6, 16)))
     assert linked.max() == 1
 
 
-def test_a_gap_that_is_too_long_ends_the_object() -> None:
+def test_a_long_gap_ends_the_object() -> None:
     linked = link_labels(
         block((4, 9), (0, 0), (0, 0), (4, 9)), Linking(gap=1, min_slices=1)
     )
@@ -109,14 +106,14 @@ def test_a_gap_that_is_too_long_ends_the_object() -> None:
     assert not linked[1:3].any()
 
 
-def test_short_objects_are_left_out() -> None:
+def test_short_objects_are_dropped() -> None:
     labels = block((4, 9), (4, 9), (4, 9), (0, 0))
     labels[3, 2:10, 25:30] = 3
     linked = link_labels(labels, Linking(min_slices=3))
     assert_array_equal(linked > 0, labels == 5)
 
 
-def test_the_whole_stack_decides_and_not_one_plane_after_the_other() -> None:
+def test_links_are_optimal_for_the_stack_not_greedy() -> None:
     # From plane 0 the wide one is the better successor, yet then the narrow one of
     # plane 0, which has no other, would end there.
     labels = np.zeros((2, 10, 40), np.int32)
@@ -127,7 +124,7 @@ def test_the_whole_stack_decides_and_not_one_plane_after_the_other() -> None:
     assert linked[0, 0, 12] == linked[1, 0, 12]
 
 
-def test_a_bridge_takes_nothing_from_others() -> None:
+def test_interpolation_does_not_overwrite_other_objects() -> None:
     labels = block((4, 10), (0, 0), (4, 10))
     labels[:, 2:10, 16:30] = 7
     labels[1, 2:10, 10:30] = 7
@@ -143,12 +140,12 @@ def test_an_empty_stack_has_no_objects() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"gap": -1}, {"min_slices": 0}, {"overlap": 0.0}, {"overlap": 1.5}]
 )
-def test_impossible_links_are_refused(wrong: dict[str, float]) -> None:
+def test_invalid_linking_options_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="not possible"):
         Linking(**wrong)  # type: ignore[arg-type]
 
 
-def test_identical_planes_are_one_object_each() -> None:
+def test_identical_regions_are_linked() -> None:
     plane = np.zeros((20, 20), np.int32)
     plane[2:8, 2:8], plane[12:18, 12:18] = 1, 2
     linked = link_labels(np.stack([plane, plane[::-1, ::-1], plane]))

@@ -1,4 +1,4 @@
-"""Everything in a plane: what is asked, and what comes of it."""
+"""Automatic segmentation of a plane: prompts, candidates and labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from napari_sam.records.record import add_entries, new_record
 from napari_sam.records.replay import replay
 from napari_sam.requests.base import run_to_end
 from napari_sam.requests.from_arrays import automatic_plane_request
-from napari_sam.samples import coin_labels
+from napari_sam.samples import coin_labels, coins
 from tests.helpers.discs import DISCS, PLANE, SHAPE, DiscPredictor, discs, same_objects
 from tests.helpers.models import as_model
 
@@ -47,14 +47,14 @@ def test_every_object_is_found_once(prompts: tuple[str, ...]) -> None:
     assert kinds == {prompts[0]}
 
 
-def test_the_grid_is_that_of_the_published_generator() -> None:
+def test_point_grid_matches_the_published_generator() -> None:
     grid = point_grid((40, 80), 4)
     assert_allclose(np.unique(grid[:, 0]), [5, 15, 25, 35])
     assert_allclose(np.unique(grid[:, 1]), [10, 30, 50, 70])
     assert (point_grid((2, 3), 8) <= (1, 2)).all()
 
 
-def test_other_thresholds_ask_the_model_nothing() -> None:
+def test_changing_thresholds_does_not_run_the_model() -> None:
     model = DiscPredictor("box")
     *_, last = ns.everything(PLANE, model)
     count = len(model.received)
@@ -66,7 +66,7 @@ def test_other_thresholds_ask_the_model_nothing() -> None:
     assert len(model.received) == count
 
 
-def test_who_stops_iterating_stops_the_work() -> None:
+def test_stopping_iteration_cancels() -> None:
     model = DiscPredictor("box")
     step = next(iter(islice(ns.everything(PLANE, model), 1)))
     first = len(model.received)
@@ -77,7 +77,7 @@ def test_who_stops_iterating_stops_the_work() -> None:
 
 
 @pytest.mark.parametrize("prompts", [("point", "box"), ("box",)])
-def test_a_region_is_seen_enlarged_and_nothing_else_is_found(
+def test_a_region_is_enlarged_and_limits_the_objects(
     prompts: tuple[str, ...],
 ) -> None:
     truth = discs()
@@ -86,9 +86,9 @@ def test_a_region_is_seen_enlarged_and_nothing_else_is_found(
     model = DiscPredictor(*prompts)
     labels = ns.segment_everything(PLANE, model, options=GRID, region=region)
     same_objects(labels, np.where(truth <= 2, truth, 0))
-    (seen,) = model.embedded
-    assert seen.shape[0] < 60
-    assert seen.shape[1] < 100
+    (plane,) = model.embedded
+    assert plane.shape[0] < 60
+    assert plane.shape[1] < 100
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_a_region_is_seen_enlarged_and_nothing_else_is_found(
         (np.ones(SHAPE), "give booleans"),
     ],
 )
-def test_regions_that_cannot_be_used_are_refused(region: Any, why: str) -> None:
+def test_invalid_regions_are_refused(region: Any, why: str) -> None:
     model = DiscPredictor("box")
     with pytest.raises(ValueError, match=why):
         ns.segment_everything(PLANE, model, region=region)
     assert not model.embedded
 
 
-def test_crops_find_the_same_objects_once() -> None:
+def test_crops_do_not_duplicate_objects() -> None:
     model = DiscPredictor("point", "box")
     options = SearchOptions(12, crop_n_layers=1)
     same_objects(ns.segment_everything(PLANE, model, options=options), discs())
@@ -114,16 +114,16 @@ def test_crops_find_the_same_objects_once() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"points_per_side": 0}, {"crop_n_layers": -1}])
-def test_searches_that_cannot_be_are_refused(wrong: dict[str, int]) -> None:
+def test_invalid_search_options_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="give"):
         SearchOptions(**wrong)
 
 
-def test_small_boxes_are_not_laid_on_a_known_object() -> None:
+def test_a_large_good_mask_reduces_the_grid_of_small_boxes() -> None:
     transform, _ = as_model(np.zeros((64, 64)))
     rows, cols = np.indices((64, 64))
     inside = (rows - 32) ** 2 + (cols - 32) ** 2 < 26**2
-    asked = []
+    box_counts = []
     for known in (True, False):
         search, count = BoxProposalSearch(Crop((0, 0), (64, 64)), transform), 0
         for _, boxes in search.batches():
@@ -132,16 +132,16 @@ def test_small_boxes_are_not_laid_on_a_known_object() -> None:
                 logits[:, inside] = 9
             search.add_masks(boxes, logits, np.full(len(boxes), 0.9))
             count += len(boxes)
-        asked.append(count)
-    assert asked[0] < asked[1]
+        box_counts.append(count)
+    assert box_counts[0] < box_counts[1]
 
 
-def test_the_interface_is_told_how_everything_is_found() -> None:
+def test_search_method_text_names_the_prompts() -> None:
     assert "points" in search_method_text(PromptSupport(frozenset({"point", "box"})))
     assert "boxes" in search_method_text(PromptSupport(frozenset({"box"})))
 
 
-def test_real_families_run_and_label_the_plane(tiny_predictor: Predictor) -> None:
+def test_every_family_segments_a_plane(tiny_predictor: Predictor) -> None:
     plane = np.random.default_rng(3).integers(0, 255, (40, 48), np.uint8)
     options = SearchOptions(4, min_pred_iou=0, min_stability_score=0)
     loose = Thresholds(0, 0, 0)
@@ -154,7 +154,7 @@ def test_real_families_run_and_label_the_plane(tiny_predictor: Predictor) -> Non
 
 
 @pytest.mark.parametrize("with_region", [False, True])
-def test_a_record_makes_the_same_labels_again(with_region: bool) -> None:
+def test_replaying_a_record_gives_the_same_labels(with_region: bool) -> None:
     model = DiscPredictor("box")
     region = None
     if with_region:
@@ -182,7 +182,7 @@ def test_a_record_makes_the_same_labels_again(with_region: bool) -> None:
     assert_array_equal(replay(record, PLANE, model), labels)
 
 
-def test_a_stack_is_found_plane_by_plane_and_linked() -> None:
+def test_a_stack_is_segmented_by_plane_and_linked() -> None:
     model = DiscPredictor("box")
     rising = np.stack([PLANE, np.roll(PLANE, 1, axis=1), np.roll(PLANE, 2, axis=1)])
     labels = ns.segment_everything_volume(rising, model)
@@ -193,7 +193,7 @@ def test_a_stack_is_found_plane_by_plane_and_linked() -> None:
     assert_array_equal(np.moveaxis(turned, 2, 0), labels)
 
 
-def test_planes_of_a_stack_come_one_by_one() -> None:
+def test_planes_of_a_stack_are_yielded_one_by_one() -> None:
     model = DiscPredictor("box")
     stack = np.stack([PLANE] * 3)
     first = next(ns.everything_volume(stack, model, contrast_limits=(0, 255)))
@@ -203,12 +203,11 @@ def test_planes_of_a_stack_come_one_by_one() -> None:
 
 @pytest.mark.weights
 def test_every_coin_is_found_once(default_predictor: Predictor) -> None:
-    from napari_sam.samples import coins
-
-    truth = coin_labels()
-    labels = ns.segment_everything(coins(), default_predictor)
+    bottom_row = slice(225, None)
+    truth = coin_labels()[bottom_row]
+    labels = ns.segment_everything(coins()[bottom_row], default_predictor)
     ious, matched = [], set()
-    for coin in range(1, truth.max() + 1):
+    for coin in np.unique(truth[truth > 0]):
         mine = truth == coin
         number = np.bincount(labels[mine]).argmax()
         assert number > 0
@@ -216,6 +215,6 @@ def test_every_coin_is_found_once(default_predictor: Predictor) -> None:
         matched.add(number)
         found = labels == number
         ious.append((mine & found).sum() / (mine | found).sum())
+    assert len(ious) == 6
     assert np.mean(ious) >= 0.85
-    # Two more of the 24 coins are no part of the reference, which clears the border.
-    assert labels.max() - len(matched) <= 5 + (24 - truth.max())
+    assert labels.max() - len(matched) <= 5

@@ -1,4 +1,4 @@
-"""The same plane is encoded once for each model, within a limit of memory."""
+"""EmbeddingCache: one encoding per plane and model, limited in memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def one_entry(tiny_sam: Predictor, planes: list[NDArray[np.uint8]]) -> int:
     return tiny_sam.embed(planes[0]).nbytes
 
 
-def test_a_known_plane_is_not_encoded_again(
+def test_a_cached_plane_is_not_encoded_again(
     tiny_sam: Predictor, planes: list[NDArray[np.uint8]]
 ) -> None:
     cache = EmbeddingCache()
@@ -40,7 +40,7 @@ def test_a_known_plane_is_not_encoded_again(
     assert cache.nbytes == first.nbytes
 
 
-def test_the_cache_answers_like_the_predictor(
+def test_cached_embeddings_equal_those_of_the_predictor(
     tiny_sam: Predictor, rng: np.random.Generator
 ) -> None:
     plane = rng.random((20, 30, 3)).astype(np.float32)
@@ -52,14 +52,14 @@ def test_the_cache_answers_like_the_predictor(
     np.testing.assert_array_equal(found.logits, expected.logits)
 
 
-class Several(Predictor):
-    """Encodes up to three planes together, and tells how many it was given."""
+class BatchPredictor(Predictor):
+    """Encodes up to three planes together, and records the batch sizes."""
 
     planes_at_once = 3
 
     def __init__(self, model: SamModel) -> None:
-        known = frozenset({"point", "box", "mask"})
-        super().__init__(model, name="s", family="sam", prompts=known, key="several")
+        prompts = frozenset({"point", "box", "mask"})
+        super().__init__(model, name="s", family="sam", prompts=prompts, key="several")
         self.batches: list[int] = []
 
     def embed_batch(self, planes: Any, *args: Any, **shape: Any) -> list[Embedding]:
@@ -67,17 +67,17 @@ class Several(Predictor):
         return super().embed_batch(planes, *args, **shape)
 
 
-def test_planes_that_are_not_known_are_encoded_together(
+def test_planes_not_in_the_cache_are_encoded_together(
     tiny_sam: Predictor, planes: list[NDArray[np.uint8]]
 ) -> None:
-    cache, several = EmbeddingCache(), Several(tiny_sam.model)
-    known = cache.embed(several, planes[1])
+    cache, batching = EmbeddingCache(), BatchPredictor(tiny_sam.model)
+    known = cache.embed(batching, planes[1])
     shown = [planes[0], planes[1], planes[2], planes[0].copy()]
-    found = cache.embed_batch(several, shown)
-    assert several.batches == [1, 2]
+    found = cache.embed_batch(batching, shown)
+    assert batching.batches == [1, 2]
     assert found[1] is known
     assert found[3] is found[0]
-    again = cache.embed_batch(several, shown)
+    again = cache.embed_batch(batching, shown)
     assert all(a is b for a, b in zip(again, found, strict=True))
     for plane, entry in zip(shown, found, strict=True):
         alone = tiny_sam.embed(plane)
@@ -90,14 +90,14 @@ def test_planes_that_are_not_known_are_encoded_together(
 def test_planes_of_different_shapes_are_encoded_together(tiny_sam: Predictor) -> None:
     shapes = [(20, 30), (41, 17, 3), (64, 64)]
     shown = [np.full(shape, 90, np.uint8) for shape in shapes]
-    found = Several(tiny_sam.model).embed_batch(shown)
+    found = BatchPredictor(tiny_sam.model).embed_batch(shown)
     assert [entry.shape for entry in found] == [shape[:2] for shape in shapes]
     for plane, entry in zip(shown, found, strict=True):
         alone = tiny_sam.embed(plane).image_embedding
         np.testing.assert_allclose(entry.image_embedding, alone, atol=1e-5)
 
 
-def test_another_content_is_another_entry(
+def test_other_content_is_another_entry(
     tiny_sam: Predictor, planes: list[NDArray[np.uint8]]
 ) -> None:
     cache = EmbeddingCache()
@@ -107,13 +107,13 @@ def test_another_content_is_another_entry(
     assert len(cache) == 2
 
 
-def test_another_contrast_is_another_entry(
+def test_other_contrast_limits_are_another_entry(
     tiny_sam: Predictor, planes: list[NDArray[np.uint8]]
 ) -> None:
     cache = EmbeddingCache()
     first = cache.embed(tiny_sam, planes[0], (0, 255))
     assert cache.embed(tiny_sam, planes[0], (0, 100)) is not first
-    # What the model would see counts, not how it was asked for.
+    # The key is the 8-bit plane, not the limits.
     assert cache.embed(tiny_sam, planes[0]) is first
 
 
@@ -166,7 +166,7 @@ def test_the_limit_is_kept(
     assert len(cache) == room
 
 
-def test_the_latest_is_kept_in_any_case(
+def test_the_latest_embedding_is_always_kept(
     tiny_sam: Predictor, planes: list[NDArray[np.uint8]]
 ) -> None:
     cache = EmbeddingCache(max_bytes=0)
@@ -176,7 +176,9 @@ def test_the_latest_is_kept_in_any_case(
     assert cache.embed(tiny_sam, planes[-1]) is latest
 
 
-def test_clearing(tiny_sam: Predictor, planes: list[NDArray[np.uint8]]) -> None:
+def test_clear_drops_all_embeddings(
+    tiny_sam: Predictor, planes: list[NDArray[np.uint8]]
+) -> None:
     cache = EmbeddingCache()
     first = cache.embed(tiny_sam, planes[0])
     cache.clear()
@@ -185,14 +187,14 @@ def test_clearing(tiny_sam: Predictor, planes: list[NDArray[np.uint8]]) -> None:
     assert cache.embed(tiny_sam, planes[0]) is not first
 
 
-def test_bad_planes_are_not_kept(tiny_sam: Predictor) -> None:
+def test_invalid_planes_are_not_cached(tiny_sam: Predictor) -> None:
     cache = EmbeddingCache()
     with pytest.raises(ValueError, match="give one plane"):
         cache.embed(tiny_sam, np.zeros((2, 3, 4, 5)))
     assert len(cache) == 0
 
 
-def test_several_threads(
+def test_several_threads_share_the_cache(
     tiny_sam: Predictor,
     tiny_medsam: Predictor,
     planes: list[NDArray[np.uint8]],

@@ -1,4 +1,4 @@
-"""Clicks that follow each other, and the size that is meant."""
+"""Iterative prompting by clicks, and alternatives by size."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ def embedding(tiny_sam: Predictor, rng: np.random.Generator) -> Embedding:
 
 
 @pytest.fixture
-def asked(tiny_sam: Predictor, monkeypatch: pytest.MonkeyPatch) -> list[list[Prompt]]:
-    """Every batch that the model is asked."""
-    batches: list[list[Prompt]] = []
+def batches(tiny_sam: Predictor, monkeypatch: pytest.MonkeyPatch) -> list[list[Prompt]]:
+    """The batches of prompts that the model gets."""
+    recorded: list[list[Prompt]] = []
     predict = tiny_sam.predict_batch
 
-    def recorded(
+    def record(
         embedding: Embedding, prompts: Sequence[Prompt], **options: Any
     ) -> list[Prediction]:
         if prompts:
-            batches.append(list(prompts))
+            recorded.append(list(prompts))
         return predict(embedding, prompts, **options)
 
-    monkeypatch.setattr(tiny_sam, "predict_batch", recorded)
-    return batches
+    monkeypatch.setattr(tiny_sam, "predict_batch", record)
+    return recorded
 
 
 def same(one: Prediction, other: Prediction) -> bool:
     return np.array_equal(one.logits, other.logits) and one.score == other.score
 
 
-def test_each_click_takes_the_logits_of_the_mask_before_it(
-    tiny_sam: Predictor, embedding: Embedding, asked: list[list[Prompt]]
+def test_each_click_gets_the_logits_of_the_previous_mask(
+    tiny_sam: Predictor, embedding: Embedding, batches: list[list[Prompt]]
 ) -> None:
     (found,) = predict_iteratively(
         tiny_sam, embedding, [Prompt(points=CLICKS, labels=[1, 0, 1])]
     )
-    steps = [batch[0] for batch in asked]
+    steps = [batch[0] for batch in batches]
     assert [len(step.points) for step in steps] == [1, 2, 3]
     assert steps[0].mask is None
     by_hand = tiny_sam.predict(embedding, Prompt(points=CLICKS[:1]))
@@ -67,24 +67,22 @@ def test_each_click_takes_the_logits_of_the_mask_before_it(
     assert same(found, tiny_sam.predict(embedding, steps[2]))
 
 
-def test_one_click_more_costs_one_decode(
-    tiny_sam: Predictor, embedding: Embedding, asked: list[list[Prompt]]
+def test_one_more_click_costs_one_decode(
+    tiny_sam: Predictor, embedding: Embedding, batches: list[list[Prompt]]
 ) -> None:
-    answers = ClickCache()
+    cache = ClickCache()
     for count in (1, 2, 3):
         prompt = Prompt(points=CLICKS[:count])
-        (found,) = predict_iteratively(
-            tiny_sam, embedding, [prompt], click_cache=answers
-        )
-        assert len(asked) == count
+        (found,) = predict_iteratively(tiny_sam, embedding, [prompt], click_cache=cache)
+        assert len(batches) == count
     (fresh,) = predict_iteratively(tiny_sam, embedding, [Prompt(points=CLICKS)])
     assert same(found, fresh)
 
 
-def test_no_object_meets_the_logits_of_another(
+def test_cached_logits_are_not_shared_between_objects(
     tiny_sam: Predictor, embedding: Embedding, rng: np.random.Generator
 ) -> None:
-    answers = ClickCache()
+    cache = ClickCache()
     plane = rng.integers(0, 256, (20, 30), dtype=np.uint8)
     other = tiny_sam.embed(plane)
     prompts = [
@@ -94,38 +92,36 @@ def test_no_object_meets_the_logits_of_another(
     ]
     for place in (embedding, other, embedding):
         for prompt in prompts:
-            (found,) = predict_iteratively(
-                tiny_sam, place, [prompt], click_cache=answers
-            )
+            (found,) = predict_iteratively(tiny_sam, place, [prompt], click_cache=cache)
             (alone,) = predict_iteratively(tiny_sam, place, [prompt])
             assert same(found, alone)
 
 
-def test_a_box_comes_before_its_points_and_a_negative_after_a_positive(
-    tiny_sam: Predictor, embedding: Embedding, asked: list[list[Prompt]]
+def test_steps_start_with_the_box_or_a_positive_point(
+    tiny_sam: Predictor, embedding: Embedding, batches: list[list[Prompt]]
 ) -> None:
     predict_iteratively(
         tiny_sam, embedding, [Prompt(points=CLICKS[:2], box=[1, 1, 15, 28])]
     )
-    kinds = [batch[0].kinds for batch in asked]
+    kinds = [batch[0].kinds for batch in batches]
     assert kinds == [{"box"}, {"box", "point", "mask"}, {"box", "point", "mask"}]
-    asked.clear()
+    batches.clear()
     predict_iteratively(tiny_sam, embedding, [Prompt(points=CLICKS[:2], labels=[0, 1])])
-    assert [batch[0].labels.tolist() for batch in asked] == [[1], [1, 0]]
+    assert [batch[0].labels.tolist() for batch in batches] == [[1], [1, 0]]
 
 
 def test_objects_at_the_same_step_are_one_batch(
-    tiny_sam: Predictor, embedding: Embedding, asked: list[list[Prompt]]
+    tiny_sam: Predictor, embedding: Embedding, batches: list[list[Prompt]]
 ) -> None:
     prompts = [Prompt(points=CLICKS[:n]) for n in (2, 1, 3)]
     together = predict_iteratively(tiny_sam, embedding, prompts)
-    assert [len(batch) for batch in asked] == [3, 2, 1]
+    assert [len(batch) for batch in batches] == [3, 2, 1]
     for prompt, found in zip(prompts, together, strict=True):
         (alone,) = predict_iteratively(tiny_sam, embedding, [prompt])
         np.testing.assert_allclose(found.logits, alone.logits, atol=1e-4)
 
 
-def test_a_model_of_boxes_answers_all_at_once(
+def test_a_box_model_answers_in_one_step(
     tiny_lite: Predictor, rng: np.random.Generator
 ) -> None:
     embedding = tiny_lite.embed(rng.integers(0, 256, (20, 30), dtype=np.uint8))
@@ -134,7 +130,7 @@ def test_a_model_of_boxes_answers_all_at_once(
     assert same(found, tiny_lite.predict(embedding, prompt))
 
 
-def test_a_size_picks_the_candidate_and_is_found_again(
+def test_a_size_selects_an_alternative(
     tiny_sam: Predictor, embedding: Embedding
 ) -> None:
     best = tiny_sam.predict(embedding, Prompt(points=CLICKS[:1]))
@@ -152,7 +148,7 @@ def test_a_size_picks_the_candidate_and_is_found_again(
     assert same(select_alternative(best, None), best)
 
 
-def test_without_a_choice_a_size_changes_nothing(
+def test_without_alternatives_a_size_changes_nothing(
     tiny_sam: Predictor, embedding: Embedding
 ) -> None:
     only = tiny_sam.predict(embedding, Prompt(box=[2, 3, 15, 20]))

@@ -1,4 +1,4 @@
-"""Embeddings on disk: found again, never wrong, within a limit, for many at once."""
+"""DiskCache: stored arrays are found again, limited in size, shared by processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def half(value: float, size: int = 100) -> np.ndarray:
     return np.full(size, value, np.float16)
 
 
-def test_what_was_put_is_found_by_another_cache(tmp_path: Path) -> None:
+def test_another_cache_reads_stored_arrays(tmp_path: Path) -> None:
     DiskCache(tmp_path / "new").put(("model", "plane"), half(3))
     found = DiskCache(tmp_path / "new").get(("model", "plane"))
     np.testing.assert_array_equal(found, half(3))
@@ -38,7 +38,7 @@ def test_what_was_put_is_found_by_another_cache(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "object"])
-def test_damaged_files_are_missing(tmp_path: Path, damage: str) -> None:
+def test_damaged_files_count_as_missing(tmp_path: Path, damage: str) -> None:
     cache = DiskCache(tmp_path)
     cache.put("key", half(3))
     (file,) = tmp_path.iterdir()
@@ -70,7 +70,7 @@ def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
     assert cache.nbytes <= 3 * size
 
 
-def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
+def test_other_files_of_the_folder_stay(tmp_path: Path) -> None:
     other = tmp_path / "notes.txt"
     other.write_text("mine")
     cache = DiskCache(tmp_path, max_bytes=1)
@@ -80,7 +80,7 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_ignored(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("a file where the folder should be")
     cache = DiskCache(blocked)
@@ -119,7 +119,7 @@ class Counting:
         monkeypatch.setattr(predictor._runner, "encode", counted)
 
 
-def test_a_later_session_encodes_nothing_again(
+def test_a_later_session_does_not_encode_again(
     tiny_sam: Predictor,
     tmp_path: Path,
     rng: np.random.Generator,
@@ -138,7 +138,7 @@ def test_a_later_session_encodes_nothing_again(
         assert one.score == other.score
 
 
-def test_half_precision_is_near_the_full_one(
+def test_half_precision_is_close_to_full_precision(
     tiny_sam: Predictor, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     plane = rng.integers(0, 256, (20, 30), dtype=np.uint8)
@@ -149,7 +149,7 @@ def test_half_precision_is_near_the_full_one(
     assert (halved.plane_key, halved.shape) == (full.plane_key, full.shape)
 
 
-def test_another_mapping_or_model_is_another_file(
+def test_other_contrast_limits_or_model_are_another_file(
     tiny_sam: Predictor,
     tiny_medsam: Predictor,
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""Names, files and folders become predictors, or are refused in a sentence."""
+"""Loading of predictors from names, files and folders."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_the_device_is_chosen(file: Path, device: str | torch.device) -> None:
     assert {p.device.type for p in predictor.model.parameters()} == {"cpu"}
 
 
-def test_keys_tell_weights_and_families_apart(
+def test_keys_identify_weights_and_family(
     file: Path, data_folder: Path, tmp_path: Path
 ) -> None:
     copy = shutil.copy(file, tmp_path / "copy.pth")
@@ -88,7 +88,7 @@ def test_keys_tell_weights_and_families_apart(
 
 
 @pytest.mark.parametrize("name", ["sam_vit_x", "", "no/such/file.pth"])
-def test_unknown_names_are_answered_with_the_known_ones(
+def test_errors_for_unknown_names_list_the_known_ones(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -100,7 +100,7 @@ def test_unknown_names_are_answered_with_the_known_ones(
 
 @pytest.mark.parametrize("family", [None, "sam2"])
 @pytest.mark.parametrize("source", ["sam_small.pth", "hf_sam_small"])
-def test_the_family_of_unknown_weights_is_asked_for(
+def test_unknown_weights_need_a_family(
     data_folder: Path, source: str, family: Family | None
 ) -> None:
     sentence = r"give family= one of sam, medsam, lite_medsam"
@@ -109,20 +109,20 @@ def test_the_family_of_unknown_weights_is_asked_for(
     assert source in str(caught.value)
 
 
-def test_a_file_that_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "page.pth"
     path.write_text("<html></html>")
     with pytest.raises(ValueError, match=r"page\.pth .*get it again"):
         load_model(path, family="sam")
 
 
-def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"has no config\.json"):
         load_model(tmp_path, family="sam")
 
 
 @pytest.mark.weights
-def test_a_name(default_predictor: Predictor) -> None:
+def test_a_registry_name(default_predictor: Predictor) -> None:
     spec = get_model_spec("lite_medsam")
     assert default_predictor.name == "lite_medsam"
     assert default_predictor.family == spec.family
@@ -133,7 +133,7 @@ def test_a_name(default_predictor: Predictor) -> None:
 
 
 @pytest.mark.weights
-def test_the_decoder_for_clicks_shares_the_image_encoder(
+def test_the_click_decoder_shares_the_image_encoder(
     default_predictor: Predictor,
 ) -> None:
     click_decoder = default_predictor.click_decoder
@@ -145,7 +145,7 @@ def test_the_decoder_for_clicks_shares_the_image_encoder(
     assert not torch.equal(found["iou_token.weight"], other["iou_token.weight"])
 
 
-def test_a_packaged_decoder_that_is_damaged(
+def test_a_damaged_click_decoder_is_refused(
     tmp_path: Path, random_model: Callable[..., SamModel], lite_config: SamConfig
 ) -> None:
     path = tmp_path / "decoder.safetensors"
@@ -157,7 +157,7 @@ def test_a_packaged_decoder_that_is_damaged(
             load_click_decoder(model, decoder)
 
 
-def test_a_decoder_that_does_not_fit(
+def test_a_click_decoder_that_does_not_fit_is_refused(
     tmp_path: Path, random_model: Callable[..., SamModel], lite_config: SamConfig
 ) -> None:
     model, path = random_model(lite_config), tmp_path / "decoder.safetensors"

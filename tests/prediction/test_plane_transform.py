@@ -1,4 +1,4 @@
-"""Planes reach the model's input by each family's recipe, and masks come back."""
+"""PlaneTransform: preprocessing of each family, and masks back on the plane."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fit(shape: tuple[int, int], family: Family) -> PlaneTransform:
     return PlaneTransform.fit(shape, *SIZES[family], family)
 
 
-def test_every_family_is_here() -> None:
+def test_sizes_cover_every_family() -> None:
     assert set(SIZES) == set(FAMILIES)
 
 
@@ -57,7 +57,7 @@ def test_input_shape(
 
 
 @families
-def test_the_plane_is_not_changed(rng: np.random.Generator, family: Family) -> None:
+def test_the_plane_is_not_modified(rng: np.random.Generator, family: Family) -> None:
     plane = rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
     before = plane.copy()
     PlaneTransform.fit((20, 30), 64, 32, family).pixel_values(plane)
@@ -72,7 +72,9 @@ def test_constant_planes_are_finite(family: Family, value: int) -> None:
 
 
 @pytest.mark.parametrize("family", ["medsam", "lite_medsam"])
-def test_min_max_families_see_0_to_1(rng: np.random.Generator, family: Family) -> None:
+def test_min_max_families_scale_to_0_to_1(
+    rng: np.random.Generator, family: Family
+) -> None:
     values = fit((60, 90), family).pixel_values(
         rng.integers(90, 120, (60, 90, 3), dtype=np.uint8)
     )
@@ -130,7 +132,7 @@ def medsam_input(plane: np.ndarray, side: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["8-bit", "16-bit", "RGB"])
-def test_any_image_reaches_medsam_as_published(
+def test_medsam_input_matches_the_published_recipe_for_any_image(
     rng: np.random.Generator, kind: str
 ) -> None:
     y, x = np.mgrid[:90, :140]
@@ -151,7 +153,7 @@ def test_any_image_reaches_medsam_as_published(
 
 
 @given(shape=st.tuples(st.integers(1, 60), st.integers(1, 60)), seed=st.integers(0, 9))
-def test_masks_smaller_than_the_input_lose_only_the_padding(
+def test_masks_smaller_than_the_input_are_interpolated_without_padding(
     shape: tuple[int, int], seed: int
 ) -> None:
     transform = PlaneTransform.fit(shape, 64, 16, "lite_medsam")
@@ -179,7 +181,7 @@ def test_the_longest_side_fills_the_input(height: int, width: int) -> None:
 
 
 @given(height=sides, width=sides)
-def test_corners_of_the_plane_stay_in_the_input(height: int, width: int) -> None:
+def test_corners_of_the_plane_are_inside_the_input(height: int, width: int) -> None:
     for family in FAMILIES:
         transform = fit((height, width), family)
         far = np.array([height, width]) * transform.scale
@@ -207,9 +209,7 @@ def blob(shape: tuple[int, int]) -> np.ndarray:
 
 @families
 @pytest.mark.parametrize("shape", [(64, 64), (100, 30), (303, 384), (1500, 700)])
-def test_a_mask_survives_the_way_there_and_back(
-    family: Family, shape: tuple[int, int]
-) -> None:
+def test_a_mask_survives_the_round_trip(family: Family, shape: tuple[int, int]) -> None:
     transform, mask = fit(shape, family), blob(shape)
     logits = transform.mask_logits(mask)
     assert logits.shape == (transform.mask_size, transform.mask_size)
@@ -222,7 +222,7 @@ def test_a_mask_survives_the_way_there_and_back(
 
 
 @families
-def test_padding_is_outside_a_mask_prompt(family: Family) -> None:
+def test_padding_is_background_of_a_mask_prompt(family: Family) -> None:
     transform = fit((50, 200), family)
     logits = transform.mask_logits(np.ones((50, 200), bool))
     rows, cols = transform.mask_shape
@@ -233,7 +233,9 @@ def test_padding_is_outside_a_mask_prompt(family: Family) -> None:
 
 @families
 @pytest.mark.parametrize("shape", SHAPES)
-def test_logits_reach_every_shape(family: Family, shape: tuple[int, int]) -> None:
+def test_plane_logits_have_the_shape_of_the_plane(
+    family: Family, shape: tuple[int, int]
+) -> None:
     transform = fit(shape, family)
     for sign in (-1.0, 1.0):
         logits = torch.full((transform.mask_size, transform.mask_size), 8 * sign)
@@ -254,13 +256,13 @@ def test_a_step_in_the_logits_is_a_step_in_the_plane(family: Family) -> None:
     assert mask_iou(mask, expected) > 0.97
 
 
-# Windows: a part of the plane costs that part, and is the same
+# Windows of the plane
 
 small_sides = st.integers(1, 90)
 
 
 @st.composite
-def frames(draw: st.DrawFn) -> PlaneTransform:
+def transforms(draw: st.DrawFn) -> PlaneTransform:
     """Small models of each family, on planes smaller and larger than their input."""
     family = draw(st.sampled_from(FAMILIES))
     sizes = (32, 32) if family == "lite_medsam" else (64, 16)
@@ -269,15 +271,15 @@ def frames(draw: st.DrawFn) -> PlaneTransform:
 
 
 def random_logits(
-    transform: PlaneTransform, seed: int, share: float = 0.5
+    transform: PlaneTransform, seed: int, fraction: float = 0.5
 ) -> np.ndarray:
-    """Noise of which a share is positive."""
+    """Noise with a fraction of positive values."""
     noise = np.random.default_rng(seed).normal(0, 3, (transform.mask_size,) * 2)
-    return (noise - np.quantile(noise, 1 - share)).astype(np.float32)
+    return (noise - np.quantile(noise, 1 - fraction)).astype(np.float32)
 
 
 def interpolated(transform: PlaneTransform, logits: np.ndarray) -> np.ndarray:
-    """The way back as the published scripts have it, with torch."""
+    """Interpolation to the plane with torch, as in the published scripts."""
     values = torch.from_numpy(logits)[None, None]
     if transform.family == "medsam":
         values = values.sigmoid() - 0.5
@@ -292,8 +294,10 @@ def interpolated(transform: PlaneTransform, logits: np.ndarray) -> np.ndarray:
     return values[0, 0].numpy()
 
 
-@given(transform=frames(), seed=st.integers(0, 99))
-def test_the_way_back_is_that_of_torch(transform: PlaneTransform, seed: int) -> None:
+@given(transform=transforms(), seed=st.integers(0, 99))
+def test_plane_logits_equal_interpolation_by_torch(
+    transform: PlaneTransform, seed: int
+) -> None:
     logits = random_logits(transform, seed)
     found = transform.plane_logits(logits)
     np.testing.assert_allclose(
@@ -303,7 +307,7 @@ def test_the_way_back_is_that_of_torch(transform: PlaneTransform, seed: int) -> 
 
 @families
 @pytest.mark.parametrize("shape", [(3000, 2500), (303, 384)])
-def test_the_way_back_at_full_size(family: Family, shape: tuple[int, int]) -> None:
+def test_plane_logits_at_full_size(family: Family, shape: tuple[int, int]) -> None:
     transform = fit(shape, family)
     logits = random_logits(transform, 1)
     found = transform.plane_logits(torch.from_numpy(logits))
@@ -312,8 +316,8 @@ def test_the_way_back_at_full_size(family: Family, shape: tuple[int, int]) -> No
     )
 
 
-@given(transform=frames(), seed=st.integers(0, 99), data=st.data())
-def test_a_window_is_a_part_of_the_whole(
+@given(transform=transforms(), seed=st.integers(0, 99), data=st.data())
+def test_a_window_equals_its_part_of_the_plane(
     transform: PlaneTransform, seed: int, data: st.DataObject
 ) -> None:
     logits = random_logits(transform, seed)
@@ -330,14 +334,14 @@ def test_a_window_is_a_part_of_the_whole(
 
 
 @given(
-    transform=frames(),
+    transform=transforms(),
     seed=st.integers(0, 99),
-    share=st.sampled_from([0, 0.004, 0.02, 0.5, 1]),
+    fraction=st.sampled_from([0, 0.004, 0.02, 0.5, 1]),
 )
 def test_nothing_is_positive_outside_the_window(
-    transform: PlaneTransform, seed: int, share: float
+    transform: PlaneTransform, seed: int, fraction: float
 ) -> None:
-    logits = random_logits(transform, seed, share)
+    logits = random_logits(transform, seed, fraction)
     positive = transform.plane_logits(logits) > 0
     window = transform.window(logits)
     if window is None:
@@ -364,7 +368,7 @@ def test_the_window_of_a_small_object_is_small(family: Family) -> None:
 
 
 @families
-def test_what_lies_in_the_padding_is_not_on_the_plane(family: Family) -> None:
+def test_a_mask_in_the_padding_is_empty_on_the_plane(family: Family) -> None:
     transform = fit((50, 200), family)
     rows, _ = transform.mask_shape
     logits = np.full((transform.mask_size,) * 2, -5, np.float32)
@@ -377,14 +381,14 @@ def test_what_lies_in_the_padding_is_not_on_the_plane(family: Family) -> None:
 
 
 @given(
-    transform=frames(),
+    transform=transforms(),
     seed=st.integers(0, 99),
-    share=st.sampled_from([0, 0.004, 0.02, 0.5, 1]),
+    fraction=st.sampled_from([0, 0.004, 0.02, 0.5, 1]),
 )
-def test_a_patch_holds_the_mask_tightly(
-    transform: PlaneTransform, seed: int, share: float
+def test_a_patch_is_tight(
+    transform: PlaneTransform, seed: int, fraction: float
 ) -> None:
-    logits = random_logits(transform, seed, share)
+    logits = random_logits(transform, seed, fraction)
     whole = transform.plane_logits(logits)
     patch = transform.patch(logits)
     assert patch.logits.tobytes() == whole[patch.region].tobytes()
@@ -396,8 +400,8 @@ def test_a_patch_holds_the_mask_tightly(
         assert not edges.size or (edges[0] and edges[-1])
 
 
-@given(transform=frames(), data=st.data())
-def test_a_part_of_a_mask_is_as_good_as_the_whole(
+@given(transform=transforms(), data=st.data())
+def test_a_cropped_mask_equals_the_full_one(
     transform: PlaneTransform, data: st.DataObject
 ) -> None:
     mask = data.draw(hnp.arrays(bool, transform.plane_shape))
@@ -408,7 +412,7 @@ def test_a_part_of_a_mask_is_as_good_as_the_whole(
 
 
 @given(shape=st.tuples(small_sides, small_sides), data=st.data())
-def test_blocks_of_rows_change_nothing(
+def test_resizing_in_blocks_of_rows_gives_the_same_input(
     shape: tuple[int, int], data: st.DataObject
 ) -> None:
     channels = data.draw(st.sampled_from([(), (3,)]))
@@ -422,7 +426,7 @@ def test_blocks_of_rows_change_nothing(
 
 
 @families
-def test_a_rendition_gives_nearly_the_same_input(family: Family) -> None:
+def test_a_downsampled_plane_gives_nearly_the_same_input(family: Family) -> None:
     smooth = np.outer(np.hanning(64), np.hanning(90))
     level = np.rint(255 * smooth).astype(np.uint8)
     large = np.kron(level, np.ones((4, 4), np.uint8))

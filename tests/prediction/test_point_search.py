@@ -1,4 +1,4 @@
-"""Points answered by boxes: in worlds of discs, and with the real weights."""
+"""Box search for points, on synthetic discs and with the real weights."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SIDE = 128
-MOST_DECODES = 32
+MAX_DECODES = 32
 
 
 @dataclass
-class World:
-    """A model of boxes that sees discs, each where a box fits it.
+class DiscModel:
+    """A model trained on boxes: returns the disc that fits a box.
 
-    A box that fits no disc is answered by a vague ellipse inside it, as real
-    models do, unless the world is `blind`: then by nothing at all.
+    For a box that fits no disc it returns a vague ellipse, as real models do, or
+    an empty mask if it is `blind`.
     """
 
     discs: list[tuple[float, float, float]]
     shape: tuple[int, int] = (SIDE, SIDE)
     blind: bool = False
-    least_fit: float = 0.3
+    min_fit: float = 0.3
     boxes: list[NDArray[np.float64]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -70,7 +70,7 @@ class World:
 
     def _answer(self, box: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
         fits = [float(box_iou(box, self.box(i))) for i in range(len(self.discs))]
-        if fits and max(fits) > self.least_fit:
+        if fits and max(fits) > self.min_fit:
             best = int(np.argmax(fits))
             return np.clip(3 * self.depth(best), -12, 12), 0.6 + 0.4 * fits[best]
         if self.blind:
@@ -90,31 +90,31 @@ class World:
         )
 
 
-def overlap(found: list[BoxAnswer], world: World, disc: int) -> float:
-    return mask_iou(found[0].logits > 0, world.mask(disc))
+def overlap(found: list[BoxAnswer], model: DiscModel, disc: int) -> float:
+    return mask_iou(found[0].logits > 0, model.mask(disc))
 
 
 @pytest.mark.parametrize("radius", [3, 5, 9, 16, 28, 45])
 def test_a_click_finds_its_disc(radius: float) -> None:
-    world = World([(60, 64, radius)])
-    found = world.search(points=[(60, 64)])
-    assert overlap(found, world, 0) == 1
+    model = DiscModel([(60, 64, radius)])
+    found = model.search(points=[(60, 64)])
+    assert overlap(found, model, 0) == 1
     assert found[0].score > 0.7
 
 
 def test_a_click_off_the_centre_finds_its_disc() -> None:
-    world = World([(60, 64, 20)])
-    assert overlap(world.search(points=[(70, 54)]), world, 0) == 1
+    model = DiscModel([(60, 64, 20)])
+    assert overlap(model.search(points=[(70, 54)]), model, 0) == 1
 
 
 def test_a_click_chooses_among_discs() -> None:
-    world = World([(30, 30, 14), (30, 66, 14), (90, 60, 22)])
-    for disc, (row, col, _) in enumerate(world.discs):
-        assert overlap(world.search(points=[(row, col)]), world, disc) == 1
+    model = DiscModel([(30, 30, 14), (30, 66, 14), (90, 60, 22)])
+    for disc, (row, col, _) in enumerate(model.discs):
+        assert overlap(model.search(points=[(row, col)]), model, disc) == 1
 
 
-def test_other_parts_of_a_mask_are_left_out() -> None:
-    pair = World([(64, 30, 12), (64, 90, 12)])
+def test_components_without_a_point_are_dropped() -> None:
+    pair = DiscModel([(64, 30, 12), (64, 90, 12)])
     both = np.maximum(pair.depth(0), pair.depth(1)).astype(np.float32)
 
     def decode(boxes: NDArray[np.float64]) -> Any:
@@ -126,8 +126,8 @@ def test_other_parts_of_a_mask_are_left_out() -> None:
     assert len(found) == 1
 
 
-def test_the_answers_are_distinct_and_sorted() -> None:
-    nucleus_in_cell = World([(60, 60, 12), (60, 60, 40)])
+def test_answers_are_distinct_and_sorted() -> None:
+    nucleus_in_cell = DiscModel([(60, 60, 12), (60, 60, 40)])
     found = nucleus_in_cell.search(points=[(60, 60)])
     assert 2 <= len(found) <= 3
     scores = [f.score for f in found]
@@ -140,22 +140,22 @@ def test_the_answers_are_distinct_and_sorted() -> None:
 
 
 def test_a_negative_point_excludes_the_larger_object() -> None:
-    world = World([(60, 60, 12), (60, 60, 40)])
-    found = world.search(points=[(60, 60), (60, 90)], labels=[1, 0])
-    assert overlap(found, world, 0) == 1
+    model = DiscModel([(60, 60, 12), (60, 60, 40)])
+    found = model.search(points=[(60, 60), (60, 90)], labels=[1, 0])
+    assert overlap(found, model, 0) == 1
     assert not any((f.logits > 0)[60, 90] for f in found)
 
 
-def test_a_second_positive_point_asks_for_the_larger_object() -> None:
-    world = World([(60, 60, 12), (60, 60, 40)])
-    found = world.search(points=[(60, 60), (60, 90)])
-    assert overlap(found, world, 1) == 1
+def test_a_second_positive_point_selects_the_larger_object() -> None:
+    model = DiscModel([(60, 60, 12), (60, 60, 40)])
+    found = model.search(points=[(60, 60), (60, 90)])
+    assert overlap(found, model, 1) == 1
 
 
-def test_several_positives_span_a_disc() -> None:
-    world = World([(64, 64, 30)])
-    found = world.search(points=[(40, 64), (88, 64), (64, 42)])
-    assert overlap(found, world, 0) == 1
+def test_several_positive_points() -> None:
+    model = DiscModel([(64, 64, 30)])
+    found = model.search(points=[(40, 64), (88, 64), (64, 42)])
+    assert overlap(found, model, 0) == 1
 
 
 @pytest.mark.parametrize(
@@ -163,117 +163,117 @@ def test_several_positives_span_a_disc() -> None:
     [((0, 0, 20), (0, 0)), ((127, 127, 20), (127, 127)), ((64, 0, 15), (64, 0))],
 )
 def test_discs_cut_by_the_border(disc: Any, point: Any) -> None:
-    world = World([disc])
-    assert overlap(world.search(points=[point]), world, 0) == 1
+    model = DiscModel([disc])
+    assert overlap(model.search(points=[point]), model, 0) == 1
 
 
-def test_nothing_outside_the_plane_is_found() -> None:
-    world = World([(20, 60, 30)], shape=(40, 128))
-    found = world.search(points=[(20, 60)])
-    assert overlap(found, world, 0) == 1
+def test_masks_stay_inside_the_plane() -> None:
+    model = DiscModel([(20, 60, 30)], shape=(40, 128))
+    found = model.search(points=[(20, 60)])
+    assert overlap(found, model, 0) == 1
     assert (found[0].logits[40:] <= 0).all()
-    assert all(box[2] <= 39 for box in world.boxes)
+    assert all(box[2] <= 39 for box in model.boxes)
 
 
 @pytest.mark.parametrize("shape", [(1, SIDE), (SIDE, 1), (1, 1)])
-def test_planes_of_one_pixel_in_height(shape: tuple[int, int]) -> None:
-    found = World([], shape=shape).search(points=[(0, 0)])
+def test_planes_of_one_row_or_column(shape: tuple[int, int]) -> None:
+    found = DiscModel([], shape=shape).search(points=[(0, 0)])
     assert found[0].logits.shape == (SIDE, SIDE)
     assert np.isfinite(found[0].score)
 
 
-def test_points_that_no_mask_satisfies() -> None:
-    world = World([(60, 60, 20)])
-    agreed = world.search(points=[(60, 60)])
+def test_contradicting_points_lower_the_score() -> None:
+    model = DiscModel([(60, 60, 20)])
+    agreed = model.search(points=[(60, 60)])
     points = [(60, 60), (62, 62), (57, 57), (60, 61)]
-    found = world.search(points=points, labels=[1, 1, 1, 0])
-    assert overlap(found, world, 0) == 1
+    found = model.search(points=points, labels=[1, 1, 1, 0])
+    assert overlap(found, model, 0) == 1
     assert found[0].score < 0.6 * agreed[0].score
 
 
 def test_a_blind_model_gives_an_empty_mask() -> None:
-    (found,) = World([], blind=True).search(points=[(60, 60)])
+    (found,) = DiscModel([], blind=True).search(points=[(60, 60)])
     assert not (found.logits > 0).any()
     assert 0 <= found.score < 0.2
 
 
 def test_a_box_with_a_point() -> None:
-    world = World([(60, 60, 12), (60, 60, 40)])
-    box = world.box(1)
-    assert overlap(world.search(points=[(60, 60)], box=box), world, 1) == 1
-    np.testing.assert_array_equal(world.boxes[0], box)
+    model = DiscModel([(60, 60, 12), (60, 60, 40)])
+    box = model.box(1)
+    assert overlap(model.search(points=[(60, 60)], box=box), model, 1) == 1
+    np.testing.assert_array_equal(model.boxes[0], box)
 
 
 def test_a_negative_point_splits_a_box() -> None:
-    world = World([(64, 34, 18), (64, 74, 18)])
+    model = DiscModel([(64, 34, 18), (64, 74, 18)])
     box = [46, 16, 82, 92]
-    found = world.search(points=[(64, 34), (64, 74)], labels=[1, 0], box=box)
-    assert overlap(found, world, 0) == 1
+    found = model.search(points=[(64, 34), (64, 74)], labels=[1, 0], box=box)
+    assert overlap(found, model, 0) == 1
 
 
 def test_a_box_with_negative_points_only() -> None:
-    world = World([(60, 60, 20)])
-    found = world.search(points=[(60, 90)], labels=[0], box=world.box(0))
-    assert overlap(found, world, 0) == 1
+    model = DiscModel([(60, 60, 20)])
+    found = model.search(points=[(60, 90)], labels=[0], box=model.box(0))
+    assert overlap(found, model, 0) == 1
 
 
 def test_an_empty_mask_never_beats_a_mask() -> None:
-    world = World([(60, 60, 20)], blind=True, least_fit=0.6)
-    found = world.search(points=[(60, 60)], labels=[0], box=[30, 30, 90, 90])
-    assert overlap(found, world, 0) == 1
+    model = DiscModel([(60, 60, 20)], blind=True, min_fit=0.6)
+    found = model.search(points=[(60, 60)], labels=[0], box=[30, 30, 90, 90])
+    assert overlap(found, model, 0) == 1
 
 
-def test_the_prompt_is_left_alone_and_the_answer_repeats() -> None:
-    world = World([(30, 30, 14), (44, 60, 20)])
-    points, box = np.array([(35.0, 33.0)]), world.box(0)
-    first = world.search(points=points, box=box)
-    again = world.search(points=points, box=box)
+def test_search_is_deterministic_and_does_not_modify_the_prompt() -> None:
+    model = DiscModel([(30, 30, 14), (44, 60, 20)])
+    points, box = np.array([(35.0, 33.0)]), model.box(0)
+    first = model.search(points=points, box=box)
+    again = model.search(points=points, box=box)
     assert [f.score for f in first] == [f.score for f in again]
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one.logits, other.logits)
     np.testing.assert_array_equal(points, [(35.0, 33.0)])
-    np.testing.assert_array_equal(box, world.box(0))
+    np.testing.assert_array_equal(box, model.box(0))
 
 
-# -- proposals of a decoder for clicks -----------------------------------------
+# -- proposals of a click decoder -----------------------------------------
 
 
 def proposal(
-    world: World, disc: int, off: float = 0.0, score: float = 0.8
+    model: DiscModel, disc: int, off: float = 0.0, score: float = 0.8
 ) -> BoxAnswer:
-    """A disc, seen a little too large or too small."""
-    return BoxAnswer((world.depth(disc) + off).astype(np.float32), score)
+    """A disc, a little too large or too small."""
+    return BoxAnswer((model.depth(disc) + off).astype(np.float32), score)
 
 
 @pytest.mark.parametrize("off", [-2.0, 3.0])
-def test_a_proposal_is_made_sure_of_by_its_box(off: float) -> None:
-    world = World([(60, 64, 20), (30, 100, 12)])
-    found = world.search([proposal(world, 0, off)], points=[(62, 60)])
-    assert overlap(found, world, 0) == 1
-    assert len(world.boxes) == 1
+def test_a_proposal_is_refined_by_its_box(off: float) -> None:
+    model = DiscModel([(60, 64, 20), (30, 100, 12)])
+    found = model.search([proposal(model, 0, off)], points=[(62, 60)])
+    assert overlap(found, model, 0) == 1
+    assert len(model.boxes) == 1
 
 
 def test_proposals_cost_a_fraction_of_a_search() -> None:
-    world, searched = World([(60, 64, 20)]), World([(60, 64, 20)])
+    model, searched = DiscModel([(60, 64, 20)]), DiscModel([(60, 64, 20)])
     searched.search(points=[(62, 60)])
-    proposals = [proposal(world, 0, off) for off in (-9, -4, 0, 5)]
-    assert overlap(world.search(proposals, points=[(62, 60)]), world, 0) == 1
-    assert len(world.boxes) <= len(searched.boxes) / 4
+    proposals = [proposal(model, 0, off) for off in (-9, -4, 0, 5)]
+    assert overlap(model.search(proposals, points=[(62, 60)]), model, 0) == 1
+    assert len(model.boxes) <= len(searched.boxes) / 4
 
 
-def test_of_proposals_the_one_that_agrees_with_the_points_is_taken() -> None:
-    world = World([(60, 30, 14), (60, 64, 14)])
-    proposals = [proposal(world, 0, score=0.9), proposal(world, 1, score=0.6)]
-    found = world.search(proposals, points=[(60, 64), (60, 30)], labels=[1, 0])
-    assert overlap(found, world, 1) == 1
+def test_the_proposal_that_fits_the_points_is_selected() -> None:
+    model = DiscModel([(60, 30, 14), (60, 64, 14)])
+    proposals = [proposal(model, 0, score=0.9), proposal(model, 1, score=0.6)]
+    found = model.search(proposals, points=[(60, 64), (60, 30)], labels=[1, 0])
+    assert overlap(found, model, 1) == 1
 
 
-def test_a_proposal_stands_where_boxes_see_nothing() -> None:
-    world = World([(60, 64, 20)])
-    seen = proposal(world, 0)
-    blind = World([], blind=True)
+def test_a_proposal_remains_where_boxes_find_nothing() -> None:
+    model = DiscModel([(60, 64, 20)])
+    seen = proposal(model, 0)
+    blind = DiscModel([], blind=True)
     found = blind.search([seen], points=[(62, 60)])
-    assert mask_iou(found[0].logits > 0, world.mask(0)) == 1
+    assert mask_iou(found[0].logits > 0, model.mask(0)) == 1
 
 
 @given(data=st.data())
@@ -285,13 +285,13 @@ def test_any_click_is_answered(data: st.DataObject) -> None:
     )
     # A disc outside the plane has no box.
     discs = [d for d in discs if d[0] < shape[0] and d[1] < shape[1]]
-    world = World(discs, shape, blind=data.draw(st.booleans(), "blind"))
+    model = DiscModel(discs, shape, blind=data.draw(st.booleans(), "blind"))
     points = data.draw(st.lists(pixel, min_size=1, max_size=4), "points")
     others = st.lists(st.integers(0, 1), min_size=len(points) - 1, max_size=3)
     labels = [1, *data.draw(others, "labels")[: len(points) - 1]]
-    found = world.search(points=points, labels=labels)
+    found = model.search(points=points, labels=labels)
     assert 1 <= len(found) <= 3
-    assert len(world.boxes) <= MOST_DECODES
+    assert len(model.boxes) <= MAX_DECODES
     for answer in found:
         assert answer.logits.shape == (SIDE, SIDE)
         assert answer.logits.dtype == np.float32
@@ -300,11 +300,14 @@ def test_any_click_is_answered(data: st.DataObject) -> None:
     assert scores == sorted(scores, reverse=True)
 
 
-def clicked(predictor: Predictor, image: Any, labels: Any, method: str) -> list[float]:
-    """IoU of each object with the answer to one click at its centre."""
-    embedding, overlaps = predictor.embed(image), []
-    for value in range(1, labels.max() + 1):
-        truth = labels == value
+COINS = 1, 2, 3
+
+
+def click_coins(predictor: Predictor, coins: Any, method: str) -> list[float]:
+    """Return the IoU of some coins with the answer to one click at their centre."""
+    embedding, overlaps = predictor.embed(coins.image), []
+    for label in COINS:
+        truth = coins.labels == label
         point = np.argwhere(truth).mean(axis=0)
         found = predictor.predict(embedding, Prompt(points=[point]))
         assert found.method == method
@@ -313,23 +316,19 @@ def clicked(predictor: Predictor, image: Any, labels: Any, method: str) -> list[
 
 
 @pytest.mark.weights
-def test_a_search_finds_coins(published_predictor: Predictor, coins: Any) -> None:
-    overlaps = clicked(published_predictor, coins.image, coins.labels, "box search")
-    assert len(overlaps) == 22
-    assert np.mean(overlaps) >= 0.92
+def test_a_box_search_finds_coins(published_predictor: Predictor, coins: Any) -> None:
+    assert np.mean(click_coins(published_predictor, coins, "box search")) >= 0.92
 
 
 @pytest.mark.weights
-def test_the_decoder_for_clicks_finds_coins(
+def test_the_click_decoder_finds_coins(
     default_predictor: Predictor, coins: Any
 ) -> None:
-    overlaps = clicked(default_predictor, coins.image, coins.labels, "click decoder")
-    assert len(overlaps) == 22
-    assert np.mean(overlaps) >= 0.94
+    assert np.mean(click_coins(default_predictor, coins, "click decoder")) >= 0.94
 
 
 @pytest.mark.weights
-def test_the_decoder_for_clicks_finds_coins_alone(
+def test_the_click_decoder_alone_finds_coins(
     default_predictor: Predictor, coins: Any
 ) -> None:
     assert default_predictor.click_decoder is not None
@@ -341,12 +340,11 @@ def test_the_decoder_for_clicks_finds_coins_alone(
         key="alone",
         multimask_output=True,
     )
-    overlaps = clicked(alone, coins.image, coins.labels, "prompt")
-    assert np.mean(overlaps) >= 0.9
+    assert np.mean(click_coins(alone, coins, "prompt")) >= 0.9
 
 
 @pytest.mark.weights
-def test_boxes_go_to_the_published_weights(
+def test_boxes_use_the_published_weights(
     default_predictor: Predictor, published_predictor: Predictor, coins: Any
 ) -> None:
     box = Prompt(box=mask_to_box(coins.labels == 5))
