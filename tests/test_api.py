@@ -1,4 +1,4 @@
-"""Arrays in, labels out; random small models where only mechanics matter."""
+"""The functions for scripts: forms of prompts, overlaps and input checks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def plane() -> np.ndarray:
 
 
 def described(prompt: ns.Prompt) -> tuple[Any, Any, Any]:
-    """Points, labels and box as plain lists."""
+    """Return points, labels and box as plain lists."""
     values = (prompt.points, prompt.labels, prompt.box)
     points, labels, box = (None if v is None else v.tolist() for v in values)
     return points, labels, box
@@ -127,7 +127,7 @@ def test_mismatched_prompts(
         {"points": [POINTS, POINTS], "labels": [[1, 0], [0, 1]], "boxes": BOXES[:2]},
     ],
 )
-def test_segment_paints_what_the_model_answers_click_by_click(
+def test_segment_decodes_points_one_by_one(
     plane: np.ndarray, tiny_predictor: Predictor, arguments: dict[str, Any]
 ) -> None:
     labels = ns.segment(plane, model=tiny_predictor, **arguments)
@@ -193,7 +193,7 @@ def test_contrast_limits_reach_the_model() -> None:
         (np.zeros((9, 9)), {"contrast_limits": (5, 1)}, "not two increasing numbers"),
     ],
 )
-def test_bad_input_is_refused_in_one_sentence(
+def test_invalid_input_raises_one_sentence(
     tiny_predictor: Predictor, image: Any, arguments: dict[str, Any], sentence: str
 ) -> None:
     given_ = {"points": [(0, 0)], **arguments}
@@ -214,13 +214,13 @@ def test_an_image_of_one_pixel(
 
 
 @pytest.mark.parametrize("value", [0.0, 3.5, np.nan])
-def test_images_that_show_nothing(tiny_predictor: Predictor, value: float) -> None:
+def test_constant_images(tiny_predictor: Predictor, value: float) -> None:
     empty = np.full((30, 40), value)
     labels = ns.segment(empty, boxes=BOXES[0], model=tiny_predictor)
     assert labels.shape == empty.shape
 
 
-def test_a_model_that_does_not_exist(plane: np.ndarray) -> None:
+def test_an_unknown_model_raises(plane: np.ndarray) -> None:
     with pytest.raises(ValueError, match="neither a known model"):
         ns.segment(plane, points=POINTS, model="no_such_model")
 
@@ -247,7 +247,7 @@ def test_both_forms_of_volume_prompts() -> None:
         ({99: BOX}, "slice 99"),
     ],
 )
-def test_volume_prompts_are_refused_before_a_model_is_loaded(
+def test_invalid_volume_prompts_raise_before_a_model_is_loaded(
     prompts: Any, sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
@@ -255,7 +255,7 @@ def test_volume_prompts_are_refused_before_a_model_is_loaded(
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_volumes_in_colour_are_recognised(channels: int) -> None:
+def test_colour_volumes_are_recognized(channels: int) -> None:
     colour = np.stack([lit(BALL)] * channels, axis=-1)
     out = ns.segment_volume(colour, {6: BOX}, model=World())
     assert_array_equal(out.labels, BALL)
@@ -270,12 +270,12 @@ def test_volumes_along_another_axis_and_as_lists() -> None:
 
 
 @pytest.mark.parametrize("shape", [(20, 20), (2, 5, 20, 20), (1, 2, 5, 20, 20)])
-def test_volumes_of_other_dimensions_are_refused(shape: tuple[int, ...]) -> None:
+def test_volumes_of_other_dimensions_raise(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="give three axes"):
         ns.segment_volume(np.zeros(shape), {0: BOX}, model=World())
 
 
-def test_a_real_network_goes_through_a_stack(tiny_predictor: Predictor) -> None:
+def test_a_network_propagates_through_a_stack(tiny_predictor: Predictor) -> None:
     volume = lit(BALL)[4:7]
     out = ns.segment_volume(volume, {1: BOX}, model=tiny_predictor)
     middle = ns.segment(volume[1], boxes=BOX.box, model=tiny_predictor)

@@ -1,4 +1,4 @@
-"""What importing each folder loads, in one fresh interpreter a folder."""
+"""Packages that each folder imports, in one interpreter per folder."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ for name in {names!r}:
 print(json.dumps(loaded))
 """
 
-# Loads a model and asks it, as the plugin does while a viewer is open.
-ASKED = """
+# Loads a model and predicts, as the plugin does while a viewer is open.
+PREDICTION_SCRIPT = """
 import sys
 import numpy as np
 import napari_sam as ns
@@ -62,8 +62,8 @@ assert "torch._dynamo" not in sys.modules
 """
 
 
-def culprits(names: list[str], unwanted: set[str]) -> dict[str, set[str]]:
-    """Import modules one after the other; what of the unwanted the first one loads."""
+def modules_loading(names: list[str], unwanted: set[str]) -> dict[str, set[str]]:
+    """Import modules in order; return the first that loads unwanted packages."""
     done = subprocess.run(
         [sys.executable, "-c", PROBE.format(names=names)],
         capture_output=True,
@@ -99,16 +99,16 @@ FOLDERS = sorted({name.split(".")[0] for name in LIGHT})
 
 
 def test_importing_the_package_is_cheap() -> None:
-    assert not culprits(["napari_sam"], FACES | HEAVY)
+    assert not modules_loading(["napari_sam"], FACES | HEAVY)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_folders_load_without_torch(folder: str) -> None:
     names = [f"napari_sam.{n}" for n in LIGHT if n.split(".")[0] == folder]
-    assert not culprits(names, FACES | HEAVY)
+    assert not modules_loading(names, FACES | HEAVY)
 
 
-def test_the_lists_name_what_is_there() -> None:
+def test_the_module_lists_are_up_to_date() -> None:
     known = {*core_modules(), *(name.split(".")[0] for name in core_modules())}
     assert known >= WITH_TORCH | WITHOUT_TORCH
     assert len(LIGHT) > 60
@@ -116,24 +116,24 @@ def test_the_lists_name_what_is_there() -> None:
 
 
 def test_the_core_loads_without_napari() -> None:
-    assert not culprits([f"napari_sam.{name}" for name in core_modules()], FACES)
+    assert not modules_loading([f"napari_sam.{name}" for name in core_modules()], FACES)
 
 
 def test_a_model_is_used_without_the_compiler_of_torch(data_folder: Path) -> None:
-    """It brings an LLVM, which crashes a viewer that is drawn by another one."""
-    script = ASKED.format(path=str(data_folder / "sam_small.pth"))
+    """Its LLVM crashes viewers that are rendered by another LLVM."""
+    script = PREDICTION_SCRIPT.format(path=str(data_folder / "sam_small.pth"))
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_exists() -> None:
     for name in [*napari_sam.__all__, "__version__"]:
         assert getattr(napari_sam, name) is not None
     assert set(napari_sam.__all__) < set(dir(napari_sam))
 
 
-def test_other_names_are_not() -> None:
+def test_unknown_names_raise_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'segment_nothing'"):
         _ = napari_sam.segment_nothing

@@ -209,7 +209,7 @@ def test_8_bit_images_as_they_are_displayed(
         (ns.IntensityMapping.window(300, 500), ("--window", "300,500")),
     ],
 )
-def test_rules_of_brightness(
+def test_intensity_rules(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     balls: np.ndarray,

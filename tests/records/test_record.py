@@ -1,4 +1,4 @@
-"""What was done is written down in plain JSON, and forgotten when it is undone."""
+"""Records: entries of commits, undo, checksums and files."""
 
 from __future__ import annotations
 
@@ -10,16 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from numpy.testing import assert_array_equal
 
 from napari_sam.masks.painting import ObjectPlaneMask, plan_changes
-from napari_sam.prompts.prompt import Prompt
-from napari_sam.prompts.serialization import (
-    mask_from_json,
-    mask_to_json,
-    prompt_from_json,
-    prompt_to_json,
-)
 from napari_sam.records.record import (
     FORMAT,
     KEY,
@@ -40,103 +32,11 @@ if TYPE_CHECKING:
 
 FULL = slice(None)
 
-coordinates = st.floats(-1e6, 1e6)
-masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0))
-
-
-@st.composite
-def prompts(draw: st.DrawFn) -> Prompt:
-    points = draw(
-        st.none()
-        | hnp.arrays(
-            float, st.tuples(st.integers(1, 5), st.just(2)), elements=coordinates
-        )
-    )
-    labels = None
-    if points is not None:
-        labels = draw(hnp.arrays(int, len(points), elements=st.integers(0, 1)))
-    box = draw(st.none() | hnp.arrays(float, (2, 2), elements=coordinates))
-    mask = draw(st.none() | masks)
-    origin = draw(st.tuples(st.integers(0, 9), st.integers(0, 9)))
-    return Prompt(
-        points,
-        labels,
-        None if box is None else np.sort(box, axis=0).ravel(),
-        mask,
-        (0, 0) if mask is None else origin,
-    )
-
 
 def through_json(value: Any) -> Any:
     again = json.loads(json.dumps(value, allow_nan=False))
     assert again == value  # nothing but plain types
     return again
-
-
-# -- both directions -----------------------------------------------------------
-
-
-@given(prompt=prompts())
-def test_prompts_survive_json(prompt: Prompt) -> None:
-    again = prompt_from_json(through_json(prompt_to_json(prompt)))
-    assert again.kinds == prompt.kinds
-    assert again.mask_origin == prompt.mask_origin
-    for name in ("points", "labels", "box", "mask"):
-        before, after = getattr(prompt, name), getattr(again, name)
-        if before is not None:
-            assert_array_equal(after, before)
-            assert after.dtype == before.dtype
-
-
-@given(mask=masks, origin=st.tuples(st.integers(0, 99), st.integers(0, 99)))
-def test_masks_survive_json(mask: np.ndarray, origin: tuple[int, int]) -> None:
-    entry = through_json(mask_to_json(mask, origin))
-    again, first = mask_from_json(entry)
-    assert_array_equal(again, mask)
-    assert again.shape == mask.shape
-    assert first == origin
-    assert mask_to_json(again, first) == entry
-    assert sum(entry["counts"]) == mask.size
-    assert all(count > 0 for count in entry["counts"][1:-1])
-
-
-def test_masks_are_run_lengths_outside_first() -> None:
-    mask = np.array([[True, True, False], [False, False, True]])
-    entry = mask_to_json(mask, (np.int64(3), np.int64(4)))  # type: ignore[arg-type]
-    assert through_json(entry) == {
-        "origin": [3, 4],
-        "size": [2, 3],
-        "counts": [0, 2, 3, 1],
-    }
-
-
-def test_logits_cannot_be_recorded() -> None:
-    with pytest.raises(ValueError, match="Logits"):
-        prompt_to_json(Prompt(mask=np.zeros((4, 4), np.float32)))
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        None,
-        [1, 2],
-        {"point": [[1, 2]]},
-        {"points": {"row": 1}},
-        {"points": "here"},
-        {"box": [1, 2, 3]},
-        {"box": [None] * 4},
-        {"mask": [[True]]},
-        {"mask": {"origin": [0, 0], "size": [2, 2]}},
-        {"mask": {"origin": [0, 0], "size": [2, 2], "counts": [3]}},
-        {"mask": {"origin": [0], "size": [2, 2], "counts": [4]}},
-        {"mask": {"origin": [0, 0], "size": [4], "counts": [4]}},
-        {"mask": {"origin": [0, 0], "size": [2, 2], "counts": [-1, 5]}},
-        {"mask": {"origin": [0.5, 0], "size": [2, 2], "counts": [4]}},
-    ],
-)
-def test_what_is_no_prompt_is_refused(entry: Any) -> None:
-    with pytest.raises(ValueError, match=r": give [^:]*\.$"):
-        prompt_from_json(entry)
 
 
 # -- a history -----------------------------------------------------------------
@@ -152,7 +52,7 @@ class History:
         self.redo_steps: list[tuple[Any, np.ndarray, np.ndarray]] = []
 
     def commit(self, pieces: dict[int, ObjectPlaneMask], **how: Any) -> None:
-        """Objects by label; as the plugin does it."""
+        """Commit objects by label, as the plugin does."""
         parts = list(pieces.values())
         ids = {piece.object_id: label for label, piece in pieces.items()}
         changes = plan_changes(self.labels, parts, ids, **how)
@@ -184,7 +84,7 @@ class History:
 
     @property
     def present(self) -> dict[str, list[int]]:
-        """{label: numbers of the commits that made it}."""
+        """{label: its commits}, without undone ones."""
         now = prune_undone(self.record, self.labels)
         assert now["format"] == FORMAT
         through_json(now)
@@ -210,7 +110,7 @@ def test_each_object_has_the_commits_that_made_it() -> None:
     assert history.present == {"1": [1, 3], "2": [1], "3": [2]}
 
 
-def test_undo_and_redo_are_followed() -> None:
+def test_undo_and_redo_remove_and_restore_entries() -> None:
     history = History()
     states = []
     for label, (row, plane, how) in enumerate(
@@ -233,7 +133,7 @@ def test_undo_and_redo_are_followed() -> None:
         assert history.present == state
 
 
-def test_a_commit_after_undo_takes_the_place_of_the_undone_one() -> None:
+def test_a_commit_after_undo_replaces_the_undone_one() -> None:
     history = History()
     history.commit({1: block(0, 0)})
     history.commit({2: block(4, 4)})
@@ -259,7 +159,7 @@ def test_a_replaced_object_keeps_its_history_until_it_is_undone(
     assert history.present == {"1": [1, 2, 3]}
 
 
-def test_an_object_that_was_edited_by_hand_keeps_its_history() -> None:
+def test_an_edited_object_keeps_its_history() -> None:
     history = History()
     history.commit({1: block(0, 0)})
     history.commit({1: block(2, 2, plane=2)})
@@ -268,14 +168,14 @@ def test_an_object_that_was_edited_by_hand_keeps_its_history() -> None:
     assert history.present == {"1": [1, 2]}
 
 
-def test_an_object_that_was_erased_has_no_history() -> None:
+def test_an_erased_object_has_no_history() -> None:
     history = History()
     history.commit({1: block(0, 0), 2: block(4, 4, number=2)})
     history.labels[history.labels == 2] = 0
     assert history.present == {"1": [1]}
 
 
-def test_an_object_that_is_painted_over_has_no_history() -> None:
+def test_an_overwritten_object_has_no_history() -> None:
     history = History()
     history.commit({1: block(2, 2)})
     history.commit({2: block(1, 1, side=5)}, policy="overwrite")
@@ -284,7 +184,7 @@ def test_an_object_that_is_painted_over_has_no_history() -> None:
     assert history.present == {"1": [1]}
 
 
-def test_an_object_that_left_no_pixel_is_not_noted() -> None:
+def test_an_object_without_pixels_gets_no_entry() -> None:
     history = History()
     history.commit({1: block(2, 2)})
     history.commit({2: block(2, 2), 3: block(5, 5, number=2)})
@@ -293,7 +193,7 @@ def test_an_object_that_left_no_pixel_is_not_noted() -> None:
     assert history.present == {"1": [1]}
 
 
-def test_objects_of_one_label_are_each_noted() -> None:
+def test_each_object_of_a_label_gets_an_entry() -> None:
     labels = np.ones((4, 5), int)
     entries = [
         {"label": 1, "object": number, "region": [[0, 4], [0, 5]]} for number in (1, 2)
@@ -302,7 +202,7 @@ def test_objects_of_one_label_are_each_noted() -> None:
     assert [e["object"] for e in record["objects"]["1"]] == [1, 2]
 
 
-def test_ids_that_come_from_an_array_are_written_as_plain_numbers() -> None:
+def test_numpy_labels_become_plain_integers() -> None:
     labels = np.ones((4, 5), np.uint8)
     label = labels[0, 0]
     entry = {"label": label, "object": 1, "region": [[0, 4], [0, 5]]}
@@ -314,7 +214,7 @@ def test_ids_that_come_from_an_array_are_written_as_plain_numbers() -> None:
     assert again["objects"]["1"][0]["replaced"] == [1]
 
 
-def test_the_record_that_was_given_is_not_changed() -> None:
+def test_add_entries_does_not_change_the_record() -> None:
     history = History()
     history.commit({1: block(0, 0)})
     before = json.dumps(history.record)
@@ -325,14 +225,14 @@ def test_the_record_that_was_given_is_not_changed() -> None:
     assert json.dumps(record) == before
 
 
-def test_only_the_labels_that_are_asked_for_are_looked_up() -> None:
+def test_valid_entries_returns_the_requested_labels_only() -> None:
     history = History()
     history.commit({1: block(0, 0), 2: block(4, 4, number=2)})
     found = valid_entries(history.record, history.labels, [2, 7])
     assert found == {2: history.record["objects"]["2"], 7: []}
 
 
-def test_commits_come_in_order_with_their_objects_in_order() -> None:
+def test_entries_are_grouped_by_commit_in_order() -> None:
     history = History()
     history.commit({9: block(0, 0), 2: block(4, 4, number=2)})
     history.commit({5: block(0, 0, plane=2)})
@@ -347,7 +247,9 @@ def test_commits_come_in_order_with_their_objects_in_order() -> None:
 
 
 @given(labels=hnp.arrays(np.uint8, (3, 4, 5), elements=st.integers(0, 2)))
-def test_the_checksum_is_that_of_the_label_in_its_region(labels: np.ndarray) -> None:
+def test_the_checksum_depends_on_the_label_in_its_region_only(
+    labels: np.ndarray,
+) -> None:
     region = [[0, 2], [1, 4], [0, 5]]
     before = checksum(labels, 1, region)
     outside = labels.copy()
@@ -363,7 +265,7 @@ def test_the_checksum_is_that_of_the_label_in_its_region(labels: np.ndarray) -> 
 
 
 @given(labels=hnp.arrays(np.uint8, (3, 4, 5), elements=st.integers(0, 3)))
-def test_regions_just_hold_what_changed(labels: np.ndarray) -> None:
+def test_regions_are_tight(labels: np.ndarray) -> None:
     piece = block(0, 1)
     changes = plan_changes(labels, [piece], {1: 1}, "keep", {3})
     region = through_json(region_of(changes, labels.shape))
@@ -386,19 +288,19 @@ def some_record() -> dict[str, Any]:
     return history.record
 
 
-def test_records_survive_files(tmp_path: Path) -> None:
+def test_records_round_trip_through_files(tmp_path: Path) -> None:
     path = write_record(tmp_path / "a record.json", some_record())
     assert read_record(path) == some_record()
     assert read_record(str(path)) == some_record()
 
 
-def test_the_metadata_of_a_layer_is_read_too(tmp_path: Path) -> None:
+def test_layer_metadata_is_read_as_a_record(tmp_path: Path) -> None:
     path = tmp_path / "metadata.json"
     path.write_text(json.dumps({"other": 1, KEY: some_record()}))
     assert read_record(path) == some_record()
 
 
-def test_what_cannot_be_written_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path) -> None:
     path = write_record(tmp_path / "record.json", some_record())
     broken = {**some_record(), "later": np.zeros(3)}
     with pytest.raises(TypeError):
@@ -427,7 +329,7 @@ def test_what_cannot_be_written_leaves_the_file_as_it_was(tmp_path: Path) -> Non
         (b'{"format": 1, "objects": {"cell": []}}', "damaged at object 'cell'"),
     ],
 )
-def test_damaged_and_later_files_are_refused(
+def test_damaged_and_newer_files_raise(
     content: bytes, sentence: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "record.json"
@@ -437,7 +339,7 @@ def test_damaged_and_later_files_are_refused(
     assert str(path) in str(error.value)
 
 
-def test_a_file_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
+def test_missing_files_raise_file_not_found(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_record(tmp_path / "none.json")
     with pytest.raises(FileNotFoundError):

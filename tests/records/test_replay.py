@@ -1,4 +1,4 @@
-"""The same image, model and record give the same labels, bit by bit."""
+"""Replay: the same image, model and record give the same labels, bit by bit."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FULL = slice(None)
 
 
 def balls(*centres: tuple[int, int, int], radius: int = 7) -> np.ndarray:
-    """(9, 40, 50), bright balls on dark ground."""
+    """Make a (9, 40, 50) stack with bright balls on a dark background."""
     z, y, x = np.indices((9, 40, 50))
     inside = np.zeros(z.shape, bool)
     for plane, row, col in centres:
@@ -155,7 +155,7 @@ def test_objects_of_one_label() -> None:
     assert_same_again(session, STACK)
 
 
-def test_undone_objects_are_not_made_again() -> None:
+def test_undone_objects_are_not_replayed() -> None:
     session = session_on(STACK)
     accept(session, FIRST)
     accept(session, SECOND)
@@ -170,7 +170,7 @@ def test_undone_objects_are_not_made_again() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 7])
-def test_a_stack_that_was_stopped_on_the_way(count: int) -> None:
+def test_a_cancelled_propagation(count: int) -> None:
     image = STACK
     session = session_on(image)
     session.each_prompt_an_object = True
@@ -184,7 +184,7 @@ def test_a_stack_that_was_stopped_on_the_way(count: int) -> None:
     assert_same_again(session, image)
 
 
-def test_an_object_that_found_no_free_pixel_does_no_harm() -> None:
+def test_prompted_objects_without_a_free_pixel_are_skipped() -> None:
     session = session_on(STACK)
     accept(session, FIRST)
     session.each_prompt_an_object = True
@@ -253,7 +253,7 @@ def test_labels_of_more_and_of_fewer_axes() -> None:
         IntensityMapping.window(100, 120),
     ],
 )
-def test_brightness_is_as_it_was(mapping: IntensityMapping) -> None:
+def test_recorded_contrast_limits_are_used(mapping: IntensityMapping) -> None:
     noise = np.random.default_rng(5).normal(0, 40, STACK.shape)
     image = (STACK + noise).astype(np.float32)
     session = session_on(image)
@@ -324,8 +324,8 @@ def test_other_views_of_the_image() -> None:
 # -- random models, as a script would do it ------------------------------------
 
 
-class Maker:
-    """Commits answers to labels and keeps the record, without a viewer."""
+class Committer:
+    """Labels and their record, without a viewer."""
 
     def __init__(self, shape: tuple[int, ...], grid: LabelGrid | None = None) -> None:
         self.grid = grid or LabelGrid.same(shape)
@@ -363,7 +363,7 @@ def test_random_models_give_the_same_labels(
 ) -> None:
     model: Predictor = request.getfixturevalue(name)
     image = rng.normal(100, 50, (4, 70, 90)).astype(np.float32)
-    maker = Maker(image.shape)
+    committer = Committer(image.shape)
     view = ImageView(PlaneReader((image,)), IntensityMapping.percentiles(3, 96))
     blob = np.zeros((20, 30), bool)
     blob[3:16, 4:25] = True
@@ -373,44 +373,46 @@ def test_random_models_give_the_same_labels(
         3: Prompt(points=[[12, 70]]),
         4: Prompt(box=(20, 30, 40, 60), mask=blob, mask_origin=(20, 30)),
     }
-    maker.commit(PlaneRequest(view, (1, FULL, FULL), prompts), model)
+    committer.commit(PlaneRequest(view, (1, FULL, FULL), prompts), model)
     # Random masks end nowhere.
     options = PropagationOptions(0.1, min_confidence=0)
     box = Prompt(box=(12, 40, 60, 80))
     stack = StackRequest(
         view, Stack(view.reader), {1: {2: box}, 2: {0: box, 3: box}}, options
     )
-    maker.commit(stack, model, "background")
+    committer.commit(stack, model, "background")
     one = {1: Prompt(box=(5, 20, 60, 80))}
     plane_index = (2, FULL, FULL)
-    maker.commit(PlaneRequest(view, plane_index, one), model, "overwrite")
-    maker.commit(PlaneRequest(view, plane_index, {1: prompts[2]}), model, "keep", (1,))
-    assert len(np.unique(maker.labels)) > 2
-    record = json.loads(json.dumps(maker.record, allow_nan=False))
-    assert record == maker.record
-    assert_array_equal(replay(record, image, model), maker.labels)
+    committer.commit(PlaneRequest(view, plane_index, one), model, "overwrite")
+    committer.commit(
+        PlaneRequest(view, plane_index, {1: prompts[2]}), model, "keep", (1,)
+    )
+    assert len(np.unique(committer.labels)) > 2
+    record = json.loads(json.dumps(committer.record, allow_nan=False))
+    assert record == committer.record
+    assert_array_equal(replay(record, image, model), committer.labels)
 
 
-def test_limits_of_the_record_count_and_are_not_measured_again(
+def test_contrast_limits_are_not_measured_again(
     rng: np.random.Generator, tiny_sam: Predictor
 ) -> None:
     image = rng.normal(100, 50, (60, 60))
     contrast_limits: ContrastLimits = (80.1, 119.7)
     view = ImageView(PlaneReader((image,)), IntensityMapping.display(), contrast_limits)
-    maker = Maker(image.shape)
+    committer = Committer(image.shape)
     prompt = {1: Prompt(box=(5, 5, 40, 50))}
-    maker.commit(PlaneRequest(view, (FULL, FULL), prompt), tiny_sam)
-    (entry,) = maker.record["objects"]["1"]
+    committer.commit(PlaneRequest(view, (FULL, FULL), prompt), tiny_sam)
+    (entry,) = committer.record["objects"]["1"]
     assert entry["intensity"] == {
         "kind": "display",
         "low": 0.0,
         "high": 0.0,
         "limits": [80.1, 119.7],
     }
-    assert_array_equal(replay(maker.record, image, tiny_sam), maker.labels)
+    assert_array_equal(replay(committer.record, image, tiny_sam), committer.labels)
 
 
-def test_what_is_written_down_of_an_object() -> None:
+def test_content_of_an_entry() -> None:
     source = (np.stack([STACK, STACK]),)
     chosen = [Channel(source, 0, np.int64(1)), Channel((source[0] // 2,))]
     contrast_limits = ((0.0, 255.0), (0.0, 99.0), (0.0, 1.0))
@@ -481,7 +483,7 @@ def record() -> Any:
         (lambda record: replay(without(record, "prompts"), STACK), "lacks prompts"),
     ],
 )
-def test_what_is_not_the_same_is_a_sentence(
+def test_other_images_models_and_records_raise(
     again: Callable[[Any], Any], sentence: str, record: Any
 ) -> None:
     with pytest.raises(ValueError, match=sentence) as error:
@@ -497,7 +499,7 @@ def without(record: Any, key: str) -> Any:
     return copy
 
 
-def test_labels_of_several_shapes_are_refused(record: Any) -> None:
+def test_labels_of_several_shapes_raise(record: Any) -> None:
     copy = json.loads(json.dumps(record))
     (entry,) = copy["objects"]["1"]
     later = {**entry, "commit": 2, "grid": LabelGrid.same((9, 40, 51)).to_json()}
@@ -506,7 +508,7 @@ def test_labels_of_several_shapes_are_refused(record: Any) -> None:
         replay(copy, STACK, BrightPredictor())
 
 
-def test_the_record_and_the_image_are_not_changed(record: Any) -> None:
+def test_replay_does_not_change_record_and_image(record: Any) -> None:
     before, image = json.dumps(record), STACK.copy()
     replay(record, image, BrightPredictor())
     assert json.dumps(record) == before

@@ -1,4 +1,4 @@
-"""Propagation of objects through a stack.
+"""Propagation of objects through a stack from prompted slices.
 
 May import `prediction` and below.
 """
