@@ -28,7 +28,7 @@ LEAST = 0.5
 def shuffled(
     truth: NDArray[np.int32], rng: np.random.Generator, dropped: float
 ) -> NDArray[np.int32]:
-    """Number each plane anew and drop some cross-sections inside of objects."""
+    """Relabel each plane at random and drop some cross-sections inside of objects."""
     planes, left_out = np.zeros_like(truth), set()
     present = [set(np.unique(plane).tolist()) - {0} for plane in truth]
     for index, objects in enumerate(present):

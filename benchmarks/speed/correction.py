@@ -1,25 +1,20 @@
 """Time between a prompt change and its request while an object is corrected.
 
-A labels layer of 250 x 1024 x 1024 pixels is the target. An object is committed,
-brought back with 'Previous object', and its box is changed several times. Only the work
-of the plugin on the main thread is timed: reading the layers, checking the target,
-choosing the label. No weights and no display are needed:
+The target is a Labels layer of 250 x 1024 x 1024 pixels. An object is committed, brought
+back with 'Previous object', and its box is changed several times. Only the plugin's work
+on the main thread is timed: reading the layers, checking the target, choosing the label.
+Needs neither weights nor a display:
 
-python benchmarks/speed/correction.py
+python -m benchmarks.speed.correction
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 from napari.components import ViewerModel
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from tests.helpers.models import BrightPredictor
 from tests.helpers.sessions import corners
 
@@ -32,7 +27,7 @@ AIM_MS = 50.0
 
 
 def make_session(shape: tuple[int, ...]) -> SamSession:
-    """A session with a bright square on the middle slice of a dark stack."""
+    """Return a session with a bright square on the middle slice of a dark stack."""
     image = np.zeros(shape, np.uint8)
     image[shape[0] // 2, 410:590, 410:610] = 200
     viewer = ViewerModel()
@@ -46,7 +41,7 @@ def make_session(shape: tuple[int, ...]) -> SamSession:
 
 
 def timed_request(session: SamSession, grow: int) -> float:
-    """Milliseconds from a changed box to the request that it makes."""
+    """Measure the milliseconds from a changed box to its request."""
     box = np.add(BOX, (-grow, -grow, grow, grow))
     assert session.shapes_layer is not None
     session.shapes_layer.data = [corners(box, session.viewer.dims.current_step[0])]

@@ -214,7 +214,7 @@ def napari_alone(desk: Desk, boxes: np.ndarray) -> list[float]:
 
 
 def gestures(predictor: Any) -> None:
-    """(a): measure from adding a prompt on an encoded plane to the drawn mask."""
+    """Measure (a): from adding a prompt on an encoded plane to the drawn mask."""
     rng = np.random.default_rng(SEED)
     desk = Desk(predictor)
     image = samples.coins()
@@ -270,7 +270,7 @@ def noisy_stack(count: int) -> np.ndarray:
 
 
 def new_planes(predictor: Any) -> None:
-    """(b): compare the first mask of a plane with one encode and one decode."""
+    """Compare (b): the first mask of a plane with one encode and one decode."""
     desk = Desk(predictor)
     stack = noisy_stack(NEW_PLANES + 1)
     desk.open(stack, contrast_limits=(0, 255))
@@ -363,7 +363,7 @@ def _place(frame: Any) -> str:
 
 
 def stalls() -> None:
-    """(c): measure the longest stall of the event loop over all user actions."""
+    """Measure (c): the longest stall of the event loop over all user actions."""
     meter = Stalls()
     volume, spacing = samples.head()
     prompt = samples.head_prompts()[1][14]
@@ -429,7 +429,7 @@ def stalls() -> None:
 
 
 def threads(predictor: Any) -> None:
-    """(d): run the same inference on the worker thread and on the main thread."""
+    """Compare (d): the same inference on the worker thread and on the main thread."""
     planes = noisy_stack(PLANES)
     box = ns.Prompt(box=samples.coin_boxes()[3])
     worker = Worker()
@@ -490,7 +490,7 @@ def resident() -> float:
 
 
 def sitting(predictor: Any) -> None:
-    """(e): commit many objects on one plane, one after the other."""
+    """Commit (e): many objects on one plane, one after the other."""
     image, boxes = discs()
     desk = Desk(predictor)
     desk.open(image, contrast_limits=(0, 255))

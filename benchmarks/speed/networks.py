@@ -28,7 +28,7 @@ PROMPTS = {1: 0.50, 8: None, 32: 0.25, 64: 0.21, 128: None}
 
 
 def vit_b(effort: Effort) -> list[str]:
-    """ViT-B at 1024 px beside segment-anything and transformers."""
+    """Compare ViT-B at 1024 px with segment-anything and transformers."""
     model = references.vit_b()
     pixels = torch.randn(1, 3, 1024, 1024)
     ours = FastViT(model.image_encoder)  # type: ignore[arg-type]
@@ -53,12 +53,12 @@ def vit_b(effort: Effort) -> list[str]:
 
 
 def lite_medsam(effort: Effort) -> list[str]:
-    """The default model's encoder at 256 px beside the published module."""
+    """Compare the default model's encoder at 256 px with the published module."""
     return _tiny_vit("LiteMedSAM encoder, 256 px", references.lite_medsam(), effort)
 
 
 def mobile_sam(effort: Effort) -> list[str]:
-    """MobileSAM's encoder at 1024 px, with random weights."""
+    """Compare MobileSAM's encoder at 1024 px, with random weights."""
     return _tiny_vit("MobileSAM encoder, 1024 px", references.mobile_sam(), effort)
 
 
@@ -79,7 +79,7 @@ def _tiny_vit(name: str, model: Any, effort: Effort) -> list[str]:
 
 
 def decoder(effort: Effort) -> list[str]:
-    """One point for each object, three masks each; the image is already encoded."""
+    """Compare the decoders: one point for each object, three masks each."""
     model = references.lite_medsam()
     encoder = model.prompt_encoder
     fast = FastMaskDecoder(

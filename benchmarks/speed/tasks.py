@@ -69,7 +69,7 @@ def volume(
 
 
 def click(effort: Effort) -> list[str]:
-    """One click with MobileSAM: on a new plane, and on an encoded one."""
+    """Compare one click with MobileSAM: on a new plane, and on an encoded one."""
     ours, published = mobile_predictor()
     pixels = plane(SIDE)
     colour = np.stack([pixels] * 3, -1)
@@ -107,7 +107,7 @@ def click(effort: Effort) -> list[str]:
 
 
 def everything_mode(effort: Effort) -> list[str]:
-    """Automatic segmentation of a plane: default weights, grid of points."""
+    """Compare automatic segmentation of a plane: default weights, grid of points."""
     click_decoder = get_model_spec("lite_medsam").click_decoder
     assert click_decoder is not None
     model = with_decoder(references.lite_medsam(), click_decoder.path)
@@ -140,7 +140,7 @@ def everything_mode(effort: Effort) -> list[str]:
 
 
 def stack(effort: Effort) -> list[str]:
-    """A stack of 16 planes with ten objects, beside encoding its planes alone."""
+    """Compare a stack of 16 planes with ten objects with encoding its planes alone."""
     predictor = ns.load_model("lite_medsam")
     image, truth = volume(PLANES, SIDE)
     boxes = _boxes(truth[PLANES // 2])
@@ -166,7 +166,7 @@ def _boxes(labels: NDArray[np.uint8]) -> dict[int, Any]:
 
 
 def scaling(effort: Effort) -> list[str]:
-    """Growth of time and memory: exponents of power laws."""
+    """Fit exponents of power laws to time and memory."""
     predictor = ns.load_model("lite_medsam")
     image, truth = volume(max(DEPTHS), 256)
     boxes = list(_boxes(truth[0]).values())
@@ -226,7 +226,7 @@ def _exponent(sizes: Sequence[int], values: Sequence[float]) -> float:
 
 
 def around(effort: Effort) -> list[str]:
-    """Steps around the model on a plane of 2048 px, beside the model's time."""
+    """Measure the steps around the model on a plane of 2048 px."""
     predictor = ns.load_model("lite_medsam")
     pixels = plane(2048)
     boxes = _boxes(volume(1, 2048)[1][0])
