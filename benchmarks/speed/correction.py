@@ -1,9 +1,9 @@
 """Time between a prompt change and its request while an object is corrected.
 
-The target is a Labels layer of 250 x 1024 x 1024 pixels. An object is committed, brought
-back with 'Previous object', and its box is changed several times. Only the plugin's work
-on the main thread is timed: reading the layers, checking the target, choosing the label.
-Needs neither weights nor a display:
+The target is a Labels layer of 250 x 1024 x 1024 pixels. An object is committed,
+brought back with 'Previous object', and its box is changed several times. Only the
+plugin's work on the main thread is timed: reading the layers, checking the target,
+choosing the label. Needs neither weights nor a display:
 
 python -m benchmarks.speed.correction
 """
