@@ -434,7 +434,11 @@ def test_demo_prints_lines(
     assert printed == f"model world\nwriting to {tmp_path / 'demo'}\n"
 
 
-@pytest.mark.parametrize("verb", sorted(cli._VERBS))
+VERBS = ["models", "download", "segment", "volume", "everything", "replay"]
+VERBS += ["export", "train", "demo"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_has_an_example_that_parses(verb: str, capsys: Any) -> None:
     with pytest.raises(SystemExit) as stop:
         run(verb, "--help")

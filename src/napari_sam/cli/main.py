@@ -101,12 +101,7 @@ def _volume(options: argparse.Namespace) -> None:
     prompts = volume_prompts(options, axis, volume.shape[:3])
     spacing = postprocessing.spacing
     request = stack_request(
-        volume,
-        prompts,
-        axis,
-        intensity,
-        rgb=image.rgb,
-        spacing=None if spacing is None else spacing.tolist(),
+        volume, prompts, axis, intensity, rgb=image.rgb, spacing=spacing
     )
     request = replace(request, cleanup=postprocessing.cleanup_in_slices(axis))
     predictor = _load_model(options)
@@ -146,14 +141,12 @@ def _everything(options: argparse.Namespace) -> None:
         )
     else:
         volume, axis = image.volume(), image.axis(options.axis)
-        sizes = postprocessing.spacing
-        spacing = None if sizes is None else sizes.tolist()
         request = automatic_stack_request(
             volume,
             axis,
             intensity,
             rgb=image.rgb,
-            spacing=spacing,
+            spacing=postprocessing.spacing,
             options=search,
             thresholds=thresholds,
             linking=linking,

@@ -22,45 +22,6 @@ from napari_sam.training.options import TrainingOptions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Name of a verb: (what it does, an example).
-_VERBS = {
-    "models": ("list the models", "napari-sam models"),
-    "download": (
-        "download the weights of a model",
-        f"napari-sam download {DEFAULT_MODEL}",
-    ),
-    "segment": (
-        "segment objects on one plane from prompts",
-        "napari-sam segment cells.tif --box 20,30,80,90 --box 5,5,25,40",
-    ),
-    "volume": (
-        "propagate objects through a stack from prompts",
-        "napari-sam volume stack.tif --box 12:20,30,80,90 --prompts points.csv "
-        "--fill-holes --table objects.csv",
-    ),
-    "everything": (
-        "segment all objects of a plane or a stack without prompts",
-        "napari-sam everything cells.tif --min-size 50 --fill-holes "
-        "--table objects.csv",
-    ),
-    "replay": (
-        "make labels again from their record",
-        "napari-sam replay cells.json --image cells.tif",
-    ),
-    "export": (
-        "write a model as ONNX: an image encoder and a prompt decoder",
-        f"napari-sam export {DEFAULT_MODEL} --output {DEFAULT_MODEL}_onnx",
-    ),
-    "train": (
-        "fine-tune a model on labelled images",
-        "napari-sam train images/ labels/ --output cells.safetensors",
-    ),
-    "demo": (
-        "segment sample images and write labels and pictures",
-        "napari-sam demo --output napari-sam-demo",
-    ),
-}
-
 
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser; `verb` of the parsed options is the verb."""
@@ -70,23 +31,15 @@ def make_parser() -> argparse.ArgumentParser:
         "a display.",
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB", dest="verb")
-    for name, (summary, example) in _VERBS.items():
+    for name, (summary, example, add_arguments) in _VERBS.items():
         verb = verbs.add_parser(
             name,
             help=summary,
             description=f"{summary[0].upper()}{summary[1:]}.",
             epilog=f"example: {example}",
         )
-        _ADD[name](verb)
+        add_arguments(verb)
     return parser
-
-
-def _add_nothing(_: argparse.ArgumentParser) -> None:
-    """Add no options."""
-
-
-def _add_download(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="a name listed by: napari-sam models")
 
 
 def _add_segment(parser: argparse.ArgumentParser) -> None:
@@ -192,19 +145,6 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
 
 
-_ADD: dict[str, Callable[[argparse.ArgumentParser], None]] = {
-    "models": _add_nothing,
-    "download": _add_download,
-    "segment": _add_segment,
-    "volume": _add_volume,
-    "everything": _add_everything,
-    "replay": _add_replay,
-    "export": _add_export,
-    "train": _add_train,
-    "demo": _add_demo,
-}
-
-
 def _add_image(parser: argparse.ArgumentParser) -> None:
     """Add the options of all verbs that segment a TIFF file."""
     parser.add_argument("image", help="a TIFF file")
@@ -293,3 +233,52 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_MODEL,
         help=f"name, file or folder of a model (default: {DEFAULT_MODEL})",
     )
+
+
+# Verb: (what it does, an example, function that adds its arguments).
+_VERBS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], object]]] = {
+    "models": ("list the models", "napari-sam models", lambda _: None),
+    "download": (
+        "download the weights of a model",
+        f"napari-sam download {DEFAULT_MODEL}",
+        lambda parser: parser.add_argument(
+            "name", help="a name listed by: napari-sam models"
+        ),
+    ),
+    "segment": (
+        "segment objects on one plane from prompts",
+        "napari-sam segment cells.tif --box 20,30,80,90 --box 5,5,25,40",
+        _add_segment,
+    ),
+    "volume": (
+        "propagate objects through a stack from prompts",
+        "napari-sam volume stack.tif --box 12:20,30,80,90 --prompts points.csv "
+        "--fill-holes --table objects.csv",
+        _add_volume,
+    ),
+    "everything": (
+        "segment all objects of a plane or a stack without prompts",
+        "napari-sam everything cells.tif --min-size 50 --table objects.csv",
+        _add_everything,
+    ),
+    "replay": (
+        "make labels again from their record",
+        "napari-sam replay cells.json --image cells.tif",
+        _add_replay,
+    ),
+    "export": (
+        "write a model as ONNX: an image encoder and a prompt decoder",
+        f"napari-sam export {DEFAULT_MODEL} --output {DEFAULT_MODEL}_onnx",
+        _add_export,
+    ),
+    "train": (
+        "fine-tune a model on labelled images",
+        "napari-sam train images/ labels/ --output cells.safetensors",
+        _add_train,
+    ),
+    "demo": (
+        "segment sample images and write labels and pictures",
+        "napari-sam demo --output napari-sam-demo",
+        _add_demo,
+    ),
+}

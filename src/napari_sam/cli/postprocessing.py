@@ -75,14 +75,14 @@ class PostprocessingOptions:
     ----------
     cleanup : CleanUp
         Post-processing of the masks, smoothing in the unit of `spacing`.
-    spacing : ndarray or None
-        (3,) distance of voxels along the axes of the stack, if given by the user.
+    spacing : tuple of float or None
+        Distance of voxels along the three axes of the stack, if given by the user.
     unit : str or None
         Unit of the spacing, if given by the user.
     """
 
     cleanup: CleanUp
-    spacing: NDArray[np.float64] | None
+    spacing: tuple[float, ...] | None
     unit: str | None
 
     @classmethod
@@ -101,14 +101,14 @@ class PostprocessingOptions:
             return cls(cleanup, None, None)
         if options.table is None and not cleanup.smooth:
             raise ValueError("--spacing is for --table and --smooth: give one of them.")
-        return cls(cleanup, check_spacing(options.spacing, 3), options.unit)
+        check_spacing(options.spacing, 3)
+        return cls(cleanup, tuple(options.spacing), options.unit)
 
     def cleanup_in_slices(self, axis: int) -> CleanUp:
         """Convert the smoothing along an axis of the stack to slices."""
         if self.spacing is None:
             return self.cleanup
-        smooth = self.cleanup.smooth / float(self.spacing[axis])
-        return replace(self.cleanup, smooth=smooth)
+        return replace(self.cleanup, smooth=self.cleanup.smooth / self.spacing[axis])
 
     def write_table(
         self,
