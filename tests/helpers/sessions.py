@@ -1,4 +1,4 @@
-"""Drawing in a session, and reading what it wrote."""
+"""Helpers to draw prompts in a session and to read its labels."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,19 +18,19 @@ def corners(box: Sequence[float], *index: float) -> np.ndarray:
 
 
 def draw(session: SamSession, box: Sequence[float], *index: float) -> None:
-    """Add a rectangle to the session's boxes; on slice 4 unless told."""
+    """Add a rectangle to the boxes layer, by default on slice 4."""
     assert session.shapes_layer is not None
     session.shapes_layer.add_rectangles(corners(box, *(index or (4,))))
 
 
 def press(button: Any) -> None:
-    """Press it as a user does: a button that is off does nothing."""
+    """Press an enabled button."""
     assert button.enabled
     button.native.click()
 
 
 def written(session: SamSession) -> np.ndarray:
-    """The labels that the session wrote."""
+    """Return the data of the session's labels layer."""
     assert session.labels_layer is not None
     data: np.ndarray = session.labels_layer.data
     return data

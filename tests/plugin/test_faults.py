@@ -1,4 +1,4 @@
-"""Users do things in any order: nothing fails, nothing of theirs is changed."""
+"""Random sequences of actions never fail, and never change layers of the user."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -104,9 +104,9 @@ class User:
     viewer: ViewerModel = field(default_factory=ViewerModel)
     taken_out: list[Layer] = field(default_factory=list)
     histories: dict[Labels, History] = field(default_factory=dict)
-    questions: list[Any] = field(default_factory=list)
-    walks: list[tuple[Any, Any, Iterator[Any]]] = field(default_factory=list)
-    waiting: tuple[Image, Any] | None = None
+    requests: list[Any] = field(default_factory=list)
+    propagations: list[tuple[Any, Any, Iterator[Any]]] = field(default_factory=list)
+    pending_of: tuple[Image, Any] | None = None
     done: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -212,12 +212,17 @@ class User:
         last = self.done[-1] if self.done else ""
         if self.session.result is not None:
             return "do_commit"
-        if self.questions:
+        if self.requests:
             return "do_deliver_late"
-        if self.walks:
-            return "do_end_a_walk"
+        if self.propagations:
+            return "do_end_propagation"
         if last == "do_draw":
-            asks = ("do_preview", "do_stack", "do_ask_for_later", "do_begin_a_walk")
+            asks = (
+                "do_preview",
+                "do_stack",
+                "do_ask_for_later",
+                "do_begin_propagation",
+            )
             return str(self.pick(asks))
         if last == "do_commit":
             return str(self.pick(["do_undo", "do_go_back", "do_refine", "do_draw"]))
@@ -226,9 +231,9 @@ class User:
         return "do_draw" if self.rng.random() < 0.8 else "do_go_to_the_middle"
 
     def finish(self) -> None:
-        for number in range(len(self.walks)):
-            self.done.append(f"finish walk {number}")
-            self.do_end_a_walk()
+        for number in range(len(self.propagations)):
+            self.done.append(f"finish propagation {number}")
+            self.do_end_propagation()
             self.check()
 
     # -- drawing ---------------------------------------------------------------
@@ -374,20 +379,20 @@ class User:
             [self.session.build_plane_request, self.session.build_stack_request]
         )
         image = self.session.image_layer
-        question = self.ask(ask)
-        if question is not None:
-            assert question.image is image
-            self.questions.append((question, image.data, self.session.model))
+        request = self.ask(ask)
+        if request is not None:
+            assert request.image is image
+            self.requests.append((request, image.data, self.session.model))
 
     def do_deliver_late(self) -> None:
-        if not self.questions:
+        if not self.requests:
             return
-        number = int(self.rng.integers(len(self.questions)))
-        question, data, model = self.questions.pop(number)
-        image = question.image
-        answer = run_to_end(question.request.run(model, self.session.cache))
+        number = int(self.rng.integers(len(self.requests)))
+        request, data, model = self.requests.pop(number)
+        image = request.image
+        answer = run_to_end(request.request.run(model, self.session.cache))
         before = self.session.result
-        self.ask(lambda: self.session.accept_result(question, answer))
+        self.ask(lambda: self.session.accept_result(request, answer))
         if self.session.result is answer:
             assert image in self.viewer.layers
             assert image.data is data
@@ -396,17 +401,17 @@ class User:
         else:
             assert self.session.result is before
 
-    def do_begin_a_walk(self) -> None:
+    def do_begin_propagation(self) -> None:
         image = self.session.image_layer
         steps = self.session.iter_propagate()
         if self.ask(lambda: next(steps)) is not None:
             assert image is not None
-            self.walks.append((image, image.data, steps))
+            self.propagations.append((image, image.data, steps))
 
-    def do_end_a_walk(self) -> None:
-        if not self.walks:
+    def do_end_propagation(self) -> None:
+        if not self.propagations:
             return
-        image, data, steps = self.walks.pop(0)
+        image, data, steps = self.propagations.pop(0)
         before = self.session.result
         for _ in range(int(self.rng.integers(3))):
             self.ask(lambda: next(steps, None))
@@ -513,7 +518,7 @@ class User:
 
 # 200 sequences; 50 with the profile `few`.
 @pytest.mark.parametrize("seed", range(0, 2 * settings.default.max_examples, 50))
-def test_no_sequence_of_actions_fails_or_changes_what_is_not_ours(seed: int) -> None:
+def test_random_actions_never_fail_or_change_other_layers(seed: int) -> None:
     succeeded: set[str] = set()
     for number in range(seed, seed + 50):
         user = User(np.random.default_rng(number))
@@ -661,7 +666,7 @@ def opened(viewer: Any, rng: np.random.Generator, qtbot: Any) -> Presser:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("viewers", [1, 2], ids=["one viewer", "two viewers"])
-def test_two_widgets_stand_whatever_is_pressed(
+def test_random_presses_in_two_widgets_never_fail(
     make_napari_viewer: Any, qtbot: Any, seed: int, viewers: int
 ) -> None:
     rng = np.random.default_rng(seed)

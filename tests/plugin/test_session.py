@@ -1,4 +1,4 @@
-"""Slices: what a script or the widget does, without Qt; stacks have their own file."""
+"""Scripted sessions on planes, without Qt; stacks are in `test_session_stack`."""
 
 from dataclasses import replace
 from typing import Any
@@ -90,7 +90,7 @@ def test_points_with_labels_equal_the_script(
     assert script[12, 22] == 0
 
 
-def test_own_prompt_layers_are_emptied_at_commit(session: SamSession) -> None:
+def test_commit_empties_plugin_prompt_layers(session: SamSession) -> None:
     assert session.points_layer is not None
     assert session.shapes_layer is not None
     draw(session, FIRST)
@@ -104,7 +104,7 @@ def test_own_prompt_layers_are_emptied_at_commit(session: SamSession) -> None:
     assert session.commit() == 2
 
 
-def test_prompts_of_other_slices_stay(session: SamSession) -> None:
+def test_commit_keeps_prompts_of_other_slices(session: SamSession) -> None:
     draw(session, FIRST, 3)
     draw(session, FIRST, 4)
     session.preview()
@@ -113,19 +113,19 @@ def test_prompts_of_other_slices_stay(session: SamSession) -> None:
     assert [shape[0, 0] for shape in session.shapes_layer.data] == [3]
 
 
-def test_prompts_drawn_after_the_question_stay(session: SamSession) -> None:
+def test_commit_keeps_prompts_drawn_after_the_request(session: SamSession) -> None:
     assert session.shapes_layer is not None
     draw(session, FIRST)
     session.preview()
     session.shapes_layer.selected_data = {0}
     session.shapes_layer.remove_selected()
-    draw(session, SECOND)  # in the place of the one that was asked
+    draw(session, SECOND)  # in place of the one of the request
     session.commit()
     assert written(session)[4, 15, 20] == 1
     np.testing.assert_allclose(session.shapes_layer.data, [corners(SECOND, 4)])
 
 
-def test_pixels_of_others_are_kept(session: SamSession) -> None:
+def test_pixels_of_other_objects_are_kept(session: SamSession) -> None:
     draw(session, FIRST)
     session.preview()
     session.commit()
@@ -138,7 +138,7 @@ def test_pixels_of_others_are_kept(session: SamSession) -> None:
     assert session.target.last_written.kept == np.count_nonzero(before)
 
 
-def test_discard_forgets_the_object_and_keeps_the_layers(session: SamSession) -> None:
+def test_discard_drops_the_object_and_keeps_the_layers(session: SamSession) -> None:
     draw(session, FIRST)
     session.preview()
     layers = list(session.viewer.layers)
@@ -152,7 +152,7 @@ def test_discard_forgets_the_object_and_keeps_the_layers(session: SamSession) ->
     session.discard()  # once more does no harm
 
 
-def test_a_later_preview_replaces_the_waiting_object(session: SamSession) -> None:
+def test_later_preview_replaces_the_pending_object(session: SamSession) -> None:
     assert session.shapes_layer is not None
     draw(session, FIRST)
     session.preview()
@@ -164,7 +164,7 @@ def test_a_later_preview_replaces_the_waiting_object(session: SamSession) -> Non
     assert written(session)[4, 15, 20] == 0
 
 
-def test_a_question_that_is_not_answered_leaves_the_waiting_result(
+def test_refused_request_keeps_the_pending_result(
     session: SamSession,
 ) -> None:
     draw(session, FIRST)
@@ -174,13 +174,15 @@ def test_a_question_that_is_not_answered_leaves_the_waiting_result(
     session.build_plane_request()  # and cancelled
     session.commit()
     assert session.shapes_layer is not None
-    assert len(session.shapes_layer.data) == 1  # the second box still waits
+    assert (
+        len(session.shapes_layer.data) == 1
+    )  # the second box is still to be segmented
 
 
 # -- layers of the user --------------------------------------------------------
 
 
-def test_layers_of_the_user_are_never_changed(
+def test_prompt_layers_of_the_user_are_never_changed(
     bright: BrightPredictor, stack: np.ndarray
 ) -> None:
     viewer = ViewerModel()
@@ -203,7 +205,7 @@ def test_layers_of_the_user_are_never_changed(
             np.testing.assert_array_equal(np.array(layer.data), data)
             assert layer.features.equals(features)
             assert layer_place(layer) == place
-    assert session.preview() is None  # used prompts are not asked again
+    assert session.preview() is None  # consumed prompts are not used again
     points.add([4, 28, 38])
     assert session.preview() is not None  # new ones are
     session.discard()
@@ -215,7 +217,7 @@ def layer_place(layer: Any) -> tuple[Any, ...]:
     return tuple(layer.scale), tuple(layer.translate), layer.visible, layer.mode
 
 
-def test_a_new_layer_s_prompts_are_new(
+def test_prompts_of_a_new_layer_are_new(
     bright: BrightPredictor, stack: np.ndarray
 ) -> None:
     viewer = ViewerModel()
@@ -228,7 +230,7 @@ def test_a_new_layer_s_prompts_are_new(
         viewer.layers.remove(session.shapes_layer)
 
 
-def test_the_image_under_the_prompt_layers_stays_the_image(
+def test_image_under_the_prompt_layers_stays_chosen(
     bright: BrightPredictor,
 ) -> None:
     """Choosing an image in the layer list, then drawing, must not change it."""
@@ -255,7 +257,7 @@ def test_renamed_layers_stay_chosen(session: SamSession) -> None:
     assert sum("SAM labels" in layer.name for layer in session.viewer.layers) == 1
 
 
-def test_labels_removed_meanwhile_are_made_anew(session: SamSession) -> None:
+def test_removed_labels_layer_is_made_again(session: SamSession) -> None:
     draw(session, FIRST)
     session.preview()
     session.commit()
@@ -268,7 +270,7 @@ def test_labels_removed_meanwhile_are_made_anew(session: SamSession) -> None:
     assert session.labels_layer in session.viewer.layers
 
 
-def test_prompt_layers_removed_meanwhile_do_no_harm(session: SamSession) -> None:
+def test_removed_prompt_layers_are_ignored(session: SamSession) -> None:
     draw(session, FIRST)
     session.preview()
     session.viewer.layers.remove(session.shapes_layer)
@@ -277,7 +279,7 @@ def test_prompt_layers_removed_meanwhile_do_no_harm(session: SamSession) -> None
     assert session.preview() is None
 
 
-def test_new_labels_fit_the_image_and_keep_the_user_drawing(
+def test_new_labels_layer_fits_the_image_and_keeps_the_active_layer(
     bright: BrightPredictor, stack: np.ndarray
 ) -> None:
     viewer = ViewerModel()
@@ -300,7 +302,9 @@ def test_new_labels_fit_the_image_and_keep_the_user_drawing(
         )
 
 
-def test_two_sessions_do_not_meet(bright: BrightPredictor, stack: np.ndarray) -> None:
+def test_two_sessions_are_independent(
+    bright: BrightPredictor, stack: np.ndarray
+) -> None:
     sessions = []
     for box in (FIRST, SECOND):
         viewer = ViewerModel()
@@ -321,19 +325,19 @@ def test_two_sessions_do_not_meet(bright: BrightPredictor, stack: np.ndarray) ->
 # -- images --------------------------------------------------------------------
 
 
-def test_an_image_removed_meanwhile_drops_the_result(session: SamSession) -> None:
+def test_result_of_a_removed_image_is_dropped(session: SamSession) -> None:
     draw(session, FIRST)
-    question = session.build_plane_request()
-    result = run_to_end(question.request.run(session.load(), session.cache))
+    request = session.build_plane_request()
+    result = run_to_end(request.request.run(session.load(), session.cache))
     session.viewer.layers.remove("balls")
     before = state(session)
     with pytest.raises(ValueError, match="image was removed"):
-        session.accept_result(question, result)
+        session.accept_result(request, result)
     assert session.result is None
     assert_same(before, state(session))
 
 
-def test_an_image_removed_before_commit_is_a_sentence(session: SamSession) -> None:
+def test_commit_without_its_image_is_refused(session: SamSession) -> None:
     draw(session, FIRST)
     session.preview()
     session.viewer.layers.remove("balls")
@@ -343,7 +347,7 @@ def test_an_image_removed_before_commit_is_a_sentence(session: SamSession) -> No
     assert_same(before, state(session))
 
 
-def test_delete_the_image_and_open_the_next(
+def test_image_can_be_removed_and_another_opened(
     session: SamSession, stack: np.ndarray
 ) -> None:
     draw(session, FIRST)
@@ -360,7 +364,7 @@ def test_delete_the_image_and_open_the_next(
     assert written(session).shape == (40, 50)
 
 
-def test_switching_the_image_forgets_its_object(
+def test_choosing_another_image_drops_the_pending_result(
     session: SamSession, stack: np.ndarray
 ) -> None:
     draw(session, FIRST)
@@ -375,15 +379,15 @@ def test_switching_the_image_forgets_its_object(
     assert session.pending.image is other
 
 
-def test_an_answer_belongs_to_the_image_it_was_asked_for(
+def test_result_belongs_to_the_image_of_its_request(
     session: SamSession, stack: np.ndarray
 ) -> None:
     draw(session, FIRST)
-    question = session.build_plane_request()
+    request = session.build_plane_request()
     balls = session.image_layer
     session.viewer.add_image(255 - stack, scale=(2, 1, 1), translate=(0, 5, 5))
-    result = run_to_end(question.request.run(session.load(), session.cache))
-    session.accept_result(question, result)
+    result = run_to_end(request.request.run(session.load(), session.cache))
+    session.accept_result(request, result)
     assert session.pending.image is balls
     session.commit()
     assert written(session)[4, 15, 20] == 1
@@ -391,7 +395,7 @@ def test_an_answer_belongs_to_the_image_it_was_asked_for(
     assert tuple(session.labels_layer.translate) == (0, 0, 0)
 
 
-def test_contrast_limits_of_the_layer_are_what_the_model_sees(
+def test_model_sees_the_contrast_limits_of_the_layer(
     session: SamSession,
 ) -> None:
     image = session.image_layer
@@ -405,7 +409,7 @@ def test_contrast_limits_of_the_layer_are_what_the_model_sees(
         session.discard()
 
 
-def test_a_switched_model_answers_the_next_question(session: SamSession) -> None:
+def test_chosen_model_runs_the_next_request(session: SamSession) -> None:
     blind = BrightPredictor("blind", threshold=255)
     draw(session, FIRST)
     first = session.preview()
@@ -418,7 +422,7 @@ def test_a_switched_model_answers_the_next_question(session: SamSession) -> None
     assert not second.mask.any()
 
 
-def test_a_model_loaded_for_an_earlier_choice_is_not_kept(session: SamSession) -> None:
+def test_model_loaded_for_an_earlier_choice_is_not_kept(session: SamSession) -> None:
     chosen = session.model
     session.model = "mobile_sam"
     session.model_choice.keep(BrightPredictor("late"), chosen)
@@ -445,7 +449,7 @@ def test_a_model_loaded_for_an_earlier_choice_is_not_kept(session: SamSession) -
     ],
 )
 @pytest.mark.parametrize("kind", ["point", "box"])
-def test_odd_images_give_a_result(
+def test_unusual_images_give_a_result(
     bright: BrightPredictor, data: np.ndarray, place: dict[str, Any], kind: str
 ) -> None:
     viewer = ViewerModel()
@@ -468,9 +472,7 @@ def test_odd_images_give_a_result(
 
 
 @pytest.mark.parametrize("kind", [complex, object])
-def test_numbers_that_are_not_real_are_refused_in_a_sentence(
-    session: SamSession, kind: type
-) -> None:
+def test_complex_values_are_refused(session: SamSession, kind: type) -> None:
     # napari refuses such layers, but not data that are replaced or computed late.
     draw(session, FIRST)
     request = session.build_plane_request().request
@@ -482,7 +484,7 @@ def test_numbers_that_are_not_real_are_refused_in_a_sentence(
     assert session.result is None
 
 
-def test_an_image_without_finite_limits_is_refused_in_a_sentence(
+def test_image_without_finite_values_is_refused(
     bright: BrightPredictor,
 ) -> None:
     viewer = ViewerModel()
@@ -507,7 +509,7 @@ def test_an_image_without_finite_limits_is_refused_in_a_sentence(
         ([[2, 15, 20]], ["positive"], "on other slices"),
     ],
 )
-def test_points_that_cannot_be_used(
+def test_unusable_points_are_refused(
     session: SamSession, points: Any, labels: list[str], sentence: str, each: bool
 ) -> None:
     assert session.points_layer is not None
@@ -520,27 +522,27 @@ def test_points_that_cannot_be_used(
     assert_same(before, state(session))
 
 
-def test_a_box_outside_the_image(session: SamSession) -> None:
+def test_box_outside_the_image_is_refused(session: SamSession) -> None:
     draw(session, (100, 100, 120, 120))
     with pytest.raises(ValueError, match=r"box .* outside the plane of 40 x 50"):
         session.preview()
 
 
-def test_a_box_partly_outside_is_cut(session: SamSession) -> None:
+def test_box_partly_outside_is_clipped(session: SamSession) -> None:
     draw(session, (-5, -5, 23, 28))
     prediction = session.preview()
     assert prediction is not None
     assert prediction.mask[15, 20]
 
 
-def test_two_boxes_for_one_object(session: SamSession) -> None:
+def test_two_boxes_for_one_object_are_refused(session: SamSession) -> None:
     draw(session, FIRST)
     draw(session, SECOND)
     with pytest.raises(ValueError, match="2 boxes for one object"):
         session.preview()
 
 
-def test_empty_prompt_layers(session: SamSession) -> None:
+def test_empty_prompt_layers_are_reported(session: SamSession) -> None:
     with pytest.raises(ValueError, match="no new prompts"):
         session.build_plane_request()
     with pytest.raises(ValueError, match="no new prompts"):
@@ -548,7 +550,7 @@ def test_empty_prompt_layers(session: SamSession) -> None:
     assert session.preview() is None
 
 
-def test_no_image_no_points_layer_and_nothing_to_accept(
+def test_missing_layers_and_results_are_reported(
     bright: BrightPredictor,
 ) -> None:
     session = SamSession(ViewerModel(), bright)
@@ -569,7 +571,7 @@ def test_no_image_no_points_layer_and_nothing_to_accept(
         (np.full((9, 40, 50), 255, np.uint8), "cannot hold"),
     ],
 )
-def test_labels_that_cannot_take_the_result(
+def test_unusable_labels_layers_are_refused(
     session: SamSession, labels: np.ndarray, sentence: str
 ) -> None:
     before = labels.copy()

@@ -1,4 +1,4 @@
-"""Stacks: objects followed along the slider, without Qt."""
+"""Scripted sessions on stacks, without Qt."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ def test_propagate_equals_the_script(
     np.testing.assert_array_equal(written(session), script.labels)
 
 
-def test_a_stack_is_one_undo_step(session: SamSession) -> None:
+def test_committing_a_stack_is_one_undo_step(session: SamSession) -> None:
     draw(session, FIRST)
     session.propagate()
     session.commit()
@@ -56,7 +56,9 @@ def test_a_stack_is_one_undo_step(session: SamSession) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_stopping_early_keeps_what_was_done(session: SamSession, count: int) -> None:
+def test_stopping_iteration_keeps_the_finished_slices(
+    session: SamSession, count: int
+) -> None:
     draw(session, FIRST)
     steps = session.iter_propagate()
     done = [next(steps).index for _ in range(count)]
@@ -68,7 +70,7 @@ def test_stopping_early_keeps_what_was_done(session: SamSession, count: int) -> 
     assert not written(session).any()
 
 
-def test_stopping_before_every_object_was_reached(session: SamSession) -> None:
+def test_stopping_before_all_objects_were_reached(session: SamSession) -> None:
     session.each_prompt_an_object = True
     draw(session, FIRST, 3)
     draw(session, SECOND, 4)
@@ -105,15 +107,15 @@ def test_prompts_on_several_slices_are_one_object(session: SamSession) -> None:
 
 
 @pytest.mark.parametrize("order", [(1, 0, 2), (2, 0, 1), (2, 1, 0)], ids=str)
-def test_it_walks_along_the_slider_of_the_view(
+def test_propagation_follows_the_slider_of_the_view(
     session: SamSession, order: tuple[int, ...], stack: np.ndarray
 ) -> None:
     session.viewer.dims.order = order
-    walk = order[0]
-    session.viewer.dims.set_current_step(walk, (4, 15, 20)[walk])
+    slider_axis = order[0]
+    session.viewer.dims.set_current_step(slider_axis, (4, 15, 20)[slider_axis])
     centre = np.array((4, 15, 20), float)
     reach = np.array((4, 8, 8), float)
-    reach[walk] = 0
+    reach[slider_axis] = 0
     low, high = centre - reach, centre + reach
     other, last = sorted(order[1:])
     box = np.tile(low, (4, 1))
@@ -130,7 +132,7 @@ def test_it_walks_along_the_slider_of_the_view(
     assert np.count_nonzero(found) > 0.8 * np.count_nonzero(truth)
 
 
-def test_a_time_series_of_stacks(bright: BrightPredictor, stack: np.ndarray) -> None:
+def test_stack_of_a_time_series(bright: BrightPredictor, stack: np.ndarray) -> None:
     viewer = ViewerModel()
     image = np.stack([stack, np.zeros_like(stack), stack])
     viewer.add_image(image, contrast_limits=(0, 255))
@@ -172,7 +174,7 @@ def series(bright: BrightPredictor, stack: np.ndarray) -> SamSession:
 @pytest.mark.parametrize(
     ("axis", "plane_index"), [(0, {1: 4}), (1, {0: 2}), (None, {0: 2})]
 )
-def test_through_time_or_through_space(
+def test_propagation_axis_can_be_time_or_depth(
     series: SamSession,
     bright: BrightPredictor,
     axis: int | None,
@@ -182,13 +184,13 @@ def test_through_time_or_through_space(
     assert series.propagation_axes == [0, 1]
     series.axis = axis
     volume = series.propagate()
-    walk = 1 if axis is None else axis
-    assert volume.stack.axis == walk
-    assert volume.stack.spacing == ((1, 1, 1, 1) if walk == 0 else (1, 2, 1, 1))
+    slider_axis = 1 if axis is None else axis
+    assert volume.stack.axis == slider_axis
+    assert volume.stack.spacing == ((1, 1, 1, 1) if slider_axis == 0 else (1, 2, 1, 1))
     series.commit()
     ((fixed, index),) = plane_index.items()
-    prompt = {2 if walk == 0 else 4: ns.Prompt(box=FIRST)}
-    spacing = (1, 1, 1) if walk == 0 else (2, 1, 1)
+    prompt = {2 if slider_axis == 0 else 4: ns.Prompt(box=FIRST)}
+    spacing = (1, 1, 1) if slider_axis == 0 else (2, 1, 1)
     script = ns.segment_volume(
         np.take(data, index, fixed),
         prompt,
@@ -201,11 +203,11 @@ def test_through_time_or_through_space(
     assert (labels > 0).sum() == (script.labels > 0).sum()  # nothing elsewhere
     assert script.labels.any(axis=(1, 2)).sum() >= 3
     row = series.measure()[0]
-    slices = np.unique(np.nonzero(labels)[walk])
+    slices = np.unique(np.nonzero(labels)[slider_axis])
     assert (row.first_slice, row.last_slice) == (slices[0], slices[-1])
 
 
-def test_a_displayed_axis_cannot_be_walked_along(series: SamSession) -> None:
+def test_displayed_axis_is_refused_as_propagation_axis(series: SamSession) -> None:
     series.axis = 2
     with pytest.raises(ValueError, match="along axis 2 in this view: choose axis 0 or"):
         series.propagate()
@@ -213,7 +215,7 @@ def test_a_displayed_axis_cannot_be_walked_along(series: SamSession) -> None:
     assert series.axis is None  # another image, another choice
 
 
-def test_seconds_do_not_hide_the_size_of_voxels(
+def test_voxel_sizes_ignore_the_time_axis(
     bright: BrightPredictor, stack: np.ndarray
 ) -> None:
     viewer = ViewerModel()
@@ -225,7 +227,7 @@ def test_seconds_do_not_hide_the_size_of_voxels(
     assert voxel_sizes(image, (0, 2, 3)) is None
 
 
-def test_a_colour_stack(bright: BrightPredictor, stack: np.ndarray) -> None:
+def test_colour_stack(bright: BrightPredictor, stack: np.ndarray) -> None:
     viewer = ViewerModel()
     viewer.add_image(np.stack([stack] * 3, axis=-1), rgb=True)
     viewer.dims.set_current_step(0, 4)
@@ -238,9 +240,7 @@ def test_a_colour_stack(bright: BrightPredictor, stack: np.ndarray) -> None:
     assert written(session).any(axis=(1, 2)).sum() > 3
 
 
-def test_a_multiscale_and_lazy_stack(
-    bright: BrightPredictor, stack: np.ndarray
-) -> None:
+def test_multiscale_and_lazy_stack(bright: BrightPredictor, stack: np.ndarray) -> None:
     import dask.array as da
 
     viewer = ViewerModel()
@@ -256,7 +256,7 @@ def test_a_multiscale_and_lazy_stack(
     np.testing.assert_array_equal(written(session) > 0, truth)
 
 
-def test_an_image_removed_while_iterating(session: SamSession) -> None:
+def test_image_removed_while_iterating(session: SamSession) -> None:
     draw(session, FIRST)
     steps = session.iter_propagate()
     next(steps)
@@ -267,7 +267,7 @@ def test_an_image_removed_while_iterating(session: SamSession) -> None:
     assert session.labels_layer is None
 
 
-def test_a_model_that_fails_on_the_way_leaves_what_was_done(
+def test_failing_model_leaves_the_finished_slices(
     session: SamSession, bright: BrightPredictor
 ) -> None:
     answer, calls = bright.predict_batch, []
@@ -298,13 +298,15 @@ def test_only_negative_points_on_a_slice(session: SamSession, each: bool) -> Non
         session.propagate()
 
 
-def test_a_prompt_beyond_the_stack(session: SamSession) -> None:
+def test_prompt_outside_the_stack_is_refused(session: SamSession) -> None:
     draw(session, FIRST, 40)
     with pytest.raises(ValueError, match="slice 40, the stack has slices 0 to 8"):
         session.propagate()
 
 
-def test_a_single_plane_is_no_stack(bright: BrightPredictor, stack: np.ndarray) -> None:
+def test_single_plane_is_refused_as_a_stack(
+    bright: BrightPredictor, stack: np.ndarray
+) -> None:
     viewer = ViewerModel()
     viewer.add_image(stack[4], name="plane")
     session = SamSession(viewer, bright)

@@ -1,4 +1,4 @@
-"""What a commit writes is one step of napari's own undo history, whatever else."""
+"""A commit is one step of napari's undo history, in any state of the layers."""
 
 from collections.abc import Callable
 from itertools import product
@@ -33,7 +33,7 @@ def two_balls() -> np.ndarray:
 
 
 class CountingPredictor(BrightPredictor):
-    """Counts what it is asked."""
+    """Counts its calls."""
 
     calls = 0
 
@@ -71,7 +71,7 @@ def segment(session: SamSession, stack: bool = False) -> None:
 
 
 def pieces_of(session: SamSession) -> np.ndarray:
-    """Where the waiting objects lie: their numbers, 0 elsewhere."""
+    """Paint the pending objects: their ids, 0 elsewhere."""
     result = session.result
     assert result is not None
     numbers = np.zeros(SHAPE, int)
@@ -115,7 +115,7 @@ ways = st.tuples(st.sampled_from(POLICIES), st.booleans(), st.booleans())
 
 @thorough
 @given(existing(), ways, st.booleans(), st.data())
-def test_undo_and_redo_give_back_every_state_exactly(
+def test_undo_and_redo_restore_every_state_exactly(
     before: np.ndarray, way: Any, each: bool, data: Any
 ) -> None:
     policy, selected, stack = way
@@ -164,7 +164,7 @@ def test_undo_and_redo_give_back_every_state_exactly(
 
 @thorough
 @given(existing(), ways, st.booleans(), st.booleans())
-def test_each_policy_takes_the_pixels_that_it_says(
+def test_each_policy_changes_the_pixels_it_allows(
     before: np.ndarray, way: Any, each: bool, preserve: bool
 ) -> None:
     policy, selected, stack = way
@@ -201,7 +201,7 @@ def test_each_policy_takes_the_pixels_that_it_says(
 
 
 @pytest.mark.parametrize("stack", [False, True])
-def test_pixels_beyond_smaller_labels_are_counted(stack: bool) -> None:
+def test_pixels_outside_smaller_labels_are_counted(stack: bool) -> None:
     session = session_on(np.zeros((9, 15, 50), np.int32))
     labels = target_of(session)
     draw(session, FIRST)
@@ -220,7 +220,7 @@ def test_pixels_beyond_smaller_labels_are_counted(stack: bool) -> None:
 
 @thorough
 @given(existing(), st.booleans(), st.booleans(), st.booleans())
-def test_keeping_others_never_changes_a_pixel_of_another_label(
+def test_policy_keep_never_changes_other_labels(
     before: np.ndarray, stack: bool, selected: bool, overwrite: bool
 ) -> None:
     session = session_on(before)
@@ -280,7 +280,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("stack", [False, True], ids=["slice", "stack"])
 @pytest.mark.parametrize("kind", REFUSED)
-def test_labels_that_cannot_take_the_result_are_refused_before_the_model_is_asked(
+def test_unusable_labels_are_refused_before_the_model_runs(
     kind: str, stack: bool, tmp_path: Path
 ) -> None:
     make, attributes, sentence = REFUSED[kind]
@@ -306,7 +306,7 @@ def test_labels_that_cannot_take_the_result_are_refused_before_the_model_is_aske
 
 
 @pytest.mark.parametrize("stack", [False, True], ids=["slice", "stack"])
-def test_the_id_that_just_fits_is_written(stack: bool) -> None:
+def test_largest_label_of_the_data_type_is_written(stack: bool) -> None:
     session = session_on(full(254))
     draw(session, FIRST)
     segment(session, stack)
@@ -314,7 +314,7 @@ def test_the_id_that_just_fits_is_written(stack: bool) -> None:
     assert (target_of(session).data == 255).any()
 
 
-def test_labels_that_were_hidden_after_the_preview_are_not_written() -> None:
+def test_labels_hidden_after_the_preview_are_not_written() -> None:
     session = session_on(PLAIN)
     labels = target_of(session)
     draw(session, FIRST)
@@ -324,7 +324,7 @@ def test_labels_that_were_hidden_after_the_preview_are_not_written() -> None:
         session.commit()
     assert not labels.data.any()
     labels.visible = True
-    session.commit()  # the object still waits
+    session.commit()  # the object is still pending
     assert labels.data.any()
 
 
@@ -333,7 +333,7 @@ def test_labels_that_were_hidden_after_the_preview_are_not_written() -> None:
 
 @thorough
 @given(existing(), st.booleans(), st.sampled_from(POLICIES), st.booleans())
-def test_refining_replaces_exactly_the_picked_object(
+def test_refining_replaces_only_the_picked_object(
     before: np.ndarray, selected: bool, policy: Any, box: bool
 ) -> None:
     # The picked object: a block in the first ball, on two slices.
@@ -368,7 +368,7 @@ def test_refining_replaces_exactly_the_picked_object(
 
 
 @pytest.mark.parametrize("stack", [False, True])
-def test_discarding_a_refinement_leaves_the_object(stack: bool) -> None:
+def test_discarding_a_refinement_keeps_the_object(stack: bool) -> None:
     before = PLAIN.copy()
     before[4, 12:17, 17:22] = 7
     session = session_on(before)
@@ -430,7 +430,7 @@ def content(layer: Any) -> tuple[Any, ...]:
 @pytest.mark.parametrize("own", [True, False], ids=["own", "theirs"])
 @pytest.mark.parametrize("undone", [True, False], ids=["undone", "there"])
 @pytest.mark.parametrize("stack", [False, True], ids=["slice", "stack"])
-def test_the_previous_object_comes_back_with_its_prompts_and_its_label(
+def test_previous_object_brings_back_prompts_and_label(
     kind: str, own: bool, undone: bool, stack: bool
 ) -> None:
     before = PLAIN.copy()
@@ -456,7 +456,7 @@ def test_the_previous_object_comes_back_with_its_prompts_and_its_label(
     np.testing.assert_array_equal(labels.data, after)
 
 
-def test_a_corrected_previous_object_replaces_what_it_was() -> None:
+def test_corrected_object_replaces_the_committed_one() -> None:
     session = session_on(PLAIN)
     labels = target_of(session)
     draw(session, FIRST)
@@ -504,7 +504,7 @@ def test_several_objects_come_back_together(undone: bool, stack: bool) -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)], ids=str)
-def test_objects_of_other_views_are_undone_in_any_view(order: tuple[int, ...]) -> None:
+def test_undo_works_in_any_view(order: tuple[int, ...]) -> None:
     session = session_on(PLAIN)
     labels, viewer = target_of(session), session.viewer
     viewer.dims.order = order
@@ -524,7 +524,7 @@ def test_objects_of_other_views_are_undone_in_any_view(order: tuple[int, ...]) -
     np.testing.assert_array_equal(labels.data, after)
 
 
-def test_the_sliders_go_back_to_the_object_when_the_viewer_got_more_axes() -> None:
+def test_previous_object_restores_sliders_after_axes_were_added() -> None:
     session = session_on(PLAIN)
     draw(session, FIRST)
     session.preview()
@@ -540,7 +540,7 @@ def test_the_sliders_go_back_to_the_object_when_the_viewer_got_more_axes() -> No
     assert session.preview() is not None
 
 
-def test_numbers_in_a_feature_called_polarity_keep_their_meaning() -> None:
+def test_numeric_polarity_feature_keeps_its_meaning() -> None:
     session = session_on()
     points = session.viewer.add_points(
         [[4, 15, 20], [4, 12, 22]], features={"polarity": [1, 0]}
@@ -551,7 +551,7 @@ def test_numbers_in_a_feature_called_polarity_keep_their_meaning() -> None:
     assert list(points.features["polarity"]) == ["positive", "negative", "negative"]
 
 
-def test_labels_with_an_axis_that_the_viewer_had_not_yet_are_refused() -> None:
+def test_labels_with_an_axis_added_later_are_refused() -> None:
     session = session_on()
     draw(session, FIRST)
     session.preview()

@@ -17,7 +17,7 @@ from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.requests.base import run_to_end
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from napari.components import ViewerModel
@@ -90,6 +90,8 @@ class SamSession:
     search: Setting[SearchOptions] = Setting()
     everything_in_stack: Setting[bool] = Setting()
     linking: Setting[Linking] = Setting()
+    set_polarity: Setting[Callable[[bool], None]] = Setting()
+    toggle_polarity: Setting[Callable[[], None]] = Setting()
     changed: Setting[SignalInstance] = Setting()
     model_changed: Setting[SignalInstance] = Setting()
 
@@ -119,14 +121,6 @@ class SamSession:
     def new_prompt_layers(self) -> tuple[Points, Shapes]:
         """Add a Points and a Shapes layer over the image, and choose them."""
         return self.settings.new_prompt_layers()
-
-    def set_polarity(self, positive: bool) -> None:
-        """Make the next and the selected points positive or negative."""
-        self.settings.set_polarity(positive)
-
-    def toggle_polarity(self) -> None:
-        """Make the next points negative if they are positive, and the reverse."""
-        self.settings.toggle_polarity()
 
     # -- requests: read layers on the main thread ------------------------------
 
@@ -227,9 +221,7 @@ class SamSession:
     def segment_everything(self) -> SegmentationResult:
         """Segment all objects of the displayed plane or stack.
 
-        `search`, `thresholds`, `linking` and `everything_in_stack` are its options.
-        After a change of thresholds or linking, `refinish_pending` applies them
-        without running the model.
+        Its options are `search`, `thresholds`, `linking` and `everything_in_stack`.
         """
         return self._run(self.build_automatic_request())
 
@@ -309,11 +301,7 @@ class SamSession:
 
         Prompts of layers made by `new_prompt_layers` are removed. Those of other
         layers stay and are not used again; `previous_object` brings them back.
-
-        Returns
-        -------
-        int
-            The label of the object; of several objects the last one's.
+        Returns the label of the last object.
         """
         pending = self.pending
         if pending is None:
@@ -348,16 +336,9 @@ class SamSession:
         self.changed.emit()
 
     def refine(self, label: int | None = None, layer: Labels | None = None) -> None:
-        """Use an object of a labels layer as the prompt on the displayed plane.
+        """Use a label, by default the selected one, as prompt on the displayed plane.
 
         Points and a box drawn on it are added. Committing replaces the object.
-
-        Parameters
-        ----------
-        label : int, optional
-            Its label; the selected label of the layer when None.
-        layer : Labels, optional
-            Its layer; the labels layer of the session when None.
         """
         labels = self.settings.present(layer) or self.target.present_layer
         if labels is None:
@@ -375,10 +356,7 @@ class SamSession:
     def clean_label(self, label: int | None = None) -> int:
         """Apply `cleanup` to a label, by default the selected one, in one undo step.
 
-        Returns
-        -------
-        int
-            Number of changed pixels; those of other labels never change.
+        Returns the number of changed pixels.
         """
         job = self.build_label_cleanup(label)
         return job.apply(job.compute())
@@ -388,18 +366,11 @@ class SamSession:
         return LabelMeasurementJob.from_settings(self.settings)
 
     def measure(self) -> list[ObjectMeasurement]:
-        """Measure size, slices and lowest score of every object of the labels layer.
-
-        Sizes are in the layer's units. `napari_sam.masks.measurements.write_csv`
-        saves them.
-        """
+        """Measure every object of the labels layer, in its units; see `write_csv`."""
         return self.build_measurement().compute()
 
     def record(self) -> Record:
-        """Return how the objects of the labels layer were made, in plain JSON types.
-
-        What was undone is left out. `napari_sam.replay` makes the labels again.
-        """
+        """Return how the objects of the labels layer were made; see `replay`."""
         return record_of(self.target.require_layer())
 
     def _run(self, request: LayerRequest) -> SegmentationResult:

@@ -1,4 +1,4 @@
-"""The mask follows the hand: drawing is enough, and one key keeps it."""
+"""Live preview: drawing starts requests, keys accept and discard; prefetching."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -34,17 +34,17 @@ QUIET = 150  # longer than the widget waits for further changes
 
 
 class Counting(BrightPredictor):
-    """Tells how often it was asked, and answers when it is allowed to."""
+    """Records the size of each batch of prompts; `go` lets it answer."""
 
     def __init__(self) -> None:
         super().__init__("counting")
-        self.asked: list[int] = []
+        self.batches: list[int] = []
         self.go = threading.Event()
         self.go.set()
 
     def predict_batch(self, embedding: Any, prompts: Any, **options: Any) -> Any:
         self.go.wait(20)
-        self.asked.append(len(prompts))
+        self.batches.append(len(prompts))
         return super().predict_batch(embedding, prompts, **options)
 
 
@@ -124,7 +124,7 @@ def mask(widget: SamWidget) -> np.ndarray:
     return whole
 
 
-def test_drawing_is_enough(widget: SamWidget, shown: Any) -> None:
+def test_drawing_a_box_shows_a_preview(widget: SamWidget, shown: Any) -> None:
     draw(widget, FIRST)
     shown(widget)
     assert mask(widget)[15, 20]
@@ -132,9 +132,7 @@ def test_drawing_is_enough(widget: SamWidget, shown: Any) -> None:
     assert widget.session.labels_layer is None  # nothing is written
 
 
-def test_the_preview_follows_a_moved_box(
-    widget: SamWidget, shown: Any, qtbot: Any
-) -> None:
+def test_preview_follows_a_moved_box(widget: SamWidget, shown: Any, qtbot: Any) -> None:
     draw(widget, FIRST)
     shown(widget)
     widget.session.shapes_layer.data = [corners(SECOND, 4)]
@@ -142,7 +140,7 @@ def test_the_preview_follows_a_moved_box(
     assert not mask(widget)[15, 20]
 
 
-def test_the_preview_goes_with_its_prompts(
+def test_preview_disappears_with_its_prompts(
     widget: SamWidget, shown: Any, qtbot: Any
 ) -> None:
     draw(widget, FIRST)
@@ -153,17 +151,17 @@ def test_the_preview_goes_with_its_prompts(
     assert not widget.preview_layer.is_shown
 
 
-def test_many_changes_at_once_are_one_question(
+def test_simultaneous_changes_make_one_request(
     widget: SamWidget, model: Counting, shown: Any
 ) -> None:
     widget.panel.each_prompt.value = True
     for box in (FIRST, SECOND):
         draw(widget, box)
     shown(widget)
-    assert model.asked == [2]
+    assert model.batches == [2]
 
 
-def test_the_latest_change_wins(
+def test_latest_change_wins(
     widget: SamWidget, model: Counting, shown: Any, qtbot: Any
 ) -> None:
     model.go.clear()
@@ -177,7 +175,7 @@ def test_the_latest_change_wins(
     assert not mask(widget)[15, 20]
 
 
-def test_what_is_answered_is_not_asked_again(
+def test_unchanged_prompts_make_no_second_request(
     widget: SamWidget, model: Counting, shown: Any, qtbot: Any
 ) -> None:
     draw(widget, FIRST)
@@ -188,12 +186,12 @@ def test_what_is_answered_is_not_asked_again(
         qtbot.wait(QUIET)
     viewer.layers["SAM points"].mode = "select"
     qtbot.wait(QUIET)
-    assert model.asked == [1]
+    assert model.batches == [1]
     viewer.layers["balls"].contrast_limits = (0, 210)  # the model sees something else
-    qtbot.waitUntil(lambda: model.asked == [1, 1], timeout=LONG)
+    qtbot.waitUntil(lambda: model.batches == [1, 1], timeout=LONG)
 
 
-def test_a_key_keeps_it_even_before_it_is_there(
+def test_accept_key_waits_for_the_running_preview(
     widget: SamWidget, model: Counting, qtbot: Any
 ) -> None:
     model.go.clear()
@@ -206,7 +204,7 @@ def test_a_key_keeps_it_even_before_it_is_there(
     assert widget.session.labels_layer.data[4, 15, 20] == 1
 
 
-def test_one_gesture_and_one_key_for_each_object(
+def test_each_object_needs_one_box_and_one_key(
     widget: SamWidget, shown: Any, qtbot: Any
 ) -> None:
     for box in (FIRST, SECOND):
@@ -223,7 +221,7 @@ def test_one_gesture_and_one_key_for_each_object(
     assert widget.session.labels_layer.data[4, 28, 38] == 0
 
 
-def test_discard_forgets_the_drawing(widget: SamWidget, shown: Any, qtbot: Any) -> None:
+def test_discard_removes_the_prompts(widget: SamWidget, shown: Any, qtbot: Any) -> None:
     draw(widget, FIRST)
     shown(widget)
     type_key(widget, DISCARD)
@@ -232,7 +230,9 @@ def test_discard_forgets_the_drawing(widget: SamWidget, shown: Any, qtbot: Any) 
     assert len(widget.session.shapes_layer.data) == 0
 
 
-def test_a_key_changes_what_the_next_points_mean(widget: SamWidget, shown: Any) -> None:
+def test_key_switches_the_polarity_of_the_next_points(
+    widget: SamWidget, shown: Any
+) -> None:
     draw(widget, FIRST)
     type_key(widget, POLARITY)
     widget.session.points_layer.add([4, 15, 20])
@@ -246,35 +246,31 @@ def test_a_key_changes_what_the_next_points_mean(widget: SamWidget, shown: Any) 
     ]
 
 
-def test_what_is_not_finished_yet_is_said_quietly(
-    widget: SamWidget, qtbot: Any
-) -> None:
+def test_problem_while_drawing_is_a_hint_only(widget: SamWidget, qtbot: Any) -> None:
     type_key(widget, POLARITY)
     widget.session.points_layer.add([4, 15, 20])
     qtbot.waitUntil(lambda: "only negative" in widget.panel.status.value, timeout=LONG)
     assert not notification_manager.records
 
 
-def test_a_failure_is_said_once_and_not_tried_again_by_itself(
-    make: Any, qtbot: Any
-) -> None:
+def test_failure_is_reported_once_and_not_repeated(make: Any, qtbot: Any) -> None:
     class Failing(Counting):
         def predict_batch(self, embedding: Any, prompts: Any, **_: Any) -> Any:
-            self.asked.append(len(prompts))
+            self.batches.append(len(prompts))
             raise RuntimeError("out of memory")
 
     model = Failing()
     widget = make(model)
     draw(widget, FIRST)
-    qtbot.waitUntil(lambda: bool(model.asked), timeout=LONG)
+    qtbot.waitUntil(lambda: bool(model.batches), timeout=LONG)
     qtbot.wait(4 * QUIET)
-    assert model.asked == [1]
+    assert model.batches == [1]
     messages = [record.message for record in notification_manager.records]
     assert messages == ["out of memory"]
     notification_manager.records.clear()
 
 
-def test_drawing_does_not_stop_a_stack(
+def test_drawing_does_not_cancel_a_stack(
     widget: SamWidget, model: Counting, shown: Any, qtbot: Any
 ) -> None:
     widget.panel.live.value = False
@@ -289,7 +285,7 @@ def test_drawing_does_not_stop_a_stack(
     assert widget.session.result.volume is not None
 
 
-def test_an_object_through_a_stack_waits_whatever_is_drawn(
+def test_pending_stack_stays_while_drawing(
     widget: SamWidget, shown: Any, qtbot: Any
 ) -> None:
     draw(widget, FIRST)
@@ -311,7 +307,7 @@ def test_an_object_through_a_stack_waits_whatever_is_drawn(
     shown(widget)  # now the second box
 
 
-def test_a_model_that_is_not_there_is_not_downloaded_by_drawing(
+def test_drawing_does_not_download_a_model(
     make: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     widget = make("mobile_sam")
@@ -324,7 +320,7 @@ def test_a_model_that_is_not_there_is_not_downloaded_by_drawing(
     assert widget.panel.segment_slice.enabled  # which brings it
 
 
-def test_candidates_of_another_size_and_what_they_mean_for_the_next(
+def test_next_alternative_sets_the_size_of_later_objects(
     make: Any, shown: Any, qtbot: Any
 ) -> None:
     widget = make(Ambiguous())
@@ -348,7 +344,7 @@ def test_candidates_of_another_size_and_what_they_mean_for_the_next(
     assert entry["size"] == "small"
 
 
-def test_without_candidates_there_is_nothing_to_choose(
+def test_next_alternative_is_refused_without_alternatives(
     widget: SamWidget, shown: Any
 ) -> None:
     draw(widget, FIRST)
@@ -358,7 +354,7 @@ def test_without_candidates_there_is_nothing_to_choose(
         widget.session.next_alternative()
 
 
-def test_keys_are_given_back_and_those_of_others_left_alone() -> None:
+def test_closing_unbinds_only_the_own_keys() -> None:
     viewer = ViewerModel()
     mine: list[str] = []
     viewer.bind_key("W", lambda _: mine.append("mine"))
@@ -368,21 +364,21 @@ def test_keys_are_given_back_and_those_of_others_left_alone() -> None:
     assert [str(key) for key in viewer.keymap] == ["W"]
 
 
-def test_keys_are_used_by_no_layer() -> None:
+def test_keys_are_free_in_all_layers() -> None:
     from napari.utils.shortcuts import default_shortcuts
 
     taken = {str(key) for keys in default_shortcuts.values() for key in keys}
     assert taken.isdisjoint({ACCEPT, DISCARD, DOUBTFUL, NEXT, POLARITY, PREVIOUS})
 
 
-def test_a_closed_widget_asks_nothing(
+def test_closed_widget_runs_no_request(
     widget: SamWidget, model: Counting, qtbot: Any
 ) -> None:
     widget.disconnect_viewer()
     draw(widget, FIRST)
     widget.session.viewer.dims.set_current_step(0, 3)
     qtbot.wait(QUIET)
-    assert model.asked == []
+    assert model.batches == []
     assert not widget.session.viewer.keymap
 
 
@@ -421,7 +417,7 @@ def scrolling(make: Any, different: np.ndarray, qtbot: Any, shown: Any) -> SamWi
     return widget
 
 
-def test_the_slice_and_the_next_one_are_encoded_while_one_looks(
+def test_displayed_and_next_slice_are_prefetched(
     scrolling: SamWidget, qtbot: Any
 ) -> None:
     planes = scrolling.session.load().planes
@@ -430,10 +426,10 @@ def test_the_slice_and_the_next_one_are_encoded_while_one_looks(
     qtbot.waitUntil(lambda: planes == [4, 5, 6], timeout=LONG)
     scrolling.session.viewer.dims.set_current_step(0, 3)  # back: the one before
     qtbot.waitUntil(lambda: planes == [4, 5, 6, 3, 2], timeout=LONG)
-    assert not scrolling.panel.cancel.enabled  # nothing that the user asked for
+    assert not scrolling.panel.cancel.enabled  # prefetching is not shown
 
 
-def test_nothing_is_encoded_ahead_before_something_was_segmented(
+def test_prefetching_starts_after_the_first_segmentation(
     make: Any, different: np.ndarray, qtbot: Any
 ) -> None:
     widget = make(Encoding(different))
@@ -443,7 +439,7 @@ def test_nothing_is_encoded_ahead_before_something_was_segmented(
     assert widget.session.load().planes == []
 
 
-def test_a_prompt_does_not_wait_for_the_end_of_encoding_ahead(
+def test_prompt_interrupts_prefetching(
     scrolling: SamWidget, shown: Any, qtbot: Any
 ) -> None:
     scrolling._prefetcher.encode()
@@ -454,9 +450,7 @@ def test_a_prompt_does_not_wait_for_the_end_of_encoding_ahead(
 # -- the first minute --------------------------------------------------------------
 
 
-def test_start_makes_the_layers_and_says_three_steps(
-    stack: np.ndarray, qtbot: Any
-) -> None:
+def test_start_adds_layers_and_shows_three_steps(stack: np.ndarray, qtbot: Any) -> None:
     viewer = ViewerModel()
     widget = SamWidget(viewer)
     try:
@@ -477,7 +471,7 @@ def test_start_makes_the_layers_and_says_three_steps(
         widget.disconnect_viewer()
 
 
-def test_weights_are_downloaded_when_they_are_asked_for(
+def test_download_button_downloads_the_weights(
     make: Any, shown: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there: list[bool] = []
@@ -507,17 +501,17 @@ def test_weights_are_downloaded_when_they_are_asked_for(
 
 
 @pytest.mark.parametrize("order", ["widget first", "sample first"])
-def test_a_sample_with_prompts_is_tried_at_once(
+def test_sample_with_prompts_is_segmented_at_once(
     order: str, shown: Any, qtbot: Any
 ) -> None:
     viewer = ViewerModel()
-    waiting = [sample_data.coins_with_box()]
+    samples = [sample_data.coins_with_box()]
     if order == "sample first":
-        add(viewer, waiting.pop())
+        add(viewer, samples.pop())
     widget = SamWidget(viewer)
     try:
         widget.session.model = BrightPredictor(threshold=100)
-        for sample in waiting:
+        for sample in samples:
             add(viewer, sample)
         assert widget.session.shapes_layer is viewer.layers["SAM boxes"]
         widget._watcher.notice()
@@ -532,7 +526,7 @@ def add(viewer: ViewerModel, sample: Any) -> None:
         viewer.add_layer(Layer.create(data, options, kind))
 
 
-def test_the_boxes_of_the_head_lie_on_its_slices() -> None:
+def test_boxes_of_the_head_sample_lie_on_its_slices() -> None:
     viewer = ViewerModel()
     add(viewer, sample_data.head_with_boxes())
     image, boxes = viewer.layers
@@ -543,7 +537,9 @@ def test_the_boxes_of_the_head_lie_on_its_slices() -> None:
     assert (boxes.units, boxes.axis_labels) == (image.units, image.axis_labels)
 
 
-def test_a_button_that_is_off_says_why(widget: SamWidget, shown: Any) -> None:
+def test_tooltip_of_a_disabled_button_gives_the_reason(
+    widget: SamWidget, shown: Any
+) -> None:
     assert "no preview" in widget.panel.accept.tooltip
     assert "labels layer" in widget.panel.refine.tooltip
     draw(widget, FIRST)

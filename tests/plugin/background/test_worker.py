@@ -1,4 +1,4 @@
-"""Work on a thread of its own; answers on the main thread."""
+"""Jobs run on a thread of their own; callbacks run on the main thread."""
 
 import os
 import subprocess
@@ -91,9 +91,7 @@ def test_progress_then_result_then_end_on_the_main_thread(
     assert not worker.busy
 
 
-def test_the_latest_request_wins(
-    qtbot: Any, log: Log, submit: Any, worker: Worker
-) -> None:
+def test_latest_job_wins(qtbot: Any, log: Log, submit: Any, worker: Worker) -> None:
     going, release = threading.Event(), threading.Event()
 
     def blocked(report: Any) -> Any:
@@ -113,7 +111,7 @@ def test_the_latest_request_wins(
     assert log.of("progress") == ["last 0", "last 1", "last 2"]
 
 
-def test_a_cancelled_job_delivers_only_its_end(
+def test_cancelled_job_delivers_only_its_end(
     qtbot: Any, log: Log, submit: Any, worker: Worker
 ) -> None:
     going, release = threading.Event(), threading.Event()
@@ -135,7 +133,7 @@ def test_a_cancelled_job_delivers_only_its_end(
     assert log == [("end", "job"), ("result", "next"), ("end", "next")]
 
 
-def test_an_answer_that_waits_in_the_queue_is_dropped_by_cancel(
+def test_cancel_drops_a_queued_result(
     qtbot: Any, log: Log, submit: Any, worker: Worker
 ) -> None:
     finished = threading.Event()
@@ -154,9 +152,7 @@ def test_an_answer_that_waits_in_the_queue_is_dropped_by_cancel(
     assert log == [("end", "job")]
 
 
-def test_errors_are_delivered_and_the_thread_goes_on(
-    qtbot: Any, log: Log, submit: Any
-) -> None:
+def test_thread_continues_after_an_error(qtbot: Any, log: Log, submit: Any) -> None:
     def failing(report: Any) -> Any:
         yield "step"
         raise MemoryError("no memory left")
@@ -175,7 +171,7 @@ def test_errors_are_delivered_and_the_thread_goes_on(
     assert log[-1] == ("end", "third")
 
 
-def test_cancel_reaches_into_a_long_call(
+def test_cancel_interrupts_a_call_that_reports_progress(
     qtbot: Any, log: Log, submit: Any, worker: Worker
 ) -> None:
     going, raised = threading.Event(), threading.Event()
@@ -227,9 +223,7 @@ def test_closing_ends_the_thread_silently(qtbot: Any, log: Log, submit: Any) -> 
     worker.close(10)  # once more does no harm
 
 
-def test_a_result_that_cannot_be_taken_still_ends(
-    qtbot: Any, log: Log, worker: Worker
-) -> None:
+def test_job_ends_when_its_callback_fails(qtbot: Any, log: Log, worker: Worker) -> None:
     def refuse(_: Any) -> None:
         raise RuntimeError("cannot be shown")
 
@@ -271,7 +265,7 @@ started.wait()
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_the_program_can_end_while_a_job_runs(closed: bool) -> None:
+def test_program_can_exit_while_a_job_runs(closed: bool) -> None:
     script = _LEAVES_EARLY + ("worker.close()" if closed else "")
     done = subprocess.run(
         [sys.executable, "-c", script],

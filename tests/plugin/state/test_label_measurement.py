@@ -1,4 +1,4 @@
-"""Objects are measured in the layer's units, and a row of the table leads to one."""
+"""Objects are measured in the layer's units; the table goes to an object."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def two_balls(session: SamSession) -> SamSession:
     return session
 
 
-def test_volumes_slices_and_scores(session: SamSession) -> None:
+def test_measures_volumes_slices_and_scores(session: SamSession) -> None:
     two_balls(session)
     labels = written(session)
     for row in session.measure():
@@ -43,7 +43,7 @@ def test_volumes_slices_and_scores(session: SamSession) -> None:
         assert row.unit == "pixel"
 
 
-def test_scores_of_what_was_undone_do_not_count(session: SamSession) -> None:
+def test_scores_of_undone_objects_are_ignored(session: SamSession) -> None:
     two_balls(session)
     session.labels_layer.undo()
     session.labels_layer.data_setitem(tuple(np.array([[1], [1], [1]])), np.array([1]))
@@ -52,19 +52,21 @@ def test_scores_of_what_was_undone_do_not_count(session: SamSession) -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)], ids=str)
-def test_slices_are_those_one_scrolls_through(
+def test_slices_count_along_the_slider_of_the_view(
     session: SamSession, order: tuple[int, ...]
 ) -> None:
     two_balls(session)
-    walk = order[0]
+    axis = order[0]
     session.viewer.dims.order = order
-    session.viewer.dims.set_current_step(walk, 4)
+    session.viewer.dims.set_current_step(axis, 4)
     rows = {row.label: row for row in session.measure()}
-    places = np.nonzero(written(session) == 2)[walk]
+    places = np.nonzero(written(session) == 2)[axis]
     assert (rows[2].first_slice, rows[2].last_slice) == (places.min(), places.max())
 
 
-def test_the_displayed_time_point_in_physical_units(bright: BrightPredictor) -> None:
+def test_measures_the_displayed_time_point_in_physical_units(
+    bright: BrightPredictor,
+) -> None:
     viewer = ViewerModel()
     data = np.zeros((2, 3, 5, 6), np.uint8)
     data[1, :, 1:3, 1:5] = 9
@@ -81,12 +83,12 @@ def test_the_displayed_time_point_in_physical_units(bright: BrightPredictor) -> 
     assert row.unit == ("µm" if hasattr(viewer.dims, "units") else "pixel")
 
 
-def test_labels_have_to_be_there(session: SamSession) -> None:
+def test_measuring_without_labels_is_refused(session: SamSession) -> None:
     with pytest.raises(ValueError, match="no labels yet: accept an object first"):
         session.measure()
 
 
-def test_the_table_leads_to_objects_and_is_saved(
+def test_table_goes_to_objects_and_is_saved(
     stack: np.ndarray,
     bright: BrightPredictor,
     qtbot: Any,
