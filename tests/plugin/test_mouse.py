@@ -66,11 +66,11 @@ class CanvasUser:
 
     def _calibrate(self) -> Callable[[np.ndarray], QPointF]:
         """Calibrate the map from image to canvas positions, by moving the mouse."""
-        seen = []
+        positions = []
         for x in CALIBRATION:
             self._mouse(QEvent.Type.MouseMove, QPointF(x, x), pressed=False)
-            seen.append(self._viewer.cursor.position[-2:])
-        first, second = np.array(seen)
+            positions.append(self._viewer.cursor.position[-2:])
+        first, second = np.array(positions)
         zoom = (CALIBRATION[1] - CALIBRATION[0]) / (second - first)
 
         def place(plane_index: np.ndarray) -> QPointF:
@@ -112,11 +112,11 @@ def wait_for_mask(widget: SamWidget, qtbot: Any) -> Callable[[Any], Any]:
     def wait(before: Any = None) -> Any:
         session = widget.session
 
-        def seen() -> bool:
+        def is_new() -> bool:
             new = session.result is not None and session.result is not before
             return new and not widget.panel.cancel.enabled
 
-        qtbot.waitUntil(seen, timeout=LONG)
+        qtbot.waitUntil(is_new, timeout=LONG)
         preview = widget.preview_layer.layer
         assert preview is not None
         assert preview.visible
@@ -173,13 +173,13 @@ def test_coins_by_mouse_and_keys_equal_the_script(
         (drawn,) = shapes.data
         np.testing.assert_allclose(drawn.min(axis=0), corners_of(box)[0], atol=2)
         np.testing.assert_allclose(drawn.max(axis=0), corners_of(box)[1], atol=2)
-        seen = wait_for_mask()
+        result = wait_for_mask()
         if number == REFINED:
             viewer.layers.selection.active = points
             user.key(POLARITY)
             user.click(box[:2] + 0.25 * (box[2:] - box[:2]))
             assert list(points.features["polarity"]) == ["negative"]
-            wait_for_mask(before=seen)
+            wait_for_mask(before=result)
             user.key(POLARITY)
             viewer.layers.selection.active = shapes
         user.key(ACCEPT)

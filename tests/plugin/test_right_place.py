@@ -385,7 +385,7 @@ def targets(draw: Any, scene: Scene) -> tuple[Labels, str | None, tuple[int, ...
         step[displayed[0], displayed[1]], step[displayed[1], displayed[0]] = turn
     linear[own:, own:] = image[max(lost, 0) : -1, max(lost, 0) : -1]
     linear = linear @ step
-    # A pixel of the labels lies near the disc's middle.
+    # A pixel of the labels is near the centre of the disc.
     near = np.array([draw(st.integers(0, size - 1)) for size in sizes], float)
     near += draw(st.tuples(*[st.floats(-0.4, 0.4)] * ndim))
     near[:own] = np.round(near[:own])

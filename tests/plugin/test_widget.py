@@ -74,10 +74,10 @@ class SlowPredictor(BrightPredictor):
 
     def __init__(self) -> None:
         super().__init__("slow")
-        self.asked, self.go = threading.Event(), threading.Event()
+        self.started, self.go = threading.Event(), threading.Event()
 
     def embed(self, plane: Any, contrast_limits: Any = None, **shape: Any) -> Any:
-        self.asked.set()
+        self.started.set()
         self.go.wait(20)
         return super().embed(plane, contrast_limits, **shape)
 
@@ -354,10 +354,10 @@ def test_cancel_stops_without_a_result(
     widget.session.model = slow
     layers = list(widget.session.viewer.layers)
     for button in (widget.panel.segment_slice, widget.panel.segment_stack):
-        slow.asked.clear()
+        slow.started.clear()
         slow.go.clear()
         press(button)
-        assert slow.asked.wait(10)
+        assert slow.started.wait(10)
         press(widget.panel.cancel)
         assert not widget.panel.cancel.enabled
         assert not widget.panel.progress.visible
@@ -377,7 +377,7 @@ def test_image_removed_while_busy(
 ) -> None:
     widget.session.model = slow
     press(widget.panel.segment_slice)
-    assert slow.asked.wait(10)
+    assert slow.started.wait(10)
     widget.session.viewer.layers.remove("balls")
     slow.go.set()
     wait(widget)
@@ -474,7 +474,7 @@ def test_closing_the_widget_while_busy(
     dock = viewer.window.add_dock_widget(widget, name="closing")
     widget.session.model = slow
     press(widget.panel.segment_slice)
-    assert slow.asked.wait(10)
+    assert slow.started.wait(10)
     with qtbot.capture_exceptions() as exceptions:
         viewer.window.remove_dock_widget(dock)
         widget.native.deleteLater()

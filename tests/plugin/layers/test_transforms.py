@@ -122,10 +122,10 @@ def test_prompts_are_on_the_displayed_plane_in_every_axis_order(
     viewer.dims.order = order
     hidden = order[0]
     plane = displayed_plane(image, viewer.dims)
-    (found,) = collect_prompts([points, shapes], image, plane, viewer.dims)
-    assert found.slices == {hidden: (2, 3, 4)[hidden]}
+    (prompt,) = collect_prompts([points, shapes], image, plane, viewer.dims)
+    assert prompt.slices == {hidden: (2, 3, 4)[hidden]}
     kept = [(2, 3, 4)[axis] for axis in sorted(order[1:])]
-    np.testing.assert_allclose(found.prompt.points, [kept])
+    np.testing.assert_allclose(prompt.prompt.points, [kept])
 
 
 def test_image_with_fewer_axes_than_the_viewer() -> None:
@@ -198,8 +198,8 @@ def test_multiscale_images_are_read_at_full_resolution() -> None:
     assert spatial_shape(image) == (4, 32, 48)
     assert (plane.index, plane.shape) == ({0: 2}, (32, 48))
     points = viewer.add_points([[4, 10, 20]])
-    (found,) = collect_prompts([points], image, plane, viewer.dims)
-    np.testing.assert_allclose(found.prompt.points, [[20, 40]])
+    (prompt,) = collect_prompts([points], image, plane, viewer.dims)
+    np.testing.assert_allclose(prompt.prompt.points, [[20, 40]])
 
 
 def stack_of(image: Image, viewer: ViewerModel) -> Stack:
@@ -253,8 +253,8 @@ def test_prompt_layers_are_aligned_and_show_polarity() -> None:
     set_polarity(points, True)
     points.add([1, 30, 30])
     plane = displayed_plane(image, viewer.dims)
-    found = collect_prompts([points, shapes], image, plane, viewer.dims)
-    assert [list(p.prompt.labels) for p in found] == [[0], [1]]
+    prompts = collect_prompts([points, shapes], image, plane, viewer.dims)
+    assert [list(p.prompt.labels) for p in prompts] == [[0], [1]]
     assert [symbol.value for symbol in points.symbol] == ["x", "disc"]
     assert not np.allclose(points.face_color[0], points.face_color[1])
 
@@ -279,9 +279,9 @@ def test_prompts_of_fewer_axes_are_on_the_current_slice() -> None:
     for step in (2, 0):
         viewer.dims.set_current_step(0, step)
         plane = displayed_plane(image, viewer.dims)
-        (found,) = collect_prompts([flat], image, plane, viewer.dims)
-        assert found.slices == {0: step}
-        np.testing.assert_allclose(found.prompt.points, [[10, 20]])
+        (prompt,) = collect_prompts([flat], image, plane, viewer.dims)
+        assert prompt.slices == {0: step}
+        np.testing.assert_allclose(prompt.prompt.points, [[10, 20]])
 
 
 def test_prompts_of_more_axes_are_aligned_on_the_right() -> None:
@@ -290,9 +290,9 @@ def test_prompts_of_more_axes_are_aligned_on_the_right() -> None:
     points = viewer.add_points([[3, 10, 20]])
     viewer.dims.set_point(0, 3)
     plane = displayed_plane(image, viewer.dims)
-    (found,) = collect_prompts([points], image, plane, viewer.dims)
-    np.testing.assert_allclose(found.prompt.points, [[20, 40]])
-    assert found.slices == {}
+    (prompt,) = collect_prompts([points], image, plane, viewer.dims)
+    np.testing.assert_allclose(prompt.prompt.points, [[20, 40]])
+    assert prompt.slices == {}
 
 
 def test_prompts_away_from_the_slider_are_skipped() -> None:
@@ -301,8 +301,8 @@ def test_prompts_away_from_the_slider_are_skipped() -> None:
     points = viewer.add_points([[3, 10, 20], [5, 30, 40]])
     viewer.dims.set_point(0, 5)
     plane = displayed_plane(image, viewer.dims)
-    found = collect_prompts([points], image, plane, viewer.dims)
-    assert [p.prompt.points.tolist() for p in found] == [[[30, 40]]]
+    prompts = collect_prompts([points], image, plane, viewer.dims)
+    assert [p.prompt.points.tolist() for p in prompts] == [[[30, 40]]]
 
 
 def test_points_between_slices_go_to_the_nearest() -> None:
@@ -310,8 +310,8 @@ def test_points_between_slices_go_to_the_nearest() -> None:
     image = viewer.add_image(np.zeros((4, 50, 60)))
     points = viewer.add_points([[1.4, 1, 2], [1.6, 1, 2], [-0.4, 1, 2]])
     plane = displayed_plane(image, viewer.dims)
-    found = collect_prompts([points], image, plane, viewer.dims)
-    assert [p.slices for p in found] == [{0: 1}, {0: 2}, {0: 0}]
+    prompts = collect_prompts([points], image, plane, viewer.dims)
+    assert [p.slices for p in prompts] == [{0: 1}, {0: 2}, {0: 0}]
 
 
 def shape_prompt(data: Any, kind: str, **place: Any) -> Any:
@@ -319,8 +319,8 @@ def shape_prompt(data: Any, kind: str, **place: Any) -> Any:
     image = viewer.add_image(np.zeros((50, 60)))
     shapes = viewer.add_shapes([np.array(data)], shape_type=kind, **place)
     plane = displayed_plane(image, viewer.dims)
-    (found,) = collect_prompts([shapes], image, plane, viewer.dims)
-    return found.prompt
+    (prompt,) = collect_prompts([shapes], image, plane, viewer.dims)
+    return prompt.prompt
 
 
 @pytest.mark.parametrize("kind", ["rectangle", "polygon"])
@@ -369,8 +369,8 @@ def test_hidden_prompts_are_skipped() -> None:
     shapes = viewer.add_shapes([across])
     viewer.dims.set_current_step(0, 0)
     plane = displayed_plane(image, viewer.dims)
-    found = collect_prompts([points, hidden, shapes], image, plane, viewer.dims)
-    assert [p.prompt.points.tolist() for p in found] == [[[1, 2]]]
+    prompts = collect_prompts([points, hidden, shapes], image, plane, viewer.dims)
+    assert [p.prompt.points.tolist() for p in prompts] == [[[1, 2]]]
 
 
 def test_prompt_layer_without_the_displayed_axes_is_skipped() -> None:
@@ -394,9 +394,9 @@ def test_layers_with_different_units_share_world_coordinates() -> None:
     viewer.dims.set_point(0, 4000)
     plane = displayed_plane(image, viewer.dims)
     assert plane.index == {0: 2}
-    (found,) = collect_prompts([points], image, plane, viewer.dims)
-    np.testing.assert_allclose(found.prompt.points, [[10, 20]])
-    assert found.slices == {0: 2}
+    (prompt,) = collect_prompts([points], image, plane, viewer.dims)
+    np.testing.assert_allclose(prompt.prompt.points, [[10, 20]])
+    assert prompt.slices == {0: 2}
 
 
 def test_rotated_shapes_layer_gives_a_box_on_the_image() -> None:
@@ -434,8 +434,8 @@ def test_polarity_is_read_from_features(
     image = viewer.add_image(np.zeros((50, 60)))
     points = viewer.add_points([[1, 2], [3, 4]], features={column: values})
     plane = displayed_plane(image, viewer.dims)
-    found = collect_prompts([points], image, plane, viewer.dims)
-    assert [int(p.prompt.labels[0]) for p in found] == labels
+    prompts = collect_prompts([points], image, plane, viewer.dims)
+    assert [int(p.prompt.labels[0]) for p in prompts] == labels
 
 
 def test_set_polarity_keeps_the_other_points() -> None:
@@ -444,5 +444,5 @@ def test_set_polarity_keeps_the_other_points() -> None:
     points = viewer.add_points([[1, 2], [3, 4]], features={"label": [1, 0]})
     set_polarity(points, True)
     plane = displayed_plane(image, viewer.dims)
-    found = collect_prompts([points], image, plane, viewer.dims)
-    assert [int(p.prompt.labels[0]) for p in found] == [1, 0]
+    prompts = collect_prompts([points], image, plane, viewer.dims)
+    assert [int(p.prompt.labels[0]) for p in prompts] == [1, 0]

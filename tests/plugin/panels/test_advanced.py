@@ -130,7 +130,7 @@ def test_correction_can_be_discarded(widget: SamWidget, segment: Any) -> None:
     assert not widget.panel.previous.enabled
     press(widget.panel.discard)
     assert len(widget.session.shapes_layer.data) == 0
-    press(widget.panel.previous)  # and taken up again
+    press(widget.panel.previous)  # and start the correction again
     segment(widget)
     press(widget.panel.accept)
     assert np.unique(widget.session.labels_layer.data).tolist() == [0, 1]
