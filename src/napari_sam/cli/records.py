@@ -73,13 +73,11 @@ def make_record(
 
 
 def _region(labels: NDArray[Any]) -> list[list[int]]:
-    """Bounding box of all labels, [start, stop] along each axis."""
-    region = []
-    for axis in range(labels.ndim):
-        others = tuple(other for other in range(labels.ndim) if other != axis)
-        used = np.flatnonzero(labels.any(axis=others))
-        region.append([int(used[0]), int(used[-1]) + 1] if used.size else [0, 0])
-    return region
+    """Return the bounding box of all labels, [start, stop] along each axis."""
+    from scipy.ndimage import find_objects
+
+    boxes = find_objects((labels > 0).view(np.uint8))
+    return [[a.start, a.stop] for a in boxes[0]] if boxes else [[0, 0]] * labels.ndim
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -69,6 +69,15 @@ class FineTuning:
     ------
     ValueError
         When there are fewer than two images, or no object is large enough.
+
+    Examples
+    --------
+    >>> import napari_sam as ns
+    >>> images = ns.read_training_images("images", "labels")
+    >>> training = ns.FineTuning(ns.load_model(), images)
+    >>> for progress in training.run():
+    ...     print(progress.phase, progress.done, progress.total, progress.scores)
+    >>> training.save("cells.safetensors")
     """
 
     def __init__(
