@@ -42,7 +42,7 @@ def make_record(
 
     Parameters
     ----------
-    request, result : Request, SegmentationResult
+    request, result : SegmentationRequest, SegmentationResult
         The request and its result; object i is label i.
     labels : ndarray
         Label image of the result, of the shape of the selected image.
