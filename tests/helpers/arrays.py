@@ -1,4 +1,4 @@
-"""Arrays that remember what was read of them."""
+"""Arrays that record which planes are read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FULL = slice(None)
 
 
 class Recorder:
-    """Gives single planes, notes which, and fails on all else."""
+    """Array of which only single planes can be read; it records them."""
 
     def __init__(self, data: np.ndarray, rgb: bool = False) -> None:
         self.data, self.shape, self.dtype = data, data.shape, data.dtype
@@ -29,4 +29,4 @@ class Recorder:
         return plane
 
     def __array__(self, *_: Any, **__: Any) -> np.ndarray:
-        raise AssertionError("the whole array was read")
+        raise AssertionError("the full array was read")

@@ -129,9 +129,9 @@ def test_reduced_planes_contain_the_centre_of_the_full_one(
     index = data.draw(st.integers(0, size - 1))
     small = Recorder(np.zeros((fewer, 4, 4)))
     PlaneReader((np.zeros((size, 8, 8)), small)).read((index, FULL, FULL), 4)
-    (found,) = (plane[0] for plane in small.planes)
-    assert found / fewer <= (index + 0.5) / size + 1e-9
-    assert (index + 0.5) / size <= (found + 1) / fewer + 1e-9
+    (reduced,) = (plane[0] for plane in small.planes)
+    assert reduced / fewer <= (index + 0.5) / size + 1e-9
+    assert (index + 0.5) / size <= (reduced + 1) / fewer + 1e-9
 
 
 def test_axes_that_are_not_reduced_keep_their_index() -> None:

@@ -1,4 +1,4 @@
-"""Axes and pixel sizes survive the way from a TIFF file to labels and back."""
+"""TIFF files: axes, pixel sizes and labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHAPE = (2, 3, 5, 6)
 
 
 def counted(axes: str) -> np.ndarray:
-    """Different numbers in every voxel; as many axes as there are letters."""
+    """A different number in each voxel, and one axis per letter."""
     shape = SHAPE[-len(axes) :]
     return np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
 
@@ -115,7 +115,7 @@ def test_negative_labels_are_int32(tmp_path: Path) -> None:
 
 
 def write_units(path: Path, **units: str) -> Path:
-    """A stack of 2 x 500 x 250, each axis in a unit of its own."""
+    """Write a stack of pixel size 2 x 500 x 250, each axis in its own unit."""
     sizes = {"PhysicalSizeZ": 2.0, "PhysicalSizeY": 500.0, "PhysicalSizeX": 250.0}
     named = {f"PhysicalSize{axis}Unit": unit for axis, unit in units.items()}
     metadata = {"axes": "ZYX", **sizes, **named}
@@ -300,12 +300,12 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
 def test_damaged_files_are_refused_or_read(
     tmp_path: Path, damage: dict[int, bytes]
 ) -> None:
-    whole = write_labels(
-        tmp_path / "whole.tif",
+    complete = write_labels(
+        tmp_path / "complete.tif",
         np.random.default_rng(5).integers(0, 99, (3, 20, 20)),
         TiffImage(np.zeros((3, 20, 20)), "ZYX", (2.0, 0.5, 0.5), "µm"),
     )
-    content = bytearray(whole.read_bytes())
+    content = bytearray(complete.read_bytes())
     for place, garbage in damage.items():
         plane_index = place % len(content)
         content[plane_index : plane_index + len(garbage)] = garbage

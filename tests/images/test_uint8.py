@@ -1,4 +1,4 @@
-"""Any plane of real numbers becomes 8 bits, predictably."""
+"""Conversion of planes to 8 bits."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ FLOATS = "float16 float32 float64"
 DTYPES = ["bool", "uint8", *INTEGERS.split(), *FLOATS.split()]
 
 planes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=8)
-# Differences of larger numbers are no floats any more.
+# Differences of larger numbers overflow.
 magnitudes = {"float16": 6e4, "float32": 1e30, "float64": 1e100}
 
 
 def values_of(dtype: str) -> st.SearchStrategy[Any] | None:
     if dtype not in magnitudes:
         return None
-    most = float(np.array(magnitudes[dtype], dtype))
+    maximum = float(np.array(magnitudes[dtype], dtype))
     width = np.dtype(dtype).itemsize * 8
-    return st.floats(-most, most, width=width, allow_subnormal=False)
+    return st.floats(-maximum, maximum, width=width, allow_subnormal=False)
 
 
 any_plane = st.sampled_from(DTYPES).flatmap(
@@ -35,7 +35,7 @@ any_plane = st.sampled_from(DTYPES).flatmap(
 
 
 def ramp(dtype: str) -> np.ndarray:
-    """256 evenly spaced values over most of what the type holds, as 16 x 16."""
+    """256 evenly spaced values over maximum of the range of a dtype, as 16 x 16."""
     if dtype == "bool":
         return np.arange(256).reshape(16, 16) > 127
     if dtype in magnitudes:
@@ -48,21 +48,21 @@ def ramp(dtype: str) -> np.ndarray:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_real_dtype_spans_0_to_255(dtype: str) -> None:
     plane = ramp(dtype)
-    found = to_uint8(plane)
-    assert found.dtype == np.uint8
-    assert found.shape == plane.shape
-    assert found.min() == 0
-    assert found.max() == 255
-    assert (np.diff(found.ravel().astype(int)) >= 0).all()
+    converted = to_uint8(plane)
+    assert converted.dtype == np.uint8
+    assert converted.shape == plane.shape
+    assert converted.min() == 0
+    assert converted.max() == 255
+    assert (np.diff(converted.ravel().astype(int)) >= 0).all()
     if dtype != "bool":
-        np.testing.assert_allclose(found.ravel(), np.arange(256), atol=2)
+        np.testing.assert_allclose(converted.ravel(), np.arange(256), atol=2)
 
 
 @pytest.mark.parametrize("dtype", ["<u2", ">u2", "<f4", ">f4"])
 def test_byte_order_does_not_matter(dtype: str) -> None:
     expected = to_uint8(np.arange(64.0).reshape(8, 8))
-    found = to_uint8(np.arange(64).reshape(8, 8).astype(dtype))
-    np.testing.assert_array_equal(found, expected)
+    converted = to_uint8(np.arange(64).reshape(8, 8).astype(dtype))
+    np.testing.assert_array_equal(converted, expected)
 
 
 def test_8_bit_planes_are_unchanged(rng: np.random.Generator) -> None:
@@ -104,9 +104,9 @@ def test_float_rgb_within_1_is_scaled_by_255(rng: np.random.Generator) -> None:
 
 
 def test_float_rgb_beyond_1_uses_percentiles(rng: np.random.Generator) -> None:
-    found = to_uint8(rng.uniform(0, 4000, (20, 20, 3)))
-    assert found.min() == 0
-    assert found.max() == 255
+    converted = to_uint8(rng.uniform(0, 4000, (20, 20, 3)))
+    assert converted.min() == 0
+    assert converted.max() == 255
 
 
 def test_lists_are_converted() -> None:
@@ -122,10 +122,10 @@ def test_nan_and_infinities_become_black(
     plane = np.linspace(10, 20, 100).reshape(10, 10).astype(dtype)
     expected = to_uint8(plane, limits)
     plane[5, 5] = bad
-    found = to_uint8(plane, limits)
-    assert found[5, 5] == 0
+    converted = to_uint8(plane, limits)
+    assert converted[5, 5] == 0
     others = np.arange(100).reshape(10, 10) != 55
-    difference = found[others].astype(int) - expected[others]
+    difference = converted[others].astype(int) - expected[others]
     assert np.abs(difference).max() <= 2
 
 
@@ -143,9 +143,9 @@ def test_constant_planes_become_black(dtype: str, value: int) -> None:
 def test_a_few_bright_pixels_become_white() -> None:
     plane = np.zeros((100, 100), np.uint16)
     plane[50, 50] = 1000
-    found = to_uint8(plane)
-    assert found[50, 50] == 255
-    assert np.count_nonzero(found) == 1
+    converted = to_uint8(plane)
+    assert converted[50, 50] == 255
+    assert np.count_nonzero(converted) == 1
 
 
 def test_extremes_of_half_precision() -> None:
@@ -174,9 +174,9 @@ def test_small_differences_of_large_counts_are_kept() -> None:
 
 @given(plane=any_plane)
 def test_order_of_values_is_kept(plane: np.ndarray) -> None:
-    found = to_uint8(plane)
+    converted = to_uint8(plane)
     order = np.argsort(plane, axis=None, kind="stable")
-    assert (np.diff(found.ravel()[order].astype(int)) >= 0).all()
+    assert (np.diff(converted.ravel()[order].astype(int)) >= 0).all()
 
 
 @given(plane=any_plane)
@@ -270,12 +270,12 @@ def test_invalid_limits_are_refused(limits: tuple[float, float]) -> None:
 def test_limits_of_each_channel(rng: np.random.Generator) -> None:
     rgb = rng.integers(0, 4000, (6, 7, 3), dtype=np.uint16)
     limits = [(0, 4000), (100, 900), (7, 7)]
-    found = to_uint8(rgb, limits)
+    converted = to_uint8(rgb, limits)
     for channel, pair in enumerate(limits):
         np.testing.assert_array_equal(
-            found[..., channel], to_uint8(rgb[..., channel], pair)
+            converted[..., channel], to_uint8(rgb[..., channel], pair)
         )
-    np.testing.assert_array_equal(found, to_uint8(rgb, np.array(limits)))
+    np.testing.assert_array_equal(converted, to_uint8(rgb, np.array(limits)))
 
 
 @pytest.mark.parametrize("limits", [(0, 255), [(0, 255)] * 3])
@@ -305,11 +305,11 @@ def test_invalid_limits_of_a_channel_are_refused() -> None:
         to_uint8(np.zeros((3, 3, 3)), [(0, 1), (2, 1), (0, 1)])
 
 
-# Blocks of rows
+# -- blocks of rows ---------------------------------------------------------
 
 
 def convert_at_once(plane: np.ndarray, low: float, high: float) -> np.ndarray:
-    """The mapping in one go, in the precision that the type needs."""
+    """Convert all rows at once, in the precision that the dtype needs."""
     values = plane.astype(np.float64 if plane.dtype.itemsize > 2 else np.float32)
     values = np.where(np.isfinite(values), values, values.dtype.type(low))
     values = (values - low) * (255 / (high - low))
@@ -329,10 +329,10 @@ def test_conversion_in_blocks_equals_conversion_at_once(
         plane[rng.random(shape) < 0.1] = np.nan
         plane[rng.random(shape) < 0.1] = np.inf
     expected = convert_at_once(plane[..., :3] if len(shape) == 3 else plane, 30.5, 180)
-    whole = to_uint8(plane)
+    at_once = to_uint8(plane)
     monkeypatch.setattr("napari_sam.images.uint8._BLOCK_VALUES", 50)
     np.testing.assert_array_equal(to_uint8(plane, (30.5, 180)), expected)
-    np.testing.assert_array_equal(to_uint8(plane), whole)
+    np.testing.assert_array_equal(to_uint8(plane), at_once)
     if len(shape) == 3:
         each = to_uint8(plane, [(30.5, 180)] * 3)
         np.testing.assert_array_equal(each, expected)
@@ -347,7 +347,7 @@ def test_blocks_cover_every_row_once(
     assert rows == list(range(shape[0]))
 
 
-# Planes are told apart by what they show
+# -- plane keys --------------------------------------------------------------
 
 
 def test_plane_keys_depend_on_shape_and_pixels(

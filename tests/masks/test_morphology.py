@@ -30,14 +30,14 @@ CORNERS = np.ones((3, 3, 3))
 
 
 def block(*sides: tuple[int, int]) -> np.ndarray:
-    """(9, 20, 20) with a block from first to last but one along each axis."""
+    """(9, 20, 20) with a block; each side is (start, stop)."""
     mask = np.zeros((9, 20, 20), bool)
     mask[tuple(slice(*side) for side in sides)] = True
     return mask
 
 
 def steps(mask: np.ndarray) -> int:
-    """Pixels that differ from slice to slice where both hold the object."""
+    """Count pixels that differ between neighbouring slices of the object."""
     both = mask.any((1, 2))[1:] & mask.any((1, 2))[:-1]
     return int((mask[1:] != mask[:-1])[both].sum())
 

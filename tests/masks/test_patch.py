@@ -171,7 +171,7 @@ def test_resolve_overlaps_equals_the_same_on_full_planes(
     patches: list[MaskPatch],
 ) -> None:
     planes = np.array([np.zeros((SIDE, SIDE)), *map(on_plane, patches)])
-    # The first of equal logits wins, and nothing that is not positive does.
+    # The first of equal logits gets the pixel; logits must be positive.
     expected = planes.argmax(axis=0)
     np.testing.assert_array_equal(labels_from_patches(patches, (SIDE, SIDE)), expected)
     for number, (patch, won) in enumerate(

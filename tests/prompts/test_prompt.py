@@ -156,9 +156,9 @@ def test_boxes_are_cropped_to_the_plane(rows: int, cols: int, box: np.ndarray) -
     high = np.minimum(box[2:], (rows - 0.5, cols - 0.5))
     prompt = Prompt(box=box)
     if (low < high).all():
-        found = prompt.within((rows, cols))
-        np.testing.assert_array_equal(found.box, [*low, *high])
-        assert_same(found.within((rows, cols)), found)
+        cropped = prompt.within((rows, cols))
+        np.testing.assert_array_equal(cropped.box, [*low, *high])
+        assert_same(cropped.within((rows, cols)), cropped)
     else:
         with pytest.raises(ValueError, match=r"The box .* lies outside the plane"):
             prompt.within((rows, cols))
@@ -175,11 +175,11 @@ def test_boxes_without_an_area(box: list[int]) -> None:
 def test_cropping_keeps_points_and_mask() -> None:
     mask = np.eye(10) > 0
     prompt = Prompt(points=[[1, 2]], labels=[0], box=[2, 2, 50, 50], mask=mask)
-    found = prompt.within((10, 10))
-    assert found.box.tolist() == [2, 2, 9.5, 9.5]
-    assert found.points.tolist() == [[1, 2]]
-    assert found.labels.tolist() == [0]
-    np.testing.assert_array_equal(found.mask, mask)
+    cropped = prompt.within((10, 10))
+    assert cropped.box.tolist() == [2, 2, 9.5, 9.5]
+    assert cropped.points.tolist() == [[1, 2]]
+    assert cropped.labels.tolist() == [0]
+    np.testing.assert_array_equal(cropped.mask, mask)
 
 
 @pytest.mark.parametrize(
@@ -243,9 +243,9 @@ def test_shifting_and_back(prompt: Prompt, offset: tuple[float, float]) -> None:
 @given(prompt=prompts(), factor=st.tuples(factors, factors))
 def test_scaling_and_back(prompt: Prompt, factor: tuple[float, float]) -> None:
     assume(prompt.kinds)
-    there = prompt.scaled(factor)
-    assert there.kinds == prompt.kinds
-    assert_same(there.scaled(1 / np.array(factor)), prompt)
+    scaled = prompt.scaled(factor)
+    assert scaled.kinds == prompt.kinds
+    assert_same(scaled.scaled(1 / np.array(factor)), prompt)
 
 
 def test_shifted_and_scaled() -> None:

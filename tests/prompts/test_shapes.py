@@ -25,7 +25,7 @@ def vertices(minimum: int, maximum: int) -> st.SearchStrategy[np.ndarray]:
 
 
 def on_plane(crop: tuple[tuple[int, int], np.ndarray] | None) -> np.ndarray:
-    """The mask of the plane."""
+    """Paint the crop into the plane."""
     mask = np.zeros(SHAPE, bool)
     if crop is not None:
         (row, col), part = crop
@@ -39,15 +39,15 @@ def on_plane(crop: tuple[tuple[int, int], np.ndarray] | None) -> np.ndarray:
 def distance_to_edges(point: tuple[int, int], corners: np.ndarray) -> float:
     nearest = np.inf
     for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        way = end - start
-        length = way @ way
-        along = np.clip((point - start) @ way / length, 0, 1) if length else 0
-        nearest = min(nearest, float(np.linalg.norm(start + along * way - point)))
+        edge = end - start
+        length = edge @ edge
+        fraction = np.clip((point - start) @ edge / length, 0, 1) if length else 0
+        nearest = min(nearest, float(np.linalg.norm(start + fraction * edge - point)))
     return nearest
 
 
 def is_inside(point: tuple[int, int], corners: np.ndarray) -> bool:
-    """By the number of edges that a ray crosses."""
+    """Count the edges that a ray crosses."""
     inside = False
     for (r0, c0), (r1, c1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         if (r0 > point[0]) != (r1 > point[0]):
@@ -60,10 +60,10 @@ def is_inside(point: tuple[int, int], corners: np.ndarray) -> bool:
 def test_polygon_mask_has_the_pixels_with_centres_inside(
     corners: np.ndarray,
 ) -> None:
-    found = on_plane(polygon_mask(corners, SHAPE))
+    mask = on_plane(polygon_mask(corners, SHAPE))
     for pixel in np.ndindex(*SHAPE):
         if distance_to_edges(pixel, corners) > 1e-3:
-            assert found[pixel] == is_inside(pixel, corners)
+            assert mask[pixel] == is_inside(pixel, corners)
 
 
 @given(
@@ -76,20 +76,18 @@ def test_ellipse_mask_has_the_pixels_with_centres_inside(
     assume(abs(np.linalg.det(sides)) > 1e-2)
     first, second = sides / 2
     around = [-first - second, first - second, first + second, second - first]
-    found = on_plane(ellipse_mask(centre + around, SHAPE))
+    mask = on_plane(ellipse_mask(centre + around, SHAPE))
     # The ellipse is the circle of all cos(t) first + sin(t) second.
     for pixel in np.ndindex(*SHAPE):
         cos, sin = np.linalg.solve(np.array([first, second]).T, pixel - centre)
         if abs(radius := np.hypot(cos, sin) - 1) > 1e-6:
-            assert found[pixel] == (radius < 0)
+            assert mask[pixel] == (radius < 0)
 
 
 def test_ellipse_in_a_square_is_a_circle() -> None:
-    found = on_plane(
-        ellipse_mask(np.array([(1, 2), (1, 12), (11, 12), (11, 2)]), SHAPE)
-    )
+    mask = on_plane(ellipse_mask(np.array([(1, 2), (1, 12), (11, 12), (11, 2)]), SHAPE))
     rows, cols = np.indices(SHAPE)
-    np.testing.assert_array_equal(found, (rows - 6) ** 2 + (cols - 7) ** 2 <= 25)
+    np.testing.assert_array_equal(mask, (rows - 6) ** 2 + (cols - 7) ** 2 <= 25)
 
 
 @pytest.mark.parametrize("make", [polygon_mask, ellipse_mask])
