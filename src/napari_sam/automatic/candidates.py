@@ -132,11 +132,6 @@ class Candidates:
     shape: tuple[int, int]
     region: NDArray[np.bool_] | None = None
 
-    @property
-    def nbytes(self) -> int:
-        """Memory of the masks, in bytes."""
-        return sum(member.logits.nbytes for member in self.members)
-
     def masks(self, thresholds: Thresholds) -> list[Candidate]:
         """Select the candidates that pass the thresholds and are no duplicates.
 

@@ -37,11 +37,6 @@ class DiskCache:
         self.folder = Path(folder)
         self.max_bytes = max_bytes
 
-    @property
-    def nbytes(self) -> int:
-        """Size of all files, in bytes."""
-        return sum(size for _, size, _ in self._files())
-
     def get(self, key: Any) -> NDArray[np.float16] | None:
         """Return the array of a key, or None when it is missing or damaged."""
         path = self._path(key)
@@ -66,11 +61,6 @@ class DiskCache:
             ):
                 np.save(file, array, allow_pickle=False)
             self._shrink()
-
-    def clear(self) -> None:
-        """Delete all cached arrays; other files in the folder stay."""
-        for _, _, path in self._files():
-            path.unlink(missing_ok=True)
 
     def _path(self, key: Any) -> Path:
         name = blake2b(repr(key).encode(), digest_size=20).hexdigest()

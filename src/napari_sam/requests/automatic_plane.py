@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from napari_sam.automatic.search import SearchStep
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.prediction.cache import EmbeddingCache
-    from napari_sam.prediction.predictor import Embedding, Predictor
+    from napari_sam.prediction.embedding import Embedding
+    from napari_sam.prediction.protocol import PredictorLike
     from napari_sam.requests.view import ImageView
 
 
@@ -63,7 +64,7 @@ class AutomaticPlaneRequest:
     cleanup: CleanUp = field(default_factory=CleanUp)
 
     def iter_search(
-        self, predictor: Predictor, cache: EmbeddingCache
+        self, predictor: PredictorLike, cache: EmbeddingCache
     ) -> Iterator[SearchStep]:
         """Search for candidate masks; each step holds all candidates so far."""
         plane_shape = self.view.reader.plane_shape(self.plane_index)
@@ -83,7 +84,7 @@ class AutomaticPlaneRequest:
 
     def run(
         self,
-        predictor: Predictor,
+        predictor: PredictorLike,
         cache: EmbeddingCache,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Generator[Progress, None, SegmentationResult]:
@@ -103,7 +104,7 @@ class AutomaticPlaneRequest:
         return self.finish(result.model, candidates)
 
     def finish(
-        self, predictor: Predictor, candidates: Candidates
+        self, predictor: PredictorLike, candidates: Candidates
     ) -> SegmentationResult:
         """Select objects among the candidates, resolve overlaps and clean up."""
         objects = candidates.objects(self.thresholds)

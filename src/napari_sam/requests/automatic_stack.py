@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.images.stack import Stack
     from napari_sam.prediction.cache import EmbeddingCache
-    from napari_sam.prediction.predictor import Predictor
+    from napari_sam.prediction.protocol import PredictorLike
     from napari_sam.requests.view import ImageView
 
 
@@ -78,7 +78,7 @@ class AutomaticStackRequest:
 
     def run(
         self,
-        predictor: Predictor,
+        predictor: PredictorLike,
         cache: EmbeddingCache,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Generator[Progress, None, SegmentationResult]:
@@ -108,7 +108,7 @@ class AutomaticStackRequest:
         return self.finish(result.model, result.candidates)
 
     def finish(
-        self, predictor: Predictor, candidates: Sequence[Candidates]
+        self, predictor: PredictorLike, candidates: Sequence[Candidates]
     ) -> SegmentationResult:
         """Select the objects of each plane, link them, and clean them up."""
         from scipy.ndimage import find_objects

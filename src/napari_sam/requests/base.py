@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from napari_sam.masks.painting import ObjectPlaneMask
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.click_sequence import Size
-    from napari_sam.prediction.predictor import Prediction, Predictor
+    from napari_sam.prediction.prediction import Prediction
+    from napari_sam.prediction.protocol import PredictorLike
     from napari_sam.requests.view import ImageView
     from napari_sam.volume.results import VolumeResult
 
@@ -75,7 +76,7 @@ class SegmentationResult:
         Masks of the objects on planes of the image; they do not overlap.
     scores : dict
         {object id: its scores}, of every object that was computed.
-    model : Predictor
+    model : PredictorLike
         The model that computed the masks.
     contrast_limits : tuple or None
         Contrast limits of the image that the model received.
@@ -90,7 +91,7 @@ class SegmentationResult:
 
     pieces: tuple[ObjectPlaneMask, ...]
     scores: dict[int, tuple[Score, ...]]
-    model: Predictor
+    model: PredictorLike
     contrast_limits: ContrastLimits | None
     predictions: tuple[Prediction, ...] = ()
     volume: VolumeResult | None = None
@@ -146,7 +147,7 @@ class SegmentationRequest(Protocol):
 
     def run(
         self,
-        predictor: Predictor,
+        predictor: PredictorLike,
         cache: EmbeddingCache,
         stopped: Callable[[], bool] = ...,
     ) -> Generator[Progress, None, SegmentationResult]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.click_sequence import Size
-    from napari_sam.prediction.predictor import Prediction, Predictor
+    from napari_sam.prediction.prediction import Prediction
+    from napari_sam.prediction.protocol import PredictorLike
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.requests.view import ImageView
 
@@ -55,7 +56,7 @@ class PlaneRequest:
 
     def run(
         self,
-        predictor: Predictor,
+        predictor: PredictorLike,
         cache: EmbeddingCache,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Generator[Progress, None, SegmentationResult]:
@@ -80,7 +81,7 @@ class PlaneRequest:
 
     def _finish(
         self,
-        predictor: Predictor,
+        predictor: PredictorLike,
         contrast_limits: ContrastLimits | None,
         predictions: Sequence[Prediction],
     ) -> SegmentationResult:

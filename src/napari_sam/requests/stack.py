@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
     from napari_sam.images.stack import Stack
     from napari_sam.prediction.cache import EmbeddingCache
-    from napari_sam.prediction.predictor import Predictor
+    from napari_sam.prediction.protocol import PredictorLike
     from napari_sam.prompts.prompt import ObjectPrompts
     from napari_sam.requests.base import SegmentationRequest
     from napari_sam.requests.view import ImageView
@@ -94,7 +94,9 @@ class StackRequest:
         """Index of the first plane."""
         return self.stack.plane_index(0)
 
-    def iter_slices(self, predictor: Predictor, cache: EmbeddingCache) -> Propagation:
+    def iter_slices(
+        self, predictor: PredictorLike, cache: EmbeddingCache
+    ) -> Propagation:
         """Start the propagation.
 
         Returns
@@ -115,7 +117,7 @@ class StackRequest:
 
     def run(
         self,
-        predictor: Predictor,
+        predictor: PredictorLike,
         cache: EmbeddingCache,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Generator[Progress, None, SegmentationResult]:
@@ -171,7 +173,9 @@ class StackRequest:
             return replace(self, previous=result.volume)
         return self
 
-    def finish(self, predictor: Predictor, volume: VolumeResult) -> SegmentationResult:
+    def finish(
+        self, predictor: PredictorLike, volume: VolumeResult
+    ) -> SegmentationResult:
         """Crop the masks of a propagation and clean them up."""
         pieces = volume.pieces
         if self.cleanup:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
     from napari_sam.prediction.cache import EmbeddingCache
-    from napari_sam.prediction.predictor import Embedding, Predictor
+    from napari_sam.prediction.embedding import Embedding
+    from napari_sam.prediction.protocol import PredictorLike
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class ImageView:
         return self.intensity.contrast_limits(self.reader, plane_index, self.displayed)
 
     def embed(
-        self, predictor: Predictor, cache: EmbeddingCache, plane_index: PlaneIndex
+        self, predictor: PredictorLike, cache: EmbeddingCache, plane_index: PlaneIndex
     ) -> Embedding:
         """Return the embedding of a plane, encoding it if the cache has none."""
         pixels = self.reader.read_uint8(

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from napari_sam.images.stack import Stack
     from napari_sam.prediction.cache import EmbeddingCache
-    from napari_sam.prediction.predictor import Embedding, Predictor
+    from napari_sam.prediction.embedding import Embedding
+    from napari_sam.prediction.protocol import PredictorLike
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +46,7 @@ class PrefetchingPlaneEncoder:
     ----------
     stack : Stack
         The stack.
-    predictor : Predictor
+    predictor : PredictorLike
         The model.
     cache : EmbeddingCache
         Keeps the embeddings.
@@ -56,7 +57,7 @@ class PrefetchingPlaneEncoder:
     """
 
     stack: Stack
-    predictor: Predictor
+    predictor: PredictorLike
     cache: EmbeddingCache
     contrast_limits: ArrayLike | None
     executor: Executor

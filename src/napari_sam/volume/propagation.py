@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_sam.images.stack import Stack
     from napari_sam.masks.patch import MaskPatch
     from napari_sam.prediction.cache import EmbeddingCache
-    from napari_sam.prediction.predictor import Predictor
+    from napari_sam.prediction.protocol import PredictorLike
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.volume.results import PropagationOptions, SliceResult, VolumeResult
     from napari_sam.volume.slice_ranges import SliceRange
@@ -54,7 +54,7 @@ class Propagation:
         {object id: PromptedSlices}.
     options : PropagationOptions
         Settings.
-    predictor : Predictor
+    predictor : PredictorLike
         The model.
     cache : EmbeddingCache
         Keeps embeddings of planes between calls.
@@ -67,7 +67,7 @@ class Propagation:
     stack: Stack
     prompted: Mapping[int, PromptedSlices]
     options: PropagationOptions
-    predictor: Predictor
+    predictor: PredictorLike
     cache: EmbeddingCache
     contrast_limits: ArrayLike | None = None
     previous: VolumeResult | None = None

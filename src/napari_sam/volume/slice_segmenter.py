@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.prediction.predictor import Embedding, Prediction, Predictor
+    from napari_sam.prediction.embedding import Embedding
+    from napari_sam.prediction.prediction import Prediction
+    from napari_sam.prediction.protocol import PredictorLike
     from napari_sam.volume.mask_projection import ExpectedMask
     from napari_sam.volume.plane_encoder import EncodedPlane
     from napari_sam.volume.results import PropagationOptions
@@ -65,13 +67,13 @@ class SliceSegmenter:
 
     Parameters
     ----------
-    predictor : Predictor
+    predictor : PredictorLike
         The model.
     options : PropagationOptions
         Settings of the propagation.
     """
 
-    predictor: Predictor
+    predictor: PredictorLike
     options: PropagationOptions
     # {slice: {object id: mask}}
     _masks: dict[int, dict[int, MaskPatch]] = field(
