@@ -1,4 +1,4 @@
-"""What the user is doing now: settings, the pending result, the target; no Qt.
+"""State of a session: settings, requests, the pending result, the target. No Qt.
 
 May import `plugin.layers` and the core.
 """

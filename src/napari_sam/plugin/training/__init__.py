@@ -1,4 +1,4 @@
-"""The dock for fine-tuning on the labels of the viewer.
+"""The dock widget that trains a model on labels of the viewer.
 
 May import `plugin.background`, `plugin.panels`.
 """
