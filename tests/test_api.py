@@ -132,8 +132,9 @@ def test_segment_decodes_points_one_by_one(
 ) -> None:
     labels = ns.segment(plane, model=tiny_predictor, **arguments)
     assert (labels.shape, labels.dtype) == (plane.shape, np.int32)
-    given_ = [arguments.get(name) for name in ("points", "labels", "boxes")]
-    prompts = make_prompts(*given_)
+    prompts = make_prompts(
+        *(arguments.get(name) for name in ("points", "labels", "boxes"))
+    )
     answers = predict_iteratively(tiny_predictor, tiny_predictor.embed(plane), prompts)
     masks = np.array([found.mask for found in answers])
     assert_array_equal(labels > 0, masks.any(axis=0))
@@ -196,9 +197,9 @@ def test_contrast_limits_reach_the_model() -> None:
 def test_invalid_input_raises_one_sentence(
     tiny_predictor: Predictor, image: Any, arguments: dict[str, Any], sentence: str
 ) -> None:
-    given_ = {"points": [(0, 0)], **arguments}
+    prompts = {"points": [(0, 0)], **arguments}
     with pytest.raises(ValueError, match=sentence) as refusal:
-        ns.segment(image, model=tiny_predictor, **given_)
+        ns.segment(image, model=tiny_predictor, **prompts)
     assert "\n" not in str(refusal.value)
 
 

@@ -228,8 +228,8 @@ def test_add_entries_does_not_change_the_record() -> None:
 def test_valid_entries_returns_the_requested_labels_only() -> None:
     history = History()
     history.commit({1: block(0, 0), 2: block(4, 4, number=2)})
-    found = valid_entries(history.record, history.labels, [2, 7])
-    assert found == {2: history.record["objects"]["2"], 7: []}
+    valid = valid_entries(history.record, history.labels, [2, 7])
+    assert valid == {2: history.record["objects"]["2"], 7: []}
 
 
 def test_entries_are_grouped_by_commit_in_order() -> None:

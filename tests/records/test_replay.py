@@ -538,5 +538,5 @@ def test_coins_with_the_default_model(
     again = replay(record, coins.image)  # by its name
     assert_array_equal(again, written(session))
     for number, label in enumerate((3, 8, 14), start=1):
-        truth, found = coins.labels == label, again == number
-        assert np.count_nonzero(truth & found) > 0.8 * np.count_nonzero(truth | found)
+        truth, mask = coins.labels == label, again == number
+        assert np.count_nonzero(truth & mask) > 0.8 * np.count_nonzero(truth | mask)

@@ -98,8 +98,8 @@ def test_channels_become_colours() -> None:
     world = World()
     prompts = {1: box_on(BALL, 6), 2: box_on(SMALL, 6)}
     result = run(PlaneRequest(view, (0, *AT), prompts), world)
-    seen = np.stack([data[1, 6], data[2, 6], np.zeros_like(data[0, 6])], axis=-1)
-    assert_array_equal(world.embedded[0], seen)
+    colours = np.stack([data[1, 6], data[2, 6], np.zeros_like(data[0, 6])], axis=-1)
+    assert_array_equal(world.embedded[0], colours)
     assert_array_equal(
         painted(result.pieces, data.shape)[0, 6], BALL[6] * 1 + SMALL[6] * 2
     )

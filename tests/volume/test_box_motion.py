@@ -44,14 +44,14 @@ def test_a_box_does_not_grow_at_the_border_of_the_plane() -> None:
 def test_refitting_commutes_with_flipping(box: np.ndarray, data: st.DataObject) -> None:
     box = np.concatenate([box[:2], box[:2] + 4 + box[2:]])
     inset = st.floats(0, 1.9)
-    found = box + data.draw(hnp.arrays(float, 4, elements=inset)) * (1, 1, -1, -1)
+    mask_box = box + data.draw(hnp.arrays(float, 4, elements=inset)) * (1, 1, -1, -1)
 
     def mirrored(sides: np.ndarray) -> np.ndarray:
         low = SHAPE[0] - 1 - sides[2]
         return np.array([low, sides[1], SHAPE[0] - 1 - sides[0], sides[3]])
 
-    moved = refit_box(box, found, SHAPE, 0.06)
-    other = refit_box(mirrored(box), mirrored(found), SHAPE, 0.06)
+    moved = refit_box(box, mask_box, SHAPE, 0.06)
+    other = refit_box(mirrored(box), mirrored(mask_box), SHAPE, 0.06)
     assert (moved is None) == (other is None)
     if moved is not None and other is not None:
         assert_allclose(mirrored(moved), other, atol=1e-9)

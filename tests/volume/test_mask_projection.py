@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from napari_sam.masks.patch import MaskPatch, mask_to_box, mask_to_window
 from napari_sam.volume.box_motion import user_margin
 from napari_sam.volume.mask_projection import (
     CrossSection,
+    ExpectedMask,
     combine,
     expect,
     split_parts,
@@ -39,7 +42,13 @@ def section(index: int, mask: np.ndarray) -> CrossSection:
     return CrossSection.of(index, patch_of(mask))
 
 
-def whole(patch: MaskPatch) -> np.ndarray:
+def expected_mask(*args: Any, **kwargs: Any) -> ExpectedMask:
+    expected = expect(*args, **kwargs)
+    assert expected is not None
+    return expected
+
+
+def full_mask(patch: MaskPatch) -> np.ndarray:
     plane = np.zeros(SHAPE, bool)
     plane[patch.region] = patch.mask
     return plane
@@ -47,21 +56,19 @@ def whole(patch: MaskPatch) -> np.ndarray:
 
 def test_one_slice_is_expected_unchanged() -> None:
     mask = disc(30, 40, 12)
-    found = expect([section(5, mask)], 6, SHAPE, margin=0, kinds=BOX)
-    assert found is not None
-    assert_array_equal(whole(found.patch), mask)
-    (prompt,) = found.prompts
-    # One pixel of margin at least.
+    expected = expected_mask([section(5, mask)], 6, SHAPE, margin=0, kinds=BOX)
+    assert_array_equal(full_mask(expected.patch), mask)
+    (prompt,) = expected.prompts
+    # The smallest margin is one pixel.
     assert_allclose(prompt.box, np.add(mask_to_box(mask), (-1, -1, 1, 1)))
     assert prompt.kinds == BOX
 
 
 @pytest.mark.parametrize("step", [1, -1])
 def test_motion_and_growth_continue(step: int) -> None:
-    seen = [section(10 + step * i, disc(30, 30 + 4 * i, 10 + i)) for i in range(3)]
-    found = expect(seen, 10 + step * 3, SHAPE, margin=0, kinds=BOX)
-    assert found is not None
-    box = mask_to_box(whole(found.patch))
+    history = [section(10 + step * i, disc(30, 30 + 4 * i, 10 + i)) for i in range(3)]
+    expected = expected_mask(history, 10 + step * 3, SHAPE, margin=0, kinds=BOX)
+    box = mask_to_box(full_mask(expected.patch))
     assert box is not None
     last = mask_to_box(disc(30, 38, 12))
     assert last is not None
@@ -71,9 +78,8 @@ def test_motion_and_growth_continue(step: int) -> None:
 
 def test_the_expected_mask_moves_towards_the_goal() -> None:
     start, goal = section(0, disc(40, 20, 10)), section(10, disc(40, 70, 10))
-    found = expect([start], 1, SHAPE, margin=0, kinds=BOX, goal=goal)
-    assert found is not None
-    assert_array_equal(whole(found.patch), disc(40, 25, 10))
+    expected = expected_mask([start], 1, SHAPE, margin=0, kinds=BOX, goal=goal)
+    assert_array_equal(full_mask(expected.patch), disc(40, 25, 10))
 
 
 @pytest.mark.parametrize("upwards", [True, False])
@@ -83,9 +89,8 @@ def test_an_object_shrinks_late_towards_its_end(upwards: bool) -> None:
     first, last = (0, 9) if upwards else (9, 0)
     start, goal = (section(i, disc(40, 45, radii[i])) for i in (first, last))
     for index in range(1, 9):
-        found = expect([start], index, SHAPE, margin=0, kinds=BOX, goal=goal)
-        assert found is not None
-        box = mask_to_box(whole(found.patch))
+        expected = expected_mask([start], index, SHAPE, margin=0, kinds=BOX, goal=goal)
+        box = mask_to_box(full_mask(expected.patch))
         assert box is not None
         evenly = np.interp(index, [0, 9], [radii[0], radii[9]])
         assert evenly <= (box[3] - box[1] + 1) / 2 <= radii[index] + 1
@@ -99,35 +104,31 @@ def test_the_margin_of_the_user_is_kept_on_other_slices() -> None:
     drawn = np.add(box, (-4, 0, 1, 90))
     margin = user_margin(drawn, box, 0.06)
     assert_allclose(margin, [0.1, 0.06, 0.06, 0.12])
-    found = expect([section(0, mask)], 1, SHAPE, margin=margin, kinds=BOX)
-    assert found is not None
-    assert_allclose(found.prompts[0].box, box + 40 * margin * (-1, -1, 1, 1))
+    expected = expected_mask([section(0, mask)], 1, SHAPE, margin=margin, kinds=BOX)
+    assert_allclose(expected.prompts[0].box, box + 40 * margin * (-1, -1, 1, 1))
 
 
 def test_an_object_that_left_the_plane_is_not_expected() -> None:
-    seen = [section(i, disc(40, 20 - 9 * i, 10)) for i in range(3)]
-    near = expect(seen, 3, SHAPE, margin=0, kinds=BOX)
-    assert near is not None
-    assert expect(seen, 9, SHAPE, margin=0, kinds=BOX) is None
+    history = [section(i, disc(40, 20 - 9 * i, 10)) for i in range(3)]
+    expected_mask(history, 3, SHAPE, margin=0, kinds=BOX)
+    assert expect(history, 9, SHAPE, margin=0, kinds=BOX) is None
 
 
 def test_each_branch_gets_a_prompt() -> None:
     both = disc(40, 25, 8) | disc(40, 65, 10)
-    found = expect([section(3, both)], 4, SHAPE, margin=0, kinds=BOX)
-    assert found is not None
-    assert len(found.prompts) == 2
-    assert_array_equal(whole(found.patch), both)
-    boxes = sorted(prompt.box[1] for prompt in found.prompts)
+    expected = expected_mask([section(3, both)], 4, SHAPE, margin=0, kinds=BOX)
+    assert len(expected.prompts) == 2
+    assert_array_equal(full_mask(expected.patch), both)
+    boxes = sorted(prompt.box[1] for prompt in expected.prompts)
     assert_allclose(boxes, [25 - 9, 65 - 11])
 
 
 def test_branches_keep_their_own_motion() -> None:
-    seen = [
+    history = [
         section(i, disc(40, 30 - 3 * i, 8) | disc(40, 60 + 3 * i, 8)) for i in range(3)
     ]
-    found = expect(seen, 3, SHAPE, margin=0, kinds=BOX)
-    assert found is not None
-    left, right = sorted(part.box[[1, 3]].mean() for part in found.parts)
+    expected = expected_mask(history, 3, SHAPE, margin=0, kinds=BOX)
+    left, right = sorted(part.box[[1, 3]].mean() for part in expected.parts)
     assert left < 24
     assert right > 66
 
@@ -140,18 +141,16 @@ def test_small_components_get_no_prompt() -> None:
 
 def test_holes_are_expected_and_subtracted() -> None:
     ring = disc(40, 40, 20) & ~disc(40, 40, 8)
-    found = expect([section(3, ring)], 4, SHAPE, margin=0, kinds=BOX)
-    assert found is not None
-    assert [part.is_hole for part in found.parts] == [False, True]
-    assert_array_equal(whole(found.patch), ring)
+    expected = expected_mask([section(3, ring)], 4, SHAPE, margin=0, kinds=BOX)
+    assert [part.is_hole for part in expected.parts] == [False, True]
+    assert_array_equal(full_mask(expected.patch), ring)
 
 
 def test_prompts_have_the_kinds_that_are_asked_for() -> None:
     ring = disc(40, 40, 20) & ~disc(40, 40, 8)
     kinds = frozenset({"box", "point", "mask"})
-    found = expect([section(3, ring)], 4, SHAPE, margin=0.1, kinds=kinds)
-    assert found is not None
-    prompt = found.prompts[0]
+    expected = expected_mask([section(3, ring)], 4, SHAPE, margin=0.1, kinds=kinds)
+    prompt = expected.prompts[0]
     assert prompt.kinds == kinds
     row, col = prompt.positives[0].astype(int)
     assert ring[row, col]
@@ -167,11 +166,9 @@ def test_the_next_prompt_does_not_depend_on_the_crop(data: st.DataObject) -> Non
     rows, cols = mask_to_window(plane)
     crop = MaskPatch((rows.start, cols.start), full.logits[rows, cols])
     first, second = (
-        expect([CrossSection.of(0, p)], 1, plane.shape, margin=0.05, kinds=kinds)
+        expected_mask([CrossSection.of(0, p)], 1, plane.shape, margin=0.05, kinds=kinds)
         for p in (full, crop)
     )
-    assert first is not None
-    assert second is not None
     for one, other in zip(first.prompts, second.prompts, strict=True):
         assert_array_equal(one.box, other.box)
         assert_array_equal(one.points, other.points)

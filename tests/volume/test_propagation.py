@@ -183,19 +183,19 @@ def test_a_third_mask_breaks_ties_between_both_directions() -> None:
 def test_no_third_mask_where_both_directions_agree() -> None:
     mask = column(*[25] * 9)
     prompts = {1: {i: box_on(mask, i) for i in (0, 8)}}
-    asked = []
+    counts = []
     for loses in (False, True):
         world = Forgetful(4, loses)
         propagate_stack(numbered(mask), prompts, world, contrast_limits=(0, 255))
-        asked.append(len(world.boxes[False]))
-    assert asked[1] == asked[0] + 1
+        counts.append(len(world.boxes[False]))
+    assert counts[1] == counts[0] + 1
 
 
 def test_a_fast_drifting_object_is_propagated() -> None:
     mask = column(10, 14, 18, 22, 26, 30, 34, 38)
     out = propagate_stack(lit(mask), {1: {0: box_on(mask, 0)}}, World(reach=1))
-    found = [np.count_nonzero(out.labels[i] & mask[i]) for i in range(8)]
-    assert min(found) > 0.8 * 13 * 15
+    overlaps = [np.count_nonzero(out.labels[i] & mask[i]) for i in range(8)]
+    assert min(overlaps) > 0.8 * 13 * 15
 
 
 def test_branches_that_split_and_merge_are_propagated() -> None:
@@ -204,10 +204,10 @@ def test_branches_that_split_and_merge_are_propagated() -> None:
         for col in (30 - 2 * abs(z - 4) - 4, 30 + 2 * abs(z - 4) + 4):
             mask[z, 24:36, col - 5 : col + 6] = True
     out = propagate_stack(lit(mask), {1: {4: box_on(mask, 4)}}, World(reach=2))
-    for found, true in zip(out.labels > 0, mask, strict=True):
-        # A new branch is found a little late.
-        assert np.count_nonzero(found & true) >= 0.9 * np.count_nonzero(true)
-        assert not (found & ~true).any()
+    for labels, truth in zip(out.labels > 0, mask, strict=True):
+        # A new branch is segmented a few slices late.
+        assert np.count_nonzero(labels & truth) >= 0.9 * np.count_nonzero(truth)
+        assert not (labels & ~truth).any()
 
 
 def test_holes_stay_open() -> None:
@@ -262,15 +262,17 @@ def test_a_correction_recomputes_only_its_slice_range() -> None:
     tall = ellipsoid((30, 40, 44), (15, 18, 20), (13, 11, 13))
     other = ellipsoid((30, 40, 44), (15, 35, 40), (13, 4, 3))
     volume = lit(tall | other)
-    given = {
+    prompts = {
         1: {i: box_on(tall, i) for i in (8, 14, 20)},
         2: {15: box_on(other, 15)},
     }
-    before = ns.segment_volume(volume, given, World(reach=2), contrast_limits=(0, 255))
+    before = ns.segment_volume(
+        volume, prompts, World(reach=2), contrast_limits=(0, 255)
+    )
     world = World(reach=2)
     after = ns.segment_volume(
         volume,
-        given,
+        prompts,
         world,
         masks={1: {11: tall[11]}},
         previous=before,
@@ -337,13 +339,15 @@ def test_a_cancelled_propagation_can_be_resumed(after: int) -> None:
     tall = ellipsoid((24, 40, 44), (12, 18, 20), (10, 11, 13))
     prompts = {1: {8: box_on(tall, 8), 14: box_on(tall, 14)}}
     volume = lit(tall)
-    whole = ns.segment_volume(volume, prompts, World(reach=2), contrast_limits=(0, 255))
+    expected = ns.segment_volume(
+        volume, prompts, World(reach=2), contrast_limits=(0, 255)
+    )
     part = cancelled(after, volume, prompts)
     rest = ns.segment_volume(
         volume, prompts, World(reach=2), previous=part, contrast_limits=(0, 255)
     )
-    assert_array_equal(rest.labels, whole.labels)
-    assert statuses(rest) == statuses(whole)
+    assert_array_equal(rest.labels, expected.labels)
+    assert statuses(rest) == statuses(expected)
 
 
 def test_confidence_depends_on_slice_thickness() -> None:

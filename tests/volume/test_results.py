@@ -233,10 +233,10 @@ def test_masks_survive_half_precision(gain: float) -> None:
     for piece in out.slices:
         assert piece.logits.dtype == np.float16
         assert np.isfinite(piece.logits).all()
-        whole = np.zeros(SHAPE[1:], bool)
-        whole[piece.region] = piece.mask
+        mask = np.zeros(SHAPE[1:], bool)
+        mask[piece.region] = piece.mask
         expected = BALL[piece.index] & (piece.status != "stopped")
-        assert_array_equal(whole, expected)
+        assert_array_equal(mask, expected)
 
 
 def test_the_cache_of_the_caller_is_filled_and_used() -> None:

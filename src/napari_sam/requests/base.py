@@ -53,7 +53,7 @@ class Score:
     index : int or None
         The slice; None when a single plane was segmented.
     score : float
-        Predicted IoU, 0 to 1.
+        IoU that the model predicts, 0 to 1; for automatic segmentation the quality.
     status : str
         Origin of the mask: see `SliceResult.status` and `Prediction.method`.
         "provisional" when the propagation was cancelled before the mask was final,

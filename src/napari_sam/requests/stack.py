@@ -238,7 +238,7 @@ class StackRequest:
 
 
 def prompt_seeds(
-    prompts: ObjectPrompts, results: Iterable[SliceResult], axis: int = 0
+    prompts: ObjectPrompts, results: Iterable[SliceResult]
 ) -> dict[int, NDArray[np.intp]]:
     """Collect the voxels under the prompts of propagated objects.
 
@@ -248,13 +248,11 @@ def prompt_seeds(
         {object id: {slice: Prompt}}.
     results : iterable of SliceResult
         Results of the propagation; masks painted by hand count as prompts.
-    axis : int
-        Position of the slice among the coordinates returned.
 
     Returns
     -------
     dict
-        {object id: (N, 3) int}: the `prompted_pixels` of each prompted slice.
+        {object id: (N, 3) int} slice, row and column of the `prompted_pixels`.
     """
     seeds: dict[int, list[NDArray[np.intp]]] = defaultdict(list)
     for result in results:
@@ -262,5 +260,5 @@ def prompt_seeds(
         if prompt is None and result.status != "anchor":
             continue
         pixels = prompted_pixels(prompt or Prompt(), result.patch)
-        seeds[result.object_id].append(np.insert(pixels, axis, result.index, axis=1))
+        seeds[result.object_id].append(np.insert(pixels, 0, result.index, axis=1))
     return {object_id: np.concatenate(parts) for object_id, parts in seeds.items()}
