@@ -313,7 +313,7 @@ class SamSession:
             self.history.add(commit)
         self.history.consumed.consume(pending.request.prompts)
         self._forget()
-        return commit.label_ids[-1]
+        return commit.replacement.label_ids[-1]
 
     def discard(self) -> None:
         """Drop the pending result and its prompts; all layers stay."""

@@ -108,8 +108,8 @@ def test_trained_model_can_be_used(
     assert not panel.train.enabled
     idle(panel, qtbot)
     assert panel.status.value.startswith("Done, 40 steps.")
-    assert len(panel.curve.losses) == 40
-    assert panel.curve.scores[0][0] == 0
+    assert len(panel.plot.losses) == 40
+    assert panel.plot.scores[0][0] == 0
     press(panel.use)
     assert session.model_choice.family == "sam"
     card = ModelCard.read(Path(session.model))
@@ -166,7 +166,7 @@ def test_stopping_keeps_the_best_model(
         "napari_sam.training.request.viewer_training_options", lambda *_: endless
     )
     press(panel.train)
-    qtbot.waitUntil(lambda: len(panel.curve.scores) > 3, timeout=60_000)
+    qtbot.waitUntil(lambda: len(panel.plot.scores) > 3, timeout=60_000)
     press(panel.stop)
     idle(panel, qtbot)
     assert panel.status.value.startswith(("Done", "No improvement"))
@@ -195,13 +195,13 @@ def test_request_has_the_labels_of_the_moment(
 def test_objects_are_counted_while_painting(
     panel: TrainingPanel, viewer: ViewerModel, qtbot: Any
 ) -> None:
-    assert panel.enough.value.startswith("8 objects: enough for a first trial.")
+    assert panel.object_count.value.startswith("8 objects: enough for a first trial.")
     labels = viewer.layers["my discs"]
     labels.selected_label = 99
     labels.paint((0, 2, 2), 99)
-    qtbot.waitUntil(lambda: panel.enough.value.startswith("9 objects"))
+    qtbot.waitUntil(lambda: panel.object_count.value.startswith("9 objects"))
     panel.labels_layer.select(None)
-    assert "Choose the labels" in panel.enough.value
+    assert "Choose the labels" in panel.object_count.value
     assert not panel.train.enabled
 
 
@@ -285,7 +285,7 @@ def test_dock_opens_beside_the_widget_which_shows_the_model(
     panel = widget.training_dock.open()
     assert panel.model.value == "tiny_sam"
     assert (panel.image.layer, panel.labels_layer.layer) == (image, labels)
-    assert "1 object: too few" in panel.enough.value
+    assert "1 object: too few" in panel.object_count.value
     assert widget.training_dock.open() is panel
     viewer.window.remove_dock_widget(panel.native)
     assert widget.training_dock.open() is panel

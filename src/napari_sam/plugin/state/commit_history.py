@@ -14,12 +14,11 @@ from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.state.layer_request import Replacement, prompt_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
-    from napari_sam.plugin.layers.label_ids import Region
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
     from napari_sam.plugin.layers.transforms import DisplayedPlane
     from napari_sam.plugin.state.layer_request import LayerRequest
@@ -35,19 +34,13 @@ class CommittedObjects:
     Parameters
     ----------
     request : LayerRequest
-        Where they come from.
-    labels : Labels
-        The layer that they were written to.
-    label_ids : tuple of int
-        Their labels, in the order of the objects.
-    regions : mapping
-        {label: bounding box of its pixels}, as slices of the layer's data.
+        The request that they come from.
+    replacement : Replacement
+        Their labels, which a correction replaces.
     """
 
     request: LayerRequest
-    labels: Labels
-    label_ids: tuple[int, ...]
-    regions: Mapping[int, Region]
+    replacement: Replacement
 
 
 class ConsumedPrompts:
@@ -135,7 +128,9 @@ class CommitHistory:
         layers = self._viewer.layers
         # Removed layers are not kept in memory.
         self._commits = [
-            c for c in self._commits if c.labels in layers and c.request.image in layers
+            c
+            for c in self._commits
+            if c.replacement.labels in layers and c.request.image in layers
         ]
         self._commits = [*self._commits, commit][-_MAX_COMMITS:]
         self._end_correction()
@@ -165,7 +160,7 @@ class CommitHistory:
             raise ValueError("The image of the previous object was removed.")
         self.consumed.restore(last.request.prompts)
         self.label_prompt = None
-        self.replacement = Replacement(last.labels, last.label_ids, last.regions)
+        self.replacement = last.replacement
         self._restored = last
         last.request.snapshot.sliders.restore(self._viewer.dims)
         return last

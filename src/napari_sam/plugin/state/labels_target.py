@@ -16,6 +16,7 @@ from napari_sam.plugin.layers.labels_writer import (
     write,
 )
 from napari_sam.plugin.state.commit_history import CommittedObjects
+from napari_sam.plugin.state.layer_request import Replacement
 from napari_sam.plugin.state.provenance import (
     WritePlan,
     entries_of_commit,
@@ -141,7 +142,7 @@ class LabelsTarget:
             label_ids, len(changes.values), changes.kept, outside
         )
         regions = _regions(request, where, changes)
-        return CommittedObjects(request, labels, label_ids, regions)
+        return CommittedObjects(request, Replacement(labels, label_ids, regions))
 
     def _plan(
         self, labels: Labels, request: LayerRequest, object_ids: Iterable[int]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Replacement:
-    """Objects of a Labels layer that the next result replaces.
+    """Objects of a Labels layer that a correction replaces.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Replacement:
     label_ids : tuple of int
         Their labels, in the order of the objects of the result.
     regions : mapping
-        {label: where it was seen last}, as an index of the layer's data.
+        {label: bounding box of its pixels}, as an index of the layer's data.
     """
 
     labels: Labels

@@ -105,11 +105,11 @@ class TrainingPanel(Container[Any]):
         self.progress = controls["progress"]
         self.image = LayerComboBox(viewer, Image, "Image", lambda: "(none)")
         self.labels_layer = LayerComboBox(viewer, Labels, "Labels", lambda: "(none)")
-        self.enough, self.status = wrapped_label(), wrapped_label(_IDLE)
+        self.object_count, self.status = wrapped_label(), wrapped_label(_IDLE)
         self.train = _TRAIN.make(self._train)
         self.stop = _STOP.make(self._stop_training)
         self.use = _USE.make(self._use_result)
-        self.curve, self.comparison = TrainingPlot(), ComparisonView()
+        self.plot, self.comparison = TrainingPlot(), ComparisonView()
 
     def _arrange(self) -> None:
         self.extend(
@@ -117,14 +117,14 @@ class TrainingPanel(Container[Any]):
                 self.model,
                 self.image.combo,
                 self.labels_layer.combo,
-                self.enough,
+                self.object_count,
                 self.minutes,
                 button_row(self.train, self.stop),
                 self.progress,
                 self.status,
             ]
         )
-        for part in (self.curve, self.comparison, self.use.native):
+        for part in (self.plot, self.comparison, self.use.native):
             self.native.layout().addWidget(part)
         self.native.layout().addStretch()
 
@@ -159,7 +159,7 @@ class TrainingPanel(Container[Any]):
             labels, image, self.minutes.value
         )
         self._result = None
-        self.curve.clear()
+        self.plot.clear()
         self.comparison.show_comparison(None)
         self.status.value, self.status.tooltip = "Starting ...", ""
         self._stop = self._runner.train(
@@ -192,7 +192,7 @@ class TrainingPanel(Container[Any]):
         if isinstance(progress, Progress):
             self.status.value = f"{progress.what} ..."
             return
-        self.curve.append(progress)
+        self.plot.append(progress)
         if progress.phase == "train":
             # It ends by time: the number of steps is not known.
             self.progress.max = _PROGRESS_STEPS
@@ -254,12 +254,14 @@ class TrainingPanel(Container[Any]):
     def _count_objects(self) -> None:
         labels = self.labels_layer.layer
         if labels is None:
-            self.enough.value = "Choose the labels to train on."
+            self.object_count.value = "Choose the labels to train on."
         elif np.prod(spatial_shape(labels)) > _MAX_COUNTED_PIXELS:
-            self.enough.value = "Large labels: objects are counted when you train."
+            self.object_count.value = (
+                "Large labels: objects are counted when you train."
+            )
         else:
             values = np.unique(np.asarray(pyramid_levels(labels)[0]))
-            self.enough.value = dataset_size_message(int((values > 0).sum()))
+            self.object_count.value = dataset_size_message(int((values > 0).sum()))
 
     def _enable_buttons(self) -> None:
         training = self._stop is not None
