@@ -1,4 +1,4 @@
-"""Clean-up of objects: options, whole results and single labels.
+"""Clean-up of objects: options, results, and single labels.
 
 Each object is cleaned in its bounding box.
 """
@@ -151,22 +151,22 @@ def clean_up_pieces(
         by_object[piece.object_id].append(piece)
     boxed, cleaned = [], []
     for object_id in sorted(by_object):
-        body = _BoxedObject.from_pieces(by_object[object_id], axis)
-        voxels = np.reshape(np.asarray(seeds.get(object_id, [])), (-1, 3)) - body.low
-        mask = cleanup.apply(body.mask, seeds=voxels, spacing=spacing)
+        obj = _BoxedObject.from_pieces(by_object[object_id], axis)
+        voxels = np.reshape(np.asarray(seeds.get(object_id, [])), (-1, 3)) - obj.low
+        mask = cleanup.apply(obj.mask, seeds=voxels, spacing=spacing)
         if mask.any():
-            boxed.append(body)
+            boxed.append(obj)
             cleaned.append(mask)
-    lows = np.array([body.low for body in boxed])
-    highs = np.array([body.high for body in boxed])
-    for i, body in enumerate(boxed):
-        meets = ((lows < body.high) & (highs > body.low)).all(axis=1)
+    lows = np.array([obj.low for obj in boxed])
+    highs = np.array([obj.high for obj in boxed])
+    for i, obj in enumerate(boxed):
+        meets = ((lows < obj.high) & (highs > obj.low)).all(axis=1)
         others = [boxed[j] for j in np.flatnonzero(meets) if j != i]
-        mask = cleaned[i] & (body.mask | ~body.occupied_by(others))
-        boxed[i] = replace(body, mask=mask)
-    found = [entry for body in boxed for entry in body.to_pieces()]
-    found.sort(key=lambda entry: (entry[0], entry[1].object_id))
-    return [piece for _, piece in found]
+        mask = cleaned[i] & (obj.mask | ~obj.occupied_by(others))
+        boxed[i] = replace(obj, mask=mask)
+    by_slice = [entry for obj in boxed for entry in obj.to_pieces()]
+    by_slice.sort(key=lambda entry: (entry[0], entry[1].object_id))
+    return [piece for _, piece in by_slice]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -215,16 +215,16 @@ class _BoxedObject:
         for other in others:
             low = np.maximum(self.low, other.low)
             high = np.minimum(self.high, other.high)
-            here, there = (
-                tuple(map(slice, low - body.low, high - body.low))
-                for body in (self, other)
+            own_part, other_part = (
+                tuple(map(slice, low - obj.low, high - obj.low))
+                for obj in (self, other)
             )
-            occupied[here] |= other.mask[there]
+            occupied[own_part] |= other.mask[other_part]
         return occupied
 
     def to_pieces(self) -> list[tuple[int, ObjectPlaneMask]]:
         """Return the slice and the mask of each plane that is not empty."""
-        found = []
+        pieces = []
         first_slice, first_row, first_col = self.low.tolist()
         for slice_index, plane_index in self.plane_indices.items():
             plane = self.mask[slice_index - first_slice]
@@ -235,8 +235,8 @@ class _BoxedObject:
                 piece = ObjectPlaneMask(
                     self.object_id, plane_index, origin, plane[window]
                 )
-                found.append((slice_index, piece))
-        return found
+                pieces.append((slice_index, piece))
+        return pieces
 
 
 def _slice_of(piece: ObjectPlaneMask, axis: int | None) -> int:
