@@ -486,7 +486,7 @@ def test_logits_of_another_size_are_refused(
         (Prompt(), "The prompt is empty"),
         (Prompt(points=[[40, 3]]), r"The point \(40, 3\) lies outside"),
         (Prompt(box=[50, 0, 60, 10]), "The box .* lies outside"),
-        (Prompt(mask=np.ones((60, 40), bool)), "give a boolean mask of the whole"),
+        (Prompt(mask=np.ones((60, 40), bool)), "boolean mask of the plane"),
     ],
     ids=["empty", "point", "box", "mask"],
 )

@@ -26,10 +26,10 @@ _MAX_CACHED = 64
 
 
 class ClickCache:
-    """Least-recently-added cache of predictions, so that a new click costs one decode.
+    """Cache of earlier clicks' predictions, so that a new click costs one decode.
 
-    The key contains the model, the plane and the prompt. May be used by several
-    threads.
+    The key contains the model, the plane and the prompt. The oldest entries are
+    dropped. May be used by several threads.
     """
 
     def __init__(self) -> None:

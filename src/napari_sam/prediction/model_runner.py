@@ -52,7 +52,7 @@ class ModelRunner:
     def __init__(
         self, model: SamNetwork, click_decoder: SamNetwork | None = None
     ) -> None:
-        self._model, self._clicks = model, click_decoder
+        self._model, self._click_model = model, click_decoder
         self._lock = RLock()
         self._set_up()
 
@@ -60,8 +60,8 @@ class ModelRunner:
     def _set_up(self) -> None:
         self._encode = _image_encoder(self._model, self.device)
         self._decoder = _mask_decoder(self._model)
-        if self._clicks is not None:
-            self._click_decoder = _mask_decoder(self._clicks)
+        if self._click_model is not None:
+            self._click_decoder = _mask_decoder(self._click_model)
 
     @property
     def device(self) -> torch.device:
@@ -149,8 +149,8 @@ class ModelRunner:
                 device, reason = self.device, str(error).split("\n")[0]
             # Outside the except clause the error no longer keeps tensors alive.
             self._model.to("cpu")
-            if self._clicks is not None:
-                self._clicks.to("cpu")
+            if self._click_model is not None:
+                self._click_model.to("cpu")
             self._set_up()
             devices.free_gpu_memory()
             warnings.warn(

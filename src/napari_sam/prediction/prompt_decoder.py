@@ -69,15 +69,17 @@ class PromptDecoder:
     ) -> list[Prediction]:
         """Predict masks for K prompts of the same `batch_signature`."""
         logits, scores = self._decode(embedding, prompts, multimask_output)
-        if self._is_click_decoder and multimask_output:
-            return [
-                self.search_boxes(embedding, prompt, list(map(BoxAnswer, *answer)))
-                for prompt, *answer in zip(prompts, logits, scores, strict=True)
-            ]
-        return [
-            best_first(embedding.transform, *answer)
-            for answer in zip(logits, scores, methods, strict=True)
-        ]
+        predictions = []
+        for i, (prompt, method) in enumerate(zip(prompts, methods, strict=True)):
+            if self._is_click_decoder and multimask_output:
+                proposals = list(map(BoxAnswer, logits[i], scores[i]))
+                prediction = self.search_boxes(embedding, prompt, proposals)
+            else:
+                prediction = best_first(
+                    embedding.transform, logits[i], scores[i], method
+                )
+            predictions.append(prediction)
+        return predictions
 
     def search_boxes(
         self, embedding: Embedding, prompt: Prompt, proposals: Sequence[BoxAnswer] = ()
