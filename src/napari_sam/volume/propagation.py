@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.protocol import PredictorLike
     from napari_sam.prompts.prompt import Prompt
+    from napari_sam.volume.plane_encoder import EncodedPlane
     from napari_sam.volume.results import PropagationOptions, SliceResult, VolumeResult
     from napari_sam.volume.slice_ranges import SliceRange
     from napari_sam.volume.stack_prompts import PromptedSlices
@@ -243,28 +244,35 @@ class Propagation:
             )
             following = list(islice(later, self.predictor.planes_at_once))
             plane = encoder.get(index, following)
-            shape, kinds = plane.embedding.shape, segmenter.prompt_kinds
-            expected = {t.object_id: t.expect(index, shape, kinds) for t in active}
-            masks = segmenter.segment(plane, expected)
-            observations, disputes = {}, {}
-            for tracker in active:
-                object_id = tracker.object_id
-                observation = tracker.observe(
-                    index, masks[object_id], expected[object_id]
-                )
-                observations[object_id] = observation
-                if tracker.accepts(observation):
-                    segmenter.remember(object_id, index, observation.patch)
-                other = upward.get(tracker.slice_range)
-                earlier = None if other is None else other.accepted(index)
-                box = None if earlier is None else disputed_box(earlier, observation)
-                if box is not None:
-                    disputes[object_id] = box
-            tie_breaks = segmenter.break_ties(plane, disputes)
-            for tracker in active:
-                object_id = tracker.object_id
-                self._computed.add((object_id, index))
-                observation = replace(
-                    observations[object_id], tie_break=tie_breaks.get(object_id)
-                )
+            for tracker, observation in _observe(plane, segmenter, active, upward):
+                self._computed.add((tracker.object_id, index))
                 yield from tracker.update(observation)
+
+
+def _observe(
+    plane: EncodedPlane,
+    segmenter: SliceSegmenter,
+    trackers: Sequence[ObjectTracker],
+    upward: Mapping[SliceRange, ObjectTracker],
+) -> list[tuple[ObjectTracker, Observation]]:
+    """Segment all objects on a plane; break ties with the upward sweep."""
+    index, shape, kinds = plane.index, plane.embedding.shape, segmenter.prompt_kinds
+    expected = {t.object_id: t.expect(index, shape, kinds) for t in trackers}
+    masks = segmenter.segment(plane, expected)
+    observations, disputes = [], {}
+    for tracker in trackers:
+        object_id = tracker.object_id
+        observation = tracker.observe(index, masks[object_id], expected[object_id])
+        observations.append((tracker, observation))
+        if tracker.accepts(observation):
+            segmenter.remember(object_id, index, observation.patch)
+        other = upward.get(tracker.slice_range)
+        earlier = None if other is None else other.accepted(index)
+        box = None if earlier is None else disputed_box(earlier, observation)
+        if box is not None:
+            disputes[object_id] = box
+    tie_breaks = segmenter.break_ties(plane, disputes)
+    return [
+        (tracker, replace(observation, tie_break=tie_breaks.get(tracker.object_id)))
+        for tracker, observation in observations
+    ]
