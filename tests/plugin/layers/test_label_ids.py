@@ -107,6 +107,25 @@ def test_layer_is_scanned_once(large: Labels, monkeypatch: pytest.MonkeyPatch) -
     assert scans.count == 1
 
 
+def test_rescan_finds_what_was_written_directly(medium: Labels) -> None:
+    ids = LabelIds()
+    assert ids.next_free(medium) == 6
+    medium.data[3, 3] = 9
+    ids.rescan(medium)
+    assert ids.next_free(medium) == 10
+    assert ids.contains(medium, 9, CORNER)
+
+
+def test_rescan_keeps_a_label_that_may_be_redone(medium: Labels) -> None:
+    ids = LabelIds()
+    ids.next_free(medium)
+    write(medium, 6, 1, 1)
+    medium.undo()
+    ids.rescan(medium)
+    medium.redo()
+    assert ids.next_free(medium) == 7
+
+
 def test_new_layer_is_not_scanned(
     large: Labels, monkeypatch: pytest.MonkeyPatch
 ) -> None:

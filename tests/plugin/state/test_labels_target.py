@@ -1,6 +1,7 @@
 """A corrected object keeps its label, which is looked for where it was written."""
 
 import numpy as np
+import pytest
 
 from napari_sam.plugin.session import SamSession
 from tests.helpers.sessions import FIRST, SECOND, corners, draw, written
@@ -82,3 +83,15 @@ def test_refined_label_is_looked_for_on_its_plane(session: SamSession) -> None:
     assert plane == (4, slice(None), slice(None))
     assert session.preview() is not None
     assert session.commit() == label
+
+
+def test_commit_never_adds_to_a_label_written_directly(
+    session: SamSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if scanning the layer at every stroke took too long.
+    monkeypatch.setattr("napari_sam.plugin.layers.label_ids._FAST_SCAN_SIZE", 100)
+    label = commit_first(session)
+    written(session)[0, 0, 0] = label + 1
+    draw(session, SECOND)
+    session.preview()
+    assert session.commit() == label + 2

@@ -50,7 +50,7 @@ class LabelIds:
 
     napari reports every brush stroke, fill and `data_setitem` as a `paint` event.
     Undo and redo are not reported, but only bring back labels that were reported
-    before. Scripts that write into a large `layer.data` directly are not noticed.
+    before. What scripts write into a large `layer.data` directly is found by `rescan`.
     """
 
     def __init__(self) -> None:
@@ -68,6 +68,18 @@ class LabelIds:
         if undone and data.size <= _SLOW_SCAN_SIZE:
             return next_free_label(data)  # not kept, as the label may be redone
         return known.largest + 1
+
+    def rescan(self, labels: Labels) -> None:
+        """Look for labels that were written without a `paint` event.
+
+        Called before each commit, so that no object is added to a label in use. Very
+        large layers are not scanned.
+        """
+        if _FAST_SCAN_SIZE < labels.data.size <= _SLOW_SCAN_SIZE:
+            known, largest = self._get(labels), next_free_label(labels.data) - 1
+            if largest > known.largest:
+                known.largest, known.pixel = largest, None
+            known.absent.clear()
 
     def contains(self, labels: Labels, label: int, region: Region) -> bool:
         """Tell whether a label is in use; look in a region first.

@@ -122,6 +122,7 @@ class LabelsTarget:
             skip = leading_channels(request.image, channels)
             labels = self.layer = new_labels(self._viewer, request.image, skip)
             self._label_ids.add_empty(labels)
+        self._label_ids.rescan(labels)
         object_ids = sorted({piece.object_id for piece in result.pieces})
         where = self._plan(labels, request, object_ids)
         label_ids = tuple(where.label_ids.values())
