@@ -28,6 +28,8 @@ def image_of(name: str) -> np.ndarray:
     """Return the image of a record."""
     if name == "head":
         return samples.head()[0][8:14]
+    if name == "coins_everything":
+        return samples.coins()[10:100, 110:250]
     return samples.coins()[:160, :180]
 
 
@@ -35,7 +37,7 @@ def test_format_1_is_read_in_the_current_format(folder: Path) -> None:
     record = read_record(folder / "coins_everything.json")
     assert record["format"] == FORMAT
     entries = record["objects"]["1"]
-    request = request_from_json(entries, (image_of("coins"),))
+    request = request_from_json(entries, (image_of("coins_everything"),))
     assert isinstance(request, AutomaticPlaneRequest)
     assert request.options.crop_n_layers == 0
     assert request.options.min_pred_iou == request.options.min_stability_score == 0.3
