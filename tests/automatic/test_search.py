@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,10 @@ from napari_sam.records.describe import describe_all
 from napari_sam.records.record import add_entries, new_record
 from napari_sam.records.replay import replay
 from napari_sam.requests.base import run_to_end
-from napari_sam.requests.from_arrays import automatic_plane_request
+from napari_sam.requests.from_arrays import (
+    automatic_plane_request,
+    automatic_stack_request,
+)
 from napari_sam.samples import coin_labels, coins
 from tests.helpers.discs import DISCS, PLANE, SHAPE, DiscPredictor, discs, same_objects
 from tests.helpers.models import as_model
@@ -191,6 +195,23 @@ def test_a_stack_is_segmented_by_plane_and_linked() -> None:
     assert labels.max() == len(DISCS)
     turned = ns.segment_everything_volume(np.moveaxis(rising, 0, 2), model, axis=2)
     assert_array_equal(np.moveaxis(turned, 2, 0), labels)
+
+
+def test_results_of_arrays_keep_the_selected_candidates_only() -> None:
+    request = automatic_stack_request(np.stack([PLANE, PLANE]), options=GRID)
+    model = DiscPredictor("point", "box")
+    results = [
+        run_to_end(replace(request, keep_candidates=keep).run(model, EmbeddingCache()))
+        for keep in (True, False)
+    ]
+    every, selected = (
+        [len(plane.members) for plane in result.candidates] for result in results
+    )
+    assert all(few < many for few, many in zip(selected, every, strict=True))
+    assert_array_equal(*(result.paint((2, *SHAPE)) for result in results))
+    assert not request.keep_candidates
+    again = request.refinish(results[1])
+    assert_array_equal(again.paint((2, *SHAPE)), results[1].paint((2, *SHAPE)))
 
 
 def test_planes_of_a_stack_are_yielded_one_by_one() -> None:

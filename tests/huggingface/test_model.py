@@ -246,6 +246,10 @@ def test_model_of_a_network_shares_its_parts(vit_config: SamConfig) -> None:
     assert model.prompt_encoder is network.prompt_encoder
     assert model.mask_decoder is network.mask_decoder
     assert not model.training
+    network.train()
+    network.image_encoder.eval()
+    assert SamModel.of(network).training
+    assert not network.image_encoder.training
     assert isinstance(model.config, HubConfig)
     assert model.config.to_dict() == vit_config.to_dict()
 

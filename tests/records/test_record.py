@@ -23,6 +23,7 @@ from napari_sam.records.record import (
     prune_undone,
     read_record,
     region_of,
+    upgrade,
     valid_entries,
     write_record,
 )
@@ -312,6 +313,13 @@ def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def with_search(search: str) -> bytes:
+    """Return a record of format 1 with one automatic object."""
+    entry = '"commit": 1, "object": 1, "label": 1, "region": [], "checksum": ""'
+    objects = f'{{"1": [{{{entry}, "everything": {search}}}]}}'
+    return f'{{"format": 1, "objects": {objects}}}'.encode()
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -327,6 +335,9 @@ def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path) -> None:
         (b'{"format": 1, "objects": {"1": [5]}}', "damaged at object '1'"),
         (b'{"format": 1, "objects": {"1": [{"commit": 1}]}}', "damaged at object"),
         (b'{"format": 1, "objects": {"cell": []}}', "damaged at object 'cell'"),
+        (with_search("null"), "damaged in its settings"),
+        (with_search('{"options": null}'), "damaged in its settings"),
+        (with_search('{"thresholds": [1]}'), "damaged in its settings"),
     ],
 )
 def test_damaged_and_newer_files_raise(
@@ -344,3 +355,8 @@ def test_missing_files_raise_file_not_found(tmp_path: Path) -> None:
         read_record(tmp_path / "none.json")
     with pytest.raises(FileNotFoundError):
         write_record(tmp_path / "no folder" / "record.json", new_record())
+
+
+@pytest.mark.parametrize("record", [{"format": 3, "objects": {}}, {"objects": {}}])
+def test_only_earlier_formats_are_upgraded(record: dict[str, Any]) -> None:
+    assert upgrade(record) == record

@@ -7,7 +7,7 @@ objects are interpolated to the plane.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -154,6 +154,13 @@ class Candidates:
             return remaining
         crop_sizes = [-float(np.prod(c.crop.shape)) for c in remaining]
         return non_maximum_suppression(remaining, crop_sizes, thresholds.box_nms_thresh)
+
+    def only_masks(self, thresholds: Thresholds) -> Candidates:
+        """Drop what `masks` does not select; the same thresholds give the same objects.
+
+        Takes less memory, but candidates for lower thresholds are gone.
+        """
+        return replace(self, members=tuple(self.masks(thresholds)))
 
     def _passes(self, candidate: Candidate, thresholds: Thresholds) -> bool:
         max_size = np.inf if thresholds.max_size is None else thresholds.max_size

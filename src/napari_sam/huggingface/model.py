@@ -79,7 +79,8 @@ class SamModel(SamNetwork):
         model.image_encoder = network.image_encoder
         model.prompt_encoder = network.prompt_encoder
         model.mask_decoder = network.mask_decoder
-        return model.train(network.training)
+        model.training = network.training  # of the whole; parts keep their modes
+        return model
 
     @classmethod
     def from_pretrained(

@@ -50,7 +50,9 @@ def sample_centres(size: int, count: int) -> NDArray[np.intp]:
 
     This is nearest-neighbour resampling of an axis of `size` pixels to `count`.
     """
-    centres: NDArray[np.intp] = (2 * np.arange(count) + 1) * size // (2 * count)
+    centres: NDArray[np.intp] = (
+        (2 * np.arange(count, dtype=np.int64) + 1) * size // (2 * count)
+    ).astype(np.intp)
     return centres
 
 

@@ -244,12 +244,17 @@ def check_record(record: Any, name: str = "The record") -> Record:
             raise ValueError(
                 f"{name} is damaged at object {label!r}: restore the file."
             )
-    return upgrade(record)
+    try:
+        return upgrade(record)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} is damaged in its settings ({error}): restore the file."
+        ) from error
 
 
 def upgrade(record: Record) -> Record:
-    """Return a record of an earlier format in the current one."""
-    if record["format"] == FORMAT:
+    """Return a record of an earlier format in the current one; others unchanged."""
+    if record.get("format") != 1:
         return record
     objects = {
         label: [_upgrade_entry(entry) for entry in entries]

@@ -55,6 +55,9 @@ class AutomaticStackRequest:
         Post-processing of the masks; smoothing is in slices.
     planes : int, optional
         Number of planes to segment, from the first one; all when None.
+    keep_candidates : bool
+        Keep all candidates of each plane in the result, so that `refinish` can apply
+        other thresholds; otherwise only the selected ones, which takes less memory.
     """
 
     prompts: ClassVar[Mapping[int, Any]] = {}
@@ -70,6 +73,7 @@ class AutomaticStackRequest:
     linking: Linking = field(default_factory=Linking)
     cleanup: CleanUp = field(default_factory=CleanUp)
     planes: int | None = None
+    keep_candidates: bool = True
 
     @property
     def plane_index(self) -> PlaneIndex:
@@ -98,6 +102,8 @@ class AutomaticStackRequest:
                 done = index * step.total + step.done
                 what = f"Slice {index}, {len(candidates.members)} candidates"
                 yield Progress(what, done, total * step.total)
+            if not self.keep_candidates:
+                candidates = candidates.only_masks(self.thresholds)
             planes.append(candidates)
             if stopped():
                 break

@@ -185,6 +185,9 @@ def automatic_stack_request(
 ) -> AutomaticStackRequest:
     """Build a request for the automatic segmentation of a stack.
 
+    Its result keeps the selected candidates only, so that large stacks need little
+    memory.
+
     Parameters
     ----------
     volume, axis, intensity, rgb, spacing
@@ -205,6 +208,7 @@ def automatic_stack_request(
         thresholds or Thresholds(),
         linking=linking or Linking(),
         cleanup=cleanup or CleanUp(),
+        keep_candidates=False,
     )
 
 
