@@ -19,8 +19,8 @@ from napari_sam.prompts.serialization import prompt_from_json
 from napari_sam.records.record import group_by_commit
 from tests.helpers.sessions import press
 
-OBJECTS = 20
-UNDONE, REFINED = 7, 13
+OBJECTS = 6
+UNDONE, REFINED = 2, 4
 LONG = 60_000
 # vispy drops mouse moves that follow each other faster.
 BETWEEN_MOVES_MS = 20
