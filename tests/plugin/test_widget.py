@@ -434,6 +434,23 @@ def test_damaged_model_file_is_a_notification(
     assert widget.session.result is None
 
 
+def test_typed_model_file_stays_as_typed(widget: SamWidget) -> None:
+    widget.panel.model.value = OWN_FILE
+    line = widget.panel.model_file.line_edit
+    assert line.value == ""  # not the current directory
+    for text in ("/data/", "/data/m", "relative", "~/model.pth", ""):
+        line.value = text
+        assert line.value == text
+        assert widget.session.model == str(Path(text))
+
+
+def test_model_of_a_script_is_shown(widget: SamWidget, tmp_path: Path) -> None:
+    widget.session.use_model(tmp_path / "mine.pth", "medsam")
+    assert widget.panel.model.value == OWN_FILE
+    assert widget.panel.model_file.value == tmp_path / "mine.pth"
+    assert widget.panel.family.value == "medsam"
+
+
 def test_missing_model_file_is_a_notification(widget: SamWidget, wait: Any) -> None:
     widget.panel.model.value = "own file ..."
     press(widget.panel.segment_slice)

@@ -165,7 +165,10 @@ class MainPanel(Container[Any]):
                 self.model.value = model
             elif isinstance(model, str | Path):
                 self.family.value = family or FAMILY_OF_FILE
-                self.model_file.value = Path(model)
+                # The file is chosen anew at every typed key; writing the field then
+                # would change the text, such as a slash at its end.
+                if Path(str(self.model_file.value)) != Path(model):
+                    self.model_file.value = Path(model)
                 self.model.value = OWN_FILE
 
     @property
