@@ -157,6 +157,31 @@ def test_absent_label_is_found_again_after_redo(labels: Labels) -> None:
     assert ids.contains(labels, 9, CORNER)
 
 
+@pytest.mark.parametrize("size", ["labels", "medium", "large"])
+def test_rescan_finds_an_absent_label_that_was_written_directly(
+    size: str, request: pytest.FixtureRequest
+) -> None:
+    labels, ids = request.getfixturevalue(size), LabelIds()
+    assert not ids.contains(labels, 9, CORNER)
+    labels.data[15, 15] = 9
+    ids.rescan(labels)
+    assert ids.contains(labels, 9, CORNER)
+
+
+def test_label_selected_in_a_large_layer_counts_as_used(large: Labels) -> None:
+    large.selected_label = 20
+    assert LabelIds().next_free(large) == 21
+
+
+@pytest.mark.parametrize("size", ["labels", "medium"])
+def test_selected_label_of_a_smaller_layer_is_free(
+    size: str, request: pytest.FixtureRequest
+) -> None:
+    labels = request.getfixturevalue(size)
+    labels.selected_label = 20
+    assert LabelIds().next_free(labels) == 6
+
+
 def test_regions_bound_the_changed_pixels_of_each_label() -> None:
     indices = np.array([1, 4, 2, 7]), np.array([3, 3, 8, 0])
     regions = label_regions(PixelChanges(indices, np.array([2, 2, 9, 9]), 0))

@@ -64,6 +64,10 @@ class LabelIds:
         known = self._get(labels)
         if known.largest < 0:
             known.largest = next_free_label(data) - 1
+            if data.size > _SLOW_SCAN_SIZE:
+                # It is scanned only now; labels are usually selected before they are
+                # written, also by a script.
+                known.largest = max(known.largest, int(labels.selected_label))
         undone = known.pixel is not None and data[known.pixel] != known.largest
         if undone and data.size <= _SLOW_SCAN_SIZE:
             return next_free_label(data)  # not kept, as the label may be redone
@@ -73,13 +77,14 @@ class LabelIds:
         """Look for labels that were written without a `paint` event.
 
         Called before each commit, so that no object is added to a label in use. Very
-        large layers are not scanned.
+        large layers are not scanned for their largest label.
         """
+        known = self._get(labels)
+        known.absent.clear()
         if _FAST_SCAN_SIZE < labels.data.size <= _SLOW_SCAN_SIZE:
-            known, largest = self._get(labels), next_free_label(labels.data) - 1
+            largest = next_free_label(labels.data) - 1
             if largest > known.largest:
                 known.largest, known.pixel = largest, None
-            known.absent.clear()
 
     def contains(self, labels: Labels, label: int, region: Region) -> bool:
         """Tell whether a label is in use; look in a region first.
