@@ -533,6 +533,54 @@ def test_closing_with_a_pending_result(
     assert not notifications()
 
 
+def test_session_outlives_the_closed_widget(
+    make_napari_viewer: Any,
+    bright: BrightPredictor,
+    stack: np.ndarray,
+    wait: Any,
+    qtbot: Any,
+    tmp_path: Path,
+) -> None:
+    viewer = make_napari_viewer()
+    widget = SamWidget(viewer)
+    session = widget.session
+    session.model = bright
+    dock = viewer.window.add_dock_widget(widget)
+    with_a_box(widget, stack)
+    press(widget.panel.segment_slice)
+    wait(widget)
+    viewer.window.remove_dock_widget(dock)
+    with qtbot.waitSignal(widget.native.destroyed, timeout=LONG):
+        widget.native.deleteLater()
+    assert session.commit() == 1
+    session.use_model(tmp_path / "mine.pth", "medsam")
+    assert session.model_choice.name == "mine.pth"
+    assert not notifications()
+
+
+def test_closed_widget_leaves_no_callbacks(stack: np.ndarray, qtbot: Any) -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(stack)
+
+    def callbacks() -> dict[str, tuple[Any, ...]]:
+        return {
+            f"{group.source} {name}": emitter.callbacks
+            for group in (
+                viewer.dims.events,
+                viewer.layers.events,
+                viewer.layers.selection.events,
+                image.events,
+            )
+            for name, emitter in (*group.emitters.items(), ("all", group))
+        }
+
+    before = callbacks()
+    widget = SamWidget(viewer)
+    assert callbacks() != before
+    widget.disconnect_viewer()
+    assert callbacks() == before
+
+
 def test_slice_strip_shows_states_and_goes_to_slices(
     widget: SamWidget, wait: Any
 ) -> None:

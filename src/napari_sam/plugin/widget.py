@@ -69,6 +69,7 @@ class SamWidget(Container[Any]):
         self.preview_layer = PreviewLayer(napari_viewer)
         self._hint = ""
         self._accept_next = self._cleaning = False
+        self._connections: list[tuple[Any, Callable[..., None]]] = []
         self._runner = RequestRunner(
             self.session,
             self.native,
@@ -150,40 +151,39 @@ class SamWidget(Container[Any]):
         for source in (panel.live, panel.each_prompt, panel.model, panel.advanced):
             source.changed.connect(self._watcher.notice)
         self._watcher.happened.connect(self._segment_live)
-        for update in (self._refinish_pending, self._refresh, self._show_preview):
-            session.changed.connect(update)
-        for update in (self._select_model, self._refresh, self._watcher.notice):
-            session.model_changed.connect(update)
 
     def _connect_viewer(self) -> None:
+        """Connect to the session and the viewer, which may outlive the widget."""
+        session = self.session
         dims, layers = self._viewer.dims.events, self._viewer.layers
-        for event in (dims.current_step, dims.order, dims.ndisplay):
-            event.connect(self._show_preview)
-        dims.order.connect(self._refresh)
-        layers.events.inserted.connect(self._on_layer_added)
-        layers.events.removed.connect(self._on_layer_removed)
-        layers.selection.events.active.connect(self._refresh)
+        self._connections = [
+            (session.changed, self._refinish_pending),
+            (session.changed, self._refresh),
+            (session.changed, self._show_preview),
+            (session.model_changed, self._select_model),
+            (session.model_changed, self._refresh),
+            (session.model_changed, self._watcher.notice),
+            (dims.current_step, self._show_preview),
+            (dims.order, self._show_preview),
+            (dims.ndisplay, self._show_preview),
+            (dims.order, self._refresh),
+            (layers.events.inserted, self._on_layer_added),
+            (layers.events.removed, self._on_layer_removed),
+            (layers.selection.events.active, self._refresh),
+        ]
+        for emitter, callback in self._connections:
+            emitter.connect(callback)
         self.native.destroyed.connect(self.disconnect_viewer)
 
     def disconnect_viewer(self, _: Any = None) -> None:
-        """Stop all work and let go of the viewer; only the preview is removed."""
+        """Stop all work, let go of the viewer and session, and remove the preview."""
         self._runner.close()
         self._watcher.close()
         self._prefetcher.close()
         self._keys.close()
-        layers = self._viewer.layers
-        for events in (
-            self._viewer.dims.events,
-            layers.events,
-            layers.selection.events,
-        ):
-            for callback in (
-                self._show_preview,
-                self._refresh,
-                self._on_layer_added,
-                self._on_layer_removed,
-            ):
-                events.disconnect(callback)
+        for emitter, callback in self._connections:
+            emitter.disconnect(callback)
+        self._connections = []
         for choice in self.panel.layer_choices:
             choice.disconnect_viewer()
         self.preview_layer.remove()

@@ -36,14 +36,14 @@ class LayerWatcher:
     happened = Signal()
 
     def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
-        self._viewer = viewer
         self._prompts: list[Layer] = []
         self._image: Image | None = None
         self._changes = QSignalDebouncer(parent=parent)
         self._changes.setTimeout(_DELAY_MS)
         self._changes.triggered.connect(self.happened.emit)
         dims = viewer.dims.events
-        for event in (dims.current_step, dims.order, dims.ndisplay):
+        self._sliders = (dims.current_step, dims.order, dims.ndisplay)
+        for event in self._sliders:
             event.connect(self.notice)
 
     def follow(self, prompts: Sequence[Layer | None], image: Image | None) -> None:
@@ -75,7 +75,8 @@ class LayerWatcher:
         """Stop watching."""
         self._changes.cancel()
         self.follow([], None)
-        self._viewer.dims.events.disconnect(self.notice)
+        for event in self._sliders:
+            event.disconnect(self.notice)
 
     def _on_data(self, event: Any) -> None:
         if getattr(event, "action", "changed") in _DONE:
