@@ -151,6 +151,9 @@ class SamWidget(Container[Any]):
         for source in (panel.live, panel.each_prompt, panel.model, panel.advanced):
             source.changed.connect(self._watcher.notice)
         self._watcher.happened.connect(self._segment_live)
+        # Prompts and options may have changed meanwhile; a new result has both.
+        for update in (self._segment_live, self._refinish_pending):
+            self._runner.training_ended.connect(update)
 
     def _connect_viewer(self) -> None:
         """Connect to the session and the viewer, which may outlive the widget."""
@@ -229,7 +232,8 @@ class SamWidget(Container[Any]):
     def _segment_live(self) -> None:
         """Segment the displayed slice again after a change."""
         self._hint = ""
-        if not self.panel.live.value or self._runner.busy_with_request:
+        runner = self._runner
+        if not self.panel.live.value or runner.busy_with_request or runner.training:
             return
         request = None
         try:
@@ -238,15 +242,17 @@ class SamWidget(Container[Any]):
             # While drawing, a problem is a hint in the status line, no notification.
             self._hint = str(error)
         if request is not None and self.session.model_choice.is_at_hand:
-            self._runner.run(request, live=True)
+            runner.run(request, live=True)
             self._enable_buttons()
         else:
             self._refresh()
 
     def _accept(self) -> None:
-        if self._runner.busy:
+        if self._runner.busy and not self._runner.training:
             self._accept_next = True  # as soon as the mask is there
             return
+        if self._runner.training:
+            self.session.refinish_pending()  # otherwise deferred until it ends
         self.session.commit()
         self.preview_layer.to_top()
         self.panel.labels_layer.select(self.session.labels_layer)
@@ -326,9 +332,7 @@ class SamWidget(Container[Any]):
 
     def _enable_buttons(self) -> None:
         """Enable buttons; the tooltip of a disabled one gives the reason."""
-        runner = self._runner
-        reasons = disabled_reasons(self.session, runner.busy, runner.busy_with_request)
-        for name, reason in reasons.items():
+        for name, reason in disabled_reasons(self.session, self._runner).items():
             button = self.panel.buttons[name]
             button.enabled = not reason
             button.tooltip = reason or BUTTONS[name].tooltip

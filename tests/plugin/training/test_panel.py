@@ -226,13 +226,30 @@ def test_empty_labels_are_refused_in_one_sentence(
     assert panel.train.enabled
 
 
-def test_closing_the_panel_stops_training(
-    panel: TrainingPanel, runner: RequestRunner, qtbot: Any
+def test_closing_the_panel_cancels_training_without_a_result(
+    panel: TrainingPanel,
+    runner: RequestRunner,
+    qtbot: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    endless = replace(LEARNS, steps=10**6, patience=10**6, validate_every=5)
+    monkeypatch.setattr(
+        "napari_sam.training.request.viewer_training_options", lambda *_: endless
+    )
     press(panel.train)
+    qtbot.waitUntil(lambda: len(panel.plot.scores) > 3, timeout=60_000)
+    ends: list[None] = []
+    runner.training_ended.connect(lambda: ends.append(None))
     panel.close_panel()
-    qtbot.waitUntil(lambda: not runner.busy, timeout=60_000)
+    assert not runner.busy
+    assert len(ends) == 1
     panel.close_panel()  # as when napari closes
+    done: list[int] = []
+    runner.compute("Waiting for the thread", lambda: 1, done.append)
+    qtbot.waitUntil(lambda: done == [1], timeout=60_000)
+    assert list(tmp_path.rglob("*.safetensors")) == []
+    assert panel.comparison.isHidden()
 
 
 def test_training_waits_for_a_running_request(
@@ -251,10 +268,10 @@ def test_training_occupies_the_worker_of_the_session(
     panel: TrainingPanel, runner: RequestRunner, session: SamSession, qtbot: Any
 ) -> None:
     press(panel.train)
-    assert runner.busy_with_request
+    assert runner.training
     view = session.settings.view.of(session.image_layer)
     runner.prefetch(view, [(0, slice(None), slice(None))])  # is left out
-    assert runner.busy_with_request
+    assert runner.training
     runner.cancel()  # nothing is done yet: without a result
     assert not panel.stop.enabled
     assert panel.train.enabled

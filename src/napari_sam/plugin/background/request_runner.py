@@ -6,6 +6,7 @@ from threading import Event
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
+from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_sam.plugin.background.worker import Worker
@@ -27,14 +28,26 @@ if TYPE_CHECKING:
     from napari_sam.training.options import TrainingProgress
     from napari_sam.training.request import TrainingRequest, TrainingResult
 
-    Kind = Literal["request", "live", "prefetch"]
+    Kind = Literal["request", "live", "prefetch", "train"]
 
 # Live requests that end sooner show no progress: each change redraws the window.
 _QUIET_MS = 150
+TRAINING = "A model is training: wait, or stop it in the training panel."
+STOPPING = "Stopping after this step ..."
+_PROGRESS_STEPS = 1000
+_PHASES = {
+    "encode": "Encoding images",
+    "validate": "Validating",
+    "train": "Training",
+}
+# Reported between loading the model and the job itself.
+_MODEL_LOADED = Progress("Starting", 0, 0)
 
 
 class RequestRunner:
     """Runs one job of a session at a time; a new job cancels the one before.
+
+    While a model trains, other jobs are refused with a ValueError.
 
     Parameters
     ----------
@@ -52,6 +65,8 @@ class RequestRunner:
         Called last, after every job.
     """
 
+    training_ended = Signal()
+
     def __init__(
         self,
         session: SamSession,
@@ -68,6 +83,7 @@ class RequestRunner:
         self._on_error, self._on_end = on_error, on_end
         self._kind: Kind = "request"
         self._stop: Event | None = None
+        self._model_loaded = self._partly_done = False
         self._started = 0.0
         self._progress = Progress("Starting", 0, 0)
         self._quiet = QTimer(parent)
@@ -82,8 +98,13 @@ class RequestRunner:
 
     @property
     def busy_with_request(self) -> bool:
-        """Whether a job is running that a changed prompt must not cancel."""
+        """Whether a job is running that a button started, other than a training."""
         return self._worker.busy and self._kind == "request"
+
+    @property
+    def training(self) -> bool:
+        """Whether a model is training."""
+        return self._worker.busy and self._kind == "train"
 
     def run(self, request: LayerRequest, live: bool = False) -> None:
         """Run a segmentation request; any other job cancels a `live` one."""
@@ -144,9 +165,15 @@ class RequestRunner:
 
         def show(progress: Progress | TrainingProgress) -> None:
             on_progress(progress)
-            if not isinstance(progress, Progress):
-                progress = Progress("Training", progress.done, progress.total)
-            self._show(progress)
+            if isinstance(progress, Progress):
+                self._show(progress)
+                return
+            self._partly_done = True
+            if stop.is_set():
+                self._on_progress(STOPPING, 0, 0)
+            else:
+                done = round(_PROGRESS_STEPS * progress.fraction)
+                self._on_progress(training_text(progress), done, _PROGRESS_STEPS)
 
         def accept(outcome: tuple[Predictor, TrainingResult]) -> None:
             predictor, result = outcome
@@ -155,9 +182,10 @@ class RequestRunner:
 
         def end() -> None:
             self._end()
+            self.training_ended.emit()
             on_end()
 
-        self._submit("request", job, accept, stop, on_progress=show, on_end=end)
+        self._submit("train", job, accept, stop, on_progress=show, on_end=end)
         return stop
 
     def prefetch(self, view: ImageView, planes: Sequence[PlaneIndex]) -> None:
@@ -183,13 +211,17 @@ class RequestRunner:
             on_end=lambda: None,
         )
 
-    def cancel(self) -> None:
-        """Stop the job; a stack or a training first ends with what is done so far."""
+    def cancel(self, discard: bool = False) -> None:
+        """Stop the job.
+
+        A stack or a training first ends with what is done so far, unless it is
+        cancelled again or with `discard`.
+        """
         stop = self._stop
-        if self.busy_with_request and stop is not None and self._progress.done:
+        if stop is not None and self._partly_done and self.busy and not discard:
             stop.set()
             self._stop = None  # cancelled again, it ends without a result
-            self._on_progress("Stopping after this step ...", 0, 0)
+            self._on_progress(STOPPING, 0, 0)
         else:
             self._worker.cancel()
 
@@ -204,10 +236,14 @@ class RequestRunner:
         loaded, load = choice.loaded, choice.loader()
 
         def job(report: Report) -> Generator[Progress, None, Predictor]:
-            if loaded is not None:
-                return loaded
-            yield Progress("Loading the model", 0, 0)
-            return load(lambda done, total: report(download_progress(done, total)))
+            predictor = loaded
+            if predictor is None:
+                yield Progress("Loading the model", 0, 0)
+                predictor = load(
+                    lambda done, total: report(download_progress(done, total))
+                )
+            yield _MODEL_LOADED
+            return predictor
 
         return job
 
@@ -227,6 +263,8 @@ class RequestRunner:
             except ValueError as error:
                 self._on_refused(str(error))
 
+        if self.training:
+            raise ValueError(TRAINING)
         self._kind, self._started = kind, perf_counter()
         self._worker.submit(
             job,
@@ -236,6 +274,7 @@ class RequestRunner:
             on_end=on_end or self._end,
         )
         self._stop = stop
+        self._model_loaded = self._partly_done = False
         if kind == "live":
             self._quiet.start()
         self._show(Progress("Starting", 0, 0))
@@ -246,6 +285,9 @@ class RequestRunner:
 
     def _show(self, progress: Progress) -> None:
         self._progress = progress
+        # Loading the model counts megabytes, which are no part of the result.
+        self._model_loaded |= progress is _MODEL_LOADED
+        self._partly_done |= self._model_loaded and progress.done > 0
         if not self._quiet.isActive():
             self._tell()
 
@@ -256,3 +298,15 @@ class RequestRunner:
             remaining = seconds / progress.done * (progress.total - progress.done)
             left = f", about {remaining:.0f} s left"
         self._on_progress(f"{progress.what}{left} ...", progress.done, progress.total)
+
+
+def training_text(progress: TrainingProgress) -> str:
+    """Describe the phase of a training, and the time left in it."""
+    left = ""
+    if progress.seconds_left is not None:
+        left = f", about {_duration(progress.seconds_left)} left"
+    return f"{_PHASES[progress.phase]}{left} ..."
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

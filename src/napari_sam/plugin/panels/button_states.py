@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_sam.plugin.background.request_runner import TRAINING
+
 if TYPE_CHECKING:
+    from napari_sam.plugin.background.request_runner import RequestRunner
     from napari_sam.plugin.session import SamSession
 
 BUSY = "Busy. Wait or press Cancel."
 
 
-def disabled_reasons(
-    session: SamSession, busy: bool, busy_with_request: bool
-) -> dict[str, str]:
+def disabled_reasons(session: SamSession, runner: RequestRunner) -> dict[str, str]:
     """Return why each button is disabled.
 
     Parameters
     ----------
     session : SamSession
         The session of the widget.
-    busy : bool
-        Whether a computation is running.
-    busy_with_request : bool
-        Whether a button, not live preview, started that computation.
+    runner : RequestRunner
+        Runs its computations.
 
     Returns
     -------
@@ -30,23 +29,25 @@ def disabled_reasons(
         {button: reason}; an empty reason means that the button is enabled.
     """
     pending, history = session.pending, session.history
-    running = (busy, BUSY)
-    requested = (busy_with_request, BUSY)
+    training = (runner.training, TRAINING)
+    computing = runner.busy and not runner.training
+    running = (computing, BUSY)
+    requested = (runner.busy_with_request, BUSY)
     image = (session.image_layer is None, "Open an image first.")
     points = (session.points_layer is None, "Press 'Start' or choose a points layer.")
     labels = (session.labels_layer is None, "Choose a labels layer first.")
     nothing = "There is no preview yet: draw a box or click on an object."
     no_alternatives = pending is None or not pending.has_alternatives
     rules = {
-        "download": [running],
+        "download": [training, running],
         "new_prompts": [requested, image],
-        "segment_slice": [requested, image],
-        "segment_stack": [requested, image],
-        "segment_everything": [requested, image],
+        "segment_slice": [training, requested, image],
+        "segment_stack": [training, requested, image],
+        "segment_everything": [training, requested, image],
         "positive": [points],
         "negative": [points],
         # Pressed during live preview, it accepts the next result.
-        "accept": [requested, (pending is None and not busy, nothing)],
+        "accept": [requested, (pending is None and not computing, nothing)],
         "discard": [
             requested,
             (pending is None and history.replacement is None, nothing),
@@ -68,12 +69,13 @@ def disabled_reasons(
             ),
         ],
         "clean_label": [
+            training,
             running,
             labels,
             (not session.cleanup, "Choose what to clean up first."),
         ],
-        "measure": [running, labels],
-        "cancel": [(not busy, "Nothing is running.")],
+        "measure": [training, running, labels],
+        "cancel": [(not runner.busy, "Nothing is running.")],
     }
     return {
         button: next((reason for applies, reason in checks if applies), "")

@@ -10,6 +10,7 @@ from magicgui.widgets import Container, FloatSpinBox, Label, ProgressBar
 from napari.layers import Image, Labels
 from superqt.utils import QSignalDebouncer
 
+from napari_sam.plugin.background.request_runner import STOPPING, training_text
 from napari_sam.plugin.layers.transforms import pyramid_levels, spatial_shape
 from napari_sam.plugin.panels.button_states import BUSY
 from napari_sam.plugin.panels.controls import (
@@ -40,11 +41,6 @@ if TYPE_CHECKING:
 _MAX_COUNTED_PIXELS = 2**25
 _RECOUNT_DELAY_MS = 300
 _PROGRESS_STEPS = 1000
-_PHASES = {
-    "encode": "Encoding images",
-    "validate": "Validating",
-    "train": "Training",
-}
 _IDLE = "Part of the image is held out for validation."
 
 _CONTROLS: ControlTable = {
@@ -136,12 +132,12 @@ class TrainingPanel(Container[Any]):
         self._enable_buttons()
 
     def close_panel(self, _: Any = None) -> None:
-        """Stop the training and disconnect from the viewer."""
+        """Cancel the training without a result, and disconnect from the viewer."""
         if self._closed:
             return
         self._closed = True
         if self._stop is not None:
-            self._stop.set()
+            self._runner.cancel(discard=True)
         self._session.model_changed.disconnect(self.refresh)
         self._watch(None)
         for choice in (self.image, self.labels_layer):
@@ -173,7 +169,7 @@ class TrainingPanel(Container[Any]):
     def _stop_training(self) -> None:
         if self._stop is not None:
             self._stop.set()
-        self.status.value = "Stopping after this step ..."
+        self.status.value = STOPPING
 
     def _use_result(self) -> None:
         if self._result is None or self._result[0].path is None:
@@ -197,11 +193,8 @@ class TrainingPanel(Container[Any]):
             # It ends by time: the number of steps is not known.
             self.progress.max = _PROGRESS_STEPS
             self.progress.value = round(_PROGRESS_STEPS * progress.fraction)
-        left = ""
-        if progress.seconds_left is not None:
-            left = f", about {_duration(progress.seconds_left)} left"
         if self._stop is None or not self._stop.is_set():
-            self.status.value = f"{_PHASES[progress.phase]}{left} ..."
+            self.status.value = training_text(progress)
 
     def _show_result(self, trained: TrainingResult, family: Family) -> None:
         if self._closed:
@@ -237,8 +230,6 @@ class TrainingPanel(Container[Any]):
         if self.status.value.endswith("..."):
             self.status.value = _IDLE
         self._enable_buttons()
-        # Settings may have changed meanwhile that apply to the pending result.
-        self._session.changed.emit()
 
     def _watch(self, labels: Labels | None) -> None:
         """Count the objects again whenever labels are painted."""
@@ -269,7 +260,3 @@ class TrainingPanel(Container[Any]):
         self.train.enabled = chosen and not training
         self.stop.enabled = training
         self.use.enabled = self._result is not None and not training
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
