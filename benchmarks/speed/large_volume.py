@@ -81,7 +81,7 @@ def cancel(volume: Any, predictor: Predictor) -> None:
         checked.append(len(watched.planes))
         watched.planes.clear()
     started = clock()
-    propagation.close()  # type: ignore[attr-defined]
+    propagation.close()
     print(
         f"cancelled: at most {max(checked)} slice computed and {max(seconds):.2f} s "
         f"until the work stops, {clock() - started:.3f} s to end; allowed: 1 slice"

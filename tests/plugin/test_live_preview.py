@@ -28,6 +28,7 @@ from napari_sam.plugin.widget import SamWidget
 from napari_sam.prompts.prompt import Prompt
 from tests.helpers.models import BrightPredictor
 from tests.helpers.sessions import FIRST, SECOND, corners, press
+from tests.helpers.widgets import open_widget
 
 LONG = 20_000
 QUIET = 150  # longer than the widget waits for further changes
@@ -74,12 +75,7 @@ def make(stack: np.ndarray, qtbot: Any) -> Iterator[Callable[..., SamWidget]]:
     made: list[SamWidget] = []
 
     def build(model: Any) -> SamWidget:
-        viewer = ViewerModel()
-        viewer.add_image(stack, name="balls", contrast_limits=(0, 255))
-        viewer.dims.set_current_step(0, 4)
-        widget = SamWidget(viewer)
-        widget.session.model = model
-        press(widget.panel.new_prompts)
+        widget = open_widget(stack, model, live=True)
         made.append(widget)
         return widget
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 
 from napari_sam.masks.cleanup import CleanUp
@@ -16,6 +15,7 @@ from napari_sam.plugin.widget import SamWidget
 from napari_sam.training.options import TrainingProgress
 from tests.helpers.models import BrightPredictor
 from tests.helpers.sessions import FIRST, SECOND, corners, draw, press, written
+from tests.helpers.widgets import open_widget
 
 LONG = 20_000
 QUIET = 150  # longer than the widget waits for further changes
@@ -54,13 +54,7 @@ class FakeTraining:
 @pytest.fixture
 def widget(bright: BrightPredictor, stack: np.ndarray, qtbot: Any) -> Iterator[Any]:
     """A widget on the middle slice of the balls, with a box around the first."""
-    viewer = ViewerModel()
-    viewer.add_image(stack, name="balls", contrast_limits=(0, 255))
-    viewer.dims.set_current_step(0, 4)
-    widget = SamWidget(viewer)
-    widget.panel.live.value = False
-    widget.session.model = bright
-    press(widget.panel.new_prompts)
+    widget = open_widget(stack, bright)
     draw(widget.session, FIRST)
     yield widget
     widget.disconnect_viewer()

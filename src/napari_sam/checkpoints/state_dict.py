@@ -60,6 +60,7 @@ def load_model_file(
     *,
     official_layer_norm: bool = False,
     dtype: torch.dtype | None = torch.float32,
+    # mypy knows no defaults of type variables.
     network: type[Network] = SamNetwork,  # type: ignore[assignment]
 ) -> Network:
     """Load a checkpoint file, or a folder in Hugging Face layout, for inference.

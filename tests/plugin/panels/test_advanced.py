@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QFileDialog
 
@@ -17,18 +16,13 @@ from napari_sam.plugin.widget import SamWidget
 from napari_sam.records.record import read_record
 from tests.helpers.models import BrightPredictor
 from tests.helpers.sessions import FIRST, SECOND, corners, press
+from tests.helpers.widgets import open_widget
 
 
 @pytest.fixture
 def widget(stack: np.ndarray, bright: BrightPredictor, qtbot: Any) -> Iterator[Any]:
-    viewer = ViewerModel()
-    viewer.add_image(stack, name="balls", contrast_limits=(0, 255))
-    viewer.dims.set_current_step(0, 4)
-    widget = SamWidget(viewer)
-    widget.panel.live.value = False
+    widget = open_widget(stack, bright)
     qtbot.addWidget(widget.native)
-    widget.session.model = bright
-    press(widget.panel.new_prompts)
     yield widget
     widget.disconnect_viewer()
 

@@ -11,14 +11,15 @@ from numpy.testing import assert_array_equal
 
 import napari_sam as ns
 from napari_sam.masks.cleanup import CleanUp
-from napari_sam.plugin.widget import SamWidget
 from tests.helpers.cleanup import clean_up_labels
 from tests.helpers.sessions import FIRST, SECOND, draw, press, written
+from tests.helpers.widgets import open_widget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_sam.plugin.session import SamSession
+    from napari_sam.plugin.widget import SamWidget
     from tests.helpers.models import BrightPredictor
 
 FILL = CleanUp(fill_holes=True)
@@ -200,14 +201,8 @@ def test_impossible_clean_up_is_refused(damaged: SamSession) -> None:
 def widget(
     holed: np.ndarray, bright: BrightPredictor, qtbot: Any
 ) -> Iterator[SamWidget]:
-    viewer = ViewerModel()
-    viewer.add_image(holed, name="balls", contrast_limits=(0, 255))
-    viewer.dims.set_current_step(0, 4)
-    widget = SamWidget(viewer)
-    widget.panel.live.value = False
+    widget = open_widget(holed, bright)
     qtbot.addWidget(widget.native)
-    widget.session.model = bright
-    press(widget.panel.new_prompts)
     yield widget
     widget.disconnect_viewer()
 
