@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
@@ -18,6 +19,7 @@ from napari_sam.requests.from_arrays import (
     plane_request,
     stack_request,
 )
+from napari_sam.requests.small_objects import SmallObjectWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from napari_sam.automatic.linking import Linking
     from napari_sam.automatic.search import SearchOptions, SearchStep
     from napari_sam.images.intensity import IntensityMapping
+    from napari_sam.prediction.zoom.options import Zoom
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.volume.results import PropagationOptions, VolumeResult
 
@@ -42,6 +45,7 @@ def segment(
     model: str | Path | Predictor = DEFAULT_MODEL,
     *,
     contrast_limits: ArrayLike | None = None,
+    zoom: Zoom = "auto",
 ) -> NDArray[np.int32]:
     """Segment objects on one plane from points and boxes.
 
@@ -65,6 +69,12 @@ def segment(
     contrast_limits : tuple of float or array-like, optional
         Grey values shown to the model as black and white, one pair, or (3, 2) for
         colours; the range of the plane when None.
+    zoom : "auto", "off" or float
+        The model sees a fixed number of pixels a side. With "auto", a small object is
+        segmented in a window of the plane of about seven times its size; a click, which
+        says nothing about size, in windows of several sizes, of which the best answer
+        counts. "off" shows the whole plane; a factor of at least 1 a window of the side
+        of the plane divided by it.
 
     Returns
     -------
@@ -75,7 +85,12 @@ def segment(
     Raises
     ------
     ValueError
-        When the plane, the prompts or the contrast limits cannot be used.
+        When the plane, the prompts, the contrast limits or the zoom cannot be used.
+
+    Warns
+    -----
+    SmallObjectWarning
+        When the model sees an object with fewer than 8 pixels.
 
     See Also
     --------
@@ -92,8 +107,10 @@ def segment(
     """
     prompts = make_prompts(points, labels, boxes)
     # Checked before the model is loaded, which may download weights.
-    request = plane_request(plane, prompts, contrast_limits)
+    request = plane_request(plane, prompts, contrast_limits, zoom)
     result = run_to_end(request.run(as_predictor(model), EmbeddingCache()))
+    for sentence in result.warnings:
+        warnings.warn(sentence, SmallObjectWarning, stacklevel=2)
     return result.paint(request.view.reader.plane_shape(request.plane_index))
 
 

@@ -21,11 +21,15 @@ def encode_each_plane_once(predictor: Predictor) -> Predictor:
         contrast_limits: Any = None,
         *,
         plane_shape: tuple[int, int] | None = None,
+        window: Any = None,
+        zoom: Any = "auto",
     ) -> Embedding:
         pixels = to_uint8(plane, contrast_limits)
-        key = plane_key(pixels), plane_shape
+        key = plane_key(pixels), plane_shape, window, zoom
         if key not in known:
-            known[key] = encode(pixels, plane_shape=plane_shape)
+            known[key] = encode(
+                pixels, plane_shape=plane_shape, window=window, zoom=zoom
+            )
         return known[key]
 
     predictor.embed = embed  # type: ignore[method-assign]

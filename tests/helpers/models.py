@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
+from napari_sam.images.window import Window
 from napari_sam.prediction.plane_transform import PlaneTransform
 from napari_sam.prediction.predictor import Prediction, Predictor
 
@@ -24,6 +26,7 @@ class StandInPredictor(Predictor):
     """
 
     input_size = 32
+    smallest_window = 10**6  # planes of tests are not zoomed into, unless they say so
     planes_at_once = 1
     click_decoder = None
     device = "cpu"
@@ -37,12 +40,21 @@ class StandInPredictor(Predictor):
         return f"{type(self).__name__}({self.key!r})"
 
     def embed(
-        self, plane: Any, contrast_limits: Any = None, *, plane_shape: Any = None
+        self,
+        plane: Any,
+        contrast_limits: Any = None,
+        *,
+        plane_shape: Any = None,
+        window: Any = None,
+        zoom: Any = "auto",
     ) -> Any:
         pixels = to_uint8(plane, contrast_limits)
+        if window is not None and plane_shape is None:
+            plane_shape, pixels = pixels.shape[:2], pixels[Window(*window).slices]
         self.embedded.append(pixels)
+        shape = full_shape(pixels, plane_shape, window)
         # Each pixel of a pyramid level stands for all it covers of the full plane.
-        for axis, size in enumerate(full_shape(pixels, plane_shape)):
+        for axis, size in enumerate(shape if window is None else window.shape):
             count = pixels.shape[axis]
             index = np.arange(size) * count // size
             pixels = pixels.take(index, axis)
@@ -50,7 +62,8 @@ class StandInPredictor(Predictor):
         return SimpleNamespace(
             pixels=gray,
             transform=as_model(gray)[0],
-            shape=gray.shape,
+            shape=shape,
+            window=window,
             nbytes=1,
             model_key=self.key,
             plane_key=plane_key(gray),
@@ -60,7 +73,14 @@ class StandInPredictor(Predictor):
         self, embedding: Any, prompts: Sequence[Prompt], **_: Any
     ) -> list[Prediction]:
         checked = [prompt.within(embedding.shape) for prompt in prompts]
-        return [self.answer(embedding.pixels, prompt) for prompt in checked]
+        window = embedding.window
+        if window is None:
+            return [self.answer(embedding.pixels, prompt) for prompt in checked]
+        inside = [prompt.in_window(window) for prompt in checked]
+        return [
+            in_window(self.answer(embedding.pixels, prompt), embedding.shape, window)
+            for prompt in inside
+        ]
 
     def answer(self, pixels: np.ndarray, prompt: Prompt) -> Prediction:
         raise NotImplementedError
@@ -95,6 +115,15 @@ class BrightPredictor(StandInPredictor):
         for row, col in prompt.negatives:
             inside &= (abs(rows - row) > 2) | (abs(cols - col) > 2)
         return as_prediction(np.where(inside & (pixels > self.threshold), 9, -9))
+
+
+def in_window(
+    prediction: Prediction, plane_shape: tuple[int, int], window: Window
+) -> Prediction:
+    """A prediction in pixels of a window as one of the plane."""
+    transform = replace(prediction.transform, plane_shape=plane_shape, window=window)
+    candidates = tuple(replace(c, transform=transform) for c in prediction.candidates)
+    return replace(prediction, transform=transform, candidates=candidates)
 
 
 def inside_box(shape: Sequence[int], prompt: Prompt, reach: int = 0) -> np.ndarray:

@@ -60,7 +60,7 @@ def test_encoder_matches_the_model(
 ) -> None:
     path = exported[tiny_predictor.name] / "encoder.onnx"
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    embedding = tiny_predictor.embed(plane)
+    embedding = tiny_predictor.embed(plane, zoom="off")
     pixels = embedding.transform.pixel_values(plane).numpy()
     (actual,) = session.run(["image_embeddings"], {"pixel_values": pixels})
     np.testing.assert_allclose(actual, embedding.image_embedding, rtol=0, atol=ATOL)
@@ -75,7 +75,7 @@ def test_decoder_matches_the_model(
     kind: str,
     multimask: bool | None,
 ) -> None:
-    embedding = tiny_sam.embed(plane)
+    embedding = tiny_sam.embed(plane, zoom="off")
     expected = tiny_sam.predict(embedding, PROMPTS[kind], multimask_output=multimask)
     actual = OnnxDecoder(exported["tiny_sam"]).predict(
         embedding.image_embedding.numpy(),
@@ -99,7 +99,7 @@ def test_decoder_matches_the_medsam_families(
     name: str,
 ) -> None:
     predictor: Predictor = request.getfixturevalue(name)
-    embedding, box = predictor.embed(plane), PROMPTS["box"]
+    embedding, box = predictor.embed(plane, zoom="off"), PROMPTS["box"]
     expected = predictor.predict(embedding, box)
     decoder = OnnxDecoder(exported[name])
     actual = decoder.predict(embedding.image_embedding, box, SHAPE)
@@ -123,7 +123,7 @@ def test_fine_tuned_model_keeps_its_alternatives(
         multimask_output=multimask,
     )
     export_onnx(tuned, tmp_path)
-    embedding, point = tuned.embed(plane), PROMPTS["point"]
+    embedding, point = tuned.embed(plane, zoom="off"), PROMPTS["point"]
     expected = tuned.predict(embedding, point)
     actual = OnnxDecoder(tmp_path).predict(embedding.image_embedding, point, SHAPE)
     assert len(actual.candidates) == len(expected.candidates) == (3 if multimask else 1)
@@ -149,7 +149,7 @@ np.save(sys.argv[2], found.logits)
 def test_decoding_needs_no_torch(
     tiny_sam: Predictor, exported: dict[str, Path], plane: np.ndarray, tmp_path: Path
 ) -> None:
-    embedding, path = tiny_sam.embed(plane), tmp_path / "array.npy"
+    embedding, path = tiny_sam.embed(plane, zoom="off"), tmp_path / "array.npy"
     np.save(path, embedding.image_embedding.numpy())
     command = [sys.executable, "-c", WITHOUT_TORCH, exported["tiny_sam"], path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

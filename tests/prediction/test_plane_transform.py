@@ -343,7 +343,7 @@ def test_nothing_is_positive_outside_the_window(
 ) -> None:
     logits = random_logits(transform, seed, fraction)
     positive = transform.plane_logits(logits) > 0
-    window = transform.window(logits)
+    window = transform.positive_region(logits)
     if window is None:
         assert not positive.any()
         return
@@ -360,7 +360,7 @@ def test_the_window_of_a_small_object_is_small(family: Family) -> None:
     logits = np.full((transform.mask_size,) * 2, -5, np.float32)
     rows, cols = (int(0.4 * side) for side in transform.mask_shape)
     logits[rows : rows + 4, cols : cols + 4] = 5
-    window = transform.window(logits)
+    window = transform.positive_region(logits)
     assert window is not None
     for side, size in zip(window, transform.plane_shape, strict=True):
         assert side.start <= 0.4 * size <= side.stop
@@ -375,7 +375,7 @@ def test_a_mask_in_the_padding_is_empty_on_the_plane(family: Family) -> None:
     logits[rows + 1 :] = 5
     if family == "medsam":  # has no padding
         logits[:] = -5
-    assert transform.window(logits) is None
+    assert transform.positive_region(logits) is None
     patch = transform.patch(logits)
     assert (patch.origin, patch.logits.shape) == ((0, 0), (0, 0))
 

@@ -165,7 +165,7 @@ def test_a_downsampled_plane_gives_the_same_mask(
 ) -> None:
     """The model input is the same, so the mask is the same at another scale."""
     shape = SHAPE[0] * factor, SHAPE[1] * factor
-    small = tiny_predictor.embed(plane)
+    small = tiny_predictor.embed(plane, zoom="off")
     large = tiny_predictor.embed(plane, plane_shape=shape)
     assert large.shape == shape
     assert large.plane_key == small.plane_key
@@ -204,7 +204,7 @@ def test_a_pyramid_level_gives_the_same_coins(
     clicks = [
         Prompt(points=[np.argwhere(t).mean(axis=0) * 4 + 1.5]) for t in truths[:2]
     ]
-    plain = default_predictor.embed(large)
+    plain = default_predictor.embed(large, zoom="off")
     reduced = default_predictor.embed(level, plane_shape=large.shape)
     for prompts in (boxes, clicks):
         expected = default_predictor.predict_batch(plain, prompts)
@@ -441,7 +441,7 @@ def test_several_points_take_one_decode_of_the_click_decoder(
     boxed = replace(clicks, box=BOX.box)
     for prompt in (clicks, boxed):
         found, expected = (
-            p.predict(p.embed(plane), prompt) for p in (tiny_clicks, alone)
+            p.predict(p.embed(plane, zoom="off"), prompt) for p in (tiny_clicks, alone)
         )
         assert found.method == "click decoder"
         np.testing.assert_array_equal(found.logits, expected.logits)
@@ -450,7 +450,7 @@ def test_several_points_take_one_decode_of_the_click_decoder(
 def test_alternatives_of_the_click_decoder(
     tiny_clicks: Predictor, plane: NDArray[np.uint8]
 ) -> None:
-    embedding = tiny_clicks.embed(plane)
+    embedding = tiny_clicks.embed(plane, zoom="off")
     one = tiny_clicks.predict(embedding, POINT, multimask_output=False)
     assert len(one.candidates) == 1
     assert one.method == "click decoder"

@@ -64,9 +64,15 @@ class Together(World):
         super().__init__(reach=reach)
         self.batches: list[int] = []
 
-    def embed_batch(self, planes: Any, *args: Any, **shape: Any) -> list[Any]:
+    def embed_batch(
+        self, planes: Any, *args: Any, windows: Any = None, **shape: Any
+    ) -> list[Any]:
         self.batches.append(len(planes))
-        return [self.embed(plane, *args, **shape) for plane in planes]
+        parts = [None] * len(planes) if windows is None else windows
+        return [
+            self.embed(plane, *args, window=part, **shape)
+            for plane, part in zip(planes, parts, strict=True)
+        ]
 
 
 def test_batched_encoding_gives_the_same_labels() -> None:

@@ -138,7 +138,7 @@ class Candidate:
         if self.agreement is not None or not on_plane:
             return self.stability_score
         logits = self._full_logits()
-        window = self.transform.window(logits + np.float32(_STABILITY_OFFSET))
+        window = self.transform.positive_region(logits + np.float32(_STABILITY_OFFSET))
         if window is None:
             return 0.0
         values = self.transform.plane_logits(logits, window)

@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
-import numpy as np
+from napari_sam.images.window import Window
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 # SAM's crop_overlap_ratio: overlap of neighbouring crops as a fraction of the shorter
 # side, for one row of crops.
 _CROP_OVERLAP_RATIO = 512 / 1500
-# An object is cut off when it comes this close to the edge of a crop: in pixels, or as
-# a fraction of the crop's side where that is less.
-_EDGE_DISTANCE, _EDGE_FRACTION = 20.0, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +51,7 @@ class Crop:
         plane_shape : tuple of int
             (H, W); no object continues beyond the border of the plane.
         """
-        first = np.array(self.origin)
-        size = np.array(self.shape)
-        near = np.minimum(_EDGE_DISTANCE, _EDGE_FRACTION * size)
-        low = (first > 0) & (box[:2] - first <= near)
-        stop = first + size
-        high = (stop < np.array(plane_shape)) & (stop - 1 - box[2:] <= near)
-        return bool((low | high).any())
+        return Window(*self.origin, *self.shape).cuts(box, plane_shape)
 
 
 def make_crops(area: Crop, crop_n_layers: int) -> list[Crop]:

@@ -60,6 +60,9 @@ class Preprocessing:
     transformers_settings : bool
         Whether the settings of transformers' ``SamImageProcessor`` describe the
         preprocessing; other families have fixed rules.
+    zoom_floor : float
+        Side of the smallest window that objects are segmented in, as a fraction of
+        the input size: below 1 pixels are enlarged. 1 where it was not measured.
     stability_on_plane : bool
         Whether automatic segmentation with points computes the stability score at the
         size of the plane, as SAM does, and not at that of the low-resolution mask.
@@ -78,6 +81,7 @@ class Preprocessing:
     upsampled: Literal["logits", "probabilities"] = "logits"
     score: Literal["iou", "stability"] = "iou"
     transformers_settings: bool = False
+    zoom_floor: float = 1.0
     stability_on_plane: bool = False
 
     def describe(self, size: int) -> str:
@@ -131,6 +135,8 @@ PREPROCESSING: Mapping[Family, Preprocessing] = MappingProxyType(
             default_prompts=frozenset({"box"}),
             # As in the published script of LiteMedSAM.
             isotropic_prompt_scale=True,
+            # Measured, see docs/zoom.md.
+            zoom_floor=0.5,
         ),
     }
 )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_sam.images.window import Window
+
 MAX_CHANNELS = 3
 # Contrast limits of a volume are computed from this many planes, spread evenly.
 _SAMPLED_PLANES = 16
@@ -118,9 +120,12 @@ class PlaneReader:
         return plane_sides(self.shape, plane_index)
 
     def read(
-        self, plane_index: PlaneIndex, min_side: int | None = None
+        self,
+        plane_index: PlaneIndex,
+        min_side: int | None = None,
+        window: Window | None = None,
     ) -> NDArray[Any]:
-        """Read one plane.
+        """Read one plane, or a window of it.
 
         Parameters
         ----------
@@ -129,13 +134,15 @@ class PlaneReader:
             two of the plane.
         min_side : int, optional
             Read the smallest level of a pyramid with at least this many pixels along
-            the longer side of the plane; full resolution when None.
+            the longer side of the plane or window; full resolution when None.
+        window : Window, optional
+            The part of the plane to read, in pixels of the full resolution.
 
         Returns
         -------
         ndarray
-            (H, W) or (H, W, 3 or 4) of the image's dtype; smaller when read from a
-            reduced level.
+            (H, W) or (H, W, 3 or 4) of the image's dtype, the plane or the window;
+            smaller when read from a reduced level.
 
         Raises
         ------
@@ -144,29 +151,33 @@ class PlaneReader:
         """
         self._check_index(plane_index)
         if not self.channels:
-            return _read_level(self.levels, plane_index, min_side)
+            return _read_level(self.levels, plane_index, min_side, window)
         if len(self.channels) == 1:
-            return _read_channel(self.channels[0], plane_index, min_side)
+            return _read_channel(self.channels[0], plane_index, min_side, window)
         dtype = np.result_type(*(c.levels[0].dtype for c in self.channels))
-        return self._read_colours(plane_index, min_side, dtype, lambda plane, _: plane)
+        return self._read_colours(
+            plane_index, min_side, window, dtype, lambda plane, _: plane
+        )
 
     def read_uint8(
         self,
         plane_index: PlaneIndex,
         min_side: int | None,
         contrast_limits: ContrastLimits | None,
+        window: Window | None = None,
     ) -> NDArray[np.uint8]:
-        """Read one plane as 8 bits, with one channel in memory at a time.
+        """Read one plane or window as 8 bits, with one channel in memory at a time.
 
         Parameters
         ----------
-        plane_index, min_side : tuple, int
+        plane_index, min_side, window
             See `read`.
         contrast_limits : tuple or None
             See `napari_sam.images.uint8.to_uint8`.
         """
         if len(self.channels) < 2 or contrast_limits is None:
-            return to_uint8(self.read(plane_index, min_side), contrast_limits)
+            pixels = self.read(plane_index, min_side, window)
+            return to_uint8(pixels, contrast_limits)
         self._check_index(plane_index)
         pairs = np.broadcast_to(
             np.asarray(contrast_limits, float), (MAX_CHANNELS, 2)
@@ -174,6 +185,7 @@ class PlaneReader:
         return self._read_colours(
             plane_index,
             min_side,
+            window,
             np.dtype(np.uint8),
             lambda plane, channel: to_uint8(plane, pairs[channel]),
         )
@@ -198,6 +210,7 @@ class PlaneReader:
         self,
         plane_index: PlaneIndex,
         min_side: int | None,
+        window: Window | None,
         dtype: np.dtype[Any],
         convert: Callable[[NDArray[Any], int], NDArray[Any]],
     ) -> NDArray[Any]:
@@ -205,14 +218,14 @@ class PlaneReader:
 
         All are resampled to the smallest of the levels they are read from.
         """
-        sides = [
-            plane_sides(_level(c.levels, plane_index, min_side).shape, plane_index)
+        shapes = [
+            _shape_on_level(c.levels, plane_index, min_side, window)
             for c in self.channels
         ]
-        shape = tuple(min(side) for side in zip(*sides, strict=True))
+        shape = tuple(min(side) for side in zip(*shapes, strict=True))
         colours = np.zeros((*shape, MAX_CHANNELS), dtype)
         for i, channel in enumerate(self.channels):
-            plane = _read_channel(channel, plane_index, min_side)
+            plane = _read_channel(channel, plane_index, min_side, window)
             if plane.shape != shape:
                 plane = plane[np.ix_(*map(sample_centres, plane.shape, shape))]
             colours[..., i] = convert(plane, i)
@@ -233,7 +246,10 @@ class PlaneReader:
 
 
 def _read_channel(
-    channel: Channel, plane_index: PlaneIndex, min_side: int | None
+    channel: Channel,
+    plane_index: PlaneIndex,
+    min_side: int | None,
+    window: Window | None,
 ) -> NDArray[Any]:
     index = list(plane_index)
     if channel.axis is not None:
@@ -243,15 +259,19 @@ def _read_channel(
                 "or select no channels."
             )
         index[channel.axis] = channel.index
-    return _read_level(channel.levels, tuple(index), min_side)
+    return _read_level(channel.levels, tuple(index), min_side, window)
 
 
 def _read_level(
-    levels: Sequence[Any], plane_index: PlaneIndex, min_side: int | None
+    levels: Sequence[Any],
+    plane_index: PlaneIndex,
+    min_side: int | None,
+    window: Window | None,
 ) -> NDArray[Any]:
-    level = _level(levels, plane_index, min_side)
+    level = _level(levels, plane_index, min_side, window)
+    parts = iter(_on_level(level, levels[0], plane_index, window))
     index = tuple(
-        entry
+        (next(parts) if window is not None else entry)
         if isinstance(entry, slice)
         # The reduced plane that contains the centre of the full one.
         else min(int((entry + 0.5) * reduced / full), reduced - 1)
@@ -262,12 +282,48 @@ def _read_level(
     return np.asarray(level[index])
 
 
-def _level(levels: Sequence[Any], plane_index: PlaneIndex, min_side: int | None) -> Any:
-    """Find the smallest level with enough pixels along the longer side of a plane."""
+def _level(
+    levels: Sequence[Any],
+    plane_index: PlaneIndex,
+    min_side: int | None,
+    window: Window | None,
+) -> Any:
+    """Find the smallest level with enough pixels along the longer side."""
     level = levels[0]
     if min_side is None:
         return level
     for smaller in levels[1:]:
-        if max(plane_sides(smaller.shape, plane_index)) >= min_side:
+        parts = _on_level(smaller, levels[0], plane_index, window)
+        if max(part.stop - part.start for part in parts) >= min_side:
             level = smaller
     return level
+
+
+def _on_level(
+    level: Any, full: Any, plane_index: PlaneIndex, window: Window | None
+) -> tuple[slice, slice]:
+    """Return the rows and columns of a level that show a window of the full plane."""
+    sides = plane_sides(level.shape, plane_index)
+    if window is None:
+        return slice(0, sides[0]), slice(0, sides[1])
+    full_sides = plane_sides(full.shape, plane_index)
+    rows, cols = (
+        slice(
+            round(part.start * side / size),
+            max(round(part.stop * side / size), round(part.start * side / size) + 1),
+        )
+        for part, side, size in zip(window.slices, sides, full_sides, strict=True)
+    )
+    return rows, cols
+
+
+def _shape_on_level(
+    levels: Sequence[Any],
+    plane_index: PlaneIndex,
+    min_side: int | None,
+    window: Window | None,
+) -> tuple[int, int]:
+    """Return (h, w) of what `_read_level` reads."""
+    level = _level(levels, plane_index, min_side, window)
+    rows, cols = _on_level(level, levels[0], plane_index, window)
+    return rows.stop - rows.start, cols.stop - cols.start

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_sam.images.window import Window
+
 PERCENTILES = (0.5, 99.5)
 
 # Large planes are converted in blocks of this many values, which keeps intermediate
@@ -65,7 +67,9 @@ def to_uint8(plane: Any, contrast_limits: ArrayLike | None = None) -> NDArray[np
 
 
 def full_shape(
-    pixels: NDArray[np.uint8], plane_shape: tuple[int, int] | None
+    pixels: NDArray[np.uint8],
+    plane_shape: tuple[int, int] | None,
+    window: Window | None = None,
 ) -> tuple[int, int]:
     """Return (H, W) of the full plane, of which the pixels may be a reduced version.
 
@@ -75,18 +79,22 @@ def full_shape(
         (h, w) or (h, w, 3).
     plane_shape : tuple of int, optional
         (H, W) of the full plane; the shape of `pixels` when None.
+    window : Window, optional
+        The part of the full plane that the pixels show; all of it when None.
 
     Raises
     ------
     ValueError
-        When the full plane is smaller than `pixels`.
+        When the full plane or the window is smaller than `pixels`.
     """
     rows, cols = pixels.shape[:2]
     height, width = (rows, cols) if plane_shape is None else plane_shape
-    if height < rows or width < cols:
+    shown = (height, width) if window is None else window.shape
+    if shown[0] < rows or shown[1] < cols:
+        what = "full plane" if window is None else "window"
         raise ValueError(
-            f"The image has {rows} x {cols} pixels, the full plane only {height} x "
-            f"{width}: give the shape of the full plane."
+            f"The image has {rows} x {cols} pixels, the {what} only {shown[0]} x "
+            f"{shown[1]}: give the shape of the {what}."
         )
     return int(height), int(width)
 

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_sam.images.window import Window
     from napari_sam.prediction.disk_cache import DiskCache
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.protocol import PredictorLike
 
-# Model, hash of the plane, (H, W) of the full plane, and whether the embedding was
-# rounded for the disk.
-_Key = tuple[str, str, tuple[int, int], bool]
+# Model, hash of the pixels, (H, W) of the full plane, the window of it that the pixels
+# show, and whether the embedding was rounded for the disk.
+_Key = tuple[str, str, tuple[int, int], "Window | None", bool]
 
 DEFAULT_MAX_BYTES = 512 * MEGABYTE
 
@@ -29,9 +30,9 @@ DEFAULT_MAX_BYTES = 512 * MEGABYTE
 class EmbeddingCache:
     """Least-recently-used cache of embeddings, shared by models, images and threads.
 
-    The key of an entry is the model, the content of the 8-bit plane and the shape of
-    the full plane. An edited image or other contrast limits therefore never return an
-    outdated embedding.
+    The key of an entry is the model, the content of the 8-bit plane or window, and the
+    place of the window on the full plane. An edited image or other contrast limits
+    therefore never return an outdated embedding.
 
     Parameters
     ----------
@@ -72,10 +73,15 @@ class EmbeddingCache:
         contrast_limits: ArrayLike | None = None,
         *,
         plane_shape: tuple[int, int] | None = None,
+        window: Window | None = None,
     ) -> Embedding:
-        """Return the embedding of a plane; see `Predictor.embed`."""
+        """Return the embedding of a plane; see `embed_batch`."""
         return self.embed_batch(
-            predictor, [plane], contrast_limits, plane_shape=plane_shape
+            predictor,
+            [plane],
+            contrast_limits,
+            plane_shape=plane_shape,
+            windows=[window],
         )[0]
 
     def embed_batch(
@@ -85,13 +91,18 @@ class EmbeddingCache:
         contrast_limits: ArrayLike | None = None,
         *,
         plane_shape: tuple[int, int] | None = None,
+        windows: Sequence[Window | None] | None = None,
     ) -> list[Embedding]:
         """Return the embeddings of planes; those not in the cache are encoded together.
 
-        See `Predictor.embed` for the parameters.
+        See `Predictor.embed_batch` for the parameters.
         """
         pixels = [to_uint8(plane, contrast_limits) for plane in planes]
-        keys = [self._key(predictor, p, plane_shape) for p in pixels]
+        parts = [None] * len(planes) if windows is None else windows
+        keys = [
+            self._key(predictor, p, plane_shape, part)
+            for p, part in zip(pixels, parts, strict=True)
+        ]
         entries: dict[_Key, Embedding] = {}
         missing: dict[_Key, NDArray[Any]] = {}
         for key, plane in dict(zip(keys, pixels, strict=True)).items():
@@ -100,7 +111,11 @@ class EmbeddingCache:
                 missing[key] = plane
             else:
                 entries[key] = entry
-        encoded = predictor.embed_batch(list(missing.values()), plane_shape=plane_shape)
+        encoded = predictor.embed_batch(
+            list(missing.values()),
+            plane_shape=plane_shape,
+            windows=[window for _, _, _, window, _ in missing],
+        )
         for key, entry in zip(missing, encoded, strict=True):
             entries[key] = self._to_disk(predictor, key, entry)
         with self._lock:
@@ -122,10 +137,14 @@ class EmbeddingCache:
             self._entries.clear()
 
     def _key(
-        self, predictor: PredictorLike, pixels: Any, plane_shape: tuple[int, int] | None
+        self,
+        predictor: PredictorLike,
+        pixels: Any,
+        plane_shape: tuple[int, int] | None,
+        window: Window | None,
     ) -> _Key:
-        shape = full_shape(pixels, plane_shape)
-        return predictor.key, plane_key(pixels), shape, self.disk is not None
+        shape = full_shape(pixels, plane_shape, window)
+        return predictor.key, plane_key(pixels), shape, window, self.disk is not None
 
     def _from_memory(self, key: _Key) -> Embedding | None:
         with self._lock:
@@ -135,8 +154,8 @@ class EmbeddingCache:
         stored = None if self.disk is None else self.disk.get(key)
         if stored is None:
             return None
-        _, content, shape, _ = key
-        return predictor.restore(stored, shape, content)
+        _, content, shape, window, _ = key
+        return predictor.restore(stored, shape, content, window)
 
     def _to_disk(
         self, predictor: PredictorLike, key: _Key, entry: Embedding
@@ -145,7 +164,7 @@ class EmbeddingCache:
             return entry
         half = entry.half()
         self.disk.put(key, half)
-        return predictor.restore(half, entry.shape, entry.plane_key)
+        return predictor.restore(half, entry.shape, entry.plane_key, entry.window)
 
     def _shrink(self) -> None:
         total = sum(entry.nbytes for entry in self._entries.values())

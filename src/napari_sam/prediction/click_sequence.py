@@ -167,5 +167,10 @@ def _key(embedding: Embedding, step: Prompt, size: Size | None) -> Any:
         None if part is None else (part.shape, part.tobytes())
         for part in (step.points, step.labels, step.box, step.mask)
     ]
-    plane = embedding.model_key, embedding.plane_key, embedding.shape
+    plane = (
+        embedding.model_key,
+        embedding.plane_key,
+        embedding.shape,
+        embedding.window,
+    )
     return (*plane, *parts, step.mask_origin, size)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from napari_sam.images.window import Window
     from napari_sam.nets.fast.decoder import ImageContext
     from napari_sam.prediction.plane_transform import PlaneTransform
 
@@ -27,13 +28,18 @@ class Embedding:
     model_key : str
         Identifies the weights and the family.
     plane_key : str
-        Hash of the encoded 8-bit plane.
+        Hash of the encoded 8-bit plane or window.
     """
 
     context: ImageContext
     transform: PlaneTransform
     model_key: str
     plane_key: str
+
+    @property
+    def window(self) -> Window | None:
+        """The part of the plane that was encoded; None for all of it."""
+        return self.transform.window
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_sam.checkpoints.families import Preprocessing
+    from napari_sam.images.window import Window
 
     # First and second source pixel of each pixel, and the weight of the second.
     _Taps = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]
@@ -33,26 +34,30 @@ _MIN_RANGE = 1e-8
 _OUTSIDE, _INSIDE = 1e-3, 1 - 1e-3
 _OUTSIDE_LOGIT = -6.9
 
-Window = tuple[slice, slice]
+Region = tuple[slice, slice]
 Steps = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PlaneTransform:
-    """Transform between one plane and the square input of a model.
+    """Transform between one plane, or a window of it, and the input of a model.
 
-    For SAM's family this is the `ResizeLongestSide` of the published code.
+    For SAM's family this is the `ResizeLongestSide` of the published code. Prompts,
+    masks and regions are in pixels of the window; only `patch` returns pixels of the
+    plane.
 
     Parameters
     ----------
     plane_shape : tuple of int
         (H, W) of the plane.
     resized_shape : tuple of int
-        (h, w) of the resized plane, at the top left of the input.
+        (h, w) of the resized window, at the top left of the input.
     input_size, mask_size : int
         Side of the model's input and of its low-resolution masks, in pixels.
     family : {"sam", "medsam", "lite_medsam"}
         Key of the rules in `PREPROCESSING`.
+    window : Window, optional
+        The part of the plane that the model sees; the whole plane when None.
     """
 
     plane_shape: tuple[int, int]
@@ -60,6 +65,7 @@ class PlaneTransform:
     input_size: int
     mask_size: int
     family: Family
+    window: Window | None = None
 
     @classmethod
     def fit(
@@ -68,15 +74,27 @@ class PlaneTransform:
         input_size: int,
         mask_size: int,
         family: Family,
+        window: Window | None = None,
     ) -> Self:
-        """Compute the size of the resized plane by the rule of the family."""
+        """Compute the size of the resized window by the rule of the family."""
+        shape = plane_shape if window is None else window.shape
         if PREPROCESSING[family].resize == "square":
             resized = (input_size, input_size)
         else:
-            scale = input_size / max(plane_shape)
-            height, width = (max(1, int(side * scale + 0.5)) for side in plane_shape)
+            scale = input_size / max(shape)
+            height, width = (max(1, int(side * scale + 0.5)) for side in shape)
             resized = (height, width)
-        return cls(plane_shape, resized, input_size, mask_size, family)
+        return cls(plane_shape, resized, input_size, mask_size, family, window)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) of the window."""
+        return self.plane_shape if self.window is None else self.window.shape
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """(row, col) on the plane of the window's first pixel."""
+        return (0, 0) if self.window is None else self.window.origin
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -85,25 +103,25 @@ class PlaneTransform:
 
     @property
     def scale(self) -> NDArray[np.float64]:
-        """Factors from pixels of the plane to pixels of the input, (rows, cols)."""
+        """Factors from pixels of the window to pixels of the input, (rows, cols)."""
         if self.preprocessing.isotropic_prompt_scale:
-            return np.full(2, self.input_size / max(self.plane_shape))
-        return np.divide(self.resized_shape, self.plane_shape)
+            return np.full(2, self.input_size / max(self.shape))
+        return np.divide(self.resized_shape, self.shape)
 
     @property
     def mask_shape(self) -> tuple[int, int]:
-        """(h, w) of the part of the low-resolution mask that the plane covers."""
+        """(h, w) of the part of the low-resolution mask that the window covers."""
         step = self.input_size / self.mask_size
         height, width = (max(1, round(side / step)) for side in self.resized_shape)
         return height, width
 
     def pixel_values(self, plane: NDArray[np.uint8]) -> Tensor:
-        """Resize, normalise and pad a plane.
+        """Resize, normalise and pad the pixels of the window.
 
         Parameters
         ----------
         plane : ndarray
-            (h, w) or (h, w, 3) uint8: the plane, or a downsampled version of it.
+            (h, w) or (h, w, 3) uint8: the window, or a downsampled version of it.
 
         Returns
         -------
@@ -127,22 +145,22 @@ class PlaneTransform:
         return F.pad(pixels, (0, right, 0, bottom))[None]
 
     def plane_logits(
-        self, logits: NDArray[np.float32] | Tensor, window: Window | None = None
+        self, logits: NDArray[np.float32] | Tensor, region: Region | None = None
     ) -> NDArray[np.float32]:
-        """Interpolate low-resolution logits to the plane.
+        """Interpolate low-resolution logits to the window.
 
         Parameters
         ----------
         logits : ndarray or Tensor
             (M, M) float32, from the mask decoder.
-        window : tuple of slice, optional
-            Rows and columns of the plane to compute; the full plane when None. The
-            values are the same to the last bit.
+        region : tuple of slice, optional
+            Rows and columns of the window to compute; all of it when None. The values
+            are the same to the last bit.
 
         Returns
         -------
         ndarray
-            (H, W) float32, or the window of it; positive inside the object. MedSAM
+            (h, w) float32, or the region of it; positive inside the object. MedSAM
             interpolates probabilities: its values are probabilities minus 0.5.
         """
         values = _to_numpy(logits)
@@ -150,7 +168,7 @@ class PlaneTransform:
             from scipy.special import expit
 
             values = expit(values) - np.float32(0.5)
-        rows, cols = map(_chain, self._steps, window or (slice(None), slice(None)))
+        rows, cols = map(_chain, self._steps, region or (slice(None), slice(None)))
         values = values[rows[0], cols[0]]
         for taps in rows[1]:
             values = _mix_rows(values, taps)
@@ -158,8 +176,8 @@ class PlaneTransform:
             values = _mix_cols(values, taps)
         return values
 
-    def window(self, logits: NDArray[np.float32] | Tensor) -> Window | None:
-        """Compute the rows and columns of the plane that can hold positive values.
+    def positive_region(self, logits: NDArray[np.float32] | Tensor) -> Region | None:
+        """Compute the rows and columns of the window that can hold positive values.
 
         Parameters
         ----------
@@ -191,43 +209,44 @@ class PlaneTransform:
 
     def patch(self, logits: NDArray[np.float32] | Tensor) -> MaskPatch:
         """Interpolate (M, M) logits to the plane, cut tight around the mask."""
-        window = self.window(logits)
-        if window is None:
+        region = self.positive_region(logits)
+        if region is None:
             return MaskPatch.empty()
-        rows, cols = window
-        values = self.plane_logits(logits, window)
-        return MaskPatch.from_logits(values, (rows.start, cols.start))
+        rows, cols = region
+        values = self.plane_logits(logits, region)
+        row, col = self.origin
+        return MaskPatch.from_logits(values, (row + rows.start, col + cols.start))
 
     @property
     def _steps(self) -> tuple[Steps, Steps]:
-        """Interpolation steps from the low-resolution mask to the plane.
+        """Interpolation steps from the low-resolution mask to the window.
 
         For rows and for columns, (source size, target size) of each step. A step may
         use only the top left part of the result of the step before it.
         """
         if not self.preprocessing.pad:
-            height, width = self.plane_shape
+            height, width = self.shape
             return ((self.mask_size, height),), ((self.mask_size, width),)
         # Masks as large as the input need no first step.
         same = self.mask_size == self.input_size
         first = () if same else ((self.mask_size, self.input_size),)
         rows, cols = (
             (*first, (resized, side))
-            for resized, side in zip(self.resized_shape, self.plane_shape, strict=True)
+            for resized, side in zip(self.resized_shape, self.shape, strict=True)
         )
         return rows, cols
 
     def mask_logits(
         self, mask: NDArray[np.bool_], origin: tuple[int, int] = (0, 0)
     ) -> NDArray[np.float32]:
-        """Convert a mask of the plane to low-resolution logits for a mask prompt.
+        """Convert a mask of the window to low-resolution logits for a mask prompt.
 
         Parameters
         ----------
         mask : ndarray
-            (h, w) bool, the plane or a part of it; pixels elsewhere are background.
+            (h, w) bool, the window or a part of it; pixels elsewhere are background.
         origin : tuple of int
-            (row, col) on the plane of the mask's first pixel.
+            (row, col) in the window of the mask's first pixel.
 
         Returns
         -------
@@ -237,7 +256,7 @@ class PlaneTransform:
         """
         import torch
 
-        covered = _resize_part(mask[None], self.mask_shape, self.plane_shape, origin)
+        covered = _resize_part(mask[None], self.mask_shape, self.shape, origin)
         logits = np.full((self.mask_size, self.mask_size), _OUTSIDE_LOGIT, np.float32)
         height, width = self.mask_shape
         logits[:height, :width] = torch.logit(

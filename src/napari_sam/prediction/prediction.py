@@ -11,6 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_sam.images.window import Window
     from napari_sam.masks.patch import MaskPatch
     from napari_sam.prediction.plane_transform import PlaneTransform
 
@@ -44,6 +45,11 @@ class Prediction:
     transform: PlaneTransform
     candidates: tuple[Prediction, ...] = ()
     method: Method = "prompt"
+
+    @property
+    def window(self) -> Window | None:
+        """The part of the plane that the model saw; None for all of it."""
+        return self.transform.window
 
     @cached_property
     def patch(self) -> MaskPatch:

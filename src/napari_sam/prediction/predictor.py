@@ -13,12 +13,16 @@ from torch import Tensor
 from napari_sam.checkpoints.families import PREPROCESSING
 from napari_sam.checkpoints.prompt_support import PromptSupport
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
+from napari_sam.images.window import check_window
 from napari_sam.masks.patch import mask_to_box
 from napari_sam.prediction.embedding import Embedding
 from napari_sam.prediction.model_runner import ModelRunner
 from napari_sam.prediction.plane_transform import PlaneTransform
 from napari_sam.prediction.prediction import Method, Prediction
 from napari_sam.prediction.prompt_decoder import PromptDecoder
+from napari_sam.prediction.zoom.grid import WindowGrid
+from napari_sam.prediction.zoom.options import check_zoom
+from napari_sam.prediction.zoom.plane import PlaneWindows, ZoomableEmbedding
 from napari_sam.prompts.prompt import batch_signature
 
 __all__ = ["Embedding", "Method", "Prediction", "Predictor"]
@@ -29,7 +33,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.checkpoints.families import Family, Preprocessing
+    from napari_sam.images.window import Window
     from napari_sam.nets.sam import SamNetwork
+    from napari_sam.prediction.zoom.options import Zoom
     from napari_sam.prompts.prompt import Prompt
 
 
@@ -114,15 +120,22 @@ class Predictor:
         return self.model.prompt_encoder.image_size
 
     @property
+    def smallest_window(self) -> int:
+        """Side of the smallest window to segment objects in, in pixels of the plane."""
+        return round(self.input_size * self._preprocessing.zoom_floor)
+
+    @property
     def planes_at_once(self) -> int:
         """Number of planes to encode together: 1 on a CPU."""
         return self._runner.planes_at_once
 
-    def transform(self, shape: tuple[int, int]) -> PlaneTransform:
-        """Return the transform of a plane of (H, W) to the model's input."""
+    def transform(
+        self, shape: tuple[int, int], window: Window | None = None
+    ) -> PlaneTransform:
+        """Return the transform of a plane of (H, W), or of a window of it."""
         encoder = self.model.prompt_encoder
         return PlaneTransform.fit(
-            shape, encoder.image_size, encoder.mask_size, self.family
+            shape, encoder.image_size, encoder.mask_size, self.family, window
         )
 
     def embed(
@@ -131,6 +144,8 @@ class Predictor:
         contrast_limits: ArrayLike | None = None,
         *,
         plane_shape: tuple[int, int] | None = None,
+        window: Sequence[int] | None = None,
+        zoom: Zoom = "auto",
     ) -> Embedding:
         """Encode one plane; the slow step, needed once for any number of prompts.
 
@@ -142,15 +157,44 @@ class Predictor:
             Values that become black and white; taken from the data when None, see
             `napari_sam.images.uint8.to_uint8`.
         plane_shape : tuple of int, optional
-            (H, W) of the full plane when `plane` is a downsampled version of it,
-            such as a pyramid level. Prompts and masks are those of the full plane.
+            (H, W) of the full plane when `plane` holds only the pixels of `window`,
+            or a downsampled version, such as a pyramid level. Prompts and masks are
+            always those of the full plane.
+        window : sequence of int, optional
+            (row, col, height, width) of the part of the plane to encode, for a small
+            object; the whole plane when None.
+        zoom : "auto", "off" or float
+            Whether `predict` answers prompts on small objects in enlarged windows of
+            the plane, see `segment`. Needs the whole plane: no `plane_shape` and no
+            `window`.
 
         Raises
         ------
         ValueError
-            When the array is not a plane, or is larger than `plane_shape`.
+            When the array is not a plane, is larger than `plane_shape`, or does not
+            hold the window.
         """
-        return self._embed([plane], contrast_limits, plane_shape)[0]
+        zoom = check_zoom(zoom)
+        pixels = to_uint8(plane, contrast_limits)
+        if plane_shape is not None or window is not None:
+            shape = plane_shape or full_shape(pixels, None)
+            part = None if window is None else check_window(window, shape)
+            if part is not None and plane_shape is None:
+                pixels = pixels[part.slices]
+            return self._embed([pixels], [full_shape(pixels, shape, part)], [part])[0]
+        embedding = self._embed([pixels], [full_shape(pixels, None)], [None])[0]
+        grid = WindowGrid(embedding.shape, self.smallest_window)
+        if zoom == "off" or not grid.sides:
+            return embedding
+        # A copy: the caller may change the plane before the prompts come.
+        kept = pixels.copy() if np.may_share_memory(pixels, plane) else pixels
+        return ZoomableEmbedding(
+            embedding.context,
+            embedding.transform,
+            embedding.model_key,
+            embedding.plane_key,
+            PlaneWindows(kept, zoom),
+        )
 
     def embed_batch(
         self,
@@ -158,23 +202,39 @@ class Predictor:
         contrast_limits: ArrayLike | None = None,
         *,
         plane_shape: tuple[int, int] | None = None,
+        windows: Sequence[Window | None] | None = None,
     ) -> list[Embedding]:
-        """Encode planes as `embed` does, several together where that is faster."""
+        """Encode planes as `embed` does, several together where that is faster.
+
+        Parameters
+        ----------
+        planes, contrast_limits, plane_shape
+            See `embed`, without `zoom`.
+        windows : sequence of Window, optional
+            What each of `planes` shows of the full plane of `plane_shape`.
+        """
+        parts = [None] * len(planes) if windows is None else windows
         if len(planes) > 1 and self.planes_at_once > 1:
-            return self._embed(planes, contrast_limits, plane_shape)
+            pixels = [to_uint8(plane, contrast_limits) for plane in planes]
+            shapes = [
+                full_shape(p, plane_shape, part)
+                for p, part in zip(pixels, parts, strict=True)
+            ]
+            return self._embed(pixels, shapes, parts)
         return [
-            self.embed(plane, contrast_limits, plane_shape=plane_shape)
-            for plane in planes
+            self.embed(
+                plane, contrast_limits, plane_shape=plane_shape, window=part, zoom="off"
+            )
+            for plane, part in zip(planes, parts, strict=True)
         ]
 
     def _embed(
         self,
-        planes: Sequence[Any],
-        contrast_limits: ArrayLike | None,
-        plane_shape: tuple[int, int] | None,
+        pixels: Sequence[NDArray[np.uint8]],
+        shapes: Sequence[tuple[int, int]],
+        windows: Sequence[Window | None],
     ) -> list[Embedding]:
-        pixels = [to_uint8(plane, contrast_limits) for plane in planes]
-        transforms = [self.transform(full_shape(p, plane_shape)) for p in pixels]
+        transforms = list(map(self.transform, shapes, windows))
         values = [t.pixel_values(p) for t, p in zip(transforms, pixels, strict=True)]
         contexts = self._runner.encode(torch.cat(values))
         return [
@@ -183,7 +243,11 @@ class Predictor:
         ]
 
     def restore(
-        self, image_embedding: Any, shape: tuple[int, int], key: str
+        self,
+        image_embedding: Any,
+        shape: tuple[int, int],
+        key: str,
+        window: Window | None = None,
     ) -> Embedding:
         """Build an embedding from a stored output of the image encoder.
 
@@ -195,9 +259,11 @@ class Predictor:
             (H, W) of the plane.
         key : str
             The embedding's `plane_key`.
+        window : Window, optional
+            The part of the plane that was encoded; all of it when None.
         """
         context = self._runner.prepare(torch.as_tensor(image_embedding))
-        return Embedding(context, self.transform(shape), self.key, key)
+        return Embedding(context, self.transform(shape, window), self.key, key)
 
     def predict(
         self,
@@ -223,11 +289,12 @@ class Predictor:
         Parameters
         ----------
         embedding : Embedding
-            From this predictor's `embed`.
+            From this predictor's `embed`. Unless it was made with ``zoom="off"``,
+            prompts on small objects are answered in enlarged windows of the plane.
         prompts : sequence of Prompt
-            One object each. Points on weights trained on boxes are answered by the
-            click decoder if there is one, otherwise by a search over boxes, see
-            `napari_sam.prediction.point_search`.
+            One object each, in pixels of the plane. Points on weights trained on boxes
+            are answered by the click decoder if there is one, otherwise by a search
+            over boxes, see `napari_sam.prediction.point_search`.
         multimask_output : bool, optional
             Predict the three alternatives of an ambiguous prompt, or one mask. When
             None, only a single positive point is ambiguous. Models without
@@ -244,6 +311,8 @@ class Predictor:
                 f"The embedding was made by {embedding.model_key}, not by {self.key}: "
                 "embed the plane with this model."
             )
+        if isinstance(embedding, ZoomableEmbedding):
+            return embedding.windows.predict(self, embedding, prompts, multimask_output)
         predictions: dict[int, Prediction] = {}
         # Prompts with different token counts are never padded to one batch:
         # padded tokens take part in attention and change the masks.
@@ -268,8 +337,13 @@ class Predictor:
     def _replace_mask(
         self, embedding: Embedding, prompt: Prompt
     ) -> tuple[Prompt, Method]:
-        """Check a prompt; replace its mask by a box for weights trained on boxes."""
+        """Check a prompt; replace its mask by a box for weights trained on boxes.
+
+        The result is in pixels of the embedding's window.
+        """
         prompt = prompt.within(embedding.shape)
+        if embedding.window is not None:
+            prompt = prompt.in_window(embedding.window)
         if prompt.mask is None or self.prompt_support.trained_on("mask"):
             return prompt, "prompt"
         box = prompt.box
@@ -283,7 +357,8 @@ class Predictor:
         origin, mask = prompt.mask_origin, prompt.mask
         if mask.dtype != bool:
             patch = transform.patch(self._decoder.mask_input(transform, prompt)[0])
-            origin, mask = patch.origin, patch.mask
+            row, col = np.subtract(patch.origin, transform.origin).tolist()
+            origin, mask = (row, col), patch.mask
         box = mask_to_box(mask)
         if box is None:
             raise ValueError("The mask prompt is empty: mark at least one pixel.")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from napari_sam.checkpoints.families import Family
     from napari_sam.checkpoints.prompt_support import PromptSupport
+    from napari_sam.images.window import Window
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.prediction import Prediction
     from napari_sam.prompts.prompt import Prompt
@@ -39,6 +40,10 @@ class PredictorLike(Protocol):
         """Side of the square model input, in pixels."""
 
     @property
+    def smallest_window(self) -> int:
+        """Side of the smallest window to segment objects in."""
+
+    @property
     def planes_at_once(self) -> int:
         """Number of planes to encode together."""
 
@@ -48,6 +53,7 @@ class PredictorLike(Protocol):
         contrast_limits: ArrayLike | None = None,
         *,
         plane_shape: tuple[int, int] | None = None,
+        window: Sequence[int] | None = None,
     ) -> Embedding:
         """Encode one plane."""
 
@@ -57,11 +63,16 @@ class PredictorLike(Protocol):
         contrast_limits: ArrayLike | None = None,
         *,
         plane_shape: tuple[int, int] | None = None,
+        windows: Sequence[Window | None] | None = None,
     ) -> list[Embedding]:
-        """Encode several planes."""
+        """Encode several planes or windows."""
 
     def restore(
-        self, image_embedding: Any, shape: tuple[int, int], key: str
+        self,
+        image_embedding: Any,
+        shape: tuple[int, int],
+        key: str,
+        window: Window | None = None,
     ) -> Embedding:
         """Build an embedding from a stored output of the image encoder."""
 

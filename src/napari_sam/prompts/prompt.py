@@ -10,6 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_sam.images.window import Window
+
 
 # Point labels, as in SAM.
 POSITIVE = 1
@@ -159,6 +161,39 @@ class Prompt:
             )
         if not self.mask.any():
             raise ValueError("The mask prompt is empty: mark at least one pixel.")
+
+    def in_window(self, window: Window) -> Self:
+        """Return the prompt in pixels of a window of its plane.
+
+        Raises
+        ------
+        ValueError
+            When a point lies outside the window, or nothing of the box or the mask
+            lies in it.
+        """
+        if self.points is not None and not window.holds(self.points).all():
+            row, col = self.points[~window.holds(self.points)][0]
+            raise ValueError(
+                f"The point ({row:.4g}, {col:.4g}) lies outside the window "
+                f"{tuple(window)}: move it, or give a larger window."
+            )
+        moved = self.shifted(np.negative(window.origin))
+        if self.mask is not None:
+            mask, origin = self._mask_in_window(window)
+            moved = replace(moved, mask=mask, mask_origin=origin)
+        return moved.within(window.shape)
+
+    def _mask_in_window(self, window: Window) -> tuple[NDArray[Any], tuple[int, int]]:
+        """Crop a boolean mask to a window; logits belong to their window already."""
+        if self.mask.dtype != bool:
+            return self.mask, (0, 0)
+        first = np.array(self.mask_origin)
+        low = np.maximum(first, window.origin)
+        high = np.minimum(first + self.mask.shape, np.add(window.origin, window.shape))
+        start, stop = low - first, np.maximum(high, low) - first
+        mask = self.mask[start[0] : stop[0], start[1] : stop[1]]
+        row, col = (low - window.origin).tolist()
+        return mask, (row, col)
 
     def shifted(self, offset: ArrayLike) -> Self:
         """Move points and box by (rows, cols); drop the mask."""

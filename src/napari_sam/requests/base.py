@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from napari_sam.files import MEGABYTE
 from napari_sam.masks.painting import paint_pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prediction.prediction import Prediction
     from napari_sam.prediction.protocol import PredictorLike
+    from napari_sam.prediction.zoom.answers import Windows
     from napari_sam.requests.view import ImageView
     from napari_sam.volume.results import VolumeResult
 
@@ -87,6 +88,10 @@ class SegmentationResult:
         Result of a propagation.
     candidates : tuple of Candidates
         Candidate masks of an automatic segmentation, for each plane.
+    windows : mapping
+        {object id: windows of the plane that were asked}, of a plane from prompts.
+    warnings : tuple of str
+        Sentences about objects that are too small for the model.
     """
 
     pieces: tuple[ObjectPlaneMask, ...]
@@ -96,6 +101,8 @@ class SegmentationResult:
     predictions: tuple[Prediction, ...] = ()
     volume: VolumeResult | None = None
     candidates: tuple[Candidates, ...] = ()
+    windows: Mapping[int, Windows] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def paint(self, shape: tuple[int, ...]) -> NDArray[np.int32]:
         """Paint the objects into an empty label image; object i becomes label i."""

@@ -15,6 +15,7 @@ from napari_sam.images.planes import PlaneReader
 from napari_sam.images.stack import Stack
 from napari_sam.images.uint8 import data_limits, to_uint8
 from napari_sam.masks.cleanup import CleanUp
+from napari_sam.prediction.zoom.options import check_zoom
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
 from napari_sam.requests.automatic_stack import AutomaticStackRequest
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.images.axes import PlaneIndex
+    from napari_sam.prediction.zoom.options import Zoom
     from napari_sam.volume.results import VolumeResult
 
 _FULL_PLANE: PlaneIndex = (slice(None), slice(None))
@@ -42,6 +44,7 @@ def plane_request(
     plane: ArrayLike,
     prompts: Sequence[Prompt],
     intensity: IntensityMapping | ArrayLike | None = None,
+    zoom: Zoom = "auto",
 ) -> PlaneRequest:
     """Build a request for objects on one plane.
 
@@ -54,16 +57,19 @@ def plane_request(
     intensity : IntensityMapping or array-like, optional
         A rule for the contrast limits, or the limits themselves; `data_limits` of the
         plane when None.
+    zoom : "auto", "off" or float
+        See `segment`.
 
     Raises
     ------
     ValueError
-        When the plane, a prompt or the contrast limits cannot be used.
+        When the plane, a prompt, the contrast limits or the zoom cannot be used.
     """
+    zoom = check_zoom(zoom)
     view = _view_of_plane(plane, intensity)
     plane_shape = view.reader.plane_shape(_FULL_PLANE)
     numbered = {i: prompt.within(plane_shape) for i, prompt in enumerate(prompts, 1)}
-    return PlaneRequest(view, _FULL_PLANE, numbered)
+    return PlaneRequest(view, _FULL_PLANE, numbered, zoom=zoom)
 
 
 def automatic_plane_request(

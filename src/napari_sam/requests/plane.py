@@ -7,21 +7,29 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from napari_sam.images.window import Window
 from napari_sam.masks.cleanup import CleanUp, clean_up_pieces, prompted_pixels
 from napari_sam.masks.painting import pieces_from_patches
 from napari_sam.prediction.click_sequence import predict_iteratively, select_alternative
+from napari_sam.prediction.zoom.answers import ZoomedPlane
+from napari_sam.prediction.zoom.grid import WindowGrid
+from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.serialization import prompt_from_json, prompt_to_json
 from napari_sam.requests.base import Progress, Score, SegmentationResult
 from napari_sam.requests.serialization import index_from_json, index_to_json
+from napari_sam.requests.small_objects import small_object_warnings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.click_sequence import Size
+    from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.prediction import Prediction
     from napari_sam.prediction.protocol import PredictorLike
+    from napari_sam.prediction.zoom.answers import Windows, ZoomedAnswer, ZoomStep
+    from napari_sam.prediction.zoom.options import Zoom
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.requests.view import ImageView
 
@@ -42,6 +50,14 @@ class PlaneRequest:
         Which of the model's alternative masks to use; the best scored when None.
     cleanup : CleanUp, optional
         Post-processing of the masks.
+    zoom : "auto", "off" or float
+        How windows of the plane are chosen, see `choose_windows`.
+    hints : ZoomHints
+        What is known about objects of clicks.
+    windows : mapping
+        {object id: windows to ask instead of a choice}.
+    repeat : bool
+        Ask no other windows than those of `windows`, to repeat an earlier request.
     """
 
     stack: ClassVar[None] = None
@@ -53,6 +69,10 @@ class PlaneRequest:
     prompts: dict[int, Prompt]
     size: Size | None = None
     cleanup: CleanUp = field(default_factory=CleanUp)
+    zoom: Zoom = "auto"
+    hints: ZoomHints = field(default_factory=ZoomHints)
+    windows: Mapping[int, Windows] = field(default_factory=dict)
+    repeat: bool = False
 
     def run(
         self,
@@ -60,30 +80,48 @@ class PlaneRequest:
         cache: EmbeddingCache,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Generator[Progress, None, SegmentationResult]:
-        """Encode the plane, unless the cache has it, and decode the prompts."""
-        yield Progress("Encoding the slice", 0, 0)
-        embedding = self.view.embed(predictor, cache, self.plane_index)
-        yield Progress("Segmenting", 0, 0)
-        predictions = predict_iteratively(
+        """Encode the windows that the cache lacks, and decode the prompts."""
+        view, index = self.view, self.plane_index
+
+        def embed(window: Window | None) -> Embedding:
+            return view.embed(predictor, cache, index, window)
+
+        def decode(embedding: Embedding, prompts: Sequence[Prompt]) -> list[Prediction]:
+            return predict_iteratively(
+                predictor, embedding, prompts, self.size, cache.click_cache
+            )
+
+        grid = WindowGrid(view.reader.plane_shape(index), predictor.smallest_window)
+        plane = ZoomedPlane(grid, embed, decode, self.zoom, self.hints, self.size)
+        numbers = {object_id: i for i, object_id in enumerate(self.prompts)}
+        start = {numbers[o]: w for o, w in self.windows.items() if o in numbers}
+        steps = plane.answer(list(self.prompts.values()), start, repeat=self.repeat)
+        while True:
+            try:
+                yield Progress(_step_text(next(steps)), 0, 0)
+            except StopIteration as stop:
+                answers: list[ZoomedAnswer] = stop.value
+                break
+        return self._finish(
             predictor,
-            embedding,
-            list(self.prompts.values()),
-            self.size,
-            cache.click_cache,
+            view.contrast_limits(index),
+            [answer.prediction for answer in answers],
+            {o: answers[i].windows for o, i in numbers.items()},
         )
-        contrast_limits = self.view.contrast_limits(self.plane_index)
-        return self._finish(predictor, contrast_limits, predictions)
 
     def refinish(self, result: SegmentationResult) -> SegmentationResult:
         """Apply `size` and `cleanup` to an earlier result, without a model."""
         predictions = [select_alternative(p, self.size) for p in result.predictions]
-        return self._finish(result.model, result.contrast_limits, predictions)
+        return self._finish(
+            result.model, result.contrast_limits, predictions, result.windows
+        )
 
     def _finish(
         self,
         predictor: PredictorLike,
         contrast_limits: ContrastLimits | None,
         predictions: Sequence[Prediction],
+        windows: Mapping[int, Windows],
     ) -> SegmentationResult:
         """Resolve overlaps, crop the masks and clean them up."""
         object_ids = list(self.prompts)
@@ -107,6 +145,8 @@ class PlaneRequest:
             predictor,
             contrast_limits,
             predictions=tuple(predictions),
+            windows=windows,
+            warnings=small_object_warnings(self.prompts, predictions),
         )
 
     def to_json(self, object_id: int, result: SegmentationResult) -> dict[str, Any]:
@@ -115,6 +155,7 @@ class PlaneRequest:
             "plane": index_to_json(self.plane_index),
             "prompts": {"": prompt_to_json(self.prompts[object_id])},
             "size": self.size,
+            "windows": [w and list(w) for w in result.windows.get(object_id, (None,))],
         }
 
     @classmethod
@@ -122,4 +163,18 @@ class PlaneRequest:
         """Build the request from the entries of its objects, without clean-up."""
         prompts = {e["object"]: prompt_from_json(e["prompts"][""]) for e in entries}
         plane_index = index_from_json(entries[0]["plane"])
-        return cls(view, plane_index, prompts, entries[0].get("size"))
+        # Records without windows were made on the whole plane.
+        windows = {
+            e["object"]: tuple(w and Window(*w) for w in e.get("windows", [None]))
+            for e in entries
+        }
+        size = entries[0].get("size")
+        return cls(view, plane_index, prompts, size, windows=windows, repeat=True)
+
+
+def _step_text(step: ZoomStep) -> str:
+    """Describe a step for the status line."""
+    what = "Encoding" if step.what == "encode" else "Segmenting"
+    if step.window is None:
+        return f"{what} the slice" if step.what == "encode" else what
+    return f"{what}, zoomed to {step.window.side} px"

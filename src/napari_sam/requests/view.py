@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
+    from napari_sam.images.window import Window
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.protocol import PredictorLike
@@ -45,15 +46,22 @@ class ImageView:
         return self.intensity.contrast_limits(self.reader, plane_index, self.displayed)
 
     def embed(
-        self, predictor: PredictorLike, cache: EmbeddingCache, plane_index: PlaneIndex
+        self,
+        predictor: PredictorLike,
+        cache: EmbeddingCache,
+        plane_index: PlaneIndex,
+        window: Window | None = None,
     ) -> Embedding:
-        """Return the embedding of a plane, encoding it if the cache has none."""
+        """Return the embedding of a plane or window, encoding it if the cache has none.
+
+        Contrast limits are those of the plane, so that the model sees the same grey
+        values in all windows.
+        """
         pixels = self.reader.read_uint8(
-            plane_index, predictor.input_size, self.contrast_limits(plane_index)
+            plane_index, predictor.input_size, self.contrast_limits(plane_index), window
         )
-        return cache.embed(
-            predictor, pixels, plane_shape=self.reader.plane_shape(plane_index)
-        )
+        plane_shape = self.reader.plane_shape(plane_index)
+        return cache.embed(predictor, pixels, plane_shape=plane_shape, window=window)
 
     def to_json(self, contrast_limits: ContrastLimits | None) -> dict[str, Any]:
         """Describe the image for a record, with the contrast limits that were used."""

@@ -1,0 +1,110 @@
+"""Window: a rectangle of a plane that is encoded on its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+# An object is cut off when it comes this close to the edge of a window: in pixels, or
+# as a fraction of the window's side where that is less.
+_EDGE_DISTANCE, _EDGE_FRACTION = 20.0, 0.05
+
+
+class Window(NamedTuple):
+    """A rectangle of a plane, in pixels.
+
+    Parameters
+    ----------
+    row, col : int
+        Its first pixel.
+    height, width : int
+        Number of rows and columns.
+    """
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """(row, col) of the first pixel."""
+        return self.row, self.col
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
+
+    @property
+    def side(self) -> int:
+        """The longer side."""
+        return max(self.height, self.width)
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns of the plane."""
+        return (
+            slice(self.row, self.row + self.height),
+            slice(self.col, self.col + self.width),
+        )
+
+    def holds(self, points: ArrayLike) -> NDArray[np.bool_]:
+        """Tell for (..., 2) points whether they lie in the window."""
+        rows_cols = np.asarray(points, float) - self.origin
+        inside = (rows_cols >= -0.5) & (rows_cols < np.array(self.shape) - 0.5)
+        held: NDArray[np.bool_] = np.asarray(inside.all(axis=-1))
+        return held
+
+    def cuts(self, box: NDArray[np.float64], plane_shape: tuple[int, int]) -> bool:
+        """Tell whether an object may continue beyond the edges of the window.
+
+        Parameters
+        ----------
+        box : ndarray
+            (4,) box of the object in pixels of the plane.
+        plane_shape : tuple of int
+            (H, W); no object continues beyond the border of the plane.
+        """
+        first, size = np.array(self.origin), np.array(self.shape)
+        near = np.minimum(_EDGE_DISTANCE, _EDGE_FRACTION * size)
+        low = (first > 0) & (box[:2] - first <= near)
+        stop = first + size
+        high = (stop < np.array(plane_shape)) & (stop - 1 - box[2:] <= near)
+        return bool((low | high).any())
+
+
+def check_window(window: Any, plane_shape: tuple[int, int]) -> Window:
+    """Check a window, and convert it.
+
+    Parameters
+    ----------
+    window : sequence of int
+        (row, col, height, width).
+    plane_shape : tuple of int
+        (H, W) of the plane.
+
+    Raises
+    ------
+    ValueError
+        When it is not four integers, or does not lie on the plane.
+    """
+    values = np.asarray(window)
+    if values.shape != (4,) or values.dtype.kind not in "iu":
+        raise ValueError(
+            f"The window is {window!r}: give integers (row, col, height, width)."
+        )
+    checked = Window(*values.tolist())
+    stops = checked.row + checked.height, checked.col + checked.width
+    is_inside = min(checked.origin) >= 0 and (np.array(stops) <= plane_shape).all()
+    if min(checked.shape) < 1 or not is_inside:
+        raise ValueError(
+            f"The window {tuple(checked)} does not lie on the plane of "
+            f"{plane_shape[0]} x {plane_shape[1]} pixels: give (row, col, height, "
+            "width) of a part of it."
+        )
+    return checked

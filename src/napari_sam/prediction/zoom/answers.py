@@ -1,0 +1,277 @@
+"""Answers of a model in several windows of a plane, and the best of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from napari_sam.masks.patch import patch_iou, stability
+from napari_sam.prediction.click_sequence import select_alternative
+from napari_sam.prediction.zoom.choice import choose_windows
+from napari_sam.prediction.zoom.options import ZoomHints
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_sam.images.window import Window
+    from napari_sam.prediction.click_sequence import Size
+    from napari_sam.prediction.embedding import Embedding
+    from napari_sam.prediction.prediction import Prediction
+    from napari_sam.prediction.zoom.grid import WindowGrid
+    from napari_sam.prediction.zoom.options import Zoom
+    from napari_sam.prompts.prompt import Prompt
+
+    Embed = Callable[[Window | None], Embedding]
+    Decode = Callable[[Embedding, Sequence[Prompt]], list[Prediction]]
+    Steps = Generator["ZoomStep", None, list["ZoomedAnswer"]]
+    Windows = tuple[Window | None, ...]
+
+# A mask that its window cuts is asked again in a larger one, this many times.
+_MAX_GROWTH = 4
+# When no answer for an object of expected size reaches this quality, the object is of
+# another size: right answers have about 0.8, those in wrong windows 0.6.
+_MIN_QUALITY = 0.7
+# As many alternatives as one window gives; masks above this IoU are the same.
+_MAX_CANDIDATES, _SAME_MASK_IOU = 3, 0.8
+_NO_HINTS = ZoomHints()
+
+
+class ZoomStep(NamedTuple):
+    """A step of an answer: encode a window, or decode prompts in it."""
+
+    what: Literal["encode", "decode"]
+    window: Window | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ZoomedAnswer:
+    """The answer to a prompt, and where it was looked for.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        The best answer; its `window` is where it was found.
+    windows : tuple of Window or None
+        All windows that were asked, in order; asking them again gives the same answer.
+    """
+
+    prediction: Prediction
+    windows: Windows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ZoomedPlane:
+    """A plane whose windows are encoded when a prompt needs them.
+
+    Parameters
+    ----------
+    grid : WindowGrid
+        The windows of the plane.
+    embed : callable
+        Encodes a window; the whole plane for None.
+    decode : callable
+        Takes an embedding and prompts; returns one prediction for each.
+    zoom : "auto", "off" or float
+        See `choose_windows`.
+    hints : ZoomHints, optional
+        What is known about objects of clicks.
+    size : {"small", "medium", "large"}, optional
+        Which of several alternatives to use; the best one when None.
+    """
+
+    grid: WindowGrid
+    embed: Embed
+    decode: Decode
+    zoom: Zoom
+    hints: ZoomHints = _NO_HINTS
+    size: Size | None = None
+
+    def answer(
+        self,
+        prompts: Sequence[Prompt],
+        start: Mapping[int, Windows] | None = None,
+        *,
+        repeat: bool = False,
+    ) -> Steps:
+        """Answer prompts, one object each.
+
+        Parameters
+        ----------
+        prompts : sequence of Prompt
+            In pixels of the plane.
+        start : mapping, optional
+            {number of a prompt: windows to ask instead of a choice}.
+        repeat : bool
+            Ask no other windows than those of `start`, to repeat an earlier answer.
+
+        Yields
+        ------
+        ZoomStep
+            What comes next; stop iterating to cancel.
+
+        Returns
+        -------
+        list of ZoomedAnswer
+            One for each prompt.
+        """
+        asked: list[dict[Window | None, Prediction]] = [{} for _ in prompts]
+        given = start or {}
+        todo = {
+            i: self._held(prompt, given.get(i, ()))
+            or choose_windows(prompt, self.grid, self.zoom, self.hints)
+            for i, prompt in enumerate(prompts)
+        }
+        for number in range(2 + _MAX_GROWTH):
+            yield from self._ask(prompts, todo, asked)
+            if repeat or self.zoom == "off":
+                break
+            is_last = number > _MAX_GROWTH
+            todo = {} if is_last else self._more_windows(prompts, asked, given)
+            if not todo:
+                break
+        return [ZoomedAnswer(self._best(answers), tuple(answers)) for answers in asked]
+
+    def _ask(
+        self,
+        prompts: Sequence[Prompt],
+        todo: Mapping[int, Windows],
+        asked: list[dict[Window | None, Prediction]],
+    ) -> Generator[ZoomStep, None, None]:
+        """Encode each window once, and decode all prompts that want it."""
+        by_window: dict[Window | None, list[int]] = {}
+        for i, windows in todo.items():
+            for window in windows:
+                by_window.setdefault(window, []).append(i)
+        for window, members in by_window.items():
+            yield ZoomStep("encode", window)
+            embedding = self.embed(window)
+            yield ZoomStep("decode", window)
+            nearby = [_nearby(prompts[i], window) for i in members]
+            predictions = self.decode(embedding, nearby)
+            for i, prediction in zip(members, predictions, strict=True):
+                asked[i][window] = prediction
+
+    def _held(self, prompt: Prompt, windows: Windows) -> Windows:
+        """Return the windows if they hold what is on the object, else none."""
+        points = _on_object(prompt)
+        fits = all(w is None or w.holds(points).all() for w in windows)
+        return windows if fits else ()
+
+    def _more_windows(
+        self,
+        prompts: Sequence[Prompt],
+        asked: Sequence[Mapping[Window | None, Prediction]],
+        given: Mapping[int, Windows],
+    ) -> dict[int, Windows]:
+        """Return further windows for answers that are cut off or poor."""
+        more: dict[int, Windows] = {}
+        for i, (prompt, answers) in enumerate(zip(prompts, asked, strict=True)):
+            best = self._best(answers)
+            windows: Windows = ()
+            if self._is_cut(best):
+                windows = self._larger(prompt, best, answers)
+            elif (
+                prompt.kinds == {"point"}
+                and i not in given
+                and self.hints.object_size is not None
+                and _quality(best) < _MIN_QUALITY
+            ):
+                others = replace(self.hints, object_size=None)
+                windows = choose_windows(prompt, self.grid, self.zoom, others)
+            new = tuple(window for window in windows if window not in answers)
+            if new:
+                more[i] = new
+        return more
+
+    def _larger(
+        self,
+        prompt: Prompt,
+        best: Prediction,
+        answers: Mapping[Window | None, Prediction],
+    ) -> Windows:
+        """Return a window of the next size around a mask that is cut off."""
+        largest = max((w.side for w in answers if w is not None), default=0)
+        if None in answers:
+            return ()
+        side = self.grid.at_least(largest + 1)
+        on_object = np.concatenate([best.patch.box.reshape(2, 2), _on_object(prompt)])
+        low, high = on_object.min(axis=0), on_object.max(axis=0)
+        return (self.grid.around_object(low, high, side),)
+
+    def _is_cut(self, prediction: Prediction) -> bool:
+        window = prediction.window
+        if window is None or not prediction.patch.logits.size:
+            return False
+        return window.cuts(prediction.patch.box, self.grid.plane_shape)
+
+    def _best(self, answers: Mapping[Window | None, Prediction]) -> Prediction:
+        """Pool the answers of all windows; the best one first among its candidates.
+
+        Answers that their window cuts count only if all are cut; then those of the
+        largest window.
+        """
+        predictions = list(answers.values())
+        if len(predictions) == 1:
+            return predictions[0]
+        pooled = [_with_candidates(prediction) for prediction in predictions]
+        whole = [[c for c in group if not self._is_cut(c)] for group in pooled]
+        groups = [group for group in whole if group]
+        if not groups:
+            return max(predictions, key=lambda p: p.window.side if p.window else np.inf)
+        groups = [sorted(group, key=_quality, reverse=True) for group in groups]
+        groups.sort(key=lambda group: -_quality(group[0]))
+        # The best of each window before the second best of any.
+        firsts, others = [g[0] for g in groups], [c for g in groups for c in g[1:]]
+        kept: list[Prediction] = []
+        for candidate in [*firsts, *sorted(others, key=_quality, reverse=True)]:
+            if all(patch_iou(candidate.patch, k.patch) < _SAME_MASK_IOU for k in kept):
+                kept.append(replace(candidate, candidates=()))
+        candidates = tuple(kept[:_MAX_CANDIDATES])
+        return select_alternative(
+            replace(candidates[0], candidates=candidates), self.size
+        )
+
+
+def _on_object(prompt: Prompt) -> NDArray[np.float64]:
+    """Points on the object and corners of its box, (N, 2)."""
+    if prompt.box is None:
+        return prompt.positives
+    return np.concatenate([prompt.positives, prompt.box.reshape(2, 2)])
+
+
+def _with_candidates(prediction: Prediction) -> Sequence[Prediction]:
+    return prediction.candidates or (prediction,)
+
+
+def _quality(prediction: Prediction) -> float:
+    """Predicted IoU times stability, by which answers of windows are compared."""
+    if not prediction.patch.logits.size:
+        return 0.0
+    rows, cols = prediction.transform.mask_shape  # the rest is padding
+    return prediction.score * float(stability(prediction.logits[:rows, :cols]))
+
+
+def _nearby(prompt: Prompt, window: Window | None) -> Prompt:
+    """Drop points on the background outside a window: they say nothing about it."""
+    if window is None or prompt.points is None:
+        return prompt
+    inside = window.holds(prompt.points)
+    if inside.all():
+        return prompt
+    points: Any = prompt.points[inside] if inside.any() else None
+    labels: Any = prompt.labels[inside] if inside.any() else None
+    return replace(prompt, points=points, labels=labels)
+
+
+def run_to_end(steps: Steps) -> list[ZoomedAnswer]:
+    """Answer prompts without a look at the windows on the way."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            answers: list[ZoomedAnswer] = stop.value
+            return answers
