@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam import api, samples
+from napari_sam import samples
 from napari_sam.cli import main as cli
 from napari_sam.images.tiff import read_tiff
 from napari_sam.plugin.session import SamSession
@@ -162,7 +162,7 @@ IN_STACK = [(4, 7, 12, 23, 28), (5, 22, 32, 34, 44)]
 def interfaces(
     folder: Path, image: np.ndarray, model: Predictor, patch: pytest.MonkeyPatch
 ) -> Interfaces:
-    for module in (api, loading, replaying):
+    for module in (loading, replaying):
         patch.setattr(module, "load_model", lambda *_, **__: model)
     return Interfaces(folder, image, model)
 

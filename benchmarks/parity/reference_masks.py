@@ -142,7 +142,7 @@ def run_reference(_: Path, setting: Setting) -> tuple[np.ndarray, int, float]:
 
 
 def run_ours(folder: Path, setting: Setting) -> tuple[np.ndarray, int, float]:
-    from napari_sam.api import everything
+    from napari_sam.api.planes import everything
     from napari_sam.automatic.candidates import Thresholds
     from napari_sam.automatic.search import SearchOptions
     from napari_sam.nets.config import (

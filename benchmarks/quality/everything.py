@@ -18,7 +18,7 @@ import numpy as np
 from skimage import io, segmentation
 
 from benchmarks.quality import points
-from napari_sam.api import everything
+from napari_sam.api.planes import everything
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.masks.patch import mask_iou
 from napari_sam.prediction.loading import load_model

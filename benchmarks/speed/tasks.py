@@ -12,7 +12,7 @@ import napari_sam as ns
 from benchmarks.parity import references
 from benchmarks.speed.tables import OURS, Row, compared, table
 from benchmarks.speed.timing import Effort, in_turns
-from napari_sam.api import everything
+from napari_sam.api.planes import everything
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.search import SearchOptions
 from napari_sam.checkpoints.registry import get_model_spec

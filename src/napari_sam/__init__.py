@@ -9,11 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_sam.api import (
-        everything,
+    from napari_sam.api.planes import everything, segment, segment_everything
+    from napari_sam.api.stacks import (
         everything_volume,
-        segment,
-        segment_everything,
         segment_everything_volume,
         segment_volume,
     )
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.records.record import read_record, write_record
     from napari_sam.records.replay import replay as replay
+    from napari_sam.requests.small_objects import SmallObjectWarning
     from napari_sam.training.data import read_training_images, training_images
     from napari_sam.training.finetune import FineTuning
     from napari_sam.training.options import TrainingOptions, TrainingProgress
@@ -66,13 +65,14 @@ _HOMES = {
     "SamPromptEncoderConfig": "nets.config",
     "SamVisionConfig": "nets.config",
     "SearchOptions": "automatic.search",
+    "SmallObjectWarning": "requests.small_objects",
     "Thresholds": "automatic.candidates",
     "TrainingOptions": "training.options",
     "TrainingProgress": "training.options",
     "VolumeResult": "volume.results",
     "WeightsError": "checkpoints.download",
-    "everything": "api",
-    "everything_volume": "api",
+    "everything": "api.planes",
+    "everything_volume": "api.stacks",
     "link_labels": "automatic.linking",
     "link_planes": "automatic.linking",
     "list_models": "checkpoints.registry",
@@ -80,10 +80,10 @@ _HOMES = {
     "read_record": "records.record",
     "read_training_images": "training.data",
     "replay": "records.replay",
-    "segment": "api",
-    "segment_everything": "api",
-    "segment_everything_volume": "api",
-    "segment_volume": "api",
+    "segment": "api.planes",
+    "segment_everything": "api.planes",
+    "segment_everything_volume": "api.stacks",
+    "segment_volume": "api.stacks",
     "training_images": "training.data",
     "write_record": "records.record",
 }
@@ -109,6 +109,7 @@ __all__ = [
     "SamPromptEncoderConfig",
     "SamVisionConfig",
     "SearchOptions",
+    "SmallObjectWarning",
     "Thresholds",
     "TrainingOptions",
     "TrainingProgress",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_sam import api
+from napari_sam.api.planes import segment_everything
+from napari_sam.api.stacks import segment_everything_volume
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.images.tiff import read_tiff
 from tests.helpers.command_line import (
@@ -62,7 +63,7 @@ def test_labels_equal_those_of_the_function(model: DiscPredictor, plane: Path) -
     options = ("--min-size", 300, "--quality-thresh", 0.5)
     assert run("everything", plane, *options) == 0
     thresholds = Thresholds(min_size=300, quality_thresh=0.5)
-    expected = api.segment_everything(PLANE, model, thresholds=thresholds)
+    expected = segment_everything(PLANE, model, thresholds=thresholds)
     assert np.array_equal(labels_of(plane), expected)
 
 
@@ -76,7 +77,7 @@ def test_a_stack_is_linked(
     labels = labels_of(path)
     assert labels.max() == len(DISCS)
     assert np.array_equal(labels > 0, stack > 127)
-    expected = api.segment_everything_volume(stack, model, axis)
+    expected = segment_everything_volume(stack, model, axis)
     assert np.array_equal(labels, expected)
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("Slice ") for line in lines) == 3

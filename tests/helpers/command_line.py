@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import tifffile
 
-from napari_sam import api
 from napari_sam.cli.main import main
 from napari_sam.images.tiff import read_tiff
 from napari_sam.prediction import loading
@@ -28,7 +27,7 @@ def run(*arguments: object) -> int:
 
 def load_always(monkeypatch: pytest.MonkeyPatch, model: Any) -> None:
     """Load this model, whatever its name."""
-    for module in (api, loading, replay):
+    for module in (loading, replay):
         monkeypatch.setattr(module, "load_model", lambda *_, **__: model)
 
 

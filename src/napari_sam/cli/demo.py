@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam import samples
-from napari_sam.api import segment_volume
+from napari_sam.api.stacks import segment_volume
 from napari_sam.images.tiff import TiffImage, write_labels
 from napari_sam.images.uint8 import to_uint8
 from napari_sam.masks.painting import labels_from_patches

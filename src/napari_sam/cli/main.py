@@ -26,6 +26,7 @@ from napari_sam.cli.values import (
 )
 from napari_sam.files import MEGABYTE
 from napari_sam.masks.cleanup import CleanUp
+from napari_sam.prediction.zoom.options import check_zoom
 
 if TYPE_CHECKING:
     import argparse
@@ -76,6 +77,7 @@ def _download(options: argparse.Namespace) -> None:
 
 def _segment(options: argparse.Namespace) -> None:
     files, intensity = read_outputs(options), read_intensity(options)
+    zoom = check_zoom(options.zoom)
 
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.requests.base import run_to_end
@@ -84,7 +86,7 @@ def _segment(options: argparse.Namespace) -> None:
     image = _read_image(options)
     plane = image.plane()
     prompts = plane_prompts(options, plane.shape[:2])
-    request = plane_request(plane, prompts, intensity)
+    request = plane_request(plane, prompts, intensity, zoom)
     result = run_to_end(request.run(_load_model(options), EmbeddingCache()))
     _write(options, files, image, request, result)
 
@@ -251,7 +253,7 @@ def _write(
     if request.stack is not None:
         shape = request.stack.shape
     labels = result.paint(shape)
-    for line in _object_lines(request, result, labels):
+    for line in (*_object_lines(request, result, labels), *result.warnings):
         print(line)
     if request.cleanup:
         uncleaned = replace(request, cleanup=CleanUp()).refinish(result)
@@ -279,10 +281,16 @@ def _object_lines(
         if request.is_automatic:
             yield f"{np.count_nonzero(sizes[1:])} objects"
         return
-    for label, (score,) in result.scores.items():
+    windows = [prediction.window for prediction in result.predictions]
+    for number, (label, (score,)) in enumerate(result.scores.items()):
         known = score.status in ("prompt", "everything")
         method = "" if known else f", found by {score.status}"
-        yield f"object {label}: {sizes[label]} pixels, score {score.score:.2f}{method}"
+        window = windows[number] if windows else None
+        zoomed = "" if window is None else f", zoomed to {window.side} px"
+        yield (
+            f"object {label}: {sizes[label]} pixels, score {score.score:.2f}{method}"
+            f"{zoomed}"
+        )
 
 
 def _load_model(options: argparse.Namespace, device: str | None = None) -> Any:

@@ -51,6 +51,7 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
         files="points or shapes as napari saves them (CSV), or a JSON list of objects: "
         '[{"points": [[r, c]], "labels": [1], "box": [..]}]',
     )
+    _add_zoom(parser)
 
 
 def _add_volume(parser: argparse.ArgumentParser) -> None:
@@ -174,6 +175,17 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
         "--full-range",
         action="store_true",
         help="use the lowest and highest value as contrast limits",
+    )
+
+
+def _add_zoom(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--zoom",
+        default="auto",
+        metavar="auto|off|FACTOR",
+        help="auto: segment small objects in enlarged windows that fit them; off: show "
+        "the model whole planes; FACTOR: windows of the side of the plane divided by "
+        "it (default: auto)",
     )
 
 

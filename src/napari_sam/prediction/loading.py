@@ -175,3 +175,8 @@ def _hash(path: Path) -> str:
     files = weight_files(path) if path.is_dir() else [path]
     hashes = [hash_file(file, "sha256").removeprefix("sha256:") for file in files]
     return "+".join(hashes)
+
+
+def as_predictor(model: str | Path | Predictor) -> Predictor:
+    """Load a model, unless it is loaded already."""
+    return model if isinstance(model, Predictor) else load_model(model)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from napari_sam.masks.painting import PixelChanges
 
-FORMAT = 2
+FORMAT = 3
 # Key of the record in the metadata of a Labels layer.
 KEY = "napari_sam"
 
@@ -253,7 +253,12 @@ def check_record(record: Any, name: str = "The record") -> Record:
 
 
 def upgrade(record: Record) -> Record:
-    """Return a record of an earlier format in the current one; others unchanged."""
+    """Return a record of an earlier format in the current one; others unchanged.
+
+    Format 2 lacks the windows of prompts, which were all answered on the whole plane.
+    """
+    if record.get("format") == 2:
+        return {**record, "format": FORMAT}
     if record.get("format") != 1:
         return record
     objects = {

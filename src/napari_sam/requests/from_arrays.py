@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +51,8 @@ def plane_request(
 
     Parameters
     ----------
-    plane : array-like
-        (H, W) or (H, W, 3), any real dtype.
+    plane : array-like, or sequence of them
+        (H, W) or (H, W, 3), any real dtype; or the levels of a pyramid.
     prompts : sequence of Prompt
         One for each object; objects are numbered from 1.
     intensity : IntensityMapping or array-like, optional
@@ -108,21 +109,44 @@ def automatic_plane_request(
 
 
 def _view_of_plane(
-    plane: ArrayLike, intensity: IntensityMapping | ArrayLike | None
+    plane: Any, intensity: IntensityMapping | ArrayLike | None
 ) -> ImageView:
-    """Check a plane and its contrast limits."""
-    pixels = np.asarray(plane)
-    if pixels.ndim == 3 and pixels.shape[-1] == 1:
-        pixels = pixels[..., 0]
-    rgb = pixels.ndim == 3 and pixels.shape[-1] in (3, 4)
-    is_plane = pixels.size > 0 and (rgb or pixels.ndim == 2)
+    """Check a plane, or the levels of a pyramid, and the contrast limits.
+
+    Arrays that are not in memory, such as dask and zarr, are not read here unless the
+    limits need it.
+    """
+    levels = _levels(plane)
+    pixels = levels[0]
+    ndim = len(pixels.shape)
+    if ndim == 3 and pixels.shape[-1] == 1 and isinstance(pixels, np.ndarray):
+        levels = tuple(level[..., 0] for level in levels)
+        pixels, ndim = levels[0], 2
+    rgb = ndim == 3 and pixels.shape[-1] in (3, 4)
+    is_plane = min(pixels.shape, default=0) > 0 and (rgb or ndim == 2)
     corner = pixels[:1, :1] if is_plane else pixels
     to_uint8(corner)  # raises for anything but a plane of real numbers
-    if intensity is None:
+    if intensity is None and len(levels) == 1 and isinstance(pixels, np.ndarray):
         intensity = data_limits(pixels[..., :3] if rgb else pixels)
-    view = _view(PlaneReader((pixels,), rgb), intensity)
+    elif intensity is None:
+        intensity = IntensityMapping.data()
+    view = _view(PlaneReader(levels, rgb), intensity)
     to_uint8(corner, view.contrast_limits(_FULL_PLANE))  # raises for invalid limits
     return view
+
+
+def _levels(plane: Any) -> tuple[Any, ...]:
+    """Return the levels of a pyramid, or the one array of a plane."""
+    if isinstance(plane, list | tuple) and all(hasattr(p, "shape") for p in plane):
+        shapes = [tuple(level.shape) for level in plane]
+        if plane and len(shapes[0]) > 1:
+            if any(a[:2] <= b[:2] for a, b in itertools.pairwise(shapes)):
+                raise ValueError(
+                    f"The levels have the shapes {shapes}: give those of a pyramid, "
+                    "the largest first, or one array."
+                )
+            return tuple(plane)
+    return (plane if hasattr(plane, "shape") else np.asarray(plane),)
 
 
 # -- stacks ----------------------------------------------------------------------------

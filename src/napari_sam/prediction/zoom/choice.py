@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 # Largest factor between the sides of two windows that a click is tried in: objects of
 # 1/16 to 1/2 of a window are segmented well, so no size falls between them. Small
 # planes are tried in smaller steps, which costs no more windows.
-_MAX_FACTOR, _MIN_COUNT, _MIN_FACTOR = 8.5, 3, 3.5
+_MAX_FACTOR, _MIN_COUNT, _MIN_FACTOR = 8.5, 3, 4.5
+# Sides between two powers of two take the nearer one.
+_ROUND_DOWN = 0.7
 # An object of known size is looked for in a window of its size and one for objects of
 # this many times the size.
 _OTHER_SIZE = 4.0
@@ -103,7 +105,7 @@ def _spread_sides(grid: WindowGrid, visible: Window | None) -> list[int | None]:
     if steps < _MIN_COUNT - 1 and factor > _MIN_FACTOR**steps:
         steps += 1
     inner = [
-        grid.at_least(grid.smallest * factor ** (i / steps) * 0.85)
+        grid.at_least(grid.smallest * factor ** (i / steps) * _ROUND_DOWN)
         for i in range(steps)
     ]
     return [*inner, top]

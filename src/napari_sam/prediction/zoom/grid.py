@@ -12,9 +12,9 @@ from napari_sam.images.window import Window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Sides of windows are the smallest one times these, times powers of two. Multiples of
-# a power of two fall on whole pixels of reduced pyramid levels.
-_LADDER = (1.0, 1.5)
+# Sides of windows are the smallest one times powers of this: neighbours of somewhat
+# different size share windows, and these fall on whole pixels of pyramid levels.
+_FACTOR = 2
 # A window above this fraction of the plane's longer side gains nothing: the plane.
 _WHOLE_FRACTION = 0.6
 # Side of a window over that of its object. From 6 to 16 the masks are equally good
@@ -48,14 +48,11 @@ class WindowGrid:
     def sides(self) -> list[int]:
         """Sides of the windows, ascending; without the plane itself."""
         sides: list[int] = []
-        unit = self.smallest
-        while True:
-            for factor in _LADDER:
-                side = round(unit * factor)
-                if side >= _WHOLE_FRACTION * max(self.plane_shape):
-                    return sides
-                sides.append(side)
-            unit *= 2
+        side = self.smallest
+        while side < _WHOLE_FRACTION * max(self.plane_shape):
+            sides.append(side)
+            side *= _FACTOR
+        return sides
 
     def side_for(self, size: float) -> int | None:
         """Return the side of the window for an object of this size in pixels."""
