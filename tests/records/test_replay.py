@@ -472,8 +472,8 @@ def record() -> Any:
         (lambda record: replay(record, STACK), "'bright' is neither a known model"),
         (lambda record: replay({}, STACK), "is not a record"),
         (
-            lambda record: replay({**record, "format": 3}, STACK),
-            "format 3, .* newer napari-sam",
+            lambda record: replay({**record, "format": 4}, STACK),
+            "format 4, .* newer napari-sam",
         ),
         (
             lambda record: replay({**record, "objects": {}}, STACK),
