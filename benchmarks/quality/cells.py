@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -22,7 +23,7 @@ _GREY, _TEXTURE, _NOISE, _BLUR = 100.0, 10.0, 4.0, 0.7
 _SPACING = 1.7
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plane:
     """Plane with its objects.
 
@@ -37,10 +38,21 @@ class Plane:
     image: NDArray[np.uint8]
     labels: NDArray[np.int32]
 
-    def truth(self, label: int) -> NDArray[np.bool_]:
-        """Return the mask of an object."""
-        mask: NDArray[np.bool_] = self.labels == label
-        return mask
+    def box(self, label: int) -> tuple[slice, slice]:
+        """Return the rows and columns of an object."""
+        return self.boxes[label - 1]
+
+    @cached_property
+    def boxes(self) -> list[tuple[slice, slice]]:
+        """Rows and columns of all objects; None for numbers without one."""
+        found: list[tuple[slice, slice]] = ndimage.find_objects(self.labels)
+        return found
+
+    def iou(self, label: int, mask: NDArray[np.bool_], region: Any) -> float:
+        """Compute the IoU of an object with a mask of a region of the plane."""
+        size = np.count_nonzero(self.labels[self.box(label)] == label)
+        inside = np.count_nonzero((self.labels[region] == label) & mask)
+        return inside / (size + np.count_nonzero(mask) - inside)
 
 
 def cells(side: int, diameter: float, kind: str, seed: int) -> Plane:
@@ -58,7 +70,11 @@ def cells(side: int, diameter: float, kind: str, seed: int) -> Plane:
     image = ndimage.gaussian_filter(image, _BLUR)
     repeats = side // tile
     if repeats > 1:
-        image, labels = np.tile(image, (repeats,) * 2), np.tile(labels, (repeats,) * 2)
+        image = np.tile(image, (repeats,) * 2)
+        # The objects of one tile in the middle are enough.
+        first, tiled = repeats // 2 * tile, np.zeros(image.shape, np.int32)
+        tiled[first : first + tile, first : first + tile] = labels
+        labels = tiled
     image = image + rng.normal(0, _NOISE, image.shape).astype(np.float32)
     return Plane(np.clip(image, 0, 255).astype(np.uint8), labels)
 

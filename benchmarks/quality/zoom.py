@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from skimage.measure import regionprops
 
 from benchmarks.quality.cells import KINDS, Plane, cells, coins, packaged, pasted
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import PlaneReader
-from napari_sam.masks.patch import mask_to_box
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.zoom.options import ZoomHints
@@ -86,30 +84,26 @@ class Runner:
     ) -> float:
         """Return the IoU of the answer to one prompt."""
         result = self.run(plane.image, {1: prompt}, zoom, cache)
-        found, truth = result.predictions[0].patch, plane.truth(label)
-        inside = np.count_nonzero(truth[found.region] & found.mask)
-        union = np.count_nonzero(truth) + np.count_nonzero(found.mask) - inside
-        return inside / union
+        found = result.predictions[0].patch
+        return plane.iou(label, found.mask, found.region)
 
 
 def prompts_of(plane: Plane, label: int, rng: np.random.Generator) -> dict[str, Prompt]:
     """Return a click anywhere well inside an object, and its tight box."""
     from scipy.ndimage import distance_transform_edt
 
-    truth = plane.truth(label)
-    box = mask_to_box(truth)
-    assert box is not None
-    row, col = box[:2].astype(int)
-    part = np.pad(truth[row : int(box[2]) + 1, col : int(box[3]) + 1], 1)
+    rows, cols = plane.box(label)
+    box = (rows.start, cols.start, rows.stop - 1, cols.stop - 1)
+    part = np.pad(plane.labels[rows, cols] == label, 1)
     depth = distance_transform_edt(part)
     inside = np.argwhere(depth >= 0.5 * depth.max())
-    click = inside[rng.integers(len(inside))] - 1 + (row, col)
+    click = inside[rng.integers(len(inside))] - 1 + (rows.start, cols.start)
     return {"click": Prompt(points=[click]), "box": Prompt(box=box)}
 
 
 def chosen_labels(plane: Plane, count: int, rng: np.random.Generator) -> list[int]:
     """Choose objects at random."""
-    labels = [int(label) for label in np.unique(plane.labels) if label]
+    labels = [i for i, box in enumerate(plane.boxes, start=1) if box is not None]
     return [int(label) for label in rng.permutation(labels)[:count]]
 
 
@@ -181,12 +175,10 @@ def cost(runner: Runner, count: int) -> None:
     """Print how many windows are encoded for neighbouring objects and for clicks."""
     rng = np.random.default_rng(SEED)
     plane = cells(4096, 25, "bright", SEED)
-    regions = regionprops(plane.labels[:2048, :2048])
-    centre = np.array([1000, 1000])
-    regions.sort(key=lambda r: float(np.hypot(*(np.array(r.centroid) - centre))))
-    neighbours = [r.label for r in regions[:count]]
-    tile = Plane(plane.image, np.zeros_like(plane.labels))
-    tile.labels[:2048, :2048] = plane.labels[:2048, :2048]
+    tile = plane
+    middles = [(np.mean([(s.start, s.stop) for s in b], axis=1)) for b in plane.boxes]
+    distances = np.hypot(*(np.array(middles) - np.array((3000, 3000))).T)
+    neighbours = [int(i) + 1 for i in np.argsort(distances)[:count]]
     prompts = [prompts_of(tile, label, rng) for label in neighbours]
     for kind in ("box", "click"):
         cache, hints, counts = EmbeddingCache(), ZoomHints(), []
@@ -247,7 +239,7 @@ def pyramid(runner: Runner, side: int) -> None:
             size = np.count_nonzero(result.predictions[0].patch.mask)
             print(
                 f"click on {name}: {min(times):.2f} s, {grown / 1024:.0f} MB more, "
-                f"{size} pixels of {np.count_nonzero(small.truth(label))}",
+                f"{size} pixels of {np.count_nonzero(small.labels == label)}",
                 flush=True,
             )
 

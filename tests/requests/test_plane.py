@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -133,3 +134,29 @@ def test_refinish_selects_the_alternative_of_a_size(tiny_sam: Predictor) -> None
         assert_array_equal(prediction.logits, expected.logits)
         areas[size] = np.count_nonzero(prediction.mask)
     assert areas["small"] < areas["large"]
+
+
+def test_records_repeat_the_windows_of_clicks() -> None:
+    class Small(World):
+        """Sees 32 pixels a side, in windows of 16 pixels and more."""
+
+        smallest_window = 16
+
+    request = PlaneRequest(
+        view_of(SCENE), AT, {1: Prompt(points=[(15, 18)]), 2: box_on(SMALL, 6)}
+    )
+    model = Small()
+    result = run(request, model)
+    assert any(w is not None for w in result.windows[1])
+    entries = [
+        {"object": o, **json.loads(json.dumps(request.to_json(o, result)))}
+        for o in (1, 2)
+    ]
+    repeated = PlaneRequest.from_json(request.view, entries)
+    again = run(repeated, Small())
+    assert again.windows == result.windows
+    assert_array_equal(painted(again.pieces, SHAPE), painted(result.pieces, SHAPE))
+    for entry in entries:
+        del entry["windows"]  # as in records of earlier formats
+    earlier = PlaneRequest.from_json(request.view, entries)
+    assert run(earlier, Small()).windows == {1: (None,), 2: (None,)}

@@ -35,6 +35,9 @@ _MAX_GROWTH = 4
 # When no answer for an object of expected size reaches this quality, the object is of
 # another size: right answers have about 0.8, those in wrong windows 0.6.
 _MIN_QUALITY = 0.7
+# A click whose object is that much smaller than the best window, or larger, is asked
+# once more in the window that fits the mask: side of the window over that of the mask.
+_FITTING_RATIO = 3.5, 16.0
 # As many alternatives as one window gives; masks above this IoU are the same.
 _MAX_CANDIDATES, _SAME_MASK_IOU = 3, 0.8
 _NO_HINTS = ZoomHints()
@@ -174,18 +177,26 @@ class ZoomedPlane:
             windows: Windows = ()
             if self._is_cut(best):
                 windows = self._larger(prompt, best, answers)
-            elif (
-                prompt.kinds == {"point"}
-                and i not in given
-                and self.hints.object_size is not None
-                and _quality(best) < _MIN_QUALITY
-            ):
-                others = replace(self.hints, object_size=None)
-                windows = choose_windows(prompt, self.grid, self.zoom, others)
+            elif prompt.kinds == {"point"} and i not in given:
+                windows = self._fitting(prompt, best)
             new = tuple(window for window in windows if window not in answers)
             if new:
                 more[i] = new
         return more
+
+    def _fitting(self, prompt: Prompt, best: Prediction) -> Windows:
+        """Return windows for an object of another size than was tried."""
+        if self.hints.object_size is not None and _quality(best) < _MIN_QUALITY:
+            others = replace(self.hints, object_size=None)
+            return choose_windows(prompt, self.grid, self.zoom, others)
+        if not best.patch.logits.size:
+            return ()
+        box = best.patch.box
+        size = float((box[2:] - box[:2]).max()) + 1
+        low, high = _FITTING_RATIO
+        if low <= max(best.transform.shape) / size <= high:
+            return ()
+        return (self._around(prompt, best, self.grid.side_for(size)),)
 
     def _larger(
         self,
@@ -198,9 +209,15 @@ class ZoomedPlane:
         if None in answers:
             return ()
         side = self.grid.at_least(largest + 1)
+        return (self._around(prompt, best, side),)
+
+    def _around(
+        self, prompt: Prompt, best: Prediction, side: int | None
+    ) -> Window | None:
+        """Return the window around a mask and its prompt."""
         on_object = np.concatenate([best.patch.box.reshape(2, 2), _on_object(prompt)])
         low, high = on_object.min(axis=0), on_object.max(axis=0)
-        return (self.grid.around_object(low, high, side),)
+        return self.grid.around_object(low, high, side)
 
     def _is_cut(self, prediction: Prediction) -> bool:
         window = prediction.window
