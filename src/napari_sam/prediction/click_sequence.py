@@ -112,7 +112,12 @@ def select_alternative(prediction: Prediction, size: Size | None) -> Prediction:
         return prediction
     if size == "medium" and len(candidates) == 2:
         return prediction
-    by_area = sorted(candidates, key=lambda c: np.count_nonzero(c.patch.mask))
+    # Of several windows the estimate is enough, and takes no memory on a large plane.
+    one_window = len({candidate.window for candidate in candidates}) == 1
+    by_area = sorted(
+        candidates,
+        key=lambda c: np.count_nonzero(c.patch.mask) if one_window else c.coarse_area,
+    )
     chosen = {"small": by_area[0], "large": by_area[-1]}.get(size, by_area[1])
     return replace(chosen, candidates=candidates)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from napari_sam.masks.patch import mask_to_box
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -50,6 +52,29 @@ class Prediction:
     def window(self) -> Window | None:
         """The part of the plane that the model saw; None for all of it."""
         return self.transform.window
+
+    @property
+    def coarse_area(self) -> float:
+        """Pixels of the mask on the plane, estimated from the low-resolution logits."""
+        rows, cols = self.transform.mask_shape
+        count = np.count_nonzero(self.logits[:rows, :cols] > 0)
+        return count * float(np.prod(self.transform.shape)) / (rows * cols)
+
+    @property
+    def coarse_box(self) -> NDArray[np.float64] | None:
+        """(4,) box of the mask on the plane, to a pixel of the logits; None if empty.
+
+        Unlike `patch`, which takes memory for a large object on a large plane.
+        """
+        rows, cols = self.transform.mask_shape
+        box = mask_to_box(self.logits[:rows, :cols] > 0)
+        if box is None:
+            return None
+        scale = np.tile(np.divide(self.transform.shape, (rows, cols)), 2)
+        to_edges = np.array([0, 0, 1, 1])  # from the centres of the last pixels
+        on_window = (box + to_edges) * scale - to_edges
+        moved: NDArray[np.float64] = on_window + np.tile(self.transform.origin, 2)
+        return moved
 
     @cached_property
     def patch(self) -> MaskPatch:

@@ -189,9 +189,9 @@ class ZoomedPlane:
         if self.hints.object_size is not None and _quality(best) < _MIN_QUALITY:
             others = replace(self.hints, object_size=None)
             return choose_windows(prompt, self.grid, self.zoom, others)
-        if not best.patch.logits.size:
+        box = best.coarse_box
+        if box is None:
             return ()
-        box = best.patch.box
         size = float((box[2:] - box[:2]).max()) + 1
         low, high = _FITTING_RATIO
         if low <= max(best.transform.shape) / size <= high:
@@ -215,15 +215,18 @@ class ZoomedPlane:
         self, prompt: Prompt, best: Prediction, side: int | None
     ) -> Window | None:
         """Return the window around a mask and its prompt."""
-        on_object = np.concatenate([best.patch.box.reshape(2, 2), _on_object(prompt)])
+        corners = [_on_object(prompt)]
+        if best.coarse_box is not None:
+            corners.append(best.coarse_box.reshape(2, 2))
+        on_object = np.concatenate(corners)
         low, high = on_object.min(axis=0), on_object.max(axis=0)
         return self.grid.around_object(low, high, side)
 
     def _is_cut(self, prediction: Prediction) -> bool:
-        window = prediction.window
-        if window is None or not prediction.patch.logits.size:
+        window, box = prediction.window, prediction.coarse_box
+        if window is None or box is None:
             return False
-        return window.cuts(prediction.patch.box, self.grid.plane_shape)
+        return window.cuts(box, self.grid.plane_shape)
 
     def _best(self, answers: Mapping[Window | None, Prediction]) -> Prediction:
         """Pool the answers of all windows; the best one first among its candidates.
@@ -245,7 +248,7 @@ class ZoomedPlane:
         firsts, others = [g[0] for g in groups], [c for g in groups for c in g[1:]]
         kept: list[Prediction] = []
         for candidate in [*firsts, *sorted(others, key=_quality, reverse=True)]:
-            if all(patch_iou(candidate.patch, k.patch) < _SAME_MASK_IOU for k in kept):
+            if not any(_is_same(candidate, other) for other in kept):
                 kept.append(replace(candidate, candidates=()))
         candidates = tuple(kept[:_MAX_CANDIDATES])
         return select_alternative(
@@ -264,9 +267,18 @@ def _with_candidates(prediction: Prediction) -> Sequence[Prediction]:
     return prediction.candidates or (prediction,)
 
 
+def _is_same(one: Prediction, other: Prediction) -> bool:
+    """Tell whether two masks are the same answer to the user."""
+    areas = sorted((one.coarse_area, other.coarse_area))
+    # Masks of other sizes are different; their patches may be as large as the plane.
+    if areas[0] < _SAME_MASK_IOU * areas[1]:
+        return False
+    return patch_iou(one.patch, other.patch) >= _SAME_MASK_IOU
+
+
 def _quality(prediction: Prediction) -> float:
     """Predicted IoU times stability, by which answers of windows are compared."""
-    if not prediction.patch.logits.size:
+    if prediction.coarse_box is None:
         return 0.0
     rows, cols = prediction.transform.mask_shape  # the rest is padding
     return prediction.score * float(stability(prediction.logits[:rows, :cols]))
