@@ -58,7 +58,7 @@ def measure(
         (objects, `COLUMNS`).
     """
     rng = np.random.default_rng(SEED)
-    embedding, rows = predictor.embed(image.plane), []
+    embedding, rows = predictor.embed(image.plane, zoom="off"), []
     for label in rng.permutation(image.objects(20))[:max_objects]:
         truth = image.labels == label
         prompt = Prompt(points=[centre(truth)], labels=[1])

@@ -61,7 +61,7 @@ def teach(
     list of TrainingImage
         Images with the same plane; masks that overlap are in different ones.
     """
-    embedding = predictor.embed(plane)
+    embedding = predictor.embed(plane, zoom="off")
     boxes = list(_boxes(plane.shape[0], rng))
     kept: list[tuple[float, NDArray[np.bool_]]] = []
     for _ in range(ROUNDS):

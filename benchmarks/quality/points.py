@@ -229,7 +229,7 @@ COLUMNS = ("centre", "random", "best centre", "best random", "box", "s/click")
 
 def measure_case(predictor: Predictor, case: Case, rng: Rng) -> NDArray:
     """Return the columns of the table for one image."""
-    embedding = predictor.embed(case.image)
+    embedding = predictor.embed(case.image, zoom="off")
     rows, started = [], time.perf_counter()
     for answers in case.objects:
         clicks = [centre_click(answers[0]), random_click(answers[0], rng)]

@@ -219,7 +219,7 @@ def gestures(predictor: Any) -> None:
     desk = Desk(predictor)
     image = samples.coins()
     desk.open(image, contrast_limits=(0, 255))
-    embedding = predictor.embed(image, (0, 255))
+    embedding = predictor.embed(image, (0, 255), zoom="off")
     boxes, centres = samples.coin_boxes(), samples.coin_centres()
     desk.draw(boxes[0])  # encodes the plane
     desk.press(desk.widget.panel.discard)
@@ -278,7 +278,7 @@ def new_planes(predictor: Any) -> None:
     waits, alone = [], []
     for index in range(NEW_PLANES):
         started = clock()
-        embedding = predictor.embed(stack[index], (0, 255))
+        embedding = predictor.embed(stack[index], (0, 255), zoom="off")
         bare(predictor, embedding, ns.Prompt(box=box))
         alone.append(clock() - started)
         desk.idle()
@@ -436,7 +436,7 @@ def threads(predictor: Any) -> None:
 
     def steps(_: Any = None) -> Generator[int, None, None]:
         for number, plane in enumerate(planes):
-            embedding = predictor.embed(plane, (0, 255))
+            embedding = predictor.embed(plane, (0, 255), zoom="off")
             bare(predictor, embedding, box)
             yield number
 

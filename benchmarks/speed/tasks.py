@@ -81,7 +81,7 @@ def click(effort: Effort) -> list[str]:
         return ours.predict(known, prompt, multimask_output=True)
 
     def fresh() -> Any:
-        return answer(ours.embed(colour, DISPLAYED)).patch
+        return answer(ours.embed(colour, DISPLAYED, zoom="off")).patch
 
     def fresh_published() -> Any:
         theirs.set_image(colour)
@@ -90,7 +90,7 @@ def click(effort: Effort) -> list[str]:
     def asked() -> Any:
         return theirs.predict(middle[None, ::-1], np.ones(1), multimask_output=True)
 
-    embedding = ours.embed(colour, DISPLAYED)
+    embedding = ours.embed(colour, DISPLAYED, zoom="off")
     work = {
         "click on a new plane": (fresh, fresh_published),
         "click on an encoded plane": (lambda: answer(embedding).patch, asked),
@@ -148,7 +148,7 @@ def stack(effort: Effort) -> list[str]:
 
     def encode() -> None:
         for pixels in image:
-            predictor.embed(pixels, DISPLAYED)
+            predictor.embed(pixels, DISPLAYED, zoom="off")
 
     def segment() -> NDArray[Any]:
         out = ns.segment_volume(image, prompts, predictor, contrast_limits=DISPLAYED)
@@ -170,14 +170,14 @@ def scaling(effort: Effort) -> list[str]:
     predictor = ns.load_model("lite_medsam")
     image, truth = volume(max(DEPTHS), 256)
     boxes = list(_boxes(truth[0]).values())
-    embedding = predictor.embed(image[0], DISPLAYED)
+    embedding = predictor.embed(image[0], DISPLAYED, zoom="off")
 
     def side(n: int) -> Callable[[], Any]:
         pixels = plane(n)
         box = _boxes(volume(1, n)[1][0])[1]
         return lambda: (
             predictor.predict(
-                predictor.embed(pixels, DISPLAYED), ns.Prompt(box=box)
+                predictor.embed(pixels, DISPLAYED, zoom="off"), ns.Prompt(box=box)
             ).patch
         )
 
@@ -232,7 +232,7 @@ def around(effort: Effort) -> list[str]:
     boxes = _boxes(volume(1, 2048)[1][0])
     prompts = [ns.Prompt(box=box) for box in boxes.values()]
     deep = pixels.astype(np.uint16)
-    embedding = predictor.embed(pixels, DISPLAYED)
+    embedding = predictor.embed(pixels, DISPLAYED, zoom="off")
     answers = predictor.predict_batch(embedding, prompts)
     patches = [answer.patch for answer in answers]
     half, values = embedding.half(), embedding.transform.pixel_values(pixels)

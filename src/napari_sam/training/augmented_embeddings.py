@@ -100,7 +100,9 @@ class AugmentedEmbeddings:
         return self._disk.get((self._predictor.key, image.plane_key, number))
 
     def _encode(self, image: TrainingImage, number: int) -> NDArray[np.float16]:
-        embedding = self._predictor.embed(augment(image.plane, number)).half()
+        embedding = self._predictor.embed(
+            augment(image.plane, number), zoom="off"
+        ).half()
         if self._disk is None:
             self._memory[image.plane_key, number] = embedding
         else:
