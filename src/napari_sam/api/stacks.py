@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
@@ -14,6 +15,7 @@ from napari_sam.requests.from_arrays import (
     by_object,
     stack_request,
 )
+from napari_sam.requests.small_objects import SmallObjectWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from napari_sam.automatic.search import SearchOptions
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.prediction.predictor import Predictor
+    from napari_sam.prediction.zoom.options import Zoom
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.volume.results import PropagationOptions, VolumeResult
 
@@ -148,6 +151,7 @@ def segment_volume(
     contrast_limits: ArrayLike | None = None,
     options: PropagationOptions | None = None,
     cache: EmbeddingCache | None = None,
+    zoom: Zoom = "auto",
 ) -> VolumeResult:
     """Segment objects through a stack from prompts on some of its slices.
 
@@ -182,6 +186,9 @@ def segment_volume(
         Settings of the propagation.
     cache : EmbeddingCache, optional
         Keeps embeddings of planes between calls.
+    zoom : "auto", "off" or float
+        As for `segment`. With "auto", small objects are followed in windows of the
+        planes, and only these windows are read.
 
     Returns
     -------
@@ -192,7 +199,12 @@ def segment_volume(
     Raises
     ------
     ValueError
-        When the volume, a prompt or a mask cannot be used.
+        When the volume, a prompt, a mask or the zoom cannot be used.
+
+    Warns
+    -----
+    SmallObjectWarning
+        When the model sees an object with fewer than 8 pixels on a prompted slice.
 
     Examples
     --------
@@ -211,7 +223,12 @@ def segment_volume(
         spacing=spacing,
         previous=previous,
         options=options,
+        zoom=zoom,
     )
     cache = EmbeddingCache() if cache is None else cache
-    slices = request.iter_slices(as_predictor(model), cache)
-    return slices.result(list(slices))
+    predictor = as_predictor(model)
+    slices = request.iter_slices(predictor, cache)
+    result = slices.result(list(slices))
+    for sentence in request.small_object_warnings(predictor, result):
+        warnings.warn(sentence, SmallObjectWarning, stacklevel=2)
+    return result

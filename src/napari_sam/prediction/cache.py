@@ -46,6 +46,8 @@ class EmbeddingCache:
     ----------
     click_cache : ClickCache
         Predictions of earlier clicks, see `predict_iteratively`.
+    encoded_count : int
+        Number of planes and windows that were encoded, because there was no entry.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class EmbeddingCache:
         self.max_bytes = max_bytes
         self.disk = disk
         self.click_cache = ClickCache()
+        self.encoded_count = 0
         self._entries: OrderedDict[_Key, Embedding] = OrderedDict()
         self._lock = Lock()
 
@@ -119,6 +122,7 @@ class EmbeddingCache:
         for key, entry in zip(missing, encoded, strict=True):
             entries[key] = self._to_disk(predictor, key, entry)
         with self._lock:
+            self.encoded_count += len(encoded)
             for key in keys:
                 self._entries[key] = entries[key]
                 self._entries.move_to_end(key)

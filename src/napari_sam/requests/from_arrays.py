@@ -164,6 +164,7 @@ def stack_request(
     spacing: Sequence[float] | None = None,
     previous: VolumeResult | None = None,
     options: PropagationOptions | None = None,
+    zoom: Zoom = "auto",
 ) -> StackRequest:
     """Build a request for objects through a stack.
 
@@ -181,14 +182,15 @@ def stack_request(
     rgb : bool, optional
         Whether the last axis is colour. When None, it is if the volume has a fourth
         axis, besides the fixed ones, of length 3 or 4.
-    fixed, masks, spacing, previous, options
+    fixed, masks, spacing, previous, options, zoom
         See `segment_volume`.
 
     Raises
     ------
     ValueError
-        When the volume, a prompt or a mask cannot be used.
+        When the volume, a prompt, a mask or the zoom cannot be used.
     """
+    zoom = check_zoom(zoom)
     view, stack = _view_of_stack(volume, axis, intensity, rgb, spacing, fixed)
     checked_masks = check_masks(masks, stack)
     return StackRequest(
@@ -198,6 +200,7 @@ def stack_request(
         options or PropagationOptions(),
         checked_masks,
         previous,
+        zoom=zoom,
     )
 
 

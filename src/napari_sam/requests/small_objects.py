@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from napari_sam.prediction.prediction import Prediction
-    from napari_sam.prompts.prompt import Prompt
+    from napari_sam.prediction.protocol import PredictorLike
+    from napari_sam.prompts.prompt import ObjectPrompts, Prompt
+    from napari_sam.volume.results import SliceResult
 
 # Below this side in the network masks are wrong more often than right (docs/zoom.md).
 _MIN_NETWORK_PIXELS = 8.0
@@ -33,13 +37,50 @@ def small_object_warnings(
     predictions : sequence of Prediction
         Their predictions, in order.
     """
-    small: dict[int, float] = {}
-    for (object_id, prompt), prediction in zip(
-        prompts.items(), predictions, strict=True
-    ):
-        side = _side(prompt, prediction) * float(prediction.transform.scale.max())
-        if side < _MIN_NETWORK_PIXELS:
-            small[object_id] = side
+    return _sentences(
+        {
+            object_id: _side(prompt, prediction)
+            * float(prediction.transform.scale.max())
+            for (object_id, prompt), prediction in zip(
+                prompts.items(), predictions, strict=True
+            )
+        }
+    )
+
+
+def small_on_slices_warnings(
+    prompts: ObjectPrompts,
+    results: Iterable[SliceResult],
+    plane_shape: tuple[int, int],
+    predictor: PredictorLike,
+) -> tuple[str, ...]:
+    """Return a sentence about the objects of a stack that are too small, if any.
+
+    Parameters
+    ----------
+    prompts : dict
+        {object id: {slice: Prompt}}; only boxes tell the size of an object.
+    results : iterable of SliceResult
+        Results of the propagation.
+    plane_shape : tuple of int
+        (H, W) of a slice.
+    predictor : PredictorLike
+        The model.
+    """
+    sides: dict[int, float] = {}
+    for result in results:
+        prompt = prompts.get(result.object_id, {}).get(result.index)
+        if prompt is None or prompt.box is None or result.status != "anchor":
+            continue
+        shown = plane_shape if result.window is None else result.window.shape
+        side = _length(prompt.box) * predictor.input_size / max(shown)
+        sides[result.object_id] = min(side, sides.get(result.object_id, np.inf))
+    return _sentences(sides)
+
+
+def _sentences(sides: Mapping[int, float]) -> tuple[str, ...]:
+    """Describe the objects that are too small, {object id: pixels in the network}."""
+    small = {o: side for o, side in sides.items() if side < _MIN_NETWORK_PIXELS}
     if not small:
         return ()
     ids, smallest = list(small), min(small.values())
@@ -58,4 +99,8 @@ def _side(prompt: Prompt, prediction: Prediction) -> float:
     box = prompt.box
     if box is None and prediction.patch.logits.size:
         box = prediction.patch.box
-    return np.inf if box is None else float((box[2:] - box[:2]).max()) + 1
+    return np.inf if box is None else _length(box)
+
+
+def _length(box: NDArray[np.float64]) -> float:
+    return float((box[2:] - box[:2]).max()) + 1

@@ -19,6 +19,7 @@ from napari_sam.prompts.serialization import (
 )
 from napari_sam.requests.base import Progress, Score, SegmentationResult
 from napari_sam.requests.serialization import stack_from_json, stack_to_json
+from napari_sam.requests.small_objects import small_on_slices_warnings
 from napari_sam.volume.propagation import Propagation
 from napari_sam.volume.results import PropagationOptions
 from napari_sam.volume.stack_prompts import prompted_slices
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from napari_sam.images.stack import Stack
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.protocol import PredictorLike
+    from napari_sam.prediction.zoom.options import Zoom
     from napari_sam.prompts.prompt import ObjectPrompts
     from napari_sam.requests.base import SegmentationRequest
     from napari_sam.requests.view import ImageView
@@ -69,6 +71,8 @@ class StackRequest:
     reached : dict, optional
         {(object id, slice): whether the mask is provisional}: end where an earlier
         propagation was cancelled, to repeat it; to the end of all objects when None.
+    zoom : "auto", "off" or float
+        How windows of the planes are chosen, see `ObjectWindows`.
     """
 
     is_automatic: ClassVar[bool] = False
@@ -83,6 +87,7 @@ class StackRequest:
     previous: VolumeResult | None = None
     cleanup: CleanUp = field(default_factory=CleanUp)
     reached: Mapping[tuple[int, int], bool] | None = None
+    zoom: Zoom = "auto"
 
     @property
     def contrast_limits(self) -> ContrastLimits | None:
@@ -113,6 +118,7 @@ class StackRequest:
             cache,
             self.contrast_limits,
             self.previous,
+            self.zoom,
         )
 
     def run(
@@ -125,10 +131,14 @@ class StackRequest:
         yield Progress("Encoding the first slice", 0, 0)
         slices = self.iter_slices(predictor, cache)
         total = slices.expected_count
-        results = []
+        results: list[SliceResult] = []
+        is_told = False
         for result in self._until_reached(slices):
             results.append(result)
-            yield Progress(f"Slice {result.index}", min(len(results), total), total)
+            text = f"Slice {result.index}"
+            if slices.estimate is not None and not is_told:
+                text, is_told = slices.estimate.text, True
+            yield Progress(text, min(len(results), total), total)
             if stopped():
                 break
         return self.finish(predictor, slices.result(results))
@@ -168,6 +178,7 @@ class StackRequest:
         if (
             isinstance(earlier, StackRequest)
             and (self.view, self.options) == (earlier.view, earlier.options)
+            and self.zoom == earlier.zoom
             and stack_to_json(self.stack) == stack_to_json(earlier.stack)
         ):
             return replace(self, previous=result.volume)
@@ -193,6 +204,15 @@ class StackRequest:
             predictor,
             self.contrast_limits,
             volume=volume,
+            warnings=self.small_object_warnings(predictor, volume),
+        )
+
+    def small_object_warnings(
+        self, predictor: PredictorLike, volume: VolumeResult
+    ) -> tuple[str, ...]:
+        """Return sentences about objects that are too small for the model."""
+        return small_on_slices_warnings(
+            self.prompts, volume.slices, self.stack.plane_shape, predictor
         )
 
     def to_json(self, object_id: int, result: SegmentationResult) -> dict[str, Any]:
@@ -207,6 +227,7 @@ class StackRequest:
                 str(i): mask_to_json(patch.mask, patch.origin)
                 for i, patch in masks.items()
             },
+            "zoom": self.zoom,
             # NumPy scalars are not JSON.
             "options": {
                 name: value.item() if hasattr(value, "item") else value
@@ -234,7 +255,9 @@ class StackRequest:
                 masks[entry["object"]] = painted
         stack = stack_from_json(view, entries[0])
         options = PropagationOptions(**entries[0]["options"])
-        return cls(view, stack, prompts, options, masks, reached=reached)
+        # Records without a zoom were made on whole planes.
+        zoom = entries[0].get("zoom", "off")
+        return cls(view, stack, prompts, options, masks, reached=reached, zoom=zoom)
 
 
 def prompt_seeds(

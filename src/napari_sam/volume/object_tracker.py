@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ from napari_sam.volume.confidence import (
     equivalent_radius,
 )
 from napari_sam.volume.mask_projection import CrossSection, ExpectedMask, expect
-from napari_sam.volume.results import SliceResult
+from napari_sam.volume.observation import Observation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.images.stack import Stack
-    from napari_sam.volume.results import PropagationOptions, Status
+    from napari_sam.images.window import Window
+    from napari_sam.volume.object_windows import ObjectWindows
+    from napari_sam.volume.results import PropagationOptions, SliceResult, Status
     from napari_sam.volume.slice_ranges import SliceRange
     from napari_sam.volume.slice_segmenter import SliceMask
 
@@ -34,60 +36,6 @@ _BLEND_IOU, _AGREEMENT_IOU = 0.3, 0.9
 # Between two prompted slices, where the object must exist, this fraction of
 # `min_confidence` is enough: such a mask is better than interpolation.
 _FAINT_FRACTION = 0.25
-# Largest and smallest logits that are kept, within the range of float16.
-_MAX_LOGIT, _MIN_POSITIVE_LOGIT = 6e4, 1e-4
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Observation:
-    """One object on one slice during a propagation.
-
-    Parameters
-    ----------
-    index : int
-        The slice.
-    patch : MaskPatch
-        The mask; may be empty.
-    pred_iou : float
-        IoU with the truth as the model predicts it.
-    contrast : float
-        Contrast at the border, in units of the image.
-    confidence : float
-        Probability that the mask is good.
-    tie_break : MaskPatch, optional
-        A third mask, where the opposite direction gave a different one.
-    """
-
-    index: int
-    patch: MaskPatch
-    pred_iou: float = 0.0
-    contrast: float = 0.0
-    confidence: float = 1.0
-    tie_break: MaskPatch | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the mask is empty."""
-        return self.patch.logits.size == 0
-
-    def result(
-        self, object_id: int, status: Status, *, provisional: bool = False
-    ) -> SliceResult:
-        """Convert to a public result; logits become float16."""
-        logits = self.patch.logits
-        # Positive logits stay positive in half precision.
-        positive = np.clip(logits, _MIN_POSITIVE_LOGIT, _MAX_LOGIT)
-        clipped = np.where(logits > 0, positive, np.clip(logits, -_MAX_LOGIT, 0))
-        return SliceResult(
-            object_id,
-            self.index,
-            self.pred_iou,
-            status,
-            self.patch.origin,
-            clipped.astype(np.float16),
-            self.confidence,
-            provisional,
-        )
 
 
 class ObjectTracker:
@@ -109,6 +57,10 @@ class ObjectTracker:
         Gives the size of a voxel.
     options : PropagationOptions
         Settings.
+    object_windows : ObjectWindows
+        Choice of windows.
+    side : int or None
+        Side of the windows to start with; None for the whole plane.
 
     Attributes
     ----------
@@ -127,11 +79,14 @@ class ObjectTracker:
         user_box: NDArray[np.float64] | None,
         stack: Stack,
         options: PropagationOptions,
+        object_windows: ObjectWindows,
+        side: int | None,
     ) -> None:
         self.slice_range, self.direction = slice_range, direction
         self.ended = start.is_empty
         self.resumed: set[int] = set()
         self._start, self._stack, self._options = start, stack, options
+        self._object_windows, self._side = object_windows, side
         self._observations: dict[int, Observation] = {}
         self._goal_section = None
         if goal is not None and not goal.is_empty:
@@ -151,6 +106,11 @@ class ObjectTracker:
         return self.slice_range.object_id
 
     @property
+    def start_index(self) -> int:
+        """The prompted slice where the propagation starts."""
+        return self._start.index
+
+    @property
     def slices(self) -> range:
         """The slices in the order of the propagation."""
         return self.slice_range.slices[:: self.direction]
@@ -161,12 +121,16 @@ class ObjectTracker:
             result = results.get(index)
             if result is None or result.status == "stopped":
                 break
-            contrast = self._usual_contrast
-            self._accept(
-                Observation(
-                    index, result.patch, result.score, contrast, result.confidence
-                )
+            observation = Observation(
+                index,
+                result.patch,
+                result.score,
+                self._usual_contrast,
+                result.confidence,
+                window=result.window,
             )
+            self._accept(observation)
+            self._set_side(observation)
             self.resumed.add(index)
             self._last_result = result
             yield result
@@ -184,6 +148,17 @@ class ObjectTracker:
             goal=self._goal_section,
         )
 
+    def window(self, expected: ExpectedMask | None) -> Window | None:
+        """Return the window for the next slice.
+
+        Parameters
+        ----------
+        expected : ExpectedMask or None
+            What is expected there; when None, where the object was last.
+        """
+        patch = self._last.patch if expected is None else expected.patch
+        return self._object_windows.follow(patch.box, self._side, self._last.window)
+
     def observe(
         self, slice_index: int, mask: SliceMask, expected: ExpectedMask | None
     ) -> Observation:
@@ -191,7 +166,9 @@ class ObjectTracker:
         patch = mask.patch
         if expected is None or not patch.logits.size:
             patch = MaskPatch.empty()
-            return Observation(slice_index, patch, mask.pred_iou, confidence=0.0)
+            return Observation(
+                slice_index, patch, mask.pred_iou, confidence=0.0, window=mask.window
+            )
         last, usual = self._last, self._usual_contrast
         features = confidence_features(
             patch,
@@ -205,7 +182,12 @@ class ObjectTracker:
             pixel=self._stack.pixel_size,
         )
         return Observation(
-            slice_index, patch, mask.pred_iou, mask.contrast, confidence(features)
+            slice_index,
+            patch,
+            mask.pred_iou,
+            mask.contrast,
+            confidence(features),
+            window=mask.window,
         )
 
     def accepts(self, observation: Observation) -> bool:
@@ -241,6 +223,7 @@ class ObjectTracker:
             )
             yield self._last_result
             self._accept(observation)
+            self._set_side(observation)
             return
         self._rejected.append(observation)
         is_last = observation.index == self.slices[-1]
@@ -293,6 +276,7 @@ class ObjectTracker:
             (1 - fraction) * first.pred_iou + fraction * second.pred_iou,
             better.contrast,
             merged_confidence,
+            window=better.window,
         )
 
     @property
@@ -327,6 +311,11 @@ class ObjectTracker:
         section = CrossSection.of(observation.index, observation.patch)
         self._history.append((observation, section))
         del self._history[: -self._options.memory]
+
+    def _set_side(self, observation: Observation) -> None:
+        """Keep the scale at which the object was found, for the next slices."""
+        window = observation.window
+        self._side = None if window is None else window.side
 
     def _interpolate_gap(
         self, gap: Iterable[int], after: Observation
@@ -366,4 +355,4 @@ def _interpolated(before: Observation, after: Observation, index: int) -> Observ
     """Interpolate the object on a slice between two others."""
     fraction = (index - before.index) / (after.index - before.index)
     patch = interpolate(before.patch, after.patch, fraction)
-    return Observation(index, patch, confidence=0.0)
+    return Observation(index, patch, confidence=0.0, window=before.window)

@@ -1,9 +1,15 @@
-"""Encoding of the planes of a stack, with prefetching of the next ones."""
+"""Encoding of the planes of a stack and of windows of them, with prefetching."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam.images.window import Window
+from napari_sam.masks.contrast import border_contrast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,35 +18,52 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.images.stack import Stack
+    from napari_sam.masks.patch import MaskPatch
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.protocol import PredictorLike
 
+# A slice, and the window of it to encode; None for the whole plane.
+Place = tuple[int, Window | None]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EncodedPlane:
-    """A plane of a stack with its embedding.
+class EncodedWindow:
+    """A window of a plane of a stack, or all of the plane, with its embedding.
 
     Parameters
     ----------
-    index : int
-        The slice.
+    window : Window or None
+        The window; None for the whole plane.
     pixels : ndarray
-        (h, w) or (h, w, C): the plane, for pyramids perhaps at a lower resolution.
+        (h, w) or (h, w, C): its pixels, for pyramids perhaps at a lower resolution.
     embedding : Embedding
         Its embedding.
     """
 
-    index: int
+    window: Window | None
     pixels: NDArray[Any]
     embedding: Embedding
+
+    def shows(self, box: NDArray[np.float64]) -> bool:
+        """Tell whether a part of a (4,) box of the plane lies in the window."""
+        first, shape = np.zeros(2), self.embedding.shape
+        if self.window is not None:
+            first, shape = np.array(self.window.origin, float), self.window.shape
+        last = first + shape - 1
+        return bool((box[2:] > first).all() and (box[:2] < last).all())
+
+    def contrast(self, patch: MaskPatch) -> float:
+        """Return the contrast at the border of a mask of the plane."""
+        return window_contrast(self.pixels, self.window, patch, self.embedding.shape)
 
 
 @dataclass(eq=False)
 class PrefetchingPlaneEncoder:
-    """Encoder of the planes of a stack that reads ahead on another thread.
+    """Encoder of windows of the planes of a stack that reads ahead on another thread.
 
-    Planes are encoded in batches of `predictor.planes_at_once`.
+    Windows are encoded in batches of `predictor.planes_at_once`. Only their pixels are
+    read.
 
     Parameters
     ----------
@@ -53,7 +76,7 @@ class PrefetchingPlaneEncoder:
     contrast_limits : tuple of float or array-like, optional
         Contrast limits of all planes, see `napari_sam.images.uint8.to_uint8`.
     executor : Executor
-        Encodes the next planes while this one is decoded.
+        Encodes the next windows while this one is decoded.
     """
 
     stack: Stack
@@ -61,39 +84,115 @@ class PrefetchingPlaneEncoder:
     cache: EmbeddingCache
     contrast_limits: ArrayLike | None
     executor: Executor
-    _pending: dict[int, Future[dict[int, EncodedPlane]]] = field(default_factory=dict)
+    _pending: dict[Place, Future[dict[Place, EncodedWindow]]] = field(
+        default_factory=dict
+    )
+    _seconds: list[float] = field(default_factory=list)
 
-    def pixels(self, slice_index: int) -> NDArray[Any]:
-        """Read a plane, at least at the resolution of the model's input."""
-        return self.stack.read_plane(slice_index, self.predictor.input_size)
+    @property
+    def seconds_each(self) -> float | None:
+        """Median time to read and encode a window; None when all came from a cache."""
+        return float(np.median(self._seconds)) if self._seconds else None
 
-    def get(self, slice_index: int, following: Sequence[int] = ()) -> EncodedPlane:
-        """Return an encoded plane, and start to encode the following ones."""
-        # Drop prefetched planes that are no longer needed.
-        needed = {slice_index, *following}
-        self._pending = {i: f for i, f in self._pending.items() if i in needed}
-        if slice_index not in self._pending:
-            self._start([slice_index, *following])
-        plane = self._pending.pop(slice_index).result()[slice_index]
+    def pixels(self, slice_index: int, window: Window | None = None) -> NDArray[Any]:
+        """Read a plane or window, at least at the resolution of the model's input."""
+        index = self.stack.plane_index(slice_index)
+        return self.stack.reader.read(index, self.predictor.input_size, window)
+
+    def contrast(
+        self, slice_index: int, window: Window | None, patch: MaskPatch
+    ) -> float:
+        """Return the contrast at the border of a mask, without encoding anything."""
+        if not patch.logits.size:
+            return 0.0
+        pixels = self.pixels(slice_index, window)
+        return window_contrast(pixels, window, patch, self.stack.plane_shape)
+
+    def get(self, place: Place, following: Sequence[Place] = ()) -> EncodedWindow:
+        """Return an encoded window, and start to encode the following ones."""
+        # Drop prefetched windows that are no longer needed.
+        needed = {place, *following}
+        self._pending = {p: f for p, f in self._pending.items() if p in needed}
+        if place not in self._pending:
+            self._start([place, *following])
+        encoded = self._pending.pop(place).result()[place]
         if following and following[0] not in self._pending:
             self._start(following)
-        return plane
+        return encoded
 
-    def _start(self, indices: Sequence[int]) -> None:
-        """Start to encode the first batch of these planes."""
-        batch = indices[: self.predictor.planes_at_once]
+    def _start(self, places: Sequence[Place]) -> None:
+        """Start to encode the first batch of these windows."""
+        batch = places[: self.predictor.planes_at_once]
         future = self.executor.submit(self._encode, batch)
         self._pending.update(dict.fromkeys(batch, future))
 
-    def _encode(self, indices: Sequence[int]) -> dict[int, EncodedPlane]:
-        planes = [self.pixels(index) for index in indices]
+    def _encode(self, places: Sequence[Place]) -> dict[Place, EncodedWindow]:
+        started, before = perf_counter(), self.cache.encoded_count
+        pixels = [self.pixels(*place) for place in places]
         embeddings = self.cache.embed_batch(
             self.predictor,
-            planes,
+            pixels,
             self.contrast_limits,
             plane_shape=self.stack.plane_shape,
+            windows=[window for _, window in places],
         )
+        if self.cache.encoded_count >= before + len(places):
+            self._seconds.append((perf_counter() - started) / len(places))
         return {
-            index: EncodedPlane(index, plane, embedding)
-            for index, plane, embedding in zip(indices, planes, embeddings, strict=True)
+            place: EncodedWindow(place[1], part, embedding)
+            for place, part, embedding in zip(places, pixels, embeddings, strict=True)
         }
+
+
+@dataclass(eq=False)
+class SliceWindows:
+    """The windows of one slice, each encoded once.
+
+    Parameters
+    ----------
+    encoder : PrefetchingPlaneEncoder
+        Encodes them.
+    index : int
+        The slice.
+    planned : sequence of Window or None
+        Windows that will be asked for, in order.
+    following : sequence of Place
+        Windows of the next slices, to encode ahead.
+    """
+
+    encoder: PrefetchingPlaneEncoder
+    index: int
+    planned: Sequence[Window | None] = ()
+    following: Sequence[Place] = ()
+    _encoded: dict[Window | None, EncodedWindow] = field(default_factory=dict)
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """(H, W) of the plane."""
+        return self.encoder.stack.plane_shape
+
+    def get(self, window: Window | None) -> EncodedWindow:
+        """Return a window of the slice."""
+        if window not in self._encoded:
+            later = [
+                (self.index, other)
+                for other in self.planned
+                if other != window and other not in self._encoded
+            ]
+            self._encoded[window] = self.encoder.get(
+                (self.index, window), [*later, *self.following]
+            )
+        return self._encoded[window]
+
+
+def window_contrast(
+    pixels: NDArray[Any],
+    window: Window | None,
+    patch: MaskPatch,
+    plane_shape: tuple[int, int],
+) -> float:
+    """Compute the contrast at the border of a mask from the pixels of a window."""
+    if window is None:
+        return border_contrast(pixels, patch.mask, patch.origin, plane_shape)
+    row, col = np.subtract(patch.origin, window.origin).tolist()
+    return border_contrast(pixels, patch.mask, (row, col), window.shape)

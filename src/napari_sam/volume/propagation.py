@@ -8,9 +8,12 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from napari_sam.masks.contrast import border_contrast
-from napari_sam.volume.object_tracker import ObjectTracker, Observation, disputed_box
-from napari_sam.volume.plane_encoder import PrefetchingPlaneEncoder
+from napari_sam.prediction.zoom.grid import WindowGrid
+from napari_sam.volume.estimate import Estimate, ExpectedRange
+from napari_sam.volume.object_tracker import ObjectTracker, disputed_box
+from napari_sam.volume.object_windows import ObjectWindows, box_length, prompt_size
+from napari_sam.volume.observation import Observation
+from napari_sam.volume.plane_encoder import PrefetchingPlaneEncoder, SliceWindows
 from napari_sam.volume.results import assemble
 from napari_sam.volume.slice_ranges import is_complete, reusable_results, slice_ranges
 from napari_sam.volume.slice_segmenter import SliceSegmenter
@@ -21,11 +24,13 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from napari_sam.images.stack import Stack
+    from napari_sam.images.window import Window
     from napari_sam.masks.patch import MaskPatch
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.protocol import PredictorLike
+    from napari_sam.prediction.zoom.options import Zoom
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.volume.plane_encoder import EncodedPlane
+    from napari_sam.volume.plane_encoder import Place
     from napari_sam.volume.results import PropagationOptions, SliceResult, VolumeResult
     from napari_sam.volume.slice_ranges import SliceRange
     from napari_sam.volume.stack_prompts import PromptedSlices
@@ -39,13 +44,14 @@ class Propagation:
     """Propagation of objects through a stack, an iterable of slice results.
 
     The prompted slices are segmented first. One sweep upwards and one downwards then
-    propagate all objects. Each plane is encoded once, and all objects on it are decoded
-    together; where masks overlap the larger logit decides at once, so that no object
-    grows into its neighbour. Slices between two prompted slices are reached from both
-    sides and blended by distance; they come twice, first as provisional results. Beyond
-    the outermost prompted slices an object is propagated until it ends. Every slice
-    yields once it is segmented: the last result again while it is open whether the
-    object has ended.
+    propagate all objects. Small objects are followed in windows of the planes, which
+    neighbours share. Each plane, or window of it, is encoded once, and all objects in
+    it are decoded together; where masks overlap the larger logit decides at once, so
+    that no object grows into its neighbour. Slices between two prompted slices are
+    reached from both sides and blended by distance; they come twice, first as
+    provisional results. Beyond the outermost prompted slices an object is propagated
+    until it ends. Every slice yields once it is segmented: the last result again while
+    it is open whether the object has ended.
 
     Parameters
     ----------
@@ -63,6 +69,14 @@ class Propagation:
         Of the whole stack; measured on a sample when None.
     previous : VolumeResult, optional
         An earlier result; the parts that have not changed are reused.
+    zoom : "auto", "off" or float
+        How windows are chosen, see `ObjectWindows`.
+
+    Attributes
+    ----------
+    estimate : Estimate or None
+        What is left to do; known from the last result on a prompted slice on, which
+        comes before the long work.
     """
 
     stack: Stack
@@ -72,6 +86,8 @@ class Propagation:
     cache: EmbeddingCache
     contrast_limits: ArrayLike | None = None
     previous: VolumeResult | None = None
+    zoom: Zoom = "auto"
+    estimate: Estimate | None = field(default=None, init=False)
     _results: list[SliceResult] = field(default_factory=list)
     _computed: set[tuple[int, int]] = field(default_factory=set)
     _complete: bool = False
@@ -108,24 +124,19 @@ class Propagation:
         return assemble(self.stack, chosen, self.prompted, count, self._complete)
 
     def _propagate(self, encoder: PrefetchingPlaneEncoder) -> Iterator[SliceResult]:
-        segmenter = SliceSegmenter(self.predictor, self.options)
+        object_windows = self._object_windows
+        segmenter = SliceSegmenter(self.predictor, self.options, object_windows)
         ranges: Ranges = {}
-        for slice_range, known in self._ranges():
-            if known is not None and is_complete(slice_range, known):
-                for result in known.values():
-                    segmenter.remember(
-                        slice_range.object_id, result.index, result.patch
-                    )
-                    yield result
-            else:
-                # A range beyond the outermost prompt is resumed where it was stopped.
-                ranges[slice_range] = {} if slice_range.is_between else known or {}
+        yield from self._reuse(segmenter, ranges)
         observations: dict[tuple[int, int], Observation] = {}
+        count = sum(len(prompted.indices) for prompted in self.prompted.values())
         for object_id, observation, known_result in self._segment_prompted(
             encoder, segmenter
         ):
             segmenter.remember(object_id, observation.index, observation.patch)
             observations[object_id, observation.index] = observation
+            if len(observations) == count:
+                self.estimate = self._estimate(encoder, ranges, observations)
             yield known_result or observation.result(object_id, "anchor")
         upward: dict[SliceRange, ObjectTracker] = {}
         for direction in (1, -1):
@@ -140,6 +151,26 @@ class Propagation:
                     if tracker.slice_range.is_between:
                         yield from upward[tracker.slice_range].merge_with(tracker)
 
+    def _reuse(
+        self, segmenter: SliceSegmenter, open_ranges: Ranges
+    ) -> Iterator[SliceResult]:
+        """Yield the earlier results of complete ranges; collect all other ranges."""
+        for slice_range, known in self._ranges():
+            if known is not None and is_complete(slice_range, known):
+                for result in known.values():
+                    segmenter.remember(
+                        slice_range.object_id, result.index, result.patch
+                    )
+                    yield result
+            else:
+                # A range beyond the outermost prompt is resumed where it was stopped.
+                open_ranges[slice_range] = {} if slice_range.is_between else known or {}
+
+    @property
+    def _object_windows(self) -> ObjectWindows:
+        grid = WindowGrid(self.stack.plane_shape, self.predictor.smallest_window)
+        return ObjectWindows(grid, self.zoom)
+
     def _ranges(self) -> Iterator[tuple[SliceRange, dict[int, SliceResult] | None]]:
         """Find all slice ranges, with the earlier results of unchanged ones."""
         count = len(self.stack)
@@ -152,34 +183,93 @@ class Propagation:
         self, encoder: PrefetchingPlaneEncoder, segmenter: SliceSegmenter
     ) -> Iterator[tuple[int, Observation, SliceResult | None]]:
         """Yield each object on each prompted slice: reused, painted or segmented."""
+        sizes = self._prompted_sizes()
         to_segment: dict[int, dict[int, Prompt]] = defaultdict(dict)
         for object_id, prompted in self.prompted.items():
             for index in prompted.indices:
                 known = self._known_result(object_id, index)
                 if known is not None:
-                    patch, pred_iou = known.patch, known.score
+                    patch, pred_iou, window = known.patch, known.score, known.window
                 elif index in prompted.masks:
                     patch, pred_iou = prompted.masks[index], 1.0
+                    window = self._window_around(patch, sizes[object_id])
                 else:
                     to_segment[index][object_id] = prompted.prompts[index]
                     continue
-                contrast = self._contrast(encoder, index, patch)
-                yield object_id, Observation(index, patch, pred_iou, contrast), known
+                contrast = encoder.contrast(index, window, patch)
+                observation = Observation(
+                    index, patch, pred_iou, contrast, window=window
+                )
+                yield object_id, observation, known
         for index, prompts in sorted(to_segment.items()):
             self._computed.update((object_id, index) for object_id in prompts)
-            masks = segmenter.segment_prompts(encoder.get(index), prompts)
+            windows = SliceWindows(encoder, index)
+            masks = segmenter.segment_prompts(windows, prompts, sizes)
             for object_id, mask in masks.items():
-                yield (
-                    object_id,
-                    Observation(index, mask.patch, mask.pred_iou, mask.contrast),
-                    None,
+                observation = Observation(
+                    index,
+                    mask.patch,
+                    mask.pred_iou,
+                    mask.contrast,
+                    window=mask.window,
                 )
+                yield object_id, observation, None
 
-    def _contrast(
-        self, encoder: PrefetchingPlaneEncoder, slice_index: int, patch: MaskPatch
-    ) -> float:
-        pixels, plane_shape = encoder.pixels(slice_index), self.stack.plane_shape
-        return border_contrast(pixels, patch.mask, patch.origin, plane_shape)
+    def _window_around(self, patch: MaskPatch, size: float) -> Window | None:
+        """Return the window of a painted mask."""
+        object_windows, box = self._object_windows, patch.box
+        side = object_windows.side_on_slice(box_length(box), size)
+        return object_windows.around(box, side)
+
+    def _prompted_sizes(self) -> dict[int, float]:
+        """Return the size of objects with boxes or masks, {object id: pixels}."""
+        found = {}
+        for object_id, prompted in self.prompted.items():
+            sizes = [prompt_size(prompt) for prompt in prompted.prompts.values()]
+            sizes += [box_length(patch.box) for patch in prompted.masks.values()]
+            known = [size for size in sizes if size is not None]
+            if known:
+                found[object_id] = max(known)
+        return found
+
+    def _largest_sizes(
+        self, observations: Mapping[tuple[int, int], Observation]
+    ) -> dict[int, float]:
+        """Return the size of each object on the prompted slice where it is largest."""
+        sizes = self._prompted_sizes()
+        for (object_id, _), observation in observations.items():
+            if not observation.is_empty:
+                length = box_length(observation.patch.box)
+                sizes[object_id] = max(sizes.get(object_id, 0.0), length)
+        return sizes
+
+    def _estimate(
+        self,
+        encoder: PrefetchingPlaneEncoder,
+        ranges: Ranges,
+        observations: Mapping[tuple[int, int], Observation],
+    ) -> Estimate | None:
+        """Estimate the time from the number of windows to encode."""
+        expected = []
+        pixel = max(self.stack.pixel_size)
+        for direction in (1, -1):
+            for tracker in self._trackers(ranges, observations, direction):
+                if tracker.ended:
+                    continue
+                known, slice_range = ranges[tracker.slice_range], tracker.slice_range
+                start = observations[slice_range.object_id, tracker.start_index]
+                depth = box_length(start.patch.box) / 2 * pixel
+                expected.append(
+                    ExpectedRange(
+                        tracker.object_id,
+                        tuple(i for i in tracker.slices if i not in known),
+                        tracker.window(None),
+                        float("inf")
+                        if slice_range.is_between
+                        else depth / self.stack.slice_spacing,
+                    )
+                )
+        return Estimate.of(expected, encoder.seconds_each)
 
     def _known_result(self, object_id: int, slice_index: int) -> SliceResult | None:
         """Return the earlier result on a prompted slice whose prompt is the same."""
@@ -199,21 +289,28 @@ class Propagation:
     ) -> list[ObjectTracker]:
         """Make the trackers of one sweep, for ranges that start with a prompt."""
         trackers = []
+        object_windows, sizes = self._object_windows, self._largest_sizes(observations)
         for slice_range in ranges:
             start, goal = (slice_range.below, slice_range.above)[::direction]
             if start is None:
                 continue
             object_id = slice_range.object_id
             prompt = self.prompted[object_id].prompts.get(start)
+            first, side = observations[object_id, start], None
+            if not first.is_empty:
+                length = box_length(first.patch.box)
+                side = object_windows.side_on_slice(length, sizes[object_id])
             trackers.append(
                 ObjectTracker(
                     slice_range,
                     direction,
-                    observations[object_id, start],
+                    first,
                     None if goal is None else observations[object_id, goal],
                     None if prompt is None else prompt.box,
                     self.stack,
                     self.options,
+                    object_windows,
+                    side,
                 )
             )
         return trackers
@@ -242,23 +339,39 @@ class Propagation:
                 for i in order[position + 1 :]
                 if not all(tracker.ended for tracker in by_slice[i])
             )
-            following = list(islice(later, self.predictor.planes_at_once))
-            plane = encoder.get(index, following)
-            for tracker, observation in _observe(plane, segmenter, active, upward):
+            following = [
+                (i, window)
+                for i in islice(later, self.predictor.planes_at_once)
+                for window in _guessed(by_slice[i])
+            ]
+            for tracker, observation in _observe(
+                encoder, segmenter, index, active, upward, following
+            ):
                 self._computed.add((tracker.object_id, index))
                 yield from tracker.update(observation)
 
 
+def _guessed(trackers: Iterable[ObjectTracker]) -> list[Window | None]:
+    """Return the windows of objects that follow where they are now."""
+    windows = [tracker.window(None) for tracker in trackers if not tracker.ended]
+    return list(dict.fromkeys(windows))
+
+
 def _observe(
-    plane: EncodedPlane,
+    encoder: PrefetchingPlaneEncoder,
     segmenter: SliceSegmenter,
+    index: int,
     trackers: Sequence[ObjectTracker],
     upward: Mapping[SliceRange, ObjectTracker],
+    following: Sequence[Place],
 ) -> list[tuple[ObjectTracker, Observation]]:
     """Segment all objects on a plane; break ties with the upward sweep."""
-    index, shape, kinds = plane.index, plane.embedding.shape, segmenter.prompt_kinds
+    shape, kinds = encoder.stack.plane_shape, segmenter.prompt_kinds
     expected = {t.object_id: t.expect(index, shape, kinds) for t in trackers}
-    masks = segmenter.segment(plane, expected)
+    places = {t.object_id: t.window(expected[t.object_id]) for t in trackers}
+    planned = list(dict.fromkeys(places.values()))
+    windows = SliceWindows(encoder, index, planned, following)
+    masks = segmenter.segment(windows, expected, places)
     observations, disputes = [], {}
     for tracker in trackers:
         object_id = tracker.object_id
@@ -271,7 +384,8 @@ def _observe(
         box = None if earlier is None else disputed_box(earlier, observation)
         if box is not None:
             disputes[object_id] = box
-    tie_breaks = segmenter.break_ties(plane, disputes)
+    places = {t.object_id: observation.window for t, observation in observations}
+    tie_breaks = segmenter.break_ties(windows, disputes, places)
     return [
         (tracker, replace(observation, tie_break=tie_breaks.get(tracker.object_id)))
         for tracker, observation in observations

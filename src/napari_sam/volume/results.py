@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.images.stack import Stack
+    from napari_sam.images.window import Window
     from napari_sam.masks.painting import ObjectPlaneMask
     from napari_sam.volume.mask_projection import Projection
     from napari_sam.volume.stack_prompts import PromptedSlices
@@ -93,6 +94,9 @@ class SliceResult:
         Probability (0 to 1) that the mask, or the end of the object, is right.
     provisional : bool
         Whether a final result for this slice follows.
+    window : Window or None
+        The part of the plane in which the model looked for the object; None for all
+        of it.
     """
 
     object_id: int
@@ -103,6 +107,7 @@ class SliceResult:
     logits: NDArray[np.float16]
     confidence: float = 1.0
     provisional: bool = False
+    window: Window | None = None
 
     @property
     def patch(self) -> MaskPatch:

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks.contrast import border_contrast
 from napari_sam.masks.patch import (
     MaskPatch,
     patch_iou,
     resolve_overlaps,
     stability,
 )
+from napari_sam.prediction.zoom.answers import ZoomedPlane, run_to_end
+from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.volume.box_motion import expand_box, refit_box
 from napari_sam.volume.mask_projection import combine
+from napari_sam.volume.object_windows import box_length
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from napari_sam.images.window import Window
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.prediction import Prediction
     from napari_sam.prediction.protocol import PredictorLike
+    from napari_sam.prediction.zoom.answers import Windows
     from napari_sam.volume.mask_projection import ExpectedMask
-    from napari_sam.volume.plane_encoder import EncodedPlane
+    from napari_sam.volume.object_windows import ObjectWindows
+    from napari_sam.volume.plane_encoder import EncodedWindow, SliceWindows
     from napari_sam.volume.results import PropagationOptions
 
 # Prompts per decoder batch; larger batches only take more memory.
@@ -37,6 +42,8 @@ _BATCH_SIZE = 64
 _MAX_REFITS = 2
 # Components and holes whose mask has a smaller IoU with the expected one are dropped.
 _MIN_COMPONENT_IOU, _MIN_HOLE_IOU = 0.1, 0.3
+# A mask that its window cuts is asked again in another one, this many times.
+_MAX_GROWTH = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,12 +60,27 @@ class SliceMask:
         IoU of the masks at a lower and a higher threshold.
     contrast : float
         Contrast at the border, in units of the image.
+    window : Window or None
+        Where it was found; None for the whole plane.
     """
 
     patch: MaskPatch
     pred_iou: float = 0.0
     stability_score: float = 0.0
     contrast: float = 0.0
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answer:
+    """The mask of an object, all of its parts, before overlaps are resolved.
+
+    `prediction` is that of the largest part; None without an answer.
+    """
+
+    patch: MaskPatch
+    prediction: Prediction | None
+    window: Window | None
 
 
 @dataclass(eq=False)
@@ -71,10 +93,13 @@ class SliceSegmenter:
         The model.
     options : PropagationOptions
         Settings of the propagation.
+    object_windows : ObjectWindows
+        Choice of windows.
     """
 
     predictor: PredictorLike
     options: PropagationOptions
+    object_windows: ObjectWindows
     # {slice: {object id: mask}}
     _masks: dict[int, dict[int, MaskPatch]] = field(
         default_factory=lambda: defaultdict(dict)
@@ -93,26 +118,78 @@ class SliceSegmenter:
             self._masks[slice_index][object_id] = patch
 
     def segment_prompts(
-        self, plane: EncodedPlane, prompts: Mapping[int, Prompt]
+        self,
+        windows: SliceWindows,
+        prompts: Mapping[int, Prompt],
+        sizes: Mapping[int, float],
     ) -> dict[int, SliceMask]:
-        """Segment objects from the prompts of the user, {object id: SliceMask}."""
-        predictions = self._decode(plane.embedding, list(prompts.values()))
-        return {
-            object_id: self._measure(plane, prediction.patch, prediction)
-            for object_id, prediction in zip(prompts, predictions, strict=True)
-        }
+        """Segment objects from the prompts of the user.
+
+        Parameters
+        ----------
+        windows : SliceWindows
+            The slice.
+        prompts : mapping
+            {object id: Prompt}.
+        sizes : mapping
+            {object id: longer side in pixels}, where other prompts of the object tell.
+
+        Returns
+        -------
+        dict
+            {object id: SliceMask}; objects may overlap.
+        """
+        groups: dict[float | None, list[int]] = defaultdict(list)
+        for object_id, prompt in prompts.items():
+            is_click = prompt.kinds == {"point"} and self.object_windows.can_zoom
+            groups[sizes.get(object_id) if is_click else None].append(object_id)
+        found: dict[int, SliceMask] = {}
+        for size, members in groups.items():
+            plane = ZoomedPlane(
+                self.object_windows.grid,
+                lambda window: windows.get(window).embedding,
+                self._decode,
+                self.object_windows.zoom,
+                ZoomHints(size),
+            )
+            asked = [prompts[object_id] for object_id in members]
+            start = {
+                i: self._start_windows(prompts[object_id], sizes[object_id])
+                for i, object_id in enumerate(members)
+                if size is None and object_id in sizes
+            }
+            answers = run_to_end(plane.answer(asked, start))
+            for object_id, answer in zip(members, answers, strict=True):
+                prediction = answer.prediction
+                found[object_id] = self._measure(
+                    windows, _Answer(prediction.patch, prediction, prediction.window)
+                )
+        return {object_id: found[object_id] for object_id in prompts}
+
+    def _start_windows(self, prompt: Prompt, size: float) -> Windows:
+        """Return the window of a prompt at the scale of all slices of its object."""
+        box = prompt.box
+        if box is None or self.object_windows.zoom != "auto":
+            return ()
+        side = self.object_windows.side_on_slice(box_length(box), size)
+        return (self.object_windows.grid.around_object(box[:2], box[2:], side),)
 
     def segment(
-        self, plane: EncodedPlane, expected: Mapping[int, ExpectedMask | None]
+        self,
+        windows: SliceWindows,
+        expected: Mapping[int, ExpectedMask | None],
+        places: Mapping[int, Window | None],
     ) -> dict[int, SliceMask]:
         """Segment objects where they are expected.
 
         Parameters
         ----------
-        plane : EncodedPlane
+        windows : SliceWindows
             The slice.
         expected : mapping
             {object id: ExpectedMask}; None for an object that has left the plane.
+        places : mapping
+            {object id: the window to look for it}.
 
         Returns
         -------
@@ -120,43 +197,83 @@ class SliceSegmenter:
             {object id: SliceMask}; overlaps are resolved, also with masks that
             `remember` keeps for other objects.
         """
-        prompts = [p for e in expected.values() if e is not None for p in e.prompts]
-        predictions = iter(self._decode_refitted(plane.embedding, prompts))
-        merged = [_merge_parts(e, predictions) for e in expected.values()]
+        answers = {
+            object_id: _Answer(MaskPatch.empty(), None, places[object_id])
+            for object_id in expected
+        }
+        todo = {o: places[o] for o, mask in expected.items() if mask is not None}
+        for _ in range(1 + _MAX_GROWTH):
+            answers |= self._ask(windows, expected, todo)
+            todo = self._elsewhere(windows, {o: answers[o] for o in todo})
+            if not todo:
+                break
         patches = self._resolve_overlaps(
-            plane.index, list(expected), [patch for patch, _ in merged]
+            windows.index, list(expected), [answers[o].patch for o in expected]
         )
         return {
-            object_id: self._measure(plane, patch, prediction)
-            for object_id, patch, (_, prediction) in zip(
-                expected, patches, merged, strict=True
-            )
+            object_id: self._measure(windows, replace(answers[object_id], patch=patch))
+            for object_id, patch in zip(expected, patches, strict=True)
         }
 
     def break_ties(
-        self, plane: EncodedPlane, boxes: Mapping[int, NDArray[np.float64]]
+        self,
+        windows: SliceWindows,
+        boxes: Mapping[int, NDArray[np.float64]],
+        places: Mapping[int, Window | None],
     ) -> dict[int, MaskPatch]:
         """Segment objects once more from boxes, where both directions disagree."""
         margin = self.options.margin / 2
-        prompts = [Prompt(box=expand_box(box, margin)) for box in boxes.values()]
-        predictions = self._decode(plane.embedding, prompts)
-        return {o: p.patch for o, p in zip(boxes, predictions, strict=True)}
+        found: dict[int, MaskPatch] = {}
+        for window, members in _by_window(places, boxes).items():
+            prompts = [Prompt(box=expand_box(boxes[o], margin)) for o in members]
+            predictions = self._decode(windows.get(window).embedding, prompts)
+            found |= {o: p.patch for o, p in zip(members, predictions, strict=True)}
+        return found
 
-    def _measure(
-        self, plane: EncodedPlane, patch: MaskPatch, prediction: Prediction | None
-    ) -> SliceMask:
+    def _ask(
+        self,
+        windows: SliceWindows,
+        expected: Mapping[int, ExpectedMask | None],
+        todo: Mapping[int, Window | None],
+    ) -> dict[int, _Answer]:
+        """Decode each object in its window, all of a window together."""
+        answers = {}
+        for window, members in _by_window(todo, todo).items():
+            masks = [mask for o in members if (mask := expected[o]) is not None]
+            prompts = [prompt for mask in masks for prompt in mask.prompts]
+            encoded = windows.get(window)
+            predictions = iter(self._decode_refitted(encoded, prompts))
+            for object_id, mask in zip(members, masks, strict=True):
+                patch, prediction = _merge_parts(mask, predictions)
+                answers[object_id] = _Answer(patch, prediction, window)
+        return answers
+
+    def _elsewhere(
+        self, windows: SliceWindows, answers: Mapping[int, _Answer]
+    ) -> dict[int, Window | None]:
+        """Return other windows for the masks that their window cuts."""
+        other = {}
+        for object_id, answer in answers.items():
+            patch, window = answer.patch, answer.window
+            if window is None or not patch.logits.size:
+                continue
+            if window.cuts(patch.box, windows.plane_shape):
+                other[object_id] = self.object_windows.beyond(patch.box, window)
+        return other
+
+    def _measure(self, windows: SliceWindows, answer: _Answer) -> SliceMask:
+        patch, prediction = answer.patch, answer.prediction
         if prediction is None:
-            return SliceMask(patch)
+            return SliceMask(patch, window=answer.window)
         if not patch.logits.size:
-            return SliceMask(patch, prediction.score)
+            return SliceMask(patch, prediction.score, window=answer.window)
         rows, cols = prediction.transform.mask_shape  # the rest is padding
         return SliceMask(
             patch,
             prediction.score,
             float(stability(prediction.logits[:rows, :cols])),
-            border_contrast(
-                plane.pixels, patch.mask, patch.origin, plane.embedding.shape
-            ),
+            windows.get(answer.window).contrast(patch),
+            answer.window,
         )
 
     def _decode(
@@ -169,9 +286,10 @@ class SliceSegmenter:
         return predictions
 
     def _decode_refitted(
-        self, embedding: Embedding, prompts: Sequence[Prompt]
+        self, encoded: EncodedWindow, prompts: Sequence[Prompt]
     ) -> list[Prediction]:
         """Decode, and again where an object has grown or moved out of its box."""
+        embedding = encoded.embedding
         predictions = self._decode(embedding, prompts)
         boxes = {i: prompt.box for i, prompt in enumerate(prompts)}
         for _ in range(_MAX_REFITS):
@@ -182,7 +300,7 @@ class SliceSegmenter:
                     moved = refit_box(
                         box, patch.box, embedding.shape, self.options.margin
                     )
-                    if moved is not None and _is_on_plane(moved, embedding.shape):
+                    if moved is not None and encoded.shows(moved):
                         refitted[i] = moved
             if not refitted:
                 break
@@ -213,12 +331,20 @@ class SliceSegmenter:
         ]
 
 
+def _by_window(
+    places: Mapping[int, Window | None], members: Iterable[int]
+) -> dict[Window | None, list[int]]:
+    """Group objects by their window, {window: object ids}."""
+    groups: dict[Window | None, list[int]] = {}
+    for object_id in members:
+        groups.setdefault(places[object_id], []).append(object_id)
+    return groups
+
+
 def _merge_parts(
-    expected: ExpectedMask | None, predictions: Iterator[Prediction]
-) -> tuple[MaskPatch, Prediction | None]:
+    expected: ExpectedMask, predictions: Iterator[Prediction]
+) -> tuple[MaskPatch, Prediction]:
     """Merge the masks of all parts; also return the prediction of the largest part."""
-    if expected is None:
-        return MaskPatch.empty(), None
     answers = [(part, next(predictions)) for part in expected.parts]
     ious = [patch_iou(part.patch, prediction.patch) for part, prediction in answers]
     components = [
@@ -236,8 +362,3 @@ def _merge_parts(
     if len(kept) == 1 and not holes:
         return kept[0].patch, kept[0]
     return combine([p.patch for p in kept], holes), kept[0]
-
-
-def _is_on_plane(box: NDArray[np.float64], plane_shape: tuple[int, int]) -> bool:
-    """Tell whether a part of a box lies on the plane."""
-    return bool((box[2:] > 0).all() and (box[:2] < np.subtract(plane_shape, 1)).all())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from napari_sam.masks.patch import mask_iou, patch_iou, stability
+from napari_sam.masks.patch import patch_iou, stability
 from napari_sam.prediction.click_sequence import select_alternative
 from napari_sam.prediction.zoom.choice import choose_windows
 from napari_sam.prediction.zoom.options import ZoomHints
@@ -269,14 +269,10 @@ def _with_candidates(prediction: Prediction) -> Sequence[Prediction]:
 
 def _is_same(one: Prediction, other: Prediction) -> bool:
     """Tell whether two masks are the same answer to the user."""
-    # Patches may be as large as the plane: they are the last resort.
     areas = sorted((one.coarse_area, other.coarse_area))
+    # Masks of other sizes are different; their patches may be as large as the plane.
     if areas[0] < _SAME_MASK_IOU * areas[1]:
         return False
-    if one.window == other.window:
-        rows, cols = one.transform.mask_shape
-        masks = [p.logits[:rows, :cols] > 0 for p in (one, other)]
-        return mask_iou(masks[0], masks[1]) >= _SAME_MASK_IOU
     return patch_iou(one.patch, other.patch) >= _SAME_MASK_IOU
 
 

@@ -1,0 +1,122 @@
+"""Estimate of the time that the propagation through a stack takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari_sam.images.window import Window
+
+# Slices beyond its expected end that are looked at before an object counts as ended.
+_SLICES_BEYOND = 2
+_MINUTE = 60
+# The two estimates are told apart when they differ by more than this factor.
+_SAME_TIME = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedRange:
+    """A range of slices that an object is about to be followed through.
+
+    Parameters
+    ----------
+    object_id : int
+        The object.
+    slices : tuple of int
+        The slices, from the prompted one on.
+    window : Window or None
+        The window in which the object starts.
+    depth : float
+        Half the depth of an object that is as deep as it is wide, in slices; infinite
+        between two prompted slices, where the object exists on all of them.
+    """
+
+    object_id: int
+    slices: tuple[int, ...]
+    window: Window | None
+    depth: float
+
+    @property
+    def likely(self) -> tuple[int, ...]:
+        """The slices that are looked at when the object is as deep as it is wide."""
+        if self.depth >= len(self.slices):
+            return self.slices
+        return self.slices[: ceil(self.depth) + _SLICES_BEYOND]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a propagation has before it, once the prompted slices are segmented.
+
+    Parameters
+    ----------
+    objects, windows, slices : int
+        Number of objects to follow, of the windows in which they start, and of slices
+        to which they may extend.
+    likely, most : float or None
+        Seconds when the objects are as deep as they are wide, and when they reach the
+        ends of the stack; None when nothing was encoded that could be measured.
+    """
+
+    objects: int
+    windows: int
+    slices: int
+    likely: float | None
+    most: float | None
+
+    @classmethod
+    def of(
+        cls, ranges: Iterable[ExpectedRange], seconds_each: float | None
+    ) -> Estimate | None:
+        """Estimate; None when nothing is left to do.
+
+        Parameters
+        ----------
+        ranges : iterable of ExpectedRange
+            All ranges.
+        seconds_each : float or None
+            Time to encode one window.
+        """
+        found = [r for r in ranges if r.slices]
+        if not found:
+            return None
+        # Objects in one window of a slice share its encoding.
+        likely = {(i, r.window) for r in found for i in r.likely}
+        most = {(i, r.window) for r in found for i in r.slices}
+        return cls(
+            len({r.object_id for r in found}),
+            len({r.window for r in found}),
+            len({i for r in found for i in r.slices}),
+            None if seconds_each is None else seconds_each * len(likely),
+            None if seconds_each is None else seconds_each * len(most),
+        )
+
+    @property
+    def text(self) -> str:
+        """A sentence for the user."""
+        what = _count(self.objects, "object")
+        if self.windows > 1:
+            what += f" in {self.windows} windows"
+        what += f" through up to {_count(self.slices, 'slice')}"
+        if self.likely is None or self.most is None:
+            return f"Following {what}"
+        when = f"about {_duration(self.likely)}"
+        if self.most > _SAME_TIME * self.likely:
+            when += f" if they are as deep as wide, at most {_duration(self.most)}"
+        return f"Following {what}: {when}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    """Describe a duration in whole seconds, minutes or hours."""
+    for limit, unit in ((_MINUTE, "s"), (_MINUTE**2, "min")):
+        if seconds < 1.5 * limit:
+            return f"{max(round(seconds * _MINUTE / limit), 1)} {unit}"
+    return f"{round(seconds / _MINUTE**2)} h"
