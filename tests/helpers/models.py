@@ -92,6 +92,8 @@ class World(StandInPredictor):
     `reach` is the distance beyond the box that counts as inside, as for real models.
     """
 
+    input_size = 64  # objects of 7 pixels in the planes of tests are large enough
+
     def __init__(self, score: float = 0.9, gain: float = 1.0, reach: int = 0) -> None:
         super().__init__("world")
         self.score, self.gain, self.reach = score, gain, reach
