@@ -146,7 +146,7 @@ class Bench:
         return [
             self.cache.embed(
                 self.predictor,
-                planes.plane(index, size),
+                planes.read_plane(index, size),
                 limits,
                 plane_shape=planes.plane_shape,
             )
