@@ -102,11 +102,37 @@ class PlaneTransform:
         return PREPROCESSING[self.family]
 
     @property
+    def is_enlarged(self) -> bool:
+        """Whether the model sees a window with more pixels than it has.
+
+        The families know no such input: there the pixels are interpolated smoothly and
+        prompts are placed exactly. Whole planes are treated as published.
+        """
+        return self.window is not None and max(self.shape) < self.input_size
+
+    @property
     def scale(self) -> NDArray[np.float64]:
         """Factors from pixels of the window to pixels of the input, (rows, cols)."""
         if self.preprocessing.isotropic_prompt_scale:
             return np.full(2, self.input_size / max(self.shape))
         return np.divide(self.resized_shape, self.shape)
+
+    def to_input(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Convert (..., 2) points of the window to pixels of the input."""
+        scaled: NDArray[np.float64] = points * self.scale
+        # SAM scales integer positions as they are; enlarged pixels need their centres.
+        return scaled + (self.scale - 1) / 2 if self.is_enlarged else scaled
+
+    def corners_to_input(self, corners: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Convert (..., 2, 2) first and last corners of boxes to pixels of the input.
+
+        Boxes run through the centres of the outermost pixels. When these are enlarged,
+        the first and last of the pixels that each becomes count.
+        """
+        scaled: NDArray[np.float64] = corners * self.scale
+        if self.is_enlarged:
+            scaled[..., 1, :] += self.scale - 1
+        return scaled
 
     @property
     def mask_shape(self) -> tuple[int, int]:
@@ -133,7 +159,9 @@ class PlaneTransform:
 
         rule = self.preprocessing
         channels = np.atleast_3d(plane).transpose(2, 0, 1)
-        resized = _RESIZE[rule.interpolation](channels, self.resized_shape)
+        is_enlarged = self.is_enlarged and max(plane.shape[:2]) < self.input_size
+        resize = _enlarge if is_enlarged else _RESIZE[rule.interpolation]
+        resized = resize(channels, self.resized_shape)
         pixels = resized.float().expand(3, -1, -1)
         if rule.intensity == "mean_std":
             mean, std = torch.tensor(rule.mean), torch.tensor(rule.std)
@@ -364,6 +392,16 @@ def _resize_floats(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tenso
     """Resize without rounding, as LiteMedSAM does."""
     height, width = channels.shape[1:]
     return _resize_part(channels, shape, (height, width))
+
+
+def _enlarge(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:
+    """Enlarge by cubic interpolation, which keeps the edges of small objects."""
+    import torch
+    from torch.nn import functional as F
+
+    pixels = torch.from_numpy(channels.astype(np.float32))[None]
+    larger = F.interpolate(pixels, shape, mode="bicubic", align_corners=False)
+    return larger[0].clamp(0, 255)
 
 
 def _resize_bytes(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:

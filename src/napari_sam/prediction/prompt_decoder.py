@@ -127,13 +127,13 @@ class PromptDecoder:
         points = labels = boxes = None
         if prompts[0].points is not None:
             points = self._to_xy(
-                np.stack([p.points for p in prompts]) * transform.scale
+                transform.to_input(np.stack([p.points for p in prompts]))
             )
             labels = torch.from_numpy(np.stack([p.labels for p in prompts]))
             labels = labels.to(self._runner.device)
         if prompts[0].box is not None:
             corners = np.stack([p.box.reshape(2, 2) for p in prompts])
-            boxes = self._to_xy(corners * transform.scale).flatten(1)
+            boxes = self._to_xy(transform.corners_to_input(corners)).flatten(1)
         return points, labels, boxes
 
     def mask_input(self, transform: PlaneTransform, prompt: Prompt) -> Tensor:

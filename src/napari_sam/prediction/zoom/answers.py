@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from napari_sam.masks.patch import patch_iou, stability
+from napari_sam.masks.patch import mask_iou, patch_iou, stability
 from napari_sam.prediction.click_sequence import select_alternative
 from napari_sam.prediction.zoom.choice import choose_windows
 from napari_sam.prediction.zoom.options import ZoomHints
@@ -37,7 +37,10 @@ _MAX_GROWTH = 4
 _MIN_QUALITY = 0.7
 # A click whose object is that much smaller than the best window, or larger, is asked
 # once more in the window that fits the mask: side of the window over that of the mask.
-_FITTING_RATIO = 3.5, 16.0
+_FITTING_RATIO, _IDEAL_RATIO = (3.5, 16.0), 9.0
+# Of windows that agree on the object the one that fits it best draws the finest outline,
+# unless its quality is clearly lower.
+_SAME_OBJECT_IOU, _ALMOST_AS_GOOD = 0.75, 0.85
 # As many alternatives as one window gives; masks above this IoU are the same.
 _MAX_CANDIDATES, _SAME_MASK_IOU = 3, 0.8
 _NO_HINTS = ZoomHints()
@@ -177,7 +180,7 @@ class ZoomedPlane:
             windows: Windows = ()
             if self._is_cut(best):
                 windows = self._larger(prompt, best, answers)
-            elif prompt.kinds == {"point"} and i not in given:
+            elif prompt.kinds == {"point"} and i not in given and self.zoom == "auto":
                 windows = self._fitting(prompt, best)
             new = tuple(window for window in windows if window not in answers)
             if new:
@@ -244,6 +247,7 @@ class ZoomedPlane:
             return max(predictions, key=lambda p: p.window.side if p.window else np.inf)
         groups = [sorted(group, key=_quality, reverse=True) for group in groups]
         groups.sort(key=lambda group: -_quality(group[0]))
+        groups = _best_fit_first(groups)
         # The best of each window before the second best of any.
         firsts, others = [g[0] for g in groups], [c for g in groups for c in g[1:]]
         kept: list[Prediction] = []
@@ -267,13 +271,50 @@ def _with_candidates(prediction: Prediction) -> Sequence[Prediction]:
     return prediction.candidates or (prediction,)
 
 
-def _is_same(one: Prediction, other: Prediction) -> bool:
+def _best_fit_first(groups: list[list[Prediction]]) -> list[list[Prediction]]:
+    """Of windows whose best masks are the same object, put the best-fitting one first.
+
+    Parameters
+    ----------
+    groups : list of list of Prediction
+        Answers of each window, best first.
+    """
+    best = groups[0][0]
+    same = [
+        group
+        for group in groups
+        if group[0] is best
+        or (
+            _quality(group[0]) >= _ALMOST_AS_GOOD * _quality(best)
+            and _is_same(group[0], best, _SAME_OBJECT_IOU)
+        )
+    ]
+    first = min(same, key=lambda group: _misfit(group[0]))
+    return [first, *(group for group in groups if group is not first)]
+
+
+def _misfit(prediction: Prediction) -> float:
+    """Compare the ratio of window and mask with the ideal one; 0 for that."""
+    box = prediction.coarse_box
+    if box is None:
+        return np.inf
+    size = float((box[2:] - box[:2]).max()) + 1
+    return abs(float(np.log(max(prediction.transform.shape) / size / _IDEAL_RATIO)))
+
+
+def _is_same(
+    one: Prediction, other: Prediction, min_iou: float = _SAME_MASK_IOU
+) -> bool:
     """Tell whether two masks are the same answer to the user."""
+    # Patches may be as large as the plane: they are the last resort.
     areas = sorted((one.coarse_area, other.coarse_area))
-    # Masks of other sizes are different; their patches may be as large as the plane.
-    if areas[0] < _SAME_MASK_IOU * areas[1]:
+    if areas[0] < min_iou * areas[1]:
         return False
-    return patch_iou(one.patch, other.patch) >= _SAME_MASK_IOU
+    if one.window == other.window:
+        rows, cols = one.transform.mask_shape
+        masks = [p.logits[:rows, :cols] > 0 for p in (one, other)]
+        return mask_iou(masks[0], masks[1]) >= min_iou
+    return patch_iou(one.patch, other.patch) >= min_iou
 
 
 def _quality(prediction: Prediction) -> float:
