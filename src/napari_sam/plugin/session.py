@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.state.model_choice import ByteProgress, ModelChoice
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prediction.predictor import Prediction, Predictor
+    from napari_sam.prediction.zoom.options import Zoom
     from napari_sam.records.record import Record
     from napari_sam.requests.base import SegmentationResult
     from napari_sam.requests.stack import StackRequest
@@ -84,6 +85,7 @@ class SamSession:
     propagation: Setting[PropagationOptions] = Setting()
     propagation_axes: Setting[list[int]] = Setting()
     axis: Setting[int | None] = Setting()
+    zoom: Setting[Zoom] = Setting()
     size: Setting[Size | None] = Setting()
     cleanup: Setting[CleanUp] = Setting()
     thresholds: Setting[Thresholds] = Setting()
@@ -94,6 +96,7 @@ class SamSession:
     toggle_polarity: Setting[Callable[[], None]] = Setting()
     changed: Setting[SignalInstance] = Setting()
     model_changed: Setting[SignalInstance] = Setting()
+    zoom_changed: Setting[SignalInstance] = Setting()
 
     def __init__(
         self, viewer: ViewerModel, model: str | Path | Predictor = DEFAULT_MODEL
@@ -126,7 +129,7 @@ class SamSession:
 
     def build_plane_request(self) -> LayerRequest:
         """Build the request for the displayed plane."""
-        return self._builder.plane_with_prompts()
+        return self._builder.plane_with_prompts(self.pending)
 
     def build_stack_request(self) -> LayerRequest:
         """Build the request for the displayed stack.
@@ -154,7 +157,7 @@ class SamSession:
             return None
         try:
             snapshot = self._builder.snapshot()
-            request = self._builder.plane(snapshot)
+            request = self._builder.plane(snapshot, pending)
         except ValueError:
             self._withdraw_pending(None)
             raise
@@ -212,7 +215,7 @@ class SamSession:
 
     def preview(self) -> Prediction | None:
         """Segment the displayed plane; return the first object, if it has prompts."""
-        request = self._builder.plane(self._builder.snapshot())
+        request = self._builder.plane(self._builder.snapshot(), self.pending)
         if request is None:
             self._forget()
             return None
@@ -309,6 +312,8 @@ class SamSession:
         if not pending.result.pieces:
             raise ValueError("The mask is empty: change the prompts and try again.")
         commit = self.target.write(pending.request, pending.result)
+        labels = commit.replacement.labels
+        self.history.sizes.add(pending.request, pending.result, labels)
         if not pending.is_automatic:  # hundreds of objects are not corrected together
             self.history.add(commit)
         self.history.consumed.consume(pending.request.prompts)

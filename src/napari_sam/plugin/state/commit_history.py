@@ -12,6 +12,7 @@ from napari_sam.plugin.layers.label_prompt import LabelPrompt, pick_object
 from napari_sam.plugin.layers.prompt_layers import is_plugin_layer, restore_prompts
 from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.state.layer_request import Replacement, prompt_key
+from napari_sam.plugin.state.zoom_hints import AcceptedSizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,6 +109,8 @@ class CommitHistory:
         An object of a Labels layer that is used as a prompt.
     replacement : Replacement or None
         Objects that the next result replaces.
+    sizes : AcceptedSizes
+        How large the objects are that were accepted.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -115,6 +118,7 @@ class CommitHistory:
         self._commits: list[CommittedObjects] = []
         self._restored: CommittedObjects | None = None
         self.consumed = ConsumedPrompts(viewer)
+        self.sizes = AcceptedSizes()
         self.label_prompt: LabelPrompt | None = None
         self.replacement: Replacement | None = None
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import numpy as np
 
 from napari_sam.plugin.layers.image_source import is_view_of
+from napari_sam.prediction.zoom.options import ZoomHints
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
     from napari_sam.plugin.layers.transforms import DisplayedPlane, Sliders
     from napari_sam.prediction.click_sequence import Size
+    from napari_sam.prediction.zoom.options import Zoom
     from napari_sam.requests.base import SegmentationRequest
     from napari_sam.requests.view import ImageView
 
@@ -75,6 +77,10 @@ class SessionSnapshot:
         An object of a Labels layer that is refined.
     replacement : Replacement, optional
         Objects that the result replaces.
+    zoom : "auto", "off" or float
+        How windows of the plane are chosen.
+    hints : ZoomHints
+        What is known about objects of clicks.
     """
 
     image: Image
@@ -89,6 +95,8 @@ class SessionSnapshot:
     axis: int | None
     label_prompt: LabelPrompt | None = None
     replacement: Replacement | None = None
+    zoom: Zoom = "auto"
+    hints: ZoomHints = field(default_factory=ZoomHints)
 
     @property
     def displayed_label_prompt(self) -> LabelPrompt | None:
@@ -139,7 +147,11 @@ class LayerRequest:
         return mine is not None and mine == other._plane_inputs()
 
     def _plane_inputs(self) -> tuple[Any, ...] | None:
-        """Return all that decides about the result for a plane; None for others."""
+        """Return all that decides about the result for a plane; None for others.
+
+        The hints for the zoom do not count: a view that moves, or an accepted object,
+        must not change an outline that is there.
+        """
         request, snapshot = self.request, self.snapshot
         if not request.can_change_size:
             return None
@@ -148,6 +160,7 @@ class LayerRequest:
             snapshot.each_prompt_an_object,
             snapshot.replacement,
             snapshot.model,
+            snapshot.zoom,
             request.plane_index,
             request.size,
             request.cleanup,

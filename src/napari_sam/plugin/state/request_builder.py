@@ -11,6 +11,7 @@ from napari_sam.automatic.search import region_from_prompt
 from napari_sam.plugin.layers.displayed_stack import displayed_stack
 from napari_sam.plugin.layers.prompt_reader import collect_prompts
 from napari_sam.plugin.layers.transforms import Sliders, displayed_plane
+from napari_sam.plugin.layers.visible_region import visible_window
 from napari_sam.plugin.state.layer_request import LayerRequest, SessionSnapshot
 from napari_sam.plugin.state.prompt_objects import (
     assign_prompts,
@@ -18,6 +19,8 @@ from napari_sam.plugin.state.prompt_objects import (
     objects_in_stack,
     objects_on_plane,
 )
+from napari_sam.plugin.state.zoom_hints import windows_of_pending
+from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.grouping import join_prompts
 from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
 from napari_sam.requests.automatic_stack import AutomaticStackRequest
@@ -28,12 +31,15 @@ from napari_sam.volume.stack_prompts import check_prompts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari.layers import Image
+
     from napari_sam.automatic.candidates import Thresholds
     from napari_sam.automatic.linking import Linking
     from napari_sam.automatic.search import SearchOptions
     from napari_sam.images.stack import Stack
     from napari_sam.plugin.layers.label_prompt import LabelPrompt
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
+    from napari_sam.plugin.layers.transforms import DisplayedPlane
     from napari_sam.plugin.state.commit_history import CommitHistory
     from napari_sam.plugin.state.pending_result import PendingResult
     from napari_sam.plugin.state.settings import SessionSettings
@@ -80,19 +86,26 @@ class RequestBuilder:
             axis=settings.axis,
             label_prompt=history.label_prompt,
             replacement=history.replacement,
+            zoom=settings.zoom,
+            hints=zoom_hints(settings, history, image, plane),
         )
 
-    def plane(self, snapshot: SessionSnapshot) -> LayerRequest | None:
-        """Build the request for the displayed plane; None without prompts on it."""
-        request = plane_request(snapshot)
+    def plane(
+        self, snapshot: SessionSnapshot, pending: PendingResult | None
+    ) -> LayerRequest | None:
+        """Build the request for the displayed plane; None without prompts on it.
+
+        Objects of the pending result keep their windows.
+        """
+        request = plane_request(snapshot, pending)
         if request is not None:
             self._settings.target.check(request)
         return request
 
-    def plane_with_prompts(self) -> LayerRequest:
+    def plane_with_prompts(self, pending: PendingResult | None) -> LayerRequest:
         """Build the request for the displayed plane; raise without prompts on it."""
         snapshot = self.snapshot()
-        request = self.plane(snapshot)
+        request = self.plane(snapshot, pending)
         if request is None:
             raise ValueError(self._no_prompts_message(snapshot, "slice"))
         return request
@@ -136,7 +149,20 @@ class RequestBuilder:
         )
 
 
-def plane_request(snapshot: SessionSnapshot) -> LayerRequest | None:
+def zoom_hints(
+    settings: SessionSettings,
+    history: CommitHistory,
+    image: Image,
+    plane: DisplayedPlane,
+) -> ZoomHints:
+    """Read what is known about the next object: its size, and what is in view."""
+    size = history.sizes.typical(image, settings.target.present_layer)
+    return ZoomHints(size, visible_window(settings.viewer, image, plane))
+
+
+def plane_request(
+    snapshot: SessionSnapshot, pending: PendingResult | None
+) -> LayerRequest | None:
     """Build the request for the displayed plane; None without prompts on it.
 
     Raises
@@ -158,9 +184,17 @@ def plane_request(snapshot: SessionSnapshot) -> LayerRequest | None:
         for object_id, prompt in enumerate(objects, start=1)
     }
     request = PlaneRequest(
-        snapshot.view, plane.plane_index(), prompts, snapshot.size, snapshot.cleanup
+        snapshot.view,
+        plane.plane_index(),
+        prompts,
+        snapshot.size,
+        snapshot.cleanup,
+        snapshot.zoom,
+        snapshot.hints,
     )
-    return LayerRequest(request, replace(snapshot, prompts=used))
+    built = LayerRequest(request, replace(snapshot, prompts=used))
+    windows = windows_of_pending(built, pending)
+    return replace(built, request=replace(request, windows=windows))
 
 
 def automatic_request(

@@ -20,6 +20,7 @@ from napari_sam.plugin.layers.prompt_layers import (
 from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.state.labels_target import LabelsTarget
 from napari_sam.plugin.state.model_choice import ModelChoice
+from napari_sam.prediction.zoom.options import check_zoom
 from napari_sam.volume.results import PropagationOptions
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.layers.image_source import ChannelChoice
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prediction.predictor import Predictor
+    from napari_sam.prediction.zoom.options import Zoom
 
 T = TypeVar("T")
 
@@ -78,13 +80,14 @@ class SessionSettings:
     axis : int or None
         Axis of the image to propagate along, such as Z or T; the last one with a
         slider when None.
-    changed, model_changed, image_chosen : Signal
-        Emitted after layers or objects, the model, or the image were changed.
+    changed, model_changed, image_chosen, zoom_changed : Signal
+        Emitted after layers or objects, the model, the image, or the zoom were changed.
     """
 
     changed = Signal()
     model_changed = Signal()
     image_chosen = Signal()
+    zoom_changed = Signal()
 
     def __init__(self, viewer: ViewerModel, model: str | Path | Predictor) -> None:
         self.viewer = viewer
@@ -102,6 +105,7 @@ class SessionSettings:
         self.everything_in_stack = False
         self.linking = Linking()
         self.axis: int | None = None
+        self._zoom: Zoom = "auto"
 
     @property
     def model(self) -> Any:
@@ -172,6 +176,22 @@ class SessionSettings:
     @intensity.setter
     def intensity(self, mapping: IntensityMapping) -> None:
         self.view.intensity = mapping
+
+    @property
+    def zoom(self) -> Zoom:
+        """How the model sees objects of a large plane.
+
+        "auto" shows it the part of the plane that fits the object, "off" the whole
+        plane; a factor is the side of the plane over that of the part.
+        """
+        return self._zoom
+
+    @zoom.setter
+    def zoom(self, zoom: Zoom) -> None:
+        checked = check_zoom(zoom)
+        if checked != self._zoom:
+            self._zoom = checked
+            self.zoom_changed.emit()
 
     @property
     def channels(self) -> tuple[ChannelChoice, ...]:

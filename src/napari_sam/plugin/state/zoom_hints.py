@@ -1,0 +1,117 @@
+"""What a session knows about the zoom: sizes of accepted objects, and their windows."""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import ref
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari.layers import Image, Labels
+
+    from napari_sam.masks.painting import ObjectPlaneMask
+    from napari_sam.plugin.state.layer_request import LayerRequest
+    from napari_sam.plugin.state.pending_result import PendingResult
+    from napari_sam.prediction.zoom.answers import Windows
+    from napari_sam.prompts.prompt import Prompt
+    from napari_sam.requests.base import SegmentationResult
+
+# The next object is expected to be as large as the last ones.
+_COUNTED = 5
+# Kept for all layers together.
+_MAX_KEPT = 200
+
+
+class _Accepted(NamedTuple):
+    image: ref[Image]
+    labels: ref[Labels]
+    size: float
+
+
+class AcceptedSizes:
+    """Sizes of the objects that were accepted from prompts on a plane."""
+
+    def __init__(self) -> None:
+        self._objects: deque[_Accepted] = deque(maxlen=_MAX_KEPT)
+
+    def add(
+        self, request: LayerRequest, result: SegmentationResult, labels: Labels
+    ) -> None:
+        """Remember the objects of a commit; those of stacks do not count."""
+        if request.request.can_change_size:
+            self._objects.extend(
+                _Accepted(ref(request.image), ref(labels), _longer_side(piece))
+                for piece in result.pieces
+            )
+
+    def typical(self, image: Image, labels: Labels | None) -> float | None:
+        """Return the median size of the last objects in a labels layer, if any.
+
+        It is the longer side in pixels of the image.
+        """
+        if labels is None:
+            return None
+        sizes = [
+            accepted.size
+            for accepted in self._objects
+            if accepted.image() is image and accepted.labels() is labels
+        ]
+        return median(sizes[-_COUNTED:]) if sizes else None
+
+
+def _longer_side(piece: ObjectPlaneMask) -> float:
+    return float(max(part.stop - part.start for part in piece.region))
+
+
+def windows_of_pending(
+    request: LayerRequest, pending: PendingResult | None
+) -> Mapping[int, Windows]:
+    """Return the windows of pending objects that a request goes on with.
+
+    Parameters
+    ----------
+    request : LayerRequest
+        A request for a plane.
+    pending : PendingResult or None
+        An object with the same box, or else the same first point on it, is the same.
+
+    Returns
+    -------
+    mapping
+        {object id of the request: the window where the pending object was found}.
+    """
+    if pending is None or not _continues(request, pending.request):
+        return {}
+    predictions = pending.result.predictions
+    before = pending.request.request.prompts
+    found = {
+        _first_prompt(prompt): prediction.window
+        for prompt, prediction in zip(before.values(), predictions, strict=True)
+    }
+    firsts = {o: _first_prompt(p) for o, p in request.request.prompts.items()}
+    return {o: (found[f],) for o, f in firsts.items() if f is not None and f in found}
+
+
+def _continues(request: LayerRequest, before: LayerRequest) -> bool:
+    """Whether an earlier request is of the same plane, model and zoom."""
+    if not before.request.can_change_size:
+        return False
+    new, old = request.snapshot, before.snapshot
+    return (
+        new.image is old.image
+        and new.model is old.model
+        and new.zoom == old.zoom
+        and request.request.plane_index == before.request.plane_index
+    )
+
+
+def _first_prompt(prompt: Prompt) -> tuple[Any, ...] | None:
+    """Return a key of the box, else of the first point on the object."""
+    if prompt.box is not None:
+        return "box", *prompt.box.tolist()
+    if len(prompt.positives):
+        return "point", *prompt.positives[0].tolist()
+    return None
