@@ -166,6 +166,8 @@ class SamWidget(Container[Any]):
             (session.model_changed, self._select_model),
             (session.model_changed, self._refresh),
             (session.model_changed, self._watcher.notice),
+            (session.zoom_changed, self._refresh),
+            (session.zoom_changed, self._watcher.notice),
             (dims.current_step, self._show_preview),
             (dims.order, self._show_preview),
             (dims.ndisplay, self._show_preview),
@@ -359,7 +361,7 @@ class SamWidget(Container[Any]):
             self.preview_layer.hide()
             return
         self.preview_layer.show(
-            pending.image, pending.result.pieces, plane.plane_index()
+            pending.image, pending.result.pieces, plane.plane_index(), pending.windows
         )
 
     def _show_strip(self) -> None:

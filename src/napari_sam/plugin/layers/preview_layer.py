@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import binary_erosion
 
 from napari_sam.images.axes import plane_sides
-from napari_sam.masks.patch import window_at
-from napari_sam.plugin.colors import SKY_BLUE
+from napari_sam.plugin.layers.preview_drawing import COLORS, draw_preview
 from napari_sam.plugin.layers.preview_window import PreviewWindow
 from napari_sam.plugin.layers.transforms import (
     layer_affine,
@@ -22,24 +20,14 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer
-    from numpy.typing import NDArray
 
     from napari_sam.images.axes import PlaneIndex
+    from napari_sam.images.window import Window
     from napari_sam.masks.painting import ObjectPlaneMask
     from napari_sam.plugin.layers.preview_window import Region
 
 _NAME = "SAM preview"
 _METADATA_KEY = "napari_sam_preview"
-# A tint inside and an opaque outline, in a colour that no prompt has.
-_INSIDE, _OUTLINE = 1, 2
-_COLORS: dict[int | None, str] = {
-    None: "transparent",
-    0: "transparent",
-    _INSIDE: f"{SKY_BLUE}66",
-    _OUTLINE: f"{SKY_BLUE}FF",
-}
-# Relative to the shorter side, so that outlines stay visible on large images.
-_OUTLINE_FRACTION = 1 / 500
 
 
 def is_preview(layer: Layer) -> bool:
@@ -78,9 +66,16 @@ class PreviewLayer:
         return layer is not None and layer.visible and self._drawn is not None
 
     def show(
-        self, image: Image, pieces: Sequence[ObjectPlaneMask], index: PlaneIndex
+        self,
+        image: Image,
+        pieces: Sequence[ObjectPlaneMask],
+        index: PlaneIndex,
+        windows: Sequence[Window] = (),
     ) -> None:
-        """Show the masks that lie on the plane `index` of the image."""
+        """Show the masks that lie on the plane `index` of the image.
+
+        The windows of the plane that the model saw are framed.
+        """
         on_plane = [piece for piece in pieces if piece.plane_index == index]
         if not on_plane:
             self.hide()
@@ -89,7 +84,8 @@ class PreviewLayer:
             # napari 0.6.6 keeps the old transform when the data change their ndim.
             self.remove()
         shape = spatial_shape(image)
-        region, drawing = _draw(on_plane, min(plane_sides(shape, index)))
+        side = min(plane_sides(shape, index))
+        region, drawing = draw_preview(on_plane, windows, side)
         layer, window = self.layer, self._window
         if layer is None:
             window = PreviewWindow.around(region, index, shape)
@@ -160,7 +156,7 @@ class PreviewLayer:
             name=_NAME,
             opacity=1.0,
             metadata={_METADATA_KEY: True},
-            colormap=DirectLabelColormap(color_dict=_COLORS),
+            colormap=DirectLabelColormap(color_dict=COLORS),
             **_transform_at(image, window.first_pixel),
         )
         layer.editable = False
@@ -202,25 +198,6 @@ def _transform_events(image: Image) -> list[Any]:
     """Return the events of an image whose extent or transform changes."""
     names = ("data", "scale", "translate", "rotate", "shear", "affine")
     return [getattr(image.events, name) for name in names]
-
-
-def _draw(
-    pieces: Sequence[ObjectPlaneMask], side: int
-) -> tuple[Region, NDArray[np.uint8]]:
-    """Draw tints and outlines of masks; return their region of the plane as well."""
-    width = max(1, round(side * _OUTLINE_FRACTION))
-    regions = [piece.region for piece in pieces]
-    rows, cols = (
-        slice(min(r[a].start for r in regions), max(r[a].stop for r in regions))
-        for a in (0, 1)
-    )
-    drawing = np.zeros((rows.stop - rows.start, cols.stop - cols.start), np.uint8)
-    for piece in pieces:
-        shifted = piece.origin[0] - rows.start, piece.origin[1] - cols.start
-        part = drawing[window_at(shifted, piece.mask.shape)]
-        part[piece.mask] = _OUTLINE
-        part[binary_erosion(piece.mask, iterations=width)] = _INSIDE
-    return (rows, cols), drawing
 
 
 def _transform_at(image: Image, first_pixel: list[int]) -> dict[str, Any]:

@@ -42,11 +42,12 @@ class PreviewWindow:
     def around(
         cls, region: Region, index: PlaneIndex, shape: tuple[int, ...]
     ) -> PreviewWindow:
-        """Make the window of all tiles that a region touches."""
+        """Make the window of the tiles that a region touches.
+
+        Small regions across two tiles get a tile between these.
+        """
         rows, cols = (
-            slice(
-                part.start // _TILE * _TILE, min(-(-part.stop // _TILE) * _TILE, side)
-            )
+            _tiles(part, side)
             for part, side in zip(region, plane_sides(shape, index), strict=True)
         )
         return cls(index, (rows, cols), shape)
@@ -87,3 +88,12 @@ class PreviewWindow:
         return data[
             tuple(next(slices) if isinstance(e, slice) else 0 for e in self.index)
         ]
+
+
+def _tiles(part: slice, side: int) -> slice:
+    """Return the tiles along one axis of the plane, of this many pixels."""
+    start, stop = part.start // _TILE * _TILE, -(-part.stop // _TILE) * _TILE
+    if part.stop - part.start <= _TILE // 2 < stop - start - _TILE:
+        start += _TILE // 2
+        stop = start + _TILE
+    return slice(start, min(stop, side))

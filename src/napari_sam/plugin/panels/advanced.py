@@ -1,4 +1,4 @@
-"""Panel of advanced options: labels, overlaps, intensity, channels, cache, record."""
+"""Panel of advanced options: zoom, labels, intensity, channels, cache, record."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.panels.controls import ControlTable
     from napari_sam.plugin.session import SamSession
 
+_AUTO, _OFF, _FACTOR = "auto", "off", "factor"
 _AS_DISPLAYED, _PERCENTILES = "as displayed", "percentiles"
 _FULL, _WINDOW = "full range", "CT window"
 _MAX_INTENSITY = 1e6
@@ -36,6 +37,22 @@ _POLICIES = [
     ("write on background only", "background"),
 ]
 _CONTROLS: ControlTable = {
+    "zoom": control_spec(
+        ComboBox,
+        "Zoom",
+        "How much of a large image the model looks at. auto: the part around the "
+        "prompt that fits the object. off: the whole image, in which small objects are "
+        "lost. factor: a part that is this many times smaller than the image",
+        choices=[_AUTO, _OFF, _FACTOR],
+    ),
+    "factor": control_spec(
+        FloatSpinBox,
+        "Factor",
+        "4: the model looks at a quarter of the longer side of the image",
+        min=1,
+        max=1000,
+        value=4,
+    ),
     "label_choice": control_spec(
         ComboBox,
         "Label",
@@ -118,6 +135,8 @@ class AdvancedPanel(Container[Any]):
         self.policy.changed.connect(partial(setattr, target, "policy"))
         for name in ("intensity", "low", "high", "window_centre", "window_width"):
             self[name].changed.connect(notify_errors(self._set_intensity))
+        for name in ("zoom", "factor"):
+            self[name].changed.connect(self._set_zoom)
         for combo in self.channels:
             combo.changed.connect(self._set_channels)
         self.memory.changed.connect(self._set_memory)
@@ -130,6 +149,7 @@ class AdvancedPanel(Container[Any]):
         megabytes = cache.nbytes / MEGABYTE
         self.cache_text.value = f"{slices} encoded, {megabytes:.0f} MB in memory"
         self._show_intensity_controls()
+        self._show_zoom()
         for combo in self.channels:
             with combo.changed.blocked():
                 combo.reset_choices()
@@ -154,6 +174,20 @@ class AdvancedPanel(Container[Any]):
                 self.window_centre.value, self.window_width.value
             )
         self._session.intensity = mapping
+
+    def _show_zoom(self) -> None:
+        """Show the zoom of the session, which scripts may have set."""
+        zoom = self._session.zoom
+        with self.zoom.changed.blocked(), self.factor.changed.blocked():
+            if isinstance(zoom, float):
+                self.zoom.value, self.factor.value = _FACTOR, zoom
+            else:
+                self.zoom.value = zoom
+        self.factor.visible = isinstance(zoom, float)
+
+    def _set_zoom(self) -> None:
+        kind = self.zoom.value
+        self._session.zoom = self.factor.value if kind == _FACTOR else kind
 
     def _set_memory(self, megabytes: int) -> None:
         self._session.cache.limit(megabytes * MEGABYTE)

@@ -117,10 +117,20 @@ def _pending_text(pending: PendingResult) -> str:
         )
     shown = pending.displayed_alternative
     which = "" if shown is None else f" ({shown[0]} of {shown[1]} alternatives)"
-    return (
-        f"{objects} in the preview{which}, score {result.lowest_score:.2f}. Accept "
-        f"({ACCEPT}), or change the prompts."
+    text = (
+        f"{objects} in the preview{which}{_zoom_text(pending)}, score "
+        f"{result.lowest_score:.2f}. Accept ({ACCEPT}), or change the prompts."
     )
+    return " ".join([text, *result.warnings])
+
+
+def _zoom_text(pending: PendingResult) -> str:
+    """Name the sides of the windows in which the objects were found."""
+    sides = sorted({window.side for window in pending.windows})
+    if not sides:
+        return ""
+    smallest = "" if len(sides) == 1 else f"{sides[0]} to "
+    return f", zoomed to {smallest}{sides[-1]} px"
 
 
 def _stack_text(pending: PendingResult, volume: VolumeResult) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_sam.images.stack import Stack
+    from napari_sam.images.window import Window
     from napari_sam.plugin.state.layer_request import LayerRequest
     from napari_sam.requests.base import SegmentationResult
     from napari_sam.volume.results import Status
@@ -83,6 +84,15 @@ class PendingResult:
     def is_plane(self) -> bool:
         """Whether the objects were segmented from the prompts on one plane."""
         return self.request.request.can_change_size
+
+    @property
+    def windows(self) -> list[Window]:
+        """The parts of the plane in which its objects were found, each once.
+
+        Objects that were found on the whole plane have none.
+        """
+        windows = (prediction.window for prediction in self.result.predictions)
+        return [window for window in dict.fromkeys(windows) if window is not None]
 
     def with_options(self, options: Mapping[str, Any]) -> LayerRequest | None:
         """Return the request with other options; None if it has these already.
