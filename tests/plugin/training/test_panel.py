@@ -270,7 +270,7 @@ def test_training_occupies_the_worker_of_the_session(
     press(panel.train)
     assert runner.training
     view = session.settings.view.of(session.image_layer)
-    runner.prefetch(view, [(0, slice(None), slice(None))])  # is left out
+    runner.prefetch(view, [((0, slice(None), slice(None)), None)])  # is left out
     assert runner.training
     runner.cancel()  # nothing is done yet: without a result
     assert not panel.stop.enabled

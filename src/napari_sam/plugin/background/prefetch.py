@@ -1,26 +1,37 @@
-"""Encodes the displayed slice and the next one while nothing else runs."""
+"""Encodes what is displayed, and the next slice, while nothing else runs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from superqt.utils import QSignalDebouncer
 
 from napari_sam.plugin.layers.displayed_stack import planes_ahead
 from napari_sam.plugin.layers.transforms import displayed_plane
+from napari_sam.plugin.layers.visible_region import camera_of
+from napari_sam.plugin.state.request_builder import zoom_hints
+from napari_sam.prediction.zoom.choice import choose_windows
+from napari_sam.prediction.zoom.grid import WindowGrid
+from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject
 
+    from napari_sam.images.window import Window
     from napari_sam.plugin.background.request_runner import RequestRunner
     from napari_sam.plugin.session import SamSession
+    from napari_sam.prediction.protocol import PredictorLike
+    from napari_sam.prediction.zoom.options import Zoom, ZoomHints
 
-# A slice that is displayed this long may be segmented next.
+# A slice or region that is displayed this long may be segmented next.
 _REST_MS = 400
+# A window below this part of what is displayed is too likely to miss the next click.
+_MIN_COVERED = 0.5
 
 
 class Prefetcher:
-    """Watches the sliders of a viewer, and encodes where the user rests.
+    """Watches sliders and camera of a viewer, and encodes where the user rests.
 
     Parameters
     ----------
@@ -42,14 +53,19 @@ class Prefetcher:
         self._rest.setTimeout(_REST_MS)
         self._rest.triggered.connect(self.encode)
         session.viewer.dims.events.current_step.connect(self._on_step)
+        camera = camera_of(session.viewer).events
+        self._moves = (camera.center, camera.zoom)
+        for event in self._moves:
+            event.connect(self._on_move)
 
     def encode(self) -> None:
         """Encode the displayed slice and its neighbour in the direction of scrolling.
 
-        Only when something was segmented before, as the user may want to look only.
+        Of a large plane, the part that a click on what is visible would need. Only
+        when something was segmented before, as the user may want to look only.
         """
-        settings = self._session.settings
-        if not len(self._session.cache):
+        settings, predictor = self._session.settings, self._session.model_choice.loaded
+        if predictor is None or not len(self._session.cache):
             return
         try:
             image = settings.require_image()
@@ -57,13 +73,19 @@ class Prefetcher:
             view = settings.view.of(image)
         except ValueError:  # no image, a 3D view, or a slider outside the image
             return
+        hints = zoom_hints(settings, self._session.history, image, plane)
+        windows = windows_ahead(plane.shape, predictor, settings.zoom, hints)
         planes = planes_ahead(view, image.name, plane, self._step, settings.axis)
-        self._runner.prefetch(view, planes)
+        self._runner.prefetch(
+            view, [(index, window) for index in planes for window in windows]
+        )
 
     def close(self) -> None:
         """Stop watching."""
         self._rest.cancel()
         self._session.viewer.dims.events.current_step.disconnect(self._on_step)
+        for event in self._moves:
+            event.disconnect(self._on_move)
 
     def _on_step(self, _: Any = None) -> None:
         step = tuple(self._session.viewer.dims.current_step)
@@ -71,3 +93,28 @@ class Prefetcher:
             self._step = 1 if step > self._last else -1
         self._last = step
         self._rest.throttle()
+
+    def _on_move(self, _: Any = None) -> None:
+        self._rest.throttle()
+
+
+def windows_ahead(
+    plane_shape: tuple[int, int],
+    predictor: PredictorLike,
+    zoom: Zoom,
+    hints: ZoomHints,
+) -> list[Window | None]:
+    """Return the largest window that a click in the middle of the view would need.
+
+    None stands for the whole plane. Empty when that window is a small part of the
+    view: then it says little about the next click.
+    """
+    visible = hints.visible
+    if visible is None:
+        return [None]
+    middle = np.add(visible.origin, (np.array(visible.shape) - 1) / 2)
+    grid = WindowGrid(plane_shape, predictor.smallest_window)
+    window = choose_windows(Prompt(points=[middle]), grid, zoom, hints)[-1]
+    if window is not None and window.side < _MIN_COVERED * visible.side:
+        return []
+    return [window]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from napari_sam.checkpoints.families import Family
     from napari_sam.images.axes import PlaneIndex
+    from napari_sam.images.window import Window
     from napari_sam.plugin.background.worker import Job, Report
     from napari_sam.plugin.session import SamSession
     from napari_sam.plugin.state.layer_request import LayerRequest
@@ -188,15 +189,25 @@ class RequestRunner:
         self._submit("train", job, accept, stop, on_progress=show, on_end=end)
         return stop
 
-    def prefetch(self, view: ImageView, planes: Sequence[PlaneIndex]) -> None:
-        """Encode planes that may be segmented next, while nothing else runs."""
+    def prefetch(
+        self, view: ImageView, parts: Sequence[tuple[PlaneIndex, Window | None]]
+    ) -> None:
+        """Encode parts of planes that may be segmented next, while nothing else runs.
+
+        Parameters
+        ----------
+        view : ImageView
+            The image.
+        parts : sequence of tuple
+            Index of a plane and window on it; None for the whole plane.
+        """
         predictor, cache = self._session.model_choice.loaded, self._session.cache
         if self._worker.busy or predictor is None:
             return
 
         def job(_: Report) -> Generator[None, None, None]:
-            for plane_index in planes:
-                view.embed(predictor, cache, plane_index)
+            for plane_index, window in parts:
+                view.embed(predictor, cache, plane_index, window)
                 yield
 
         def ignore(_: object) -> None:

@@ -127,6 +127,11 @@ class CommitHistory:
         """Whether there is a commit to go back to."""
         return bool(self._commits)
 
+    @property
+    def restored(self) -> LayerRequest | None:
+        """The request of the commit that was brought back."""
+        return None if self._restored is None else self._restored.request
+
     def add(self, commit: CommittedObjects) -> None:
         """Add a commit; the correction is over."""
         layers = self._viewer.layers

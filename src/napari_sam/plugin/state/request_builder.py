@@ -19,7 +19,7 @@ from napari_sam.plugin.state.prompt_objects import (
     objects_in_stack,
     objects_on_plane,
 )
-from napari_sam.plugin.state.zoom_hints import windows_of_pending
+from napari_sam.plugin.state.zoom_hints import windows_to_keep
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.grouping import join_prompts
 from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
@@ -95,9 +95,10 @@ class RequestBuilder:
     ) -> LayerRequest | None:
         """Build the request for the displayed plane; None without prompts on it.
 
-        Objects of the pending result keep their windows.
+        Objects of the pending result, and those that were brought back, keep their
+        windows.
         """
-        request = plane_request(snapshot, pending)
+        request = plane_request(snapshot, pending, self._history.restored)
         if request is not None:
             self._settings.target.check(request)
         return request
@@ -155,13 +156,21 @@ def zoom_hints(
     image: Image,
     plane: DisplayedPlane,
 ) -> ZoomHints:
-    """Read what is known about the next object: its size, and what is in view."""
+    """Read what is known about the next object: its size, and what is in view.
+
+    For an object that was brought back, what was known when it was segmented.
+    """
+    restored = history.restored
+    if restored is not None and restored.image is image:
+        return restored.snapshot.hints
     size = history.sizes.typical(image, settings.target.present_layer)
     return ZoomHints(size, visible_window(settings.viewer, image, plane))
 
 
 def plane_request(
-    snapshot: SessionSnapshot, pending: PendingResult | None
+    snapshot: SessionSnapshot,
+    pending: PendingResult | None,
+    restored: LayerRequest | None = None,
 ) -> LayerRequest | None:
     """Build the request for the displayed plane; None without prompts on it.
 
@@ -193,7 +202,7 @@ def plane_request(
         snapshot.hints,
     )
     built = LayerRequest(request, replace(snapshot, prompts=used))
-    windows = windows_of_pending(built, pending)
+    windows = windows_to_keep(built, pending, restored)
     return replace(built, request=replace(request, windows=windows))
 
 

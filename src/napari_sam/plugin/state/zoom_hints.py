@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import ref
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction.zoom.answers import Windows
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.requests.base import SegmentationResult
+    from napari_sam.requests.plane import PlaneRequest
 
 # The next object is expected to be as large as the last ones.
 _COUNTED = 5
@@ -66,33 +67,41 @@ def _longer_side(piece: ObjectPlaneMask) -> float:
     return float(max(part.stop - part.start for part in piece.region))
 
 
-def windows_of_pending(
-    request: LayerRequest, pending: PendingResult | None
+def windows_to_keep(
+    request: LayerRequest,
+    pending: PendingResult | None,
+    restored: LayerRequest | None,
 ) -> Mapping[int, Windows]:
-    """Return the windows of pending objects that a request goes on with.
+    """Return the windows of earlier objects that a request goes on with.
+
+    An object with the same box, or else the same first point on it, is the same.
 
     Parameters
     ----------
     request : LayerRequest
         A request for a plane.
     pending : PendingResult or None
-        An object with the same box, or else the same first point on it, is the same.
+        Its objects stay in the windows where they were found.
+    restored : LayerRequest or None
+        A request that was accepted and brought back, to be made again.
 
     Returns
     -------
     mapping
-        {object id of the request: the window where the pending object was found}.
+        {object id of the request: windows}.
     """
-    if pending is None or not _continues(request, pending.request):
-        return {}
-    predictions = pending.result.predictions
-    before = pending.request.request.prompts
-    found = {
-        _first_prompt(prompt): prediction.window
-        for prompt, prediction in zip(before.values(), predictions, strict=True)
-    }
+    windows: dict[tuple[Any, ...] | None, Windows] = {}
+    if pending is not None and _continues(request, pending.request):
+        prompts = pending.request.request.prompts.values()
+        predictions = pending.result.predictions
+        for prompt, prediction in zip(prompts, predictions, strict=True):
+            windows[_first_prompt(prompt)] = (prediction.window,)
+    elif restored is not None and _continues(request, restored):
+        before = cast("PlaneRequest", restored.request)
+        for object_id, prompt in before.prompts.items():
+            windows[_first_prompt(prompt)] = before.windows.get(object_id, ())
     firsts = {o: _first_prompt(p) for o, p in request.request.prompts.items()}
-    return {o: (found[f],) for o, f in firsts.items() if f is not None and f in found}
+    return {o: windows[f] for o, f in firsts.items() if f and windows.get(f)}
 
 
 def _continues(request: LayerRequest, before: LayerRequest) -> bool:
