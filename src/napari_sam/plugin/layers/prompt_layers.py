@@ -27,6 +27,8 @@ _SYMBOLS = {POSITIVE_NAME: "disc", NEGATIVE_NAME: "x"}
 # Sizes relative to the shorter side of the image, and their minimum in pixels.
 _POINT_FRACTION, _LINE_FRACTION = 1 / 60, 1 / 250
 _MIN_POINT_SIZE, _MIN_LINE_WIDTH = 2.0, 0.5
+# In pixels of the screen, so that points do not hide small objects that are zoomed to.
+_POINT_LIMITS = 5, 14
 
 
 def is_plugin_layer(layer: Layer) -> bool:
@@ -65,6 +67,7 @@ def add_prompt_layers(viewer: ViewerModel, image: Image) -> tuple[Points, Shapes
         face_color_cycle=dict(_COLORS),
         border_color="white",
         size=max(side * _POINT_FRACTION, _MIN_POINT_SIZE),
+        canvas_size_limits=_POINT_LIMITS,
         metadata={_METADATA_KEY: True},
         **transform,
     )
