@@ -336,3 +336,16 @@ def test_a_corrected_object_is_replayed(
     np.testing.assert_array_equal(written(large) == 2, shown)
     assert set(np.unique(written(large))) == {0, 1, 2}
     np.testing.assert_array_equal(replayed(), written(large))
+
+
+def test_the_size_is_chosen_anew_for_the_next_object(large: SamSession) -> None:
+    click(large, *PLACE)
+    large.preview()
+    large.next_alternative()
+    assert large.size == "large"
+    shown = mask_of(large)
+    large.commit()
+    assert large.size is None
+    large.previous_object()  # and comes back with the object
+    large.preview()
+    np.testing.assert_array_equal(mask_of(large), shown)

@@ -64,8 +64,7 @@ class SamSession:
     Attributes
     ----------
     settings : SessionSettings
-        Layers, model and options. They are attributes of the session as well: see
-        `SessionSettings` for their meaning.
+        Layers, model and options, which are attributes of the session as well.
     cache : EmbeddingCache
         Encoded planes.
     history : CommitHistory
@@ -255,7 +254,7 @@ class SamSession:
     def next_alternative(self) -> None:
         """Take the model's next larger mask, or the smallest after the largest.
 
-        Later prompts use the same `size`.
+        Later prompts use the same `size`, unless the masks are of several scales.
         """
         if self.pending is None:
             raise ValueError("There is no object: segment one first.")
@@ -312,8 +311,7 @@ class SamSession:
         if not pending.result.pieces:
             raise ValueError("The mask is empty: change the prompts and try again.")
         commit = self.target.write(pending.request, pending.result)
-        labels = commit.replacement.labels
-        self.history.sizes.add(pending.request, pending.result, labels)
+        self.history.sizes.add(pending, commit.replacement.labels)
         if not pending.is_automatic:  # hundreds of objects are not corrected together
             self.history.add(commit)
         self.history.consumed.consume(pending.request.prompts)
@@ -338,6 +336,7 @@ class SamSession:
             raise ValueError("A result is pending: accept or discard it first.")
         last = self.history.go_back()
         self.each_prompt_an_object = last.request.snapshot.each_prompt_an_object
+        self.size = last.request.request.size
         self.changed.emit()
 
     def refine(self, label: int | None = None, layer: Labels | None = None) -> None:
@@ -392,6 +391,8 @@ class SamSession:
             self._forget()
 
     def _drop_pending(self) -> None:
+        if self._pending is not None and self._pending.is_of_several_scales:
+            self.size = None  # at the scale of the next object it means another size
         self._pending = None
 
     def _forget(self) -> None:

@@ -75,7 +75,5 @@ def wrapped_label(value: str = "") -> Label:
     """Make a text that wraps at the width of the panel, and does not widen it."""
     label = Label(value=value)
     label.native.setWordWrap(True)
-    policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-    policy.setHeightForWidth(True)  # otherwise the last lines are cut off
-    label.native.setSizePolicy(policy)
+    label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     return label

@@ -82,7 +82,8 @@ BUTTONS = {
     "discard": ButtonSpec("Discard", "Remove the preview and its prompts", DISCARD),
     "next_alternative": ButtonSpec(
         "Next alternative",
-        "Show the model's next alternative mask; later prompts use the same size",
+        "Show the next alternative mask, smaller or larger. Later prompts use the same "
+        "size, unless the masks were found at several zooms",
         NEXT,
     ),
     "previous": ButtonSpec(

@@ -121,6 +121,14 @@ class PendingResult:
         return any(len(p.candidates) > 1 for p in self.result.predictions)
 
     @property
+    def is_of_several_scales(self) -> bool:
+        """Whether the alternatives of any object come from several windows."""
+        return any(
+            len({candidate.window for candidate in prediction.candidates}) > 1
+            for prediction in self.result.predictions
+        )
+
+    @property
     def displayed_alternative(self) -> tuple[Size, int] | None:
         """Size of the displayed masks and the number of alternatives, if several."""
         for prediction in self.result.predictions:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from napari_sam.plugin.state.pending_result import PendingResult
     from napari_sam.prediction.zoom.answers import Windows
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.requests.base import SegmentationResult
     from napari_sam.requests.plane import PlaneRequest
 
 # The next object is expected to be as large as the last ones.
@@ -38,14 +37,12 @@ class AcceptedSizes:
     def __init__(self) -> None:
         self._objects: deque[_Accepted] = deque(maxlen=_MAX_KEPT)
 
-    def add(
-        self, request: LayerRequest, result: SegmentationResult, labels: Labels
-    ) -> None:
+    def add(self, accepted: PendingResult, labels: Labels) -> None:
         """Remember the objects of a commit; those of stacks do not count."""
-        if request.request.can_change_size:
+        if accepted.is_plane:
             self._objects.extend(
-                _Accepted(ref(request.image), ref(labels), _longer_side(piece))
-                for piece in result.pieces
+                _Accepted(ref(accepted.image), ref(labels), _longer_side(piece))
+                for piece in accepted.result.pieces
             )
 
     def typical(self, image: Image, labels: Labels | None) -> float | None:
