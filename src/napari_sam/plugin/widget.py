@@ -9,6 +9,7 @@ from magicgui.widgets import Container
 from napari.utils.notifications import show_error, show_info
 
 from napari_sam.checkpoints.registry import get_model_spec
+from napari_sam.plugin.background.box_lines import BoxLines
 from napari_sam.plugin.background.layer_watcher import LayerWatcher
 from napari_sam.plugin.background.prefetch import Prefetcher
 from napari_sam.plugin.background.request_runner import RequestRunner
@@ -83,6 +84,7 @@ class SamWidget(Container[Any]):
         )
         self._watcher = LayerWatcher(napari_viewer, self.native)
         self._prefetcher = Prefetcher(self.session, self._runner, self.native)
+        self._box_lines = BoxLines(self.session, self.native)
         self._keys = KeyBindings(napari_viewer, self._key_actions())
         self._connect_panel()
         self._connect_viewer()
@@ -185,6 +187,7 @@ class SamWidget(Container[Any]):
         self._runner.close()
         self._watcher.close()
         self._prefetcher.close()
+        self._box_lines.close()
         self._keys.close()
         for emitter, callback in self._connections:
             emitter.disconnect(callback)
@@ -211,6 +214,7 @@ class SamWidget(Container[Any]):
         points, shapes = self.session.new_prompt_layers()
         self.panel.points.select(points)
         self.panel.shapes.select(shapes)
+        self._box_lines.fit()
         self._viewer.layers.selection.active = shapes
         shapes.mode = "add_rectangle"
         points.mode = "add"

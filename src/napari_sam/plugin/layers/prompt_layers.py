@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
 
 _METADATA_KEY = "napari_sam_prompts"
+_WIDTH_KEY = "napari_sam_edge_width"  # as the plugin set it last
 # Symbols tell positive and negative points apart without colours.
 _COLORS = {POSITIVE_NAME: colors.GREEN, NEGATIVE_NAME: colors.VERMILION}
 _SYMBOLS = {POSITIVE_NAME: "disc", NEGATIVE_NAME: "x"}
@@ -44,13 +45,36 @@ def box_layer_kwargs(side: int) -> dict[str, Any]:
     side : int
         Shorter side of the image, in pixels.
     """
+    width = _edge_width(side)
     return {
         "name": "SAM boxes",
         "edge_color": colors.YELLOW,
         "face_color": "transparent",
-        "edge_width": max(side * _LINE_FRACTION, _MIN_LINE_WIDTH),
-        "metadata": {_METADATA_KEY: True},
+        "edge_width": width,
+        "metadata": {_METADATA_KEY: True, _WIDTH_KEY: width},
     }
+
+
+def fit_edges(layer: Shapes, side: int) -> None:
+    """Make the edges as wide as the view asks for, unless the user chose a width.
+
+    Parameters
+    ----------
+    layer : Shapes
+        Layers of the user stay as they are.
+    side : int
+        Shorter side of the part of the image that is visible, in pixels.
+    """
+    width, last = _edge_width(side), layer.metadata.get(_WIDTH_KEY)
+    if last is None or width == last or layer.current_edge_width != last:
+        return
+    layer.metadata[_WIDTH_KEY] = layer.current_edge_width = width
+    if len(layer.data):
+        layer.edge_width = [width] * len(layer.data)
+
+
+def _edge_width(side: int) -> float:
+    return max(side * _LINE_FRACTION, _MIN_LINE_WIDTH)
 
 
 def add_prompt_layers(viewer: ViewerModel, image: Image) -> tuple[Points, Shapes]:
