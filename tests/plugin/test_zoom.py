@@ -15,7 +15,7 @@ from napari_sam.plugin.state.request_builder import zoom_hints
 from napari_sam.prediction.prediction import Prediction
 from napari_sam.prompts.prompt import Prompt
 from tests.helpers.models import StandInPredictor, as_prediction
-from tests.helpers.sessions import corners, written
+from tests.helpers.sessions import FIRST, corners, draw, written
 
 SIDE = 512
 PLACE = 200, 230
@@ -211,6 +211,13 @@ def test_objects_too_small_for_the_model_are_named(large: SamSession) -> None:
     (sentence,) = large.result.warnings  # type: ignore[union-attr]
     assert "set the zoom to auto" in sentence
     assert status_text(large).endswith(sentence)
+
+
+def test_a_stack_has_the_zoom_of_the_session(session: SamSession) -> None:
+    draw(session, FIRST)
+    assert session.build_stack_request().request.zoom == "auto"  # type: ignore[attr-defined]
+    session.zoom = 2
+    assert session.build_stack_request().request.zoom == 2  # type: ignore[attr-defined]
 
 
 # -- hints -------------------------------------------------------------------------

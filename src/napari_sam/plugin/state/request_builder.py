@@ -289,6 +289,7 @@ def stack_request(
         check_prompts(prompts, stack),
         options,
         cleanup=snapshot.cleanup,
+        zoom=snapshot.zoom,
     )
     if pending is not None:
         before = pending.request.snapshot
