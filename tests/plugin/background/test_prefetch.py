@@ -44,7 +44,7 @@ def test_the_window_around_the_view_is_encoded_ahead() -> None:
         ("auto", ZoomHints(), [None]),
         ("off", ZoomHints(visible=VIEW), [None]),
         ("auto", ZoomHints(visible=Window(0, 0, 2048, 2048)), [None]),
-        ("auto", ZoomHints(9, Window(0, 0, 2048, 2048)), []),
+        ("auto", ZoomHints(20, Window(0, 0, 2048, 2048)), []),
     ],
     ids=["no canvas", "off", "all in view", "small objects in a large view"],
 )
@@ -55,9 +55,9 @@ def test_the_plane_or_nothing_is_encoded(
 
 
 def test_objects_of_known_size_decide() -> None:
-    (window,) = windows_ahead(PLANE, DiscOfWindow(), "auto", ZoomHints(9, VIEW))
-    assert window is not None
-    assert window.side == 256
+    windows = windows_ahead(PLANE, DiscOfWindow(), "auto", ZoomHints(30, VIEW))
+    # For objects of that size, and for larger ones.
+    assert [window and window.side for window in windows] == [256, 1024]
 
 
 def encoded(widget: SamWidget) -> list[tuple[int, ...]]:

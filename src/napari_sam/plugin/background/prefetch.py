@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # A slice or region that is displayed this long may be segmented next.
 _REST_MS = 400
 # A window below this part of what is displayed is too likely to miss the next click.
-_MIN_COVERED = 0.5
+_MIN_COVERED = 0.75
 
 
 class Prefetcher:
@@ -104,17 +104,16 @@ def windows_ahead(
     zoom: Zoom,
     hints: ZoomHints,
 ) -> list[Window | None]:
-    """Return the largest window that a click in the middle of the view would need.
+    """Return the windows that a click in the middle of the view would need.
 
-    None stands for the whole plane. Empty when that window is a small part of the
-    view: then it says little about the next click.
+    None stands for the whole plane. Windows that are a small part of the view are left
+    out: the next click is likely to lie elsewhere.
     """
     visible = hints.visible
     if visible is None:
         return [None]
     middle = np.add(visible.origin, (np.array(visible.shape) - 1) / 2)
     grid = WindowGrid(plane_shape, predictor.smallest_window)
-    window = choose_windows(Prompt(points=[middle]), grid, zoom, hints)[-1]
-    if window is not None and window.side < _MIN_COVERED * visible.side:
-        return []
-    return [window]
+    windows = choose_windows(Prompt(points=[middle]), grid, zoom, hints)
+    least = _MIN_COVERED * visible.side
+    return [window for window in windows if window is None or window.side >= least]
