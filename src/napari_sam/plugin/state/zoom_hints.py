@@ -108,7 +108,7 @@ def _continues(request: LayerRequest, before: LayerRequest) -> bool:
     new, old = request.snapshot, before.snapshot
     return (
         new.image is old.image
-        and new.model is old.model
+        and new.model == old.model
         and new.zoom == old.zoom
         and request.request.plane_index == before.request.plane_index
     )
