@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from napari_sam.checkpoints.families import Family
 from napari_sam.images.uint8 import to_uint8
+from napari_sam.images.window import Window
 from napari_sam.masks.patch import mask_iou
 from napari_sam.prediction.plane_transform import PlaneTransform
 
@@ -434,3 +435,37 @@ def test_a_downsampled_plane_gives_nearly_the_same_input(family: Family) -> None
     full, reduced = transform.pixel_values(large), transform.pixel_values(level)
     assert full.shape == reduced.shape
     assert (full - reduced).abs().max() < 0.1
+
+
+def test_enlarged_pixels_are_placed_exactly() -> None:
+    window = Window(100, 200, 64, 64)
+    transform = PlaneTransform.fit((900, 900), 256, 256, "lite_medsam", window)
+    # A pixel becomes four: their centre, and their first and last.
+    np.testing.assert_allclose(transform.to_input(np.array([[3, 5]])), [[13.5, 21.5]])
+    corners = np.array([[[3, 5], [3, 5]]], float)
+    expected = [[[12, 20], [15, 23]]]
+    np.testing.assert_allclose(transform.corners_to_input(corners), expected)
+
+
+@pytest.mark.parametrize("window", [None, Window(0, 0, 512, 512)])
+def test_reduced_pixels_are_placed_as_published(window: Window | None) -> None:
+    transform = PlaneTransform.fit((900, 900), 256, 256, "lite_medsam", window)
+    points = np.array([[3, 5], [70, 80]], float)
+    np.testing.assert_array_equal(transform.to_input(points), points * transform.scale)
+    np.testing.assert_array_equal(
+        transform.corners_to_input(points[None]), points[None] * transform.scale
+    )
+
+
+@families
+def test_a_mask_of_a_window_lies_on_the_plane(family: Family) -> None:
+    window = Window(30, 50, 40, 40)
+    transform = PlaneTransform.fit((200, 300), *SIZES[family], family, window)
+    mask = np.zeros((40, 40), bool)
+    mask[10:31, 8:25] = True
+    patch = transform.patch(transform.mask_logits(mask))
+    found = np.zeros((200, 300), bool)
+    found[patch.region] = patch.mask
+    expected = np.zeros((200, 300), bool)
+    expected[window.slices] = mask
+    assert (found & expected).sum() / (found | expected).sum() > 0.8

@@ -7,17 +7,16 @@ masks are interpolated back to the plane. Only the first needs torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from napari_sam.checkpoints.families import PREPROCESSING, Family
 from napari_sam.images.uint8 import row_blocks
 from napari_sam.masks.patch import MaskPatch, mask_to_window
+from napari_sam.prediction.resize import RESIZE, enlarge, resize_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -160,7 +159,7 @@ class PlaneTransform:
         rule = self.preprocessing
         channels = np.atleast_3d(plane).transpose(2, 0, 1)
         is_enlarged = self.is_enlarged and max(plane.shape[:2]) < self.input_size
-        resize = _enlarge if is_enlarged else _RESIZE[rule.interpolation]
+        resize = enlarge if is_enlarged else RESIZE[rule.interpolation]
         resized = resize(channels, self.resized_shape)
         pixels = resized.float().expand(3, -1, -1)
         if rule.intensity == "mean_std":
@@ -284,7 +283,7 @@ class PlaneTransform:
         """
         import torch
 
-        covered = _resize_part(mask[None], self.mask_shape, self.shape, origin)
+        covered = resize_part(mask[None], self.mask_shape, self.shape, origin)
         logits = np.full((self.mask_size, self.mask_size), _OUTSIDE_LOGIT, np.float32)
         height, width = self.mask_shape
         logits[:height, :width] = torch.logit(
@@ -351,86 +350,3 @@ def _mix_cols(values: NDArray[np.float32], taps: _Taps) -> NDArray[np.float32]:
         part = values[rows]
         mixed[rows] = part[:, first] * (1 - weight) + part[:, last] * weight
     return mixed
-
-
-def _resize_bilinear(channels: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Resize with an antialiased triangle filter; 8-bit input is rounded to 8 bits."""
-    from torch.nn import functional as F
-
-    return F.interpolate(
-        channels[None], shape, mode="bilinear", align_corners=False, antialias=True
-    )[0]
-
-
-def _resize_part(
-    part: NDArray[Any],
-    shape: tuple[int, int],
-    plane_shape: tuple[int, int],
-    origin: tuple[int, int] = (0, 0),
-) -> Tensor:
-    """Resize a plane that is 0 outside a (C, h, w) part; returns float32.
-
-    Same as `_resize_bilinear`. The filter is separable: blocks of rows are made
-    narrow one by one, so there is never a float copy of the plane.
-    """
-    import torch
-
-    (height, width), (row, col) = plane_shape, origin
-    channels, rows, cols = part.shape
-    narrow = torch.zeros(channels, height, shape[1])
-    for block in row_blocks((rows, channels * width)):
-        count = block.stop - block.start
-        full_rows = np.zeros((channels, count, width), np.float32)
-        full_rows[..., col : col + cols] = part[:, block]
-        narrow[:, row + block.start : row + block.stop] = _resize_bilinear(
-            torch.from_numpy(full_rows), (count, shape[1])
-        )
-    return _resize_bilinear(narrow, shape)
-
-
-def _resize_floats(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:
-    """Resize without rounding, as LiteMedSAM does."""
-    height, width = channels.shape[1:]
-    return _resize_part(channels, shape, (height, width))
-
-
-def _enlarge(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:
-    """Enlarge by cubic interpolation, which keeps the edges of small objects."""
-    import torch
-    from torch.nn import functional as F
-
-    pixels = torch.from_numpy(channels.astype(np.float32))[None]
-    larger = F.interpolate(pixels, shape, mode="bicubic", align_corners=False)
-    return larger[0].clamp(0, 255)
-
-
-def _resize_bytes(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:
-    """Resize and round to 8 bits, as SAM does."""
-    import torch
-
-    # Read-only memory, such as a memory map, is copied.
-    pixels = torch.from_numpy(np.require(channels, requirements=["C", "W"]))
-    return _resize_bilinear(pixels, shape)
-
-
-def _resize_bicubic(channels: NDArray[np.uint8], shape: tuple[int, int]) -> Tensor:
-    """Resize with scikit-image and truncate to 8 bits, as MedSAM does."""
-    import torch
-    from skimage.transform import resize
-
-    # All channels at once: overshoot is clipped to the range of all of them.
-    resized = resize(
-        channels.transpose(1, 2, 0),
-        shape,
-        order=3,
-        preserve_range=True,
-        anti_aliasing=True,
-    )
-    return torch.from_numpy(resized.astype(np.uint8).transpose(2, 0, 1))
-
-
-_RESIZE: dict[str, Callable[[NDArray[np.uint8], tuple[int, int]], Tensor]] = {
-    "bilinear_uint8": _resize_bytes,
-    "bilinear": _resize_floats,
-    "bicubic": _resize_bicubic,
-}

@@ -146,7 +146,9 @@ class PlaneRequest:
             contrast_limits,
             predictions=tuple(predictions),
             windows=windows,
-            warnings=small_object_warnings(self.prompts, predictions),
+            warnings=small_object_warnings(
+                self.prompts, predictions, zoomed=self.zoom != "off"
+            ),
         )
 
     def to_json(self, object_id: int, result: SegmentationResult) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam.prediction.zoom.answers import quality
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 # Below this side in the network masks are wrong more often than right (docs/zoom.md).
 _MIN_NETWORK_PIXELS = 8.0
 _MAX_NAMED = 5
+# Without zoom: right answers to clicks have a quality of about 0.8, wrong ones 0.6.
+_MIN_QUALITY = 0.75
+# Where the model sees objects of this many pixels of the plane, few objects are lost.
+_MIN_LOST_PIXELS = 12.0
 
 
 class SmallObjectWarning(UserWarning):
@@ -26,9 +32,15 @@ class SmallObjectWarning(UserWarning):
 
 
 def small_object_warnings(
-    prompts: Mapping[int, Prompt], predictions: Sequence[Prediction]
+    prompts: Mapping[int, Prompt],
+    predictions: Sequence[Prediction],
+    *,
+    zoomed: bool = True,
 ) -> tuple[str, ...]:
     """Return a sentence about the objects that are too small for the model, if any.
+
+    The size of an object under a click is not known. Without zoom, a doubtful answer on
+    a plane that the model sees much reduced is told.
 
     Parameters
     ----------
@@ -36,16 +48,28 @@ def small_object_warnings(
         {object id: Prompt}.
     predictions : sequence of Prediction
         Their predictions, in order.
+    zoomed : bool
+        Whether windows of the plane were tried.
     """
-    return _sentences(
-        {
-            object_id: _side(prompt, prediction)
-            * float(prediction.transform.scale.max())
-            for (object_id, prompt), prediction in zip(
-                prompts.items(), predictions, strict=True
-            )
-        }
-    )
+    sides, doubtful, visible = {}, [], 0.0
+    for (object_id, prompt), prediction in zip(
+        prompts.items(), predictions, strict=True
+    ):
+        scale = float(prediction.transform.scale.max())
+        sides[object_id] = _side(prompt, prediction) * scale
+        is_reduced = _MIN_NETWORK_PIXELS / scale > _MIN_LOST_PIXELS
+        is_click = not zoomed and prompt.kinds == {"point"}
+        if is_click and is_reduced and quality(prediction) < _MIN_QUALITY:
+            doubtful.append(object_id)
+            visible = _MIN_NETWORK_PIXELS / scale
+    sentences = _sentences(sides)
+    if doubtful and not sentences:
+        return (
+            f"The mask of object {doubtful[0]} is doubtful: without zoom the model "
+            f"cannot see objects under {visible:.0f} pixels on this plane. If it is one, "
+            "set the zoom to auto, or crop the image.",
+        )
+    return sentences
 
 
 def small_on_slices_warnings(

@@ -152,3 +152,13 @@ def test_only_the_windows_of_a_large_plane_are_read(
     rows, cols = np.nonzero(labels[2700:3600, 4500:5400])
     assert abs(rows.mean() - 320) < 2
     assert abs(cols.mean() - 430) < 2
+
+
+@pytest.mark.weights
+def test_a_doubtful_click_without_zoom_is_told(
+    default_predictor: Predictor, plane: Any
+) -> None:
+    (click,) = PROMPTS[0].points
+    with pytest.warns(ns.SmallObjectWarning, match="under 34 pixels"):
+        ns.segment(plane, points=[click], model=default_predictor, zoom="off")
+    ns.segment(plane, points=[click], model=default_predictor)

@@ -78,7 +78,7 @@ def windows_to_keep(
     request : LayerRequest
         A request for a plane.
     pending : PendingResult or None
-        Its objects stay in the windows where they were found.
+        Its objects stay in the windows that were asked.
     restored : LayerRequest or None
         A request that was accepted and brought back, to be made again.
 
@@ -89,10 +89,11 @@ def windows_to_keep(
     """
     windows: dict[tuple[Any, ...] | None, Windows] = {}
     if pending is not None and _continues(request, pending.request):
-        prompts = pending.request.request.prompts.values()
-        predictions = pending.result.predictions
-        for prompt, prediction in zip(prompts, predictions, strict=True):
-            windows[_first_prompt(prompt)] = (prediction.window,)
+        # All windows that were asked, not only that of the answer: they are encoded,
+        # and a second click may show that another scale was meant.
+        for object_id, prompt in pending.request.request.prompts.items():
+            asked = pending.result.windows.get(object_id, ())
+            windows[_first_prompt(prompt)] = asked
     elif restored is not None and _continues(request, restored):
         before = cast("PlaneRequest", restored.request)
         for object_id, prompt in before.prompts.items():

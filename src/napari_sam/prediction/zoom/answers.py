@@ -38,7 +38,7 @@ _MIN_QUALITY = 0.7
 # A click whose object is that much smaller than the best window, or larger, is asked
 # once more in the window that fits the mask: side of the window over that of the mask.
 _FITTING_RATIO, _IDEAL_RATIO = (3.5, 16.0), 9.0
-# Of windows that agree on the object the one that fits it best draws the finest outline,
+# Of windows that agree on an object, the one that fits it best has the finest outline,
 # unless its quality is clearly lower.
 _SAME_OBJECT_IOU, _ALMOST_AS_GOOD = 0.75, 0.85
 # As many alternatives as one window gives; masks above this IoU are the same.
@@ -189,7 +189,7 @@ class ZoomedPlane:
 
     def _fitting(self, prompt: Prompt, best: Prediction) -> Windows:
         """Return windows for an object of another size than was tried."""
-        if self.hints.object_size is not None and _quality(best) < _MIN_QUALITY:
+        if self.hints.object_size is not None and quality(best) < _MIN_QUALITY:
             others = replace(self.hints, object_size=None)
             return choose_windows(prompt, self.grid, self.zoom, others)
         box = best.coarse_box
@@ -245,13 +245,13 @@ class ZoomedPlane:
         groups = [group for group in whole if group]
         if not groups:
             return max(predictions, key=lambda p: p.window.side if p.window else np.inf)
-        groups = [sorted(group, key=_quality, reverse=True) for group in groups]
-        groups.sort(key=lambda group: -_quality(group[0]))
+        groups = [sorted(group, key=quality, reverse=True) for group in groups]
+        groups.sort(key=lambda group: -quality(group[0]))
         groups = _best_fit_first(groups)
         # The best of each window before the second best of any.
         firsts, others = [g[0] for g in groups], [c for g in groups for c in g[1:]]
         kept: list[Prediction] = []
-        for candidate in [*firsts, *sorted(others, key=_quality, reverse=True)]:
+        for candidate in [*firsts, *sorted(others, key=quality, reverse=True)]:
             if not any(_is_same(candidate, other) for other in kept):
                 kept.append(replace(candidate, candidates=()))
         candidates = tuple(kept[:_MAX_CANDIDATES])
@@ -285,7 +285,7 @@ def _best_fit_first(groups: list[list[Prediction]]) -> list[list[Prediction]]:
         for group in groups
         if group[0] is best
         or (
-            _quality(group[0]) >= _ALMOST_AS_GOOD * _quality(best)
+            quality(group[0]) >= _ALMOST_AS_GOOD * quality(best)
             and _is_same(group[0], best, _SAME_OBJECT_IOU)
         )
     ]
@@ -317,8 +317,8 @@ def _is_same(
     return patch_iou(one.patch, other.patch) >= min_iou
 
 
-def _quality(prediction: Prediction) -> float:
-    """Predicted IoU times stability, by which answers of windows are compared."""
+def quality(prediction: Prediction) -> float:
+    """Compute predicted IoU times stability, by which answers are compared."""
     if prediction.coarse_box is None:
         return 0.0
     rows, cols = prediction.transform.mask_shape  # the rest is padding
