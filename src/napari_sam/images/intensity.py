@@ -121,6 +121,11 @@ class IntensityMapping:
         channels = max(len(reader.channels), 1)
         if self.kind == "window":
             return limits_for_channels([(self.low, self.high)] * channels)
+        dtypes = [c.levels[0].dtype for c in reader.channels]
+        dtypes = dtypes or [reader.levels[0].dtype]
+        if self.kind == "data" and all(d in (bool, np.uint8) for d in dtypes):
+            # Known without reading a plane.
+            return limits_for_channels([data_limits(np.empty(0, d)) for d in dtypes])
         axes = tuple(isinstance(entry, slice) for entry in plane_index)
         key = self, axes
         if key not in reader.contrast_limits:

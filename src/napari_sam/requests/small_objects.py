@@ -66,7 +66,7 @@ def small_object_warnings(
     if doubtful and not sentences:
         return (
             f"The mask of object {doubtful[0]} is doubtful: without zoom the model "
-            f"cannot see objects under {visible:.0f} pixels on this plane. If it is one, "
+            f"cannot see objects under {visible:.0f} pixels on this plane. For one, "
             "set the zoom to auto, or crop the image.",
         )
     return sentences

@@ -37,7 +37,7 @@ _MAX_GROWTH = 4
 _MIN_QUALITY = 0.7
 # A click whose object is that much smaller than the best window, or larger, is asked
 # once more in the window that fits the mask: side of the window over that of the mask.
-_FITTING_RATIO, _IDEAL_RATIO = (3.5, 16.0), 9.0
+_FITTING_RATIO, _IDEAL_RATIO = (3.0, 20.0), 9.0
 # Of windows that agree on an object, the one that fits it best has the finest outline,
 # unless its quality is clearly lower.
 _SAME_OBJECT_IOU, _ALMOST_AS_GOOD = 0.75, 0.85
