@@ -94,6 +94,7 @@ def _segment(options: argparse.Namespace) -> None:
 def _volume(options: argparse.Namespace) -> None:
     files, intensity = read_outputs(options), read_intensity(options)
     postprocessing = PostprocessingOptions.read(options)
+    zoom = check_zoom(options.zoom)
 
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.requests.from_arrays import stack_request
@@ -103,12 +104,16 @@ def _volume(options: argparse.Namespace) -> None:
     prompts = volume_prompts(options, axis, volume.shape[:3])
     spacing = postprocessing.spacing
     request = stack_request(
-        volume, prompts, axis, intensity, rgb=image.rgb, spacing=spacing
+        volume, prompts, axis, intensity, rgb=image.rgb, spacing=spacing, zoom=zoom
     )
     request = replace(request, cleanup=postprocessing.cleanup_in_slices(axis))
     predictor = _load_model(options)
     slices = request.iter_slices(predictor, EmbeddingCache())
+    told = False
     for entry in slices:
+        if slices.estimate is not None and not told:
+            told = True
+            print(slices.estimate.text, flush=True)
         print(
             f"object {entry.object_id}, slice {entry.index}: {entry.status}, "
             f"score {entry.score:.2f}"

@@ -66,6 +66,7 @@ def _add_volume(parser: argparse.ArgumentParser) -> None:
         'or {"1": {"12": {"box": [..]}}}, that is object, slice, prompt',
     )
     _add_axis(parser, "axis of propagation")
+    _add_zoom(parser)
     add_postprocessing_options(parser)
 
 
