@@ -28,6 +28,11 @@ class StandInPredictor(Predictor):
     input_size = 32
     smallest_window = 10**6  # planes of tests are not zoomed into, unless they say so
     planes_at_once = 1
+
+    @property
+    def smallest_click_window(self) -> int:
+        return self.smallest_window
+
     click_decoder = None
     device = "cpu"
 

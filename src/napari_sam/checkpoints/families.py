@@ -63,6 +63,8 @@ class Preprocessing:
     zoom_floor : float
         Side of the smallest window that objects are segmented in, as a fraction of
         the input size: below 1 pixels are enlarged. 1 where it was not measured.
+    click_zoom_floor : float
+        The same for clicks on objects that are tiny in that window.
     stability_on_plane : bool
         Whether automatic segmentation with points computes the stability score at the
         size of the plane, as SAM does, and not at that of the low-resolution mask.
@@ -82,6 +84,7 @@ class Preprocessing:
     score: Literal["iou", "stability"] = "iou"
     transformers_settings: bool = False
     zoom_floor: float = 1.0
+    click_zoom_floor: float = 1.0
     stability_on_plane: bool = False
 
     def describe(self, size: int) -> str:
@@ -137,6 +140,7 @@ PREPROCESSING: Mapping[Family, Preprocessing] = MappingProxyType(
             isotropic_prompt_scale=True,
             # Measured, see docs/zoom.md.
             zoom_floor=0.5,
+            click_zoom_floor=0.25,
         ),
     }
 )

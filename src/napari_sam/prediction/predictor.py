@@ -125,6 +125,11 @@ class Predictor:
         return round(self.input_size * self._preprocessing.zoom_floor)
 
     @property
+    def smallest_click_window(self) -> int:
+        """Side of the smallest window for clicks on tiny objects, in pixels."""
+        return round(self.input_size * self._preprocessing.click_zoom_floor)
+
+    @property
     def planes_at_once(self) -> int:
         """Number of planes to encode together: 1 on a CPU."""
         return self._runner.planes_at_once
@@ -183,7 +188,7 @@ class Predictor:
                 pixels = pixels[part.slices]
             return self._embed([pixels], [full_shape(pixels, shape, part)], [part])[0]
         embedding = self._embed([pixels], [full_shape(pixels, None)], [None])[0]
-        grid = WindowGrid(embedding.shape, self.smallest_window)
+        grid = WindowGrid.of(self, embedding.shape)
         if zoom == "off" or not grid.sides:
             return embedding
         # A copy: the caller may change the plane before the prompts come.

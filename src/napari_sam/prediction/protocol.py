@@ -44,6 +44,10 @@ class PredictorLike(Protocol):
         """Side of the smallest window to segment objects in."""
 
     @property
+    def smallest_click_window(self) -> int:
+        """Side of the smallest window for clicks on tiny objects."""
+
+    @property
     def planes_at_once(self) -> int:
         """Number of planes to encode together."""
 

@@ -91,7 +91,7 @@ class PlaneRequest:
                 predictor, embedding, prompts, self.size, cache.click_cache
             )
 
-        grid = WindowGrid(view.reader.plane_shape(index), predictor.smallest_window)
+        grid = WindowGrid.of(predictor, view.reader.plane_shape(index))
         plane = ZoomedPlane(grid, embed, decode, self.zoom, self.hints, self.size)
         numbers = {object_id: i for i, object_id in enumerate(self.prompts)}
         start = {numbers[o]: w for o, w in self.windows.items() if o in numbers}

@@ -168,7 +168,7 @@ class Propagation:
 
     @property
     def _object_windows(self) -> ObjectWindows:
-        grid = WindowGrid(self.stack.plane_shape, self.predictor.smallest_window)
+        grid = WindowGrid.of(self.predictor, self.stack.plane_shape)
         return ObjectWindows(grid, self.zoom)
 
     def _ranges(self) -> Iterator[tuple[SliceRange, dict[int, SliceResult] | None]]:

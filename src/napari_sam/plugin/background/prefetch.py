@@ -113,7 +113,7 @@ def windows_ahead(
     if visible is None:
         return [None]
     middle = np.add(visible.origin, (np.array(visible.shape) - 1) / 2)
-    grid = WindowGrid(plane_shape, predictor.smallest_window)
+    grid = WindowGrid.of(predictor, plane_shape)
     windows = choose_windows(Prompt(points=[middle]), grid, zoom, hints)
     least = _MIN_COVERED * visible.side
     return [window for window in windows if window is None or window.side >= least]

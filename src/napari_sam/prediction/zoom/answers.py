@@ -197,9 +197,11 @@ class ZoomedPlane:
             return ()
         size = float((box[2:] - box[:2]).max()) + 1
         low, high = _FITTING_RATIO
-        if low <= max(best.transform.shape) / size <= high:
+        fits = low <= max(best.transform.shape) / size <= high
+        side = self.grid.side_for_click(size)
+        if fits and side != self.grid.smallest_for_clicks:
             return ()
-        return (self._around(prompt, best, self.grid.side_for(size)),)
+        return (self._around(prompt, best, side),)
 
     def _larger(
         self,

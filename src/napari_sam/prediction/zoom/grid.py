@@ -10,7 +10,11 @@ import numpy as np
 from napari_sam.images.window import Window
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from numpy.typing import NDArray
+
+    from napari_sam.prediction.protocol import PredictorLike
 
 # Sides of windows are the smallest one times powers of this: neighbours of somewhat
 # different size share windows, and these fall on whole pixels of pyramid levels.
@@ -20,6 +24,8 @@ _WHOLE_FRACTION = 0.6
 # Side of a window over that of its object. From 6 to 16 the masks are equally good
 # (docs/zoom.md); towards 7 neighbours can share a window.
 _OBJECT_RATIO = 7.0
+# In the smallest window, objects are tiny above this ratio.
+_TINY_RATIO = 10.0
 # Windows lie at multiples of this fraction of their side, if possible at multiples of
 # `_BOX_STRIDE` or `_CLICK_STRIDE` of it, which objects next to each other share.
 _STEPS_PER_SIDE = 4
@@ -39,10 +45,25 @@ class WindowGrid:
         (H, W) of the plane.
     smallest : int
         Side of the smallest window.
+    smallest_for_clicks : int, optional
+        Side of the window for clicks on objects that are tiny in the smallest one.
     """
 
     plane_shape: tuple[int, int]
     smallest: int
+    smallest_for_clicks: int | None = None
+
+    @classmethod
+    def of(cls, predictor: PredictorLike, plane_shape: tuple[int, int]) -> Self:
+        """Return the windows of a plane for a model."""
+        smallest = predictor.smallest_window
+        return cls(plane_shape, smallest, predictor.smallest_click_window)
+
+    def side_for_click(self, size: float) -> int | None:
+        """Return the side of the window for a click on an object of this size."""
+        side, tiny = self.side_for(size), self.smallest_for_clicks
+        is_tiny = side == self.smallest and _TINY_RATIO * size < self.smallest
+        return tiny if is_tiny and tiny is not None else side
 
     @property
     def sides(self) -> list[int]:

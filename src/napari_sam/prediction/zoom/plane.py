@@ -78,7 +78,7 @@ class PlaneWindows:
             )
 
         shape: tuple[int, int] = (self.pixels.shape[0], self.pixels.shape[1])
-        grid = WindowGrid(shape, predictor.smallest_window)
+        grid = WindowGrid.of(predictor, shape)
         start = {
             i: (self._window_of_logits.get(_digest(prompt.mask)),)
             for i, prompt in enumerate(prompts)
