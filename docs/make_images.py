@@ -8,8 +8,10 @@ from pathlib import Path
 
 import napari
 import numpy as np
+from imageio.v3 import imwrite
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEventLoop, QTimer
+from scipy.ndimage import gaussian_filter
 
 from napari_sam import samples
 
@@ -103,6 +105,46 @@ def cell() -> None:
     viewer.close()
 
 
+def many_cells() -> np.ndarray:
+    """Draw about a thousand cells of 25 pixels in a plane of 2,048."""
+    rng = np.random.default_rng(7)
+    plane = 90 + 60 * gaussian_filter(rng.normal(size=(2048, 2048)), 5)
+    rows, cols = np.mgrid[-25:26, -25:26]
+    for row, col in np.argwhere(np.ones((34, 34))) * 60 + 30:
+        top, left = np.array((row, col)) + rng.integers(-8, 9, 2) - 25
+        window = np.s_[max(top, 0) : top + 51, max(left, 0) : left + 51]
+        angle = np.arctan2(rows, cols) + rng.uniform(0, 6)
+        radius = 12.5 + rng.normal() * np.cos(2 * angle) + 0.6 * np.cos(5 * angle)
+        disc = np.hypot(rows, cols) < radius
+        part = plane[window]
+        part += rng.uniform(50, 80) * disc[-part.shape[0] :, -part.shape[1] :]
+    noisy = gaussian_filter(plane, 1) + rng.normal(0, 4, plane.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def zoom() -> None:
+    """Show a click on one small cell, on the whole plane and zoomed to the cell."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(*SIZE)
+    viewer.add_image(many_cells(), name="cells")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
+    widget.panel.new_prompts.changed.emit(True)
+    viewer.camera.center, viewer.camera.zoom = (930, 930), 1.6
+    points, shots = widget.session.points_layer, []
+    for setting in ("off", "auto"):
+        widget.session.zoom = setting
+        rest(0.5)
+        points.data = points.data[:0]
+        points.add([(931, 931)])
+        wait(widget)
+        points.selected_data = set()
+        rest(0.5)
+        shots.append(viewer.screenshot(canvas_only=True, flash=False))
+    gap = np.full((len(shots[0]), 12, 4), 255, np.uint8)
+    imwrite(FOLDER / "zoom.png", np.hstack([shots[0], gap, shots[1]]))
+    viewer.close()
+
+
 def head() -> None:
     """Show ventricles propagated from boxes on two slices."""
     viewer, widget = open_viewer("head")
@@ -123,4 +165,5 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     coins()
     cell()
+    zoom()
     head()
