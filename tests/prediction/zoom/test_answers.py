@@ -205,11 +205,20 @@ class Nested(Discs):
 
 
 NESTED = [(250, 260, 6), (250, 260, 60)]
+IN_VIEW = ZoomHints(visible=Window(0, 0, SIDE, SIDE))
+
+
+def test_a_clear_answer_on_the_plane_needs_no_windows() -> None:
+    world = Discs([(250, 260, 70)])
+    (answer,) = run_to_end(world.plane().answer([Prompt(points=[(250, 260)])]))
+    assert world.iou(answer.prediction) > 0.9
+    assert answer.windows == (None,)
 
 
 def test_candidates_come_from_other_scales() -> None:
     world = Nested(NESTED)
-    (answer,) = run_to_end(world.plane().answer([Prompt(points=[(250, 260)])]))
+    plane = world.plane(hints=IN_VIEW)
+    (answer,) = run_to_end(plane.answer([Prompt(points=[(250, 260)])]))
     candidates = answer.prediction.candidates
     assert candidates[0].logits is answer.prediction.logits
     assert len({c.window for c in candidates}) == len(candidates) > 1
@@ -219,7 +228,8 @@ def test_a_size_selects_among_the_candidates_of_all_windows() -> None:
     world = Nested(NESTED)
     click, areas = Prompt(points=[(250, 260)]), []
     for size in ("small", "large"):
-        (answer,) = run_to_end(world.plane(size=size).answer([click]))
+        plane = world.plane(size=size, hints=IN_VIEW)
+        (answer,) = run_to_end(plane.answer([click]))
         areas.append(np.count_nonzero(answer.prediction.mask))
     assert areas[0] < areas[1]
 

@@ -41,6 +41,8 @@ _FITTING_RATIO, _IDEAL_RATIO = (3.0, 20.0), 9.0
 # Of windows that agree on an object, the one that fits it best has the finest outline,
 # unless its quality is clearly lower.
 _SAME_OBJECT_IOU, _ALMOST_AS_GOOD = 0.75, 0.85
+# Quality and size in the network from which the largest window gives a clear answer.
+_CLEAR_QUALITY, _CLEAR_NETWORK_PIXELS = 0.78, 16.0
 # As many alternatives as one window gives; masks above this IoU are the same.
 _MAX_CANDIDATES, _SAME_MASK_IOU = 3, 0.8
 _NO_HINTS = ZoomHints()
@@ -131,15 +133,38 @@ class ZoomedPlane:
             or choose_windows(prompt, self.grid, self.zoom, self.hints)
             for i, prompt in enumerate(prompts)
         }
-        for number in range(2 + _MAX_GROWTH):
+        smaller = self._postpone(prompts, todo, given)
+        for number in range(3 + _MAX_GROWTH):
             yield from self._ask(prompts, todo, asked)
             if repeat or self.zoom == "off":
                 break
-            is_last = number > _MAX_GROWTH
-            todo = {} if is_last else self._more_windows(prompts, asked, given)
+            is_last = number > 1 + _MAX_GROWTH
+            todo = {} if is_last else self._more_windows(prompts, asked, given, smaller)
+            smaller = {}
             if not todo:
                 break
         return [ZoomedAnswer(self._best(answers), tuple(answers)) for answers in asked]
+
+    def _postpone(
+        self,
+        prompts: Sequence[Prompt],
+        todo: dict[int, Windows],
+        given: Mapping[int, Windows],
+    ) -> dict[int, Windows]:
+        """Take the smaller windows of clicks out of `todo`, and return them.
+
+        They are asked only if the largest one gives no clear answer, which saves many
+        encodings for large objects. A viewer shows alternatives of other scales, and
+        has most windows of a large plane encoded ahead.
+        """
+        smaller = {}
+        if self.zoom == "auto" and self.hints.object_size is None:
+            for i, windows in todo.items():
+                is_click = prompts[i].kinds == {"point"} and i not in given
+                is_small_plane = len(windows) == 2 and windows[-1] is None
+                if is_click and (self.hints.visible is None or is_small_plane):
+                    todo[i], smaller[i] = windows[-1:], windows[:-1]
+        return smaller
 
     def _ask(
         self,
@@ -172,13 +197,17 @@ class ZoomedPlane:
         prompts: Sequence[Prompt],
         asked: Sequence[Mapping[Window | None, Prediction]],
         given: Mapping[int, Windows],
+        smaller: Mapping[int, Windows],
     ) -> dict[int, Windows]:
         """Return further windows for answers that are cut off or poor."""
         more: dict[int, Windows] = {}
         for i, (prompt, answers) in enumerate(zip(prompts, asked, strict=True)):
             best = self._best(answers)
             windows: Windows = ()
-            if self._is_cut(best):
+            if i in smaller:
+                is_clear = _is_clear(best) and not self._is_cut(best)
+                windows = () if is_clear else smaller[i]
+            elif self._is_cut(best):
                 windows = self._larger(prompt, best, answers)
             elif prompt.kinds == {"point"} and i not in given and self.zoom == "auto":
                 windows = self._fitting(prompt, best)
@@ -271,6 +300,15 @@ def _on_object(prompt: Prompt) -> NDArray[np.float64]:
 
 def _with_candidates(prediction: Prediction) -> Sequence[Prediction]:
     return prediction.candidates or (prediction,)
+
+
+def _is_clear(prediction: Prediction) -> bool:
+    """Tell whether an answer in the largest window needs no other windows."""
+    box = prediction.coarse_box
+    if box is None:
+        return False
+    side = float(((box[2:] - box[:2]).max() + 1) * prediction.transform.scale.max())
+    return quality(prediction) >= _CLEAR_QUALITY and side >= _CLEAR_NETWORK_PIXELS
 
 
 def _best_fit_first(groups: list[list[Prediction]]) -> list[list[Prediction]]:
