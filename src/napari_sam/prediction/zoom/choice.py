@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, log
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from napari_sam.prediction.zoom.options import Zoom, ZoomHints
     from napari_sam.prompts.prompt import Prompt
 
-# Largest factor between the sides of two windows that a click is tried in: objects of
-# 1/16 to 1/2 of a window are segmented well, so no size falls between them. Small
-# planes are tried in smaller steps, which costs no more windows.
-_MAX_FACTOR, _MIN_COUNT, _MIN_FACTOR = 8.5, 3, 4.5
+# Windows that a click is tried in, and the largest factor from the smallest to the plane
+# for which one of them less is enough: objects of 1/16 to 1/2 of a window are segmented
+# well. In planes of more than 8,000 pixels sizes may fall between the windows; then the
+# answer is asked once more in the window that fits it.
+_MAX_WINDOWS, _MAX_FACTOR_OF_TWO = 3, 4.5
 # Sides between two powers of two take the nearer one.
 _ROUND_DOWN = 0.7
 # An object of known size is looked for in a window of its size and one for objects of
@@ -101,9 +102,7 @@ def _spread_sides(grid: WindowGrid, visible: Window | None) -> list[int | None]:
     factor = largest / grid.smallest
     if not grid.sides or factor <= 1:
         return [top]
-    steps = ceil(log(factor) / log(_MAX_FACTOR))
-    if steps < _MIN_COUNT - 1 and factor > _MIN_FACTOR**steps:
-        steps += 1
+    steps = _MAX_WINDOWS - (2 if factor <= _MAX_FACTOR_OF_TWO else 1)
     inner = [
         grid.at_least(grid.smallest * factor ** (i / steps) * _ROUND_DOWN)
         for i in range(steps)
