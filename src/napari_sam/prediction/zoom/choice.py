@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from napari_sam.prediction.zoom.options import Zoom, ZoomHints
     from napari_sam.prompts.prompt import Prompt
 
-# Windows that a click is tried in, and the largest factor from the smallest to the plane
-# for which one of them less is enough: objects of 1/16 to 1/2 of a window are segmented
+# Windows that a click is tried in, and the largest factor from the smallest to the top
+# one for which one less is enough: objects of 1/16 to 1/2 of a window are segmented
 # well. In planes of more than 8,000 pixels sizes may fall between the windows; then the
 # answer is asked once more in the window that fits it.
 _MAX_WINDOWS, _MAX_FACTOR_OF_TWO = 3, 4.5
