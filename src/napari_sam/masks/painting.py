@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from napari_sam.masks.label_tiles import largest_label, tiles
 from napari_sam.masks.patch import mask_to_window, resolve_overlaps, window_at
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from napari_sam.images.axes import PlaneIndex
+    from napari_sam.masks.label_tiles import Region
     from napari_sam.masks.patch import MaskPatch
 
 Policy = Literal["keep", "overwrite", "background"]
@@ -69,17 +71,18 @@ class PixelChanges:
 
 
 def plan_changes(
-    data: NDArray[Any],
+    data: Any,
     pieces: Iterable[ObjectPlaneMask],
     ids: Mapping[int, int],
     policy: Policy = "keep",
     replaced: Collection[int] = (),
+    erase_within: Region | None = None,
 ) -> PixelChanges:
     """Find the pixels that change when objects are painted into labels.
 
     Parameters
     ----------
-    data : ndarray
+    data : ndarray or zarr array
         Labels, of any integer dtype and shape; not changed.
     pieces : iterable of ObjectPlaneMask
         Masks of the objects on planes of the labels; they do not overlap.
@@ -90,6 +93,8 @@ def plan_changes(
         "background" paints only background and also erases no pixel of `replaced`.
     replaced : collection of int
         Labels to erase on the planes of the pieces before painting.
+    erase_within : tuple, optional
+        Region of the array that contains all pixels of `replaced`; None when unknown.
     """
     groups = _by_plane(pieces) if replaced else [[piece] for piece in pieces]
     indices: list[tuple[NDArray[np.intp], ...]] = []
@@ -97,18 +102,16 @@ def plan_changes(
     kept = 0
     for group in groups:
         plane_index = group[0].plane_index
-        plane = data[plane_index]
-        # Erased pixels may lie anywhere on the plane.
-        window = window_at((0, 0), plane.shape) if replaced else group[0].region
-        old = plane[window]
-        new = old.copy()
-        if replaced and policy != "background":
-            new[np.isin(old, list(replaced))] = 0
-        for piece in group:
-            kept += _paint(new, window, piece, ids[piece.object_id], policy)
-        changed = np.nonzero(new != old)
-        indices.append(_to_array_indices(plane_index, changed, window))
-        values.append(new[changed])
+        for window in _windows(data, group, bool(replaced), erase_within):
+            old = np.asarray(data[_on_plane(plane_index, window)])
+            new = old.copy()
+            if replaced and policy != "background":
+                new[np.isin(old, list(replaced))] = 0
+            for piece in group:
+                kept += _paint(new, window, piece, ids[piece.object_id], policy)
+            changed = np.nonzero(new != old)
+            indices.append(_to_array_indices(plane_index, changed, window))
+            values.append(new[changed])
     if not indices:
         no_pixels = np.empty(0, np.intp)
         return PixelChanges((no_pixels,) * data.ndim, np.empty(0, data.dtype), 0)
@@ -167,9 +170,9 @@ def labels_from_patches(
     )
 
 
-def next_free_label(data: NDArray[Any]) -> int:
+def next_free_label(data: Any) -> int:
     """Return one more than the largest label."""
-    return int(data.max(initial=0)) + 1
+    return largest_label(data) + 1
 
 
 def _by_plane(pieces: Iterable[ObjectPlaneMask]) -> list[list[ObjectPlaneMask]]:
@@ -188,18 +191,80 @@ def _paint(
     label: int,
     policy: Policy,
 ) -> int:
-    """Paint a piece into the labels of a window; return the number of pixels kept."""
-    rows, cols = (
-        slice(part.start - first.start, part.stop - first.start)
-        for part, first in zip(piece.region, window, strict=True)
-    )
-    part = labels[rows, cols]
-    others = piece.mask & (part != 0) & (part != label)
-    if policy == "overwrite":
-        part[piece.mask] = label
+    """Paint a piece into the labels of a window; return the number of pixels kept.
+
+    What lies beyond the window is left out.
+    """
+    both = [
+        slice(max(part.start, side.start), min(part.stop, side.stop))
+        for part, side in zip(piece.region, window, strict=True)
+    ]
+    if any(side.start >= side.stop for side in both):
         return 0
-    part[piece.mask & ~others] = label
+    mask = piece.mask[_relative(both, piece.origin)]
+    part = labels[_relative(both, [side.start for side in window])]
+    others = mask & (part != 0) & (part != label)
+    if policy == "overwrite":
+        part[mask] = label
+        return 0
+    part[mask & ~others] = label
     return int(np.count_nonzero(others))
+
+
+def _relative(region: Sequence[slice], origin: Sequence[int]) -> tuple[slice, ...]:
+    return tuple(
+        slice(side.start - first, side.stop - first)
+        for side, first in zip(region, origin, strict=True)
+    )
+
+
+def _windows(
+    data: Any,
+    group: Sequence[ObjectPlaneMask],
+    erases: bool,
+    erase_within: Region | None,
+) -> Iterator[tuple[slice, slice]]:
+    """Yield the windows of a plane in which pixels may change; they do not overlap."""
+    plane_index = group[0].plane_index
+    region: tuple[Any, ...] = plane_index
+    if not erases:
+        region = _on_plane(plane_index, group[0].region)
+    elif erase_within is not None:
+        region = _on_plane(plane_index, _surrounding(data, group, erase_within))
+    for tile in tiles(data, region) if erases else [region]:
+        rows, cols = (entry for entry in tile if isinstance(entry, slice))
+        yield rows, cols
+
+
+def _surrounding(
+    data: Any, group: Sequence[ObjectPlaneMask], erase_within: Region
+) -> tuple[slice, slice]:
+    """Return the window around the pieces and the erased pixels of a plane."""
+    boxes = [piece.region for piece in group]
+    erased: list[slice] = []
+    is_on_plane = True
+    for size, at, part in zip(
+        data.shape, group[0].plane_index, erase_within, strict=True
+    ):
+        part = slice(part, part + 1) if isinstance(part, int) else part
+        start, stop, _ = part.indices(size)
+        if isinstance(at, slice):
+            erased.append(slice(start, stop))
+        else:
+            is_on_plane &= start <= at < stop
+    if is_on_plane:
+        boxes.append((erased[0], erased[1]))
+    rows, cols = (
+        slice(min(s.start for s in sides), max(s.stop for s in sides))
+        for sides in zip(*boxes, strict=True)
+    )
+    return rows, cols
+
+
+def _on_plane(plane_index: PlaneIndex, window: tuple[slice, slice]) -> Region:
+    """Return the index of a window of a plane."""
+    sides = iter(window)
+    return tuple(next(sides) if isinstance(e, slice) else e for e in plane_index)
 
 
 def _to_array_indices(
