@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_sam.images.axes import nearest
+from napari_sam.masks.label_tiles import label_box
 from napari_sam.masks.morphology import (
     check_radius,
     check_size,
@@ -269,8 +270,13 @@ class LabelCleanUp:
     axis: int | None = None
     fixed: Mapping[int, int] = field(default_factory=dict)
 
-    def changes(self, labels: NDArray[Any]) -> PixelChanges:
+    def changes(self, labels: Any) -> PixelChanges:
         """Find the pixels that change; those of other labels never do.
+
+        Parameters
+        ----------
+        labels : ndarray or zarr array
+            The labels; only the bounding box of the label is in memory at once.
 
         Raises
         ------
@@ -278,15 +284,16 @@ class LabelCleanUp:
             When the array does not contain the label, or nothing of it would remain.
         """
         index = tuple(self.fixed.get(a, slice(None)) for a in range(labels.ndim))
-        part = labels[index]
         axis = 0
         if self.axis is not None:
             axis = self.axis - sum(a < self.axis for a in self.fixed)
-        pixels = np.nonzero(part == self.label)
-        if not pixels[0].size:
+        box = label_box(labels, self.label, index)
+        if box is None:
             raise ValueError(f"There is no label {self.label} here: select another.")
-        window = tuple(slice(int(a.min()), int(a.max()) + 1) for a in pixels)
-        old = part[window]
+        window = [side for a, side in enumerate(box) if a not in self.fixed]
+        old = np.asarray(
+            labels[tuple(self.fixed.get(a, side) for a, side in enumerate(box))]
+        )
         own = old == self.label
         new = self.cleanup.apply(own, axis) & (own | (old == 0))
         if not new.any():
@@ -295,7 +302,7 @@ class LabelCleanUp:
                 "size."
             )
         changed = np.nonzero(new != own)
-        values = np.where(new[changed], self.label, 0).astype(labels.dtype)
+        values = np.where(new[changed], self.label, 0).astype(old.dtype)
         positions = iter(
             inside + side.start for inside, side in zip(changed, window, strict=True)
         )

@@ -43,7 +43,8 @@ class FixedAxes:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of the labels."""
-        return np.dtype(self.array.dtype)
+        dtype: np.dtype[Any] = np.dtype(self.array.dtype)
+        return dtype
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -197,7 +198,9 @@ def _tile_sides(array: Any, region: Region) -> list[int]:
         if isinstance(region[axis], slice):
             size = max(1, int(array.shape[axis]))
             times = max(1, _TILE_SIZE // int(np.prod(sides)))
-            sides[axis] = min(sides[axis] * times, -(-size // sides[axis]) * sides[axis])
+            sides[axis] = min(
+                sides[axis] * times, -(-size // sides[axis]) * sides[axis]
+            )
     return sides
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_sam.files import atomic_write
 from napari_sam.images.axes import check_axis, check_spacing
+from napari_sam.masks.label_tiles import tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -66,7 +67,7 @@ def measure(
     axis: int = 0,
     scores: Mapping[int, Iterable[SliceScore]] | None = None,
 ) -> list[ObjectMeasurement]:
-    """Measure all objects of a label array, with one plane in memory at a time.
+    """Measure all objects of a label array, with a part of a plane in memory at a time.
 
     Parameters
     ----------
@@ -97,8 +98,9 @@ def measure(
     sizes = check_spacing(spacing, len(shape))
     axis = check_axis(axis, len(shape))
     sums: dict[int, _Sums] = {}
-    for index, plane in label_planes(labels, axis):
-        for label, voxels, positions in _plane_sums(plane):
+    for index, origin, part in _plane_parts(labels, axis):
+        for label, voxels, positions in _plane_sums(part):
+            positions += np.multiply(origin, voxels)
             if len(shape) == 3:
                 positions = np.insert(positions, axis, voxels * index)
             known = sums.setdefault(label, _Sums(index, positions * 0))
@@ -144,28 +146,18 @@ def write_csv(rows: Sequence[ObjectMeasurement], path: str | Path) -> Path:
     return path
 
 
-def label_planes(labels: Any, axis: int = 0) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Yield the planes of a label array across an axis.
-
-    Parameters
-    ----------
-    labels : array-like
-        (Z, H, W), or (H, W), which is one plane.
-    axis : int
-        Slice axis; ignored for a plane.
-
-    Yields
-    ------
-    tuple
-        Slice index and (H, W) labels.
-    """
-    if len(labels.shape) == 2:
-        yield 0, np.asarray(labels)
-        return
-    for index in range(labels.shape[axis]):
-        window = [slice(None)] * 3
-        window[axis] = slice(index, index + 1)
-        yield index, np.asarray(labels[tuple(window)]).squeeze(axis)
+def _plane_parts(
+    labels: Any, axis: int
+) -> Iterator[tuple[int, tuple[int, ...], NDArray[Any]]]:
+    """Yield the parts of each plane: slice index, first (row, col), and labels."""
+    shape = labels.shape
+    for index in range(shape[axis] if len(shape) == 3 else 1):
+        region: list[slice | int] = [slice(None)] * len(shape)
+        if len(shape) == 3:
+            region[axis] = index
+        for tile in tiles(labels, tuple(region)):
+            origin = tuple(side.start for side in tile if isinstance(side, slice))
+            yield index, origin, np.asarray(labels[tile])
 
 
 def check_labels(labels: Any) -> tuple[int, ...]:

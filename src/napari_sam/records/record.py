@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.files import atomic_write, read_json
+from napari_sam.masks.label_tiles import c_order_blocks, contains_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    from numpy.typing import NDArray
 
     from napari_sam.masks.painting import PixelChanges
 
@@ -51,7 +50,7 @@ def new_record() -> Record:
 
 
 def valid_entries(
-    record: Record, labels: NDArray[Any], ids: Iterable[int]
+    record: Record, labels: Any, ids: Iterable[int]
 ) -> dict[int, list[RecordEntry]]:
     """Return the entries of some labels, without those that were undone since.
 
@@ -59,7 +58,7 @@ def valid_entries(
     ----------
     record : dict
         The record; not changed.
-    labels : ndarray
+    labels : ndarray or zarr array
         The labels as they are now.
     ids : iterable of int
         Which labels.
@@ -79,7 +78,7 @@ def add_entries(
     record: Record,
     entries: Sequence[RecordEntry],
     earlier: Mapping[int, list[RecordEntry]],
-    labels: NDArray[Any],
+    labels: Any,
 ) -> Record:
     """Return a record with one more commit.
 
@@ -92,7 +91,7 @@ def add_entries(
         that left no pixel and replaced none gets no entry.
     earlier : mapping
         Result of `valid_entries` before the commit.
-    labels : ndarray
+    labels : ndarray or zarr array
         The labels after the commit.
     """
     commit = 1 + max((e["commit"] for e in _all_entries(record)), default=0)
@@ -103,7 +102,7 @@ def add_entries(
         # Labels and ids taken from an array are NumPy scalars.
         label, region = int(entry["label"]), entry["region"]
         replaced = [int(other) for other in entry.get("replaced", ())]
-        if not (label in replaced or _is_label(labels, region, label).any()):
+        if not (label in replaced or _holds(labels, region, label)):
             continue  # there is no telling whether it was undone
         made = {**entry, "label": label, "replaced": replaced}
         digest = checksum(labels, label, region)
@@ -111,7 +110,7 @@ def add_entries(
     return {**record, "objects": {la: steps for la, steps in objects.items() if steps}}
 
 
-def prune_undone(record: Record, labels: NDArray[Any]) -> Record:
+def prune_undone(record: Record, labels: Any) -> Record:
     """Return a record without the entries that were undone since."""
     ids = [int(label) for label in record["objects"]]
     valid = valid_entries(record, labels, ids)
@@ -134,30 +133,37 @@ def region_of(changes: PixelChanges, shape: Iterable[int]) -> list[list[int]]:
     return [[int(axis.min()), int(axis.max()) + 1] for axis in changes.indices]
 
 
-def checksum(labels: NDArray[Any], label: int, region: list[list[int]]) -> str:
+def checksum(labels: Any, label: int, region: list[list[int]]) -> str:
     """Return a hash of the pixels of a label within a region."""
     digest = blake2b(repr((label, region)).encode(), digest_size=8)
-    digest.update(np.packbits(_is_label(labels, region, label)).tobytes())
+    left = np.empty(0, bool)
+    # Large regions are hashed in parts of whole bytes.
+    for block in c_order_blocks(labels, _window(region)):
+        bits = np.concatenate([left, block == label])
+        whole = len(bits) // 8 * 8
+        digest.update(np.packbits(bits[:whole]).tobytes())
+        left = bits[whole:]
+    digest.update(np.packbits(left).tobytes())
     return digest.hexdigest()
 
 
-def _drop_undone(entries: list[RecordEntry], labels: NDArray[Any]) -> list[RecordEntry]:
+def _drop_undone(entries: list[RecordEntry], labels: Any) -> list[RecordEntry]:
     """Drop the last entries of a label while it looks as before them."""
     for count in range(len(entries), 0, -1):
         entry = entries[count - 1]
         if checksum(labels, entry["label"], entry["region"]) == entry["checksum"]:
             return entries[:count]
-    is_gone = not any(_is_label(labels, e["region"], e["label"]).any() for e in entries)
+    is_gone = not any(_holds(labels, e["region"], e["label"]) for e in entries)
     # A label that was edited by hand keeps all its entries.
     return [] if is_gone else entries
 
 
-def _is_label(
-    labels: NDArray[Any], region: list[list[int]], label: int
-) -> NDArray[np.bool_]:
-    window = tuple(slice(start, stop) for start, stop in region)
-    inside: NDArray[np.bool_] = labels[window] == label
-    return inside
+def _holds(labels: Any, region: list[list[int]], label: int) -> bool:
+    return contains_label(labels, label, _window(region))
+
+
+def _window(region: list[list[int]]) -> tuple[slice, ...]:
+    return tuple(slice(start, stop) for start, stop in region)
 
 
 def _all_entries(record: Record) -> list[RecordEntry]:

@@ -8,14 +8,15 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from napari_sam.masks.painting import next_free_label
+from napari_sam.masks.label_tiles import contains_label, label_box
+from napari_sam.masks.painting import PixelChanges, next_free_label
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari.layers import Labels
 
-    from napari_sam.masks.painting import PixelChanges
-
-    Region = tuple[slice | int, ...]
+    from napari_sam.masks.label_tiles import Region
 
 # Scanning an array of at most this size takes a few milliseconds.
 _FAST_SCAN_SIZE = 2**22
@@ -37,12 +38,35 @@ class _KnownLabels:
         Index of a pixel that was given the largest label.
     absent : set of int
         Labels that a scan did not find.
+    boxes : dict
+        {label: region that contains all its pixels}, of an array that is not numpy.
+    was_empty : bool
+        Whether the layer was new: labels without a box were never painted.
     """
 
     array: Any
     largest: int
     pixel: tuple[int, ...] | None = None
     absent: set[int] = field(default_factory=set)
+    boxes: dict[int, Region] = field(default_factory=dict)
+    was_empty: bool = False
+
+    def grow_boxes(self, change: Any) -> None:
+        """Follow a change of pixels that napari reported."""
+        if hasattr(change, "new_value"):
+            painted: dict[int, Region] = {int(change.new_value): tuple(change[0])}
+        else:
+            axes = tuple(np.ravel(axis) for axis in change[0])
+            values = np.broadcast_to(np.asarray(change[2]).ravel(), axes[0].shape)
+            painted = label_regions(PixelChanges(axes, values, 0))
+        for label, region in painted.items():
+            before = self.boxes.get(label)
+            if before is None and not self.was_empty:
+                continue  # it is looked for when it is needed
+            if before is None or _is_empty(before):
+                self.boxes[label] = region
+            else:
+                self.boxes[label] = tuple(map(_join, before, region))
 
 
 class LabelIds:
@@ -81,6 +105,8 @@ class LabelIds:
         """
         known = self._get(labels)
         known.absent.clear()
+        if not isinstance(labels.data, np.ndarray):
+            return  # scanned once, as that takes longer
         if _FAST_SCAN_SIZE < labels.data.size <= _SLOW_SCAN_SIZE:
             largest = next_free_label(labels.data) - 1
             if largest > known.largest:
@@ -92,18 +118,40 @@ class LabelIds:
         The whole layer is scanned when the label is not in the region, once until
         somebody paints.
         """
-        if (labels.data[region] == label).any():
+        if contains_label(labels.data, label, region):
             return True
         known = self._get(labels)
         if label not in known.absent:
-            if (labels.data == label).any():
+            if contains_label(labels.data, label, self.region_of(labels, [label])):
                 return True
             known.absent.add(label)
         return False
 
+    def region_of(self, labels: Labels, ids: Iterable[int]) -> Region | None:
+        """Return a region that contains all pixels of some labels.
+
+        Returns
+        -------
+        tuple or None
+            None, which is everywhere, for a numpy array: scripts write into it.
+        """
+        if isinstance(labels.data, np.ndarray):
+            return None
+        known = self._get(labels)
+        nowhere = (slice(0, 0),) * labels.ndim
+        region: Region | None = None
+        for label in ids:
+            if label not in known.boxes and not known.was_empty:
+                known.boxes[label] = label_box(labels.data, label) or nowhere
+            box = known.boxes.get(label, nowhere)
+            if not _is_empty(box):
+                region = join_regions(region, box)
+        return nowhere if region is None else region
+
     def add_empty(self, labels: Labels) -> None:
         """Note that a new layer has no labels yet, so that it needs no scan."""
-        self._get(labels).largest = 0
+        known = self._get(labels)
+        known.largest, known.was_empty = 0, True
 
     def _get(self, labels: Labels) -> _KnownLabels:
         known = self._known.get(labels)
@@ -116,6 +164,9 @@ class LabelIds:
     def _on_paint(self, event: Any) -> None:
         known = self._known[event.source]
         known.absent.clear()
+        if not isinstance(known.array, np.ndarray):
+            for change in event.value:
+                known.grow_boxes(change)
         if known.largest < 0:
             return  # not scanned yet
         for change in event.value:
@@ -153,6 +204,10 @@ def join_regions(one: Region | None, other: Region | None) -> Region | None:
     if one is None or other is None:
         return one or other
     return tuple(_join(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _is_empty(region: Region) -> bool:
+    return any(isinstance(p, slice) and p.start == p.stop for p in region)
 
 
 def _join(one: slice | int, other: slice | int) -> slice:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam.masks.label_tiles import label_box
 from napari_sam.masks.painting import ObjectPlaneMask
-from napari_sam.masks.patch import mask_to_box, mask_to_window
+from napari_sam.masks.patch import mask_to_box
 from napari_sam.plugin.layers.transforms import Sliders, displayed_plane, label_grid
 from napari_sam.prompts.prompt import Prompt
 
@@ -55,16 +56,20 @@ def pick_object(
             f"The labels layer {labels.name!r} is multiscale: choose another one."
         )
     labels_index = displayed_plane(labels, dims).plane_index()
-    mask = np.asarray(labels.data[labels_index]) == label
-    window = mask_to_window(mask)
+    box = label_box(labels.data, label, labels_index) if label else None
     missing = (
         f"The labels layer {labels.name!r} has no label {label} on the displayed "
         "slice: select a label with napari's colour picker."
     )
-    if label == 0 or window is None:
+    if box is None:
         raise ValueError(missing)
-    rows, cols = window
-    piece = ObjectPlaneMask(1, labels_index, (rows.start, cols.start), mask[window])
+    part = tuple(
+        side if isinstance(entry, slice) else entry
+        for entry, side in zip(labels_index, box, strict=True)
+    )
+    row, col = (side.start for side in part if isinstance(side, slice))
+    mask = np.asarray(labels.data[part]) == label
+    piece = ObjectPlaneMask(1, labels_index, (row, col), mask)
     # The grid maps labels to an image; here it maps the image to the labels.
     grid = label_grid(image, labels, Sliders.of(dims))
     if not grid.is_aligned(labels_index):
@@ -74,9 +79,9 @@ def pick_object(
         )
     for placed in grid.place(piece):
         if placed.plane_index == plane.plane_index():
-            box = mask_to_box(placed.mask)
-            assert box is not None
-            shifted = box + np.tile(placed.origin, 2)
+            corners = mask_to_box(placed.mask)
+            assert corners is not None
+            shifted = corners + np.tile(placed.origin, 2)
             prompt = Prompt(box=shifted, mask=placed.mask, mask_origin=placed.origin)
             return LabelPrompt(image, plane.plane_index(), prompt)
     raise ValueError(missing)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_sam.images.axes import plane_sides
+from napari_sam.masks.label_tiles import read_pixels
 from napari_sam.masks.painting import (
     ObjectPlaneMask,
     PixelChanges,
     plan_changes,
 )
+from napari_sam.plugin.layers.labels_array import empty_labels, is_zarr
 from napari_sam.plugin.layers.transforms import (
     axes_separable,
     label_grid,
@@ -27,15 +28,12 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
-    from numpy.typing import NDArray
 
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.masks.label_grid import LabelGrid
+    from napari_sam.masks.label_tiles import Region
     from napari_sam.masks.painting import Policy
     from napari_sam.plugin.layers.transforms import Sliders
-
-# Labels with more pixels are created with 16 bits.
-_MAX_INT32_PIXELS = 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +71,8 @@ def check_target(
     Raises
     ------
     ValueError
-        When the layer is multiscale, not in memory, read-only, locked, hidden, or not
-        parallel to the displayed plane.
+        When the layer is multiscale, neither a numpy nor a zarr array, read-only,
+        locked, hidden, or not parallel to the displayed plane.
     """
     check_paintable(labels)
     grid = label_grid(labels, image, sliders)
@@ -99,14 +97,16 @@ def check_paintable(labels: Labels) -> None:
     Raises
     ------
     ValueError
-        When it is multiscale, not in memory, read-only, locked or hidden.
+        When it is multiscale, neither a numpy nor a zarr array, read-only, locked or
+        hidden.
     """
     if labels.multiscale:
         raise ValueError(_refusal(labels, "is multiscale"))
-    if not isinstance(labels.data, np.ndarray):
-        problem = f"is not in memory ({type(labels.data).__name__})"
+    data = labels.data
+    if not (isinstance(data, np.ndarray) or is_zarr(data)):
+        problem = f"is not in memory ({type(data).__name__})"
         raise ValueError(_refusal(labels, problem, "load it as a numpy array"))
-    if not labels.data.flags.writeable:
+    if data.read_only if is_zarr(data) else not data.flags.writeable:
         raise ValueError(_refusal(labels, "is read-only"))
     if not labels.editable:
         raise ValueError(_refusal(labels, "is locked", "make the layer editable"))
@@ -132,20 +132,40 @@ def plan(
     ids: Mapping[int, int],
     policy: Policy,
     replaced: Collection[int],
+    erase_within: Region | None = None,
 ) -> tuple[PixelChanges, int]:
-    """Plan the changes of the labels, and count the object pixels outside them."""
+    """Plan the changes of the labels, and count the object pixels outside them.
+
+    See `plan_changes`.
+    """
     placed = [part for piece in pieces for part in grid.place(piece)]
     outside = sum(grid.count_outside(piece) for piece in pieces)
-    return plan_changes(labels.data, placed, ids, policy, replaced), outside
+    changes = plan_changes(labels.data, placed, ids, policy, replaced, erase_within)
+    return changes, outside
 
 
 def write(labels: Labels, changes: PixelChanges) -> None:
-    """Change pixels of a layer, as one step of its undo history."""
-    if len(changes.values):
-        labels.data_setitem(changes.indices, changes.values)
+    """Change pixels of a layer, as one step of its undo history.
+
+    Raises
+    ------
+    ValueError
+        When the layer did not take the pixels; they are as before then.
+    """
+    if not len(changes.values):
+        return
+    labels.data_setitem(changes.indices, changes.values)
+    if not np.array_equal(read_pixels(labels.data, changes.indices), changes.values):
+        labels.undo()
+        raise ValueError(_refusal(labels, "did not take the objects"))
 
 
-def new_labels(viewer: ViewerModel, image: Image, skip: int = 0) -> Labels:
+def new_labels(
+    viewer: ViewerModel,
+    image: Image,
+    skip: int = 0,
+    plane_index: PlaneIndex | None = None,
+) -> Labels:
     """Add an empty Labels layer with the shape and transform of an image.
 
     The selected layer stays selected.
@@ -158,29 +178,23 @@ def new_labels(viewer: ViewerModel, image: Image, skip: int = 0) -> Labels:
         The image under the labels.
     skip : int
         Number of leading axes of the image (channels) that the labels lack.
+    plane_index : tuple, optional
+        Index of the displayed plane of the image; the last two axes when None.
     """
     shape = spatial_shape(image)[skip:]
+    displayed = [
+        axis
+        for axis, entry in enumerate((plane_index or ())[skip:])
+        if isinstance(entry, slice)
+    ]
+    rows, cols = displayed or (len(shape) - 2, len(shape) - 1)
+    array = empty_labels(shape, (rows, cols))
     active = viewer.layers.selection.active
-    layer = viewer.add_labels(
-        _empty(shape), name="SAM labels", **transform_kwargs(image, skip)
-    )
+    layer = viewer.add_labels(array, name="SAM labels", **transform_kwargs(image, skip))
     # The user continues to draw prompts.
     if active is not None:
         viewer.layers.selection.active = active
     return layer
-
-
-def _empty(shape: tuple[int, ...]) -> NDArray[Any]:
-    """Make zeros that take memory only where something is written."""
-    size = int(np.prod(shape, dtype=np.int64))
-    if size <= _MAX_INT32_PIXELS:
-        return np.zeros(shape, np.int32)
-    try:
-        return np.zeros(shape, np.uint16)
-    except MemoryError:
-        # An empty file takes no disk space, whatever its size.
-        with tempfile.TemporaryFile(prefix="napari-sam-labels-") as file:
-            return np.memmap(file, np.uint16, "w+", shape=shape)  # keeps the file open
 
 
 def leading_channels(image: Image, channel_axes: Collection[int]) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_sam.masks.cleanup import LabelCleanUp
+from napari_sam.masks.label_tiles import read_pixels
 from napari_sam.plugin.layers.displayed_stack import LayerSlices
 from napari_sam.plugin.layers.labels_writer import check_paintable, write
 from napari_sam.plugin.state.provenance import store_entries, valid_entries_of
@@ -71,7 +72,7 @@ class LabelCleanupJob:
         """
         labels, label = self.labels, self.cleaning.label
         check_paintable(labels)
-        current = labels.data[changes.indices]
+        current = read_pixels(labels.data, changes.indices)
         # Pixels change from the label to background, or the reverse.
         if (current != label - changes.values.astype(current.dtype)).any():
             raise ValueError("The labels changed meanwhile: clean up again.")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam.masks.label_tiles import FixedAxes
 from napari_sam.masks.measurements import measure
 from napari_sam.plugin.layers.displayed_stack import LayerSlices, go_to_slice
 from napari_sam.plugin.layers.transforms import layer_affine
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from napari.components import Dims
     from napari.layers import Labels
-    from numpy.typing import NDArray
 
     from napari_sam.masks.measurements import ObjectMeasurement, SliceScore
     from napari_sam.plugin.state.settings import SessionSettings
@@ -31,8 +31,8 @@ class LabelMeasurementJob:
     ----------
     labels : Labels
         The layer.
-    array : ndarray
-        (H, W) or (Z, H, W) labels that are displayed.
+    array : FixedAxes
+        (H, W) or (Z, H, W) labels that are displayed, read when they are measured.
     axis, layer_axis : int
         Axis of the array, and of the layer, that counts the slices.
     sizes : tuple of float or None
@@ -42,7 +42,7 @@ class LabelMeasurementJob:
     """
 
     labels: Labels
-    array: NDArray[Any]
+    array: FixedAxes
     axis: int
     layer_axis: int
     sizes: tuple[float, ...] | None
@@ -65,13 +65,11 @@ class LabelMeasurementJob:
             )
         axis = settings.axis_of(labels)
         slices = LayerSlices.displayed(labels, settings.viewer.dims, axis)
-        index = tuple(slices.fixed.get(a, slice(None)) for a in range(labels.ndim))
         axes = [a for a in range(labels.ndim) if a not in slices.fixed]
         layer_axis = axes[0] if slices.axis is None else slices.axis
         sizes, unit = _voxel_sizes(labels, axes)
-        return cls(
-            labels, labels.data[index], axes.index(layer_axis), layer_axis, sizes, unit
-        )
+        array = FixedAxes(labels.data, slices.fixed)
+        return cls(labels, array, axes.index(layer_axis), layer_axis, sizes, unit)
 
     def compute(self) -> list[ObjectMeasurement]:
         """Measure the objects."""
@@ -81,7 +79,7 @@ class LabelMeasurementJob:
         """Select the label of a row, and display its middle slice."""
         self.labels.selected_label = row.label
         first, last = row.first_slice, row.last_slice
-        if self.array.ndim == 3 and first is not None and last is not None:
+        if len(self.array.shape) == 3 and first is not None and last is not None:
             go_to_slice(dims, self.labels, self.layer_axis, (first + last) // 2)
 
     def _scores(self) -> dict[int, list[SliceScore]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_sam.masks.label_tiles import everywhere
 from napari_sam.masks.painting import POLICIES, Policy
 from napari_sam.plugin.layers.label_ids import LabelIds, join_regions, label_regions
 from napari_sam.plugin.layers.labels_writer import (
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_sam.masks.label_grid import LabelGrid
+    from napari_sam.masks.label_tiles import Region
     from napari_sam.masks.painting import PixelChanges
-    from napari_sam.plugin.layers.label_ids import Region
     from napari_sam.plugin.state.layer_request import LayerRequest
     from napari_sam.requests.base import SegmentationResult
 
@@ -120,7 +121,10 @@ class LabelsTarget:
         if labels is None:
             channels = request.request.view.reader.channel_axes
             skip = leading_channels(request.image, channels)
-            labels = self.layer = new_labels(self._viewer, request.image, skip)
+            plane_index = request.snapshot.plane.plane_index()
+            labels = self.layer = new_labels(
+                self._viewer, request.image, skip, plane_index
+            )
             self._label_ids.add_empty(labels)
         self._label_ids.rescan(labels)
         object_ids = sorted({piece.object_id for piece in result.pieces})
@@ -133,6 +137,7 @@ class LabelsTarget:
             where.label_ids,
             where.policy,
             where.replaced,
+            self._label_ids.region_of(labels, where.replaced),
         )
         if len(changes.values):
             earlier = valid_entries_of(labels, set(label_ids))
@@ -187,12 +192,12 @@ class LabelsTarget:
         replacement = request.snapshot.replacement
         if replacement is None or replacement.labels is not labels:
             return {}
-        everywhere = (slice(None),) * labels.data.ndim
+        whole = everywhere(labels.data)
         return {
             object_id: label
             for object_id, label in enumerate(replacement.label_ids, start=1)
             if self._label_ids.contains(
-                labels, label, replacement.regions.get(label, everywhere)
+                labels, label, replacement.regions.get(label, whole)
             )
         }
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_sam.masks.cleanup import CleanUp
-    from napari_sam.plugin.layers.label_ids import Region
+    from napari_sam.masks.label_tiles import Region
     from napari_sam.plugin.layers.label_prompt import LabelPrompt
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
     from napari_sam.plugin.layers.transforms import DisplayedPlane, Sliders

@@ -1,0 +1,87 @@
+"""The array of a new Labels layer: numpy, or zarr where a plane is very large."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import napari
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Planes with more pixels are not kept as one block of memory.
+_MAX_PLANE_PIXELS = 64_000_000
+# Labels with more pixels are created with 16 bits.
+_MAX_INT32_PIXELS = 2**28
+# Side of the square chunks of a plane: a chunk is written in a hundredth of a second.
+_CHUNK_SIDE = 1024
+# The first napari that paints chunked arrays by their bounding box.
+_FIRST_NAPARI = (0, 8)
+
+
+def empty_labels(shape: tuple[int, ...], plane_axes: tuple[int, int]) -> Any:
+    """Make zeros that take memory only where something is written.
+
+    A very large plane gets a zarr array of compressed chunks in memory: it follows
+    the layer and its copies, and leaves no file behind. It needs the package zarr and
+    napari 0.8; without them, labels are numpy arrays.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the labels.
+    plane_axes : tuple of int
+        Axes of the rows and columns of the displayed plane.
+    """
+    size = int(np.prod(shape, dtype=np.int64))
+    plane = shape[plane_axes[0]] * shape[plane_axes[1]]
+    if plane <= _MAX_PLANE_PIXELS:
+        return _zeros(shape, np.int32 if size <= _MAX_INT32_PIXELS else np.uint16)
+    zarr = _zarr() if _napari_version() >= _FIRST_NAPARI else None
+    if zarr is None:
+        return _zeros(shape, np.uint16)
+    chunks = tuple(
+        min(side, _CHUNK_SIDE) if axis in plane_axes else 1
+        for axis, side in enumerate(shape)
+    )
+    # napari shows 16 bits as they are, but converts the whole plane of 32 bits at
+    # every undo, which takes seconds and four times the memory.
+    return zarr.create_array(
+        zarr.storage.MemoryStore(),
+        shape=shape,
+        chunks=chunks,
+        dtype="uint16",
+        fill_value=0,
+    )
+
+
+def is_zarr(array: Any) -> bool:
+    """Tell whether an array is a zarr array."""
+    zarr = sys.modules.get("zarr")  # without the module there is no such array
+    return zarr is not None and isinstance(array, zarr.Array)
+
+
+def _zarr() -> Any:
+    """Return the package zarr from version 3 on; None when it is not installed."""
+    try:
+        zarr = import_module("zarr")
+    except ImportError:
+        return None
+    return zarr if hasattr(zarr, "create_array") else None
+
+
+def _napari_version() -> tuple[int, ...]:
+    return tuple(int(part) for part in napari.__version__.split(".")[:2])
+
+
+def _zeros(shape: tuple[int, ...], dtype: type[np.integer[Any]]) -> NDArray[Any]:
+    try:
+        return np.zeros(shape, dtype)
+    except MemoryError:
+        # An empty file takes no disk space, whatever its size.
+        with tempfile.TemporaryFile(prefix="napari-sam-labels-") as file:
+            return np.memmap(file, dtype, "w+", shape=shape)  # keeps the file open
