@@ -256,7 +256,8 @@ def of_dask(_: Path) -> Any:
 
 def of_zarr(folder: Path) -> Any:
     zarr = pytest.importorskip("zarr")
-    return zarr.create_array(folder / "labels.zarr", shape=SHAPE, dtype="int32")
+    zarr.create_array(folder / "labels.zarr", shape=SHAPE, dtype="int32")
+    return zarr.open_array(folder / "labels.zarr", mode="r")
 
 
 def full(label: int) -> np.ndarray:
@@ -271,7 +272,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], dict[str, Any], str]] = {
     "locked": (lambda _: PLAIN.copy(), {"editable": False}, "locked"),
     "read-only": (lambda _: read_only(), {}, "read-only"),
     "dask": (of_dask, {}, "not in memory"),
-    "zarr": (of_zarr, {}, "not in memory"),
+    "zarr": (of_zarr, {}, "read-only"),
     "multiscale": (lambda _: [PLAIN, PLAIN[:, ::2, ::2]], {}, "multiscale"),
     "full": (lambda _: full(255), {}, "cannot hold label 256"),
     "background": (lambda _: full(0), {"selected_label": 0}, "is background"),

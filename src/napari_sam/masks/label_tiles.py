@@ -111,10 +111,10 @@ def label_box(
     """
     low = high = None
     for tile in tiles(array, region):
-        pixels = np.nonzero(_read(array, tile) == label)
-        if not pixels[0].size:
+        found = _read(array, tile) == label
+        if not found.any():
             continue
-        positions = iter(pixels)
+        positions = iter(np.nonzero(np.atleast_1d(found)))
         ranges = []
         for entry in tile:
             if isinstance(entry, slice):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from napari_sam.images.axes import plane_sides
 from napari_sam.masks.label_tiles import largest_label, tiles
 from napari_sam.masks.patch import mask_to_window, resolve_overlaps, window_at
 
@@ -76,7 +77,7 @@ def plan_changes(
     ids: Mapping[int, int],
     policy: Policy = "keep",
     replaced: Collection[int] = (),
-    erase_within: Region | None = None,
+    erase_within: Sequence[Region] | None = None,
 ) -> PixelChanges:
     """Find the pixels that change when objects are painted into labels.
 
@@ -93,8 +94,8 @@ def plan_changes(
         "background" paints only background and also erases no pixel of `replaced`.
     replaced : collection of int
         Labels to erase on the planes of the pieces before painting.
-    erase_within : tuple, optional
-        Region of the array that contains all pixels of `replaced`; None when unknown.
+    erase_within : sequence of tuple, optional
+        Regions of the array that contain all pixels of `replaced`; None when unknown.
     """
     groups = _by_plane(pieces) if replaced else [[piece] for piece in pieces]
     indices: list[tuple[NDArray[np.intp], ...]] = []
@@ -222,43 +223,46 @@ def _windows(
     data: Any,
     group: Sequence[ObjectPlaneMask],
     erases: bool,
-    erase_within: Region | None,
+    erase_within: Sequence[Region] | None,
 ) -> Iterator[tuple[slice, slice]]:
     """Yield the windows of a plane in which pixels may change; they do not overlap."""
-    plane_index = group[0].plane_index
-    region: tuple[Any, ...] = plane_index
     if not erases:
-        region = _on_plane(plane_index, group[0].region)
-    elif erase_within is not None:
-        region = _on_plane(plane_index, _surrounding(data, group, erase_within))
-    for tile in tiles(data, region) if erases else [region]:
-        rows, cols = (entry for entry in tile if isinstance(entry, slice))
-        yield rows, cols
-
-
-def _surrounding(
-    data: Any, group: Sequence[ObjectPlaneMask], erase_within: Region
-) -> tuple[slice, slice]:
-    """Return the window around the pieces and the erased pixels of a plane."""
+        yield group[0].region
+        return
+    plane_index = group[0].plane_index
     boxes = [piece.region for piece in group]
-    erased: list[slice] = []
-    is_on_plane = True
-    for size, at, part in zip(
-        data.shape, group[0].plane_index, erase_within, strict=True
-    ):
-        part = slice(part, part + 1) if isinstance(part, int) else part
-        start, stop, _ = part.indices(size)
-        if isinstance(at, slice):
-            erased.append(slice(start, stop))
-        else:
-            is_on_plane &= start <= at < stop
-    if is_on_plane:
-        boxes.append((erased[0], erased[1]))
+    if erase_within is None:
+        boxes.append(window_at((0, 0), plane_sides(data.shape, plane_index)))
+    for region in erase_within or ():
+        boxes.extend(_on_this_plane(data.shape, plane_index, region))
     rows, cols = (
-        slice(min(s.start for s in sides), max(s.stop for s in sides))
+        slice(min(side.start for side in sides), max(side.stop for side in sides))
         for sides in zip(*boxes, strict=True)
     )
-    return rows, cols
+    for tile in tiles(data, _on_plane(plane_index, (rows, cols))):
+        rows, cols = (entry for entry in tile if isinstance(entry, slice))
+        if any(_meet(rows, box[0]) and _meet(cols, box[1]) for box in boxes):
+            yield rows, cols
+
+
+def _meet(one: slice, other: slice) -> bool:
+    return bool(one.start < other.stop and other.start < one.stop)
+
+
+def _on_this_plane(
+    shape: Sequence[int], plane_index: PlaneIndex, region: Region
+) -> list[tuple[slice, slice]]:
+    """Return the window of a region on a plane; nothing when it does not meet it."""
+    window = []
+    for size, at, part in zip(shape, plane_index, region, strict=True):
+        part = part if isinstance(part, slice) else slice(part, part + 1)
+        start, stop, _ = part.indices(size)
+        if isinstance(at, slice):
+            window.append(slice(start, stop))
+        elif not start <= at < stop:
+            return []
+    rows, cols = window
+    return [(rows, cols)] if rows.start < rows.stop and cols.start < cols.stop else []
 
 
 def _on_plane(plane_index: PlaneIndex, window: tuple[slice, slice]) -> Region:

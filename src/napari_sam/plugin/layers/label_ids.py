@@ -12,7 +12,7 @@ from napari_sam.masks.label_tiles import contains_label, label_box
 from napari_sam.masks.painting import PixelChanges, next_free_label
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
     from napari.layers import Labels
 
@@ -122,31 +122,28 @@ class LabelIds:
             return True
         known = self._get(labels)
         if label not in known.absent:
-            if contains_label(labels.data, label, self.region_of(labels, [label])):
+            regions = self.regions_of(labels, [label]) or [None]
+            if any(contains_label(labels.data, label, part) for part in regions):
                 return True
             known.absent.add(label)
         return False
 
-    def region_of(self, labels: Labels, ids: Iterable[int]) -> Region | None:
-        """Return a region that contains all pixels of some labels.
+    def regions_of(self, labels: Labels, ids: Collection[int]) -> list[Region] | None:
+        """Return regions that contain all pixels of some labels.
 
         Returns
         -------
-        tuple or None
+        list of tuple or None
             None, which is everywhere, for a numpy array: scripts write into it.
         """
         if isinstance(labels.data, np.ndarray):
             return None
         known = self._get(labels)
         nowhere = (slice(0, 0),) * labels.ndim
-        region: Region | None = None
         for label in ids:
             if label not in known.boxes and not known.was_empty:
                 known.boxes[label] = label_box(labels.data, label) or nowhere
-            box = known.boxes.get(label, nowhere)
-            if not _is_empty(box):
-                region = join_regions(region, box)
-        return nowhere if region is None else region
+        return [known.boxes.get(label, nowhere) for label in ids]
 
     def add_empty(self, labels: Labels) -> None:
         """Note that a new layer has no labels yet, so that it needs no scan."""

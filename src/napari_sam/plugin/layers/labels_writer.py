@@ -132,7 +132,7 @@ def plan(
     ids: Mapping[int, int],
     policy: Policy,
     replaced: Collection[int],
-    erase_within: Region | None = None,
+    erase_within: Sequence[Region] | None = None,
 ) -> tuple[PixelChanges, int]:
     """Plan the changes of the labels, and count the object pixels outside them.
 

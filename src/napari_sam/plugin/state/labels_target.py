@@ -137,7 +137,7 @@ class LabelsTarget:
             where.label_ids,
             where.policy,
             where.replaced,
-            self._label_ids.region_of(labels, where.replaced),
+            self._label_ids.regions_of(labels, where.replaced),
         )
         if len(changes.values):
             earlier = valid_entries_of(labels, set(label_ids))

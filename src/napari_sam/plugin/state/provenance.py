@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_sam.plugin.layers.label_ids import label_regions
 from napari_sam.records.describe import describe_all
 from napari_sam.records.record import (
     KEY,
@@ -80,10 +81,22 @@ def entries_of_commit(
         "dtype": str(labels.data.dtype),
         "policy": plan.policy,
         "replaced": sorted(plan.replaced),
-        "region": region_of(changes, labels.data.shape),
     }
     model = request.snapshot.model
-    return describe_all(request.request, result, plan.label_ids, model, shared)
+    entries = describe_all(request.request, result, plan.label_ids, model, shared)
+    shape = labels.data.shape
+    changed = region_of(changes, shape)
+    # Objects of one commit may lie far apart: the region of all is the whole plane.
+    own = {
+        label: [[side.start, side.stop] for side in box if isinstance(side, slice)]
+        for label, box in label_regions(changes).items()
+    }
+    nothing = [[0, 0] for _ in shape]
+    for entry in entries:
+        label = entry["label"]
+        is_replaced = label in plan.replaced  # its pixels may only be erased
+        entry["region"] = changed if is_replaced else own.get(label, nothing)
+    return entries
 
 
 def store_entries(
