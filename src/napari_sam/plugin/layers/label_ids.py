@@ -118,12 +118,15 @@ class LabelIds:
         The whole layer is scanned when the label is not in the region, once until
         somebody paints.
         """
-        if contains_label(labels.data, label, region):
+        data = labels.data
+        regions = self.regions_of(labels, [label])
+        if regions is not None:
+            return any(contains_label(data, label, part) for part in regions)
+        if contains_label(data, label, region):
             return True
         known = self._get(labels)
         if label not in known.absent:
-            regions = self.regions_of(labels, [label]) or [None]
-            if any(contains_label(labels.data, label, part) for part in regions):
+            if contains_label(data, label):
                 return True
             known.absent.add(label)
         return False
