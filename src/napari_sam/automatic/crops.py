@@ -38,8 +38,7 @@ class Crop:
     @property
     def window(self) -> tuple[slice, slice]:
         """Rows and columns of the plane."""
-        (row, col), (height, width) = self.origin, self.shape
-        return slice(row, row + height), slice(col, col + width)
+        return Window(*self.origin, *self.shape).slices
 
     def cuts(self, box: NDArray[np.float64], plane_shape: tuple[int, int]) -> bool:
         """Tell whether an object may continue beyond the edges of the crop.
