@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from napari_sam.prediction.prediction import Method, Prediction
     from napari_sam.prompts.prompt import Prompt
 
+# The outlines of a click decoder are a third of a pixel too wide where pixels are
+# enlarged, which it was not trained on. Its logits are lowered by this: the IoU of
+# objects of 8 and 11 pixels rises by 0.01 and 0.02, that of larger ones stays.
+_ENLARGED_CLICK_LOGIT = 1.0
+
 
 class PromptDecoder:
     """Decodes prompts by one prompt encoder and mask decoder.
@@ -113,9 +118,11 @@ class PromptDecoder:
         answers = search_boxes_for_points(
             decode_boxes, low_res_prompt, transform.mask_shape, proposals
         )
+        is_too_wide = proposals and transform.is_enlarged
+        offset = np.float32(_ENLARGED_CLICK_LOGIT if is_too_wide else 0)
         return best_first(
             transform,
-            np.stack([answer.logits for answer in answers]),
+            np.stack([answer.logits for answer in answers]) - offset,
             np.array([answer.score for answer in answers]),
             "click decoder" if proposals else "box search",
         )
