@@ -34,6 +34,7 @@ class StandInPredictor(Predictor):
         return self.smallest_window
 
     click_decoder = None
+    instance_head = None
     device = "cpu"
 
     def __init__(self, key: str) -> None:

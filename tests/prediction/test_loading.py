@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from napari_sam.checkpoints.download import fetch
-from napari_sam.checkpoints.model_spec import ClickDecoder
+from napari_sam.checkpoints.model_spec import PackagedWeights
 from napari_sam.checkpoints.registry import MODELS, get_model_spec
 from napari_sam.checkpoints.state_dict import with_decoder
 from napari_sam.huggingface.model import SamModel
@@ -149,7 +149,7 @@ def test_a_damaged_click_decoder_is_refused(
     tmp_path: Path, random_model: Callable[..., SamModel], lite_config: SamConfig
 ) -> None:
     path = tmp_path / "decoder.safetensors"
-    model, decoder = random_model(lite_config), ClickDecoder(str(path), "0" * 64)
+    model, decoder = random_model(lite_config), PackagedWeights(str(path), "0" * 64)
     for content in (None, b"something else"):
         if content is not None:
             path.write_bytes(content)

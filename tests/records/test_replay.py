@@ -472,7 +472,7 @@ def record() -> Any:
         (lambda record: replay(record, STACK), "'bright' is neither a known model"),
         (lambda record: replay({}, STACK), "is not a record"),
         (
-            lambda record: replay({**record, "format": 4}, STACK),
+            lambda record: replay({**record, "format": 5}, STACK),
             "format 4, .* newer napari-sam",
         ),
         (

@@ -13,6 +13,7 @@ from napari_sam.requests.from_arrays import (
     automatic_plane_request,
     make_prompts,
     plane_request,
+    with_zoom,
 )
 from napari_sam.requests.small_objects import SmallObjectWarning
 
@@ -116,11 +117,15 @@ def segment_everything(
     options: SearchOptions | None = None,
     region: ArrayLike | None = None,
     contrast_limits: ArrayLike | None = None,
+    zoom: Zoom = "auto",
+    object_diameter: float | None = None,
 ) -> NDArray[np.int32]:
     """Segment all objects on a plane, without prompts.
 
-    Models trained on points use a grid of points (Kirillov et al. 2023, "Segment
-    Anything"), models trained on boxes only a search over boxes.
+    The default model has an instance head, which sees all objects of a window at once
+    (`napari_sam.nets.instance_head`). Other models trained on points use a grid of
+    points (Kirillov et al. 2023, "Segment Anything"), models trained on boxes only a
+    search over boxes.
 
     Parameters
     ----------
@@ -137,6 +142,13 @@ def segment_everything(
     contrast_limits : tuple of float or array-like, optional
         Grey values shown to the model as black and white; the range of the plane when
         None.
+    zoom : "auto", "off" or float
+        For models with an instance head: with "auto" it sees the plane in overlapping
+        windows that fit the size of the objects; "off" shows it the whole plane; a
+        factor of at least 1 windows of the side of the plane divided by it.
+    object_diameter : float, optional
+        For models with an instance head: usual diameter of the objects in pixels, in
+        place of a look at the plane.
 
     Returns
     -------
@@ -160,7 +172,11 @@ def segment_everything(
     >>> labels = ns.segment_everything(coins(), thresholds=ns.Thresholds(min_size=500))
     """
     request = automatic_plane_request(
-        plane, contrast_limits, options=options, thresholds=thresholds, region=region
+        plane,
+        contrast_limits,
+        options=with_zoom(options, zoom, object_diameter),
+        thresholds=thresholds,
+        region=region,
     )
     result = run_to_end(request.run(as_predictor(model), EmbeddingCache()))
     return result.paint(request.view.reader.plane_shape(request.plane_index))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import as_predictor
-from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
 from napari_sam.requests.base import run_to_end
 from napari_sam.requests.from_arrays import (
     automatic_stack_request,
     by_object,
     stack_request,
+    with_zoom,
 )
 from napari_sam.requests.small_objects import SmallObjectWarning
 
@@ -43,6 +43,8 @@ def segment_everything_volume(
     options: SearchOptions | None = None,
     linking: Linking | None = None,
     contrast_limits: ArrayLike | None = None,
+    zoom: Zoom = "auto",
+    object_diameter: float | None = None,
 ) -> NDArray[np.int32]:
     """Segment all objects of a stack: plane by plane, then linked to 3D objects.
 
@@ -62,6 +64,8 @@ def segment_everything_volume(
     contrast_limits : tuple of float or array-like, optional
         Grey values shown to the model as black and white, of all planes; measured on
         a sample of planes when None.
+    zoom, object_diameter
+        See `segment_everything`; the windows of all planes have the same size.
 
     Returns
     -------
@@ -82,7 +86,7 @@ def segment_everything_volume(
         axis,
         contrast_limits,
         thresholds=thresholds,
-        options=options,
+        options=with_zoom(options, zoom, object_diameter),
         linking=linking,
     )
     result = run_to_end(request.run(as_predictor(model), EmbeddingCache()))
@@ -130,10 +134,7 @@ def everything_volume(
     )
     predictor = as_predictor(model)
     cache = EmbeddingCache() if cache is None else cache
-    for index in range(len(request.stack)):
-        plane = AutomaticPlaneRequest(
-            request.view, request.stack.plane_index(index), request.options
-        )
+    for plane in request.plane_requests(predictor, cache):
         *_, last = plane.iter_search(predictor, cache)
         yield last.candidates.objects(request.thresholds)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
 from napari_sam.masks.patch import (
     MaskPatch,
     mask_to_box,
+    overlap_fraction,
     stability,
     window_at,
 )
@@ -33,6 +34,47 @@ _STABILITY_OFFSET = 1.0
 _STABILITY_TOLERANCE, _MIN_PIXELS = 0.15, 64
 # Logit in place of those that were cut off.
 _OUTSIDE_LOGIT = -10.0
+
+
+class AnyCandidate(Protocol):
+    """What the selection needs of a mask, however it was found; see `Candidate`."""
+
+    @property
+    def crop(self) -> Crop:
+        """The part of the plane that was encoded."""
+
+    @property
+    def pred_iou(self) -> float:
+        """Predicted IoU."""
+
+    @property
+    def area(self) -> float:
+        """Area in pixels of the plane."""
+
+    @property
+    def quality(self) -> float:
+        """Quality, 0 to 1."""
+
+    @property
+    def nms_score(self) -> float:
+        """Score of non-maximum suppression."""
+
+    @property
+    def box(self) -> NDArray[np.float64]:
+        """(4,) tight box of the mask on the plane; NaN when the mask is empty there."""
+
+    @property
+    def usual_quality(self) -> float:
+        """Minimum quality that selects objects when no other is given."""
+
+    def is_stable(self, threshold: float) -> bool:
+        """Tell whether the stability score passes."""
+
+    def patch(self) -> MaskPatch:
+        """Return the mask on the plane."""
+
+    def overlap_fraction(self, other: AnyCandidate) -> float:
+        """Compute the fraction of the smaller of two masks that lies in the other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +108,8 @@ class Candidate:
     pred_iou: float
     stability_score: float
     agreement: float | None = None
+
+    usual_quality: ClassVar[float] = 0.7
 
     @classmethod
     def from_logits(
@@ -179,22 +223,10 @@ class Candidate:
         logits[window_at(self.origin, self.logits.shape)] = self.logits
         return logits
 
-    def overlap_fraction(self, other: Candidate) -> float:
+    def overlap_fraction(self, other: AnyCandidate) -> float:
         """Compute the fraction of the smaller of two masks that lies in the other."""
-        if self.crop == other.crop:
+        if isinstance(other, Candidate) and self.crop == other.crop:
             pairs = [(c.origin, c.mask) for c in (self, other)]
         else:
-            patches = self.patch(), other.patch()
-            pairs = [(p.origin, p.mask) for p in patches]
-        (first, one), (second, two) = pairs
-        low = np.maximum(first, second)
-        high = np.minimum(np.add(first, one.shape), np.add(second, two.shape))
-        size = tuple(np.maximum(high - low, 0).tolist())
-        smaller = min(np.count_nonzero(one), np.count_nonzero(two))
-        if not (all(size) and smaller):
-            return 0.0
-        overlap = (
-            one[window_at(tuple(low - first), size)]
-            & two[window_at(tuple(low - second), size)]
-        )
-        return float(np.count_nonzero(overlap) / smaller)
+            pairs = [(p.origin, p.mask) for p in (self.patch(), other.patch())]
+        return overlap_fraction(*pairs[0], *pairs[1])

@@ -8,7 +8,7 @@ objects are interpolated to the plane.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,13 +18,14 @@ from napari_sam.automatic.selection import (
     select_disjoint,
 )
 from napari_sam.masks.painting import labels_from_patches
+from napari_sam.masks.patch import stability
 
 if TYPE_CHECKING:
     from typing import Self
 
     from numpy.typing import NDArray
 
-    from napari_sam.automatic.candidate import Candidate
+    from napari_sam.automatic.candidate import AnyCandidate
     from napari_sam.automatic.crops import Crop
     from napari_sam.masks.patch import MaskPatch
 
@@ -41,8 +42,10 @@ class Thresholds:
         Minimum stability score: IoU of the masks at a higher and a lower logit
         threshold.
     quality_thresh : float
-        Minimum quality: predicted IoU x stability score and, in a box search, x the
-        IoU of the prompted box with the box of its mask.
+        Minimum quality. In a search by prompts predicted IoU x stability score and, for
+        boxes, x the IoU of the prompted box with the box of its mask; 0.7 when None.
+        For an instance head the estimated probability that it is an object; 0.5 when
+        None.
     box_nms_thresh : float
         Of two masks whose boxes have a larger IoU the better one is kept.
     min_size, max_size : int
@@ -56,7 +59,7 @@ class Thresholds:
 
     pred_iou_thresh: float = 0.5
     stability_score_thresh: float = 0.6
-    quality_thresh: float = 0.7
+    quality_thresh: float | None = None
     box_nms_thresh: float = 0.6
     min_size: int = 0
     max_size: int | None = None
@@ -78,7 +81,7 @@ class Thresholds:
             "box_nms_thresh",
         ):
             value = getattr(self, name)
-            if not 0 <= value <= 1:
+            if value is not None and not 0 <= value <= 1:
                 raise ValueError(
                     f"The threshold {name}={value} must be between 0 and 1."
                 )
@@ -88,6 +91,11 @@ class Thresholds:
                 f"No object has from {self.min_size} to {largest} pixels: give a "
                 "min_size of 0 or more and a max_size of at least min_size."
             )
+
+    def quality_of(self, candidate: AnyCandidate) -> float:
+        """Return the minimum quality of a candidate."""
+        usual = candidate.usual_quality
+        return usual if self.quality_thresh is None else self.quality_thresh
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,6 +121,41 @@ class PlaneObjects:
         """(H, W) int32, object i as i + 1; overlaps go to the larger logit."""
         return labels_from_patches(self.patches, self.shape)
 
+    @property
+    def annotations(self) -> list[dict[str, Any]]:
+        """The objects as `SamAutomaticMaskGenerator` of segment-anything returns them.
+
+        One dict for each: `segmentation` (H, W) bool, `area`, `bbox` and `crop_box` as
+        [x, y, width, height], `predicted_iou`, `stability_score`, and `point_coords`,
+        here the pixel deepest inside the object as [[x, y]].
+        """
+        return [
+            _annotation(patch, score, self.shape)
+            for patch, score in zip(self.patches, self.scores, strict=True)
+        ]
+
+
+def _annotation(
+    patch: MaskPatch, score: float, shape: tuple[int, int]
+) -> dict[str, Any]:
+    from scipy.ndimage import distance_transform_edt
+
+    mask = patch.mask
+    segmentation = np.zeros(shape, bool)
+    segmentation[patch.region] = mask
+    depth = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    row, col = np.add(np.unravel_index(depth.argmax(), depth.shape), patch.origin)
+    top, left, bottom, right = patch.box
+    return {
+        "segmentation": segmentation,
+        "area": int(mask.sum()),
+        "bbox": [left, top, right - left + 1, bottom - top + 1],
+        "predicted_iou": score,
+        "point_coords": [[float(col), float(row)]],
+        "stability_score": float(stability(patch.logits)),
+        "crop_box": [0, 0, shape[1], shape[0]],
+    }
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
@@ -128,18 +171,18 @@ class Candidates:
         (H, W) bool; more than half of each object lies inside.
     """
 
-    members: tuple[Candidate, ...]
+    members: tuple[AnyCandidate, ...]
     shape: tuple[int, int]
     region: NDArray[np.bool_] | None = None
 
-    def masks(self, thresholds: Thresholds) -> list[Candidate]:
+    def masks(self, thresholds: Thresholds) -> list[AnyCandidate]:
         """Select the candidates that pass the thresholds and are no duplicates.
 
         Non-maximum suppression runs within each crop, the best score first, and then
         between crops, the smallest crop first, as it shows more detail (Kirillov et
         al. 2023). A mask and its parts may both remain.
         """
-        by_crop: dict[Crop, list[Candidate]] = {}
+        by_crop: dict[Crop, list[AnyCandidate]] = {}
         for candidate in self.members:
             if self._passes(candidate, thresholds):
                 by_crop.setdefault(candidate.crop, []).append(candidate)
@@ -162,12 +205,12 @@ class Candidates:
         """
         return replace(self, members=tuple(self.masks(thresholds)))
 
-    def _passes(self, candidate: Candidate, thresholds: Thresholds) -> bool:
+    def _passes(self, candidate: AnyCandidate, thresholds: Thresholds) -> bool:
         max_size = np.inf if thresholds.max_size is None else thresholds.max_size
         return bool(
             candidate.pred_iou >= thresholds.pred_iou_thresh
             and candidate.is_stable(thresholds.stability_score_thresh)
-            and candidate.quality >= thresholds.quality_thresh
+            and candidate.quality >= thresholds.quality_of(candidate)
             and thresholds.min_size <= candidate.area <= max_size
             and not np.isnan(candidate.box[0])
             and not candidate.crop.cuts(candidate.box, self.shape)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from napari_sam.automatic.candidate import Candidate
 from napari_sam.automatic.candidates import Candidates
 from napari_sam.automatic.crops import Crop, make_crops
 from napari_sam.images.axes import sample_centres
+from napari_sam.images.window import Window
 from napari_sam.masks.patch import mask_to_window, window_at
+from napari_sam.prediction.zoom.options import check_zoom
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -29,10 +31,13 @@ if TYPE_CHECKING:
     from napari_sam.checkpoints.prompt_support import PromptSupport
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.protocol import PredictorLike
+    from napari_sam.prediction.zoom.options import Zoom
 
     Embed = Callable[[Crop], Embedding]
     # Finished fraction of the crop, and the candidates found in it so far.
     _Steps = Iterator[tuple[float, list[Candidate]]]
+
+SearchMethod = Literal["auto", "prompts"]
 
 # Masks of one batch use this fraction of the free memory.
 _MEMORY_FRACTION = 0.1
@@ -57,6 +62,14 @@ class SearchOptions:
     crop_n_layers : int
         Layer i adds 4**i overlapping crops, each encoded on its own, for objects that
         are small in the plane. 0 searches the full plane only.
+    zoom : "auto", "off" or float
+        For models with an instance head: the size of the windows. With "auto" they fit
+        the objects; a factor is the side of the plane over that of a window.
+    object_diameter : float, optional
+        For models with an instance head: the usual diameter of the objects in pixels;
+        found by itself when None.
+    method : "auto" or "prompts"
+        With "prompts", a model with an instance head searches by prompts as well.
     min_pred_iou, min_stability_score : float
         Candidates below are dropped at once, which saves memory. Thresholds cannot
         be lowered below these values afterwards.
@@ -71,6 +84,9 @@ class SearchOptions:
     crop_n_layers: int = 0
     min_pred_iou: float = 0.3
     min_stability_score: float = 0.3
+    zoom: Zoom = "auto"
+    object_diameter: float | None = None
+    method: SearchMethod = "auto"
 
     def __post_init__(self) -> None:
         if self.points_per_side < 1:
@@ -82,6 +98,21 @@ class SearchOptions:
             raise ValueError(
                 f"crop_n_layers={self.crop_n_layers} is negative: give 0 or more."
             )
+        check_zoom(self.zoom)
+        if self.object_diameter is not None and not self.object_diameter > 0:
+            raise ValueError(
+                f"object_diameter={self.object_diameter} is not positive: give pixels."
+            )
+        if self.method not in get_args(SearchMethod):
+            raise ValueError(
+                f"The search method {self.method!r} is not known: give one of "
+                f"{', '.join(get_args(SearchMethod))}."
+            )
+
+    def uses_instance_head(self, support: PromptSupport) -> bool:
+        """Tell whether a model finds the objects by its instance head."""
+        by_head = support.automatic_method == "instances"
+        return by_head and self.method == "auto" and self.crop_n_layers == 0
 
     def keeps(self, candidate: Candidate) -> bool:
         """Tell whether thresholds can ever select the candidate."""
@@ -108,6 +139,8 @@ class SearchStep:
 
 def search_method_text(support: PromptSupport) -> str:
     """Describe how a model searches objects, for the interface."""
+    if support.automatic_method == "instances":
+        return "an instance head, which sees all objects at once"
     if support.automatic_method == "points":
         return "a grid of points"
     return "a search over boxes, the prompts this model was trained on"
@@ -148,7 +181,7 @@ def search_candidates(
     """
     options = options or SearchOptions()
     crops = make_crops(_search_area(shape, region), options.crop_n_layers)
-    by_points = predictor.prompt_support.automatic_method == "points"
+    by_points = predictor.prompt_support.trained_on("point")
     search = _search_by_points if by_points else _search_by_boxes
     finished: list[Candidate] = []
     for number, crop in enumerate(crops):
@@ -211,15 +244,21 @@ def _search_area(shape: tuple[int, int], region: NDArray[np.bool_] | None) -> Cr
     """Return the plane, or the bounding box of the region with a margin."""
     if region is None:
         return Crop((0, 0), shape)
-    window = mask_to_window(check_region(region, shape))
+    window = region_window(check_region(region, shape))
+    return Crop(window.origin, window.shape)
+
+
+def region_window(region: NDArray[np.bool_]) -> Window:
+    """Return the bounding box of a region of a plane with a margin."""
+    window = mask_to_window(region)
     assert window is not None
     margins = [int(_REGION_MARGIN * (side.stop - side.start)) + 1 for side in window]
     starts = [max(w.start - m, 0) for w, m in zip(window, margins, strict=True)]
     height, width = (
         min(w.stop + m, size) - start
-        for w, m, size, start in zip(window, margins, shape, starts, strict=True)
+        for w, m, size, start in zip(window, margins, region.shape, starts, strict=True)
     )
-    return Crop((starts[0], starts[1]), (height, width))
+    return Window(starts[0], starts[1], height, width)
 
 
 def _search_by_points(

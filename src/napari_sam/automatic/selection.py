@@ -12,7 +12,7 @@ from napari_sam.masks.patch import MaskPatch, box_iou, mask_to_window
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_sam.automatic.candidate import Candidate
+    from napari_sam.automatic.candidate import AnyCandidate
 
 # Masks cannot both be objects if they share more of the smaller one.
 _MAX_OVERLAP_FRACTION = 0.25
@@ -22,8 +22,8 @@ _QUALITY_POWER, _AREA_POWER = 8.0, 0.25
 
 
 def non_maximum_suppression(
-    candidates: Sequence[Candidate], scores: Sequence[float], box_nms_thresh: float
-) -> list[Candidate]:
+    candidates: Sequence[AnyCandidate], scores: Sequence[float], box_nms_thresh: float
+) -> list[AnyCandidate]:
     """Drop masks whose box resembles that of a mask with a better score, best first.
 
     As in the published generator of SAM, boxes run from centre to centre of their
@@ -58,7 +58,7 @@ def largest_component_filled(patch: MaskPatch) -> MaskPatch:
     return MaskPatch((row, col), np.where(mask, np.maximum(values, tiny), -values))
 
 
-def select_disjoint(candidates: Sequence[Candidate]) -> list[Candidate]:
+def select_disjoint(candidates: Sequence[AnyCandidate]) -> list[AnyCandidate]:
     """Select the subset of masks without overlaps that has the largest total weight.
 
     The weight is a high power of the quality x a low power of the area. A mask
@@ -95,7 +95,7 @@ def select_disjoint(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [c for c, x in zip(candidates, solution.x, strict=True) if x > 0.5]
 
 
-def _overlapping_pairs(candidates: Sequence[Candidate]) -> list[tuple[int, int]]:
+def _overlapping_pairs(candidates: Sequence[AnyCandidate]) -> list[tuple[int, int]]:
     if not candidates:
         return []
     boxes = np.stack([c.box for c in candidates])

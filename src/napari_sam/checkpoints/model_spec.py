@@ -52,8 +52,8 @@ Source = UrlSource | WheelSource
 
 
 @dataclass(frozen=True, slots=True)
-class ClickDecoder:
-    """A mask decoder for clicks that this package ships, for weights of others.
+class PackagedWeights:
+    """Weights that this package ships, for an image encoder of others.
 
     Attributes
     ----------
@@ -106,8 +106,10 @@ class ModelSpec:
         Side of the square model input, in pixels.
     hub_names : tuple of str
         Conversions of the same weights on the Hugging Face hub.
-    click_decoder : ClickDecoder or None
+    click_decoder : PackagedWeights or None
         Answers clicks for weights that were trained on boxes only.
+    instance_head : PackagedWeights or None
+        Finds all objects without prompts.
     """
 
     name: str
@@ -124,7 +126,8 @@ class ModelSpec:
     prompts: frozenset[PromptKind]
     image_size: int = 1024
     hub_names: tuple[str, ...] = ()
-    click_decoder: ClickDecoder | None = None
+    click_decoder: PackagedWeights | None = None
+    instance_head: PackagedWeights | None = None
 
     def __post_init__(self) -> None:
         """Refuse a file that could not be verified."""
@@ -144,4 +147,8 @@ class ModelSpec:
     @property
     def prompt_support(self) -> PromptSupport:
         """The kinds of prompt that the model answers."""
-        return PromptSupport(self.prompts, self.click_decoder is not None)
+        return PromptSupport(
+            self.prompts,
+            self.click_decoder is not None,
+            self.instance_head is not None,
+        )

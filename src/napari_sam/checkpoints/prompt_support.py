@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 PromptKind = Literal["point", "box", "mask"]
-AutomaticMethod = Literal["points", "boxes"]
+AutomaticMethod = Literal["instances", "points", "boxes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,13 @@ class PromptSupport:
         The kinds of prompt that the weights were trained on.
     click_decoder : bool
         Whether a click decoder answers points in place of the weights.
+    instance_head : bool
+        Whether an instance head finds all objects without prompts.
     """
 
     trained: frozenset[str]
     click_decoder: bool = False
+    instance_head: bool = False
 
     def trained_on(self, kind: str) -> bool:
         """Tell whether the weights were trained on this kind of prompt."""
@@ -34,5 +37,7 @@ class PromptSupport:
 
     @property
     def automatic_method(self) -> AutomaticMethod:
-        """Prompts of automatic segmentation: a grid of points, or a box search."""
+        """How all objects are found: by an instance head, a grid of points or boxes."""
+        if self.instance_head:
+            return "instances"
         return "points" if self.trained_on("point") else "boxes"

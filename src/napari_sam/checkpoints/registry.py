@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from napari_sam.checkpoints.families import PREPROCESSING
 from napari_sam.checkpoints.model_spec import (
-    ClickDecoder,
     ModelSpec,
+    PackagedWeights,
     UrlSource,
     WheelSource,
 )
@@ -95,7 +95,7 @@ _ROWS = (
         origin="https://github.com/bowang-lab/MedSAM/tree/LiteMedSAM",
         prompts=PREPROCESSING["lite_medsam"].default_prompts,
         image_size=256,
-        click_decoder=ClickDecoder(
+        click_decoder=PackagedWeights(
             "lite_medsam_clicks.safetensors",
             "f34f1fa89b64a4382db2cf55d89c3815f81128a9d0d884fdb56298153affe398",
         ),

@@ -22,6 +22,7 @@ from napari_sam.cli.values import (
     plane_prompts,
     read_index,
     read_intensity,
+    read_region,
     volume_prompts,
 )
 from napari_sam.files import MEGABYTE
@@ -125,7 +126,7 @@ def _volume(options: argparse.Namespace) -> None:
 def _everything(options: argparse.Namespace) -> None:
     files, intensity = read_outputs(options), read_intensity(options)
     postprocessing = PostprocessingOptions.read(options)
-    search = read_options(SearchOptions, options)
+    search = read_options(SearchOptions, options, zoom=check_zoom(options.zoom))
     thresholds = read_options(Thresholds, options)
     linking = read_options(Linking, options)
 
@@ -144,6 +145,7 @@ def _everything(options: argparse.Namespace) -> None:
             intensity,
             options=search,
             thresholds=thresholds,
+            region=read_region(options.region, image.plane().shape[:2]),
             cleanup=postprocessing.cleanup,
         )
     else:
@@ -156,6 +158,10 @@ def _everything(options: argparse.Namespace) -> None:
             spacing=postprocessing.spacing,
             options=search,
             thresholds=thresholds,
+            region=read_region(
+                options.region,
+                tuple(n for i, n in enumerate(volume.shape[:3]) if i != axis),
+            ),
             linking=linking,
             cleanup=postprocessing.cleanup_in_slices(axis),
         )

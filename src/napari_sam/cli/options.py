@@ -19,6 +19,8 @@ T = TypeVar("T")
 _TYPES: dict[str, tuple[type, str]] = {"int": (int, "N"), "float": (float, "X")}
 
 SEARCH = {
+    "object_diameter": "usual diameter of the objects in pixels, for models with an "
+    "instance head (default: found out)",
     "points_per_side": "points along each side of the grid; for models trained on "
     "points, other models search with boxes",
     "crop_n_layers": "layers of enlarged crops, to find small objects: the first layer "
@@ -27,7 +29,8 @@ SEARCH = {
 THRESHOLDS = {
     "pred_iou_thresh": "minimum predicted IoU, 0 to 1",
     "stability_score_thresh": "minimum stability score, 0 to 1",
-    "quality_thresh": "minimum product of both, 0 to 1",
+    "quality_thresh": "minimum quality, 0 to 1: of an instance head the probability "
+    "that it is an object, else the product of both (default: 0.5, else 0.7)",
     "box_nms_thresh": "box NMS threshold: of two masks whose boxes have a higher IoU, "
     "the better one is kept",
     "min_size": "minimum size on a plane, in pixels",

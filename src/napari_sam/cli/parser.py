@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
-from napari_sam.automatic.search import SearchOptions
+from napari_sam.automatic.search import SearchMethod, SearchOptions
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
 from napari_sam.cli.options import (
     LINKING,
@@ -73,7 +73,22 @@ def _add_volume(parser: argparse.ArgumentParser) -> None:
 def _add_everything(parser: argparse.ArgumentParser) -> None:
     _add_image(parser)
     _add_axis(parser, "axis of the slices of a stack")
-    add_options(parser.add_argument_group("search"), SearchOptions, SEARCH)
+    _add_zoom(parser)
+    search = parser.add_argument_group("search")
+    search.add_argument(
+        "--region",
+        metavar="R0,C0,R1,C1",
+        help="search only in this box of the plane, or of every slice",
+    )
+    search.add_argument(
+        "--method",
+        dest="SearchOptions.method",
+        choices=get_args(SearchMethod),
+        default="auto",
+        help="prompts: search by prompts even if the model has an instance head "
+        "(default: auto)",
+    )
+    add_options(search, SearchOptions, SEARCH)
     thresholds = parser.add_argument_group("thresholds", "which masks become objects")
     add_options(thresholds, Thresholds, THRESHOLDS)
     linking = parser.add_argument_group("linking", "objects of a stack across slices")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_sam.automatic.search import region_from_prompt
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.uint8 import to_uint8
 from napari_sam.prompts.files import read_prompts
@@ -11,6 +12,9 @@ from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
     import argparse
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def read_intensity(
@@ -29,6 +33,17 @@ def read_intensity(
     low, high = _numbers(options.contrast, 2)
     to_uint8([[0]], (low, high))  # raises if not increasing
     return low, high
+
+
+def read_region(
+    text: str | None, plane_shape: tuple[int, ...]
+) -> NDArray[np.bool_] | None:
+    """Read --region, R0,C0,R1,C1, as a boolean plane; None without it."""
+    if text is None:
+        return None
+    height, width = plane_shape
+    prompt = Prompt(box=_numbers(text, 4)).within((height, width))
+    return region_from_prompt(prompt, (height, width))
 
 
 def read_index(text: str) -> dict[str, int]:

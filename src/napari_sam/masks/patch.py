@@ -197,6 +197,34 @@ def patch_iou(first: MaskPatch, second: MaskPatch) -> float:
     return intersection / (areas - intersection) if intersection else 0.0
 
 
+def overlap_fraction(
+    first: tuple[int, int],
+    one: NDArray[np.bool_],
+    second: tuple[int, int],
+    other: NDArray[np.bool_],
+) -> float:
+    """Compute the fraction of the smaller of two masks that lies in the other.
+
+    Parameters
+    ----------
+    first, second : tuple of int
+        (row, col) of the first pixel of each mask.
+    one, other : ndarray
+        (h, w) bool.
+    """
+    low = np.maximum(first, second)
+    high = np.minimum(np.add(first, one.shape), np.add(second, other.shape))
+    size = tuple(np.maximum(high - low, 0).tolist())
+    smaller = min(np.count_nonzero(one), np.count_nonzero(other))
+    if not (all(size) and smaller):
+        return 0.0
+    overlap = (
+        one[window_at(tuple(low - first), size)]
+        & other[window_at(tuple(low - second), size)]
+    )
+    return float(np.count_nonzero(overlap) / smaller)
+
+
 def box_iou(
     first: NDArray[np.float64], second: NDArray[np.float64]
 ) -> NDArray[np.float64]:

@@ -317,7 +317,7 @@ class SamWidget(Container[Any]):
         new_prompts = any(layer is not None for layer in prompts)
         panel.buttons["new_prompts"].text = NEW_PROMPTS if new_prompts else START
         panel.advanced.refresh()
-        panel.automatic.show_method(session.model_choice.prompts)
+        panel.automatic.show_method(session.model_choice.prompt_support)
         panel.axis.refresh()
         if not self._runner.busy:
             panel.progress.visible = False

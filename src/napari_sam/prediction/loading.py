@@ -13,6 +13,7 @@ from napari_sam.checkpoints.resolve import find_model, find_spec, is_hub_name
 from napari_sam.checkpoints.state_dict import load_model_file, with_decoder
 from napari_sam.files import hash_file, verify
 from napari_sam.nets.devices import best_device, free_gpu_memory
+from napari_sam.nets.instance_head import InstanceHead
 from napari_sam.nets.tiny_vit import TinyViT
 from napari_sam.prediction.predictor import Predictor
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from napari_sam.checkpoints.model_spec import ClickDecoder, ModelSpec
+    from napari_sam.checkpoints.model_spec import ModelSpec, PackagedWeights
     from napari_sam.nets.config import SamConfig
     from napari_sam.nets.sam import SamNetwork
 
@@ -103,7 +104,7 @@ def predictor_from_card(
     )
 
 
-def load_click_decoder(model: SamNetwork, decoder: ClickDecoder) -> SamNetwork:
+def load_click_decoder(model: SamNetwork, decoder: PackagedWeights) -> SamNetwork:
     """Load a click decoder of this package onto a model's image encoder.
 
     Raises
@@ -111,10 +112,31 @@ def load_click_decoder(model: SamNetwork, decoder: ClickDecoder) -> SamNetwork:
     ValueError
         When the file is missing or damaged, or does not fit the model.
     """
-    path = decoder.path
-    if not (path.is_file() and verify(path, f"sha256:{decoder.sha256}")):
+    return with_decoder(model, _verified(decoder))
+
+
+def load_instance_head(weights: PackagedWeights) -> InstanceHead:
+    """Load an instance head of this package.
+
+    Raises
+    ------
+    ValueError
+        When the file is missing or damaged.
+    """
+    from safetensors.torch import load_file
+
+    head = InstanceHead()
+    state = load_file(_verified(weights))
+    head.load_state_dict({name: value.float() for name, value in state.items()})
+    return head.eval()
+
+
+def _verified(weights: PackagedWeights) -> Path:
+    """Return the path of packaged weights whose hash is right."""
+    path = weights.path
+    if not (path.is_file() and verify(path, f"sha256:{weights.sha256}")):
         raise ValueError(f"{path} is damaged or missing: install napari-sam again.")
-    return with_decoder(model, path)
+    return path
 
 
 def _choose_family(
@@ -149,6 +171,7 @@ def _predictor_from_spec(
     if spec.click_decoder is not None:
         click_decoder = load_click_decoder(model, spec.click_decoder)
         key = f"{key}, clicks sha256:{spec.click_decoder.sha256}"
+    head = spec.instance_head
     return Predictor(
         model,
         name=spec.name,
@@ -156,6 +179,7 @@ def _predictor_from_spec(
         prompts=frozenset(spec.prompts),
         key=key,
         click_decoder=click_decoder,
+        instance_head=None if head is None else load_instance_head(head),
     )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from napari_sam.nets.instance_head import InstanceHead
     from napari_sam.nets.sam import SamNetwork
 
     Encode = Callable[[Tensor], Tensor]
@@ -47,12 +48,18 @@ class ModelRunner:
         In evaluation mode, on the device to use.
     click_decoder : SamNetwork, optional
         The same image encoder with another mask decoder, see `decode`.
+    instance_head : InstanceHead, optional
+        Finds objects without prompts, see `instance_maps`.
     """
 
     def __init__(
-        self, model: SamNetwork, click_decoder: SamNetwork | None = None
+        self,
+        model: SamNetwork,
+        click_decoder: SamNetwork | None = None,
+        instance_head: InstanceHead | None = None,
     ) -> None:
         self._model, self._click_model = model, click_decoder
+        self._instance_head = instance_head
         self._lock = RLock()
         self._set_up()
 
@@ -62,6 +69,8 @@ class ModelRunner:
         self._decoder = _mask_decoder(self._model)
         if self._click_model is not None:
             self._click_decoder = _mask_decoder(self._click_model)
+        if self._instance_head is not None:
+            self._instance_head.to(self.device)
 
     @property
     def device(self) -> torch.device:
@@ -132,6 +141,17 @@ class ModelRunner:
             return decoder.decode(
                 context.to(device), tokens.to(device), masks, multimask_output
             )
+
+        return self._run_with_fallback(run)
+
+    @torch.inference_mode()
+    def instance_maps(self, image_embedding: Tensor, pixel_values: Tensor) -> Tensor:
+        """Predict the maps of one window, (3, S, S) on the CPU; see `InstanceMaps`."""
+
+        def run() -> Tensor:
+            assert self._instance_head is not None
+            inputs = image_embedding.to(self.device), pixel_values.to(self.device)
+            return torch.stack(self._instance_head(*inputs))[:, 0].cpu()
 
         return self._run_with_fallback(run)
 

@@ -14,7 +14,6 @@ from napari_sam.checkpoints.families import PREPROCESSING
 from napari_sam.checkpoints.prompt_support import PromptSupport
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.images.window import check_window
-from napari_sam.masks.patch import mask_to_box
 from napari_sam.prediction.embedding import Embedding
 from napari_sam.prediction.model_runner import ModelRunner
 from napari_sam.prediction.plane_transform import PlaneTransform
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from napari_sam.checkpoints.families import Family, Preprocessing
     from napari_sam.images.window import Window
+    from napari_sam.nets.instance_head import InstanceHead
     from napari_sam.nets.sam import SamNetwork
     from napari_sam.prediction.zoom.options import Zoom
     from napari_sam.prompts.prompt import Prompt
@@ -60,6 +60,8 @@ class Predictor:
     click_decoder : SamNetwork, optional
         For weights trained on boxes: the same image encoder with a mask decoder
         trained on points. It answers prompts with points; `model` answers boxes.
+    instance_head : InstanceHead, optional
+        Finds all objects of a window without prompts.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class Predictor:
         key: str,
         multimask_output: bool | None = None,
         click_decoder: SamNetwork | None = None,
+        instance_head: InstanceHead | None = None,
     ) -> None:
         self.model, self.click_decoder = model, click_decoder
+        self.instance_head = instance_head
         self.name = name
         self.family: Family = family
         self.prompts = prompts
@@ -83,7 +87,7 @@ class Predictor:
             self._preprocessing = replace(
                 self._preprocessing, multimask_output=multimask_output
             )
-        self._runner = ModelRunner(model, click_decoder)
+        self._runner = ModelRunner(model, click_decoder, instance_head)
         self._decoder = PromptDecoder(
             self._runner, model.prompt_encoder, self._preprocessing
         )
@@ -107,7 +111,8 @@ class Predictor:
     @property
     def prompt_support(self) -> PromptSupport:
         """The kinds of prompt that the model was trained on and answers."""
-        return PromptSupport(self.prompts, self.click_decoder is not None)
+        extra = self.click_decoder is not None, self.instance_head is not None
+        return PromptSupport(self.prompts, *extra)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -247,6 +252,19 @@ class Predictor:
             for context, transform, p in zip(contexts, transforms, pixels, strict=True)
         ]
 
+    def instance_maps(
+        self, embedding: Embedding, pixels: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        """Find the objects of a window by the instance head, see `InstanceMaps`.
+
+        Takes the pixels that were embedded. Returns (3, h, w) uint8 at the resolution
+        of the model's input; 255 is 1.
+        """
+        values = embedding.transform.pixel_values(pixels)
+        maps = self._runner.instance_maps(embedding.image_embedding, values)
+        height, width = embedding.transform.resized_shape
+        return (maps[:, :height, :width] * 255).round().to(torch.uint8).numpy()
+
     def restore(
         self,
         image_embedding: Any,
@@ -353,22 +371,8 @@ class Predictor:
             return prompt, "prompt"
         box = prompt.box
         if box is None:
-            box = self._box_of_mask(embedding.transform, prompt)
+            box = self._decoder.box_of_mask(embedding.transform, prompt)
         return replace(prompt, box=box, mask=None), "box of the mask"
-
-    def _box_of_mask(
-        self, transform: PlaneTransform, prompt: Prompt
-    ) -> NDArray[np.float64]:
-        origin, mask = prompt.mask_origin, prompt.mask
-        if mask.dtype != bool:
-            patch = transform.patch(self._decoder.mask_input(transform, prompt)[0])
-            row, col = np.subtract(patch.origin, transform.origin).tolist()
-            origin, mask = (row, col), patch.mask
-        box = mask_to_box(mask)
-        if box is None:
-            raise ValueError("The mask prompt is empty: mark at least one pixel.")
-        box += np.tile(origin, 2)
-        return box
 
     def prompt_tensors(
         self, transform: PlaneTransform, prompts: Sequence[Prompt]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_sam.masks.patch import stability
+from napari_sam.masks.patch import mask_to_box, stability
 from napari_sam.prediction.point_search import BoxAnswer, search_boxes_for_points
 from napari_sam.prediction.prediction import best_first
 
@@ -161,6 +161,27 @@ class PromptDecoder:
                 "boolean mask of the plane."
             )
         return torch.from_numpy(logits)[None].to(self._runner.device)
+
+    def box_of_mask(
+        self, transform: PlaneTransform, prompt: Prompt
+    ) -> NDArray[np.float64]:
+        """Return the (4,) tight box of the mask of a prompt, in pixels of the window.
+
+        Raises
+        ------
+        ValueError
+            When the mask is empty.
+        """
+        origin, mask = prompt.mask_origin, prompt.mask
+        if mask.dtype != bool:
+            patch = transform.patch(self.mask_input(transform, prompt)[0])
+            row, col = np.subtract(patch.origin, transform.origin).tolist()
+            origin, mask = (row, col), patch.mask
+        box = mask_to_box(mask)
+        if box is None:
+            raise ValueError("The mask prompt is empty: mark at least one pixel.")
+        box += np.tile(origin, 2)
+        return box
 
     @torch.inference_mode()
     def _decode(

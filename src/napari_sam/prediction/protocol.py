@@ -26,6 +26,7 @@ class PredictorLike(Protocol):
     prompts: frozenset[str]
     key: str
     click_decoder: Any
+    instance_head: Any
 
     @property
     def device(self) -> Any:
@@ -70,6 +71,9 @@ class PredictorLike(Protocol):
         windows: Sequence[Window | None] | None = None,
     ) -> list[Embedding]:
         """Encode several planes or windows."""
+
+    def instance_maps(self, embedding: Embedding, pixels: Any) -> Any:
+        """Find the objects of a window, for models with an instance head."""
 
     def restore(
         self,

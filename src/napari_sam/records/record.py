@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_sam.masks.painting import PixelChanges
 
-FORMAT = 3
+FORMAT = 4
 # Key of the record in the metadata of a Labels layer.
 KEY = "napari_sam"
 
@@ -262,10 +262,9 @@ def upgrade(record: Record) -> Record:
     """Return a record of an earlier format in the current one; others unchanged.
 
     Format 2 lacks the windows of prompts, which were all answered on the whole plane.
+    Format 3 lacks the method of automatic segmentation, which was by prompts.
     """
-    if record.get("format") == 2:
-        return {**record, "format": FORMAT}
-    if record.get("format") != 1:
+    if record.get("format") not in (1, 2, 3):
         return record
     objects = {
         label: [_upgrade_entry(entry) for entry in entries]
@@ -281,6 +280,7 @@ def _upgrade_entry(entry: RecordEntry) -> RecordEntry:
     for part, names in _RENAMED.items():
         values = search.get(part, {})
         search[part] = {names.get(key, key): values[key] for key in values}
+    search["options"].setdefault("method", "prompts")
     return {**entry, "everything": search}
 
 

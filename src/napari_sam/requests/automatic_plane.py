@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from napari_sam.automatic.candidates import Candidates, Thresholds
+from napari_sam.automatic.instances.search import choose_side, search_instances
 from napari_sam.automatic.search import SearchOptions, search_candidates
 from napari_sam.masks.cleanup import CleanUp, clean_up_pieces
 from napari_sam.masks.painting import pieces_from_patches
 from napari_sam.masks.patch import mask_to_window, window_at
+from napari_sam.prediction.zoom.grid import WindowGrid
 from napari_sam.prompts.serialization import mask_from_json, mask_to_json
 from napari_sam.requests.base import Progress, Score, SegmentationResult
 from napari_sam.requests.serialization import index_from_json, index_to_json
@@ -68,6 +71,8 @@ class AutomaticPlaneRequest:
     ) -> Iterator[SearchStep]:
         """Search for candidate masks; each step holds all candidates so far."""
         plane_shape = self.view.reader.plane_shape(self.plane_index)
+        if self.options.uses_instance_head(predictor.prompt_support):
+            return search_instances(*self._instance_search(predictor, cache))
 
         def embed(crop: Crop) -> Embedding:
             if crop.shape == plane_shape:
@@ -80,6 +85,28 @@ class AutomaticPlaneRequest:
 
         return search_candidates(
             predictor, embed, plane_shape, self.options, self.region
+        )
+
+    def choose_zoom(
+        self, predictor: PredictorLike, cache: EmbeddingCache
+    ) -> Generator[int, None, SearchOptions]:
+        """Choose the size of windows; yields while it looks, returns the options."""
+        if not self.options.uses_instance_head(predictor.prompt_support):
+            return self.options
+        side = yield from choose_side(*self._instance_search(predictor, cache))
+        plane_shape = self.view.reader.plane_shape(self.plane_index)
+        return replace(self.options, zoom=max(max(plane_shape) / side, 1.0))
+
+    def _instance_search(
+        self, predictor: PredictorLike, cache: EmbeddingCache
+    ) -> tuple[Any, WindowGrid, int, SearchOptions, NDArray[np.bool_] | None]:
+        """Return the parameters of `search_instances`."""
+        return (
+            partial(self.view.instance_maps, predictor, cache, self.plane_index),
+            WindowGrid.of(predictor, self.view.reader.plane_shape(self.plane_index)),
+            predictor.input_size,
+            self.options,
+            self.region,
         )
 
     def run(
@@ -96,6 +123,8 @@ class AutomaticPlaneRequest:
             candidates = step.candidates
             what = f"Searching objects, {len(candidates.members)} candidates"
             yield Progress(what, step.done, step.total)
+            if stopped():
+                break
         return self.finish(predictor, candidates)
 
     def refinish(self, result: SegmentationResult) -> SegmentationResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from napari_sam.automatic.candidates import Thresholds
@@ -16,11 +16,16 @@ from napari_sam.requests.automatic_plane import (
     search_from_json,
     search_to_json,
 )
-from napari_sam.requests.base import Progress, Score, SegmentationResult
+from napari_sam.requests.base import (
+    Progress,
+    Score,
+    SegmentationResult,
+    run_to_end,
+)
 from napari_sam.requests.serialization import stack_from_json, stack_to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -90,24 +95,49 @@ class AutomaticStackRequest:
         total = len(self.stack) if self.planes is None else self.planes
         planes: list[Candidates] = []
         yield Progress("Encoding the first slice", 0, 0)
+        options = yield from self._choose_zoom(predictor, cache)
         for index in range(total):
-            request = AutomaticPlaneRequest(
-                self.view,
-                self.stack.plane_index(index),
-                self.options,
-                region=self.region,
-            )
+            request = replace(self.plane_request(index), options=options)
             for step in request.iter_search(predictor, cache):
                 candidates = step.candidates
                 done = index * step.total + step.done
                 what = f"Slice {index}, {len(candidates.members)} candidates"
                 yield Progress(what, done, total * step.total)
+                if stopped():
+                    break
             if not self.keep_candidates:
                 candidates = candidates.only_masks(self.thresholds)
             planes.append(candidates)
             if stopped():
                 break
         return self.finish(predictor, planes)
+
+    def plane_request(self, index: int) -> AutomaticPlaneRequest:
+        """Return the request for one plane."""
+        return AutomaticPlaneRequest(
+            self.view, self.stack.plane_index(index), self.options, region=self.region
+        )
+
+    def _choose_zoom(
+        self, predictor: PredictorLike, cache: EmbeddingCache
+    ) -> Generator[Progress, None, SearchOptions]:
+        """Choose the size of windows for all planes, on the middle one."""
+        steps = self.plane_request(len(self.stack) // 2).choose_zoom(predictor, cache)
+        while True:
+            try:
+                done = next(steps)
+            except StopIteration as stop:
+                options: SearchOptions = stop.value
+                return options
+            yield Progress("Looking for the size of the objects", done, 0)
+
+    def plane_requests(
+        self, predictor: PredictorLike, cache: EmbeddingCache
+    ) -> Iterator[AutomaticPlaneRequest]:
+        """Return the requests of all planes, with the same size of windows."""
+        options = run_to_end(self._choose_zoom(predictor, cache))
+        for index in range(len(self.stack)):
+            yield replace(self.plane_request(index), options=options)
 
     def refinish(self, result: SegmentationResult) -> SegmentationResult:
         """Apply `thresholds`, `linking` and `cleanup` to an earlier result."""

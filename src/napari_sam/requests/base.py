@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from napari_sam.files import MEGABYTE
 from napari_sam.masks.painting import paint_pieces
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from napari_sam.prediction.zoom.answers import Windows
     from napari_sam.requests.view import ImageView
     from napari_sam.volume.results import VolumeResult
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +169,13 @@ class SegmentationRequest(Protocol):
         """Describe how one object was made, for a record; `view` is not included."""
 
 
-def run_to_end(
-    steps: Generator[Progress, None, SegmentationResult],
-) -> SegmentationResult:
-    """Run a request and return its result, ignoring progress."""
+def run_to_end(steps: Generator[Any, None, Result]) -> Result:
+    """Run the steps of a request and return their result, ignoring progress."""
     while True:
         try:
             next(steps)
         except StopIteration as stop:
-            result: SegmentationResult = stop.value
+            result: Result = stop.value
             return result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,6 +107,18 @@ def automatic_plane_request(
         None if region is None else check_region(region, plane_shape),
         cleanup or CleanUp(),
     )
+
+
+def with_zoom(
+    options: SearchOptions | None, zoom: Zoom, object_diameter: float | None
+) -> SearchOptions:
+    """Return options of a search with a zoom and a diameter, where they are given."""
+    found = options or SearchOptions()
+    if zoom != "auto":
+        found = replace(found, zoom=check_zoom(zoom))
+    if object_diameter is not None:
+        found = replace(found, object_diameter=object_diameter)
+    return found
 
 
 def _view_of_plane(
@@ -213,6 +226,7 @@ def automatic_stack_request(
     spacing: Sequence[float] | None = None,
     options: SearchOptions | None = None,
     thresholds: Thresholds | None = None,
+    region: ArrayLike | None = None,
     linking: Linking | None = None,
     cleanup: CleanUp | None = None,
 ) -> AutomaticStackRequest:
@@ -225,13 +239,13 @@ def automatic_stack_request(
     ----------
     volume, axis, intensity, rgb, spacing
         See `stack_request`.
-    options, thresholds, linking, cleanup
+    options, thresholds, region, linking, cleanup
         See `AutomaticStackRequest`.
 
     Raises
     ------
     ValueError
-        When the volume, the axis or the contrast limits cannot be used.
+        When the volume, the axis, the region or the contrast limits cannot be used.
     """
     view, stack = _view_of_stack(volume, axis, intensity, rgb, spacing)
     return AutomaticStackRequest(
@@ -239,6 +253,7 @@ def automatic_stack_request(
         stack,
         options or SearchOptions(),
         thresholds or Thresholds(),
+        None if region is None else check_region(region, stack.plane_shape),
         linking=linking or Linking(),
         cleanup=cleanup or CleanUp(),
         keep_candidates=False,

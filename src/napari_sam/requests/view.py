@@ -13,6 +13,8 @@ from napari_sam.images.planes import Channel, PlaneReader
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
     from napari_sam.images.window import Window
     from napari_sam.prediction.cache import EmbeddingCache
@@ -57,11 +59,36 @@ class ImageView:
         Contrast limits are those of the plane, so that the model sees the same grey
         values in all windows.
         """
+        return self._embed(predictor, cache, plane_index, window)[0]
+
+    def instance_maps(
+        self,
+        predictor: PredictorLike,
+        cache: EmbeddingCache,
+        plane_index: PlaneIndex,
+        window: Window | None = None,
+    ) -> NDArray[np.uint8]:
+        """Return the maps of a plane or window, see `Predictor.instance_maps`."""
+        embedding, pixels = self._embed(predictor, cache, plane_index, window)
+        maps: NDArray[np.uint8] = predictor.instance_maps(embedding, pixels)
+        return maps
+
+    def _embed(
+        self,
+        predictor: PredictorLike,
+        cache: EmbeddingCache,
+        plane_index: PlaneIndex,
+        window: Window | None,
+    ) -> tuple[Embedding, NDArray[np.uint8]]:
+        """Return the embedding of a plane or window, and its pixels."""
         pixels = self.reader.read_uint8(
             plane_index, predictor.input_size, self.contrast_limits(plane_index), window
         )
         plane_shape = self.reader.plane_shape(plane_index)
-        return cache.embed(predictor, pixels, plane_shape=plane_shape, window=window)
+        embedding = cache.embed(
+            predictor, pixels, plane_shape=plane_shape, window=window
+        )
+        return embedding, pixels
 
     def to_json(self, contrast_limits: ContrastLimits | None) -> dict[str, Any]:
         """Describe the image for a record, with the contrast limits that were used."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, Container, FloatSlider, SpinBox
+from magicgui.widgets import CheckBox, Container, FloatSlider, FloatSpinBox, SpinBox
 from psygnal import Signal
 
+from napari_sam.automatic.candidate import Candidate
 from napari_sam.automatic.candidates import Thresholds
+from napari_sam.automatic.instances.candidate import InstanceCandidate
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions, search_method_text
-from napari_sam.checkpoints.prompt_support import PromptSupport
 from napari_sam.plugin.panels.controls import (
     button_row,
     control_spec,
@@ -20,6 +21,7 @@ from napari_sam.plugin.panels.controls import (
 )
 
 if TYPE_CHECKING:
+    from napari_sam.checkpoints.prompt_support import PromptSupport
     from napari_sam.plugin.panels.controls import ControlTable
     from napari_sam.plugin.session import SamSession
 
@@ -34,6 +36,13 @@ _CONTROLS: ControlTable = {
         "16. The search takes as many times longer",
         max=2,
     ),
+    "diameter": control_spec(
+        FloatSpinBox,
+        "Diameter",
+        "Usual diameter of the objects in pixels, as in the image; 0 finds it out",
+        max=_PIXELS,
+        step=1,
+    ),
     "in_stack": control_spec(
         CheckBox,
         "In all slices",
@@ -43,9 +52,9 @@ _CONTROLS: ControlTable = {
     "quality": control_spec(
         FloatSlider,
         "Quality",
-        "Quality threshold (predicted IoU x stability). Lower it to show more "
+        "How sure the model is that this is an object. Lower it to show more "
         "objects, with more mistakes among them",
-        value=_THRESHOLDS.quality_thresh,
+        value=Candidate.usual_quality,
         **_FRACTION,
     ),
     "pred_iou": control_spec(
@@ -87,7 +96,9 @@ _CONTROLS: ControlTable = {
         value=_LINKING.gap,
     ),
 }
-_SEARCH_CONTROLS = {"crops", "in_stack"}
+_SEARCH_CONTROLS = {"crops", "diameter", "in_stack"}
+# Controls that only the search by prompts has.
+_PROMPT_CONTROLS = ("pred_iou", "stability")
 
 
 class AutomaticPanel(Container[Any]):
@@ -109,32 +120,51 @@ class AutomaticPanel(Container[Any]):
         self._session = session
         self.controls = controls = make_controls(_CONTROLS)
         self.method = wrapped_label()
+        self._by_head: bool | None = None
+        self._crops = labelled_row(controls["crops"])
+        self._diameter = labelled_row(controls["diameter"])
         self.linking = labelled_row(controls["min_slices"], controls["gap"])
         self.linking.visible = False
         self.extend(
             [
                 self.method,
-                button_row(labelled_row(controls["crops"]), controls["in_stack"]),
+                button_row(self._crops, self._diameter, controls["in_stack"]),
                 self.linking,
                 *(controls[name] for name in ("quality", "pred_iou", "stability")),
                 labelled_row(controls["min_size"], controls["max_size"]),
             ]
         )
         controls["crops"].changed.connect(self._set_search)
+        controls["diameter"].changed.connect(self._set_search)
         controls["in_stack"].changed.connect(self._set_in_stack)
         for name, control in controls.items():
             if name not in _SEARCH_CONTROLS:
                 control.changed.connect(self._set_thresholds)
 
-    def show_method(self, prompts: frozenset[str] | None) -> None:
-        """Show how a model that answers these prompts finds objects, if known."""
+    def show_method(self, support: PromptSupport | None) -> None:
+        """Show how a model finds objects, if known, and what can be set for it."""
         method = "the prompts that the model was trained on"
-        if prompts is not None:
-            method = search_method_text(PromptSupport(prompts))
+        by_head = False
+        if support is not None:
+            method = search_method_text(support)
+            by_head = support.automatic_method == "instances"
         self.method.value = f"Objects are found by {method}."
+        if by_head == self._by_head:
+            return
+        self._by_head = by_head
+        self._crops.visible, self._diameter.visible = not by_head, by_head
+        for name in _PROMPT_CONTROLS:
+            self.controls[name].visible = not by_head
+        usual = InstanceCandidate if by_head else Candidate
+        self.controls["quality"].value = usual.usual_quality
+        self._set_search()
 
-    def _set_search(self, levels: int) -> None:
-        self._session.search = SearchOptions(crop_n_layers=levels)
+    def _set_search(self) -> None:
+        by_head, diameter = self._by_head, self.controls["diameter"].value
+        self._session.search = SearchOptions(
+            crop_n_layers=0 if by_head else self.controls["crops"].value,
+            object_diameter=diameter if by_head and diameter else None,
+        )
 
     def _set_in_stack(self, in_stack: bool) -> None:
         self._session.everything_in_stack = self.linking.visible = in_stack

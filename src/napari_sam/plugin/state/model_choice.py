@@ -11,6 +11,7 @@ from napari_sam.checkpoints.registry import MODELS
 
 if TYPE_CHECKING:
     from napari_sam.checkpoints.families import Family
+    from napari_sam.checkpoints.prompt_support import PromptSupport
     from napari_sam.prediction.predictor import Predictor
 
 ByteProgress = Callable[[int, int | None], None]
@@ -68,6 +69,14 @@ class ModelChoice:
             return self.loaded.prompts
         spec = MODELS.get(str(self.chosen))
         return None if spec is None else spec.prompts
+
+    @property
+    def prompt_support(self) -> PromptSupport | None:
+        """How the chosen model answers prompts and finds objects, if known."""
+        if self.loaded is not None:
+            return self.loaded.prompt_support
+        spec = MODELS.get(str(self.chosen))
+        return None if spec is None else spec.prompt_support
 
     def load(self, progress: ByteProgress | None = None) -> Predictor:
         """Load the model unless it is loaded; download its weights if needed."""

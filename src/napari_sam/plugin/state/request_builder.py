@@ -227,6 +227,7 @@ def automatic_request(
         When a shape lies outside the plane.
     """
     view, plane = snapshot.view, snapshot.plane
+    search = replace(search, zoom=snapshot.zoom)
     shapes = [
         prompt
         for prompt in snapshot.prompts_at(plane.index)

@@ -1,0 +1,85 @@
+"""Objects of a block of a plane: maps to masks on the plane, with their quality."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from napari_sam.automatic.instances.quality import quality_of
+from napari_sam.automatic.instances.watershed import Maps, split_objects
+from napari_sam.masks.patch import MaskPatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_sam.images.window import Window
+
+# Smallest and largest probability that becomes a logit.
+_LOWEST, _HIGHEST = 0.01, 0.99
+
+
+def objects_of(
+    values: NDArray[np.float32], area: Window, owned: Window, scale: float
+) -> Iterator[tuple[MaskPatch, float]]:
+    """Split a part of a plane into objects.
+
+    Parameters
+    ----------
+    values : ndarray
+        (3, h, w) blended maps of `area`.
+    area, owned : Window
+        The part of the plane, and the part of it in which the objects' centroids must
+        lie, so that neighbouring parts share no object.
+    scale : float
+        Pixels of the maps over those of the plane.
+
+    Yields
+    ------
+    patch : MaskPatch
+        On the plane.
+    quality : float
+        Estimated probability that it is an object.
+    """
+    maps = Maps(*values)
+    labels = split_objects(maps)
+    qualities = quality_of(labels, maps)
+    for number, window in enumerate(ndimage.find_objects(labels), start=1):
+        mask = labels[window] == number
+        centre = np.argwhere(mask).mean(axis=0) + [part.start for part in window]
+        if owned.holds((centre + 0.5) / scale - 0.5 + area.origin):
+            patch = _on_plane(maps.foreground, labels, number, window, area, scale)
+            if patch.logits.size:
+                yield patch, float(qualities[number - 1])
+
+
+def _on_plane(
+    foreground: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    number: int,
+    window: tuple[slice, slice],
+    area: Window,
+    scale: float,
+) -> MaskPatch:
+    """Return an object's mask at the resolution of the plane."""
+    around = tuple(slice(max(w.start - 1, 0), w.stop + 1) for w in window)
+    probability = np.clip(foreground[around], _LOWEST, _HIGHEST)
+    logits = np.abs(np.log(probability / (1 - probability))) + 1e-3
+    logits = np.where(labels[around] == number, logits, -logits).astype(np.float32)
+    start = [part.start for part in around]
+    if scale == 1:
+        row, col = np.add(start, area.origin).tolist()
+        return MaskPatch.from_logits(logits, (row, col))
+    places, origin = [], []
+    for axis, (first, count) in enumerate(zip(start, logits.shape, strict=True)):
+        low = max(int(np.ceil(first / scale - 0.5)), 0)
+        high = min(int((first + count) / scale + 0.5), area.shape[axis])
+        pixels = np.arange(low, high)
+        places.append(np.clip((pixels + 0.5) * scale - 0.5 - first, 0, count - 1))
+        origin.append(area.origin[axis] + low)
+    grid = np.meshgrid(*places, indexing="ij")
+    finer = ndimage.map_coordinates(logits, grid, order=1, mode="nearest")
+    return MaskPatch.from_logits(finer, (origin[0], origin[1]))

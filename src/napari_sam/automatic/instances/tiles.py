@@ -1,0 +1,171 @@
+"""Tiles: overlapping windows that cover a plane, and maps blended from theirs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_sam.images.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+# Overlap of neighbouring windows, as a fraction of their side.
+_OVERLAP = 0.25
+# Part of a window next to its inner edges that is not used, where the network does not
+# see what comes after.
+_UNUSED = 1 / 32
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Windows of one size that cover a plane, or a part of it.
+
+    Parameters
+    ----------
+    plane_shape : tuple of int
+        (H, W) of the plane.
+    side : int
+        Side of the windows in pixels of the plane.
+    area : Window
+        What they cover.
+    """
+
+    plane_shape: tuple[int, int]
+    side: int
+    area: Window
+
+    @property
+    def windows(self) -> list[Window | None]:
+        """The windows, row by row; None stands for the whole plane."""
+        height, width = (min(self.side, size) for size in self.plane_shape)
+        if (height, width) == self.plane_shape:
+            return [None]
+        rows, cols = self._starts
+        return [Window(row, col, height, width) for row in rows for col in cols]
+
+    @property
+    def _starts(self) -> tuple[list[int], list[int]]:
+        low, shape = self.area.origin, self.area.shape
+        rows, cols = (
+            _starts(low[axis], shape[axis], self.plane_shape[axis], self.side)
+            for axis in (0, 1)
+        )
+        return rows, cols
+
+    def meeting(self, area: Window) -> list[Window | None]:
+        """Return the windows that share pixels with an area."""
+        return [w for w in self.windows if w is None or _overlap(w, area) is not None]
+
+
+def _starts(low: int, length: int, size: int, side: int) -> list[int]:
+    """Return evenly spaced first pixels of windows along an axis of `size` pixels."""
+    if side >= size:
+        return [0]
+    first = min(low, size - side)
+    last = max(min(low + length - side, size - side), first)
+    count = ceil((last - first) / (side * (1 - _OVERLAP))) + 1
+    return [round(first + i * (last - first) / max(count - 1, 1)) for i in range(count)]
+
+
+def _overlap(one: Window, other: Window) -> Window | None:
+    low = np.maximum(one.origin, other.origin)
+    high = np.minimum(np.add(one.origin, one.shape), np.add(other.origin, other.shape))
+    if (high <= low).any():
+        return None
+    (row, col), (bottom, right) = low.tolist(), high.tolist()
+    return Window(row, col, bottom - row, right - col)
+
+
+def blend(
+    maps: Mapping[Window, NDArray[np.uint8]],
+    area: Window,
+    plane_shape: tuple[int, int],
+    scale: float,
+) -> NDArray[np.float32]:
+    """Blend the maps of windows, each with less weight towards its inner edges.
+
+    Parameters
+    ----------
+    maps : mapping
+        {window: (3, h, w) uint8}, at any resolution; 255 is 1.
+    area : Window
+        The part of the plane to compute.
+    plane_shape : tuple of int
+        (H, W): edges of the plane are no inner edges.
+    scale : float
+        Pixels of the result over those of the plane, at most 1.
+
+    Returns
+    -------
+    ndarray
+        (3, ceil(h * scale), ceil(w * scale)) float32; 0 where no window is.
+    """
+    shape = tuple(ceil(size * scale) for size in area.shape)
+    total = np.zeros((3, *shape), np.float32)
+    weights = np.full(shape, 1e-6, np.float32)
+    for window, values in maps.items():
+        if _overlap(window, area) is None:
+            continue
+        axes = [
+            _axis(window, area, axis, plane_shape[axis], scale, values.shape[axis + 1])
+            for axis in (0, 1)
+        ]
+        (rows, row_source, row_weight), (cols, col_source, col_weight) = axes
+        part = _sample(values, row_source, col_source)
+        weight = row_weight[:, None] * col_weight
+        total[:, rows, cols] += weight * part
+        weights[rows, cols] += weight
+    blended: NDArray[np.float32] = total / weights
+    return blended
+
+
+def _axis(
+    window: Window, area: Window, axis: int, size: int, scale: float, count: int
+) -> tuple[slice, NDArray[np.float64], NDArray[np.float32]]:
+    """Return where a window lies in the result along an axis, and its weights.
+
+    Returns
+    -------
+    part : slice
+        Pixels of the result.
+    source : ndarray
+        Their positions in the window's map of `count` pixels.
+    weight : ndarray
+        Their weights.
+    """
+    start, side = window.origin[axis], window.shape[axis]
+    first, length = area.origin[axis], area.shape[axis]
+    centres = (np.arange(ceil(length * scale)) + 0.5) / scale + first
+    inside = np.flatnonzero((centres >= start) & (centres < start + side))
+    part = slice(int(inside[0]), int(inside[-1]) + 1) if inside.size else slice(0, 0)
+    at = centres[part] - start
+    before = np.full(at.shape, side, float) if start == 0 else at
+    after = np.full(at.shape, side, float) if start + side >= size else side - at
+    ramp = (np.minimum(before, after) / side - _UNUSED) / (_OVERLAP - _UNUSED)
+    weight = np.clip(ramp, 1e-4, 1).astype(np.float32)
+    return part, at * count / side - 0.5, weight
+
+
+def _sample(
+    values: NDArray[np.uint8], rows: NDArray[np.float64], cols: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Interpolate (3, h, w) maps at rows and columns, linearly; 255 becomes 1."""
+    sampled = values.astype(np.float32) / 255
+    for axis, places in ((1, rows), (2, cols)):
+        last = sampled.shape[axis] - 1
+        at = np.clip(places, 0, last)
+        low = np.minimum(at.astype(int), max(last - 1, 0))
+        fraction = (at - low).astype(np.float32)
+        shape = (1, -1, 1) if axis == 1 else (1, 1, -1)
+        high = np.minimum(low + 1, last)
+        fraction = fraction.reshape(shape)
+        sampled = np.take(sampled, low, axis) * (1 - fraction) + (
+            np.take(sampled, high, axis) * fraction
+        )
+    return sampled
