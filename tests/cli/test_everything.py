@@ -20,6 +20,7 @@ from tests.helpers.command_line import (
     write_stack,
 )
 from tests.helpers.discs import DISCS, PLANE, DiscPredictor, discs, same_objects
+from tests.helpers.instances import InstancePredictor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +66,29 @@ def test_labels_equal_those_of_the_function(model: DiscPredictor, plane: Path) -
     thresholds = Thresholds(min_size=300, quality_thresh=0.5)
     expected = segment_everything(PLANE, model, thresholds=thresholds)
     assert np.array_equal(labels_of(plane), expected)
+
+
+def test_a_region_limits_the_search(tmp_path: Path, plane: Path) -> None:
+    assert run("everything", plane, "--region", "0,0,44,109") == 0
+    upper = np.where(np.isin(discs(), [1, 2]), discs(), 0)
+    same_objects(labels_of(plane), upper)
+    stack = write_stack(tmp_path, np.stack([PLANE, PLANE]))
+    assert run("everything", stack, "--region", "0,0,44,109") == 0
+    same_objects(labels_of(stack)[1], upper)
+
+
+def test_an_instance_head_is_used_unless_prompts_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, plane: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = InstancePredictor()
+    load_always(monkeypatch, model)
+    options = ("--zoom", "off", "--object-diameter", 20)
+    assert run("everything", plane, *options) == 0
+    same_objects(labels_of(plane), discs())
+    assert "instance head" in capsys.readouterr().out
+    assert not model.received
+    assert run("everything", plane, "--method", "prompts", "--overwrite") == 0
+    assert model.received
 
 
 @pytest.mark.parametrize("axis", [0, 2])

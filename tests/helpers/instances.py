@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
+
+from tests.helpers.discs import DiscPredictor
 
 if TYPE_CHECKING:
     from napari_sam.images.window import Window
@@ -77,3 +79,20 @@ def disc_plane(
         if number == count:
             break
     return labels
+
+
+class InstancePredictor(DiscPredictor):
+    """A model whose instance head finds what is bright; pieces are objects."""
+
+    input_size = 128
+    instance_head = "perfect"
+
+    def __init__(self) -> None:
+        super().__init__("box")
+        self.windows: list[Window | None] = []
+
+    def instance_maps(self, embedding: Any, pixels: np.ndarray) -> np.ndarray:
+        self.windows.append(embedding.window)
+        gray = pixels if pixels.ndim == 2 else pixels.max(axis=-1)
+        objects = ndimage.label(gray > 127)[0]
+        return (255 * np.stack(perfect_maps(objects))).round().astype(np.uint8)

@@ -40,6 +40,7 @@ def test_format_1_is_read_in_the_current_format(folder: Path) -> None:
     request = request_from_json(entries, (image_of("coins_everything"),))
     assert isinstance(request, AutomaticPlaneRequest)
     assert request.options.crop_n_layers == 0
+    assert request.options.method == "prompts"  # there was no instance head
     assert request.options.min_pred_iou == request.options.min_stability_score == 0.3
     thresholds = request.thresholds
     assert thresholds.pred_iou_thresh == 0.4

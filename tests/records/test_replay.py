@@ -473,7 +473,7 @@ def record() -> Any:
         (lambda record: replay({}, STACK), "is not a record"),
         (
             lambda record: replay({**record, "format": 5}, STACK),
-            "format 4, .* newer napari-sam",
+            "format 5, .* newer napari-sam",
         ),
         (
             lambda record: replay({**record, "objects": {}}, STACK),

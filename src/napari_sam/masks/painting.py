@@ -120,6 +120,34 @@ def plan_changes(
     return PixelChanges(joined, np.concatenate(values), kept)
 
 
+def covered_objects(
+    data: Any, pieces: Iterable[ObjectPlaneMask], min_visible: float = 0.5
+) -> set[int]:
+    """Find objects of which other labels leave too little.
+
+    Parameters
+    ----------
+    data : ndarray or zarr array
+        Labels; not changed.
+    pieces : iterable of ObjectPlaneMask
+        Masks of new objects on planes of the labels.
+    min_visible : float
+        Smallest fraction of the pixels of an object that must be background.
+
+    Returns
+    -------
+    set of int
+        Their object ids.
+    """
+    total: dict[int, int] = defaultdict(int)
+    taken: dict[int, int] = defaultdict(int)
+    for piece in pieces:
+        old = np.asarray(data[_on_plane(piece.plane_index, piece.region)])
+        total[piece.object_id] += int(np.count_nonzero(piece.mask))
+        taken[piece.object_id] += int(np.count_nonzero(piece.mask & (old != 0)))
+    return {i for i in total if total[i] - taken[i] < min_visible * total[i]}
+
+
 def pieces_from_patches(
     object_ids: Sequence[int], plane_index: PlaneIndex, patches: Sequence[MaskPatch]
 ) -> list[ObjectPlaneMask]:

@@ -103,8 +103,6 @@ class AutomaticStackRequest:
                 done = index * step.total + step.done
                 what = f"Slice {index}, {len(candidates.members)} candidates"
                 yield Progress(what, done, total * step.total)
-                if stopped():
-                    break
             if not self.keep_candidates:
                 candidates = candidates.only_masks(self.thresholds)
             planes.append(candidates)

@@ -12,12 +12,14 @@ from numpy.testing import assert_array_equal
 import napari_sam as ns
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
+from napari_sam.plugin.panels.status_text import committed_text
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.records.replay import replay
 from napari_sam.requests.automatic_stack import AutomaticStackRequest
 from napari_sam.requests.base import run_to_end
 from tests.helpers.discs import DISCS, PLANE, DiscPredictor, discs, same_objects
+from tests.helpers.instances import InstancePredictor
 from tests.helpers.sessions import corners, press, written
 
 SIZES = sorted(np.bincount(discs().ravel())[1:].tolist())
@@ -51,6 +53,44 @@ def test_all_objects_are_one_undo_step(
     assert session.labels_layer is not None
     session.labels_layer.undo()
     assert not written(session).any()
+
+
+def test_objects_that_are_there_already_are_not_written_again(
+    session: SamSession,
+) -> None:
+    session.new_prompt_layers()
+    assert session.shapes_layer is not None
+    session.shapes_layer.add_rectangles(corners((2, 4, 40, 40), 1))
+    session.preview()
+    session.commit()
+    before = written(session).copy()
+    session.segment_everything()
+    session.commit()
+    labels = written(session)
+    same_objects(labels[1], discs())
+    assert labels.max() == len(DISCS)
+    assert_array_equal(labels[before > 0], before[before > 0])
+    done = session.target.last_written
+    assert done is not None
+    assert done.covered == 1
+    assert committed_text(done).startswith("1 object was there already")
+    again = replay(session.record(), session.viewer.layers["discs"].data, session.model)
+    assert_array_equal(again, labels)
+
+
+def test_nothing_is_written_when_all_objects_are_there(session: SamSession) -> None:
+    session.segment_everything()
+    session.commit()
+    before = written(session).copy()
+    session.segment_everything()
+    with pytest.raises(ValueError, match="All 4 objects are in .* already"):
+        session.commit()
+    assert_array_equal(written(session), before)
+    session.discard()
+    session.target.policy = "overwrite"
+    session.segment_everything()
+    session.commit()
+    same_objects(written(session)[1], discs())
 
 
 def test_shape_on_the_slice_limits_the_search(session: SamSession) -> None:
@@ -214,6 +254,25 @@ def test_button_searches_and_sliders_select(widget: SamWidget, qtbot: Any) -> No
     qtbot.waitUntil(lambda: idle() and "4 objects" in widget.panel.status.value)
     press(widget.panel.accept)
     same_objects(written(widget.session)[1], discs())
+
+
+def test_the_panel_shows_what_the_method_of_the_model_needs(widget: SamWidget) -> None:
+    automatic, head = widget.panel.automatic, InstancePredictor()
+
+    def is_shown(name: str) -> bool:
+        return not automatic.controls[name].native.isHidden()
+
+    assert is_shown("pred_iou")
+    assert automatic.controls["quality"].value == 0.7
+    widget.session.use_model(head)
+    assert "instance head" in automatic.method.value
+    assert not is_shown("pred_iou")
+    assert automatic.controls["quality"].value == 0.5
+    automatic.controls["diameter"].value = 12
+    assert widget.session.search.object_diameter == 12
+    widget.session.use_model(DiscPredictor("box"))
+    assert is_shown("pred_iou")
+    assert widget.session.search.object_diameter is None
 
 
 def test_linking_is_shown_with_all_slices(widget: SamWidget, qtbot: Any) -> None:

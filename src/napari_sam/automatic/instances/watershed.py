@@ -64,7 +64,7 @@ def split_objects(maps: Maps) -> Labels:
     markers, count = ndimage.label(peaks, _NEIGHBOURS)
     if not count:
         return np.zeros(inside.shape, np.int32)
-    pieces: Labels = watershed(-height, markers, mask=inside)  # type: ignore[no-untyped-call]
+    pieces: Labels = watershed(-height, markers, mask=inside)
     merged = _merge_shallow(pieces, height, count)[pieces]
     merged = _connected(merged)
     sizes = np.bincount(merged.ravel())

@@ -50,12 +50,15 @@ class WriteSummary:
         Number of pixels that stay with other objects.
     outside : int
         Number of pixels of the objects outside the labels.
+    covered : int
+        Number of objects that were there already, and were not written.
     """
 
     label_ids: tuple[int, ...]
     pixels: int
     kept: int
     outside: int = 0
+    covered: int = 0
 
 
 def check_target(

@@ -156,8 +156,11 @@ def _stack_text(pending: PendingResult, volume: VolumeResult) -> str:
 
 
 def committed_text(written: WriteSummary) -> str:
-    """Describe the pixels that were not written; empty if all were."""
+    """Describe what was not written; empty if all was."""
     parts = []
+    if written.covered:
+        were = "object was" if written.covered == 1 else "objects were"
+        parts.append(f"{written.covered} {were} there already")
     if written.kept:
         parts.append(f"{written.kept} pixels were kept for other objects")
     if written.outside:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.masks.label_tiles import everywhere
-from napari_sam.masks.painting import POLICIES, Policy
+from napari_sam.masks.painting import POLICIES, Policy, covered_objects
 from napari_sam.plugin.layers.label_ids import LabelIds, join_regions, label_regions
 from napari_sam.plugin.layers.labels_writer import (
     WriteSummary,
@@ -127,13 +127,16 @@ class LabelsTarget:
             )
             self._label_ids.add_empty(labels)
         self._label_ids.rescan(labels)
-        object_ids = sorted({piece.object_id for piece in result.pieces})
-        where = self._plan(labels, request, object_ids)
+        object_ids = {piece.object_id for piece in result.pieces}
+        where = self._plan(labels, request, sorted(object_ids))
+        covered = self._covered(request, result, where)
+        if covered:
+            where = self._plan(labels, request, sorted(object_ids - covered))
         label_ids = tuple(where.label_ids.values())
         changes, outside = plan(
             labels,
             where.grid,
-            result.pieces,
+            [piece for piece in result.pieces if piece.object_id not in covered],
             where.label_ids,
             where.policy,
             where.replaced,
@@ -145,10 +148,32 @@ class LabelsTarget:
             write(labels, changes)
             store_entries(labels, entries, earlier)
         self.last_written = WriteSummary(
-            label_ids, len(changes.values), changes.kept, outside
+            label_ids, len(changes.values), changes.kept, outside, len(covered)
         )
         regions = _regions(request, where, changes)
         return CommittedObjects(request, Replacement(labels, label_ids, regions))
+
+    @staticmethod
+    def _covered(
+        request: LayerRequest, result: SegmentationResult, where: WritePlan
+    ) -> set[int]:
+        """Return objects of automatic segmentation that the labels hold already.
+
+        Raises
+        ------
+        ValueError
+            When these are all objects.
+        """
+        if not request.request.is_automatic or where.policy == "overwrite":
+            return set()
+        placed = [part for piece in result.pieces for part in where.grid.place(piece)]
+        covered = covered_objects(where.labels.data, placed)
+        if covered and len(covered) == len(where.label_ids):
+            raise ValueError(
+                f"All {len(covered)} objects are in {where.labels.name!r} already: "
+                "nothing was written. Discard them."
+            )
+        return covered
 
     def _plan(
         self, labels: Labels, request: LayerRequest, object_ids: Iterable[int]
