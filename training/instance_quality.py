@@ -1,10 +1,10 @@
 """Fit the quality of objects of an instance head: the chance that each is right.
 
 ``python training/instance_quality.py --folder instance_head`` splits the held-out
-scenes of `make_instance_head` with the trained head, prints recall and precision by kind
-of scene, and the weights of `napari_sam.automatic.instances.quality`: a logistic
-regression of whether an object has an IoU of at least 0.5 with a true one. Each scene has
-the same weight.
+scenes of `make_instance_head` with the trained head. It prints recall and precision by
+kind of scene, and the weights of `napari_sam.automatic.instances.quality`: a logistic
+regression of whether an object has an IoU of at least 0.5 with a true one, each scene
+with the same weight.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from make_instance_head import VALIDATE_SEED
 from object_looks import make
 from safetensors.torch import load_file
 from scipy.optimize import minimize
@@ -97,7 +96,6 @@ def main() -> None:
         recall, precision = right / max(objects, 1), right / max(labels_count, 1)
         print(f"{name:24} {objects:5} objects: {recall:.2f}, {precision:.2f}")
     joined, values = np.concatenate(features), np.concatenate(ious)
-    assert VALIDATE_SEED > 0
     fitted, bias = fit(joined, values > FOUND, np.concatenate(weights))
     print(
         dict(zip(FEATURES, np.round(fitted, 2).tolist(), strict=True)), round(bias, 2)

@@ -83,7 +83,7 @@ def test_nothing_is_written_when_all_objects_are_there(session: SamSession) -> N
     session.commit()
     before = written(session).copy()
     session.segment_everything()
-    with pytest.raises(ValueError, match="All 4 objects are in .* already"):
+    with pytest.raises(ValueError, match=r"All 4 objects are in .* already"):
         session.commit()
     assert_array_equal(written(session), before)
     session.discard()
