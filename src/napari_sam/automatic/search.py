@@ -130,11 +130,15 @@ class SearchStep:
         Parts of the work.
     candidates : Candidates
         All candidates so far; the last step has all of them.
+    finish : callable, optional
+        Returns the candidates when the search ends here, with those of parts that are
+        not complete.
     """
 
     done: int
     total: int
     candidates: Candidates
+    finish: Callable[[], Candidates] | None = None
 
 
 def search_method_text(support: PromptSupport) -> str:

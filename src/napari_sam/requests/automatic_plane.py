@@ -124,6 +124,7 @@ class AutomaticPlaneRequest:
             what = f"Searching objects, {len(candidates.members)} candidates"
             yield Progress(what, step.done, step.total)
             if stopped():
+                candidates = candidates if step.finish is None else step.finish()
                 break
         return self.finish(predictor, candidates)
 

@@ -133,6 +133,23 @@ def test_stopping_keeps_the_blocks_that_are_done(
         assert len(found[found > 0]) == 1
 
 
+def test_stopping_in_a_block_keeps_its_windows() -> None:
+    truth = disc_plane((256, 256), 40, (4, 6), 5)
+    plane = (200 * (truth > 0)).astype(np.uint8)
+    options = SearchOptions(zoom=4.0)
+    request = automatic_plane_request(plane, (0, 255), options=options)
+    calls: list[int] = []
+
+    def stopped() -> bool:
+        calls.append(1)
+        return len(calls) == 10
+
+    result = run_to_end(
+        request.run(SmallInstancePredictor(), EmbeddingCache(), stopped)
+    )
+    assert 5 < len(result.scores) < 35
+
+
 def test_zoom_and_diameter_reach_the_search() -> None:
     plane = (200 * (disc_plane((256, 256), 30, (5, 6), 5) > 0)).astype(np.uint8)
     for options, side in (({"zoom": 4}, 64), ({"object_diameter": 60.0}, 128)):

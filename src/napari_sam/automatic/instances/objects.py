@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 from napari_sam.automatic.instances.quality import quality_of
 from napari_sam.automatic.instances.watershed import Maps, split_objects
@@ -44,6 +43,8 @@ def objects_of(
     quality : float
         Estimated probability that it is an object.
     """
+    from scipy import ndimage
+
     maps = Maps(*values)
     labels = split_objects(maps)
     qualities = quality_of(labels, maps)
@@ -65,6 +66,8 @@ def _on_plane(
     scale: float,
 ) -> MaskPatch:
     """Return an object's mask at the resolution of the plane."""
+    from scipy import ndimage
+
     around = tuple(slice(max(w.start - 1, 0), w.stop + 1) for w in window)
     probability = np.clip(foreground[around], _LOWEST, _HIGHEST)
     logits = np.abs(np.log(probability / (1 - probability))) + 1e-3

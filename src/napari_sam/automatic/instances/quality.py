@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +33,8 @@ def quality_features(labels: NDArray[np.int32], maps: Maps) -> NDArray[np.float6
         object itself; mean predicted border at the outline; fraction of certain
         foreground.
     """
+    from scipy import ndimage
+
     count = int(labels.max())
     rows = np.zeros((count, len(FEATURES)))
     for number, window in enumerate(ndimage.find_objects(labels), start=1):
@@ -45,6 +46,9 @@ def quality_features(labels: NDArray[np.int32], maps: Maps) -> NDArray[np.float6
 def _features_of(
     labels: NDArray[np.int32], maps: Maps, number: int, window: tuple[slice, slice]
 ) -> tuple[float, ...]:
+    """Return one row of `quality_features`."""
+    from scipy import ndimage
+
     around = tuple(slice(max(w.start - 2, 0), w.stop + 2) for w in window)
     mask = labels[around] == number
     foreground, depth = maps.foreground[around], maps.depth[around]

@@ -54,6 +54,7 @@ class InstanceSearch:
     input_size: int
     candidates: list[InstanceCandidate] = field(default_factory=list)
     _maps: dict[Window, NDArray[np.uint8]] = field(default_factory=dict)
+    _open: tuple[Window, Window] | None = None
 
     @property
     def window_count(self) -> int:
@@ -70,16 +71,22 @@ class InstanceSearch:
         """Search; yields the number of windows that are done."""
         done = 0
         for owned, area in self._blocks():
-            needed = self.tiles.meeting(area)
+            self._open = owned, area
             self._drop_before(area.row)
-            for window in needed:
+            for window in self.tiles.meeting(area):
                 place = self._place(window)
                 if place not in self._maps:
                     self._maps[place] = self.read_maps(window)
                     done += 1
                     yield done
-            self._split(owned, area)
+            self.candidates += self._split(owned, area)
+            self._open = None
         yield done
+
+    def so_far(self) -> list[InstanceCandidate]:
+        """Return all candidates of the windows that are done."""
+        rest = [] if self._open is None else self._split(*self._open)
+        return [*self.candidates, *rest]
 
     def _place(self, window: Window | None) -> Window:
         return Window(0, 0, *self.tiles.plane_shape) if window is None else window
@@ -90,12 +97,13 @@ class InstanceSearch:
             w: maps for w, maps in self._maps.items() if w.row + w.height > row
         }
 
-    def _split(self, owned: Window, area: Window) -> None:
+    def _split(self, owned: Window, area: Window) -> list[InstanceCandidate]:
+        """Return the objects of a block, as far as its windows are done."""
         shape = self.tiles.plane_shape
         values = blend(self._maps, area, shape, self.scale)
         crop = Crop((0, 0), shape)
-        for patch, quality in objects_of(values, area, owned, self.scale):
-            self.candidates.append(InstanceCandidate(crop, patch, quality))
+        found = objects_of(values, area, owned, self.scale)
+        return [InstanceCandidate(crop, patch, quality) for patch, quality in found]
 
     def _blocks(self) -> Iterator[tuple[Window, Window]]:
         """Yield blocks of the area, and each with its margin."""
@@ -156,9 +164,13 @@ def search_instances(
     search = InstanceSearch(
         read_maps, Tiles(shape, side, _area(shape, region)), input_size
     )
+
+    def finish() -> Candidates:
+        return Candidates(tuple(search.so_far()), shape, region)
+
     for done in search.run():
         found = Candidates(tuple(search.candidates), shape, region)
-        yield SearchStep(done, search.window_count, found)
+        yield SearchStep(done, search.window_count, found, finish)
 
 
 def choose_side(

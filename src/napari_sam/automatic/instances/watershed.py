@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,6 +53,7 @@ def split_objects(maps: Maps) -> Labels:
     ndarray
         (h, w) int32.
     """
+    from scipy import ndimage
     from skimage.segmentation import watershed
 
     inside = maps.foreground > _FOREGROUND
@@ -76,6 +76,8 @@ def split_objects(maps: Maps) -> Labels:
 
 def _merge_shallow(pieces: Labels, height: Floats, count: int) -> NDArray[np.int64]:
     """Return the object of each piece, merging over shallow saddles."""
+    from scipy import ndimage
+
     first, second, saddle = _saddles(pieces, height)
     peak = np.full(count + 1, -np.inf)
     numbers = np.arange(count + 1)
@@ -131,6 +133,8 @@ def _shifted(
 
 def _connected(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Give the parts of an object that do not touch labels of their own."""
+    from scipy import ndimage
+
     pieces = np.zeros(labels.shape, np.int64)
     count = 0
     for number, window in enumerate(ndimage.find_objects(labels), start=1):

@@ -122,7 +122,8 @@ class RequestRunner:
             self._session.model_choice.keep(predictor, model)
             self._session.accept_result(request, result)
 
-        stoppable = request.request.stack is not None
+        is_automatic = request.request.is_automatic
+        stoppable = is_automatic or request.request.stack is not None
         self._submit(
             "live" if live else "request", job, accept, stop if stoppable else None
         )
@@ -225,8 +226,8 @@ class RequestRunner:
     def cancel(self, discard: bool = False) -> None:
         """Stop the job.
 
-        A stack or a training first ends with what is done so far, unless it is
-        cancelled again or with `discard`.
+        A stack, an automatic segmentation or a training first ends with what is done
+        so far, unless it is cancelled again or with `discard`.
         """
         stop = self._stop
         if stop is not None and self._partly_done and self.busy and not discard:
