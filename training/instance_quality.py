@@ -1,7 +1,8 @@
 """Fit the quality of objects of an instance head: the chance that each is right.
 
-``python training/instance_quality.py --folder instance_head`` splits the held-out
-scenes of `make_instance_head` with the trained head. It prints recall and precision by
+``python training/instance_quality.py --folder instance_head`` splits new
+scenes of `make_instance_head` with the trained head, with objects of the sizes that the
+search shows to it. It prints recall and precision by
 kind of scene, and the weights of `napari_sam.automatic.instances.quality`: a logistic
 regression of whether an object has an IoU of at least 0.5 with a true one, each scene
 with the same weight.
@@ -15,19 +16,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from object_looks import make
+from make_instance_head import PARENT
+from object_looks import Scene, make
 from safetensors.torch import load_file
 from scipy.optimize import minimize
 
 from napari_sam.automatic.instances.quality import FEATURES, quality_features
 from napari_sam.automatic.instances.watershed import Maps, split_objects
 from napari_sam.nets.instance_head import InstanceHead
+from napari_sam.prediction.loading import load_model
+from napari_sam.prediction.predictor import Predictor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 FOUND, PENALTY = 0.5, 0.02
+SEED, SCENES = 2_000_000, 240
+# Median diameter of the objects of a scene, in pixels.
+DIAMETERS = (13.0, 60.0)
 
 
 def best_ious(
@@ -41,6 +49,37 @@ def best_ious(
     union = table.sum(1, keepdims=True) + table.sum(0, keepdims=True) - table
     ious: NDArray[np.float64] = (table / np.maximum(union, 1))[1:, 1:]
     return ious.max(axis=0) if ious.size else np.zeros(count - 1)
+
+
+def with_head(path: Path) -> Predictor:
+    """Load the published model with a head."""
+    loaded = load_model(PARENT, device="cpu")
+    head = InstanceHead().eval()
+    head.load_state_dict({name: v.float() for name, v in load_file(path).items()})
+    return Predictor(
+        loaded.model,
+        name=loaded.name,
+        family=loaded.family,
+        prompts=loaded.prompts,
+        key=PARENT,
+        instance_head=head,
+    )
+
+
+def usual_scenes() -> Iterator[Scene]:
+    """Yield scenes with objects of usual sizes, and some without objects."""
+    seed = SEED
+    for _ in range(SCENES):
+        while True:
+            scene = make(seed)
+            seed += 1
+            sizes = np.bincount(scene.labels.ravel())[1:]
+            diameter = (
+                2 * np.sqrt(np.median(sizes[sizes > 0]) / np.pi) if sizes.any() else 0
+            )
+            if DIAMETERS[0] < diameter < DIAMETERS[1] or not diameter:
+                break
+        yield scene
 
 
 def fit(
@@ -70,19 +109,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("instance_head"))
     parser.add_argument("--save", type=Path, help="keep features and IoUs here")
     options = parser.parse_args()
-    head = InstanceHead().eval()
-    state = load_file(options.folder / "instance_head.safetensors")
-    head.load_state_dict({name: value.float() for name, value in state.items()})
+    predictor = with_head(options.folder / "instance_head.safetensors")
     features, ious, weights = [], [], []
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for path in sorted((options.folder / "held_out").glob("*.npz")):
-        scene = make(int(path.stem))
-        with np.load(path) as file, torch.inference_mode():
-            inputs = (
-                torch.from_numpy(file[key])[None].float()
-                for key in ("embedding", "pixel_values")
-            )
-            maps = Maps(*(part[0].numpy() for part in head(*inputs)))
+    for scene in usual_scenes():
+        embedding = predictor.embed(scene.pixels, zoom="off")
+        values = predictor.instance_maps(embedding, scene.pixels)
+        maps = Maps(*(values.astype(np.float32) / 255))
         labels = split_objects(maps)
         found = best_ious(scene.labels, labels)
         row = counts[scene.name.split()[0] + " " + scene.name.split()[-1]]

@@ -33,7 +33,8 @@ def test_prompt_support() -> None:
     assert lite.answers("point")
     assert not lite.trained_on("point")
     assert not lite.answers("mask")
-    assert lite.automatic_method == medsam.automatic_method == "boxes"
+    assert lite.automatic_method == "instances"
+    assert medsam.automatic_method == "boxes"
     assert not medsam.answers("point")
     assert all(mobile.trained_on(kind) for kind in get_args(PromptKind))
     assert mobile.automatic_method == "points"

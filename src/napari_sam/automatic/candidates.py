@@ -44,7 +44,7 @@ class Thresholds:
     quality_thresh : float
         Minimum quality. In a search by prompts predicted IoU x stability score and, for
         boxes, x the IoU of the prompted box with the box of its mask; 0.7 when None.
-        For an instance head the estimated probability that it is an object; 0.5 when
+        For an instance head the estimated probability that it is an object; 0.4 when
         None.
     box_nms_thresh : float
         Of two masks whose boxes have a larger IoU the better one is kept.

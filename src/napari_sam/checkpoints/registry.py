@@ -99,6 +99,10 @@ _ROWS = (
             "lite_medsam_clicks.safetensors",
             "f34f1fa89b64a4382db2cf55d89c3815f81128a9d0d884fdb56298153affe398",
         ),
+        instance_head=PackagedWeights(
+            "lite_medsam_instances.safetensors",
+            "6ab0bf391450ded7eee706b1907991b4cf1c9d098402076f2bf236079eeb6d87",
+        ),
     ),
     ModelSpec(
         name="mobile_sam",

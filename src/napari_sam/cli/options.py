@@ -30,7 +30,7 @@ THRESHOLDS = {
     "pred_iou_thresh": "minimum predicted IoU, 0 to 1",
     "stability_score_thresh": "minimum stability score, 0 to 1",
     "quality_thresh": "minimum quality, 0 to 1: of an instance head the probability "
-    "that it is an object, else the product of both (default: 0.5, else 0.7)",
+    "that it is an object, else the product of both (default: 0.4, else 0.7)",
     "box_nms_thresh": "box NMS threshold: of two masks whose boxes have a higher IoU, "
     "the better one is kept",
     "min_size": "minimum size on a plane, in pixels",

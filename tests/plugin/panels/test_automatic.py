@@ -267,7 +267,7 @@ def test_the_panel_shows_what_the_method_of_the_model_needs(widget: SamWidget) -
     widget.session.use_model(head)
     assert "instance head" in automatic.method.value
     assert not is_shown("pred_iou")
-    assert automatic.controls["quality"].value == 0.5
+    assert automatic.controls["quality"].value == 0.4
     automatic.controls["diameter"].value = 12
     assert widget.session.search.object_diameter == 12
     widget.session.use_model(DiscPredictor("box"))

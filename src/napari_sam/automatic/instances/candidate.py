@@ -36,7 +36,7 @@ class InstanceCandidate:
     quality: float
 
     pred_iou: ClassVar[float] = 1.0
-    usual_quality: ClassVar[float] = 0.5
+    usual_quality: ClassVar[float] = 0.4
 
     @property
     def nms_score(self) -> float:

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
     from napari_sam.automatic.instances.watershed import Maps
 
-FEATURES = ("foreground", "contrast", "peak", "consistency", "border", "solid")
+FEATURES = (
+    *("foreground", "contrast", "separation", "free"),
+    *("peak", "consistency", "solid"),
+    *("touching foreground", "touching peak"),
+    *("touching consistency", "touching solid"),
+)
 """Names of the columns of `quality_features`."""
 
 
@@ -28,10 +33,12 @@ def quality_features(labels: NDArray[np.int32], maps: Maps) -> NDArray[np.float6
     Returns
     -------
     ndarray
-        (N, 6): mean foreground; its mean at the outline minus that just outside;
-        highest depth; mean absolute difference of the predicted depth and that of the
-        object itself; mean predicted border at the outline; fraction of certain
-        foreground.
+        (N, 11): mean foreground; its mean at the outline minus that just outside, and
+        mean predicted border at the outline, each times the fraction of the outline
+        that it concerns: free, or next to other objects; the free fraction; highest
+        depth; mean absolute difference of the predicted depth and that of the object
+        itself; fraction of certain foreground; the last three and the mean foreground
+        again, times the fraction of the outline next to other objects.
     """
     from scipy import ndimage
 
@@ -45,7 +52,7 @@ def quality_features(labels: NDArray[np.int32], maps: Maps) -> NDArray[np.float6
 
 def _features_of(
     labels: NDArray[np.int32], maps: Maps, number: int, window: tuple[slice, slice]
-) -> tuple[float, ...]:
+) -> NDArray[np.float64]:
     """Return one row of `quality_features`."""
     from scipy import ndimage
 
@@ -54,23 +61,32 @@ def _features_of(
     foreground, depth = maps.foreground[around], maps.depth[around]
     distance = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     outline = mask & (distance <= 1.5)
-    outside = ndimage.binary_dilation(mask, iterations=2) & (labels[around] == 0)
+    ring = ndimage.binary_dilation(mask, iterations=2) & ~mask
+    outside = ring & (labels[around] == 0)
+    free = outside.sum() / max(ring.sum(), 1)
     beyond = float(foreground[outside].mean()) if outside.any() else 0.5
     own = distance / distance.max()
-    return (
-        float(foreground[mask].mean()),
-        float(foreground[outline].mean()) - beyond,
-        float(depth[mask].max()),
-        float(np.abs(depth - own)[mask].mean()),
-        float(maps.border[around][outline].mean()),
-        float((foreground[mask] > 0.9).mean()),
+    level, peak = foreground[mask].mean(), depth[mask].max()
+    consistency = np.abs(depth - own)[mask].mean()
+    solid = (foreground[mask] > 0.9).mean()
+    return np.array(
+        [
+            level,
+            free * (foreground[outline].mean() - beyond),
+            (1 - free) * maps.border[around][outline].mean(),
+            free,
+            *(peak, consistency, solid),
+            *((1 - free) * x for x in (level, peak, consistency, solid)),
+        ]
     )
 
 
 # Logistic regression of whether an object has an IoU of at least 0.5 with a true one,
-# fitted to held-out scenes of the training's generator.
-_WEIGHTS = np.array([0.0, 4.0, 2.0, -8.0, 0.0, 1.0])
-_BIAS = -3.0
+# fitted to new scenes of the training's generator (training/instance_quality.py).
+_WEIGHTS = np.array(
+    [8.95, -0.15, 4.51, -0.3, 4.45, -2.51, 2.82, -0.4, 2.81, -8.48, -5.69]
+)
+_BIAS = -11.67
 
 
 def quality_of(labels: NDArray[np.int32], maps: Maps) -> NDArray[np.float64]:

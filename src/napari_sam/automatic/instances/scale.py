@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 # Diameter in pixels of the network at which objects are found best, and the range in
 # which they are found well.
-IDEAL_DIAMETER = 30.0
+IDEAL_DIAMETER = 26.0
 _SMALL, _LARGE = 16.0, 60.0
 # Windows in which a scale is tried.
 _PROBES = 3
 # A finer scale must explain that much more of the same place.
 _GAIN = 1.1
+# From this mean quality on, objects of a good size need no finer scale.
+_SURE_QUALITY = 0.8
 # Less of a window than this, weighted by quality, is no object.
 _MIN_EVIDENCE = 0.002
 
@@ -39,26 +41,37 @@ class _Found:
 
     Parameters
     ----------
-    centres : ndarray
-        (N, 2) on the plane.
+    boxes : ndarray
+        (N, 4) on the plane.
     diameters : ndarray
         (N,) in pixels of the plane, of the circle of the same area.
     qualities : ndarray
         (N,) see `quality_of`.
     """
 
-    centres: NDArray[np.float64]
+    boxes: NDArray[np.float64]
     diameters: NDArray[np.float64]
     qualities: NDArray[np.float64]
 
-    def evidence(self, windows: list[Window]) -> float:
-        """Return the area of objects in windows, weighted by quality."""
-        inside = np.zeros(len(self.diameters), bool)
+    def evidence(self, windows: list[Window], plane_shape: tuple[int, int]) -> float:
+        """Return the area of whole objects in windows, weighted by quality."""
+        areas = np.pi / 4 * self.diameters**2 * self.qualities**2
+        found = 0.0
         for window in windows:
-            inside |= window.holds(self.centres)
-        areas = np.pi / 4 * self.diameters**2
-        total = sum(window.height * window.width for window in windows)
-        return float((areas * self.qualities**2)[inside].sum() / total)
+            whole = [
+                window.holds(box.reshape(2, 2)).all()
+                and not window.cuts(box, plane_shape)
+                for box in self.boxes
+            ]
+            found += float(areas[np.array(whole, bool)].sum())
+        return found / sum(window.height * window.width for window in windows)
+
+    def mean_quality(self) -> float:
+        """Return the mean quality, weighted by area; 0 without objects."""
+        weights = self.diameters**2
+        if not len(weights):
+            return 0.0
+        return float(np.average(self.qualities, weights=weights))
 
     def typical_diameter(self) -> float | None:
         """Return the median diameter, weighted by area and quality."""
@@ -113,7 +126,7 @@ class ScaleChoice:
 
     def run(self) -> Iterator[int]:
         """Try scales; yields the number of windows that were encoded."""
-        sides, done = self.sides, 1
+        sides, done, shape = self.sides, 1, self.grid.plane_shape
         windows = [self.area]
         values = self._maps(self.area)
         found = self._objects(windows, [values])
@@ -121,6 +134,8 @@ class ScaleChoice:
         best, self.side = found, sides[0]
         interest = self._interest(values)
         for side in sides[1:]:
+            if self._is_settled(best) and best.mean_quality() >= _SURE_QUALITY:
+                break
             finer = self._places(interest, side)
             maps = []
             for window in finer:
@@ -128,12 +143,13 @@ class ScaleChoice:
                 done += 1
                 yield done
             other = self._objects(finer, maps)
-            if other.evidence(finer) > max(_GAIN * best.evidence(finer), _MIN_EVIDENCE):
+            least = max(_GAIN * best.evidence(finer, shape), _MIN_EVIDENCE)
+            if other.evidence(finer, shape) > least:
                 best, self.side = other, side
             elif self._is_settled(best):
                 break
         diameter = best.typical_diameter()
-        if diameter is not None:
+        if diameter is not None and not self._shows_well(diameter):
             self.side = self.nearest_side(diameter)
 
     def _is_settled(self, best: _Found) -> bool:
@@ -141,6 +157,10 @@ class ScaleChoice:
         return diameter is not None and (
             diameter * self.input_size / self.side >= _SMALL
         )
+
+    def _shows_well(self, diameter: float) -> bool:
+        """Tell whether objects are neither too small nor too large in the network."""
+        return _SMALL <= diameter * self.input_size / self.side <= _LARGE
 
     def _maps(self, window: Window) -> NDArray[np.uint8]:
         whole = window == Window(0, 0, *self.grid.plane_shape)
@@ -155,9 +175,9 @@ class ScaleChoice:
             for patch, quality in objects_of(blended, window, window, scale):
                 if not window.cuts(patch.box, shape):
                     area = np.count_nonzero(patch.mask)
-                    rows.append((*patch.centroid, 2 * np.sqrt(area / np.pi), quality))
-        table = np.array(rows).reshape(-1, 4)
-        return _Found(table[:, :2], table[:, 2], table[:, 3])
+                    rows.append((*patch.box, 2 * np.sqrt(area / np.pi), quality))
+        table = np.array(rows).reshape(-1, 6)
+        return _Found(table[:, :4], table[:, 4], table[:, 5])
 
     def _interest(self, values: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return where something is, from the maps of the whole area."""
