@@ -156,16 +156,13 @@ def _sample(
     values: NDArray[np.uint8], rows: NDArray[np.float64], cols: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Interpolate (3, h, w) maps at rows and columns, linearly; 255 becomes 1."""
-    sampled = values.astype(np.float32) / 255
+    sampled: NDArray[np.float32] = values.astype(np.float32) / np.float32(255)
     for axis, places in ((1, rows), (2, cols)):
         last = sampled.shape[axis] - 1
         at = np.clip(places, 0, last)
         low = np.minimum(at.astype(int), max(last - 1, 0))
         fraction = (at - low).astype(np.float32)
-        shape = (1, -1, 1) if axis == 1 else (1, 1, -1)
-        high = np.minimum(low + 1, last)
-        fraction = fraction.reshape(shape)
-        sampled = np.take(sampled, low, axis) * (1 - fraction) + (
-            np.take(sampled, high, axis) * fraction
-        )
+        fraction = fraction[:, None] if axis == 1 else fraction
+        below = np.take(sampled, low, axis) * (1 - fraction)
+        sampled = below + np.take(sampled, np.minimum(low + 1, last), axis) * fraction
     return sampled
