@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from napari_sam.prediction.predictor import Predictor
 
-SEED = 20
+SEED = 21
 FOUND = 0.5
 
 
