@@ -81,6 +81,16 @@ def coins() -> None:
     viewer.close()
 
 
+def everything() -> None:
+    """Show all coins, found without prompts, and the options."""
+    viewer, widget = open_viewer("coins")
+    widget.panel.segment_everything.changed.emit(True)
+    wait(widget)
+    rest(1)
+    save(viewer, "everything")
+    viewer.close()
+
+
 def cell() -> None:
     """Show one click on a cell with an alternative mask, and an error message."""
     viewer = napari.Viewer(show=True)
@@ -164,6 +174,7 @@ def head() -> None:
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     coins()
+    everything()
     cell()
     zoom()
     head()

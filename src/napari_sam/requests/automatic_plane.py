@@ -122,6 +122,8 @@ class AutomaticPlaneRequest:
         for step in self.iter_search(predictor, cache):
             candidates = step.candidates
             what = f"Searching objects, {len(candidates.members)} candidates"
+            if not step.total:
+                what = "Looking for the size of the objects"
             yield Progress(what, step.done, step.total)
             if stopped():
                 candidates = candidates if step.finish is None else step.finish()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, Container, FloatSlider, FloatSpinBox, SpinBox
+from magicgui.widgets import CheckBox, Container, FloatSlider, SpinBox
 from psygnal import Signal
 
 from napari_sam.automatic.candidate import Candidate
@@ -37,11 +37,10 @@ _CONTROLS: ControlTable = {
         max=2,
     ),
     "diameter": control_spec(
-        FloatSpinBox,
+        SpinBox,
         "Diameter",
-        "Usual diameter of the objects in pixels, as in the image; 0 finds it out",
+        "Usual diameter of the objects in pixels of the image (0 = find it out)",
         max=_PIXELS,
-        step=1,
     ),
     "in_stack": control_spec(
         CheckBox,
@@ -163,7 +162,7 @@ class AutomaticPanel(Container[Any]):
         by_head, diameter = self._by_head, self.controls["diameter"].value
         self._session.search = SearchOptions(
             crop_n_layers=0 if by_head else self.controls["crops"].value,
-            object_diameter=diameter if by_head and diameter else None,
+            object_diameter=float(diameter) if by_head and diameter else None,
         )
 
     def _set_in_stack(self, in_stack: bool) -> None:
