@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.model_spec import PackagedWeights
 from napari_sam.checkpoints.registry import get_model_spec
 from napari_sam.nets.instance_head import InstanceHead
-from napari_sam.prediction.loading import load_instance_head
+from napari_sam.prediction.loading import load_instance_head, load_parents_head
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +44,29 @@ def test_the_packaged_head_fits_and_is_small() -> None:
     assert weights.path.stat().st_size < 1_000_000
     head = load_instance_head(weights)
     assert all(torch.isfinite(value).all() for value in head.parameters())
+
+
+def fine_tuned(parent: str, encoder_blocks: int) -> ModelCard:
+    return ModelCard(
+        "lite_medsam",
+        frozenset({"box"}),
+        multimask_output=False,
+        parent=parent,
+        licence="MIT",
+        training={"options": {"encoder_blocks": encoder_blocks}},
+    )
+
+
+def test_a_fine_tuned_decoder_keeps_the_head_of_its_parent() -> None:
+    spec = get_model_spec("lite_medsam")
+    assert spec.click_decoder is not None
+    key = f"lite_medsam:{spec.hash}"
+    with_clicks = f"{key}, clicks sha256:{spec.click_decoder.sha256}"
+    for parent in (key, with_clicks):
+        assert load_parents_head(fine_tuned(parent, 0)) is not None
+        assert load_parents_head(fine_tuned(parent, 1)) is None
+    assert load_parents_head(fine_tuned(f"{key}+abc@20", 0)) is None
+    assert load_parents_head(fine_tuned("sam:sha256:0", 0)) is None
 
 
 @pytest.mark.weights

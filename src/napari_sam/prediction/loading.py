@@ -101,7 +101,27 @@ def predictor_from_card(
         key=key,
         multimask_output=card.multimask_output,
         click_decoder=model if card.refines_clicks_by_box else None,
+        instance_head=load_parents_head(card),
     )
+
+
+def load_parents_head(card: ModelCard) -> InstanceHead | None:
+    """Load the instance head of the parent of a fine-tuned model.
+
+    It fits as long as the image encoder is that of a model of the registry.
+    """
+    is_encoder_trained = card.training.get("options", {}).get("encoder_blocks", 1)
+    for spec in MODELS.values():
+        name = f"{spec.family}:{spec.hash}"
+        is_parent = card.parent in (name, f"{name}, clicks {_click_hash(spec)}")
+        if spec.instance_head and is_parent and not is_encoder_trained:
+            return load_instance_head(spec.instance_head)
+    return None
+
+
+def _click_hash(spec: ModelSpec) -> str | None:
+    decoder = spec.click_decoder
+    return None if decoder is None else f"sha256:{decoder.sha256}"
 
 
 def load_click_decoder(model: SamNetwork, decoder: PackagedWeights) -> SamNetwork:
@@ -170,7 +190,7 @@ def _predictor_from_spec(
     model, key, click_decoder = _load_network(path, device, config), spec.hash, None
     if spec.click_decoder is not None:
         click_decoder = load_click_decoder(model, spec.click_decoder)
-        key = f"{key}, clicks sha256:{spec.click_decoder.sha256}"
+        key = f"{key}, clicks {_click_hash(spec)}"
     head = spec.instance_head
     return Predictor(
         model,
