@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from napari_sam.automatic.candidates import Candidates, Thresholds
-from napari_sam.automatic.instances.search import choose_side, search_instances
+from napari_sam.automatic.instances.search import (
+    InstanceSource,
+    choose_side,
+    search_instances,
+)
 from napari_sam.automatic.search import SearchOptions, search_candidates
 from napari_sam.masks.cleanup import CleanUp, clean_up_pieces
 from napari_sam.masks.painting import pieces_from_patches
@@ -51,6 +55,8 @@ class AutomaticPlaneRequest:
         (H, W) bool: where to search; the whole plane when None.
     cleanup : CleanUp, optional
         Post-processing of the masks.
+    side : int, optional
+        Side of the windows for an instance head; chosen by itself when None.
     """
 
     stack: ClassVar[None] = None
@@ -65,6 +71,7 @@ class AutomaticPlaneRequest:
     thresholds: Thresholds = field(default_factory=Thresholds)
     region: NDArray[np.bool_] | None = None
     cleanup: CleanUp = field(default_factory=CleanUp)
+    side: int | None = None
 
     def iter_search(
         self, predictor: PredictorLike, cache: EmbeddingCache
@@ -72,7 +79,8 @@ class AutomaticPlaneRequest:
         """Search for candidate masks; each step holds all candidates so far."""
         plane_shape = self.view.reader.plane_shape(self.plane_index)
         if self.options.uses_instance_head(predictor.prompt_support):
-            return search_instances(*self._instance_search(predictor, cache))
+            source = self._instance_source(predictor, cache)
+            return search_instances(source, self.options, self.region, self.side)
 
         def embed(crop: Crop) -> Embedding:
             if crop.shape == plane_shape:
@@ -87,26 +95,22 @@ class AutomaticPlaneRequest:
             predictor, embed, plane_shape, self.options, self.region
         )
 
-    def choose_zoom(
+    def choose_side(
         self, predictor: PredictorLike, cache: EmbeddingCache
-    ) -> Generator[int, None, SearchOptions]:
-        """Choose the size of windows; yields while it looks, returns the options."""
+    ) -> Generator[int, None, int | None]:
+        """Choose the size of windows; yields while it looks. None without a head."""
         if not self.options.uses_instance_head(predictor.prompt_support):
-            return self.options
-        side = yield from choose_side(*self._instance_search(predictor, cache))
-        plane_shape = self.view.reader.plane_shape(self.plane_index)
-        return replace(self.options, zoom=max(max(plane_shape) / side, 1.0))
+            return None
+        source = self._instance_source(predictor, cache)
+        return (yield from choose_side(source, self.options, self.region))
 
-    def _instance_search(
+    def _instance_source(
         self, predictor: PredictorLike, cache: EmbeddingCache
-    ) -> tuple[Any, WindowGrid, int, SearchOptions, NDArray[np.bool_] | None]:
-        """Return the parameters of `search_instances`."""
-        return (
+    ) -> InstanceSource:
+        return InstanceSource(
             partial(self.view.instance_maps, predictor, cache, self.plane_index),
             WindowGrid.of(predictor, self.view.reader.plane_shape(self.plane_index)),
             predictor.input_size,
-            self.options,
-            self.region,
         )
 
     def run(

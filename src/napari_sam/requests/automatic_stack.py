@@ -95,9 +95,9 @@ class AutomaticStackRequest:
         total = len(self.stack) if self.planes is None else self.planes
         planes: list[Candidates] = []
         yield Progress("Encoding the first slice", 0, 0)
-        options = yield from self._choose_zoom(predictor, cache)
+        side = yield from self._choose_side(predictor, cache)
         for index in range(total):
-            request = replace(self.plane_request(index), options=options)
+            request = replace(self.plane_request(index), side=side)
             for step in request.iter_search(predictor, cache):
                 candidates = step.candidates
                 done = index * step.total + step.done
@@ -116,26 +116,26 @@ class AutomaticStackRequest:
             self.view, self.stack.plane_index(index), self.options, region=self.region
         )
 
-    def _choose_zoom(
+    def _choose_side(
         self, predictor: PredictorLike, cache: EmbeddingCache
-    ) -> Generator[Progress, None, SearchOptions]:
+    ) -> Generator[Progress, None, int | None]:
         """Choose the size of windows for all planes, on the middle one."""
-        steps = self.plane_request(len(self.stack) // 2).choose_zoom(predictor, cache)
+        steps = self.plane_request(len(self.stack) // 2).choose_side(predictor, cache)
         while True:
             try:
                 done = next(steps)
             except StopIteration as stop:
-                options: SearchOptions = stop.value
-                return options
+                side: int | None = stop.value
+                return side
             yield Progress("Looking for the size of the objects", done, 0)
 
     def plane_requests(
         self, predictor: PredictorLike, cache: EmbeddingCache
     ) -> Iterator[AutomaticPlaneRequest]:
         """Return the requests of all planes, with the same size of windows."""
-        options = run_to_end(self._choose_zoom(predictor, cache))
+        side = run_to_end(self._choose_side(predictor, cache))
         for index in range(len(self.stack)):
-            yield replace(self.plane_request(index), options=options)
+            yield replace(self.plane_request(index), side=side)
 
     def refinish(self, result: SegmentationResult) -> SegmentationResult:
         """Apply `thresholds`, `linking` and `cleanup` to an earlier result."""

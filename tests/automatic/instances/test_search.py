@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from skimage.segmentation import relabel_sequential
 
 from napari_sam.automatic.candidates import Thresholds
-from napari_sam.automatic.instances.search import search_instances
+from napari_sam.automatic.instances.search import InstanceSource, search_instances
 from napari_sam.automatic.search import SearchOptions
 from napari_sam.prediction.zoom.grid import WindowGrid
 from tests.helpers.instances import OracleHead, disc_plane
@@ -18,7 +19,8 @@ def found_labels(
     head: OracleHead, options: SearchOptions, region: np.ndarray | None = None
 ) -> np.ndarray:
     grid = WindowGrid(head.labels.shape, INPUT // 2)
-    *_, last = search_instances(head, grid, INPUT, options, region)
+    source = InstanceSource(head, grid, INPUT)
+    *_, last = search_instances(source, options, region)
     return last.candidates.objects(Thresholds()).labels
 
 
@@ -71,6 +73,23 @@ def test_large_objects_need_the_plane_alone() -> None:
     assert matched(truth, found) == [1] * truth.max()
     assert sum(window is None for window in head.asked) >= 1
     assert len(head.asked) <= 5
+
+
+def test_large_objects_among_small_ones_are_found_whole() -> None:
+    truth = disc_plane((512, 512), 50, (4, 6), 1)
+    rows, cols = np.mgrid[:512, :512]
+    for number, centre in enumerate([(150, 150), (340, 300)], start=51):
+        near = np.hypot(rows - centre[0], cols - centre[1])
+        truth[np.isin(truth, np.unique(truth[near < 64]))] = 0
+        truth[near < 60] = number
+    truth = relabel_sequential(truth)[0]
+    source = InstanceSource(
+        OracleHead(truth, smallest=7), WindowGrid(truth.shape, INPUT // 2), INPUT
+    )
+    *_, last = search_instances(source, SearchOptions(), side=64)
+    found = last.candidates.objects(Thresholds()).labels
+    assert matched(truth, found) == [1] * truth.max()
+    assert found.max() == truth.max()
 
 
 def test_a_known_diameter_needs_no_trial() -> None:

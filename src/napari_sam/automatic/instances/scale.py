@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 # Diameter in pixels of the network at which objects are found best, and the range in
 # which they are found well.
 IDEAL_DIAMETER = 26.0
-_SMALL, _LARGE = 16.0, 60.0
+_SMALL, LARGEST_DIAMETER = 16.0, 60.0
+# Side of the windows for too large objects, at least this many times the other one.
+_COARSER = 1.9
 # Windows in which a scale is tried.
 _PROBES = 3
 # A finer scale must explain that much more of the same place.
@@ -119,6 +121,11 @@ class ScaleChoice:
         finer = [side for side in self.grid.sides if side < 0.6 * self.area.side]
         return [self.area.side, *reversed(finer)]
 
+    def coarser_side(self, side: int) -> int | None:
+        """Return a side for objects that are too large for windows of another side."""
+        larger = [other for other in self.sides if other > _COARSER * side]
+        return min(larger, default=None)
+
     def nearest_side(self, diameter: float) -> int:
         """Return the side that shows objects of this diameter best."""
         ideal = diameter * self.input_size / IDEAL_DIAMETER
@@ -160,7 +167,7 @@ class ScaleChoice:
 
     def _shows_well(self, diameter: float) -> bool:
         """Tell whether objects are neither too small nor too large in the network."""
-        return _SMALL <= diameter * self.input_size / self.side <= _LARGE
+        return _SMALL <= diameter * self.input_size / self.side <= LARGEST_DIAMETER
 
     def _maps(self, window: Window) -> NDArray[np.uint8]:
         whole = window == Window(0, 0, *self.grid.plane_shape)

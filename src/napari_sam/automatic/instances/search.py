@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from napari_sam.automatic.candidates import Candidates
 from napari_sam.automatic.crops import Crop
 from napari_sam.automatic.instances.candidate import InstanceCandidate
 from napari_sam.automatic.instances.objects import objects_of
-from napari_sam.automatic.instances.scale import ScaleChoice
+from napari_sam.automatic.instances.scale import LARGEST_DIAMETER, ScaleChoice
 from napari_sam.automatic.instances.tiles import Tiles, blend
 from napari_sam.automatic.search import SearchStep, region_window
 from napari_sam.images.window import Window
@@ -47,11 +48,14 @@ class InstanceSearch:
         The windows.
     input_size : int
         Side of the network's input.
+    min_diameter : float
+        Smaller objects are left out, in pixels of the plane.
     """
 
     read_maps: ReadMaps
     tiles: Tiles
     input_size: int
+    min_diameter: float = 0.0
     candidates: list[InstanceCandidate] = field(default_factory=list)
     _maps: dict[Window, NDArray[np.uint8]] = field(default_factory=dict)
     _open: tuple[Window, Window] | None = None
@@ -103,7 +107,9 @@ class InstanceSearch:
         values = blend(self._maps, area, shape, self.scale)
         crop = Crop((0, 0), shape)
         found = objects_of(values, area, owned, self.scale)
-        return [InstanceCandidate(crop, patch, quality) for patch, quality in found]
+        objects = [InstanceCandidate(crop, patch, quality) for patch, quality in found]
+        smallest = np.pi / 4 * self.min_diameter**2
+        return [candidate for candidate in objects if candidate.area >= smallest]
 
     def _blocks(self) -> Iterator[tuple[Window, Window]]:
         """Yield blocks of the area, and each with its margin."""
@@ -124,14 +130,9 @@ class InstanceSearch:
                 yield owned, around
 
 
-def search_instances(
-    read_maps: ReadMaps,
-    grid: WindowGrid,
-    input_size: int,
-    options: SearchOptions,
-    region: NDArray[np.bool_] | None = None,
-) -> Iterator[SearchStep]:
-    """Search all objects of a plane; stopping the iteration cancels the search.
+@dataclass(frozen=True, slots=True, eq=False)
+class InstanceSource:
+    """Where the maps of a plane come from, and the windows it can be seen in.
 
     Parameters
     ----------
@@ -142,41 +143,93 @@ def search_instances(
         The plane, and the sizes of its windows.
     input_size : int
         Side of the network's input.
+    """
+
+    read_maps: ReadMaps
+    grid: WindowGrid
+    input_size: int
+
+    @property
+    def plane_shape(self) -> tuple[int, int]:
+        """(H, W) of the plane."""
+        return self.grid.plane_shape
+
+    def area(self, region: NDArray[np.bool_] | None) -> Window:
+        """Return the part of the plane that a region needs; all of it when None."""
+        if region is None:
+            return Window(0, 0, *self.plane_shape)
+        return region_window(region)
+
+    def scale_choice(self, region: NDArray[np.bool_] | None) -> ScaleChoice:
+        """Return the choice of the size of the windows."""
+        return ScaleChoice(
+            self.read_maps, self.grid, self.area(region), self.input_size
+        )
+
+    def search(self, side: int, region: NDArray[np.bool_] | None) -> InstanceSearch:
+        """Return the search with windows of one size."""
+        tiles = Tiles(self.plane_shape, side, self.area(region))
+        return InstanceSearch(self.read_maps, tiles, self.input_size)
+
+
+def search_instances(
+    source: InstanceSource,
+    options: SearchOptions,
+    region: NDArray[np.bool_] | None = None,
+    side: int | None = None,
+) -> Iterator[SearchStep]:
+    """Search all objects of a plane; stopping the iteration cancels the search.
+
+    Objects that are too large for the windows are searched in larger ones.
+
+    Parameters
+    ----------
+    source : InstanceSource
+        The plane.
     options : SearchOptions
         The zoom, and the diameter of the objects, if known.
     region : ndarray, optional
         (H, W) bool, where to search; everywhere when None.
+    side : int, optional
+        Side of the windows; chosen when None.
 
     Yields
     ------
     SearchStep
         After each window.
     """
-    shape = grid.plane_shape
-    steps = choose_side(read_maps, grid, input_size, options, region)
-    while True:
-        try:
-            done = next(steps)
-        except StopIteration as stop:
-            side: int = stop.value
-            break
-        yield SearchStep(done, 0, Candidates((), shape, region))
-    search = InstanceSearch(
-        read_maps, Tiles(shape, side, _area(shape, region)), input_size
-    )
+    shape = source.plane_shape
+    if side is None:
+        steps = choose_side(source, options, region)
+        while True:
+            try:
+                done = next(steps)
+            except StopIteration as stop:
+                side = stop.value
+                break
+            yield SearchStep(done, 0, Candidates((), shape, region))
+    assert side is not None
+    searches = [source.search(side, region)]
+    coarser = source.scale_choice(region).coarser_side(side)
+    if options.zoom == "auto" and options.object_diameter is None and coarser:
+        searches.insert(0, source.search(coarser, region))
+        searches[0].min_diameter = LARGEST_DIAMETER * side / source.input_size
+    total = sum(search.window_count for search in searches)
 
-    def finish() -> Candidates:
-        return Candidates(tuple(search.so_far()), shape, region)
+    def candidates(so_far: bool) -> Candidates:
+        found = [c for s in searches for c in (s.so_far() if so_far else s.candidates)]
+        return Candidates(tuple(found), shape, region)
 
-    for done in search.run():
-        found = Candidates(tuple(search.candidates), shape, region)
-        yield SearchStep(done, search.window_count, found, finish)
+    before = 0
+    for search in searches:
+        for done in search.run():
+            finish = partial(candidates, so_far=True)
+            yield SearchStep(before + done, total, candidates(so_far=False), finish)
+        before += search.window_count
 
 
 def choose_side(
-    read_maps: ReadMaps,
-    grid: WindowGrid,
-    input_size: int,
+    source: InstanceSource,
     options: SearchOptions,
     region: NDArray[np.bool_] | None = None,
 ) -> Generator[int, None, int]:
@@ -184,7 +237,7 @@ def choose_side(
 
     Parameters
     ----------
-    read_maps, grid, input_size, options, region
+    source, options, region
         See `search_instances`.
 
     Yields
@@ -197,17 +250,13 @@ def choose_side(
     int
         In pixels of the plane.
     """
-    shape = grid.plane_shape
+    longest = max(source.plane_shape)
     if options.zoom == "off":
-        return max(shape)
+        return longest
     if options.zoom != "auto":
-        return max(round(max(shape) / options.zoom), 1)
-    choice = ScaleChoice(read_maps, grid, _area(shape, region), input_size)
+        return max(round(longest / options.zoom), 1)
+    choice = source.scale_choice(region)
     if options.object_diameter is not None:
         return choice.nearest_side(options.object_diameter)
     yield from choice.run()
     return choice.side
-
-
-def _area(shape: tuple[int, int], region: NDArray[np.bool_] | None) -> Window:
-    return Window(0, 0, *shape) if region is None else region_window(region)
