@@ -31,6 +31,8 @@ _COARSER = 1.9
 _PROBES = 3
 # A finer scale must explain that much more of the same place.
 _GAIN = 1.1
+# And that much more where objects are large enough: it takes four times as long.
+_GAIN_OF_LARGE = 1.3
 # From this mean quality on, objects of a good size need no finer scale.
 _SURE_QUALITY = 0.8
 # Less of a window than this, weighted by quality, is no object.
@@ -150,14 +152,15 @@ class ScaleChoice:
                 done += 1
                 yield done
             other = self._objects(finer, maps)
-            least = max(_GAIN * best.evidence(finer, shape), _MIN_EVIDENCE)
+            gain = _GAIN_OF_LARGE if self._is_settled(best) else _GAIN
+            least = max(gain * best.evidence(finer, shape), _MIN_EVIDENCE)
             if other.evidence(finer, shape) > least:
                 best, self.side = other, side
             elif self._is_settled(best):
                 break
         diameter = best.typical_diameter()
-        if diameter is not None and not self._shows_well(diameter):
-            self.side = self.nearest_side(diameter)
+        if diameter is not None:
+            self.side = self._fitting_side(diameter)
 
     def _is_settled(self, best: _Found) -> bool:
         diameter = best.typical_diameter()
@@ -165,9 +168,15 @@ class ScaleChoice:
             diameter * self.input_size / self.side >= _SMALL
         )
 
-    def _shows_well(self, diameter: float) -> bool:
-        """Tell whether objects are neither too small nor too large in the network."""
-        return _SMALL <= diameter * self.input_size / self.side <= LARGEST_DIAMETER
+    def _fitting_side(self, diameter: float) -> int:
+        """Return the side next to the chosen one that shows objects well."""
+        too_large = diameter * self.input_size / LARGEST_DIAMETER
+        too_small = diameter * self.input_size / _SMALL
+        if self.side < too_large:
+            return min((s for s in self.sides if s >= too_large), default=self.side)
+        if self.side > too_small:
+            return max((s for s in self.sides if s <= too_small), default=self.side)
+        return self.side
 
     def _maps(self, window: Window) -> NDArray[np.uint8]:
         whole = window == Window(0, 0, *self.grid.plane_shape)
