@@ -97,7 +97,7 @@ class AutomaticPlaneRequest:
 
     def choose_side(
         self, predictor: PredictorLike, cache: EmbeddingCache
-    ) -> Generator[int, None, int | None]:
+    ) -> Generator[SearchStep, None, int | None]:
         """Choose the size of windows; yields while it looks. None without a head."""
         if not self.options.uses_instance_head(predictor.prompt_support):
             return None

@@ -123,7 +123,7 @@ class AutomaticStackRequest:
         steps = self.plane_request(len(self.stack) // 2).choose_side(predictor, cache)
         while True:
             try:
-                done = next(steps)
+                done = next(steps).done
             except StopIteration as stop:
                 side: int | None = stop.value
                 return side

@@ -200,15 +200,7 @@ def search_instances(
     """
     shape = source.plane_shape
     if side is None:
-        steps = choose_side(source, options, region)
-        while True:
-            try:
-                done = next(steps)
-            except StopIteration as stop:
-                side = stop.value
-                break
-            yield SearchStep(done, 0, Candidates((), shape, region))
-    assert side is not None
+        side = yield from choose_side(source, options, region)
     searches = [source.search(side, region)]
     coarser = source.scale_choice(region).coarser_side(side)
     if options.zoom == "auto" and options.object_diameter is None and coarser:
@@ -232,7 +224,7 @@ def choose_side(
     source: InstanceSource,
     options: SearchOptions,
     region: NDArray[np.bool_] | None = None,
-) -> Generator[int, None, int]:
+) -> Generator[SearchStep, None, int]:
     """Choose the side of the windows of a plane.
 
     Parameters
@@ -242,8 +234,8 @@ def choose_side(
 
     Yields
     ------
-    int
-        The number of windows that were encoded to find out.
+    SearchStep
+        After each window that is encoded to find out, without candidates.
 
     Returns
     -------
@@ -258,5 +250,7 @@ def choose_side(
     choice = source.scale_choice(region)
     if options.object_diameter is not None:
         return choice.nearest_side(options.object_diameter)
-    yield from choice.run()
+    nothing = Candidates((), source.plane_shape, region)
+    for done in choice.run():
+        yield SearchStep(done, 0, nothing)
     return choice.side
