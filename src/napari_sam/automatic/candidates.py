@@ -41,7 +41,7 @@ class Thresholds:
     stability_score_thresh : float
         Minimum stability score: IoU of the masks at a higher and a lower logit
         threshold.
-    quality_thresh : float
+    quality_thresh : float, optional
         Minimum quality. In a search by prompts predicted IoU x stability score and, for
         boxes, x the IoU of the prompted box with the box of its mask; 0.7 when None.
         For an instance head the estimated probability that it is an object; 0.4 when

@@ -31,7 +31,7 @@ _COARSER = 1.9
 _PROBES = 3
 # A finer scale must explain that much more of the same place.
 _GAIN = 1.1
-# And that much more where objects are large enough: it takes four times as long.
+# Where objects are large enough already: a finer scale takes four times as long.
 _GAIN_OF_LARGE = 1.3
 # From this mean quality on, objects of a good size need no finer scale.
 _SURE_QUALITY = 0.8
@@ -136,11 +136,9 @@ class ScaleChoice:
     def run(self) -> Iterator[int]:
         """Try scales; yields the number of windows that were encoded."""
         sides, done, shape = self.sides, 1, self.grid.plane_shape
-        windows = [self.area]
         values = self._maps(self.area)
-        found = self._objects(windows, [values])
         yield done
-        best, self.side = found, sides[0]
+        best, self.side = self._objects([self.area], [values]), sides[0]
         interest = self._interest(values)
         for side in sides[1:]:
             if self._is_settled(best) and best.mean_quality() >= _SURE_QUALITY:

@@ -60,7 +60,7 @@ class Tiles:
 
     def meeting(self, area: Window) -> list[Window | None]:
         """Return the windows that share pixels with an area."""
-        return [w for w in self.windows if w is None or _overlap(w, area) is not None]
+        return [w for w in self.windows if w is None or _meet(w, area)]
 
 
 def _starts(low: int, length: int, size: int, side: int) -> list[int]:
@@ -73,13 +73,11 @@ def _starts(low: int, length: int, size: int, side: int) -> list[int]:
     return [round(first + i * (last - first) / max(count - 1, 1)) for i in range(count)]
 
 
-def _overlap(one: Window, other: Window) -> Window | None:
+def _meet(one: Window, other: Window) -> bool:
+    """Tell whether two windows share pixels."""
     low = np.maximum(one.origin, other.origin)
     high = np.minimum(np.add(one.origin, one.shape), np.add(other.origin, other.shape))
-    if (high <= low).any():
-        return None
-    (row, col), (bottom, right) = low.tolist(), high.tolist()
-    return Window(row, col, bottom - row, right - col)
+    return bool((low < high).all())
 
 
 def blend(
@@ -110,7 +108,7 @@ def blend(
     total = np.zeros((3, *shape), np.float32)
     weights = np.full(shape, 1e-6, np.float32)
     for window, values in maps.items():
-        if _overlap(window, area) is None:
+        if not _meet(window, area):
             continue
         axes = [
             _axis(window, area, axis, plane_shape[axis], scale, values.shape[axis + 1])
