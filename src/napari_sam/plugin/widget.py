@@ -349,6 +349,7 @@ class SamWidget(Container[Any]):
 
     def _refresh(self) -> None:
         session = self.session
+        session.current.note_prompts()
         prompts = [session.points_layer, session.shapes_layer]
         self._watcher.follow(prompts, session.image_layer)
         self._keys.follow([] if self._asleep else prompts)

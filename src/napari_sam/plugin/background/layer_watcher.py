@@ -8,7 +8,7 @@ from psygnal import Signal
 from superqt.utils import QSignalDebouncer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
@@ -43,7 +43,10 @@ class LayerWatcher:
     def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
         self._prompts: list[Layer] = []
         self._image: Image | None = None
-        self._announced: Layer | None = None
+        self._drawing: Layer | None = None
+        self._pressed = False
+        self._viewer = viewer
+        viewer.mouse_drag_callbacks.append(self._on_press)
         self._changes = QSignalDebouncer(parent=parent)
         self._changes.setTimeout(_DELAY_MS)
         self._changes.triggered.connect(self.happened.emit)
@@ -78,6 +81,8 @@ class LayerWatcher:
     def close(self) -> None:
         """Stop watching."""
         self._changes.cancel()
+        if self._on_press in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.remove(self._on_press)
         self.follow([], None)
         for event in self._sliders:
             event.disconnect(self.notice)
@@ -96,11 +101,20 @@ class LayerWatcher:
         action = getattr(event, "action", "changed")
         layer = event.source
         if action in _DONE:
-            # napari announces what a script adds, but not what is drawn by hand.
-            if action == "added" and self._announced is not layer:
+            if action == "added" and layer is self._drawing:
                 self.drawn.emit(layer)
+                self._drawing = None
             self.notice()
-        self._announced = layer if action == "adding" else None
+        elif action == "adding":
+            self._drawing = layer if self._pressed else None
+
+    def _on_press(self, _: ViewerModel, event: Any) -> Iterator[None]:
+        """Note that the mouse is pressed: what is added now is drawn by hand."""
+        self._pressed = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._pressed = False
 
     def _on_tool(self, _: Any) -> None:
         self.tool_changed.emit()

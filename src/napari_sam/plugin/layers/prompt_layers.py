@@ -124,8 +124,8 @@ def set_polarity(layer: Points, positive: bool) -> None:
     # In add mode napari selects the latest point: do not change that one.
     if layer.mode == "select":
         features.loc[sorted(layer.selected_data), POLARITY] = name
-    layer.features = features
-    set_next_polarity(layer, positive)
+    layer.features = features  # which resets the defaults
+    _set_default(layer, name)
     if is_plugin_layer(layer):
         layer.refresh_colors()
         _set_symbols(layer)

@@ -20,9 +20,10 @@ def active_tool(
     active: Any = viewer.layers.selection.active
     if active is None or not str(active.mode).startswith("add"):
         return None
-    if active is shapes:
+    # A plugin may see a layer through a proxy, which is equal to it and not the same.
+    if shapes is not None and active == shapes:
         return "box"
-    if active is points:
+    if points is not None and active == points:
         return "object" if next_is_positive(active) else "background"
     return None
 

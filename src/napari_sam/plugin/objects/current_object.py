@@ -8,6 +8,7 @@ from napari_sam.plugin.layers.prompt_layers import remove_prompts
 from napari_sam.plugin.objects.steps import AcceptStep, DiscardStep, Steps
 from napari_sam.plugin.objects.waiting import WaitingObject, WaitingObjects
 from napari_sam.plugin.state.commit_history import CommittedObjects, Correction
+from napari_sam.plugin.state.layer_request import prompt_key
 from napari_sam.plugin.state.pending_result import PendingResult
 
 if TYPE_CHECKING:
@@ -179,14 +180,17 @@ class CurrentObject:
 
     def discard(self) -> None:
         """Drop the pending result and the prompts of the current object."""
-        open_prompts = self.note_prompts()
+        self.note_prompts()
         pending, correction = self.pending, self._history.correction
-        prompts = [] if pending is None else list(pending.request.prompts)
+        prompts: list[LayerPrompt] = []
         if (pending is None or pending.is_plane) and self.has_prompts:
-            plane = self._builder.snapshot()
-            prompts += plane.prompts_at(plane.plane.index)
+            snapshot = self._builder.snapshot()
+            prompts += snapshot.prompts_at(snapshot.plane.index)
+        known = {prompt_key(prompt) for prompt in prompts}
+        used = () if pending is None else pending.request.prompts
+        prompts += [prompt for prompt in used if prompt_key(prompt) not in known]
         self._history.cancel_correction()
-        if prompts or open_prompts or pending is not None:
+        if prompts:
             self._steps.add(DiscardStep(prompts, correction))
         self._end(prompts)
 
