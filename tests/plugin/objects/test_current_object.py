@@ -1,6 +1,5 @@
 """Accept, discard, next alternative and undo give the same, however slow the model."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,40 +9,13 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 
 from napari_sam.plugin.session import SamSession
-from napari_sam.prompts.prompt import Prompt
-from tests.helpers.models import BrightPredictor, as_prediction
 from tests.helpers.sessions import corners
-
-# Centres of squares on a grid, far enough from each other.
-CENTRES = [(row, col) for row in (10, 30, 50) for col in (10, 30, 50, 70)]
-
-
-class Squares(BrightPredictor):
-    """Sees squares of 3, 5 and 7 pixels around a point or a box, the middle one best.
-
-    A point on the background takes away what is next to it.
-    """
-
-    def answer(self, pixels: np.ndarray, prompt: Prompt) -> Any:
-        found = []
-        if prompt.box is None:
-            centre = prompt.positives[0]
-        else:
-            centre = (prompt.box[:2] + prompt.box[2:]) / 2
-        rows, cols = np.indices(pixels.shape)
-        for score, half in ((0.7, 1), (0.9, 2), (0.8, 3)):
-            inside = (abs(rows - centre[0]) <= half) & (abs(cols - centre[1]) <= half)
-            for row, col in prompt.negatives:
-                inside &= (rows != row) | (cols != col)
-            one = as_prediction(np.where(inside, 9, -9))
-            found.append(replace(one, score=score, candidates=()))
-        best, *others = sorted(found, key=lambda p: -p.score)
-        return replace(best, candidates=(best, *others))
+from tests.helpers.squares import CENTRES, SHAPE, Squares
 
 
 def make_session() -> SamSession:
     viewer = ViewerModel()
-    viewer.add_image(np.full((60, 80), 200, np.uint8), contrast_limits=(0, 255))
+    viewer.add_image(np.full(SHAPE, 200, np.uint8), contrast_limits=(0, 255))
     session = SamSession(viewer, Squares())
     session.new_prompt_layers()
     return session
@@ -123,7 +95,7 @@ class Hands:
         session = self.session
         session.finish_waiting()
         labels = session.labels_layer
-        written = np.zeros((60, 80), int) if labels is None else labels.data
+        written = np.zeros(SHAPE, int) if labels is None else labels.data
         return (
             written.tolist(),
             [point.tolist() for point in session.points_layer.data],
@@ -137,9 +109,7 @@ ACTIONS = ("click", "box", "background", "accept", "discard", "alternative", "un
 
 @settings(max_examples=25)
 @given(
-    steps=st.lists(
-        st.tuples(st.sampled_from(ACTIONS), st.integers(0, 2)), max_size=15
-    )
+    steps=st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(0, 2)), max_size=15)
 )
 @example(steps=[("click", 0), ("accept", 0), ("click", 0), ("accept", 0)])
 @example(steps=[("click", 0), ("accept", 0), ("undo", 0), ("accept", 1)])
@@ -174,8 +144,8 @@ def test_each_accept_closes_the_prompts_before_it(
 def test_settings_at_the_time_of_the_accept_count() -> None:
     hands = Hands(waits=False)
     session = hands.session
-    first = session.viewer.add_labels(np.zeros((60, 80), int), name="first")
-    second = session.viewer.add_labels(np.zeros((60, 80), int), name="second")
+    first = session.viewer.add_labels(np.zeros(SHAPE, int), name="first")
+    second = session.viewer.add_labels(np.zeros(SHAPE, int), name="second")
     session.labels_layer, session.target.use_selected_label = first, True
     first.selected_label = 7
     hands.act("click")
@@ -198,16 +168,15 @@ def test_object_that_cannot_be_written_is_brought_back_by_previous_object() -> N
     session = hands.session
     request = session.current.next_waiting()
     assert request is not None
-    labels = session.viewer.add_labels(np.zeros((60, 80), int), name="mine")
+    labels = session.viewer.add_labels(np.zeros(SHAPE, int), name="mine")
     session.labels_layer = labels
     labels.visible = False
-    with pytest.raises(ValueError, match="hidden.*Previous object"):
+    with pytest.raises(ValueError, match=r"hidden.*Previous object"):
         session._run(request)
     assert not labels.data.any()
     labels.visible = True
     session.finish_waiting()
     assert labels.data[CENTRES[1]] == 1
-    session.history._commits.pop()  # the second one
     session.previous_object()
     np.testing.assert_array_equal(session.points_layer.data, [CENTRES[0]])
 

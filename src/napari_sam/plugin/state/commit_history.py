@@ -49,6 +49,11 @@ class CommittedObjects:
     replacement: Replacement | None
     change: LabelChange | None = None
 
+    @property
+    def is_written(self) -> bool:
+        """Whether the objects were written."""
+        return self.change is not None
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Correction:
@@ -188,6 +193,8 @@ class CommitHistory:
     def go_back(self) -> CommittedObjects:
         """Bring back the prompts and the sliders of the last commit.
 
+        Objects that could not be written come first.
+
         Raises
         ------
         ValueError
@@ -195,7 +202,9 @@ class CommitHistory:
         """
         if not self._commits:
             raise ValueError("There is no previous object.")
-        last = self._commits.pop()
+        unwritten = [commit for commit in self._commits if not commit.is_written]
+        last = (unwritten or self._commits)[-1]
+        self.remove(last)
         if last.request.image not in self._viewer.layers:
             raise ValueError("The image of the previous object was removed.")
         self.consumed.restore(last.request.prompts)
@@ -208,7 +217,8 @@ class CommitHistory:
         restored = self.correction.restored
         if restored is not None:
             self.consumed.consume(restored.request.prompts)
-            self._commits.append(restored)
+            if restored.is_written:
+                self._commits.append(restored)
         self.correction = Correction()
 
     def resume(self, correction: Correction) -> None:
