@@ -18,6 +18,7 @@ from napari_sam.plugin.layers.preview_layer import PreviewLayer
 from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.notifications import notify_errors
 from napari_sam.plugin.panels.key_bindings import POLARITY, KeyBindings
+from napari_sam.plugin.panels.layer_combobox import disconnect_choices
 from napari_sam.plugin.panels.main_panel import (
     BUTTONS,
     FAMILY_OF_FILE,
@@ -206,11 +207,13 @@ class SamWidget(Container[Any]):
         self._connections = []
         for choice in self.panel.layer_choices:
             choice.disconnect_viewer()
+        disconnect_choices(self._viewer, self.reset_choices)
         self.preview_layer.remove()
         self.session.current.reopen_waiting()
 
     def _on_dock_closed(self) -> None:
         """End with the dock, which napari closed without closing what is in it."""
+        self.training_dock.remove()
         self.disconnect_viewer()
         self.native.deleteLater()
 
@@ -222,6 +225,9 @@ class SamWidget(Container[Any]):
             self._watcher.notice()
         else:
             self._keys.close()
+            self.preview_layer.remove()
+            if not self._runner.busy:
+                self._runner.close()
         self._refresh()
         self._show_preview()
 

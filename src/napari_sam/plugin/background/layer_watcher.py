@@ -81,6 +81,7 @@ class LayerWatcher:
     def close(self) -> None:
         """Stop watching."""
         self._changes.cancel()
+        self._changes.flush(restart_timer=False)
         if self._on_press in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._on_press)
         self.follow([], None)

@@ -83,6 +83,7 @@ class Prefetcher:
     def close(self) -> None:
         """Stop watching."""
         self._rest.cancel()
+        self._rest.flush(restart_timer=False)
         self._session.viewer.dims.events.current_step.disconnect(self._on_step)
         for event in self._moves:
             event.disconnect(self._on_move)
