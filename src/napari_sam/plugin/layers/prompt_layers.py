@@ -115,12 +115,7 @@ def add_prompt_layers(viewer: ViewerModel, image: Image) -> tuple[Points, Shapes
 def set_polarity(layer: Points, positive: bool) -> None:
     """Set the polarity of the next points and of those chosen with the select tool."""
     name = POSITIVE_NAME if positive else NEGATIVE_NAME
-    features = layer.features.copy()
-    if POLARITY not in features or features[POLARITY].dtype != object:
-        # Replace numbers, such as labels, by names.
-        labels = [point_label(layer, index) for index in range(len(layer.data))]
-        features[POLARITY] = np.where(labels, POSITIVE_NAME, NEGATIVE_NAME)
-        features[POLARITY] = features[POLARITY].astype(object)
+    features = _named_features(layer)
     # In add mode napari selects the latest point: do not change that one.
     if layer.mode == "select":
         features.loc[sorted(layer.selected_data), POLARITY] = name
@@ -178,17 +173,23 @@ def restore_prompts(layer: Points | Shapes, prompts: Sequence[LayerPrompt]) -> N
     layer.selected_data = set()
 
 
+def _named_features(layer: Points) -> Any:
+    """Return the features with the polarity as names, whatever it was before."""
+    features = layer.features.copy()
+    if POLARITY not in features or features[POLARITY].dtype != object:
+        labels = [point_label(layer, index) for index in range(len(layer.data))]
+        features[POLARITY] = np.where(labels, POSITIVE_NAME, NEGATIVE_NAME)
+        features[POLARITY] = features[POLARITY].astype(object)
+    return features
+
+
 def _set_default(layer: Points, polarity: str) -> None:
-    """Set the default of the polarity feature; add the feature where it is missing."""
-    if POLARITY not in layer.features:
-        features = layer.features.copy()
-        features[POLARITY] = np.full(len(layer.data), POSITIVE_NAME, object)
-        layer.features = features
-    defaults = layer.feature_defaults
-    layer.feature_defaults = {
-        **{c: defaults[c].iloc[0] for c in defaults},
-        POLARITY: polarity,
-    }
+    """Set the default of the polarity feature; the others keep theirs."""
+    if POLARITY not in layer.features or layer.features[POLARITY].dtype != object:
+        layer.features = _named_features(layer)
+    defaults = layer.feature_defaults.copy()
+    defaults[POLARITY] = np.array([polarity], object)
+    layer.feature_defaults = defaults
 
 
 class _AltClick:

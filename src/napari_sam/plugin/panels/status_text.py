@@ -76,8 +76,8 @@ def waiting_text(session: SamSession) -> str:
     count = len(session.current.waiting)
     if not count:
         return ""
-    objects = "1 accepted object" if count == 1 else f"{count} accepted objects"
-    return f"{objects} to write. You can draw the next one. "
+    objects = "1 accepted object is" if count == 1 else f"{count} accepted objects are"
+    return f"{objects} still being outlined. You can draw the next one. "
 
 
 def status_text(session: SamSession) -> str:
