@@ -187,5 +187,10 @@ def test_image_removed_while_objects_wait(
     widget.session.viewer.layers.pop(0)
     rest()
     assert widget.session.labels_layer is None
-    messages = {record.message for record in notification_manager.records}
-    assert all("image was removed" in message for message in messages)
+    messages = [record.message for record in notification_manager.records]
+    assert "image was removed" in messages[0]
+    assert "2 accepted objects were not written" in messages[1]
+    assert len(messages) == 2
+    points = widget.session.points_layer.data
+    assert sorted(points.tolist()) == [list(centre) for centre in CENTRES[:3]]
+    notification_manager.records.clear()

@@ -81,7 +81,7 @@ class SamWidget(Container[Any]):
             on_end=self._on_end,
         )
         self._display = PanelDisplay(self.panel, self.session, self._runner)
-        self._accepting = Accepting(self.session, self._runner)
+        self._accepting = Accepting(self.session, self._runner, _inform)
         self.training_dock = TrainingDock(
             napari_viewer, self.session, self._runner, self.native
         )
@@ -118,7 +118,7 @@ class SamWidget(Container[Any]):
             "previous": self._go_back,
             "refine": self._refine,
             "next_doubtful": session.next_doubtful,
-            "cancel": lambda: _inform(self._accepting.cancel()),
+            "cancel": lambda: self._accepting.cancel(),
             "clean_label": self._clean_label,
             "measure": self._measure,
             "train": lambda: self.training_dock.open(),
@@ -219,7 +219,7 @@ class SamWidget(Container[Any]):
 
     def _on_dock_shown(self, shown: bool) -> None:
         """Rest while the dock is hidden by its menu entry."""
-        self._asleep = not shown
+        self._asleep = self._prefetcher.rests = not shown
         if shown:
             self._keys.open()
             self._watcher.notice()
@@ -349,7 +349,7 @@ class SamWidget(Container[Any]):
 
     def _show_failure(self, error: Exception) -> None:
         self._commit_next = False
-        show_error(" ".join([str(error), self._accepting.fail()]).strip())
+        show_error(" ".join([str(error), self._accepting.give_up()]).strip())
 
     # -- display ---------------------------------------------------------------
 

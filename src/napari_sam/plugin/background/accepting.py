@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from napari_sam.plugin.background.request_runner import TRAINING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_sam.plugin.background.request_runner import RequestRunner
     from napari_sam.plugin.objects.waiting import WaitingObject
     from napari_sam.plugin.session import SamSession
@@ -23,10 +25,17 @@ class Accepting:
         Its waiting objects are segmented and written.
     runner : RequestRunner
         Runs the requests.
+    inform : callable
+        Called with a sentence for the user.
     """
 
-    def __init__(self, session: SamSession, runner: RequestRunner) -> None:
-        self._session, self._runner = session, runner
+    def __init__(
+        self,
+        session: SamSession,
+        runner: RequestRunner,
+        inform: Callable[[str], None],
+    ) -> None:
+        self._session, self._runner, self._inform = session, runner, inform
         self._starting = self._had_waiting = False
 
     def accept(self) -> bool:
@@ -58,15 +67,18 @@ class Accepting:
         self._stop_unwanted()
         self.run_next()
 
-    def cancel(self) -> str:
+    def cancel(self) -> None:
         """Stop the running job; say what becomes of objects that wait."""
-        count = self._session.current.give_up_waiting()
+        text = self.give_up()
         self._runner.cancel()
-        return not_written_text(count)
+        self._inform(text)
 
-    def fail(self) -> str:
-        """Write no waiting object, as the model failed; say so."""
-        return not_written_text(self._session.current.give_up_waiting())
+    def give_up(self) -> str:
+        """Write no waiting object; return what becomes of them."""
+        current, layers = self._session.current, self._session.viewer.layers
+        first = current.waiting.first
+        there = first is not None and first.request.image in layers
+        return not_written_text(current.give_up_waiting(), there)
 
     def run_next(self) -> bool:
         """Run the request of the first waiting object, unless it is running.
@@ -88,6 +100,9 @@ class Accepting:
         # The end of the job before, which a new one cancels, comes here as well.
         if self._starting or busy or self._runner.running is first.request:
             return
+        if not first.request.is_current(self._session.viewer):
+            self._inform(self.give_up())  # the same is true of those behind it
+            return
         request = self._session.current.next_waiting()
         assert request is not None
         self._starting = True
@@ -106,11 +121,11 @@ class Accepting:
             runner.cancel(discard=True)
 
 
-def not_written_text(count: int) -> str:
+def not_written_text(count: int, image_is_there: bool) -> str:
     """Say that accepted objects were not written; empty without any."""
     if not count:
         return ""
-    objects = (
-        "1 accepted object was" if count == 1 else f"{count} accepted objects were"
-    )
-    return f"{objects} not written: 'Previous object' brings back the prompts of each."
+    which = "1 accepted object was" if count == 1 else f"{count} accepted objects were"
+    if not image_is_there:
+        return f"{which} not written: their prompts are in their layers again."
+    return f"{which} not written: 'Previous object' brings back the prompts of each."

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_sam.requests.base import SegmentationResult
 
 BRING_BACK = "'Previous object' brings its prompts back."
+PROMPTS_BACK = "Its prompts are in their layers again."
 
 
 class CurrentObject:
@@ -269,7 +270,9 @@ class CurrentObject:
             pending = self._go_on(pending, waiting.skipped)
             self._write(pending, waiting.step, waiting.destination)
         except ValueError as error:
-            problem = f"An accepted object was not written. {error} {BRING_BACK}"
+            there = waiting.request.image in self._settings.viewer.layers
+            prompts = BRING_BACK if there else PROMPTS_BACK
+            problem = f"An accepted object was not written. {error} {prompts}"
             raise ValueError(problem) from error
         finally:
             if waiting.step.commit is None:
@@ -313,6 +316,9 @@ class CurrentObject:
 
     def _keep_unwritten(self, waiting: WaitingObject) -> None:
         self._steps.remove(waiting.step)
+        if waiting.request.image not in self._settings.viewer.layers:
+            self._history.consumed.restore(waiting.request.prompts)
+            return
         replacement = waiting.step.correction.replacement
         self._history.add(CommittedObjects(waiting.request, replacement))
 
