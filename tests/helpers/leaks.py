@@ -17,7 +17,7 @@ from napari_sam.plugin.training.panel import TrainingPanel
 from napari_sam.plugin.widget import SamWidget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 _END_S = 5
 OURS, THREAD = "napari_sam.", "napari-sam"
@@ -33,19 +33,18 @@ def leftovers() -> list[str]:
     return sorted({*active(), *objects & {"widget", "worker"}})
 
 
-def active() -> list[str]:
+def active(known: Collection[int] = ()) -> list[str]:
     """Describe what still acts: of a widget that was closed, nothing does.
 
-    Tests still hold their widgets when this is asked.
+    Tests still hold their widgets when this is asked. `known` windows do not count.
     """
     found = set()
     for thread in threading.enumerate():
         if thread.name == THREAD:
             thread.join(_END_S)  # it was told to end after this step
             found |= {"thread"} if thread.is_alive() else set()
-    for window in QApplication.topLevelWidgets():
-        if window.isVisible() and hasattr(window, "_magic_widget"):
-            found.add("window")
+    if windows() - set(known):
+        found.add("window")
     for item in gc.get_objects():
         kind = _kind(type(item))
         if kind == "timer":
@@ -53,6 +52,15 @@ def active() -> list[str]:
         elif kind == "viewer":
             found.update(_of_viewer(item))
     return sorted(found)
+
+
+def windows() -> set[int]:
+    """Return the identities of visible windows of controls, outside napari's."""
+    return {
+        id(window)
+        for window in QApplication.topLevelWidgets()
+        if window.isVisible() and hasattr(window, "_magic_widget")
+    }
 
 
 @cache

@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_sam.plugin.session import SamSession
-from tests.helpers.leaks import active
+from tests.helpers.leaks import active, windows
 from tests.helpers.models import BrightPredictor
 
 
@@ -52,9 +52,9 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 
     A failed test leaves its objects in the traceback.
     """
-    failed = request.session.testsfailed
+    failed, known = request.session.testsfailed, windows()
     yield
     uses_qt = hasattr(request.module, "SamWidget") or "qtbot" in request.fixturenames
     allowed = getattr(request.node, "leaks_allowed", False)
     if uses_qt and not allowed and request.session.testsfailed == failed:
-        assert active() == []
+        assert active(known) == []
