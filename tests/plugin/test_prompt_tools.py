@@ -216,6 +216,7 @@ def test_click_with_the_box_tool_is_accepted_and_brought_back_as_a_click(
     widget: SamWidget, qtbot: Any
 ) -> None:
     session = widget.session
+    camera_of(session.viewer).zoom = 1
     session.shapes_layer.add_rectangles(corners((30, 30, 31, 31)))
     session.settings.drawn_clicks.note_drawn(session.shapes_layer)
     type_key(widget, ACCEPT)
