@@ -3,8 +3,9 @@
 ``python training/click_quality.py --folder click_quality`` clicks on objects of new
 scenes of `object_looks`, in all windows that the zoom may ask, and keeps features and
 IoU of every candidate in the folder; run it again to resume. ``--fit`` prints the
-weights of `napari_sam.prediction.click_quality`: a logistic regression of the IoU, each
-click with the same weight, and how good the best-ranked masks are on scenes left out.
+weights of `napari_sam.prediction.clicks.quality`, a logistic regression of the IoU in
+which each click has the same weight, and how good the best-ranked masks are on scenes
+left out.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from object_looks import make_plane
 from scipy import ndimage
 from scipy.optimize import minimize
 
-from napari_sam.prediction.click_answers import lowered_logits
-from napari_sam.prediction.click_quality import FEATURES, click_features
+from napari_sam.prediction.clicks.candidates import lowered_logits
+from napari_sam.prediction.clicks.quality import FEATURES, click_features
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.prediction import Prediction
 from napari_sam.prediction.prompt_decoder import click_offset, low_resolution

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from napari_sam.images.window import Window
     from napari_sam.nets.fast.decoder import ImageContext
-    from napari_sam.prediction.instances import WindowInstances
+    from napari_sam.prediction.clicks.instances import WindowInstances
     from napari_sam.prediction.plane_transform import PlaneTransform
 
 

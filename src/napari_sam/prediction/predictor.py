@@ -14,8 +14,8 @@ from napari_sam.checkpoints.families import PREPROCESSING
 from napari_sam.checkpoints.prompt_support import PromptSupport
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.images.window import check_window
+from napari_sam.prediction.clicks.instances import WindowInstances, read_maps
 from napari_sam.prediction.embedding import Embedding
-from napari_sam.prediction.instances import WindowInstances, read_maps
 from napari_sam.prediction.model_runner import ModelRunner
 from napari_sam.prediction.plane_transform import PlaneTransform
 from napari_sam.prediction.prediction import Method, Prediction
@@ -316,7 +316,7 @@ class Predictor:
             prompts on small objects are answered in enlarged windows of the plane.
         prompts : sequence of Prompt
             One object each, in pixels of the plane. For weights trained on boxes see
-            `click_answers` with a click decoder, `point_search` without one.
+            `prediction.clicks`: by `candidates` or, for boxes only, `point_search`.
         multimask_output : bool, optional
             Predict the three alternatives of an ambiguous prompt, or one mask. When
             None, only a single positive point is ambiguous.
@@ -334,6 +334,8 @@ class Predictor:
             )
         if isinstance(embedding, ZoomableEmbedding):
             return embedding.windows.predict(self, embedding, prompts, multimask_output)
+        if self.instance_head is None:
+            embedding = replace(embedding, instances=None)
         predictions: dict[int, Prediction] = {}
         # Prompts with different token counts are never padded to one batch:
         # padded tokens take part in attention and change the masks.

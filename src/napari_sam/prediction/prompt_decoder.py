@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from napari_sam.masks.patch import mask_to_box, stability
-from napari_sam.prediction.click_answers import click_candidates, rank_candidates
-from napari_sam.prediction.point_search import search_boxes_for_points
+from napari_sam.prediction.clicks.candidates import click_candidates, rank_candidates
+from napari_sam.prediction.clicks.point_search import search_boxes_for_points
+from napari_sam.prediction.clicks.prompted_mask import PointAnswer
 from napari_sam.prediction.prediction import best_first
-from napari_sam.prediction.prompted_mask import PointAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from napari_sam.checkpoints.families import Preprocessing
     from napari_sam.nets.prompt_encoder import PromptEncoder
     from napari_sam.nets.sam import SamNetwork
-    from napari_sam.prediction.click_quality import ClickCandidate
+    from napari_sam.prediction.clicks.point_search import Decode
+    from napari_sam.prediction.clicks.quality import ClickCandidate
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.model_runner import ModelRunner
     from napari_sam.prediction.plane_transform import PlaneTransform
-    from napari_sam.prediction.point_search import Decode
     from napari_sam.prediction.prediction import Method, Prediction
     from napari_sam.prompts.prompt import Prompt
 
@@ -148,7 +148,7 @@ class PromptDecoder:
     ) -> list[ClickCandidate]:
         """Collect masks for points, given those of the click decoder.
 
-        See `napari_sam.prediction.click_answers.click_candidates`.
+        See `napari_sam.prediction.clicks.candidates.click_candidates`.
         """
         assert self._published is not None
         return click_candidates(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from napari_sam.prediction.click_sequence import select_alternative
-from napari_sam.prediction.corrections import best_correction, correction_steps
+from napari_sam.prediction.clicks.corrections import best_correction, correction_steps
 from napari_sam.prediction.zoom.choice import choose_windows
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prediction.zoom.ranking import (

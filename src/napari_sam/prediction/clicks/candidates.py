@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.masks.patch import mask_iou
-from napari_sam.prediction.click_quality import ClickCandidate, estimate_ious
-from napari_sam.prediction.prompted_mask import (
+from napari_sam.prediction.clicks.prompted_mask import (
     PointAnswer,
     clip_boxes,
     drop_similar,
     prompted_mask,
 )
+from napari_sam.prediction.clicks.quality import ClickCandidate, estimate_ious
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from napari_sam.prediction.instances import WindowInstances
-    from napari_sam.prediction.point_search import Decode
+    from napari_sam.prediction.clicks.instances import WindowInstances
+    from napari_sam.prediction.clicks.point_search import Decode
     from napari_sam.prompts.prompt import Prompt
 
 # Masks above this IoU are the same answer to the user.
@@ -45,7 +45,7 @@ def click_candidates(
     Parameters
     ----------
     decode : callable
-        Decodes boxes, see `napari_sam.prediction.point_search`.
+        Decodes boxes, see `napari_sam.prediction.clicks.point_search`.
     prompt : Prompt
         Coordinates in low-resolution mask pixels.
     shape : tuple of int

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_sam.masks.patch import box_iou, mask_iou, mask_to_box
-from napari_sam.prediction.point_search import search_boxes_for_points
+from napari_sam.prediction.clicks.point_search import search_boxes_for_points
+from napari_sam.prediction.clicks.prompted_mask import PointAnswer
 from napari_sam.prediction.predictor import Predictor
-from napari_sam.prediction.prompted_mask import PointAnswer
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.prediction.prompted_mask import PromptedMask
+    from napari_sam.prediction.clicks.prompted_mask import PromptedMask
     from napari_sam.prompts.prompt import Prompt
 
 Source = Literal["decoder", "instance", "box"]

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 # How much a correction that changes little is preferred, and the smallest IoU that
 # makes a difference.
 _SIMILARITY_POWER, _LOWEST_IOU = 0.5, 0.1
-# What a click changes is within this many times its distance from the outline.
-_REACH = 2.0
+# What a click changes lies within this many times its distance from the outline; all
+# of a change that is not much larger.
+_REACH, _WHOLE_REACH = 2.0, 4.0
 # Logit of what lies outside the window of an earlier mask.
 _OUTSIDE_LOGIT = -6.0
 
@@ -114,22 +115,27 @@ def correct(previous: Prediction, answer: Prediction, prompt: Prompt) -> Predict
     row, col = _pixel(point, transform)
     if old[row, col] == wanted or new[row, col] != wanted:
         return previous
-    different = (old ^ new) & _within_reach(old, row, col)
-    changed = components_at(different, np.array([[row, col]]), connectivity=1)
+    changed = _connected_change(old, new, row, col)
     logits = before.copy()
     logits[:rows, :cols][changed] = answer.logits[:rows, :cols][changed]
     return replace(answer, logits=logits, candidates=())
 
 
-def _within_reach(mask: NDArray[np.bool_], row: int, col: int) -> NDArray[np.bool_]:
-    """Return the pixels that a click may change, see `correct`."""
+def _connected_change(
+    old: NDArray[np.bool_], new: NDArray[np.bool_], row: int, col: int
+) -> NDArray[np.bool_]:
+    """Return the pixels that a click changes, see `correct`."""
     from scipy.ndimage import distance_transform_edt
 
-    wrong = mask if mask[row, col] else ~mask
+    wrong = old if old[row, col] else ~old
     depth = float(distance_transform_edt(np.pad(wrong, 1))[row + 1, col + 1])
-    rows, cols = np.ogrid[: mask.shape[0], : mask.shape[1]]
-    near: NDArray[np.bool_] = np.hypot(rows - row, cols - col) <= _REACH * depth + 1
-    return near
+    rows, cols = np.ogrid[: old.shape[0], : old.shape[1]]
+    distance = np.hypot(rows - row, cols - col)
+    click = np.array([[row, col]])
+    change = components_at(old ^ new, click, connectivity=1)
+    if distance[change].max() <= _WHOLE_REACH * depth + 1:
+        return change
+    return components_at(change & (distance <= _REACH * depth + 1), click, 1)
 
 
 def _pixel(point: NDArray[np.float64], transform: PlaneTransform) -> tuple[int, int]:

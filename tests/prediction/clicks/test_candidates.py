@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from napari_sam.masks.patch import mask_iou
-from napari_sam.prediction.click_answers import click_candidates, rank_candidates
-from napari_sam.prediction.prompted_mask import PointAnswer
+from napari_sam.prediction.clicks.candidates import click_candidates, rank_candidates
+from napari_sam.prediction.clicks.prompted_mask import PointAnswer
 from napari_sam.prompts.prompt import Prompt
-from tests.prediction.test_point_search import DiscModel, overlap
+from tests.prediction.clicks.test_point_search import SIDE, DiscModel, overlap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+SHAPE = SIDE, SIDE
 
 
 class Instances:
@@ -53,10 +56,12 @@ def answers(
 
 
 @pytest.mark.parametrize("off", [-2.0, 3.0])
-def test_a_proposal_is_refined_by_its_box(off: float) -> None:
+def test_the_box_around_a_proposal_is_decoded_once(off: float) -> None:
     model = DiscModel([(60, 64, 20), (30, 100, 12)])
-    found = answers(model, [proposal(model, 0, off)], points=[(62, 60)])
-    assert overlap(found, model, 0) > 0.85
+    proposals = [proposal(model, 0, off), proposal(model, 0, off + 0.1)]
+    found = click_candidates(model.decode, Prompt(points=[(62, 60)]), SHAPE, proposals)
+    assert [c.source for c in found] == ["decoder", "decoder", "box"]
+    assert mask_iou(found[-1].mask.mask, model.mask(0)) == 1
     assert len(model.boxes) == 1
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_sam.images.window import Window
-from napari_sam.prediction.corrections import correct, correction_steps
+from napari_sam.prediction.clicks.corrections import correct, correction_steps
 from napari_sam.prediction.plane_transform import PlaneTransform
 from napari_sam.prediction.prediction import Prediction
 from napari_sam.prompts.prompt import Prompt

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.masks.patch import box_iou, mask_iou, stability
-from napari_sam.prediction.prompted_mask import (
+from napari_sam.prediction.clicks.prompted_mask import (
     PointAnswer,
     PromptedMask,
     clip_boxes,
