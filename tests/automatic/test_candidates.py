@@ -314,6 +314,29 @@ def test_points_beside_all_objects_change_nothing() -> None:
 
 def test_unlikely_objects_are_offered_where_no_object_is() -> None:
     members = rectangle(2, 2, 9, 9), poor(20, 20, 29, 29), poor(3, 3, 9, 8)
-    offered = Candidates(members, SHAPE).unlikely(Thresholds(0, 0))
-    assert [patch.origin for patch in offered.patches] == [(20, 20)]
-    assert not Candidates((), SHAPE).unlikely(Thresholds()).patches
+    candidates, thresholds = Candidates(members, SHAPE), Thresholds(0, 0)
+    offered = candidates.unlikely(thresholds, candidates.objects(thresholds))
+    assert [patch.origin for patch in offered] == [(20, 20)]
+    picked = Thresholds(0, 0, picked=((25, 25),))
+    assert not candidates.unlikely(picked, candidates.objects(picked))
+    nothing = Candidates((), SHAPE)
+    assert not nothing.unlikely(thresholds, nothing.objects(thresholds))
+
+
+def test_a_click_toggles_what_is_under_it() -> None:
+    members = rectangle(2, 2, 9, 9), poor(20, 20, 29, 29)
+    candidates, usual = Candidates(members, SHAPE), Thresholds()
+
+    def shown(thresholds: Thresholds) -> list[bool]:
+        labels = candidates.objects(thresholds).labels
+        return [bool(labels[5, 5]), bool(labels[25, 25])]
+
+    picked = candidates.toggle(usual, (25, 25))
+    assert shown(picked) == [True, True]
+    assert candidates.toggle(picked, (22.3, 27)) == usual
+    dropped = candidates.toggle(picked, (5, 5))
+    assert shown(dropped) == [False, True]
+    offered = candidates.unlikely(dropped, candidates.objects(dropped))
+    assert [patch.origin for patch in offered] == [(2, 2)]
+    assert candidates.toggle(dropped, (8, 3)) == picked
+    assert candidates.toggle(usual, (50, 70)) is usual

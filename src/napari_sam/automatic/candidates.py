@@ -8,6 +8,7 @@ objects are interpolated to the plane.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -250,31 +251,64 @@ class Candidates:
             self.shape,
         )
 
-    def unlikely(self, thresholds: Thresholds) -> PlaneObjects:
-        """Select objects of too low a quality that overlap no object, see `objects`."""
-        quality = _UNLIKELY * max(map(thresholds.quality_of, self.members), default=0)
-        selected = self.objects(replace(thresholds, picked=(), dropped=()))
-        more = self.objects(
-            replace(thresholds, quality_thresh=quality, picked=(), dropped=())
-        )
-        taken = labels_from_patches(selected.patches, self.shape) > 0
-        kept = [
-            (patch, score)
-            for patch, score in zip(more.patches, more.scores, strict=True)
-            if not taken[patch.region][patch.mask].any()
-        ]
-        return PlaneObjects(
-            tuple(patch for patch, _ in kept),
-            tuple(score for _, score in kept),
-            self.shape,
-        )
+    def unlikely(
+        self, thresholds: Thresholds, objects: PlaneObjects
+    ) -> tuple[MaskPatch, ...]:
+        """Select masks of too low a quality where no object is, the best first.
+
+        Parameters
+        ----------
+        thresholds : Thresholds
+            Those that selected the objects.
+        objects : PlaneObjects
+            Selected from these candidates.
+        """
+
+        def is_left_out(candidate: AnyCandidate) -> bool:
+            usual = thresholds.quality_of(candidate)
+            is_poor = _UNLIKELY * usual <= candidate.quality < usual
+            return is_poor or any(map(partial(_holds, candidate), thresholds.dropped))
+
+        low = [candidate for candidate in self.members if is_left_out(candidate)]
+        taken = objects.labels > 0
+        found = []
+        for candidate in sorted(low, key=lambda c: -c.quality):
+            patch = candidate.patch()
+            covered = taken[patch.region]
+            if patch.mask.any() and not covered[patch.mask].any():
+                covered[patch.mask] = True
+                found.append(patch)
+        return tuple(found)
+
+    def toggle(self, thresholds: Thresholds, point: tuple[float, float]) -> Thresholds:
+        """Return thresholds that drop the object at a point, or pick what is there.
+
+        Parameters
+        ----------
+        thresholds : Thresholds
+            Those that select the objects now.
+        point : tuple of float
+            (row, col) on the plane.
+        """
+        picked, dropped = thresholds.picked, thresholds.dropped
+        objects = self.objects(thresholds).patches
+        here = next((patch for patch in objects if patch.holds(point)), None)
+        if here is not None:
+            kept = tuple(p for p in picked if not here.holds(p))
+            more = (point,) if kept == picked else ()
+            return replace(thresholds, picked=kept, dropped=(*dropped, *more))
+        under = self._under([point])
+        if not under:
+            return thresholds
+        kept = tuple(p for p in dropped if not _holds(under[0], p))
+        more = (point,) if kept == dropped else ()
+        return replace(thresholds, picked=(*picked, *more), dropped=kept)
 
     def _under(self, points: Sequence[tuple[float, float]]) -> list[AnyCandidate]:
         """Return the best candidate under each point."""
         found: list[AnyCandidate] = []
         for point in points:
-            near = [c for c in self.members if _is_near(c.box, point)]
-            under = [c for c in near if c.patch().holds(point)]
+            under = [c for c in self.members if _holds(c, point)]
             if under:
                 best = max(under, key=lambda c: c.quality)
                 found += [best] if best not in found else []
@@ -287,8 +321,9 @@ class Candidates:
         return 2 * inside > area
 
 
-def _is_near(box: NDArray[np.float64], point: Sequence[float]) -> bool:
-    """Tell whether a point lies in a box, or next to it."""
-    return bool(
-        (box[:2] <= np.add(point, 1)).all() and (box[2:] >= np.add(point, -1)).all()
-    )
+def _holds(candidate: AnyCandidate, point: Sequence[float]) -> bool:
+    """Tell whether a point of the plane lies in a candidate."""
+    low, high = candidate.box[:2], candidate.box[2:]
+    # Masks of points are interpolated at need, which takes time.
+    is_near = (low <= np.add(point, 1)).all() and (high >= np.add(point, -1)).all()
+    return bool(is_near) and candidate.patch().holds(point)

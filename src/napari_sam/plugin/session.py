@@ -269,6 +269,12 @@ class SamSession:
 
         return Job(lambda: changed.request.refinish(pending.result), apply)
 
+    def toggle_object(self, position: Sequence[float]) -> None:
+        """Drop the automatic object at a position in pixels of the image, or add it."""
+        if self.pending is not None:
+            self.thresholds = self.pending.toggle(self.thresholds, position)
+            self.refinish_pending()
+
     def go_to_slice(self, index: int) -> None:
         """Display a slice of the pending stack."""
         if self.pending is not None:

@@ -12,6 +12,7 @@ from napari_sam.plugin.background.accepting import Accepting
 from napari_sam.plugin.background.box_lines import BoxLines
 from napari_sam.plugin.background.dock_life import DockLife
 from napari_sam.plugin.background.layer_watcher import LayerWatcher
+from napari_sam.plugin.background.object_picking import ObjectPicking
 from napari_sam.plugin.background.prefetch import Prefetcher
 from napari_sam.plugin.background.request_runner import RequestRunner
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
@@ -90,6 +91,9 @@ class SamWidget(Container[Any]):
         self._box_lines = BoxLines(self.session, self.native)
         self._keys = KeyBindings(
             napari_viewer, self._key_actions(), notify_errors(self._undo)
+        )
+        self._picking = ObjectPicking(
+            self.session, self.preview_layer, self._refinish_pending
         )
         self._dock_life = DockLife(self.native)
         self._connect_panel()
@@ -373,8 +377,9 @@ class SamWidget(Container[Any]):
 
     def _show_preview(self) -> None:
         self._display.show_strip()
-        pending = self.session.pending
-        if pending is None or self._asleep:
+        pending = None if self._asleep else self.session.pending
+        if pending is None:
+            self._picking.offer(None)
             self.preview_layer.hide()
             return
         try:
@@ -382,9 +387,11 @@ class SamWidget(Container[Any]):
         except ValueError:  # a 3D view, or a slider outside the image
             self.preview_layer.hide()
             return
+        result, index = pending.result, plane.plane_index()
         self.preview_layer.show(
-            pending.image, pending.result.pieces, plane.plane_index(), pending.windows
+            pending.image, result.pieces, index, pending.windows, result.unlikely
         )
+        self._picking.offer(pending)
 
 
 def _inform(text: str) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from napari_sam.automatic.crops import Crop
     from napari_sam.automatic.search import SearchStep
     from napari_sam.images.axes import PlaneIndex
+    from napari_sam.masks.patch import MaskPatch
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.protocol import PredictorLike
@@ -144,6 +145,9 @@ class AutomaticPlaneRequest:
     ) -> SegmentationResult:
         """Select objects among the candidates, resolve overlaps and clean up."""
         objects = candidates.objects(self.thresholds)
+        unlikely: Sequence[MaskPatch] = ()
+        if self.options.uses_instance_head(predictor.prompt_support):
+            unlikely = candidates.unlikely(self.thresholds, objects)
         object_ids = range(1, len(objects.scores) + 1)
         pieces = pieces_from_patches(object_ids, self.plane_index, objects.patches)
         if self.cleanup:
@@ -157,6 +161,11 @@ class AutomaticPlaneRequest:
             predictor,
             self.view.contrast_limits(self.plane_index),
             candidates=(candidates,),
+            unlikely=tuple(
+                pieces_from_patches(
+                    range(1, len(unlikely) + 1), self.plane_index, unlikely
+                )
+            ),
         )
 
     def to_json(self, object_id: int, result: SegmentationResult) -> dict[str, Any]:

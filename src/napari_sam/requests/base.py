@@ -90,6 +90,8 @@ class SegmentationResult:
         Result of a propagation.
     candidates : tuple of Candidates
         Candidate masks of an automatic segmentation, for each plane.
+    unlikely : tuple of ObjectPlaneMask
+        Masks of an automatic segmentation that the thresholds left out, to be picked.
     windows : mapping
         {object id: windows of the plane that were asked}, of a plane from prompts.
     warnings : tuple of str
@@ -103,6 +105,7 @@ class SegmentationResult:
     predictions: tuple[Prediction, ...] = ()
     volume: VolumeResult | None = None
     candidates: tuple[Candidates, ...] = ()
+    unlikely: tuple[ObjectPlaneMask, ...] = ()
     windows: Mapping[int, Windows] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 

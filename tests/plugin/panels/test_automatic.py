@@ -299,3 +299,82 @@ def test_cancelled_search_leaves_no_result(widget: SamWidget, qtbot: Any) -> Non
     assert widget.session.result is None
     assert widget.session.labels_layer is None
     assert widget.panel.segment_everything.enabled
+
+
+# -- picking ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def found(session: SamSession) -> SamSession:
+    """A session in which an instance head found all discs."""
+    session.use_model(InstancePredictor())
+    session.segment_everything()
+    assert pending_objects(session) == len(DISCS)
+    return session
+
+
+def test_an_object_is_left_out_and_added_again(found: SamSession) -> None:
+    row, col = next(iter(DISCS))
+    found.toggle_object((1, row + 3.4, col))
+    assert pending_objects(found) == len(DISCS) - 1
+    assert found.result is not None
+    (offered,) = found.result.unlikely
+    assert offered.mask[row - offered.origin[0], col - offered.origin[1]]
+    found.toggle_object((1, row, col - 2))
+    assert pending_objects(found) == len(DISCS)
+
+
+def test_a_faint_object_is_added_and_recorded(found: SamSession) -> None:
+    found.thresholds = Thresholds(quality_thresh=1.0)
+    found.refinish_pending()
+    assert found.result is not None and pending_objects(found) == 0
+    assert len(found.result.unlikely) == len(DISCS)
+    row, col = next(iter(DISCS))
+    found.toggle_object((1, row, col))
+    assert pending_objects(found) == 1
+    found.commit()
+    labels = written(found)
+    assert (labels[1] > 0).sum() == (discs() == 1).sum()
+    image = found.viewer.layers["discs"].data
+    assert_array_equal(replay(found.record(), image, found.model), labels)
+    # The next search starts without what was picked.
+    found.segment_everything()
+    assert pending_objects(found) == 0
+
+
+@pytest.mark.parametrize("position", [(0, 20, 22), (1, 0, 0), (1, 500, -3)])
+def test_a_click_elsewhere_changes_nothing(found: SamSession, position: Any) -> None:
+    before = found.result
+    found.toggle_object(position)
+    assert found.result is before
+
+
+def test_sliders_keep_what_was_picked(widget: SamWidget, qtbot: Any) -> None:
+    widget.session.use_model(InstancePredictor())
+    session, automatic = widget.session, widget.panel.automatic
+    session.segment_everything()
+    row, col = next(iter(DISCS))
+    widget.preview_layer.clicked.emit((1, row, col))
+    automatic.controls["min_size"].value = 1
+    assert session.thresholds.dropped == ((row, col),)
+    qtbot.waitUntil(lambda: pending_objects(session) == len(DISCS) - 1)
+    assert "Click one to leave it out" in widget.panel.status.value
+
+
+def test_the_preview_takes_clicks_until_it_is_gone(
+    widget: SamWidget, qtbot: Any
+) -> None:
+    session, layers = widget.session, widget.session.viewer.layers
+    session.use_model(InstancePredictor())
+    session.new_prompt_layers()
+    before = layers.selection.active
+    session.segment_everything()
+    preview = widget.preview_layer.layer
+    assert preview is not None and layers.selection.active is preview
+    layers.selection.active = layers["discs"]
+    row, col = next(iter(DISCS))
+    session.toggle_object((1, row, col))
+    assert layers.selection.active is layers["discs"]  # the user went there
+    layers.selection.active = preview
+    session.discard()
+    assert layers.selection.active is before

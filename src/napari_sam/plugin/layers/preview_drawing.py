@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from napari_sam.masks.painting import ObjectPlaneMask
     from napari_sam.plugin.layers.preview_window import Region
 
-# A tint inside and an opaque outline, in a colour that no prompt has; a paler frame.
-INSIDE, OUTLINE, FRAME = 1, 2, 3
+# A tint inside and an opaque outline, in a colour that no prompt has; a paler frame;
+# and a pale outline around what may be an object.
+INSIDE, OUTLINE, FRAME, UNLIKELY = 1, 2, 3, 4
 COLORS: dict[int | None, str] = {
     None: "transparent",
     0: "transparent",
     INSIDE: f"{SKY_BLUE}66",
     OUTLINE: f"{SKY_BLUE}FF",
     FRAME: f"{SKY_BLUE}AA",
+    UNLIKELY: f"{SKY_BLUE}77",
 }
 # Relative to the shorter side of the plane, so that lines stay visible on large images,
 # but never as thick as small objects and windows.
@@ -38,21 +40,27 @@ _MAX_FRAME = 4096
 
 
 def draw_preview(
-    pieces: Sequence[ObjectPlaneMask], windows: Sequence[Window], side: int
+    pieces: Sequence[ObjectPlaneMask],
+    windows: Sequence[Window],
+    side: int,
+    unlikely: Sequence[ObjectPlaneMask] = (),
 ) -> tuple[Region, NDArray[np.uint8]]:
     """Draw masks and frames; return their region of the plane as well.
 
     Parameters
     ----------
     pieces : sequence of ObjectPlaneMask
-        On one plane; at least one.
+        On one plane; at least one, or one of `unlikely`.
     windows : sequence of Window
         The parts of the plane that the model saw.
     side : int
         The shorter side of the plane.
+    unlikely : sequence of ObjectPlaneMask
+        Masks to outline faintly.
     """
     framed = [window for window in windows if window.side <= _MAX_FRAME]
-    regions = [piece.region for piece in pieces] + [w.slices for w in framed]
+    drawn = [*unlikely, *pieces]
+    regions = [piece.region for piece in drawn] + [w.slices for w in framed]
     rows, cols = (
         slice(min(r[a].start for r in regions), max(r[a].stop for r in regions))
         for a in (0, 1)
@@ -62,12 +70,14 @@ def draw_preview(
     for window in framed:
         first = window.row - rows.start, window.col - cols.start
         _draw_frame(drawing[window_at(first, window.shape)], width)
-    for piece in pieces:
+    for number, piece in enumerate(drawn):
+        is_unlikely = number < len(unlikely)
         first = piece.origin[0] - rows.start, piece.origin[1] - cols.start
         part = drawing[window_at(first, piece.mask.shape)]
-        part[piece.mask] = OUTLINE
+        part[piece.mask] = UNLIKELY if is_unlikely else OUTLINE
         thin = max(1, min(width, round(max(piece.mask.shape) * _MAX_OF_OBJECT)))
-        part[binary_erosion(piece.mask, iterations=thin)] = INSIDE
+        inside = binary_erosion(piece.mask, iterations=thin)
+        part[inside] = 0 if is_unlikely else INSIDE
     return (rows, cols), drawing
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
 
 import numpy as np
+from psygnal import Signal
 
 from napari_sam.images.axes import plane_sides
 from napari_sam.plugin.layers.preview_drawing import COLORS, draw_preview
@@ -16,7 +18,7 @@ from napari_sam.plugin.layers.transforms import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 _NAME = "SAM preview"
 _METADATA_KEY = "napari_sam_preview"
+# The mouse moves less than this during a click, in pixels of the canvas.
+_CLICK_PIXELS = 4
 
 
 def is_preview(layer: Layer) -> bool:
@@ -45,7 +49,15 @@ class PreviewLayer:
     ----------
     viewer : ViewerModel
         The viewer that gets the layer, once there is something to show.
+
+    Attributes
+    ----------
+    clicked : Signal
+        Emits the position of a click while the layer is selected, in pixels of the
+        image.
     """
+
+    clicked = Signal(tuple)
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
@@ -53,6 +65,7 @@ class PreviewLayer:
         self._image: Image | None = None
         self._window: PreviewWindow | None = None
         self._drawn: Region | None = None  # the part of the window that is not blank
+        self._active_before: Layer | None = None
 
     @property
     def layer(self) -> Labels | None:
@@ -71,13 +84,16 @@ class PreviewLayer:
         pieces: Sequence[ObjectPlaneMask],
         index: PlaneIndex,
         windows: Sequence[Window] = (),
+        unlikely: Sequence[ObjectPlaneMask] = (),
     ) -> None:
         """Show the masks that lie on the plane `index` of the image.
 
-        The windows of the plane that the model saw are framed.
+        The windows of the plane that the model saw are framed; unlikely objects are
+        faint.
         """
         on_plane = [piece for piece in pieces if piece.plane_index == index]
-        if not on_plane:
+        faint = [piece for piece in unlikely if piece.plane_index == index]
+        if not on_plane and not faint:
             self.hide()
             return
         if image is not self._image:
@@ -85,7 +101,7 @@ class PreviewLayer:
             self.remove()
         shape = spatial_shape(image)
         side = min(plane_sides(shape, index))
-        region, drawing = draw_preview(on_plane, windows, side)
+        region, drawing = draw_preview(on_plane, windows, side, faint)
         layer, window = self.layer, self._window
         if layer is None:
             window = PreviewWindow.around(region, index, shape)
@@ -106,6 +122,33 @@ class PreviewLayer:
             layer.refresh(extent=False, thumbnail=False, highlight=False)
         else:
             layer.visible = True
+
+    def let_click(self) -> None:
+        """Select the layer, so that clicks on the canvas are told by `clicked`."""
+        selection = self._viewer.layers.selection
+        if self.layer is not None and selection.active is not self.layer:
+            self._active_before = selection.active
+            selection.active = self.layer
+
+    def end_clicks(self) -> None:
+        """Select the layer that was selected before, if this one still is."""
+        before, self._active_before = self._active_before, None
+        selection = self._viewer.layers.selection
+        is_active = self.layer is not None and selection.active is self.layer
+        if is_active and before in self._viewer.layers:
+            selection.active = before
+
+    def _on_mouse(self, layer: Labels, event: Any) -> Generator[None, None, None]:
+        """Tell of a click that was no drag, in pixels of the image."""
+        start = np.array(event.pos)
+        yield
+        while event.type == "mouse_move":
+            yield
+        window = self._window
+        is_click = np.abs(np.array(event.pos) - start).max() <= _CLICK_PIXELS
+        if is_click and window is not None:
+            at = np.asarray(layer.world_to_data(event.position)) + window.first_pixel
+            self.clicked.emit(tuple(at.tolist()))
 
     def hide(self) -> None:
         """Show nothing, until the next `show`."""
@@ -160,6 +203,13 @@ class PreviewLayer:
             **_transform_at(image, window.first_pixel),
         )
         layer.editable = False
+        on_mouse = WeakMethod(self._on_mouse)  # as napari keeps callbacks of events
+
+        def follow_mouse(layer: Labels, event: Any) -> Any:
+            method = on_mouse()
+            return None if method is None else method(layer, event)
+
+        layer.mouse_drag_callbacks.append(follow_mouse)
         self._viewer.add_layer(layer)
         if selected is not None and selected in self._viewer.layers:
             self._viewer.layers.selection.active = selected

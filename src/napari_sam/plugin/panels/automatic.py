@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, Container, FloatSlider, SpinBox
@@ -171,10 +172,12 @@ class AutomaticPanel(Container[Any]):
     def _set_thresholds(self) -> None:
         values = {name: control.value for name, control in self.controls.items()}
         min_size, max_size = values["min_size"], values["max_size"]
-        self._session.thresholds = Thresholds(
-            values["pred_iou"],
-            values["stability"],
-            values["quality"],
+        # What the user picked and dropped stays.
+        self._session.thresholds = replace(
+            self._session.thresholds,
+            pred_iou_thresh=values["pred_iou"],
+            stability_score_thresh=values["stability"],
+            quality_thresh=values["quality"],
             min_size=min_size,
             # A maximum below the minimum is still being typed.
             max_size=max(max_size, min_size) if max_size else None,

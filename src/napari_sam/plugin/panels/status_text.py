@@ -111,6 +111,11 @@ def _pending_text(pending: PendingResult) -> str:
     result = pending.result
     count = len({piece.object_id for piece in result.pieces})
     if not count:
+        if result.unlikely:
+            return (
+                "No mask passes the thresholds: lower them, or click a faint object to "
+                "add it."
+            )
         if result.candidates:
             return (
                 "No mask passes the thresholds: lower them, or raise 'Crops' and "
@@ -121,6 +126,12 @@ def _pending_text(pending: PendingResult) -> str:
     if result.volume is not None:
         return f"{objects} in the preview{_stack_text(pending, result.volume)}"
     if result.candidates:
+        if pending.pickable is not None:
+            faint = ", a faint one to add it" if result.unlikely else ""
+            return (
+                f"{objects} in the preview. Click one to leave it out{faint}. Then "
+                f"Accept ({ACCEPT})."
+            )
         return (
             f"{objects} in the preview. Adjust the thresholds, then Accept ({ACCEPT})."
         )

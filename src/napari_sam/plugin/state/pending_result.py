@@ -16,11 +16,12 @@ from napari_sam.prediction.click_sequence import (
 from napari_sam.volume.results import DOUBTFUL, next_doubtful, slice_states
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from napari.components import Dims
     from napari.layers import Image
 
+    from napari_sam.automatic.candidates import Candidates, Thresholds
     from napari_sam.images.stack import Stack
     from napari_sam.images.window import Window
     from napari_sam.plugin.state.layer_request import LayerRequest
@@ -112,6 +113,36 @@ class PendingResult:
         if not changed:
             return None
         return replace(self.request, request=replace(request, **changed))
+
+    # -- objects of an automatic segmentation ----------------------------------
+
+    @property
+    def pickable(self) -> Candidates | None:
+        """The candidates among which objects can be picked; None without any."""
+        found = self.result.candidates
+        is_plane = self.is_automatic and self.request.request.stack is None
+        return found[0] if is_plane and len(found) == 1 and found[0].members else None
+
+    def toggle(self, thresholds: Thresholds, position: Sequence[float]) -> Thresholds:
+        """Return thresholds that also drop or add the object at a position.
+
+        Parameters
+        ----------
+        thresholds : Thresholds
+            Those that selected the objects.
+        position : sequence of float
+            In pixels of the image.
+        """
+        candidates, index = self.pickable, self.request.request.plane_index
+        is_here = all(
+            isinstance(part, slice) or part == round(at)
+            for part, at in zip(index, position, strict=True)
+        )
+        if candidates is None or not is_here:
+            return thresholds
+        places = zip(index, position, strict=True)
+        row, col = (float(at) for part, at in places if isinstance(part, slice))
+        return candidates.toggle(thresholds, (row, col))
 
     # -- alternatives of a plane ----------------------------------------------
 

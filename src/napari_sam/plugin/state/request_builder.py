@@ -171,6 +171,8 @@ class RequestBuilder:
     def automatic(self) -> LayerRequest:
         """Build the request for all objects of the displayed plane or stack."""
         settings = self._settings
+        # What was picked and dropped belongs to an earlier result.
+        settings.thresholds = replace(settings.thresholds, picked=(), dropped=())
         request = automatic_request(
             self.snapshot(),
             settings.search,
