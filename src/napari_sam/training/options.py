@@ -164,7 +164,7 @@ class TrainingProgress:
         Completed fraction of the steps, or of the minutes: 0 to 1.
     """
 
-    phase: Literal["encode", "validate", "train"]
+    phase: Literal["encode", "validate", "train", "everything"]
     done: int
     total: int
     seconds_left: float | None = None
