@@ -41,7 +41,10 @@ if TYPE_CHECKING:
 _MAX_COUNTED_PIXELS = 2**25
 _RECOUNT_DELAY_MS = 300
 _PROGRESS_STEPS = 1000
-_IDLE = "Part of the image is held out for validation."
+_IDLE = (
+    "Part of the image is held out for validation. With the default model, Everything "
+    "learns to find these objects, too."
+)
 
 _CONTROLS: ControlTable = {
     "model": partial(Label, label="Model", value=""),
@@ -60,6 +63,14 @@ _CONTROLS: ControlTable = {
 _TRAIN = ButtonSpec("Train", "Train the model on the objects of the labels layer")
 _STOP = ButtonSpec("Stop, keep the best", "End now with the best model so far")
 _USE = ButtonSpec("Use the result", "Choose the trained model to segment with")
+
+
+def everything_text(f1: tuple[float, float] | None) -> str:
+    """Return a sentence on the F1 score of Everything; empty when there is none."""
+    if f1 is None:
+        return ""
+    before, now = f1
+    return f" Everything, F1 of their objects: {before:.2f} before, {now:.2f} now."
 
 
 class TrainingPanel(Container[Any]):
@@ -189,7 +200,7 @@ class TrainingPanel(Container[Any]):
             self.status.value = f"{progress.what} ..."
             return
         self.plot.append(progress)
-        if progress.phase == "train":
+        if progress.phase in ("train", "everything"):
             # It ends by time: the number of steps is not known.
             self.progress.max = _PROGRESS_STEPS
             self.progress.value = round(_PROGRESS_STEPS * progress.fraction)
@@ -218,7 +229,8 @@ class TrainingPanel(Container[Any]):
                 worse = " But one click is worse than before, as shown below."
         self.status.value = (
             f"Done, {trained.steps} steps. Overlap (IoU) on the held-out images: "
-            f"{gains}.{worse} The tooltip of this text gives the model file."
+            f"{gains}.{worse}{everything_text(trained.everything)} "
+            "The tooltip of this text gives the model file."
         )
         self.status.tooltip = str(trained.path)
 

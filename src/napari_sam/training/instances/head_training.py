@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.training.data import TrainingImage
     from napari_sam.training.instances.windows import HeadWindow
+    from napari_sam.training.options import Phase, TrainingOptions
+
+MINUTES_FRACTION = 1 / 3
+"""Part of the minutes of a fine-tuning in which the head is trained."""
 
 _BATCH, _WARM_UP_STEPS, _MAX_GRADIENT_NORM = 4, 20, 1.0
 _WEIGHT_DECAY, _AVERAGE = 1e-4, 0.98
@@ -85,8 +89,8 @@ class InstanceHeadTraining:
     start, best : HeadScore or None
         Scores on the held-out objects, of the head before, and of the best one; None
         until they are known.
-    steps : int
-        Steps that are done.
+    steps, best_step : int
+        Steps that are done, and after which the best head was found.
     """
 
     def __init__(
@@ -100,7 +104,8 @@ class InstanceHeadTraining:
         self.options = options or HeadOptions()
         self.start: HeadScore | None = None
         self.best: HeadScore | None = None
-        self.steps = 0
+        self.steps = self.best_step = 0
+        self.is_finished = False
         self._rng = np.random.default_rng(self.options.seed)
         self._encoder = WindowEncoder(predictor, self.options.all_labelled)
         self._planes = [LabelledPlane.of(image) for image in images]
@@ -109,7 +114,32 @@ class InstanceHeadTraining:
         self._best = self._parent
         self._device = predictor.device
         self._losses: list[float] = []
-        self._started = 0.0
+        self._started = self._trained_from = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        predictor: Predictor,
+        images: Sequence[TrainingImage],
+        held_out: Sequence[TrainingImage],
+        options: TrainingOptions,
+    ) -> Self | None:
+        """Return the part of a fine-tuning that trains the head.
+
+        None without a head, or when the options leave it out or train the image
+        encoder, as a head fits only the one that it was trained with.
+        """
+        is_wanted = options.instance_head and not options.encoder_blocks
+        if predictor.instance_head is None or not is_wanted:
+            return None
+        minutes = options.minutes
+        head = HeadOptions(
+            steps=options.head_steps,
+            minutes=None if minutes is None else MINUTES_FRACTION * minutes,
+            all_labelled=options.all_labelled,
+            seed=options.seed,
+        )
+        return cls(predictor, images, held_out, head)
 
     @property
     def head(self) -> InstanceHead:
@@ -119,17 +149,36 @@ class InstanceHeadTraining:
     @property
     def is_better(self) -> bool:
         """Whether the training found a better head."""
-        return self._best is not self._parent
+        return self.best_step > 0
+
+    @property
+    def f1(self) -> tuple[float, float] | None:
+        """F1 scores on the held-out objects, before and of the best head."""
+        if self.start is None or self.best is None:
+            return None
+        return self.start.f1, self.best.f1
+
+    def summary(self) -> dict[str, Any]:
+        """Return steps and scores, for the model card."""
+        return {
+            "steps": self.steps,
+            "best_step": self.best_step,
+            "start": None if self.start is None else asdict(self.start),
+            "best": None if self.best is None else asdict(self.best),
+        }
 
     def run(self) -> Iterator[TrainingProgress]:
         """Encode windows, then train step by step; stop iterating to cancel.
+
+        The best head so far is kept. Running again starts anew.
 
         Yields
         ------
         TrainingProgress
             After each window and each step.
         """
-        self._started = time.perf_counter()
+        self._started, self.steps, self.best_step = time.perf_counter(), 0, 0
+        self._best, self._losses = self._parent, []
         windows: list[HeadWindow] = []
         source = self._encoder.augmented(self._planes, self._rng)
         for window in islice(source, self.options.windows):
@@ -144,16 +193,18 @@ class InstanceHeadTraining:
                 held_out.append(pair)
                 yield self._progress("encode", len(held_out), len(held_out))
         self.start = self.best = score_head(self._parent, held_out)
-        yield self._progress("everything", 0, self.options.steps)
+        yield self._progress("validate", 1, 1)
         yield from self._train(windows, held_out)
+        self.is_finished = True
 
     def _train(
         self, windows: list[HeadWindow], held_out: list[tuple[HeadWindow, list[int]]]
     ) -> Iterator[TrainingProgress]:
         data = [self._tensors(window) for window in windows]
-        head = copy.deepcopy(self._parent).requires_grad_(True)
+        self._trained_from = time.perf_counter()
+        head = _copy(self._parent).requires_grad_(True)
         head.to(memory_format=torch.channels_last)
-        average = copy.deepcopy(self._parent)
+        average = _copy(self._parent)
         optimiser = torch.optim.AdamW(head.parameters(), weight_decay=_WEIGHT_DECAY)
         while self.fraction_done < 1:
             cosine = 0.5 * (1 + math.cos(math.pi * self.fraction_done))
@@ -161,7 +212,10 @@ class InstanceHeadTraining:
             for group in optimiser.param_groups:
                 group["lr"] = self.options.learning_rate * cosine * warm_up
             chosen = self._rng.choice(len(data), min(_BATCH, len(data)), replace=False)
-            batch = [torch.stack(part) for part in zip(*(data[i] for i in chosen), strict=True)]
+            batch = [
+                torch.stack(part)
+                for part in zip(*(data[i] for i in chosen), strict=True)
+            ]
             self._losses.append(self._step(head, optimiser, batch))
             keep = min(_AVERAGE, (1 + self.steps) / (10 + self.steps))
             with torch.no_grad():
@@ -205,7 +259,7 @@ class InstanceHeadTraining:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(head.parameters(), _MAX_GRADIENT_NORM)
         optimiser.step()
-        return float(loss)
+        return float(loss.detach())
 
     def _validate(
         self,
@@ -214,11 +268,11 @@ class InstanceHeadTraining:
     ) -> None:
         """Keep the averaged head if it is better than the best one so far."""
         # As it is stored: the file must give the same objects.
-        candidate = copy.deepcopy(average).half().float().eval().requires_grad_(False)
+        candidate = _copy(average).half().float()
         score = score_head(candidate, held_out)
         assert self.best is not None
         if score.is_better_than(self.best):
-            self.best, self._best = score, candidate
+            self.best, self._best, self.best_step = score, candidate, self.steps
 
     @property
     def fraction_done(self) -> float:
@@ -231,12 +285,23 @@ class InstanceHeadTraining:
             return 0.0
         return (time.perf_counter() - self._started) / (60 * self.options.minutes)
 
-    def _progress(self, phase: str, done: int, total: int) -> TrainingProgress:
-        return TrainingProgress(
-            phase,
-            done,
-            total,
-            None,
-            self._losses[-1] if self._losses else None,
-            fraction=self.fraction_done,
-        )
+    def _progress(self, phase: Phase, done: int, total: int) -> TrainingProgress:
+        fraction, left = self.fraction_done, None
+        if self.steps:
+            seconds = time.perf_counter() - self._trained_from
+            of_steps = self.steps / self.options.steps
+            left = seconds * (1 - of_steps) / of_steps
+            if self.options.minutes is not None:
+                total_seconds = 60 * self.options.minutes
+                left = min(left, total_seconds * (1 - self._time_fraction))
+        loss = self._losses[-1] if self._losses else None
+        return TrainingProgress(phase, done, total, left, loss, fraction=fraction)
+
+
+def _copy(head: InstanceHead) -> InstanceHead:
+    """Return a copy with weights of its own, which may be trained."""
+    copied = copy.deepcopy(head)
+    # Weights that were moved in inference mode cannot be trained, but clones can.
+    state = {name: value.clone() for name, value in head.state_dict().items()}
+    copied.load_state_dict(state, assign=True)
+    return copied.eval().requires_grad_(False)

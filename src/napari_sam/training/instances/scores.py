@@ -46,9 +46,7 @@ class HeadScore:
 
     def is_better_than(self, other: HeadScore) -> bool:
         """Tell whether it finds no less, and altogether segments better."""
-        return (
-            self.f1 >= other.f1 and self.panoptic_quality > other.panoptic_quality
-        )
+        return self.f1 >= other.f1 and self.panoptic_quality > other.panoptic_quality
 
 
 @torch.inference_mode()

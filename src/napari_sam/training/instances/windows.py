@@ -49,7 +49,7 @@ class LabelledPlane:
 
     @classmethod
     def of(cls, image: TrainingImage) -> Self:
-        """Number the objects of a training image."""
+        """Return a training image with its objects numbered from 1."""
         objects = np.array([0, *image.objects()])
         return cls(image.plane, np.searchsorted(objects, image.labels).astype(np.int32))
 
@@ -180,9 +180,7 @@ class WindowEncoder:
                 labels = augment(plane.labels[window.slices], turn)
                 yield self._encode(plane, window, _changed(pixels, rng), labels)
 
-    def covering(
-        self, plane: LabelledPlane
-    ) -> Iterator[tuple[HeadWindow, list[int]]]:
+    def covering(self, plane: LabelledPlane) -> Iterator[tuple[HeadWindow, list[int]]]:
         """Yield windows that show all objects of a plane, and the objects of each.
 
         An object belongs to the first window that shows all of it, and the one in the
@@ -209,7 +207,7 @@ class WindowEncoder:
         pixels: NDArray[np.uint8],
         labels: NDArray[np.int32],
     ) -> HeadWindow:
-        """Encode the pixels of a window, perhaps turned; where it lies is unimportant."""
+        """Encode the pixels of a window, perhaps turned; its place is unimportant."""
         pixels, (height, width) = np.ascontiguousarray(pixels), labels.shape
         if window.shape == plane.shape:
             embedding = self.predictor.embed(pixels, zoom="off")
