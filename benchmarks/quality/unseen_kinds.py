@@ -74,17 +74,23 @@ def rosettes(rng: Rng, shape: tuple[int, int]) -> tuple[Image, Labels]:
 
 
 def doublets(rng: Rng, shape: tuple[int, int]) -> tuple[Image, Labels]:
-    """Pairs of bright balls that count as one object."""
+    """Pairs of bright balls in a common envelope, which count as one object."""
     labels = np.zeros(shape, np.int32)
     image = 50 + 5 * _grain(rng, shape, 8)
     for number, (centre, size) in enumerate(_places(rng, shape, (11, 16), 0.0), 1):
         turn = rng.uniform(0, np.pi)
         step = 0.5 * size * np.array([np.sin(turn), np.cos(turn)])
         level = rng.uniform(70, 150)
+        rows, cols = np.indices(shape)
+        along = (rows - centre[0]) * step[0] + (cols - centre[1]) * step[1]
+        along = np.clip(along / (step @ step), -1, 1)
+        beside = np.hypot(
+            rows - centre[0] - along * step[0], cols - centre[1] - along * step[1]
+        )
+        labels[beside < 0.48 * size] = number
         for side in (-1, 1):
             distance, _ = _polar(shape, centre + side * step, 0)
-            ball = distance < 0.48 * size
-            labels[ball] = number
+            ball = distance < 0.46 * size
             image += level * ball * (0.6 + 0.4 * np.clip(1 - distance / size, 0, 1))
     return _exposed(rng, image, 0.8), labels
 

@@ -32,12 +32,12 @@ MINUTES_FRACTION = 1 / 3
 """Part of the minutes of a fine-tuning in which the head is trained."""
 
 _BATCH, _WARM_UP_STEPS, _MAX_GRADIENT_NORM = 4, 20, 1.0
-_WEIGHT_DECAY, _AVERAGE = 1e-4, 0.98
+_WEIGHT_DECAY, _AVERAGE = 1e-4, 0.95
 # Fraction of the time for encoding windows, and windows that are needed anyway.
 _ENCODING_FRACTION, _MIN_WINDOWS = 0.3, 8
 # Pixels that are not known count this much, as what the head predicted before.
 _UNKNOWN_WEIGHT = 0.1
-_VALIDATE_EVERY = 40
+_VALIDATE_EVERY = 20
 _AUTOCAST = ("cpu", "cuda")
 
 
@@ -203,7 +203,6 @@ class InstanceHeadTraining:
         data = [self._tensors(window) for window in windows]
         self._trained_from = time.perf_counter()
         head = _copy(self._parent).requires_grad_(True)
-        head.to(memory_format=torch.channels_last)
         average = _copy(self._parent)
         optimiser = torch.optim.AdamW(head.parameters(), weight_decay=_WEIGHT_DECAY)
         while self.fraction_done < 1:
@@ -256,7 +255,7 @@ class InstanceHeadTraining:
             )
         loss = head_losses(logits.float(), targets / 255, weights).sum()
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(head.parameters(), _MAX_GRADIENT_NORM)
         optimiser.step()
         return float(loss.detach())

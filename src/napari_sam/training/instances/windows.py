@@ -240,7 +240,8 @@ def _changed(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.
     gamma = np.exp(rng.uniform(-_GAMMA_JITTER, _GAMMA_JITTER))
     changed = 255 * (pixels / 255) ** gamma
     changed += rng.choice(_NOISE) * rng.normal(size=pixels.shape)
-    return np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+    clipped: NDArray[np.uint8] = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+    return clipped
 
 
 def _resize(labels: NDArray[np.int32], shape: tuple[int, int]) -> NDArray[np.int32]:
