@@ -69,7 +69,7 @@ def test_a_trained_head_comes_back_from_the_file(
     loaded = load_model(path)
     assert not is_same(loaded.instance_head, predictor.instance_head)
     assert is_same(loaded.instance_head, training.predictor().instance_head)
-    assert loaded.prompt_support.has_instance_head
+    assert loaded.prompt_support.instance_head
 
 
 @pytest.mark.usefixtures("always_better")

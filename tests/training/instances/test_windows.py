@@ -13,6 +13,7 @@ from tests.helpers.instances import disc_plane
 
 if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Predictor
+    from napari_sam.training.instances.windows import HeadWindow
 
 
 @pytest.fixture
@@ -21,6 +22,13 @@ def plane() -> LabelledPlane:
     labels = disc_plane((150, 200), 12, (9, 11), 3)
     pixels = np.where(labels > 0, 200, 40).astype(np.uint8)
     return LabelledPlane.of(training_images(pixels, 1000 * labels)[0])
+
+
+def covering(
+    planes: list[LabelledPlane], predictor: Predictor, all_labelled: bool = False
+) -> list[tuple[HeadWindow, list[int]]]:
+    encoder = WindowEncoder(predictor, all_labelled)
+    return list(encoder.covering(planes, np.random.default_rng(0)))
 
 
 def test_objects_are_numbered_from_1(plane: LabelledPlane) -> None:
@@ -56,18 +64,26 @@ def test_pixels_and_labels_are_turned_together(
 def test_every_object_counts_once(plane: LabelledPlane, tiny_lite: Predictor) -> None:
     counted = [
         number
-        for window, numbers in WindowEncoder(tiny_lite).covering(plane)
+        for window, numbers in covering([plane], tiny_lite)
         for number in numbers
         if (window.labels == number).any()
     ]
     assert sorted(counted) == list(range(1, 13))
 
 
+def test_planes_take_turns(plane: LabelledPlane, tiny_lite: Predictor) -> None:
+    one = LabelledPlane(plane.pixels, (plane.labels == 1).astype("i4"))
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        windows = WindowEncoder(tiny_lite).covering([plane, one], rng)
+        assert 1 in [next(windows)[0].labels.max() for _ in range(2)]
+
+
 def test_only_what_is_near_a_label_is_known(
     plane: LabelledPlane, tiny_lite: Predictor
 ) -> None:
     some = LabelledPlane(plane.pixels, np.where(plane.labels == 1, 1, 0).astype("i4"))
-    ((window, _),) = WindowEncoder(tiny_lite).covering(some)
+    ((window, _),) = covering([some], tiny_lite)
     _, known = window.targets()
     inside = window.labels > 0
     height, width = inside.shape
@@ -81,8 +97,8 @@ def test_all_but_the_padding_is_known_when_all_have_labels(
     labels = np.zeros((30, 60), int)
     labels[10:20, 10:20] = 1
     (image,) = training_images(labels.astype(np.uint8), labels)
-    encoder = WindowEncoder(tiny_lite, all_labelled=True)
-    ((window, _),) = encoder.covering(LabelledPlane.of(image))
+    plane = LabelledPlane.of(image)
+    ((window, _),) = covering([plane], tiny_lite, all_labelled=True)
     _, known = window.targets()
     height, width = window.labels.shape
     assert height < width

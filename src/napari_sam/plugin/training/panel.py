@@ -41,10 +41,8 @@ if TYPE_CHECKING:
 _MAX_COUNTED_PIXELS = 2**25
 _RECOUNT_DELAY_MS = 300
 _PROGRESS_STEPS = 1000
-_IDLE = (
-    "Part of the image is held out for validation. With the default model, Everything "
-    "learns to find these objects, too."
-)
+_IDLE = "Part of the image is held out for validation."
+_ADAPTS_EVERYTHING = " Everything learns to find these objects, too."
 
 _CONTROLS: ControlTable = {
     "model": partial(Label, label="Model", value=""),
@@ -112,7 +110,7 @@ class TrainingPanel(Container[Any]):
         self.progress = controls["progress"]
         self.image = LayerComboBox(viewer, Image, "Image", lambda: "(none)")
         self.labels_layer = LayerComboBox(viewer, Labels, "Labels", lambda: "(none)")
-        self.object_count, self.status = wrapped_label(), wrapped_label(_IDLE)
+        self.object_count, self.status = wrapped_label(), wrapped_label(self._idle)
         self.train = _TRAIN.make(self._train)
         self.stop = _STOP.make(self._stop_training)
         self.use = _USE.make(self._use_result)
@@ -138,9 +136,18 @@ class TrainingPanel(Container[Any]):
     def refresh(self) -> None:
         """Show the model, count the objects, and enable the buttons."""
         self.model.value = self._session.model_choice.name
+        if self.status.value.startswith(_IDLE):
+            self.status.value = self._idle
         self._watch(self.labels_layer.layer)
         self._count_objects()
         self._enable_buttons()
+
+    @property
+    def _idle(self) -> str:
+        """What training does with the chosen model."""
+        support = self._session.model_choice.prompt_support
+        has_head = support is not None and support.instance_head
+        return _IDLE + _ADAPTS_EVERYTHING * has_head
 
     def close_panel(self, _: Any = None) -> None:
         """Cancel the training without a result, and disconnect from the viewer."""
@@ -240,7 +247,7 @@ class TrainingPanel(Container[Any]):
             return
         self.progress.value = 0
         if self.status.value.endswith("..."):
-            self.status.value = _IDLE
+            self.status.value = self._idle
         self._enable_buttons()
 
     def _watch(self, labels: Labels | None) -> None:

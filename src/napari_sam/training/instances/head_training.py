@@ -35,6 +35,8 @@ _BATCH, _WARM_UP_STEPS, _MAX_GRADIENT_NORM = 4, 20, 1.0
 _WEIGHT_DECAY, _AVERAGE = 1e-4, 0.95
 # Fraction of the time for encoding windows, and windows that are needed anyway.
 _ENCODING_FRACTION, _MIN_WINDOWS = 0.3, 8
+# Most windows to validate with.
+_HELD_OUT_WINDOWS = 24
 # Pixels that are not known count this much, as what the head predicted before.
 _UNKNOWN_WEIGHT = 0.1
 _VALIDATE_EVERY = 20
@@ -181,17 +183,18 @@ class InstanceHeadTraining:
         self._best, self._losses = self._parent, []
         windows: list[HeadWindow] = []
         source = self._encoder.augmented(self._planes, self._rng)
+        total = self.options.windows + _HELD_OUT_WINDOWS
         for window in islice(source, self.options.windows):
             windows.append(window)
-            yield self._progress("encode", len(windows), self.options.windows)
+            yield self._progress("encode", len(windows), total)
             too_long = self._time_fraction > _ENCODING_FRACTION
             if too_long and len(windows) >= _MIN_WINDOWS:
                 break
         held_out = []
-        for plane in self._held_out:
-            for pair in self._encoder.covering(plane):
-                held_out.append(pair)
-                yield self._progress("encode", len(held_out), len(held_out))
+        pairs = self._encoder.covering(self._held_out, self._rng)
+        for pair in islice(pairs, _HELD_OUT_WINDOWS):
+            held_out.append(pair)
+            yield self._progress("encode", len(windows) + len(held_out), total)
         self.start = self.best = score_head(self._parent, held_out)
         yield self._progress("validate", 1, 1)
         yield from self._train(windows, held_out)

@@ -180,13 +180,28 @@ class WindowEncoder:
                 labels = augment(plane.labels[window.slices], turn)
                 yield self._encode(plane, window, _changed(pixels, rng), labels)
 
-    def covering(self, plane: LabelledPlane) -> Iterator[tuple[HeadWindow, list[int]]]:
-        """Yield windows that show all objects of a plane, and the objects of each.
+    def covering(
+        self, planes: Sequence[LabelledPlane], rng: np.random.Generator
+    ) -> Iterator[tuple[HeadWindow, list[int]]]:
+        """Yield windows that show all objects once, and the objects of each.
 
-        An object belongs to the first window that shows all of it, and the one in the
-        middle of a window always does.
+        The planes take turns. An object belongs to the first window that shows all of
+        it; windows have an object in their middle, which always belongs to them.
         """
-        side, rest = self._side(plane), list(range(1, len(plane.boxes) + 1))
+        sources = [self._covering(planes[i], rng) for i in rng.permutation(len(planes))]
+        while sources:
+            for source in list(sources):
+                pair = next(source, None)
+                if pair is None:
+                    sources.remove(source)
+                else:
+                    yield pair
+
+    def _covering(
+        self, plane: LabelledPlane, rng: np.random.Generator
+    ) -> Iterator[tuple[HeadWindow, list[int]]]:
+        side = self._side(plane)
+        rest = (1 + rng.permutation(len(plane.boxes))).tolist()
         while rest:
             window = plane.window_around(rest[0], side)
             shown = [i for i in rest if i == rest[0] or _shows(window, plane, i)]
