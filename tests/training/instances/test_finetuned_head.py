@@ -10,9 +10,7 @@ import pytest
 import torch
 
 from napari_sam.checkpoints.model_card import ModelCard
-from napari_sam.nets.instance_head import InstanceHead
 from napari_sam.prediction.loading import load_model
-from napari_sam.prediction.predictor import Predictor
 from napari_sam.training.finetune import FineTuning
 from napari_sam.training.instances.scores import HeadScore
 from napari_sam.training.request import TrainingRequest
@@ -21,21 +19,11 @@ from tests.helpers.training import QUICK, discs
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_sam.nets.instance_head import InstanceHead
+    from napari_sam.prediction.predictor import Predictor
+
 # The decoder stays as it is.
 STILL = replace(QUICK, learning_rate=1e-12, steps=1, prompts=("box",), head_steps=2)
-
-
-@pytest.fixture
-def predictor(tiny_lite: Predictor) -> Predictor:
-    """Return a random model with a random instance head, in half precision."""
-    return Predictor(
-        tiny_lite.model,
-        name="tiny_head",
-        family="lite_medsam",
-        prompts=frozenset({"box"}),
-        key="tiny_head",
-        instance_head=InstanceHead(16).half().float().eval(),
-    )
 
 
 @pytest.fixture
@@ -48,8 +36,8 @@ def always_better(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def fine_tuned(predictor: Predictor) -> FineTuning:
-    training = FineTuning(predictor, discs(), STILL)
+def fine_tuned(tiny_head: Predictor) -> FineTuning:
+    training = FineTuning(tiny_head, discs(), STILL)
     phases = [progress.phase for progress in training.run()]
     assert phases[-1] == "everything"
     return training
@@ -62,19 +50,19 @@ def is_same(one: InstanceHead, other: InstanceHead) -> bool:
 
 @pytest.mark.usefixtures("always_better")
 def test_a_trained_head_comes_back_from_the_file(
-    predictor: Predictor, tmp_path: Path
+    tiny_head: Predictor, tmp_path: Path
 ) -> None:
-    training = fine_tuned(predictor)
+    training = fine_tuned(tiny_head)
     path = training.save(tmp_path / "cells.safetensors")
     loaded = load_model(path)
-    assert not is_same(loaded.instance_head, predictor.instance_head)
+    assert not is_same(loaded.instance_head, tiny_head.instance_head)
     assert is_same(loaded.instance_head, training.predictor().instance_head)
     assert loaded.prompt_support.instance_head
 
 
 @pytest.mark.usefixtures("always_better")
-def test_the_card_tells_of_the_head(predictor: Predictor, tmp_path: Path) -> None:
-    path = fine_tuned(predictor).save(tmp_path / "cells.safetensors")
+def test_the_card_tells_of_the_head(tiny_head: Predictor, tmp_path: Path) -> None:
+    path = fine_tuned(tiny_head).save(tmp_path / "cells.safetensors")
     card = ModelCard.read(path)
     assert card.instance_head
     summary = card.training["instance_head"]
@@ -83,22 +71,22 @@ def test_the_card_tells_of_the_head(predictor: Predictor, tmp_path: Path) -> Non
 
 
 def test_without_improvement_the_file_has_the_head_of_the_parent(
-    predictor: Predictor, tmp_path: Path
+    tiny_head: Predictor, tmp_path: Path
 ) -> None:
-    training = fine_tuned(predictor)
+    training = fine_tuned(tiny_head)
     assert not training.head_training.is_better
     loaded = load_model(training.save(tmp_path / "cells.safetensors"))
-    assert is_same(loaded.instance_head, predictor.instance_head)
+    assert is_same(loaded.instance_head, tiny_head.instance_head)
 
 
-def test_state_dicts_have_no_head(predictor: Predictor, tmp_path: Path) -> None:
-    path = fine_tuned(predictor).save(tmp_path / "cells.pth")
+def test_state_dicts_have_no_head(tiny_head: Predictor, tmp_path: Path) -> None:
+    path = fine_tuned(tiny_head).save(tmp_path / "cells.pth")
     assert load_model(path, family="lite_medsam").instance_head is None
 
 
 @pytest.mark.usefixtures("always_better")
 def test_a_better_head_alone_makes_a_new_model(
-    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_head: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "napari_sam.training.request.viewer_training_options", lambda *_: STILL
@@ -107,7 +95,7 @@ def test_a_better_head_alone_makes_a_new_model(
     request = TrainingRequest(
         image.plane, image.labels, "cells", (0, 255), 1.0, tmp_path / "a.safetensors"
     )
-    work = request.run(predictor, lambda: False)
+    work = request.run(tiny_head, lambda: False)
     with pytest.raises(StopIteration) as end:
         while True:
             next(work)

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sam.nets.instance_head import InstanceHead
-from napari_sam.prediction.predictor import Predictor
 from napari_sam.training.data import training_images
 from napari_sam.training.instances.head_training import (
     HeadOptions,
@@ -19,21 +17,8 @@ from napari_sam.training.options import TrainingOptions
 from tests.helpers.instances import disc_plane
 
 if TYPE_CHECKING:
+    from napari_sam.prediction.predictor import Predictor
     from napari_sam.training.data import TrainingImage
-
-
-@pytest.fixture
-def predictor(tiny_lite: Predictor) -> Predictor:
-    """Return a random model with a random instance head."""
-    torch.manual_seed(0)
-    return Predictor(
-        tiny_lite.model,
-        name="tiny_head",
-        family="lite_medsam",
-        prompts=frozenset({"box"}),
-        key="tiny_head",
-        instance_head=InstanceHead(16).eval(),
-    )
 
 
 def planes(seed: int, brightness: int = 200) -> list[TrainingImage]:
@@ -42,61 +27,61 @@ def planes(seed: int, brightness: int = 200) -> list[TrainingImage]:
     return training_images(pixels, labels, f"discs {seed}")
 
 
-def training(predictor: Predictor, **options: float) -> InstanceHeadTraining:
+def training(tiny_head: Predictor, **options: float) -> InstanceHeadTraining:
     settings = {"steps": 80, "windows": 8, "learning_rate": 1e-2, **options}
     return InstanceHeadTraining(
-        predictor, planes(0), planes(1), HeadOptions(**settings)
+        tiny_head, planes(0), planes(1), HeadOptions(**settings)
     )
 
 
-def test_learns_to_find_labelled_objects(predictor: Predictor) -> None:
-    run = training(predictor, all_labelled=True, steps=60)
+def test_learns_to_find_labelled_objects(tiny_head: Predictor) -> None:
+    run = training(tiny_head, all_labelled=True, steps=60)
     phases = [progress.phase for progress in run.run()]
     assert phases.count("everything") == 60
     assert run.is_better
     assert run.is_finished
     before, after = run.f1
     assert after > before + 0.5
-    assert run.head is not predictor.instance_head
+    assert run.head is not tiny_head.instance_head
 
 
-def test_the_head_of_the_model_stays(predictor: Predictor) -> None:
-    before = {k: v.clone() for k, v in predictor.instance_head.state_dict().items()}
-    for _ in training(predictor, steps=40).run():
+def test_the_head_of_the_model_stays(tiny_head: Predictor) -> None:
+    before = {k: v.clone() for k, v in tiny_head.instance_head.state_dict().items()}
+    for _ in training(tiny_head, steps=40).run():
         pass
-    after = predictor.instance_head.state_dict()
+    after = tiny_head.instance_head.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
-def test_a_head_that_is_not_better_is_dropped(predictor: Predictor) -> None:
-    run = training(predictor, learning_rate=1e-12, steps=20)
+def test_a_head_that_is_not_better_is_dropped(tiny_head: Predictor) -> None:
+    run = training(tiny_head, learning_rate=1e-12, steps=20)
     for _ in run.run():
         pass
     assert run.steps == 20
     assert not run.is_better
-    assert run.head is predictor.instance_head
+    assert run.head is tiny_head.instance_head
     assert run.f1[0] == run.f1[1]
 
 
-def test_stopping_keeps_the_best_so_far(predictor: Predictor) -> None:
-    run = training(predictor, steps=1000, all_labelled=True)
+def test_stopping_keeps_the_best_so_far(tiny_head: Predictor) -> None:
+    run = training(tiny_head, steps=1000, all_labelled=True)
     for _ in run.run():
         if run.is_better:
             break
     assert 0 < run.best_step == run.steps < 1000
     assert not run.is_finished
-    assert run.head is not predictor.instance_head
+    assert run.head is not tiny_head.instance_head
 
 
-def test_stopping_before_the_first_step_keeps_the_head(predictor: Predictor) -> None:
-    run = training(predictor)
+def test_stopping_before_the_first_step_keeps_the_head(tiny_head: Predictor) -> None:
+    run = training(tiny_head)
     next(iter(run.run()))
     assert run.f1 is None
-    assert run.head is predictor.instance_head
+    assert run.head is tiny_head.instance_head
 
 
-def test_the_time_ends_training(predictor: Predictor) -> None:
-    run = training(predictor, steps=10**6, minutes=0.05)
+def test_the_time_ends_training(tiny_head: Predictor) -> None:
+    run = training(tiny_head, steps=10**6, minutes=0.05)
     for _ in run.run():
         pass
     assert run.is_finished
@@ -109,9 +94,9 @@ def test_the_time_ends_training(predictor: Predictor) -> None:
     ids=["not wanted", "another encoder"],
 )
 def test_heads_are_not_always_trained(
-    predictor: Predictor, options: dict[str, int]
+    tiny_head: Predictor, options: dict[str, int]
 ) -> None:
-    arguments = predictor, planes(0), planes(1)
+    arguments = tiny_head, planes(0), planes(1)
     run = InstanceHeadTraining.of(*arguments, TrainingOptions(**options))
     assert run is None
     assert InstanceHeadTraining.of(*arguments, TrainingOptions()) is not None

@@ -51,6 +51,6 @@ def head_losses(
     error = F.smooth_l1_loss(logits[:, 1].sigmoid(), depth, beta=0.1, reduction="none")
     inside = (weight * error).sum(plane) / weight.sum(plane).clamp(min=1)
     edges = F.binary_cross_entropy_with_logits(
-        logits[:, 2], border, weights, pos_weight=torch.tensor(_BORDER_WEIGHT)
+        logits[:, 2], border, weights, pos_weight=logits.new_tensor(_BORDER_WEIGHT)
     )
     return torch.stack([area, 4 * inside.mean(), 0.5 * edges / counted.mean()])
