@@ -208,8 +208,8 @@ class InstanceHeadTraining:
         head = _copy(self._parent).requires_grad_(True)
         average = _copy(self._parent)
         optimiser = torch.optim.AdamW(head.parameters(), weight_decay=_WEIGHT_DECAY)
-        while self.fraction_done < 1:
-            cosine = 0.5 * (1 + math.cos(math.pi * self.fraction_done))
+        while (fraction := self.fraction_done) < 1:
+            cosine = 0.5 * (1 + math.cos(math.pi * fraction))
             warm_up = min(1.0, (self.steps + 1) / _WARM_UP_STEPS)
             for group in optimiser.param_groups:
                 group["lr"] = self.options.learning_rate * cosine * warm_up
@@ -226,9 +226,11 @@ class InstanceHeadTraining:
                 ):
                     mean.lerp_(latest, 1 - keep)
             self.steps += 1
-            if self.steps % _VALIDATE_EVERY == 0 or self.fraction_done >= 1:
+            if self.steps % _VALIDATE_EVERY == 0:
                 self._validate(average, held_out)
             yield self._progress("everything", self.steps, self.options.steps)
+        if self.steps % _VALIDATE_EVERY:
+            self._validate(average, held_out)
 
     def _tensors(self, window: HeadWindow) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return embedding, input, targets and weights of a window."""
