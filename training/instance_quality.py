@@ -3,7 +3,7 @@
 ``python training/instance_quality.py --folder instance_head`` splits new
 scenes of `make_instance_head` with the trained head, with objects of the sizes that the
 search shows to it. It prints recall and precision by
-kind of scene, and the weights of `napari_sam.automatic.instances.quality`: a logistic
+kind of scene, and the weights of `napari_sam.masks.object_quality`: a logistic
 regression of whether an object has an IoU of at least 0.5 with a true one, each scene
 with the same weight.
 """
@@ -21,8 +21,8 @@ from object_looks import Scene, make
 from safetensors.torch import load_file
 from scipy.optimize import minimize
 
-from napari_sam.automatic.instances.quality import FEATURES, quality_features
-from napari_sam.automatic.instances.watershed import Maps, split_objects
+from napari_sam.masks.object_quality import FEATURES, quality_features
+from napari_sam.masks.watershed import Maps, split_objects
 from napari_sam.nets.instance_head import InstanceHead
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor

@@ -69,10 +69,7 @@ class Scene:
 def make(seed: int) -> Scene:
     """Make a scene."""
     rng = np.random.default_rng([20, seed])
-    weights = np.array([row[3] for row in MIXTURE])
-    row = MIXTURE[rng.choice(len(MIXTURE), p=weights / weights.sum())]
-    layout, shape, looks, _ = row
-    look = str(rng.choice(looks))
+    layout, shape, look = _draw_kind(rng, MIXTURE)
     # Some windows have fewer pixels than the network's input, some more.
     side = int(rng.choice([128, 192, 256, 256, 256, 384]))
     typical = np.exp(rng.uniform(*np.log(DIAMETERS))) * side / SIDE
@@ -81,6 +78,30 @@ def make(seed: int) -> Scene:
     image = LOOKS[look](rng, labels)
     pixels = expose(rng, image)
     return Scene(*fit(pixels, labels), f"{layout} {shape} {look}")
+
+
+def make_plane(
+    seed: int, side: int, diameters: tuple[float, float]
+) -> tuple[NDArray[np.uint8], Labels]:
+    """Make a plane of any size with objects, and its labels."""
+    rng = np.random.default_rng([21, seed])
+    kinds = tuple(row for row in MIXTURE if row[0] != "empty")
+    layout, shape, look = _draw_kind(rng, kinds)
+    typical = float(np.exp(rng.uniform(*np.log(diameters))))
+    sizes = Sizes(typical, float(rng.choice([0.05, 0.15, 0.3])))
+    labels = LAYOUTS[layout](rng, side, sizes, shape)
+    return expose(rng, LOOKS[look](rng, labels)), labels
+
+
+def _draw_kind(
+    rng: Rng, mixture: tuple[tuple[str, str, tuple[str, ...], float], ...]
+) -> tuple[str, str, str]:
+    """Draw layout, shape and look."""
+    weights = np.array([row[3] for row in mixture])
+    layout, shape, looks, _ = mixture[
+        rng.choice(len(mixture), p=weights / weights.sum())
+    ]
+    return layout, shape, str(rng.choice(looks))
 
 
 def fit(pixels: NDArray[np.uint8], labels: Labels) -> tuple[NDArray[np.uint8], Labels]:

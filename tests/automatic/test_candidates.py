@@ -272,3 +272,48 @@ def test_quality_and_nms_score() -> None:
     assert_allclose(kept.quality, 0.4)
     assert_allclose(kept.nms_score, 0.4)
     assert_allclose(rectangle(5, 5, 20, 20, 0.8).nms_score, 0.8)
+
+
+# -- objects that the user picks and drops ------------------------------------
+
+
+def poor(*box: int) -> Candidate:
+    return rectangle(*box, score=0.3)
+
+
+def test_a_picked_object_is_kept_whatever_its_quality() -> None:
+    found = Candidates((rectangle(2, 2, 9, 9), poor(20, 20, 29, 29)), SHAPE)
+    usual = Thresholds()
+    assert len(found.objects(usual).patches) == 1
+    picked = found.objects(replace(usual, picked=((24.6, 25.2),)))
+    assert picked.labels[25, 25] and picked.labels[5, 5]
+
+
+def test_a_picked_object_replaces_those_that_it_overlaps() -> None:
+    found = Candidates((rectangle(2, 2, 20, 20), poor(2, 2, 11, 20)), SHAPE)
+    objects = found.objects(Thresholds(picked=((5, 5),)))
+    # The better candidate under the point is the large one.
+    assert [int(p.mask.sum()) for p in objects.patches] == [19 * 19]
+    small = Candidates((rectangle(2, 2, 20, 20), poor(15, 15, 30, 30)), SHAPE)
+    objects = small.objects(Thresholds(picked=((28, 28),)))
+    assert objects.labels[28, 28]
+
+
+def test_a_dropped_object_is_left_out() -> None:
+    found = Candidates((rectangle(2, 2, 9, 9), rectangle(20, 20, 29, 29)), SHAPE)
+    objects = found.objects(Thresholds(dropped=((25, 25),)))
+    assert not objects.labels[25, 25] and objects.labels[5, 5]
+
+
+def test_points_beside_all_objects_change_nothing() -> None:
+    found = Candidates((rectangle(2, 2, 9, 9), poor(20, 20, 29, 29)), SHAPE)
+    away = ((50.0, 70.0), (1000.0, -3.0))
+    changed = found.objects(Thresholds(picked=away, dropped=away))
+    assert_array_equal(changed.labels, found.objects(Thresholds()).labels)
+
+
+def test_unlikely_objects_are_offered_where_no_object_is() -> None:
+    members = rectangle(2, 2, 9, 9), poor(20, 20, 29, 29), poor(3, 3, 9, 8)
+    offered = Candidates(members, SHAPE).unlikely(Thresholds(0, 0))
+    assert [patch.origin for patch in offered.patches] == [(20, 20)]
+    assert not Candidates((), SHAPE).unlikely(Thresholds()).patches

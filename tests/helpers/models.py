@@ -66,6 +66,7 @@ class StandInPredictor(Predictor):
             pixels = pixels.take(index, axis)
         gray = pixels.max(axis=-1) if pixels.ndim == 3 else pixels
         return SimpleNamespace(
+            instances=None,
             pixels=gray,
             transform=as_model(gray)[0],
             shape=shape,

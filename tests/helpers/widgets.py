@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.components import ViewerModel
 
@@ -25,3 +25,14 @@ def open_widget(image: np.ndarray, model: Predictor, live: bool = False) -> SamW
     widget.session.model = model
     press(widget.panel.new_prompts)
     return widget
+
+
+def type_key(widget: SamWidget, key: str, layer: Any = None) -> None:
+    """What napari does when a key is pressed that the active layer does not want.
+
+    Or what it does with a key of a layer.
+    """
+    owner = widget.session.viewer if layer is None else layer
+    found = [action for bound, action in owner.keymap.items() if str(bound) == key]
+    assert len(found) == 1
+    found[0](owner)

@@ -1,10 +1,13 @@
 """Fixtures: a model that segments bright pixels, and a stack with two balls."""
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 
 from napari_sam.plugin.session import SamSession
+from tests.helpers.leaks import active, windows
 from tests.helpers.models import BrightPredictor
 
 
@@ -31,3 +34,27 @@ def session(bright: BrightPredictor, stack: np.ndarray) -> SamSession:
     session = SamSession(viewer, bright)
     session.new_prompt_layers()
     return session
+
+
+@pytest.fixture
+def leaks_allowed(request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Function that lets a test leave a panel behind."""
+
+    def allow() -> None:
+        request.node.leaks_allowed = True
+
+    return allow
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a window, thread, timer, key or callback behind.
+
+    A failed test leaves its objects in the traceback.
+    """
+    failed, known = request.session.testsfailed, windows()
+    yield
+    uses_qt = hasattr(request.module, "SamWidget") or "qtbot" in request.fixturenames
+    allowed = getattr(request.node, "leaks_allowed", False)
+    if uses_qt and not allowed and request.session.testsfailed == failed:
+        assert active(known) == []

@@ -483,6 +483,7 @@ def test_download_button_downloads_the_weights(
 
     monkeypatch.setattr("napari_sam.prediction.loading.load_model", load)
     widget = make("mobile_sam")
+    qtbot.addWidget(widget.native)
     widget.native.show()
     widget.panel.model.value = "mobile_sam"
     assert widget.panel.download.visible

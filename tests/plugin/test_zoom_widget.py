@@ -70,8 +70,9 @@ def drawn(widget: SamWidget, value: int) -> np.ndarray:
     return np.array([layer.data_to_world(p) for p in pixels])
 
 
-def test_the_factor_is_asked_for_where_it_counts(widget: SamWidget) -> None:
+def test_the_factor_is_asked_for_where_it_counts(widget: SamWidget, qtbot: Any) -> None:
     options, session = widget.panel.advanced, widget.session
+    qtbot.addWidget(widget.native)
     widget.native.show()
     widget.panel.show_advanced.value = True
     assert options.zoom.value == "auto"

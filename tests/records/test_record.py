@@ -329,7 +329,7 @@ def with_search(search: str) -> bytes:
         (b"[]", "is not a record"),
         (b'{"format": 1}', "is not a record"),
         (b'{"napari_sam": 3}', "is not a record"),
-        (b'{"format": 5, "objects": {}}', "has format 5.* newer napari-sam"),
+        (b'{"format": 6, "objects": {}}', "has format 6.* newer napari-sam"),
         (b'{"objects": {}}', "has format None"),
         (b'{"format": 1, "objects": {"1": 5}}', "damaged at object '1'"),
         (b'{"format": 1, "objects": {"1": [5]}}', "damaged at object '1'"),
@@ -357,6 +357,6 @@ def test_missing_files_raise_file_not_found(tmp_path: Path) -> None:
         write_record(tmp_path / "no folder" / "record.json", new_record())
 
 
-@pytest.mark.parametrize("record", [{"format": 5, "objects": {}}, {"objects": {}}])
+@pytest.mark.parametrize("record", [{"format": 6, "objects": {}}, {"objects": {}}])
 def test_only_earlier_formats_are_upgraded(record: dict[str, Any]) -> None:
     assert upgrade(record) == record

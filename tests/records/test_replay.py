@@ -472,8 +472,8 @@ def record() -> Any:
         (lambda record: replay(record, STACK), "'bright' is neither a known model"),
         (lambda record: replay({}, STACK), "is not a record"),
         (
-            lambda record: replay({**record, "format": 5}, STACK),
-            "format 5, .* newer napari-sam",
+            lambda record: replay({**record, "format": 6}, STACK),
+            "format 6, .* newer napari-sam",
         ),
         (
             lambda record: replay({**record, "objects": {}}, STACK),

@@ -16,11 +16,13 @@ from napari_sam.automatic.selection import (
     largest_component_filled,
     non_maximum_suppression,
     select_disjoint,
+    without_overlaps,
 )
 from napari_sam.masks.painting import labels_from_patches
 from napari_sam.masks.patch import stability
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
 
     from numpy.typing import NDArray
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from napari_sam.automatic.candidate import AnyCandidate
     from napari_sam.automatic.crops import Crop
     from napari_sam.masks.patch import MaskPatch
+
+
+# Objects of at least this fraction of the quality threshold are offered to be picked.
+_UNLIKELY = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,9 @@ class Thresholds:
         Of two masks whose boxes have a larger IoU the better one is kept.
     min_size, max_size : int
         Area in pixels of the plane; no maximum when None.
+    picked, dropped : tuple of tuple of float
+        Points of a plane, (row, col). Under each of `picked` the best candidate is an
+        object, whatever the thresholds; objects under `dropped` are left out.
 
     Raises
     ------
@@ -63,6 +72,8 @@ class Thresholds:
     box_nms_thresh: float = 0.6
     min_size: int = 0
     max_size: int | None = None
+    picked: tuple[tuple[float, float], ...] = ()
+    dropped: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def published(cls) -> Self:
@@ -222,11 +233,15 @@ class Candidates:
         Of masks that contain each other the best disjoint subset is selected, see
         `select_disjoint`.
         """
+        picked = self._under(thresholds.picked)
+        others = select_disjoint(self.masks(thresholds))
         selected: list[tuple[float, MaskPatch]] = []
-        for candidate in select_disjoint(self.masks(thresholds)):
+        for candidate in [*picked, *without_overlaps(others, picked)]:
             patch = largest_component_filled(candidate.patch())
             area = int(np.count_nonzero(patch.mask))
-            if area >= max(thresholds.min_size, 1) and self._in_region(patch, area):
+            smallest = 1 if candidate in picked else max(thresholds.min_size, 1)
+            is_dropped = any(patch.holds(point) for point in thresholds.dropped)
+            if area >= smallest and not is_dropped and self._in_region(patch, area):
                 selected.append((candidate.quality, patch))
         selected.sort(key=lambda pair: -pair[0])
         return PlaneObjects(
@@ -235,8 +250,45 @@ class Candidates:
             self.shape,
         )
 
+    def unlikely(self, thresholds: Thresholds) -> PlaneObjects:
+        """Select objects of too low a quality that overlap no object, see `objects`."""
+        quality = _UNLIKELY * max(map(thresholds.quality_of, self.members), default=0)
+        selected = self.objects(replace(thresholds, picked=(), dropped=()))
+        more = self.objects(
+            replace(thresholds, quality_thresh=quality, picked=(), dropped=())
+        )
+        taken = labels_from_patches(selected.patches, self.shape) > 0
+        kept = [
+            (patch, score)
+            for patch, score in zip(more.patches, more.scores, strict=True)
+            if not taken[patch.region][patch.mask].any()
+        ]
+        return PlaneObjects(
+            tuple(patch for patch, _ in kept),
+            tuple(score for _, score in kept),
+            self.shape,
+        )
+
+    def _under(self, points: Sequence[tuple[float, float]]) -> list[AnyCandidate]:
+        """Return the best candidate under each point."""
+        found: list[AnyCandidate] = []
+        for point in points:
+            near = [c for c in self.members if _is_near(c.box, point)]
+            under = [c for c in near if c.patch().holds(point)]
+            if under:
+                best = max(under, key=lambda c: c.quality)
+                found += [best] if best not in found else []
+        return found
+
     def _in_region(self, patch: MaskPatch, area: int) -> bool:
         if self.region is None:
             return True
         inside = int(np.count_nonzero(self.region[patch.region] & patch.mask))
         return 2 * inside > area
+
+
+def _is_near(box: NDArray[np.float64], point: Sequence[float]) -> bool:
+    """Tell whether a point lies in a box, or next to it."""
+    return bool(
+        (box[:2] <= np.add(point, 1)).all() and (box[2:] >= np.add(point, -1)).all()
+    )

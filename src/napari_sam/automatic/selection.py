@@ -95,6 +95,20 @@ def select_disjoint(candidates: Sequence[AnyCandidate]) -> list[AnyCandidate]:
     return [c for c, x in zip(candidates, solution.x, strict=True) if x > 0.5]
 
 
+def without_overlaps(
+    candidates: Sequence[AnyCandidate], others: Sequence[AnyCandidate]
+) -> list[AnyCandidate]:
+    """Drop candidates that cannot be objects beside some others."""
+    return [
+        one
+        for one in candidates
+        if not any(
+            one is other or one.overlap_fraction(other) > _MAX_OVERLAP_FRACTION
+            for other in others
+        )
+    ]
+
+
 def _overlapping_pairs(candidates: Sequence[AnyCandidate]) -> list[tuple[int, int]]:
     if not candidates:
         return []

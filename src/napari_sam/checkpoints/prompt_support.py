@@ -36,6 +36,11 @@ class PromptSupport:
         return self.trained_on(kind) or (kind == "point" and self.click_decoder)
 
     @property
+    def corrects_clicks(self) -> bool:
+        """Whether each further point only changes the mask of the points before it."""
+        return self.click_decoder and self.instance_head
+
+    @property
     def automatic_method(self) -> AutomaticMethod:
         """How all objects are found: by an instance head, a grid of points or boxes."""
         if self.instance_head:

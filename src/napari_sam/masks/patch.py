@@ -100,6 +100,13 @@ class MaskPatch:
         moved: NDArray[np.float64] = tight + np.tile(self.origin, 2)
         return moved
 
+    def holds(self, point: Sequence[float]) -> bool:
+        """Tell whether the pixel of a (row, col) point of the plane is in the mask."""
+        row, col = (round(p) - o for p, o in zip(point, self.origin, strict=True))
+        height, width = self.logits.shape
+        inside = 0 <= row < height and 0 <= col < width
+        return inside and bool(self.logits[row, col] > 0)
+
     @property
     def centroid(self) -> NDArray[np.float64]:
         """(row, col) on the plane, the mean of the mask's pixels; NaN when empty."""

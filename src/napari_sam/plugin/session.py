@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
 from napari_sam.plugin.layers.transforms import displayed_plane
+from napari_sam.plugin.objects.current_object import CurrentObject
 from napari_sam.plugin.state.commit_history import CommitHistory
 from napari_sam.plugin.state.label_cleanup import LabelCleanupJob
 from napari_sam.plugin.state.label_measurement import LabelMeasurementJob
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
     from napari_sam.automatic.linking import Linking
     from napari_sam.automatic.search import SearchOptions
     from napari_sam.checkpoints.families import Family
-    from napari_sam.images.axes import PlaneIndex
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.masks.cleanup import CleanUp
     from napari_sam.masks.measurements import ObjectMeasurement
     from napari_sam.plugin.layers.image_source import ChannelChoice
+    from napari_sam.plugin.layers.prompt_tool import Tool
     from napari_sam.plugin.state.labels_target import LabelsTarget
     from napari_sam.plugin.state.layer_request import LayerRequest
     from napari_sam.plugin.state.model_choice import ByteProgress, ModelChoice
@@ -69,6 +70,8 @@ class SamSession:
         Encoded planes.
     history : CommitHistory
         Committed objects, and the ones that are corrected.
+    current : CurrentObject
+        The object that is segmented now, and those that wait to be written.
     """
 
     image_layer: Setting[Image | None] = Setting()
@@ -93,6 +96,7 @@ class SamSession:
     linking: Setting[Linking] = Setting()
     set_polarity: Setting[Callable[[bool], None]] = Setting()
     toggle_polarity: Setting[Callable[[], None]] = Setting()
+    tool: Setting[Tool | None] = Setting()
     changed: Setting[SignalInstance] = Setting()
     model_changed: Setting[SignalInstance] = Setting()
     zoom_changed: Setting[SignalInstance] = Setting()
@@ -105,8 +109,8 @@ class SamSession:
         self.cache = EmbeddingCache()
         self.history = CommitHistory(viewer)
         self._builder = RequestBuilder(self.settings, self.history)
-        self._pending: PendingResult | None = None
-        self.settings.image_chosen.connect(self._drop_pending)
+        self.current = CurrentObject(self.settings, self.history, self._builder)
+        self.settings.image_chosen.connect(self.current.drop)
 
     # -- settings --------------------------------------------------------------
 
@@ -151,20 +155,7 @@ class SamSession:
         be used any more. Results of stacks and of automatic segmentation stay until
         they are accepted or discarded.
         """
-        pending = self.pending
-        if pending is not None and not pending.is_plane:
-            return None
-        try:
-            snapshot = self._builder.snapshot()
-            request = self._builder.plane(snapshot, pending)
-        except ValueError:
-            self._withdraw_pending(None)
-            raise
-        if request is None:
-            self._withdraw_pending(snapshot.plane.plane_index())
-        elif pending is None or not pending.request.same_request(request):
-            return request
-        return None
+        return self.current.live_request()
 
     def build_training_request(
         self,
@@ -195,10 +186,7 @@ class SamSession:
     @property
     def pending(self) -> PendingResult | None:
         """The objects to accept or discard, while their image is as it was."""
-        pending = self._pending
-        if pending is None or not pending.request.is_current(self.viewer):
-            return None
-        return pending
+        return self.current.pending
 
     @property
     def result(self) -> SegmentationResult | None:
@@ -207,16 +195,17 @@ class SamSession:
         return None if pending is None else pending.result
 
     def accept_result(self, request: LayerRequest, result: SegmentationResult) -> None:
-        """Make a result the pending one, unless image or model were changed."""
-        request.check_current(self.viewer, self.model)
-        self._pending = PendingResult(request, result)
-        self.changed.emit()
+        """Make a result the pending one, unless image or model were changed.
+
+        The result of an object that was accepted already is written.
+        """
+        self.current.take_result(request, result)
 
     def preview(self) -> Prediction | None:
         """Segment the displayed plane; return the first object, if it has prompts."""
         request = self._builder.plane(self._builder.snapshot(), self.pending)
         if request is None:
-            self._forget()
+            self.current.forget()
             return None
         return self._run(request).predictions[0]
 
@@ -255,11 +244,9 @@ class SamSession:
         """Take the model's next larger mask, or the smallest after the largest.
 
         Later prompts use the same `size`, unless the masks are of several scales.
+        Without a result for the prompts, it counts for the one to come.
         """
-        if self.pending is None:
-            raise ValueError("There is no object: segment one first.")
-        self._pending, self.size = self.pending.next_alternative()
-        self.changed.emit()
+        self.current.next_alternative()
 
     def refinish_pending(self) -> None:
         """Apply the current `cleanup`, `thresholds` and `linking` to the result."""
@@ -278,9 +265,7 @@ class SamSession:
             return None
 
         def apply(result: SegmentationResult) -> None:
-            if self._pending is pending:
-                self._pending = PendingResult(changed, result)
-            self.changed.emit()
+            self.current.replace_result(pending, PendingResult(changed, result))
 
         return Job(lambda: changed.request.refinish(pending.result), apply)
 
@@ -305,25 +290,42 @@ class SamSession:
         layers stay and are not used again; `previous_object` brings them back.
         Returns the label of the last object.
         """
-        pending = self.pending
-        if pending is None:
-            raise ValueError("There is nothing to accept: segment an object first.")
-        if not pending.result.pieces:
-            raise ValueError("The mask is empty: change the prompts and try again.")
-        commit = self.target.write(pending.request, pending.result)
-        self.history.sizes.add(pending, commit.replacement.labels)
-        if not pending.is_automatic:  # hundreds of objects are not corrected together
-            self.history.add(commit)
-        self.history.consumed.consume(pending.request.prompts)
-        self._forget()
-        return commit.replacement.label_ids[-1]
+        self.finish_waiting()
+        return self.current.commit()
+
+    def accept(self, running: LayerRequest | None = None) -> int | None:
+        """Accept the object of the prompts drawn so far.
+
+        It is written now if its result is there; then its label is returned. Otherwise
+        it waits, in order, for `finish_waiting` or the widget, and prompts drawn
+        later belong to the next object.
+
+        Parameters
+        ----------
+        running : LayerRequest, optional
+            A request that is computed now.
+        """
+        return self.current.accept(running)
+
+    def finish_waiting(self) -> None:
+        """Segment and write the accepted objects that wait."""
+        while (request := self.current.next_waiting()) is not None:
+            self._run(request)
 
     def discard(self) -> None:
-        """Drop the pending result and its prompts; all layers stay."""
-        if self._pending is not None:
-            self.history.consumed.consume(self._pending.request.prompts)
-        self.history.cancel_correction()
-        self._forget()
+        """Drop the pending result and the prompts of the current object.
+
+        All layers stay.
+        """
+        self.current.discard()
+
+    def undo(self) -> None:
+        """Take back the last prompt, accept or discard.
+
+        An accepted object is removed from the labels, and its prompts come back.
+        Prompts are removed from layers made by `new_prompt_layers` only.
+        """
+        self.current.undo()
 
     # -- committed objects -----------------------------------------------------
 
@@ -351,7 +353,7 @@ class SamSession:
         plane = displayed_plane(image, self.viewer.dims)
         label = int(labels.selected_label) if label is None else label
         self.history.pick(labels, label, image, plane)
-        self._forget()
+        self.current.forget()
 
     def build_label_cleanup(self, label: int | None = None) -> LabelCleanupJob:
         """Return the work of `clean_label`."""
@@ -381,20 +383,3 @@ class SamSession:
         result = run_to_end(request.request.run(self.load(), self.cache))
         self.accept_result(request, result)
         return result
-
-    def _withdraw_pending(self, plane_index: PlaneIndex | None) -> None:
-        """Drop a result of a plane, or of any plane; its prompts stay."""
-        pending = self._pending
-        if pending is None or not pending.is_plane:
-            return  # it took long to compute
-        if plane_index in (None, pending.request.snapshot.plane.plane_index()):
-            self._forget()
-
-    def _drop_pending(self) -> None:
-        if self._pending is not None and self._pending.is_of_several_scales:
-            self.size = None  # at the scale of the next object it means another size
-        self._pending = None
-
-    def _forget(self) -> None:
-        self._drop_pending()
-        self.changed.emit()

@@ -8,31 +8,27 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import Container
 from napari.utils.notifications import show_error, show_info
 
-from napari_sam.checkpoints.registry import get_model_spec
+from napari_sam.plugin.background.accepting import Accepting
 from napari_sam.plugin.background.box_lines import BoxLines
+from napari_sam.plugin.background.dock_life import DockLife
 from napari_sam.plugin.background.layer_watcher import LayerWatcher
 from napari_sam.plugin.background.prefetch import Prefetcher
 from napari_sam.plugin.background.request_runner import RequestRunner
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
 from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.notifications import notify_errors
-from napari_sam.plugin.panels.button_states import disabled_reasons
 from napari_sam.plugin.panels.key_bindings import POLARITY, KeyBindings
+from napari_sam.plugin.panels.layer_combobox import disconnect_choices
 from napari_sam.plugin.panels.main_panel import (
     BUTTONS,
     FAMILY_OF_FILE,
-    NEW_PROMPTS,
     OWN_FILE,
-    START,
+    TOOLS,
     MainPanel,
 )
 from napari_sam.plugin.panels.measurement_table import show_table
-from napari_sam.plugin.panels.status_text import (
-    committed_text,
-    download_text,
-    model_text,
-    status_text,
-)
+from napari_sam.plugin.panels.panel_display import PanelDisplay
+from napari_sam.plugin.panels.status_text import committed_text
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.training.dock import TrainingDock
 
@@ -40,6 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
+
+    from napari_sam.plugin.layers.labels_writer import WriteSummary
+    from napari_sam.plugin.layers.prompt_tool import Tool
 
 
 class SamWidget(Container[Any]):
@@ -69,23 +68,30 @@ class SamWidget(Container[Any]):
         self._viewer = napari_viewer
         self.preview_layer = PreviewLayer(napari_viewer)
         self._hint = ""
-        self._accept_next = self._cleaning = False
+        self._commit_next = self._cleaning = False
+        self._asleep = False
+        self._written: WriteSummary | None = None
         self._connections: list[tuple[Any, Callable[..., None]]] = []
         self._runner = RequestRunner(
             self.session,
             self.native,
-            on_progress=self._show_progress,
+            on_progress=lambda *progress: self._display.show_progress(*progress),
             on_refused=show_info,
             on_error=self._show_failure,
             on_end=self._on_end,
         )
+        self._display = PanelDisplay(self.panel, self.session, self._runner)
+        self._accepting = Accepting(self.session, self._runner, _inform)
         self.training_dock = TrainingDock(
             napari_viewer, self.session, self._runner, self.native
         )
         self._watcher = LayerWatcher(napari_viewer, self.native)
         self._prefetcher = Prefetcher(self.session, self._runner, self.native)
         self._box_lines = BoxLines(self.session, self.native)
-        self._keys = KeyBindings(napari_viewer, self._key_actions())
+        self._keys = KeyBindings(
+            napari_viewer, self._key_actions(), notify_errors(self._undo)
+        )
+        self._dock_life = DockLife(self.native)
         self._connect_panel()
         self._connect_viewer()
         for layer in napari_viewer.layers:
@@ -100,20 +106,19 @@ class SamWidget(Container[Any]):
         return {
             "download": lambda: self._runner.load(self._watcher.notice),
             "new_prompts": self._make_prompt_layers,
-            "positive": partial(session.set_polarity, True),
-            "negative": partial(session.set_polarity, False),
+            **{name: partial(self._choose_tool, tool) for tool, name in TOOLS.items()},
             "segment_slice": lambda: self._runner.run(session.build_plane_request()),
             "segment_stack": lambda: self._runner.run(session.build_stack_request()),
             "segment_everything": lambda: self._runner.run(
                 session.build_automatic_request()
             ),
             "accept": self._accept,
-            "discard": session.discard,
+            "discard": lambda: self._accepting.discard(),
             "next_alternative": session.next_alternative,
             "previous": self._go_back,
             "refine": self._refine,
             "next_doubtful": session.next_doubtful,
-            "cancel": lambda: self._runner.cancel(),
+            "cancel": lambda: self._accepting.cancel(),
             "clean_label": self._clean_label,
             "measure": self._measure,
             "train": lambda: self.training_dock.open(),
@@ -124,6 +129,9 @@ class SamWidget(Container[Any]):
 
         def press(name: str) -> None:
             button = self.panel.buttons[name]
+            # What was drawn a moment ago counts.
+            self.session.current.note_prompts()
+            self._display.enable_buttons()
             if button.enabled:
                 button.changed.emit(True)
 
@@ -153,6 +161,10 @@ class SamWidget(Container[Any]):
         for source in (panel.live, panel.each_prompt, panel.model, panel.advanced):
             source.changed.connect(self._watcher.notice)
         self._watcher.happened.connect(self._segment_live)
+        self._watcher.drawn.connect(session.settings.drawn_clicks.note_drawn)
+        self._watcher.tool_changed.connect(self._display.show_tool)
+        self._dock_life.closed.connect(self._on_dock_closed)
+        self._dock_life.visible_changed.connect(self._on_dock_shown)
         # Prompts and options may have changed meanwhile; a new result has both.
         for update in (self._segment_live, self._refinish_pending):
             self._runner.training_ended.connect(update)
@@ -165,6 +177,7 @@ class SamWidget(Container[Any]):
             (session.changed, self._refinish_pending),
             (session.changed, self._refresh),
             (session.changed, self._show_preview),
+            (session.changed, self._show_written),
             (session.model_changed, self._select_model),
             (session.model_changed, self._refresh),
             (session.model_changed, self._watcher.notice),
@@ -194,7 +207,29 @@ class SamWidget(Container[Any]):
         self._connections = []
         for choice in self.panel.layer_choices:
             choice.disconnect_viewer()
+        disconnect_choices(self._viewer, self.reset_choices)
         self.preview_layer.remove()
+        self.session.current.reopen_waiting()
+
+    def _on_dock_closed(self) -> None:
+        """End with the dock, which napari closed without closing what is in it."""
+        self.training_dock.remove()
+        self.disconnect_viewer()
+        self.native.deleteLater()
+
+    def _on_dock_shown(self, shown: bool) -> None:
+        """Rest while the dock is hidden by its menu entry."""
+        self._asleep = self._prefetcher.rests = not shown
+        if shown:
+            self._keys.open()
+            self._watcher.notice()
+        else:
+            self._keys.close()
+            self.preview_layer.remove()
+            if not self._runner.busy:
+                self._runner.close()
+        self._refresh()
+        self._show_preview()
 
     # -- choices ---------------------------------------------------------------
 
@@ -219,6 +254,12 @@ class SamWidget(Container[Any]):
         shapes.mode = "add_rectangle"
         points.mode = "add"
 
+    def _choose_tool(self, tool: Tool) -> None:
+        try:
+            self.session.tool = tool
+        finally:
+            self._display.show_tool()
+
     def _refine(self) -> None:
         self.session.refine()
         replacement = self.session.history.replacement
@@ -238,8 +279,11 @@ class SamWidget(Container[Any]):
     def _segment_live(self) -> None:
         """Segment the displayed slice again after a change."""
         self._hint = ""
-        runner = self._runner
-        if not self.panel.live.value or runner.busy_with_request or runner.training:
+        self.session.current.note_prompts()
+        runner, waiting = self._runner, self.session.current.waiting
+        idle = not (runner.busy_with_request or runner.training or waiting)
+        if not (idle and self.panel.live.value) or self._asleep:
+            self._display.enable_buttons()
             return
         request = None
         try:
@@ -249,23 +293,32 @@ class SamWidget(Container[Any]):
             self._hint = str(error)
         if request is not None and self.session.model_choice.is_at_hand:
             runner.run(request, live=True)
-            self._enable_buttons()
+            self._display.enable_buttons()
         else:
             self._refresh()
 
     def _accept(self) -> None:
-        if self._runner.busy and not self._runner.training:
-            self._accept_next = True  # as soon as the mask is there
+        if self._cleaning:
+            self._commit_next = True  # as soon as it is cleaned up
             return
         if self._runner.training:
             self.session.refinish_pending()  # otherwise deferred until it ends
-        self.session.commit()
+        self._accepting.accept()
+
+    def _show_written(self) -> None:
+        """Show what was written since the last change of the session."""
+        written = self.session.target.last_written
+        if written is self._written:
+            return
+        self._written = written
         self.preview_layer.to_top()
         self.panel.labels_layer.select(self.session.labels_layer)
-        written = self.session.target.last_written
-        text = "" if written is None else committed_text(written)
-        if text:
-            show_info(text)
+        _inform("" if written is None else committed_text(written))
+
+    def _undo(self) -> None:
+        self._accepting.undo()
+        self.panel.each_prompt.value = self.session.each_prompt_an_object
+        self._watcher.notice()
 
     def _refinish_pending(self) -> None:
         """Apply clean-up and thresholds to the pending result, once nothing runs."""
@@ -274,7 +327,7 @@ class SamWidget(Container[Any]):
             what = "Selecting and cleaning up objects"
             self._runner.compute(what, job.compute, job.apply)
             self._cleaning = True
-        self._enable_buttons()
+        self._display.enable_buttons()
 
     def _clean_label(self) -> None:
         job = self.session.build_label_cleanup()
@@ -286,62 +339,27 @@ class SamWidget(Container[Any]):
         self._runner.compute("Measuring objects", job.compute, show)
 
     def _on_end(self) -> None:
-        accept, self._accept_next = self._accept_next, False
-        if accept and self.session.result is not None and not self._runner.busy:
-            notify_errors(self._accept)()
+        commit, self._commit_next = self._commit_next, False
+        if commit and self.session.result is not None and not self._runner.busy:
+            notify_errors(self.session.commit)()
         self._cleaning = False
+        if self._accepting.run_next():
+            self._watcher.notice()  # for what was drawn meanwhile
         self._refresh()
 
     def _show_failure(self, error: Exception) -> None:
-        self._accept_next = False
-        show_error(str(error))
+        self._commit_next = False
+        show_error(" ".join([str(error), self._accepting.give_up()]).strip())
 
     # -- display ---------------------------------------------------------------
 
-    def _show_progress(self, text: str, done: int, total: int) -> None:
-        progress = self.panel.progress
-        progress.visible = True
-        # An animated bar would redraw the window, canvas included, all the time and
-        # slow the network down. So the bar is empty while the total is unknown.
-        progress.max = max(total, 1)
-        progress.value = min(done, total)
-        self.panel.status.value = text
-        self._enable_buttons()
-
     def _refresh(self) -> None:
-        panel, session = self.panel, self.session
-        panel.image.update()
+        session = self.session
+        session.current.note_prompts()
         prompts = [session.points_layer, session.shapes_layer]
         self._watcher.follow(prompts, session.image_layer)
-        self._show_model()
-        new_prompts = any(layer is not None for layer in prompts)
-        panel.buttons["new_prompts"].text = NEW_PROMPTS if new_prompts else START
-        panel.advanced.refresh()
-        panel.automatic.show_method(session.model_choice.prompt_support)
-        panel.axis.refresh()
-        if not self._runner.busy:
-            panel.progress.visible = False
-            panel.status.value = self._hint or status_text(session)
-        self._enable_buttons()
-
-    def _show_model(self) -> None:
-        panel, choice = self.panel, self.session.model_choice
-        own_file = panel.model.value == OWN_FILE
-        panel.model_file.visible = panel.family.visible = own_file
-        spec = None if own_file else get_model_spec(panel.model.value)
-        note, tooltip = model_text(spec, choice.loaded)
-        panel.model_note.value, panel.model_note.tooltip = note, tooltip
-        download = panel.buttons["download"]
-        download.visible = not (own_file or choice.is_at_hand)
-        if spec is not None:
-            download.text = download_text(spec)
-
-    def _enable_buttons(self) -> None:
-        """Enable buttons; the tooltip of a disabled one gives the reason."""
-        for name, reason in disabled_reasons(self.session, self._runner).items():
-            button = self.panel.buttons[name]
-            button.enabled = not reason
-            button.tooltip = reason or BUTTONS[name].tooltip
+        self._keys.follow([] if self._asleep else prompts)
+        self._display.refresh(self._hint)
 
     def _on_layer_added(self, event: Any) -> None:
         self._select_sample_prompts(event.value)
@@ -354,9 +372,9 @@ class SamWidget(Container[Any]):
         self._refresh()
 
     def _show_preview(self) -> None:
-        self._show_strip()
+        self._display.show_strip()
         pending = self.session.pending
-        if pending is None:
+        if pending is None or self._asleep:
             self.preview_layer.hide()
             return
         try:
@@ -368,10 +386,7 @@ class SamWidget(Container[Any]):
             pending.image, pending.result.pieces, plane.plane_index(), pending.windows
         )
 
-    def _show_strip(self) -> None:
-        pending, strip = self.session.pending, self.panel.strip
-        if pending is None or pending.stack is None:
-            strip.show_states({}, 0, None)
-            return
-        displayed = pending.displayed_slice(self._viewer.dims)
-        strip.show_states(pending.states, len(pending.stack), displayed)
+
+def _inform(text: str) -> None:
+    if text:
+        show_info(text)

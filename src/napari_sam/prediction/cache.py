@@ -13,6 +13,7 @@ from napari_sam.prediction.click_sequence import ClickCache
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.images.window import Window
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from napari_sam.prediction.protocol import PredictorLike
 
 # Model, hash of the pixels, (H, W) of the full plane, the window of it that the pixels
-# show, and whether the embedding was rounded for the disk.
-_Key = tuple[str, str, tuple[int, int], "Window | None", bool]
+# show, and whether the embedding was rounded for the disk and has instances.
+_Key = tuple[str, str, tuple[int, int], "Window | None", bool, bool]
 
 DEFAULT_MAX_BYTES = 512 * MEGABYTE
 
@@ -109,7 +110,7 @@ class EmbeddingCache:
         entries: dict[_Key, Embedding] = {}
         missing: dict[_Key, NDArray[Any]] = {}
         for key, plane in dict(zip(keys, pixels, strict=True)).items():
-            entry = self._from_memory(key) or self._from_disk(predictor, key)
+            entry = self._from_memory(key) or self._from_disk(predictor, key, plane)
             if entry is None:
                 missing[key] = plane
             else:
@@ -117,10 +118,10 @@ class EmbeddingCache:
         encoded = predictor.embed_batch(
             list(missing.values()),
             plane_shape=plane_shape,
-            windows=[window for _, _, _, window, _ in missing],
+            windows=[key[3] for key in missing],
         )
         for key, entry in zip(missing, encoded, strict=True):
-            entries[key] = self._to_disk(predictor, key, entry)
+            entries[key] = self._to_disk(predictor, key, entry, missing[key])
         with self._lock:
             self.encoded_count += len(encoded)
             for key in keys:
@@ -148,27 +149,38 @@ class EmbeddingCache:
         window: Window | None,
     ) -> _Key:
         shape = full_shape(pixels, plane_shape, window)
-        return predictor.key, plane_key(pixels), shape, window, self.disk is not None
+        has_instances = predictor.instance_head is not None
+        is_rounded = self.disk is not None
+        content = plane_key(pixels)
+        return predictor.key, content, shape, window, is_rounded, has_instances
 
     def _from_memory(self, key: _Key) -> Embedding | None:
         with self._lock:
             return self._entries.get(key)
 
-    def _from_disk(self, predictor: PredictorLike, key: _Key) -> Embedding | None:
-        stored = None if self.disk is None else self.disk.get(key)
+    def _from_disk(
+        self, predictor: PredictorLike, key: _Key, pixels: NDArray[np.uint8]
+    ) -> Embedding | None:
+        stored = None if self.disk is None else self.disk.get(key[:-1])
         if stored is None:
             return None
-        _, content, shape, window, _ = key
-        return predictor.restore(stored, shape, content, window)
+        _, content, shape, window, *_ = key
+        return predictor.restore(stored, shape, content, window, pixels)
 
     def _to_disk(
-        self, predictor: PredictorLike, key: _Key, entry: Embedding
+        self,
+        predictor: PredictorLike,
+        key: _Key,
+        entry: Embedding,
+        pixels: NDArray[np.uint8],
     ) -> Embedding:
         if self.disk is None:
             return entry
         half = entry.half()
-        self.disk.put(key, half)
-        return predictor.restore(half, entry.shape, entry.plane_key, entry.window)
+        self.disk.put(key[:-1], half)
+        return predictor.restore(
+            half, entry.shape, entry.plane_key, entry.window, pixels
+        )
 
     def _shrink(self) -> None:
         total = sum(entry.nbytes for entry in self._entries.values())

@@ -177,5 +177,6 @@ def _key(embedding: Embedding, step: Prompt, size: Size | None) -> Any:
         embedding.plane_key,
         embedding.shape,
         embedding.window,
+        embedding.instances is None,
     )
     return (*plane, *parts, step.mask_origin, size)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from napari_sam.images.window import Window
     from napari_sam.nets.fast.decoder import ImageContext
+    from napari_sam.prediction.clicks.instances import WindowInstances
     from napari_sam.prediction.plane_transform import PlaneTransform
 
 
@@ -29,12 +30,15 @@ class Embedding:
         Identifies the weights and the family.
     plane_key : str
         Hash of the encoded 8-bit plane or window.
+    instances : WindowInstances, optional
+        Objects that the model's instance head finds, to answer clicks.
     """
 
     context: ImageContext
     transform: PlaneTransform
     model_key: str
     plane_key: str
+    instances: WindowInstances | None = None
 
     @property
     def window(self) -> Window | None:
@@ -49,14 +53,13 @@ class Embedding:
     @property
     def nbytes(self) -> int:
         """Memory used, in bytes."""
-        return self.context.tokens.nbytes
+        held = 0 if self.instances is None else self.instances.nbytes
+        return self.context.tokens.nbytes + held
 
     @property
     def image_embedding(self) -> Tensor:
         """Output of the image encoder, (1, C, S, S)."""
-        tokens = self.context.tokens
-        size = int(tokens.shape[0] ** 0.5)
-        return tokens.T.reshape(1, -1, size, size)
+        return self.context.image_embedding
 
     def half(self) -> NDArray[np.float16]:
         """Return the image embedding in half precision, (1, C, S, S)."""

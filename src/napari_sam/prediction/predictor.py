@@ -14,6 +14,7 @@ from napari_sam.checkpoints.families import PREPROCESSING
 from napari_sam.checkpoints.prompt_support import PromptSupport
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.images.window import check_window
+from napari_sam.prediction.clicks.instances import WindowInstances, read_maps
 from napari_sam.prediction.embedding import Embedding
 from napari_sam.prediction.model_runner import ModelRunner
 from napari_sam.prediction.plane_transform import PlaneTransform
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from napari_sam.checkpoints.families import Family, Preprocessing
     from napari_sam.images.window import Window
+    from napari_sam.nets.fast.decoder import ImageContext
     from napari_sam.nets.instance_head import InstanceHead
     from napari_sam.nets.sam import SamNetwork
     from napari_sam.prediction.zoom.options import Zoom
@@ -58,8 +60,7 @@ class Predictor:
         Whether the three alternatives of an ambiguous prompt were trained; the rule
         of the family when None.
     click_decoder : SamNetwork, optional
-        For weights trained on boxes: the same image encoder with a mask decoder
-        trained on points. It answers prompts with points; `model` answers boxes.
+        For weights trained on boxes: answers prompts with points, on the same encoder.
     instance_head : InstanceHead, optional
         Finds all objects of a window without prompts.
     """
@@ -91,14 +92,7 @@ class Predictor:
         self._decoder = PromptDecoder(
             self._runner, model.prompt_encoder, self._preprocessing
         )
-        self._point_decoder: PromptDecoder | None = None
-        if click_decoder is not None:
-            self._point_decoder = PromptDecoder(
-                self._runner,
-                click_decoder.prompt_encoder,
-                self._preprocessing,
-                is_click_decoder=True,
-            )
+        self.point_decoder = self._decoder.for_clicks(click_decoder)
 
     def __repr__(self) -> str:
         return f"Predictor({self.name!r}, family={self.family!r}, {self.device})"
@@ -111,8 +105,8 @@ class Predictor:
     @property
     def prompt_support(self) -> PromptSupport:
         """The kinds of prompt that the model was trained on and answers."""
-        extra = self.click_decoder is not None, self.instance_head is not None
-        return PromptSupport(self.prompts, *extra)
+        has_head = self.instance_head is not None
+        return PromptSupport(self.prompts, self.click_decoder is not None, has_head)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -198,13 +192,7 @@ class Predictor:
             return embedding
         # A copy: the caller may change the plane before the prompts come.
         kept = pixels.copy() if np.may_share_memory(pixels, plane) else pixels
-        return ZoomableEmbedding(
-            embedding.context,
-            embedding.transform,
-            embedding.model_key,
-            embedding.plane_key,
-            PlaneWindows(kept, zoom),
-        )
+        return ZoomableEmbedding.of(embedding, PlaneWindows(kept, zoom))
 
     def embed_batch(
         self,
@@ -248,9 +236,16 @@ class Predictor:
         values = [t.pixel_values(p) for t, p in zip(transforms, pixels, strict=True)]
         contexts = self._runner.encode(torch.cat(values))
         return [
-            Embedding(context, transform, self.key, plane_key(p))
-            for context, transform, p in zip(contexts, transforms, pixels, strict=True)
+            Embedding(c, t, self.key, plane_key(p), self._instances(c, t, v))
+            for c, t, p, v in zip(contexts, transforms, pixels, values, strict=True)
         ]
+
+    def _instances(
+        self, context: ImageContext, transform: PlaneTransform, values: Tensor | None
+    ) -> WindowInstances | None:
+        if self.instance_head is None or values is None:
+            return None
+        return WindowInstances(self._runner, context, transform, values)
 
     def instance_maps(
         self, embedding: Embedding, pixels: NDArray[np.uint8]
@@ -260,10 +255,9 @@ class Predictor:
         Takes the pixels that were embedded. Returns (3, h, w) uint8 at the resolution
         of the model's input; 255 is 1.
         """
-        values = embedding.transform.pixel_values(pixels)
-        maps = self._runner.instance_maps(embedding.image_embedding, values)
-        height, width = embedding.transform.resized_shape
-        return (maps[:, :height, :width] * 255).round().to(torch.uint8).numpy()
+        transform = embedding.transform
+        values = transform.pixel_values(pixels)
+        return read_maps(self._runner, embedding.context, transform, values)
 
     def restore(
         self,
@@ -271,6 +265,7 @@ class Predictor:
         shape: tuple[int, int],
         key: str,
         window: Window | None = None,
+        pixels: NDArray[np.uint8] | None = None,
     ) -> Embedding:
         """Build an embedding from a stored output of the image encoder.
 
@@ -284,9 +279,14 @@ class Predictor:
             The embedding's `plane_key`.
         window : Window, optional
             The part of the plane that was encoded; all of it when None.
+        pixels : ndarray, optional
+            What was encoded. An instance head helps to answer clicks only with it.
         """
         context = self._runner.prepare(torch.as_tensor(image_embedding))
-        return Embedding(context, self.transform(shape, window), self.key, key)
+        transform = self.transform(shape, window)
+        values = None if pixels is None else transform.pixel_values(pixels)
+        instances = self._instances(context, transform, values)
+        return Embedding(context, transform, self.key, key, instances)
 
     def predict(
         self,
@@ -315,13 +315,11 @@ class Predictor:
             From this predictor's `embed`. Unless it was made with ``zoom="off"``,
             prompts on small objects are answered in enlarged windows of the plane.
         prompts : sequence of Prompt
-            One object each, in pixels of the plane. Points on weights trained on boxes
-            are answered by the click decoder if there is one, otherwise by a search
-            over boxes, see `napari_sam.prediction.point_search`.
+            One object each, in pixels of the plane. For weights trained on boxes see
+            `prediction.clicks`: by `candidates` or, for boxes only, `point_search`.
         multimask_output : bool, optional
             Predict the three alternatives of an ambiguous prompt, or one mask. When
-            None, only a single positive point is ambiguous. Models without
-            alternatives ignore it.
+            None, only a single positive point is ambiguous.
 
         Raises
         ------
@@ -336,6 +334,8 @@ class Predictor:
             )
         if isinstance(embedding, ZoomableEmbedding):
             return embedding.windows.predict(self, embedding, prompts, multimask_output)
+        if self.instance_head is None:
+            embedding = replace(embedding, instances=None)
         predictions: dict[int, Prediction] = {}
         # Prompts with different token counts are never padded to one batch:
         # padded tokens take part in attention and change the masks.
@@ -344,7 +344,7 @@ class Predictor:
             prompt, method = self._replace_mask(embedding, prompt)
             decoder: PromptDecoder | None = self._decoder
             if not prompt.kinds <= self.prompts:
-                decoder = self._point_decoder
+                decoder = self.point_decoder
                 method = "click decoder" if method == "prompt" else method
             if decoder is None:
                 predictions[index] = self._decoder.search_boxes(embedding, prompt)

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 
 from napari_sam.masks.patch import mask_to_box, stability
-from napari_sam.prediction.point_search import BoxAnswer, search_boxes_for_points
+from napari_sam.prediction.clicks.candidates import click_candidates, rank_candidates
+from napari_sam.prediction.clicks.point_search import search_boxes_for_points
+from napari_sam.prediction.clicks.prompted_mask import PointAnswer
 from napari_sam.prediction.prediction import best_first
 
 if TYPE_CHECKING:
@@ -23,15 +25,19 @@ if TYPE_CHECKING:
 
     from napari_sam.checkpoints.families import Preprocessing
     from napari_sam.nets.prompt_encoder import PromptEncoder
+    from napari_sam.nets.sam import SamNetwork
+    from napari_sam.prediction.clicks.point_search import Decode
+    from napari_sam.prediction.clicks.quality import ClickCandidate
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.model_runner import ModelRunner
     from napari_sam.prediction.plane_transform import PlaneTransform
     from napari_sam.prediction.prediction import Method, Prediction
     from napari_sam.prompts.prompt import Prompt
 
-# The outlines of a click decoder are a third of a pixel too wide where pixels are
-# enlarged, which it was not trained on. Its logits are lowered by this: the IoU of
-# objects of 8 and 11 pixels rises by 0.01 and 0.02, that of larger ones stays.
+# The outlines of the decoders are a third of a pixel too wide where pixels are
+# enlarged, which they were not trained on. Logits that answer clicks are lowered by
+# this: the IoU of objects of 8 and 11 pixels rises by 0.01 and 0.02, that of larger
+# ones stays.
 _ENLARGED_CLICK_LOGIT = 1.0
 
 
@@ -39,7 +45,7 @@ class PromptDecoder:
     """Decodes prompts by one prompt encoder and mask decoder.
 
     A predictor has one for its weights and, if it has a click decoder, one for that.
-    The alternatives of a click decoder are refined by the boxes around them.
+    The masks of a click decoder are joined by other sources, see `click_candidates`.
 
     Parameters
     ----------
@@ -49,8 +55,9 @@ class PromptDecoder:
         Of the weights or of the click decoder.
     preprocessing : Preprocessing
         Rules of the model's family.
-    is_click_decoder : bool
-        Whether the runner's click decoder is used.
+    box_decoder : PromptDecoder, optional
+        For the runner's click decoder: the decoder of the weights, which were trained
+        on boxes.
     """
 
     def __init__(
@@ -59,11 +66,19 @@ class PromptDecoder:
         prompt_encoder: PromptEncoder,
         preprocessing: Preprocessing,
         *,
-        is_click_decoder: bool = False,
+        box_decoder: PromptDecoder | None = None,
     ) -> None:
         self._runner, self._prompt_encoder = runner, prompt_encoder
         self._preprocessing = preprocessing
-        self._is_click_decoder = is_click_decoder
+        self._published = box_decoder
+        self._is_click_decoder = box_decoder is not None
+
+    def for_clicks(self, click_decoder: SamNetwork | None) -> PromptDecoder | None:
+        """Return a decoder of points that asks this one about boxes."""
+        if click_decoder is None:
+            return None
+        encoder, rules = click_decoder.prompt_encoder, self._preprocessing
+        return PromptDecoder(self._runner, encoder, rules, box_decoder=self)
 
     def predict(
         self,
@@ -73,21 +88,38 @@ class PromptDecoder:
         multimask_output: bool,
     ) -> list[Prediction]:
         """Predict masks for K prompts of the same `batch_signature`."""
+        if self._is_click_decoder and embedding.instances is not None:
+            proposed = self.propose(embedding, prompts, multimask_output)
+            return [
+                self._answer_clicks(embedding, prompt, proposals)
+                for prompt, proposals in zip(prompts, proposed, strict=True)
+            ]
         logits, scores = self._decode(embedding, prompts, multimask_output)
-        predictions = []
-        for i, (prompt, method) in enumerate(zip(prompts, methods, strict=True)):
-            if self._is_click_decoder and multimask_output:
-                proposals = list(map(BoxAnswer, logits[i], scores[i]))
-                prediction = self.search_boxes(embedding, prompt, proposals)
-            else:
-                prediction = best_first(
-                    embedding.transform, logits[i], scores[i], method
-                )
-            predictions.append(prediction)
-        return predictions
+        if self._is_click_decoder and multimask_output:
+            return [
+                self.search_boxes(embedding, prompt, list(map(PointAnswer, *answer)))
+                for prompt, *answer in zip(prompts, logits, scores, strict=True)
+            ]
+        return [
+            best_first(embedding.transform, *answer)
+            for answer in zip(logits, scores, methods, strict=True)
+        ]
+
+    def propose(
+        self, embedding: Embedding, prompts: Sequence[Prompt], multimask_output: bool
+    ) -> list[list[PointAnswer]]:
+        """Return the decoder's own masks for K prompts, in pixels of a window."""
+        logits, scores = self._decode(embedding, prompts, multimask_output)
+        return [
+            list(map(PointAnswer, *answer))
+            for answer in zip(logits, scores, strict=True)
+        ]
 
     def search_boxes(
-        self, embedding: Embedding, prompt: Prompt, proposals: Sequence[BoxAnswer] = ()
+        self,
+        embedding: Embedding,
+        prompt: Prompt,
+        proposals: Sequence[PointAnswer] = (),
     ) -> Prediction:
         """Answer points by decoding boxes only; see `search_boxes_for_points`.
 
@@ -95,19 +127,59 @@ class PromptDecoder:
         ----------
         prompt : Prompt
             Points, with or without a box, in pixels of the plane.
-        proposals : sequence of BoxAnswer
+        proposals : sequence of PointAnswer
             Alternatives of the click decoder.
         """
         transform = embedding.transform
+        answers = search_boxes_for_points(
+            self.box_decoder_of(embedding),
+            low_resolution(prompt, transform),
+            transform.mask_shape,
+            proposals,
+        )
+        if not proposals:
+            return _prediction(transform, answers, "box search")
+        offset = np.float32(click_offset(transform))
+        lowered = [PointAnswer(a.logits - offset, a.score) for a in answers]
+        return _prediction(transform, lowered, "click decoder")
+
+    def click_candidates(
+        self, embedding: Embedding, prompt: Prompt, proposals: Sequence[PointAnswer]
+    ) -> list[ClickCandidate]:
+        """Collect masks for points, given those of the click decoder.
+
+        See `napari_sam.prediction.clicks.candidates.click_candidates`.
+        """
+        assert self._published is not None
+        return click_candidates(
+            self._published.box_decoder_of(embedding),
+            low_resolution(prompt, embedding.transform),
+            embedding.transform.mask_shape,
+            proposals,
+            embedding.instances,
+        )
+
+    def _answer_clicks(
+        self, embedding: Embedding, prompt: Prompt, proposals: Sequence[PointAnswer]
+    ) -> Prediction:
+        """Answer points, given the masks of the click decoder."""
+        transform = embedding.transform
+        answers = rank_candidates(
+            self.click_candidates(embedding, prompt, proposals),
+            low_resolution(prompt, transform),
+            transform.mask_shape,
+            enlargement=float(transform.scale.max()),
+            offset=click_offset(transform),
+        )
+        return _prediction(transform, answers, "click decoder")
+
+    def box_decoder_of(self, embedding: Embedding) -> Decode:
+        """Return a function that decodes boxes in low-resolution mask pixels."""
+        transform = embedding.transform
         step = transform.input_size / transform.mask_size
-        factor = transform.scale / step
-        # The search looks points up in low-resolution masks, at pixel centres. Boxes
-        # are scaled as the published scripts do, like every box of a prompt.
-        points = (prompt.points + 0.5) * factor - 0.5
-        low_res_prompt = replace(prompt.scaled(factor), points=points)
 
         @torch.inference_mode()
-        def decode_boxes(
+        def decode(
             boxes: NDArray[np.float64],
         ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             corners = self._to_xy(boxes.reshape(-1, 2, 2) * step).flatten(1)
@@ -115,17 +187,7 @@ class PromptDecoder:
             logits, scores = self._decode_tokens(embedding, tokens, None, False)
             return logits[:, 0], scores[:, 0].astype(np.float32)
 
-        answers = search_boxes_for_points(
-            decode_boxes, low_res_prompt, transform.mask_shape, proposals
-        )
-        is_too_wide = proposals and transform.is_enlarged
-        offset = np.float32(_ENLARGED_CLICK_LOGIT if is_too_wide else 0)
-        return best_first(
-            transform,
-            np.stack([answer.logits for answer in answers]) - offset,
-            np.array([answer.score for answer in answers]),
-            "click decoder" if proposals else "box search",
-        )
+        return decode
 
     def tensors(
         self, transform: PlaneTransform, prompts: Sequence[Prompt]
@@ -225,3 +287,30 @@ class PromptDecoder:
         """Convert (..., 2) rows and columns to float32 x and y on the device."""
         xy = np.ascontiguousarray(rows_cols[..., ::-1], dtype=np.float32)
         return torch.from_numpy(xy).to(self._runner.device)
+
+
+def click_offset(transform: PlaneTransform) -> float:
+    """Return what is subtracted from the logits that answer clicks in a window."""
+    return _ENLARGED_CLICK_LOGIT if transform.is_enlarged else 0.0
+
+
+def low_resolution(prompt: Prompt, transform: PlaneTransform) -> Prompt:
+    """Return points and box in low-resolution mask pixels.
+
+    Points are looked up in masks, at pixel centres. Boxes are scaled as the published
+    scripts do, like every box of a prompt.
+    """
+    factor = transform.scale * (transform.mask_size / transform.input_size)
+    points = (prompt.points + 0.5) * factor - 0.5
+    return replace(prompt.scaled(factor), points=points)
+
+
+def _prediction(
+    transform: PlaneTransform, answers: Sequence[PointAnswer], method: Method
+) -> Prediction:
+    return best_first(
+        transform,
+        np.stack([answer.logits for answer in answers]),
+        np.array([answer.score for answer in answers]),
+        method,
+    )

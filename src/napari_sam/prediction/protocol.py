@@ -81,6 +81,7 @@ class PredictorLike(Protocol):
         shape: tuple[int, int],
         key: str,
         window: Window | None = None,
+        pixels: Any = None,
     ) -> Embedding:
         """Build an embedding from a stored output of the image encoder."""
 

@@ -35,6 +35,7 @@ def describe(
         "model": {"name": model.name, "family": model.family, "key": model.key},
         **request.view.to_json(result.contrast_limits),
         **request.to_json(object_id, result),
+        "corrects_clicks": result.model.prompt_support.corrects_clicks,
         "scores": [{**asdict(s), "score": float(s.score)} for s in scores],
         "slices": [min(slices), max(slices)] if slices else None,
     }

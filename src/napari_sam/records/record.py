@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_sam.masks.painting import PixelChanges
 
-FORMAT = 4
+FORMAT = 5
 # Key of the record in the metadata of a Labels layer.
 KEY = "napari_sam"
 
@@ -262,9 +262,10 @@ def upgrade(record: Record) -> Record:
     """Return a record of an earlier format in the current one; others unchanged.
 
     Format 2 lacks the windows of prompts, which were all answered on the whole plane.
-    Format 3 lacks the method of automatic segmentation, which was by prompts.
+    Format 3 lacks the method of automatic segmentation, which was by prompts. Format 4
+    lacks whether clicks were corrected step by step; they were not.
     """
-    if record.get("format") not in (1, 2, 3):
+    if record.get("format") not in range(1, FORMAT):
         return record
     objects = {
         label: [_upgrade_entry(entry) for entry in entries]

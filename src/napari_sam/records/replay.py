@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,10 @@ def replay(
             continue
         request = request_from_json(entries, levels, channels)
         predictor = models.get(entries[0]["model"])
+        if predictor.prompt_support.corrects_clicks and not _corrects(entries[0]):
+            # Clicks were answered by the decoder alone.
+            predictor = copy(predictor)
+            predictor.instance_head = None
         _paint(labels, entries, run_to_end(request.run(predictor, cache)))
     return labels
 
@@ -121,6 +126,11 @@ def request_from_json(
     else:
         request = PlaneRequest.from_json(view, entries)
     return replace(request, cleanup=CleanUp(**first.get("cleanup", {})))
+
+
+def _corrects(entry: RecordEntry) -> bool:
+    """Tell whether a commit used the instance head, for clicks or for all objects."""
+    return "everything" in entry or entry.get("corrects_clicks", False)
 
 
 class _Models:

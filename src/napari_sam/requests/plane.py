@@ -92,7 +92,10 @@ class PlaneRequest:
             )
 
         grid = WindowGrid.of(predictor, view.reader.plane_shape(index))
-        plane = ZoomedPlane(grid, embed, decode, self.zoom, self.hints, self.size)
+        corrects = predictor.prompt_support.corrects_clicks
+        plane = ZoomedPlane(
+            grid, embed, decode, self.zoom, self.hints, self.size, corrects
+        )
         numbers = {object_id: i for i, object_id in enumerate(self.prompts)}
         start = {numbers[o]: w for o, w in self.windows.items() if o in numbers}
         steps = plane.answer(list(self.prompts.values()), start, repeat=self.repeat)

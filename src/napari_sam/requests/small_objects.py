@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.prediction.zoom.answers import quality
+from napari_sam.prediction.zoom.ranking import quality
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -151,6 +151,7 @@ class SliceSegmenter:
                 self._decode,
                 self.object_windows.zoom,
                 ZoomHints(size),
+                corrects=self.predictor.prompt_support.corrects_clicks,
             )
             asked = [prompts[object_id] for object_id in members]
             start = {

@@ -20,6 +20,7 @@ def test_controls_keep_their_height(qtbot: Any, height: int) -> None:
     widget = SamWidget(ViewerModel())
     widget.panel.show_postprocessing.value = widget.panel.show_advanced.value = True
     widget.native.resize(400, height)
+    qtbot.addWidget(widget.native)
     widget.native.show()
     qtbot.waitExposed(widget.native)
     low = [b for b in buttons(widget) if b.height() < b.minimumSizeHint().height()]
@@ -34,6 +35,7 @@ def test_no_scroll_bar_when_there_is_room(qtbot: Any) -> None:
     viewer = ViewerModel()
     widget = SamWidget(viewer)
     widget.native.resize(300, 1500)
+    qtbot.addWidget(widget.native)
     widget.native.show()
     qtbot.waitExposed(widget.native)
     (scroll,) = widget.native.findChildren(VerticalScrollArea)

@@ -94,6 +94,7 @@ def panel(
     made.labels_layer.select(viewer.layers["my discs"])
     yield made
     made.close_panel()
+    made.native.close()
 
 
 def idle(panel: TrainingPanel, qtbot: Any) -> None:

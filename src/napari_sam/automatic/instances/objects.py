@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.automatic.instances.quality import quality_of
-from napari_sam.automatic.instances.watershed import Maps, split_objects
+from napari_sam.masks.object_quality import quality_of
 from napari_sam.masks.patch import MaskPatch
+from napari_sam.masks.watershed import Maps, split_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -61,6 +61,12 @@ class ImageContext:
 
     tokens: Tensor
 
+    @property
+    def image_embedding(self) -> Tensor:
+        """Output of the image encoder, (1, C, S, S)."""
+        size = int(self.tokens.shape[0] ** 0.5)
+        return self.tokens.T.reshape(1, -1, size, size)
+
     def to(self, device: torch.device) -> ImageContext:
         """Move the context to a device; return itself when it is already there."""
         moved = self.tokens.to(device)

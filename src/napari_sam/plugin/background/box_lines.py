@@ -54,6 +54,7 @@ class BoxLines:
     def close(self) -> None:
         """Stop watching."""
         self._rest.cancel()
+        self._rest.flush(restart_timer=False)
         self._zoom.disconnect(self._on_zoom)
 
     def _on_zoom(self, _: Any = None) -> None:

@@ -8,7 +8,7 @@ from psygnal import Signal
 from superqt.utils import QSignalDebouncer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
@@ -25,6 +25,9 @@ _DONE = ("added", "changed", "removed")
 class LayerWatcher:
     """Emits `happened` once after any number of changes.
 
+    It emits `drawn` at once, with the Shapes layer on which a shape was drawn by hand,
+    and `tool_changed` when the drawing tool or the polarity of a layer was changed.
+
     Parameters
     ----------
     viewer : ViewerModel
@@ -34,10 +37,16 @@ class LayerWatcher:
     """
 
     happened = Signal()
+    drawn = Signal(object)
+    tool_changed = Signal()
 
     def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
         self._prompts: list[Layer] = []
         self._image: Image | None = None
+        self._drawing: Layer | None = None
+        self._pressed = False
+        self._viewer = viewer
+        viewer.mouse_drag_callbacks.append(self._on_press)
         self._changes = QSignalDebouncer(parent=parent)
         self._changes.setTimeout(_DELAY_MS)
         self._changes.triggered.connect(self.happened.emit)
@@ -51,14 +60,12 @@ class LayerWatcher:
         layers = [layer for layer in prompts if layer is not None]
         for layer in self._prompts:
             if layer not in layers:
-                layer.events.data.disconnect(self._on_data)
-                layer.events.features.disconnect(self.notice)
-                layer.events.visible.disconnect(self.notice)
+                for event, callback in self._connections(layer):
+                    event.disconnect(callback)
         for layer in layers:
             if layer not in self._prompts:
-                layer.events.data.connect(self._on_data)
-                layer.events.features.connect(self.notice)
-                layer.events.visible.connect(self.notice)
+                for event, callback in self._connections(layer):
+                    event.connect(callback)
         self._prompts = layers
         if image is not self._image:
             for event in _image_events(self._image):
@@ -74,13 +81,44 @@ class LayerWatcher:
     def close(self) -> None:
         """Stop watching."""
         self._changes.cancel()
+        self._changes.flush(restart_timer=False)
+        if self._on_press in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.remove(self._on_press)
         self.follow([], None)
         for event in self._sliders:
             event.disconnect(self.notice)
 
+    def _connections(self, layer: Layer) -> list[tuple[Any, Callable[[Any], None]]]:
+        events = layer.events
+        return [
+            (events.data, self._on_data),
+            (events.features, self.notice),
+            (events.visible, self.notice),
+            (events.mode, self._on_tool),
+            (events.feature_defaults, self._on_tool),
+        ]
+
     def _on_data(self, event: Any) -> None:
-        if getattr(event, "action", "changed") in _DONE:
+        action = getattr(event, "action", "changed")
+        layer = event.source
+        if action in _DONE:
+            if action == "added" and layer is self._drawing:
+                self.drawn.emit(layer)
+                self._drawing = None
             self.notice()
+        elif action == "adding":
+            self._drawing = layer if self._pressed else None
+
+    def _on_press(self, _: ViewerModel, event: Any) -> Iterator[None]:
+        """Note that the mouse is pressed: what is added now is drawn by hand."""
+        self._pressed = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._pressed = False
+
+    def _on_tool(self, _: Any) -> None:
+        self.tool_changed.emit()
 
 
 def _image_events(image: Image | None) -> list[Any]:

@@ -41,12 +41,18 @@ class Prefetcher:
         Encodes when it has nothing else to do.
     parent : QObject
         Owner of the timer.
+
+    Attributes
+    ----------
+    rests : bool
+        Whether nothing is encoded for now.
     """
 
     def __init__(
         self, session: SamSession, runner: RequestRunner, parent: QObject
     ) -> None:
         self._session, self._runner = session, runner
+        self.rests = False
         self._last: tuple[int, ...] = ()
         self._step = 1
         self._rest = QSignalDebouncer(parent=parent)
@@ -65,7 +71,7 @@ class Prefetcher:
         when something was segmented before, as the user may want to look only.
         """
         settings, predictor = self._session.settings, self._session.model_choice.loaded
-        if predictor is None or not len(self._session.cache):
+        if self.rests or predictor is None or not len(self._session.cache):
             return
         try:
             image = settings.require_image()
@@ -83,6 +89,7 @@ class Prefetcher:
     def close(self) -> None:
         """Stop watching."""
         self._rest.cancel()
+        self._rest.flush(restart_timer=False)
         self._session.viewer.dims.events.current_step.disconnect(self._on_step)
         for event in self._moves:
             event.disconnect(self._on_move)

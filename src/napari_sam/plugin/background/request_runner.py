@@ -84,6 +84,7 @@ class RequestRunner:
         self._on_progress, self._on_refused = on_progress, on_refused
         self._on_error, self._on_end = on_error, on_end
         self._kind: Kind = "request"
+        self._request: LayerRequest | None = None
         self._stop: Event | None = None
         self._model_loaded = self._partly_done = False
         self._started = 0.0
@@ -102,6 +103,16 @@ class RequestRunner:
     def busy_with_request(self) -> bool:
         """Whether a job is running that a button started, other than a training."""
         return self._worker.busy and self._kind == "request"
+
+    @property
+    def busy_computing(self) -> bool:
+        """Whether a job is running, other than a training."""
+        return self.busy and not self.training
+
+    @property
+    def running(self) -> LayerRequest | None:
+        """The segmentation request that is running."""
+        return self._request if self.busy else None
 
     @property
     def training(self) -> bool:
@@ -128,6 +139,7 @@ class RequestRunner:
         self._submit(
             "live" if live else "request", job, accept, stop if stoppable else None
         )
+        self._request = request
 
     def load(self, on_loaded: Callable[[], None]) -> None:
         """Download and load the chosen model."""
@@ -278,7 +290,7 @@ class RequestRunner:
 
         if self.training:
             raise ValueError(TRAINING)
-        self._kind, self._started = kind, perf_counter()
+        self._kind, self._started, self._request = kind, perf_counter(), None
         self._worker.submit(
             job,
             on_progress=on_progress or self._show,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
+    from numpy.typing import NDArray
 
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.masks.label_grid import LabelGrid
@@ -147,7 +148,59 @@ def plan(
     return changes, outside
 
 
-def write(labels: Labels, changes: PixelChanges) -> None:
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelChange:
+    """Pixels that were written into a layer.
+
+    Parameters
+    ----------
+    labels : Labels
+        The layer.
+    indices : tuple of ndarray
+        Index arrays of the pixels.
+    before, after : ndarray
+        Their labels.
+    """
+
+    labels: Labels
+    indices: tuple[NDArray[np.intp], ...]
+    before: NDArray[np.integer]
+    after: NDArray[np.integer]
+
+    def undo(self) -> None:
+        """Undo the change with the layer's own undo, unless that was done already.
+
+        Raises
+        ------
+        ValueError
+            When the layer was painted since, or cannot be written to; it stays as it
+            is then.
+        """
+        if self._holds(self.before):
+            return
+        check_paintable(self.labels)
+        problem = _refusal(
+            self.labels,
+            "was changed since",
+            "select it, and undo the later changes first",
+        )
+        if not self._holds(self.after):
+            raise ValueError(problem)
+        self.labels.undo()
+        if not self._holds(self.before):
+            self.labels.redo()
+            raise ValueError(problem)
+
+    def _holds(self, values: NDArray[np.integer]) -> bool:
+        data = self.labels.data
+        fits = data.ndim == len(self.indices) and all(
+            not index.size or index.max() < side
+            for index, side in zip(self.indices, data.shape, strict=True)
+        )
+        return fits and np.array_equal(read_pixels(data, self.indices), values)
+
+
+def write(labels: Labels, changes: PixelChanges) -> LabelChange:
     """Change pixels of a layer, as one step of its undo history.
 
     Raises
@@ -155,12 +208,21 @@ def write(labels: Labels, changes: PixelChanges) -> None:
     ValueError
         When the layer did not take the pixels; they are as before then.
     """
+    before = read_pixels(labels.data, changes.indices)
+    change = LabelChange(labels, changes.indices, before, changes.values)
     if not len(changes.values):
-        return
-    labels.data_setitem(changes.indices, changes.values)
-    if not np.array_equal(read_pixels(labels.data, changes.indices), changes.values):
+        return change
+    try:
+        labels.data_setitem(changes.indices, changes.values)
+    except BaseException:
+        # A callback of the user on the layer's events, which come after the change.
+        if not change._holds(before):
+            labels.undo()
+        raise
+    if not change._holds(changes.values):
         labels.undo()
         raise ValueError(_refusal(labels, "did not take the objects"))
+    return change
 
 
 def new_labels(

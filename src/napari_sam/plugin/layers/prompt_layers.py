@@ -9,10 +9,17 @@ import numpy as np
 from napari_sam.plugin import colors
 from napari_sam.plugin.layers.prompt_reader import point_label
 from napari_sam.plugin.layers.transforms import spatial_shape, transform_kwargs
-from napari_sam.prompts.prompt import NEGATIVE_NAME, POLARITY, POSITIVE_NAME
+from napari_sam.prompts.prompt import (
+    NEGATIVE,
+    NEGATIVE_NAME,
+    POLARITY,
+    POSITIVE,
+    POSITIVE_NAME,
+    label_from_polarity,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Image, Layer, Points, Shapes
@@ -30,6 +37,8 @@ _POINT_FRACTION, _LINE_FRACTION = 1 / 60, 1 / 250
 _MIN_POINT_SIZE, _MIN_LINE_WIDTH = 2.0, 0.5
 # In pixels of the screen, so that points do not hide small objects that are zoomed to.
 _POINT_LIMITS = 5, 14
+# A mouse that moves this far, in pixels of the screen, drags; napari adds no point.
+_DRAG_PIXELS = 5
 
 
 def is_plugin_layer(layer: Layer) -> bool:
@@ -96,22 +105,21 @@ def add_prompt_layers(viewer: ViewerModel, image: Image) -> tuple[Points, Shapes
         **transform,
     )
     points.events.data.connect(_on_data)
+    alt_click = _AltClick()
+    points.mouse_drag_callbacks.append(alt_click.on_drag)
+    # Without a second reference, as napari keeps methods weakly.
+    points.events.features.connect(lambda event: alt_click.on_features(event))
     return points, shapes
 
 
 def set_polarity(layer: Points, positive: bool) -> None:
     """Set the polarity of the next points and of those chosen with the select tool."""
     name = POSITIVE_NAME if positive else NEGATIVE_NAME
-    features = layer.features.copy()
-    if POLARITY not in features or features[POLARITY].dtype != object:
-        # Replace numbers, such as labels, by names.
-        labels = [point_label(layer, index) for index in range(len(layer.data))]
-        features[POLARITY] = np.where(labels, POSITIVE_NAME, NEGATIVE_NAME)
-        features[POLARITY] = features[POLARITY].astype(object)
+    features = _named_features(layer)
     # In add mode napari selects the latest point: do not change that one.
     if layer.mode == "select":
         features.loc[sorted(layer.selected_data), POLARITY] = name
-    layer.features = features
+    layer.features = features  # which resets the defaults
     _set_default(layer, name)
     if is_plugin_layer(layer):
         layer.refresh_colors()
@@ -121,9 +129,32 @@ def set_polarity(layer: Points, positive: bool) -> None:
 def next_is_positive(layer: Points) -> bool:
     """Whether the next point will be positive."""
     defaults = layer.feature_defaults
-    if POLARITY not in defaults:
+    if POLARITY not in defaults or not len(defaults):
         return True
-    return bool(defaults[POLARITY].iloc[0] != NEGATIVE_NAME)
+    return label_from_polarity(defaults[POLARITY].iloc[0]) != NEGATIVE
+
+
+def set_next_polarity(layer: Points, positive: bool) -> None:
+    """Set the polarity of the next points only."""
+    if next_is_positive(layer) != positive:
+        _set_default(layer, POSITIVE_NAME if positive else NEGATIVE_NAME)
+
+
+def remove_prompts(layer: Points | Shapes, prompts: Sequence[LayerPrompt]) -> None:
+    """Remove prompts from a layer of the plugin, each once.
+
+    Those that were moved since they were read stay.
+    """
+    items = [np.atleast_2d(item) for item in layer.data]
+    found: set[int] = set()
+    for prompt in prompts:
+        for index, item in enumerate(items):
+            if index not in found and np.array_equal(item, prompt.drawn):
+                found.add(index)
+                break
+    if found:
+        layer.selected_data = found
+        layer.remove_selected()
 
 
 def restore_prompts(layer: Points | Shapes, prompts: Sequence[LayerPrompt]) -> None:
@@ -135,20 +166,60 @@ def restore_prompts(layer: Points | Shapes, prompts: Sequence[LayerPrompt]) -> N
         if prompt.kind != "point":
             layer.add(prompt.drawn, shape_type=prompt.kind)
             continue
-        before = layer.feature_defaults[POLARITY].iloc[0]
-        positive = len(prompt.prompt.positives) > 0
-        _set_default(layer, POSITIVE_NAME if positive else NEGATIVE_NAME)
+        before = next_is_positive(layer)
+        set_next_polarity(layer, len(prompt.prompt.positives) > 0)
         layer.add(prompt.drawn)
-        _set_default(layer, before)
+        set_next_polarity(layer, before)
     layer.selected_data = set()
 
 
+def _named_features(layer: Points) -> Any:
+    """Return the features with the polarity as names, whatever it was before."""
+    features = layer.features.copy()
+    if POLARITY not in features or features[POLARITY].dtype != object:
+        labels = [point_label(layer, index) for index in range(len(layer.data))]
+        features[POLARITY] = np.where(labels, POSITIVE_NAME, NEGATIVE_NAME)
+        features[POLARITY] = features[POLARITY].astype(object)
+    return features
+
+
 def _set_default(layer: Points, polarity: str) -> None:
-    defaults = layer.feature_defaults
-    layer.feature_defaults = {
-        **{c: defaults[c].iloc[0] for c in defaults},
-        POLARITY: polarity,
-    }
+    """Set the default of the polarity feature; the others keep theirs."""
+    if POLARITY not in layer.features or layer.features[POLARITY].dtype != object:
+        layer.features = _named_features(layer)
+    defaults = layer.feature_defaults.copy()
+    defaults[POLARITY] = np.array([polarity], object)
+    layer.feature_defaults = defaults
+
+
+class _AltClick:
+    """Makes the point of a click with Alt a background point."""
+
+    def __init__(self) -> None:
+        self._before: bool | None = None
+
+    def on_drag(self, layer: Points, event: Any) -> Iterator[None]:
+        """Choose the background for the point that napari adds at release."""
+        if layer.mode != "add" or "Alt" not in event.modifiers:
+            return
+        before = next_is_positive(layer)
+        set_next_polarity(layer, False)
+        self._before = before
+        start = np.array(event.pos)
+        yield
+        while event.type == "mouse_move":
+            yield
+        if np.linalg.norm(start - event.pos) >= _DRAG_PIXELS:
+            self._end(layer)
+
+    def on_features(self, event: Any) -> None:
+        """Go back to the polarity before: napari has added and selected the point."""
+        self._end(event.source)
+
+    def _end(self, layer: Points) -> None:
+        before, self._before = self._before, None
+        if before is not None:
+            set_next_polarity(layer, before)
 
 
 def _on_data(event: Any) -> None:
@@ -158,6 +229,8 @@ def _on_data(event: Any) -> None:
 
 
 def _set_symbols(layer: Points) -> None:
-    wanted = [_SYMBOLS[name] for name in layer.features[POLARITY]]
+    names = {POSITIVE: POSITIVE_NAME, NEGATIVE: NEGATIVE_NAME}
+    labels = [point_label(layer, index) for index in range(len(layer.data))]
+    wanted = [_SYMBOLS[names[label]] for label in labels]
     if [symbol.value for symbol in layer.symbol] != wanted:
         layer.symbol = wanted

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
 
 BUSY = "Busy. Wait or press Cancel."
+NOTHING = "There is no preview yet: draw a box or click on an object."
+NO_ALTERNATIVES = "The model found no alternative masks here."
 
 
 def disabled_reasons(session: SamSession, runner: RequestRunner) -> dict[str, str]:
@@ -29,35 +31,38 @@ def disabled_reasons(session: SamSession, runner: RequestRunner) -> dict[str, st
         {button: reason}; an empty reason means that the button is enabled.
     """
     pending, history = session.pending, session.history
-    training = (runner.training, TRAINING)
-    computing = runner.busy and not runner.training
+    drawn = session.current.has_prompts
+    training, computing = (runner.training, TRAINING), runner.busy_computing
     running = (computing, BUSY)
     requested = (runner.busy_with_request, BUSY)
+    # Accepted objects are segmented in order, before anything else.
+    occupied = (runner.busy_with_request or bool(session.current.waiting), BUSY)
     image = (session.image_layer is None, "Open an image first.")
     points = (session.points_layer is None, "Press 'Start' or choose a points layer.")
     labels = (session.labels_layer is None, "Choose a labels layer first.")
-    nothing = "There is no preview yet: draw a box or click on an object."
+    no_object = pending is None and not drawn
+    boxes = (session.shapes_layer is None, "Press 'Start' or choose boxes.")
     no_alternatives = pending is None or not pending.has_alternatives
+    to_come = drawn and (pending is None or computing)
     rules = {
         "download": [training, running],
         "new_prompts": [requested, image],
-        "segment_slice": [training, requested, image],
-        "segment_stack": [training, requested, image],
-        "segment_everything": [training, requested, image],
+        "segment_slice": [training, occupied, image],
+        "segment_stack": [training, occupied, image],
+        "segment_everything": [training, occupied, image],
+        "box": [boxes],
         "positive": [points],
         "negative": [points],
-        # Pressed during live preview, it accepts the next result.
-        "accept": [requested, (pending is None and not computing, nothing)],
-        "discard": [
-            requested,
-            (pending is None and history.replacement is None, nothing),
-        ],
+        # These may be pressed before the result is there.
+        "accept": [requested, (no_object, NOTHING)],
+        "discard": [requested, (no_object and history.replacement is None, NOTHING)],
         "next_alternative": [
-            running,
-            (no_alternatives, "The model found no alternative masks here."),
+            requested,
+            (no_alternatives and not to_come, NO_ALTERNATIVES),
         ],
         "previous": [
             running,
+            occupied,
             (pending is not None, "Accept or discard the previewed object first."),
             (not history.can_go_back, "No object was accepted yet."),
         ],

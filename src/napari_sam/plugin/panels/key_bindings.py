@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_sam.plugin.layers.prompt_layers import is_plugin_layer
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
 # Keys of the active layer take precedence over keys of the viewer. These letters are
 # used by no layer and no menu of napari 0.6.6 to 0.9. The left hand reaches most of
 # them while the right hand holds the mouse.
 ACCEPT, DISCARD, NEXT, POLARITY, PREVIOUS = "W", "Q", "N", "G", "J"
 DOUBTFUL = "U"
+# On the plugin's own prompt layers only: the Labels layer has its own undo.
+UNDO = "Control-Z"
 
 
 class KeyBindings:
-    """Key bindings on a viewer, as long as the widget is open.
+    """Key bindings on a viewer and on prompt layers, as long as the widget is open.
 
     Parameters
     ----------
@@ -25,20 +30,44 @@ class KeyBindings:
         The viewer. Keys that are already bound are skipped.
     actions : mapping
         {key: action}.
+    undo : callable
+        Action of the undo key on the prompt layers of the plugin.
     """
 
     def __init__(
-        self, viewer: ViewerModel, actions: Mapping[str, Callable[[], None]]
+        self,
+        viewer: ViewerModel,
+        actions: Mapping[str, Callable[[], None]],
+        undo: Callable[[], None] | None = None,
     ) -> None:
-        self._viewer = viewer
-        used = {str(key) for key in viewer.keymap}
-        self.bound = frozenset(actions.keys() - used)
-        """The keys that were bound."""
-        for key in self.bound:
-            viewer.bind_key(key, _ignore_viewer(actions[key]))
+        self._viewer, self._actions, self._undo = viewer, actions, undo
+        self._layers: list[Layer] = []
+        self.bound: frozenset[str] = frozenset()
+        """The keys that are bound on the viewer."""
+        self.open()
+
+    def open(self) -> None:
+        """Bind the keys of the viewer."""
+        if not self.bound:
+            used = {str(key) for key in self._viewer.keymap}
+            self.bound = frozenset(self._actions.keys() - used)
+            for key in self.bound:
+                self._viewer.bind_key(key, _ignore_viewer(self._actions[key]))
+
+    def follow(self, layers: Sequence[Layer | None]) -> None:
+        """Bind the undo key on those of the layers that the plugin made."""
+        own = [la for la in layers if la is not None and is_plugin_layer(la)]
+        for layer in self._layers:
+            if layer not in own:
+                layer.bind_key(UNDO, None)
+        for layer in own:
+            if layer not in self._layers and self._undo is not None:
+                layer.bind_key(UNDO, _ignore_viewer(self._undo), overwrite=True)
+        self._layers = own
 
     def close(self) -> None:
         """Unbind the keys."""
+        self.follow([])
         for key in self.bound:
             self._viewer.bind_key(key, None)
         self.bound = frozenset()

@@ -119,3 +119,9 @@ class LayerComboBox:
         if layer is not self._last:
             self._last = layer
             self.changed.emit(layer)
+
+
+def disconnect_choices(viewer: ViewerModel, reset_choices: Callable[..., Any]) -> None:
+    """Disconnect what napari connects of every magicgui widget that it docks."""
+    for emitter in viewer.layers.events.emitters.values():
+        emitter.disconnect(reset_choices)

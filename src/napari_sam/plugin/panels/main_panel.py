@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
+    from napari_sam.plugin.layers.prompt_tool import Tool
     from napari_sam.plugin.session import SamSession
 
 OWN_FILE = "own file ..."
@@ -54,15 +55,16 @@ BUTTONS = {
         START,
         "Add a points layer and a boxes layer over the image, and choose the box tool",
     ),
+    "box": ButtonSpec("Box", "Draw a box around an object. A click on it does as well"),
     "positive": ButtonSpec(
-        "Point: object",
-        "The next and the selected points are on the object "
+        "Object point",
+        "Click on the object. Points chosen with the select tool change, too "
         f"({POLARITY} switches object and background)",
     ),
     "negative": ButtonSpec(
-        "Point: background",
-        "The next and the selected points are on the background "
-        f"({POLARITY} switches object and background)",
+        "Background point",
+        "Click beside the object, on what does not belong to it; so does Alt+click "
+        f"with the point tool ({POLARITY} switches object and background)",
     ),
     "segment_slice": ButtonSpec(
         "Segment slice", "Segment the displayed slice from its prompts"
@@ -123,6 +125,14 @@ BUTTONS = {
 }
 
 
+# {tool: button}, the segments of one control.
+TOOLS: dict[Tool, str] = {
+    "box": "box",
+    "object": "positive",
+    "background": "negative",
+}
+
+
 class MainPanel(Container[Any]):
     """All controls of the widget, in the order of their use.
 
@@ -148,12 +158,22 @@ class MainPanel(Container[Any]):
         for name, spec in BUTTONS.items():
             self.buttons[name] = spec.make(actions[name])
             setattr(self, name, self.buttons[name])
+        for name in TOOLS.values():
+            self.buttons[name].native.setCheckable(True)
         self._make_inputs(viewer, session)
         self._make_sections(session)
         self.progress = ProgressBar(label="", min=0, max=1, value=0)
         self.status = wrapped_label()
         self.strip = SliceStrip(session.go_to_slice)
         self._arrange()
+
+    def show_tool(self, tool: Tool | None) -> None:
+        """Press the button of the tool that is on."""
+        for name, button in TOOLS.items():
+            native = self.buttons[button].native
+            blocked = native.blockSignals(True)
+            native.setChecked(name == tool)
+            native.blockSignals(blocked)
 
     def select_model(self, model: object, family: Family | None) -> None:
         """Select the model of the session; a loaded predictor has no entry."""
@@ -244,7 +264,7 @@ class MainPanel(Container[Any]):
                 self.buttons["new_prompts"],
                 self.points.combo,
                 self.shapes.combo,
-                row("positive", "negative"),
+                row(*TOOLS.values()),
                 self.each_prompt,
                 button_row(self.live, self.show_advanced),
                 self.labels_layer.combo,

@@ -22,7 +22,7 @@ _OWN_MODEL = (
     "choose it under 'Trained as'."
 )
 _FIRST_STEPS = (
-    "1. Draw a box around an object, or click on it with the points layer.\n"
+    "1. Draw a box around an object, or click on it.\n"
     "2. Check the blue outline. To correct it, move the box or add points.\n"
     f"3. Press {ACCEPT} to accept or {DISCARD} to discard. Draw the next object."
 )
@@ -71,6 +71,15 @@ def download_text(spec: ModelSpec) -> str:
     return f"Download the model ({size}{spec.licence})"
 
 
+def waiting_text(session: SamSession) -> str:
+    """Say how many accepted objects are not written yet; empty without any."""
+    count = len(session.current.waiting)
+    if not count:
+        return ""
+    objects = "1 accepted object is" if count == 1 else f"{count} accepted objects are"
+    return f"{objects} still being outlined. You can draw the next one. "
+
+
 def status_text(session: SamSession) -> str:
     """Describe the current state, and the next step."""
     if session.image_layer is None:
@@ -89,8 +98,8 @@ def status_text(session: SamSession) -> str:
         if not written.pixels:
             return "Nothing was written: all pixels belong to other objects."
         return (
-            f"Wrote {_labels(written.label_ids)}. Draw the next object. (Undo: select "
-            "the labels layer and press Ctrl+Z.)"
+            f"Wrote {_labels(written.label_ids)}. Draw the next object. (Ctrl+Z takes "
+            "it back.)"
         )
     if session.points_layer is None and session.shapes_layer is None:
         return "Press 'Start' to draw on the image."

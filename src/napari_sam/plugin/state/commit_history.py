@@ -6,10 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_sam.plugin.layers.label_prompt import LabelPrompt, pick_object
-from napari_sam.plugin.layers.prompt_layers import is_plugin_layer, restore_prompts
+from napari_sam.plugin.layers.prompt_layers import (
+    is_plugin_layer,
+    remove_prompts,
+    restore_prompts,
+)
 from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.state.layer_request import Replacement, prompt_key
 from napari_sam.plugin.state.zoom_hints import AcceptedSizes
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
+    from napari_sam.plugin.layers.labels_writer import LabelChange
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
     from napari_sam.plugin.layers.transforms import DisplayedPlane
     from napari_sam.plugin.state.layer_request import LayerRequest
@@ -36,12 +39,39 @@ class CommittedObjects:
     ----------
     request : LayerRequest
         The request that they come from.
-    replacement : Replacement
-        Their labels, which a correction replaces.
+    replacement : Replacement or None
+        Their labels, which a correction replaces; None when they were not written.
+    change : LabelChange or None
+        Their pixels.
     """
 
     request: LayerRequest
-    replacement: Replacement
+    replacement: Replacement | None
+    change: LabelChange | None = None
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the objects were written."""
+        return self.change is not None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Correction:
+    """The objects that are corrected now, if any.
+
+    Parameters
+    ----------
+    label_prompt : LabelPrompt or None
+        An object of a Labels layer that is used as a prompt.
+    replacement : Replacement or None
+        Objects that the next result replaces.
+    restored : CommittedObjects or None
+        The commit that was brought back.
+    """
+
+    label_prompt: LabelPrompt | None = None
+    replacement: Replacement | None = None
+    restored: CommittedObjects | None = None
 
 
 class ConsumedPrompts:
@@ -68,15 +98,10 @@ class ConsumedPrompts:
         Prompts that were moved or replaced since they were read are new and stay.
         """
         for layer, members in self._by_layer(prompts).items():
-            if not is_plugin_layer(layer):
+            if is_plugin_layer(layer):
+                remove_prompts(layer, members)
+            else:
                 self._keys.update(prompt_key(prompt) for prompt in members)
-                continue
-            layer.selected_data = {
-                index
-                for index, item in enumerate(layer.data)
-                if any(np.array_equal(np.atleast_2d(item), p.drawn) for p in members)
-            }
-            layer.remove_selected()
 
     def restore(self, prompts: Iterable[LayerPrompt]) -> None:
         """Bring consumed prompts back, in the layers that are still there."""
@@ -105,10 +130,8 @@ class CommitHistory:
     ----------
     consumed : ConsumedPrompts
         Prompts of committed and discarded objects.
-    label_prompt : LabelPrompt or None
-        An object of a Labels layer that is used as a prompt.
-    replacement : Replacement or None
-        Objects that the next result replaces.
+    correction : Correction
+        The objects that are corrected now.
     sizes : AcceptedSizes
         How large the objects are that were accepted.
     """
@@ -116,11 +139,9 @@ class CommitHistory:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._commits: list[CommittedObjects] = []
-        self._restored: CommittedObjects | None = None
         self.consumed = ConsumedPrompts(viewer)
         self.sizes = AcceptedSizes()
-        self.label_prompt: LabelPrompt | None = None
-        self.replacement: Replacement | None = None
+        self.correction = Correction()
 
     @property
     def can_go_back(self) -> bool:
@@ -128,34 +149,51 @@ class CommitHistory:
         return bool(self._commits)
 
     @property
+    def label_prompt(self) -> LabelPrompt | None:
+        """An object of a Labels layer that is used as a prompt."""
+        return self.correction.label_prompt
+
+    @property
+    def replacement(self) -> Replacement | None:
+        """Objects that the next result replaces."""
+        return self.correction.replacement
+
+    @property
     def restored(self) -> LayerRequest | None:
         """The request of the commit that was brought back."""
-        return None if self._restored is None else self._restored.request
+        restored = self.correction.restored
+        return None if restored is None else restored.request
 
     def add(self, commit: CommittedObjects) -> None:
-        """Add a commit; the correction is over."""
+        """Add a commit."""
         layers = self._viewer.layers
         # Removed layers are not kept in memory.
         self._commits = [
             c
             for c in self._commits
-            if c.replacement.labels in layers and c.request.image in layers
+            if (c.replacement is None or c.replacement.labels in layers)
+            and c.request.image in layers
         ]
         self._commits = [*self._commits, commit][-_MAX_COMMITS:]
-        self._end_correction()
+
+    def remove(self, commit: CommittedObjects) -> None:
+        """Forget a commit that was undone."""
+        self._commits = [c for c in self._commits if c is not commit]
 
     def pick(
         self, labels: Labels, label: int, image: Image, plane: DisplayedPlane
     ) -> None:
         """Use a label on the displayed plane as a prompt; see `pick_object`."""
         dims = self._viewer.dims
-        self.label_prompt = pick_object(labels, label, image, plane, dims)
+        label_prompt = pick_object(labels, label, image, plane, dims)
         region = displayed_plane(labels, dims).plane_index()
-        self.replacement = Replacement(labels, (label,), {label: region})
-        self._restored = None
+        replacement = Replacement(labels, (label,), {label: region})
+        self.correction = Correction(label_prompt, replacement)
 
     def go_back(self) -> CommittedObjects:
         """Bring back the prompts and the sliders of the last commit.
+
+        Objects that could not be written come first.
 
         Raises
         ------
@@ -164,22 +202,27 @@ class CommitHistory:
         """
         if not self._commits:
             raise ValueError("There is no previous object.")
-        last = self._commits.pop()
+        unwritten = [commit for commit in self._commits if not commit.is_written]
+        last = (unwritten or self._commits)[-1]
+        self.remove(last)
         if last.request.image not in self._viewer.layers:
             raise ValueError("The image of the previous object was removed.")
         self.consumed.restore(last.request.prompts)
-        self.label_prompt = None
-        self.replacement = last.replacement
-        self._restored = last
+        self.correction = Correction(None, last.replacement, last)
         last.request.snapshot.sliders.restore(self._viewer.dims)
         return last
 
     def cancel_correction(self) -> None:
         """Leave the objects as they are; `go_back` can bring them back again."""
-        if self._restored is not None:
-            self.consumed.consume(self._restored.request.prompts)
-            self._commits.append(self._restored)
-        self._end_correction()
+        restored = self.correction.restored
+        if restored is not None:
+            self.consumed.consume(restored.request.prompts)
+            if restored.is_written:
+                self._commits.append(restored)
+        self.correction = Correction()
 
-    def _end_correction(self) -> None:
-        self.label_prompt = self.replacement = self._restored = None
+    def resume(self, correction: Correction) -> None:
+        """Go on with a correction that was ended or cancelled."""
+        self.correction = correction
+        if correction.restored is not None:
+            self.remove(correction.restored)

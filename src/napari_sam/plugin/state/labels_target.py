@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_sam.masks.label_tiles import everywhere
@@ -36,6 +37,25 @@ if TYPE_CHECKING:
     from napari_sam.masks.painting import PixelChanges
     from napari_sam.plugin.state.layer_request import LayerRequest
     from napari_sam.requests.base import SegmentationResult
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Destination:
+    """Where and how an object is written.
+
+    Parameters
+    ----------
+    layer : Labels or None
+        None is the layer of the session, or a new one.
+    policy : {"keep", "overwrite", "background"}
+        What happens to pixels of other objects.
+    label : int or None
+        Label of new objects; the next free one when None.
+    """
+
+    layer: Labels | None
+    policy: Policy
+    label: int | None
 
 
 class LabelsTarget:
@@ -95,6 +115,16 @@ class LabelsTarget:
             raise ValueError("There are no labels yet: accept an object first.")
         return labels
 
+    def destination(self) -> Destination:
+        """Return where an object that is accepted now is written, and how."""
+        labels = self.present_layer
+        label = None
+        if self.use_selected_label and labels is not None:
+            label = int(labels.selected_label)
+        elif self.use_selected_label:
+            label = 1  # that of a new layer
+        return Destination(labels, self.policy, label)
+
     def check(self, request: LayerRequest) -> None:
         """Refuse a request whose result could not be written.
 
@@ -105,33 +135,62 @@ class LabelsTarget:
         """
         labels = self.present_layer
         if labels is not None:
-            self._plan(labels, request, request.request.prompts)
+            prompts = request.request.prompts
+            self._plan(labels, request, prompts, self.destination())
 
     def write(
-        self, request: LayerRequest, result: SegmentationResult
+        self,
+        request: LayerRequest,
+        result: SegmentationResult,
+        destination: Destination | None = None,
     ) -> CommittedObjects:
         """Write a result and its record, as one undo step of the layer.
+
+        Parameters
+        ----------
+        request, result : LayerRequest, SegmentationResult
+            The objects.
+        destination : Destination, optional
+            The current one when None.
 
         Raises
         ------
         ValueError
             When the layer cannot take it; nothing is changed then.
         """
-        labels = self.present_layer
-        if labels is None:
-            channels = request.request.view.reader.channel_axes
-            skip = leading_channels(request.image, channels)
-            plane_index = request.snapshot.plane.plane_index()
-            labels = self.layer = new_labels(
-                self._viewer, request.image, skip, plane_index
-            )
-            self._label_ids.add_empty(labels)
+        destination = self.destination() if destination is None else destination
+        labels = destination.layer
+        if labels not in self._viewer.layers:
+            labels = self.present_layer
+        if labels is not None:
+            return self._write(labels, request, result, destination)
+        channels = request.request.view.reader.channel_axes
+        skip = leading_channels(request.image, channels)
+        plane_index = request.snapshot.plane.plane_index()
+        labels = new_labels(self._viewer, request.image, skip, plane_index)
+        self._label_ids.add_empty(labels)
+        try:
+            commit = self._write(labels, request, result, destination)
+        except BaseException:
+            self._viewer.layers.remove(labels)
+            raise
+        self.layer = labels
+        return commit
+
+    def _write(
+        self,
+        labels: Labels,
+        request: LayerRequest,
+        result: SegmentationResult,
+        destination: Destination,
+    ) -> CommittedObjects:
         self._label_ids.rescan(labels)
         object_ids = {piece.object_id for piece in result.pieces}
-        where = self._plan(labels, request, sorted(object_ids))
+        where = self._plan(labels, request, sorted(object_ids), destination)
         covered = self._covered(request, result, where)
         if covered:
-            where = self._plan(labels, request, sorted(object_ids - covered))
+            written = sorted(object_ids - covered)
+            where = self._plan(labels, request, written, destination)
         label_ids = tuple(where.label_ids.values())
         changes, outside = plan(
             labels,
@@ -142,16 +201,18 @@ class LabelsTarget:
             where.replaced,
             self._label_ids.regions_of(labels, where.replaced),
         )
+        # All that may fail comes before the change of the pixels.
+        earlier = valid_entries_of(labels, set(label_ids))
+        entries = entries_of_commit(request, result, where, changes)
+        change = write(labels, changes)
         if len(changes.values):
-            earlier = valid_entries_of(labels, set(label_ids))
-            entries = entries_of_commit(request, result, where, changes)
-            write(labels, changes)
             store_entries(labels, entries, earlier)
         self.last_written = WriteSummary(
             label_ids, len(changes.values), changes.kept, outside, len(covered)
         )
         regions = _regions(request, where, changes)
-        return CommittedObjects(request, Replacement(labels, label_ids, regions))
+        replacement = Replacement(labels, label_ids, regions)
+        return CommittedObjects(request, replacement, change)
 
     @staticmethod
     def _covered(
@@ -176,25 +237,35 @@ class LabelsTarget:
         return covered
 
     def _plan(
-        self, labels: Labels, request: LayerRequest, object_ids: Iterable[int]
+        self,
+        labels: Labels,
+        request: LayerRequest,
+        object_ids: Iterable[int],
+        destination: Destination,
     ) -> WritePlan:
         """Check the layer, and choose labels and policy."""
         snapshot = request.snapshot
         plane_index = snapshot.plane.plane_index()
         grid = check_target(labels, snapshot.image, plane_index, snapshot.sliders)
         _check_axis(labels, grid, request)
-        label_ids, replaced = self._choose_labels(labels, request, object_ids)
+        label_ids, replaced = self._choose_labels(
+            labels, request, object_ids, destination.label
+        )
         check_ids(labels, label_ids)
-        policy = self.policy
+        policy = destination.policy
         if labels.preserve_labels and policy == "overwrite":
             policy = "keep"  # as napari's own brush
         return WritePlan(labels, grid, label_ids, replaced, policy)
 
     def _choose_labels(
-        self, labels: Labels, request: LayerRequest, object_ids: Iterable[int]
+        self,
+        labels: Labels,
+        request: LayerRequest,
+        object_ids: Iterable[int],
+        label: int | None,
     ) -> tuple[dict[int, int], set[int]]:
         """Return {object id: label}, and the labels that give way to them."""
-        if self.use_selected_label and labels.selected_label < 1:
+        if label is not None and label < 1:
             raise ValueError(
                 f"The selected label of {labels.name!r} is background: select another, "
                 "or use the next free label."
@@ -205,8 +276,8 @@ class LabelsTarget:
         for object_id in object_ids:
             if object_id in existing:
                 chosen[object_id] = existing[object_id]
-            elif self.use_selected_label:
-                chosen[object_id] = int(labels.selected_label)
+            elif label is not None:
+                chosen[object_id] = label
             else:
                 new = new + 1 if new else self._label_ids.next_free(labels)
                 chosen[object_id] = new

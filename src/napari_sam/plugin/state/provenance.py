@@ -108,4 +108,10 @@ def store_entries(
 
 
 def _stored(labels: Labels) -> Record:
-    return upgrade(labels.metadata.get(KEY) or new_record())
+    stored = labels.metadata.get(KEY) or new_record()
+    if not isinstance(stored, dict) or not isinstance(stored.get("objects"), dict):
+        raise ValueError(
+            f"The metadata {KEY!r} of the labels layer {labels.name!r} is no record "
+            "of this plugin: rename that entry, or choose another layer."
+        )
+    return upgrade(stored)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -72,13 +72,12 @@ class RequestBuilder:
         dims = settings.viewer.dims
         image = settings.require_image()
         plane = displayed_plane(image, dims)
-        prompts = collect_prompts(settings.prompt_layers, image, plane, dims)
         return SessionSnapshot(
             image=image,
             view=settings.view.of(image),
             plane=plane,
             sliders=Sliders.of(dims),
-            prompts=[p for p in prompts if p not in history.consumed],
+            prompts=self._open_prompts(image, plane),
             each_prompt_an_object=settings.each_prompt_an_object,
             model=settings.model,
             size=settings.size,
@@ -88,6 +87,52 @@ class RequestBuilder:
             replacement=history.replacement,
             zoom=settings.zoom,
             hints=zoom_hints(settings, history, image, plane),
+        )
+
+    def open_prompts(self) -> tuple[list[LayerPrompt], bool]:
+        """Read the prompts of the next object.
+
+        Returns
+        -------
+        list of LayerPrompt
+            Those that belong to no accepted or discarded object.
+        bool
+            Whether any of them lies on the displayed plane.
+        """
+        image = self._settings.require_image()
+        plane = displayed_plane(image, self._settings.viewer.dims)
+        prompts = self._open_prompts(image, plane)
+        channels = self._settings.view.of(image).reader.channel_axes
+        here = {a: i for a, i in plane.index.items() if a not in channels}
+        return prompts, any(
+            all(prompt.slices[axis] == index for axis, index in here.items())
+            for prompt in prompts
+        )
+
+    def _open_prompts(self, image: Image, plane: DisplayedPlane) -> list[LayerPrompt]:
+        settings, consumed = self._settings, self._history.consumed
+        dims = settings.viewer.dims
+        read = collect_prompts(settings.prompt_layers, image, plane, dims)
+        prompts = (settings.drawn_clicks.read(prompt) for prompt in read)
+        return [prompt for prompt in prompts if prompt not in consumed]
+
+    def renewed(self, request: LayerRequest) -> LayerRequest:
+        """Return the request for a plane with what earlier objects taught since.
+
+        These are the size of the alternatives, and how large the objects are.
+        """
+        settings, snapshot = self._settings, request.snapshot
+        hints = snapshot.hints
+        if snapshot.replacement is None:
+            labels = settings.target.present_layer
+            size = self._history.sizes.typical(snapshot.image, labels)
+            hints = replace(hints, object_size=size)
+        model, wanted = settings.model, settings.size
+        plane = cast("PlaneRequest", request.request)
+        return replace(
+            request,
+            request=replace(plane, size=wanted, hints=hints),
+            snapshot=replace(snapshot, size=wanted, hints=hints, model=model),
         )
 
     def plane(

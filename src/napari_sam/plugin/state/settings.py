@@ -14,10 +14,12 @@ from napari_sam.plugin.layers.displayed_stack import propagation_axes
 from napari_sam.plugin.layers.image_source import ImageSource
 from napari_sam.plugin.layers.prompt_layers import (
     add_prompt_layers,
-    next_is_positive,
+    set_next_polarity,
     set_polarity,
 )
+from napari_sam.plugin.layers.prompt_tool import active_tool, choose_tool
 from napari_sam.plugin.layers.transforms import displayed_plane
+from napari_sam.plugin.state.drawn_clicks import DrawnClicks
 from napari_sam.plugin.state.labels_target import LabelsTarget
 from napari_sam.plugin.state.model_choice import ModelChoice
 from napari_sam.prediction.zoom.options import check_zoom
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from napari_sam.checkpoints.families import Family
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.plugin.layers.image_source import ChannelChoice
+    from napari_sam.plugin.layers.prompt_tool import Tool
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prediction.zoom.options import Zoom
@@ -54,6 +57,8 @@ class SessionSettings:
     ----------
     points_layer, shapes_layer : Points, Shapes or None
         Layers of the viewer that prompts are read from.
+    drawn_clicks : DrawnClicks
+        Shapes that count as clicks.
     model_choice : ModelChoice
         The model and, for unregistered files, its `family`.
     target : LabelsTarget
@@ -93,6 +98,7 @@ class SessionSettings:
         self.viewer = viewer
         self.points_layer: Points | None = None
         self.shapes_layer: Shapes | None = None
+        self.drawn_clicks = DrawnClicks(viewer)
         self.model_choice = ModelChoice(model)
         self.target = LabelsTarget(viewer)
         self.view = ImageSource(viewer)
@@ -261,10 +267,32 @@ class SessionSettings:
             )
         set_polarity(layer, positive)
 
-    def toggle_polarity(self) -> None:
-        """Make the next points negative if they are positive, and the reverse."""
+    def reset_polarity(self) -> None:
+        """Put the next points on the object, after one was accepted or discarded."""
         layer = self.present(self.points_layer)
-        self.set_polarity(layer is not None and not next_is_positive(layer))
+        if layer is not None:
+            set_next_polarity(layer, True)
+
+    @property
+    def tool(self) -> Tool | None:
+        """What the next gesture on the canvas draws; None if it draws no prompt."""
+        points, shapes = (
+            self.present(self.points_layer),
+            self.present(self.shapes_layer),
+        )
+        return active_tool(self.viewer, points, shapes)
+
+    @tool.setter
+    def tool(self, tool: Tool) -> None:
+        points, shapes = (
+            self.present(self.points_layer),
+            self.present(self.shapes_layer),
+        )
+        choose_tool(self.viewer, points, shapes, tool)
+
+    def toggle_polarity(self) -> None:
+        """Choose points on the background, or on the object if these are chosen."""
+        self.tool = "object" if self.tool == "background" else "background"
 
     def present(self, layer: Any) -> Any:
         """Return the layer while it is in the viewer, else None."""

@@ -60,5 +60,15 @@ class TrainingDock:
         if self._panel is not None:
             self._panel.close_panel()
 
+    def remove(self) -> None:
+        """Stop the training, and remove the dock."""
+        panel = self._panel
+        if panel is None:
+            return
+        panel.close_panel()
+        if panel.native.parent() is not None:
+            self._viewer.window.remove_dock_widget(panel.native)
+        panel.native.deleteLater()
+
     def _forget(self, _: Any = None) -> None:
         self._panel = None

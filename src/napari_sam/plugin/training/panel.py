@@ -19,7 +19,7 @@ from napari_sam.plugin.panels.controls import (
     make_controls,
     wrapped_label,
 )
-from napari_sam.plugin.panels.layer_combobox import LayerComboBox
+from napari_sam.plugin.panels.layer_combobox import LayerComboBox, disconnect_choices
 from napari_sam.plugin.training.comparison import ComparisonView
 from napari_sam.plugin.training.plot import KINDS, TrainingPlot
 from napari_sam.requests.base import Progress
@@ -88,7 +88,7 @@ class TrainingPanel(Container[Any]):
         self, viewer: napari.Viewer, session: SamSession, runner: RequestRunner
     ) -> None:
         super().__init__(labels=True)
-        self._session, self._runner = session, runner
+        self._session, self._runner, self._viewer = session, runner, viewer
         self._stop: Event | None = None
         self._result: tuple[TrainingResult, Family] | None = None
         self._watched: Labels | None = None
@@ -157,9 +157,12 @@ class TrainingPanel(Container[Any]):
         if self._stop is not None:
             self._runner.cancel(discard=True)
         self._session.model_changed.disconnect(self.refresh)
+        self._recount.cancel()
+        self._recount.flush(restart_timer=False)
         self._watch(None)
         for choice in (self.image, self.labels_layer):
             choice.disconnect_viewer()
+        disconnect_choices(self._viewer, self.reset_choices)
 
     # -- actions ---------------------------------------------------------------
 

@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from napari_sam.masks.patch import mask_iou, patch_iou, stability
 from napari_sam.prediction.click_sequence import select_alternative
+from napari_sam.prediction.clicks.corrections import best_correction, correction_steps
 from napari_sam.prediction.zoom.choice import choose_windows
 from napari_sam.prediction.zoom.options import ZoomHints
+from napari_sam.prediction.zoom.ranking import (
+    MAX_CANDIDATES,
+    best_answer,
+    is_cut,
+    is_same,
+    quality,
+    with_candidates,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -37,14 +45,9 @@ _MAX_GROWTH = 4
 _MIN_QUALITY = 0.7
 # A click whose object is that much smaller than the best window, or larger, is asked
 # once more in the window that fits the mask: side of the window over that of the mask.
-_FITTING_RATIO, _IDEAL_RATIO = (3.0, 20.0), 9.0
-# Of windows that agree on an object, the one that fits it best has the finest outline,
-# unless its quality is clearly lower.
-_SAME_OBJECT_IOU, _ALMOST_AS_GOOD = 0.75, 0.85
+_FITTING_RATIO = (3.0, 20.0)
 # Quality and size in the network from which the largest window gives a clear answer.
 _CLEAR_QUALITY, _CLEAR_NETWORK_PIXELS = 0.78, 16.0
-# As many alternatives as one window gives; masks above this IoU are the same.
-_MAX_CANDIDATES, _SAME_MASK_IOU = 3, 0.8
 _NO_HINTS = ZoomHints()
 
 
@@ -89,6 +92,9 @@ class ZoomedPlane:
         What is known about objects of clicks.
     size : {"small", "medium", "large"}, optional
         Which of several alternatives to use; the best one when None.
+    corrects : bool
+        Whether each further point only changes the mask of the points before it, see
+        `correct`; otherwise the model answers all points at once.
     """
 
     grid: WindowGrid
@@ -97,6 +103,7 @@ class ZoomedPlane:
     zoom: Zoom
     hints: ZoomHints = _NO_HINTS
     size: Size | None = None
+    corrects: bool = False
 
     def answer(
         self,
@@ -126,10 +133,84 @@ class ZoomedPlane:
         list of ZoomedAnswer
             One for each prompt.
         """
-        asked: list[dict[Window | None, Prediction]] = [{} for _ in prompts]
         given = start or {}
+        steps = [
+            correction_steps(prompt) if self.corrects else [prompt]
+            for prompt in prompts
+        ]
+        firsts = [step[0] for step in steps]
+        answers = yield from self._answer_first(firsts, given, repeat=repeat)
+        for i, further in enumerate(steps):
+            if len(further) > 1:
+                answers[i] = yield from self._correct(further, answers[i], repeat)
+        return answers
+
+    def _correct(
+        self, steps: Sequence[Prompt], first: ZoomedAnswer, repeat: bool
+    ) -> Generator[ZoomStep, None, ZoomedAnswer]:
+        """Correct the answer to the first step by the others.
+
+        All steps ask the same windows, as far as these hold their points, so that
+        asking them again gives the same answer.
+        """
+        windows, best = first.windows, first.prediction
+        for attempt in range(_MAX_GROWTH):
+            if attempt:  # the first step may have a better answer in the new windows
+                best = self._best((yield from self._ask_one(steps[0], windows)))
+            for prompt in steps[1:]:
+                answers = yield from self._ask_one(prompt, windows)
+                if answers:
+                    best = self._corrected(best, answers, prompt)
+            more = () if repeat else self._more_for(steps[-1], best, windows)
+            if not more:
+                break
+            windows = (*windows, *more)
+        return ZoomedAnswer(best, windows)
+
+    def _ask_one(
+        self, prompt: Prompt, windows: Windows
+    ) -> Generator[ZoomStep, None, dict[Window | None, Prediction]]:
+        """Ask those of the windows that hold what is on the object."""
+        asked: list[dict[Window | None, Prediction]] = [{}]
+        yield from self._ask([prompt], {0: self._holding(prompt, windows)}, asked)
+        return asked[0]
+
+    def _corrected(
+        self,
+        previous: Prediction,
+        answers: Mapping[Window | None, Prediction],
+        prompt: Prompt,
+    ) -> Prediction:
+        """Return the best correction of a mask by any of the answers."""
+        pooled = self._best(answers).candidates
+        groups = (with_candidates(answer) for answer in answers.values())
+        everything = [candidate for group in groups for candidate in group]
+        best = best_correction(previous, everything, prompt)
+        others = [c for c in pooled if not is_same(c, best)]
+        candidates = (replace(best, candidates=()), *others[: MAX_CANDIDATES - 1])
+        return select_alternative(replace(best, candidates=candidates), self.size)
+
+    def _more_for(self, prompt: Prompt, best: Prediction, windows: Windows) -> Windows:
+        """Return a further window if none holds the points, or one cuts the mask."""
+        more: Windows = ()
+        if not self._holding(prompt, windows):
+            more = choose_windows(prompt, self.grid, self.zoom, self.hints)
+        elif self._is_cut(best) and None not in windows:
+            more = self._larger(prompt, best, dict.fromkeys(windows))
+        return tuple(window for window in more if window not in windows)
+
+    def _holding(self, prompt: Prompt, windows: Windows) -> Windows:
+        """Return the windows that hold what is on the object."""
+        points = _on_object(prompt)
+        return tuple(w for w in windows if w is None or w.holds(points).all())
+
+    def _answer_first(
+        self, prompts: Sequence[Prompt], given: Mapping[int, Windows], *, repeat: bool
+    ) -> Steps:
+        """Answer prompts in windows that fit, without corrections."""
+        asked: list[dict[Window | None, Prediction]] = [{} for _ in prompts]
         todo = {
-            i: self._held(prompt, given.get(i, ()))
+            i: self._holding(prompt, given.get(i, ()))
             or choose_windows(prompt, self.grid, self.zoom, self.hints)
             for i, prompt in enumerate(prompts)
         }
@@ -186,12 +267,6 @@ class ZoomedPlane:
             for i, prediction in zip(members, predictions, strict=True):
                 asked[i][window] = prediction
 
-    def _held(self, prompt: Prompt, windows: Windows) -> Windows:
-        """Return the windows if they hold what is on the object, else none."""
-        points = _on_object(prompt)
-        fits = all(w is None or w.holds(points).all() for w in windows)
-        return windows if fits else ()
-
     def _more_windows(
         self,
         prompts: Sequence[Prompt],
@@ -236,7 +311,7 @@ class ZoomedPlane:
         self,
         prompt: Prompt,
         best: Prediction,
-        answers: Mapping[Window | None, Prediction],
+        answers: Mapping[Window | None, Any],
     ) -> Windows:
         """Return a window of the next size around a mask that is cut off."""
         largest = max((w.side for w in answers if w is not None), default=0)
@@ -256,39 +331,11 @@ class ZoomedPlane:
         low, high = on_object.min(axis=0), on_object.max(axis=0)
         return self.grid.around_object(low, high, side)
 
-    def _is_cut(self, prediction: Prediction) -> bool:
-        window, box = prediction.window, prediction.coarse_box
-        if window is None or box is None:
-            return False
-        return window.cuts(box, self.grid.plane_shape)
-
     def _best(self, answers: Mapping[Window | None, Prediction]) -> Prediction:
-        """Pool the answers of all windows; the best one first among its candidates.
+        return best_answer(answers, self.grid.plane_shape, self.size)
 
-        Answers that their window cuts count only if all are cut; then those of the
-        largest window.
-        """
-        predictions = list(answers.values())
-        if len(predictions) == 1:
-            return predictions[0]
-        pooled = [_with_candidates(prediction) for prediction in predictions]
-        whole = [[c for c in group if not self._is_cut(c)] for group in pooled]
-        groups = [group for group in whole if group]
-        if not groups:
-            return max(predictions, key=lambda p: p.window.side if p.window else np.inf)
-        groups = [sorted(group, key=quality, reverse=True) for group in groups]
-        groups.sort(key=lambda group: -quality(group[0]))
-        groups = _best_fit_first(groups)
-        # The best of each window before the second best of any.
-        firsts, others = [g[0] for g in groups], [c for g in groups for c in g[1:]]
-        kept: list[Prediction] = []
-        for candidate in [*firsts, *sorted(others, key=quality, reverse=True)]:
-            if not any(_is_same(candidate, other) for other in kept):
-                kept.append(replace(candidate, candidates=()))
-        candidates = tuple(kept[:_MAX_CANDIDATES])
-        return select_alternative(
-            replace(candidates[0], candidates=candidates), self.size
-        )
+    def _is_cut(self, prediction: Prediction) -> bool:
+        return is_cut(prediction, self.grid.plane_shape)
 
 
 def _on_object(prompt: Prompt) -> NDArray[np.float64]:
@@ -298,10 +345,6 @@ def _on_object(prompt: Prompt) -> NDArray[np.float64]:
     return np.concatenate([prompt.positives, prompt.box.reshape(2, 2)])
 
 
-def _with_candidates(prediction: Prediction) -> Sequence[Prediction]:
-    return prediction.candidates or (prediction,)
-
-
 def _is_clear(prediction: Prediction) -> bool:
     """Tell whether an answer in the largest window needs no other windows."""
     box = prediction.coarse_box
@@ -309,60 +352,6 @@ def _is_clear(prediction: Prediction) -> bool:
         return False
     side = float(((box[2:] - box[:2]).max() + 1) * prediction.transform.scale.max())
     return quality(prediction) >= _CLEAR_QUALITY and side >= _CLEAR_NETWORK_PIXELS
-
-
-def _best_fit_first(groups: list[list[Prediction]]) -> list[list[Prediction]]:
-    """Of windows whose best masks are the same object, put the best-fitting one first.
-
-    Parameters
-    ----------
-    groups : list of list of Prediction
-        Answers of each window, best first.
-    """
-    best = groups[0][0]
-    same = [
-        group
-        for group in groups
-        if group[0] is best
-        or (
-            quality(group[0]) >= _ALMOST_AS_GOOD * quality(best)
-            and _is_same(group[0], best, _SAME_OBJECT_IOU)
-        )
-    ]
-    first = min(same, key=lambda group: _misfit(group[0]))
-    return [first, *(group for group in groups if group is not first)]
-
-
-def _misfit(prediction: Prediction) -> float:
-    """Compare the ratio of window and mask with the ideal one; 0 for that."""
-    box = prediction.coarse_box
-    if box is None:
-        return np.inf
-    size = float((box[2:] - box[:2]).max()) + 1
-    return abs(float(np.log(max(prediction.transform.shape) / size / _IDEAL_RATIO)))
-
-
-def _is_same(
-    one: Prediction, other: Prediction, min_iou: float = _SAME_MASK_IOU
-) -> bool:
-    """Tell whether two masks are the same answer to the user."""
-    # Patches may be as large as the plane: they are the last resort.
-    areas = sorted((one.coarse_area, other.coarse_area))
-    if areas[0] < min_iou * areas[1]:
-        return False
-    if one.window == other.window:
-        rows, cols = one.transform.mask_shape
-        masks = [p.logits[:rows, :cols] > 0 for p in (one, other)]
-        return mask_iou(masks[0], masks[1]) >= min_iou
-    return patch_iou(one.patch, other.patch) >= min_iou
-
-
-def quality(prediction: Prediction) -> float:
-    """Compute predicted IoU times stability, by which answers are compared."""
-    if prediction.coarse_box is None:
-        return 0.0
-    rows, cols = prediction.transform.mask_shape  # the rest is padding
-    return prediction.score * float(stability(prediction.logits[:rows, :cols]))
 
 
 def _nearby(prompt: Prompt, window: Window | None) -> Prompt:

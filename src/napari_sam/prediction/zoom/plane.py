@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -65,9 +65,7 @@ class PlaneWindows:
         prompts, multimask_output
             See `Predictor.predict_batch`.
         """
-        whole = Embedding(
-            plane.context, plane.transform, plane.model_key, plane.plane_key
-        )
+        whole = Embedding(*_parts(plane))
 
         def embed(window: Window | None) -> Embedding:
             return whole if window is None else self._embed(predictor, window)
@@ -84,7 +82,13 @@ class PlaneWindows:
             for i, prompt in enumerate(prompts)
             if prompt.mask is not None and prompt.mask.dtype != bool
         }
-        zoomed = ZoomedPlane(grid, embed, decode, self.zoom)
+        zoomed = ZoomedPlane(
+            grid,
+            embed,
+            decode,
+            self.zoom,
+            corrects=predictor.prompt_support.corrects_clicks,
+        )
         answers = run_to_end(zoomed.answer(prompts, start))
         for answer in answers:
             for prediction in (answer.prediction, *answer.prediction.candidates):
@@ -113,7 +117,16 @@ class ZoomableEmbedding(Embedding):
         The pixels, and the windows that were encoded since.
     """
 
-    windows: PlaneWindows
+    windows: PlaneWindows = field(kw_only=True)
+
+    @classmethod
+    def of(cls, embedding: Embedding, windows: PlaneWindows) -> Self:
+        """Add its pixels to the embedding of a plane."""
+        return cls(*_parts(embedding), windows=windows)
+
+
+def _parts(embedding: Embedding) -> tuple[Any, ...]:
+    return tuple(getattr(embedding, field.name) for field in fields(Embedding))
 
 
 def _keep(store: OrderedDict[Any, Any], key: Any, value: Any, count: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.automatic.instances.watershed import Maps
+    from napari_sam.masks.watershed import Maps
 
 FEATURES = (
     *("foreground", "contrast", "separation", "free"),
@@ -93,6 +93,17 @@ def quality_of(labels: NDArray[np.int32], maps: Maps) -> NDArray[np.float64]:
     """Estimate for each object the probability that it is one, (N,)."""
     if not labels.any():
         return np.zeros(0)
-    logits = quality_features(labels, maps) @ _WEIGHTS + _BIAS
-    probability: NDArray[np.float64] = 1 / (1 + np.exp(-logits))
+    return _probability(quality_features(labels, maps))
+
+
+def quality_of_object(labels: NDArray[np.int32], maps: Maps, number: int) -> float:
+    """Estimate the quality of one object; see `quality_of`."""
+    rows, cols = (np.flatnonzero((labels == number).any(axis)) for axis in (1, 0))
+    window = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
+    features = _features_of(labels, maps, number, window)
+    return float(_probability(features[None])[0])
+
+
+def _probability(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    probability: NDArray[np.float64] = 1 / (1 + np.exp(-(features @ _WEIGHTS + _BIAS)))
     return probability

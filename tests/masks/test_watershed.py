@@ -4,12 +4,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_sam.automatic.instances.quality import (
+from napari_sam.masks.object_quality import (
     FEATURES,
     quality_features,
     quality_of,
 )
-from napari_sam.automatic.instances.watershed import Maps, split_objects
+from napari_sam.masks.watershed import Maps, split_objects
 from tests.helpers.instances import disc_plane, perfect_maps
 
 

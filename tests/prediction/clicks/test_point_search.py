@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_sam.masks.patch import box_iou, mask_iou, mask_to_box
-from napari_sam.prediction.point_search import BoxAnswer, search_boxes_for_points
+from napari_sam.prediction.clicks.point_search import search_boxes_for_points
+from napari_sam.prediction.clicks.prompted_mask import PointAnswer
 from napari_sam.prediction.predictor import Predictor
 from napari_sam.prompts.prompt import Prompt
 
@@ -83,14 +84,14 @@ class DiscModel:
         return 2 * (0.8 - inside), 0.4
 
     def search(
-        self, proposals: Sequence[BoxAnswer] = (), **prompt: Any
-    ) -> list[BoxAnswer]:
+        self, proposals: Sequence[PointAnswer] = (), **prompt: Any
+    ) -> list[PointAnswer]:
         return search_boxes_for_points(
             self.decode, Prompt(**prompt), self.shape, proposals
         )
 
 
-def overlap(found: list[BoxAnswer], model: DiscModel, disc: int) -> float:
+def overlap(found: list[PointAnswer], model: DiscModel, disc: int) -> float:
     return mask_iou(found[0].logits > 0, model.mask(disc))
 
 
@@ -240,9 +241,9 @@ def test_search_is_deterministic_and_does_not_modify_the_prompt() -> None:
 
 def proposal(
     model: DiscModel, disc: int, off: float = 0.0, score: float = 0.8
-) -> BoxAnswer:
+) -> PointAnswer:
     """A disc, a little too large or too small."""
-    return BoxAnswer((model.depth(disc) + off).astype(np.float32), score)
+    return PointAnswer((model.depth(disc) + off).astype(np.float32), score)
 
 
 @pytest.mark.parametrize("off", [-2.0, 3.0])

@@ -9,13 +9,18 @@ ranked by their estimated quality.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks.morphology import components_at
-from napari_sam.masks.patch import box_iou, mask_iou, mask_to_box, stability
+from napari_sam.masks.patch import box_iou, mask_iou, stability
+from napari_sam.prediction.clicks.prompted_mask import (
+    PointAnswer,
+    PromptedMask,
+    clip_boxes,
+    drop_similar,
+    prompted_mask,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,8 +48,6 @@ _REFINEMENTS: tuple[tuple[int, int], ...] = ((6, 3), (3, 2))
 _REFINEMENTS_OF_PROPOSALS: tuple[tuple[int, int], ...] = ((3, 0),)
 # Expansion of a box where its mask is cut off, as a fraction of the mask's size.
 _EXPANSION = 0.4
-# Boxes above this IoU give the same mask.
-_SAME_BOX_IOU = 0.8
 # Masks above this IoU are the same answer to the user.
 _SAME_MASK_IOU = 0.8
 _MAX_ANSWERS = 3
@@ -76,55 +79,12 @@ _CERTAIN_LOGIT = 4.0
 _MIN_TERM = 0.02
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BoxAnswer:
-    """Mask found by the search, or proposed by a click decoder.
-
-    Parameters
-    ----------
-    logits : ndarray
-        (h, w) float32 low-resolution logits.
-    score : float
-        Estimated IoU of the mask with the object, between 0 and 1.
-    """
-
-    logits: NDArray[np.float32]
-    score: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _DecodedBox:
-    """Mask of one box, reduced to the components with positive points.
-
-    The box of a proposal is None.
-    """
-
-    box: NDArray[np.float64] | None
-    logits: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-    mask_box: NDArray[np.float64]
-    pred_iou: float
-    violations: int
-
-    @property
-    def cut_sides(self) -> NDArray[np.bool_]:
-        """(4,) sides of the box that the mask reaches; none without a box."""
-        if self.box is None:
-            return np.zeros(4, bool)
-        return np.concatenate(
-            [
-                self.mask_box[:2] <= self.box[:2] + 1,
-                self.mask_box[2:] >= self.box[2:] - 1,
-            ]
-        )
-
-
 def search_boxes_for_points(
     decode: Decode,
     prompt: Prompt,
     shape: tuple[int, int],
-    proposals: Sequence[BoxAnswer] = (),
-) -> list[BoxAnswer]:
+    proposals: Sequence[PointAnswer] = (),
+) -> list[PointAnswer]:
     """Answer points, with or without a box, by decoding boxes only.
 
     Parameters
@@ -138,20 +98,23 @@ def search_boxes_for_points(
     shape : tuple of int
         (h, w) of the part of the low-resolution mask that the plane covers, at its
         top left.
-    proposals : sequence of BoxAnswer
+    proposals : sequence of PointAnswer
         Masks from a click decoder. The search starts from them and the boxes around
         them instead of boxes of many sizes.
 
     Returns
     -------
-    list of BoxAnswer
+    list of PointAnswer
         One to three distinct answers, best first.
     """
     if proposals:
-        latest = [_evaluate(None, p.logits, p.score, prompt, shape) for p in proposals]
+        latest = [
+            prompted_mask(None, p.logits, p.score, prompt, shape) for p in proposals
+        ]
         refinements = _REFINEMENTS_OF_PROPOSALS
     else:
-        boxes = _drop_similar(_clip(_initial_boxes(prompt), shape), np.empty((0, 4)))
+        initial = clip_boxes(_initial_boxes(prompt), shape)
+        boxes = drop_similar(initial, np.empty((0, 4)))
         latest = _decode_boxes(decode, boxes, prompt, shape)
         refinements = _REFINEMENTS
     decoded = latest
@@ -183,27 +146,9 @@ def _boxes_around(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([low - margins, high + margins], axis=1)
 
 
-def _clip(boxes: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.float64]:
-    """Clip boxes to the plane; widen boxes without area, which models do not know."""
-    boxes = np.clip(boxes, 0, np.tile(np.array(shape) - 1.0, 2))
-    margin = np.clip(1 - (boxes[:, 2:] - boxes[:, :2]), 0, None) / 2
-    return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)
-
-
-def _drop_similar(
-    boxes: NDArray[np.float64], known: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Drop boxes similar to an earlier one or to one of the known boxes."""
-    kept = list(known)
-    for box in boxes:
-        if not kept or box_iou(np.stack(kept), box).max() < _SAME_BOX_IOU:
-            kept.append(box)
-    return np.array(kept[len(known) :]).reshape(-1, 4)
-
-
 def _refine_boxes(
-    parents: list[_DecodedBox],
-    decoded: list[_DecodedBox],
+    parents: list[PromptedMask],
+    decoded: list[PromptedMask],
     shape: tuple[int, int],
     max_tight: int,
     max_expanded: int,
@@ -215,15 +160,15 @@ def _refine_boxes(
     """
     known = np.array([d.box for d in decoded if d.box is not None]).reshape(-1, 4)
     boxes = np.array([parent.mask_box for parent in parents]).reshape(-1, 4)
-    tight = _drop_similar(_clip(boxes, shape), known)[:max_tight]
+    tight = drop_similar(clip_boxes(boxes, shape), known)[:max_tight]
     expanded = []
     for parent in parents:
         if parent.cut_sides.any() and not parent.cut_sides.all():
             size = np.tile(parent.mask_box[2:] - parent.mask_box[:2] + 1, 2)
             change = _EXPANSION * size * parent.cut_sides * (-1, -1, 1, 1)
             expanded.append(parent.mask_box + change)
-    boxes = _clip(np.array(expanded).reshape(-1, 4), shape)
-    boxes = _drop_similar(boxes, np.concatenate([known, tight]))
+    boxes = clip_boxes(np.array(expanded).reshape(-1, 4), shape)
+    boxes = drop_similar(boxes, np.concatenate([known, tight]))
     return np.concatenate([tight, boxes[:max_expanded]])
 
 
@@ -232,52 +177,24 @@ def _decode_boxes(
     boxes: NDArray[np.float64],
     prompt: Prompt,
     shape: tuple[int, int],
-) -> list[_DecodedBox]:
+) -> list[PromptedMask]:
     logits, pred_ious = decode(boxes)
     return [
-        _evaluate(box, values, float(pred_iou), prompt, shape)
+        prompted_mask(box, values, float(pred_iou), prompt, shape)
         for box, values, pred_iou in zip(boxes, logits, pred_ious, strict=True)
     ]
 
 
-def _evaluate(
-    box: NDArray[np.float64] | None,
-    logits: NDArray[np.float32],
-    pred_iou: float,
-    prompt: Prompt,
-    shape: tuple[int, int],
-) -> _DecodedBox:
-    """Compare a mask with the points, and keep its components with positive ones."""
-    mask = logits > 0
-    mask[shape[0] :] = mask[:, shape[1] :] = False
-    last = np.array(shape) - 1
-    positives, negatives = (
-        tuple(np.clip(np.rint(points).astype(int), 0, last).T)
-        for points in (prompt.positives, prompt.negatives)
-    )
-    prompted = components_at(mask, np.transpose(positives), connectivity=1)
-    mask = prompted if prompted.any() else mask
-    mask_box = mask_to_box(mask)
-    if mask_box is None:
-        # Worse than any mask, whatever the points say.
-        mask_box = np.zeros(4) if box is None else box
-        violations = 1 + len(prompt.points)
-    else:
-        violations = int(np.sum(~mask[positives]) + np.sum(mask[negatives]))
-    logits = np.where(mask, logits, -np.abs(logits))
-    return _DecodedBox(box, logits, mask, mask_box, pred_iou, violations)
-
-
 def _rank(
-    subset: list[_DecodedBox], decoded: list[_DecodedBox], prompt: Prompt
-) -> list[_DecodedBox]:
+    subset: list[PromptedMask], decoded: list[PromptedMask], prompt: Prompt
+) -> list[PromptedMask]:
     """Sort the masks of a subset that contradict the fewest points by quality."""
     fewest = min(d.violations for d in decoded)
     fitting = [d for d in subset if d.violations == fewest and d.mask.any()]
     return sorted(fitting, key=lambda d: -_quality(d, decoded, prompt))
 
 
-def _quality(one: _DecodedBox, decoded: list[_DecodedBox], prompt: Prompt) -> float:
+def _quality(one: PromptedMask, decoded: list[PromptedMask], prompt: Prompt) -> float:
     """Estimate the IoU of a mask with the object meant, from 0 to 1.
 
     The geometric mean of the predicted IoU, the stability score of Kirillov et al.
@@ -305,13 +222,13 @@ def _quality(one: _DecodedBox, decoded: list[_DecodedBox], prompt: Prompt) -> fl
     return quality * (1 - _CENTRE_WEIGHT * min(float(np.hypot(*offset)), 1.0))
 
 
-def _select_answers(decoded: list[_DecodedBox], prompt: Prompt) -> list[BoxAnswer]:
+def _select_answers(decoded: list[PromptedMask], prompt: Prompt) -> list[PointAnswer]:
     """Select the best masks that differ from each other."""
-    chosen: list[_DecodedBox] = []
+    chosen: list[PromptedMask] = []
     for one in _rank(decoded, decoded, prompt) or decoded[:1]:
         if all(mask_iou(one.mask, other.mask) < _SAME_MASK_IOU for other in chosen):
             chosen.append(one)
     return [
-        BoxAnswer(one.logits, _quality(one, decoded, prompt))
+        PointAnswer(one.logits, _quality(one, decoded, prompt))
         for one in chosen[:_MAX_ANSWERS]
     ]

@@ -1,0 +1,159 @@
+"""The panel lives as long as its dock; when it closes, nothing of it is left."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from qtpy.QtWidgets import QApplication
+
+from napari_sam.plugin.widget import SamWidget
+from tests.helpers.leaks import active, leftovers
+from tests.helpers.sessions import press
+from tests.helpers.squares import CENTRES, SHAPE, Squares
+from tests.helpers.widgets import type_key
+
+LONG = 20_000
+OPENINGS = 5
+KEYS = "GJNQUW"
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Any) -> Any:
+    viewer = make_napari_viewer()
+    viewer.add_image(np.full(SHAPE, 200, np.uint8), contrast_limits=(0, 255))
+    return viewer
+
+
+def open_panel(viewer: Any) -> tuple[Any, SamWidget]:
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-sam")
+    widget.session.model = Squares()
+    return dock, widget
+
+
+def by_cross(viewer: Any, dock: Any) -> None:
+    dock.title.close_button.click()
+
+
+def by_script(viewer: Any, dock: Any) -> None:
+    viewer.window.remove_dock_widget(dock)
+
+
+def threads() -> list[str]:
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name == "napari-sam"]
+
+
+def segment(widget: SamWidget, qtbot: Any) -> None:
+    press(widget.panel.new_prompts)
+    widget.session.points_layer.add(CENTRES[0])
+    qtbot.waitUntil(lambda: widget.session.result is not None, timeout=LONG)
+
+
+@pytest.mark.parametrize("close", [by_cross, by_script])
+def test_closed_panel_leaves_nothing(viewer: Any, close: Any, qtbot: Any) -> None:
+    dock, widget = open_panel(viewer)
+    segment(widget, qtbot)
+    assert {"key", "thread", "widget", "worker"} < set(leftovers())
+    close(viewer, dock)
+    del dock, widget
+    qtbot.waitUntil(lambda: not leftovers(), timeout=LONG)
+    assert [layer.name for layer in viewer.layers] == [
+        "Image",
+        "SAM boxes",
+        "SAM points",
+    ]
+    assert not viewer.keymap
+    assert not any(layer.keymap for layer in viewer.layers)
+
+
+@pytest.mark.parametrize("close", [by_cross, by_script])
+def test_many_openings_leave_as_many_objects_as_one(
+    viewer: Any, close: Any, qtbot: Any
+) -> None:
+    def open_and_close() -> int:
+        dock, widget = open_panel(viewer)
+        close(viewer, dock)
+        del dock, widget
+        qtbot.wait(1)
+        return len(QApplication.allWidgets())
+
+    first = open_and_close()
+    assert {open_and_close() for _ in range(OPENINGS)} == {first}
+    qtbot.waitUntil(lambda: not leftovers(), timeout=LONG)
+
+
+@pytest.mark.canvas
+def test_hidden_panel_rests(make_napari_viewer: Any, qtbot: Any) -> None:
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(np.full(SHAPE, 200, np.uint8), contrast_limits=(0, 255))
+    dock, widget = open_panel(viewer)
+    segment(widget, qtbot)
+    for _ in range(OPENINGS):
+        dock.setVisible(False)  # as napari's menu entry
+        assert not viewer.keymap
+        assert not any(layer.keymap for layer in viewer.layers)
+        assert "SAM preview" not in viewer.layers
+        qtbot.waitUntil(lambda: not threads(), timeout=LONG)
+        dock.setVisible(True)
+        assert sorted(map(str, viewer.keymap)) == list(KEYS)
+        assert widget.preview_layer.is_shown
+    dock.setVisible(False)
+    before = widget.session.result
+    widget.session.points_layer.add(CENTRES[1])
+    qtbot.wait(100)
+    assert widget.session.result is before
+    dock.setVisible(True)
+    qtbot.waitUntil(lambda: widget.session.result is not before, timeout=LONG)
+    by_cross(viewer, dock)
+
+
+def test_panel_moves_to_another_dock(viewer: Any, qtbot: Any) -> None:
+    dock, widget = open_panel(viewer)
+    viewer.window.remove_dock_widget(dock)
+    viewer.window.add_dock_widget(widget, name="again")
+    qtbot.wait(50)
+    segment(widget, qtbot)
+    viewer.window.remove_dock_widget(widget.native)
+
+
+def test_training_dock_closes_with_the_panel(viewer: Any, qtbot: Any) -> None:
+    dock, widget = open_panel(viewer)
+    widget.training_dock.open()
+    by_cross(viewer, dock)
+    del dock, widget
+    qtbot.waitUntil(lambda: not leftovers(), timeout=LONG)
+
+
+@pytest.mark.parametrize("close", [by_cross, by_script])
+def test_closing_while_objects_wait_keeps_their_prompts(
+    viewer: Any, close: Any, qtbot: Any
+) -> None:
+    dock, widget = open_panel(viewer)
+    widget.session.model = Squares(delay=2)
+    press(widget.panel.new_prompts)
+    points = widget.session.points_layer
+    for centre in CENTRES[:3]:
+        points.add(centre)
+        type_key(widget, "W")
+    assert len(points.data) == 0
+    close(viewer, dock)
+    qtbot.waitUntil(lambda: len(points.data) == 3, timeout=LONG)
+    assert "SAM labels" not in viewer.layers
+
+
+def test_leak_check_sees_what_a_forgotten_panel_leaves(
+    qtbot: Any, leaks_allowed: Callable[[], None]
+) -> None:
+    leaks_allowed()
+    viewer = ViewerModel()
+    viewer.add_image(np.full(SHAPE, 200, np.uint8), contrast_limits=(0, 255))
+    widget = SamWidget(viewer)
+    assert "key" in active()
+    assert "callback on the mouse" in active()
+    assert "callback of LayerWatcher on current_step" in active()
+    widget.disconnect_viewer()
+    assert active() == []
+    assert leftovers() == ["widget", "worker"]
