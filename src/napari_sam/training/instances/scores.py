@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from napari_sam.automatic.instances.candidate import InstanceCandidate
-from napari_sam.automatic.instances.quality import quality_of
-from napari_sam.automatic.instances.watershed import Maps, split_objects
+from napari_sam.masks.object_quality import quality_of
+from napari_sam.masks.watershed import Maps, split_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
