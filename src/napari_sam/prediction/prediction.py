@@ -40,6 +40,8 @@ class Prediction:
         How the prompt was answered: "prompt", directly; "click decoder", points by
         the click decoder; "box search", points by a search over boxes; "box of the
         mask", a mask by its box, or by the box given with it.
+    is_calibrated : bool
+        Whether the score is an estimate of the IoU that takes account of the stability.
     """
 
     logits: NDArray[np.float32]
@@ -47,6 +49,7 @@ class Prediction:
     transform: PlaneTransform
     candidates: tuple[Prediction, ...] = ()
     method: Method = "prompt"
+    is_calibrated: bool = False
 
     @property
     def window(self) -> Window | None:

@@ -171,7 +171,9 @@ class PromptDecoder:
             enlargement=float(transform.scale.max()),
             offset=click_offset(transform),
         )
-        return _prediction(transform, answers, "click decoder")
+        found = _prediction(transform, answers, "click decoder")
+        candidates = tuple(replace(c, is_calibrated=True) for c in found.candidates)
+        return replace(candidates[0], candidates=candidates)
 
     def box_decoder_of(self, embedding: Embedding) -> Decode:
         """Return a function that decodes boxes in low-resolution mask pixels."""

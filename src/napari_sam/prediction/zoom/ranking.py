@@ -126,8 +126,13 @@ def is_same(
 
 
 def quality(prediction: Prediction) -> float:
-    """Compute predicted IoU times stability, by which answers are compared."""
+    """Compute predicted IoU times stability, by which answers are compared.
+
+    Calibrated scores are compared as they are.
+    """
     if prediction.coarse_box is None:
         return 0.0
+    if prediction.is_calibrated:
+        return prediction.score
     rows, cols = prediction.transform.mask_shape  # the rest is padding
     return prediction.score * float(stability(prediction.logits[:rows, :cols]))
