@@ -19,6 +19,7 @@ from napari_sam.nets.config import (
     SamVisionConfig,
     TinyViTConfig,
 )
+from napari_sam.nets.instance_head import InstanceHead
 from napari_sam.prediction.predictor import Predictor
 from tests.helpers.embeddings import encode_each_plane_once
 from tests.helpers.scenes import Scene
@@ -217,6 +218,20 @@ def tiny_clicks(
         prompts=frozenset({"box"}),
         key="tiny_clicks",
         click_decoder=click_decoder,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_head(tiny_lite: Predictor) -> Predictor:
+    """`tiny_lite` with a random instance head, whose weights are in half precision."""
+    torch.manual_seed(SEED)
+    return Predictor(
+        tiny_lite.model,
+        name="tiny_head",
+        family="lite_medsam",
+        prompts=frozenset({"box"}),
+        key="tiny_head",
+        instance_head=InstanceHead(16).half().float().eval(),
     )
 
 

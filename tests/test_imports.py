@@ -17,6 +17,7 @@ HEAVY = {"torch", "skimage", "scipy"}
 # Modules and folders that hold tensors; all others of the core load without torch.
 WITH_TORCH = {
     "api",
+    "checkpoints.instance_head",
     "checkpoints.state_dict",
     "cli.demo",
     "huggingface",
@@ -30,6 +31,7 @@ WITH_TORCH = {
     "training.augmented_embeddings",
     "training.close_ups",
     "training.finetune",
+    "training.instances",
     "training.loss",
     "training.interactive_loop",
     "training.saving",
@@ -37,7 +39,7 @@ WITH_TORCH = {
     "training.trainable",
 }
 # These share a folder with tensors and have none.
-WITHOUT_TORCH = {"nets.config"}
+WITHOUT_TORCH = {"nets.config", "training.instances.targets"}
 
 PROBE = """
 import importlib, json, sys

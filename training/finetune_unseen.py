@@ -22,7 +22,12 @@ from napari_sam.training.options import TrainingOptions
 KIND, COUNT = ("rods",), 8
 TRAIN_SEED, TEST_SEED = 0, 5000
 OPTIONS = TrainingOptions(
-    steps=10_000, augmentations=4, close_ups=0.5, validate_every=50, patience=6
+    steps=10_000,
+    augmentations=4,
+    close_ups=0.5,
+    validate_every=50,
+    patience=6,
+    instance_head=False,
 )
 
 

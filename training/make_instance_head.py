@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from object_looks import SIDE, Scene, depth_of, make
+from object_looks import make
 from safetensors.torch import save_file
-from scipy import ndimage
-from torch.nn import functional as F
 
 from napari_sam.nets.instance_head import InstanceHead
 from napari_sam.prediction.loading import load_model
+from napari_sam.training.instances.loss import head_losses
+from napari_sam.training.instances.targets import instance_targets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +36,6 @@ TRAIN_SEED, VALIDATE_SEED = 0, 1_000_000
 BATCH, RATE, WARM_UP = 4, 3e-3, 100
 WEIGHT_DECAY, AVERAGE = 1e-4, 0.998
 VALIDATE_EVERY, LOG_EVERY = 200, 20
-# Weight of a border pixel, and of the depth outside objects.
-BORDER_WEIGHT, OUTSIDE_WEIGHT = 3.0, 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +73,7 @@ class Windows:
                 part,
                 embedding=embedding.half()[0],
                 pixel_values=pixel_values[0].half().numpy(),
-                targets=targets_of(scene),
+                targets=instance_targets(scene.labels),
             )
             part.replace(self._path(i))
             if number % 100 == 0:
@@ -108,45 +106,6 @@ class Windows:
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{self.seed + number}.npz"
-
-
-def targets_of(scene: Scene) -> NDArray[np.uint8]:
-    """Return foreground, depth and borders between objects, (3, 256, 256), 255 is 1."""
-    labels = scene.labels
-    touching = np.zeros(labels.shape, bool)
-    for axis in (0, 1):
-        first = np.take(labels, range(SIDE - 1), axis)
-        second = np.take(labels, range(1, SIDE), axis)
-        meet = (first != second) & (first > 0) & (second > 0)
-        edge = np.zeros(labels.shape, bool)
-        before = (slice(None),) * axis + (slice(None, -1),)
-        after = (slice(None),) * axis + (slice(1, None),)
-        edge[before] |= meet
-        edge[after] |= meet
-        touching |= edge
-    # Gaps of two pixels between neighbours count as well.
-    near = ndimage.grey_dilation(labels, (3, 3))
-    far = -ndimage.grey_dilation(np.where(labels > 0, -labels, -(2**30)), (3, 3))
-    touching |= (near > 0) & (near != far) & (far < 2**30)
-    maps = np.stack([labels > 0, depth_of(labels), touching])
-    return np.rint(255 * np.clip(maps, 0, 1)).astype(np.uint8)
-
-
-def losses(logits: Tensor, targets: Tensor) -> Tensor:
-    """Compute the losses of the three maps, (3,)."""
-    foreground, depth, border = targets.unbind(1)
-    plane = (1, 2)
-    probability = logits[:, 0].sigmoid()
-    overlap = 2 * (probability * foreground).sum(plane) + 50
-    dice = 1 - overlap / (probability.sum(plane) + foreground.sum(plane) + 50)
-    area = F.binary_cross_entropy_with_logits(logits[:, 0], foreground) + dice.mean()
-    weight = foreground + OUTSIDE_WEIGHT * (1 - foreground)
-    error = F.smooth_l1_loss(logits[:, 1].sigmoid(), depth, beta=0.1, reduction="none")
-    inside = (weight * error).sum(plane) / weight.sum(plane)
-    edges = F.binary_cross_entropy_with_logits(
-        logits[:, 2], border, pos_weight=torch.tensor(BORDER_WEIGHT)
-    )
-    return torch.stack([area, 4 * inside.mean(), 0.5 * edges])
 
 
 class Trainer:
@@ -202,7 +161,7 @@ class Trainer:
         embeddings, pixels, targets = self.windows.batch(numbers)
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.head.logits(embeddings, pixels)
-        loss = losses(logits.float(), targets).sum()
+        loss = head_losses(logits.float(), targets).sum()
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.head.parameters(), 1.0)
@@ -222,7 +181,7 @@ class Trainer:
         for first in range(0, self.held_out.count, BATCH):
             last = min(first + BATCH, self.held_out.count)
             embeddings, pixels, targets = self.held_out.batch(np.arange(first, last))
-            found.append(losses(self.average.logits(embeddings, pixels), targets))
+            found.append(head_losses(self.average.logits(embeddings, pixels), targets))
         parts = torch.stack(found).mean(0)
         if self.curve:
             self.curve[-1][2] = float(parts.sum())

@@ -157,6 +157,7 @@ def prepare(
         augmentations=1,  # more images cost less than more augmentations of a few
         patience=100,
         validation_objects=2 * len(held_out),
+        instance_head=False,
     )
     disk = DiskCache(folder / "embeddings", LARGEST_CACHE)
     training = FineTuning(predictor, images, options, held_out=held_out, disk=disk)

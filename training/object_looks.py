@@ -17,6 +17,8 @@ from PIL import Image
 from scipy import ndimage
 from skimage.transform import resize
 
+from napari_sam.training.instances.targets import depth_of, inner_edges
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -131,27 +133,6 @@ def _levels(rng: Rng, labels: Labels) -> Floats:
         levels *= rng.choice([-1, 1], len(levels))
     image: Floats = levels[labels]
     return image
-
-
-def depth_of(labels: Labels) -> Floats:
-    """Return the distance to the border of the object, over its largest distance."""
-    edges = inner_edges(labels)
-    depth = ndimage.distance_transform_edt((labels > 0) & ~edges) + (labels > 0)
-    largest = ndimage.maximum(depth, labels, np.arange(labels.max() + 1))
-    largest = np.maximum(np.asarray(largest, float), 1)
-    depth = depth / largest[labels]
-    depth[labels == 0] = 0
-    return depth
-
-
-def inner_edges(labels: Labels) -> NDArray[np.bool_]:
-    """Return the pixels of objects next to something else."""
-    edges = np.zeros(labels.shape, bool)
-    for axis in (0, 1):
-        changed = np.diff(labels, axis=axis) != 0
-        for part in (slice(1, None), slice(None, -1)):
-            edges[(slice(None),) * axis + (part,)] |= changed
-    return edges & (labels > 0)
 
 
 def ground(rng: Rng, side: int) -> Floats:

@@ -29,7 +29,11 @@ SKIPPED = 1
 # All blocks of both encoders.
 BLOCKS = 12
 OPTIONS = TrainingOptions(
-    steps=10_000, augmentations=1, validate_every=10_000, validation_objects=1
+    steps=10_000,
+    augmentations=1,
+    validate_every=10_000,
+    validation_objects=1,
+    instance_head=False,
 )
 
 

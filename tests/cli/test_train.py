@@ -75,6 +75,21 @@ def test_images_and_labels_give_a_model(
     assert not list(tmp_path.glob("*.run.safetensors"))
 
 
+def test_the_gain_of_everything_is_told(
+    folders: list[str],
+    tmp_path: Path,
+    tiny_head: Predictor,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loading, "load_model", lambda *_, **__: tiny_head)
+    output = tmp_path / "a.safetensors"
+    assert train(folders, output, "--head-steps", "1", "--all-labelled") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.strip().startswith("everything (F1): 0.") for line in lines)
+    assert ModelCard.read(output).training["options"]["all_labelled"]
+
+
 def test_interrupted_training_is_saved_and_resumed(
     folders: list[str],
     tmp_path: Path,

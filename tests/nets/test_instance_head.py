@@ -12,7 +12,13 @@ from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.model_spec import PackagedWeights
 from napari_sam.checkpoints.registry import get_model_spec
 from napari_sam.nets.instance_head import InstanceHead
-from napari_sam.prediction.loading import load_instance_head, load_parents_head
+from napari_sam.prediction.loading import (
+    load_instance_head,
+    load_model,
+    load_parents_head,
+)
+from napari_sam.training.finetune import FineTuning
+from tests.helpers.training import discs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +73,19 @@ def test_a_fine_tuned_decoder_keeps_the_head_of_its_parent() -> None:
         assert load_parents_head(fine_tuned(parent, 1)) is None
     assert load_parents_head(fine_tuned(f"{key}+abc@20", 0)) is None
     assert load_parents_head(fine_tuned("sam:sha256:0", 0)) is None
+
+
+@pytest.mark.weights
+def test_a_fine_tuned_file_has_the_head(
+    default_predictor: Predictor, tmp_path: Path
+) -> None:
+    training = FineTuning(default_predictor, discs(2))
+    loaded = load_model(training.save(tmp_path / "cells.safetensors"), device="cpu")
+    own, other = default_predictor.instance_head, loaded.instance_head
+    assert own is not None
+    assert other is not None
+    for one, two in zip(own.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=0)
 
 
 @pytest.mark.weights

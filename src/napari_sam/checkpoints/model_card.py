@@ -39,6 +39,9 @@ class ModelCard:
     refines_clicks_by_box : bool
         Whether clicks are answered in two steps, as by the parent: the masks for the
         clicks are decoded again from boxes around them.
+    instance_head : bool
+        Whether the file has an instance head, which was trained too or is that of the
+        parent.
     data : mapping
         Summary of the training data, for JSON.
     training : mapping
@@ -51,6 +54,7 @@ class ModelCard:
     parent: str
     licence: str
     refines_clicks_by_box: bool = False
+    instance_head: bool = False
     data: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
 
@@ -63,6 +67,7 @@ class ModelCard:
             "parent": self.parent,
             "licence": self.licence,
             "refines_clicks_by_box": self.refines_clicks_by_box,
+            "instance_head": self.instance_head,
             "data": dict(self.data),
             "training": dict(self.training),
         }

@@ -33,9 +33,10 @@ _ALIGNMENT_BYTES = 64
 # Training code wraps weights under these keys and prefixes.
 _WRAPPERS = ("model_state", "model", "state_dict")
 _PREFIXES = ("module.", "sam.")
-# MobileSAM's file has the head of the classifier that it was distilled from.
+# MobileSAM's file has the head of the classifier that it was distilled from. Instance
+# heads are read by `checkpoints.instance_head`.
 _UNUSED = re.compile(
-    r"image_encoder\.(norm_head|head)\.|\.attention_bias_idxs$|\.num_batches_tracked$"
+    r"^instance_head\.|image_encoder\.(norm_head|head)\.|\.attention_bias_idxs$|\.num_batches_tracked$"
 )
 
 Network = TypeVar("Network", bound=SamNetwork)
@@ -228,7 +229,7 @@ def build_model(
         for key, value in model.state_dict().items()
         if not _UNUSED.search(key)
     }
-    problems = _differences(expected, state)
+    problems = key_differences(expected, state)
     if problems:
         raise ValueError(f"{source} does not fit the SAM architecture: {problems}.")
     counters = {
@@ -288,14 +289,14 @@ def with_decoder(model: Network, path: Path) -> Network:
         for key, value in other.state_dict().items()
         if not key.startswith("image_encoder.")
     }
-    problems = _differences(expected, state)
+    problems = key_differences(expected, state)
     if problems:
         raise ValueError(f"{path} does not fit the image encoder: {problems}.")
     other.load_state_dict(state, strict=False, assign=True)
     return other.to(model.device).eval().requires_grad_(False)
 
 
-def _differences(
+def key_differences(
     expected: Mapping[str, torch.Size], state: Mapping[str, Tensor]
 ) -> str:
     """Describe how a state dict differs from what the model needs."""

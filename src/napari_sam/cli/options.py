@@ -56,6 +56,9 @@ TRAINING = {
     "held_out": "fraction of the images held out for validation",
     "validate_every": "steps between validations",
     "seed": "random seed",
+    "head_steps": "maximum number of steps of the instance head",
+    "all_labelled": "all objects of the images have labels, not only some: teaches the "
+    "instance head the background, too",
 }
 
 

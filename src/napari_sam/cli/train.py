@@ -107,3 +107,6 @@ def _result_lines(training: FineTuning) -> Iterator[str]:
     yield f"best after step {state.best_step}; IoU on the held-out images:"
     for kind, before in state.start_scores.items():
         yield f"    {kind}: {before:.3f} before, {after[kind]:.3f} after"
+    f1 = None if training.head_training is None else training.head_training.f1
+    if f1 is not None:
+        yield f"    everything (F1): {f1[0]:.3f} before, {f1[1]:.3f} after"

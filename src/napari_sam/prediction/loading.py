@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, get_args
 
 from napari_sam.checkpoints.families import PREPROCESSING, Family
 from napari_sam.checkpoints.hugging_face import read_family, weight_files
+from napari_sam.checkpoints.instance_head import read_instance_head
 from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.registry import MODELS
 from napari_sam.checkpoints.resolve import find_model, find_spec, is_hub_name
@@ -83,13 +84,23 @@ def load_model(
         card = ModelCard.read(path)
     network, key = _load_network(path, device, config), _hash(path)
     if card is not None:
-        return predictor_from_card(network, card, name=name, key=key)
+        head = (
+            read_instance_head(path, network)
+            if card.instance_head
+            else load_parents_head(card)
+        )
+        return predictor_from_card(network, card, head, name=name, key=key)
     prompts = frozenset[str](PREPROCESSING[family].default_prompts)
     return Predictor(network, name=name, family=family, prompts=prompts, key=key)
 
 
 def predictor_from_card(
-    model: SamNetwork, card: ModelCard, *, name: str, key: str
+    model: SamNetwork,
+    card: ModelCard,
+    instance_head: InstanceHead | None,
+    *,
+    name: str,
+    key: str,
 ) -> Predictor:
     """Build the predictor of a fine-tuned model from its model card."""
     prompts = frozenset[str](card.prompts)
@@ -101,14 +112,15 @@ def predictor_from_card(
         key=key,
         multimask_output=card.multimask_output,
         click_decoder=model if card.refines_clicks_by_box else None,
-        instance_head=load_parents_head(card),
+        instance_head=instance_head,
     )
 
 
 def load_parents_head(card: ModelCard) -> InstanceHead | None:
-    """Load the instance head of the parent of a fine-tuned model.
+    """Load the instance head of the parent of a model whose file has none.
 
-    It fits as long as the image encoder is that of a model of the registry.
+    Files of earlier versions have none. It fits as long as the image encoder is that
+    of a model of the registry.
     """
     is_encoder_trained = card.training.get("options", {}).get("encoder_blocks", 1)
     for spec in MODELS.values():

@@ -1,4 +1,4 @@
 """Fine-tuning of models on one's own labels.
 
-May import `prediction`, `huggingface`, `checkpoints` and below.
+May import `automatic`, `huggingface`, `prediction`, `checkpoints` and below.
 """

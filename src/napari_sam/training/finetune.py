@@ -19,6 +19,10 @@ from napari_sam.huggingface.model import SamModel
 from napari_sam.prediction.loading import predictor_from_card
 from napari_sam.training.augmented_embeddings import AugmentedEmbeddings
 from napari_sam.training.data import augment, data_key, split, summarise
+from napari_sam.training.instances.head_training import (
+    MINUTES_FRACTION,
+    InstanceHeadTraining,
+)
 from napari_sam.training.interactive_loop import InteractiveTrainer
 from napari_sam.training.options import TrainingOptions, TrainingProgress
 from napari_sam.training.saving import save_model
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from napari_sam.checkpoints.prompt_support import PromptKind
+    from napari_sam.nets.instance_head import InstanceHead
     from napari_sam.prediction.disk_cache import DiskCache
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.training.data import TrainingImage
@@ -51,6 +56,7 @@ class FineTuning:
     The run trains a copy of the model and leaves the predictor unchanged. The image
     encoder is frozen by default; its embeddings of all images and augmentations are
     kept in half precision, so that a step only runs prompt encoder and mask decoder.
+    The instance head of the model, if it has one, is trained after them.
 
     Parameters
     ----------
@@ -96,6 +102,9 @@ class FineTuning:
         self._rng = np.random.default_rng(self.options.seed)
         if held_out is None:
             images, held_out = split(images, self.options.held_out, self._rng)
+        self.head_training = InstanceHeadTraining.of(
+            predictor, images, held_out, self.options
+        )
         self.trained = self._usable(images)
         self.held_out = self._usable(held_out)
         # A click decoder answers boxes too: training starts from it.
@@ -134,6 +143,11 @@ class FineTuning:
         TrainingProgress
             After each encoded or validated image, and after each step.
         """
+        yield from self._train_decoder()
+        if self.head_training is not None and not self.head_training.is_finished:
+            yield from self.head_training.run()
+
+    def _train_decoder(self) -> Iterator[TrainingProgress]:
         for done, total, left in self._embeddings.encode(self._augmented_images()):
             yield self._progress("encode", done, total, left)
         fraction_before = self.fraction_done
@@ -153,11 +167,12 @@ class FineTuning:
 
     @property
     def fraction_done(self) -> float:
-        """Completed fraction of the steps, or of the minutes: 0 to 1."""
+        """Completed fraction of the decoder's steps, or of its minutes: 0 to 1."""
         options, state = self.options, self.state
         fraction = state.step / options.steps
         if options.minutes is not None:
-            fraction = max(fraction, state.seconds / (60 * options.minutes))
+            share = 1 if self.head_training is None else 1 - MINUTES_FRACTION
+            fraction = max(fraction, state.seconds / (60 * share * options.minutes))
         return min(1.0, fraction)
 
     def _augmented_images(self) -> list[tuple[TrainingImage, int]]:
@@ -262,14 +277,31 @@ class FineTuning:
         model.load_state_dict(self._best, strict=False)
         return model
 
+    @property
+    def instance_head(self) -> InstanceHead | None:
+        """The best instance head so far, or that of the parent; None if it has none."""
+        if self.head_training is not None:
+            return self.head_training.head
+        return None if self.options.encoder_blocks else self._parent.instance_head
+
+    @property
+    def is_improved(self) -> bool:
+        """Whether the best model so far is better than its parent in any part."""
+        head = self.head_training
+        return self.state.best_step > 0 or (head is not None and head.is_better)
+
     def predictor(self) -> Predictor:
         """Return a predictor with the best model so far."""
-        parent = self._parent
+        parent, head = self._parent, self.head_training
+        steps = f"@{self.state.best_step}"
+        if head is not None and head.is_better:
+            steps += f"+{head.best_step}"
         return predictor_from_card(
             self.best_model(),
             self.card(),
+            copy.deepcopy(self.instance_head),
             name=f"{parent.name}, fine-tuned",
-            key=f"{parent.key}+{self._key()}@{self.state.best_step}",
+            key=f"{parent.key}+{self._key()}{steps}",
         )
 
     def card(self, licence: str | None = None) -> ModelCard:
@@ -297,6 +329,9 @@ class FineTuning:
                 "best_step": state.best_step,
                 "start_scores": state.start_scores,
                 "scores": dict(state.history).get(state.best_step, {}),
+                "instance_head": None
+                if self.head_training is None
+                else self.head_training.summary(),
             },
         )
 
@@ -308,7 +343,13 @@ class FineTuning:
         dtype: torch.dtype | None = None,
     ) -> Path:
         """Save the best model so far; see `training.saving.save_model`."""
-        return save_model(self.best_model(), path, self.card(licence), dtype=dtype)
+        return save_model(
+            self.best_model(),
+            path,
+            self.card(licence),
+            dtype=dtype,
+            instance_head=self.instance_head,
+        )
 
     # -- resuming ----------------------------------------------------------------
 

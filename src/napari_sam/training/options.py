@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Kinds = tuple[PromptKind, ...]
+Phase = Literal["encode", "validate", "train", "everything"]
 Start = Literal["click", "clicks", "box"]
 """First prompt of an object: one click, a positive and a negative click, or a box."""
 
 _MINIMUM = {
     **dict.fromkeys(("steps", "objects", "augmentations", "validate_every"), 1),
-    **dict.fromkeys(("patience", "validation_objects"), 1),
+    **dict.fromkeys(("patience", "validation_objects", "head_steps"), 1),
     **dict.fromkeys(("corrections", "box_jitter", "encoder_blocks"), 0),
     **dict.fromkeys(("weight_decay", "seed"), 0),
 }
@@ -33,7 +34,8 @@ class TrainingOptions:
         over all of them.
     minutes : float, optional
         Maximum training time; the learning rate then follows the time. Such a run
-        depends on the speed of the machine and cannot be repeated exactly.
+        depends on the speed of the machine and cannot be repeated exactly. The
+        instance head gets a third of it.
     objects : int
         Objects of one image in each step.
     learning_rate, weight_decay : float
@@ -66,6 +68,14 @@ class TrainingOptions:
         Number of validations without improvement after which training ends.
     seed : int
         Random seed.
+    instance_head : bool
+        Whether to train the instance head as well, which finds objects without
+        prompts. Only if the model has one and its image encoder is not trained.
+    head_steps : int
+        Maximum number of steps of the instance head.
+    all_labelled : bool
+        Whether all objects of the images have labels. Otherwise the instance head
+        learns only from labelled objects and what is next to them.
 
     Raises
     ------
@@ -90,6 +100,9 @@ class TrainingOptions:
     validation_objects: int = 32
     patience: int = 6
     seed: int = 0
+    instance_head: bool = True
+    head_steps: int = 240
+    all_labelled: bool = False
 
     def __post_init__(self) -> None:
         """Check all values."""
@@ -148,8 +161,9 @@ class TrainingProgress:
 
     Parameters
     ----------
-    phase : {"encode", "validate", "train"}
-        Encoding images, validating on the held-out images, or training.
+    phase : {"encode", "validate", "train", "everything"}
+        Encoding images, validating on the held-out images, training the decoder, or
+        the instance head.
     done, total : int
         Images or steps of this phase.
     seconds_left : float or None
@@ -164,7 +178,7 @@ class TrainingProgress:
         Completed fraction of the steps, or of the minutes: 0 to 1.
     """
 
-    phase: Literal["encode", "validate", "train"]
+    phase: Phase
     done: int
     total: int
     seconds_left: float | None = None

@@ -71,6 +71,9 @@ class TrainingResult:
         best model.
     comparison : BeforeAfterComparison or None
         None when training was stopped before the first validation.
+    everything : tuple of float or None
+        F1 score of the held-out objects that the instance head finds, before training
+        and of the best one; None when it was not trained.
     """
 
     path: Path | None
@@ -78,6 +81,7 @@ class TrainingResult:
     start: Mapping[str, float]
     best: Mapping[str, float]
     comparison: BeforeAfterComparison | None
+    everything: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,13 +138,20 @@ class TrainingRequest:
                 break
         state, path, comparison = training.state, None, None
         best = dict(state.history).get(state.best_step, {})
-        if state.best_step:
+        if training.is_improved:
             self.output.parent.mkdir(parents=True, exist_ok=True)
             path = training.save(self.output)
         if state.history:
             image = max(training.held_out, key=lambda image: len(image.objects()))
             comparison = compare_models(predictor, training.predictor(), image)
-        return TrainingResult(path, state.step, state.start_scores, best, comparison)
+        return TrainingResult(
+            path,
+            state.step,
+            state.start_scores,
+            best,
+            comparison,
+            None if training.head_training is None else training.head_training.f1,
+        )
 
 
 def viewer_training_options(minutes: float, support: PromptSupport) -> TrainingOptions:

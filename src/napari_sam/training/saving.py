@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from napari_sam.checkpoints.hugging_face import write_folder
+from napari_sam.checkpoints.instance_head import head_tensors
 from napari_sam.files import atomic_write
 from napari_sam.nets.tiny_vit import ConvNorm, TinyViT
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_sam.checkpoints.model_card import ModelCard
+    from napari_sam.nets.instance_head import InstanceHead
     from napari_sam.nets.sam import SamNetwork
 
 
@@ -24,6 +27,7 @@ def save_model(
     card: ModelCard,
     *,
     dtype: torch.dtype | None = None,
+    instance_head: InstanceHead | None = None,
 ) -> Path:
     """Write a model so that `load_model` reads it back.
 
@@ -40,6 +44,9 @@ def save_model(
         Metadata of the weights.
     dtype : torch.dtype, optional
         Dtype of the weights in a file; unchanged when None.
+    instance_head : InstanceHead, optional
+        Goes into a ``.safetensors`` file, in float16; the other layouts have no place
+        for it.
 
     Returns
     -------
@@ -55,6 +62,8 @@ def save_model(
     """
     path = Path(path)
     check_output(model, path)
+    head = instance_head if path.suffix == ".safetensors" else None
+    card = replace(card, instance_head=head is not None)
     if path.suffix == "":
         _save_folder(model, path, card)
         return path
@@ -64,6 +73,8 @@ def save_model(
             key: value.to(dtype) if value.is_floating_point() else value
             for key, value in state.items()
         }
+    if head is not None:
+        state |= head_tensors(head)
     if path.suffix == ".safetensors":
         write_tensors(path, state, card.to_metadata())
     else:

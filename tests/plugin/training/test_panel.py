@@ -159,6 +159,27 @@ def test_status_warns_when_one_click_became_worse(
     assert "box 0.50 before, 0.60 now. But one click is worse" in panel.status.value
 
 
+def test_panel_tells_that_everything_learns(
+    panel: TrainingPanel, session: SamSession
+) -> None:
+    assert "Everything" not in panel.status.value  # the model has no instance head
+    session.use_model("lite_medsam")
+    assert panel.status.value.endswith("Everything learns to find these objects, too.")
+
+
+def test_status_tells_the_gain_of_everything(
+    panel: TrainingPanel, tmp_path: Path
+) -> None:
+    scores = {"box": 0.5}
+    trained = TrainingResult(
+        tmp_path / "a.safetensors", 7, scores, scores, None, (0.25, 0.75)
+    )
+    panel._show_result(trained, "sam")
+    assert "Everything, F1 of their objects: 0.25 before, 0.75 now" in (
+        panel.status.value
+    )
+
+
 def test_stopping_keeps_the_best_model(
     panel: TrainingPanel, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ _PHASES = {
     "encode": "Encoding images",
     "validate": "Validating",
     "train": "Training",
+    "everything": "Adapting Everything",
 }
 # Reported between loading the model and the job itself.
 _MODEL_LOADED = Progress("Starting", 0, 0)

@@ -42,6 +42,7 @@ _MAX_COUNTED_PIXELS = 2**25
 _RECOUNT_DELAY_MS = 300
 _PROGRESS_STEPS = 1000
 _IDLE = "Part of the image is held out for validation."
+_ADAPTS_EVERYTHING = " Everything learns to find these objects, too."
 
 _CONTROLS: ControlTable = {
     "model": partial(Label, label="Model", value=""),
@@ -60,6 +61,14 @@ _CONTROLS: ControlTable = {
 _TRAIN = ButtonSpec("Train", "Train the model on the objects of the labels layer")
 _STOP = ButtonSpec("Stop, keep the best", "End now with the best model so far")
 _USE = ButtonSpec("Use the result", "Choose the trained model to segment with")
+
+
+def everything_text(f1: tuple[float, float] | None) -> str:
+    """Return a sentence on the F1 score of Everything; empty when there is none."""
+    if f1 is None:
+        return ""
+    before, now = f1
+    return f" Everything, F1 of their objects: {before:.2f} before, {now:.2f} now."
 
 
 class TrainingPanel(Container[Any]):
@@ -101,7 +110,7 @@ class TrainingPanel(Container[Any]):
         self.progress = controls["progress"]
         self.image = LayerComboBox(viewer, Image, "Image", lambda: "(none)")
         self.labels_layer = LayerComboBox(viewer, Labels, "Labels", lambda: "(none)")
-        self.object_count, self.status = wrapped_label(), wrapped_label(_IDLE)
+        self.object_count, self.status = wrapped_label(), wrapped_label(self._idle)
         self.train = _TRAIN.make(self._train)
         self.stop = _STOP.make(self._stop_training)
         self.use = _USE.make(self._use_result)
@@ -127,9 +136,18 @@ class TrainingPanel(Container[Any]):
     def refresh(self) -> None:
         """Show the model, count the objects, and enable the buttons."""
         self.model.value = self._session.model_choice.name
+        if self.status.value.startswith(_IDLE):
+            self.status.value = self._idle
         self._watch(self.labels_layer.layer)
         self._count_objects()
         self._enable_buttons()
+
+    @property
+    def _idle(self) -> str:
+        """What training does with the chosen model."""
+        support = self._session.model_choice.prompt_support
+        has_head = support is not None and support.instance_head
+        return _IDLE + _ADAPTS_EVERYTHING * has_head
 
     def close_panel(self, _: Any = None) -> None:
         """Cancel the training without a result, and disconnect from the viewer."""
@@ -192,7 +210,7 @@ class TrainingPanel(Container[Any]):
             self.status.value = f"{progress.what} ..."
             return
         self.plot.append(progress)
-        if progress.phase == "train":
+        if progress.phase in ("train", "everything"):
             # It ends by time: the number of steps is not known.
             self.progress.max = _PROGRESS_STEPS
             self.progress.value = round(_PROGRESS_STEPS * progress.fraction)
@@ -221,7 +239,8 @@ class TrainingPanel(Container[Any]):
                 worse = " But one click is worse than before, as shown below."
         self.status.value = (
             f"Done, {trained.steps} steps. Overlap (IoU) on the held-out images: "
-            f"{gains}.{worse} The tooltip of this text gives the model file."
+            f"{gains}.{worse}{everything_text(trained.everything)} "
+            "The tooltip of this text gives the model file."
         )
         self.status.tooltip = str(trained.path)
 
@@ -231,7 +250,7 @@ class TrainingPanel(Container[Any]):
             return
         self.progress.value = 0
         if self.status.value.endswith("..."):
-            self.status.value = _IDLE
+            self.status.value = self._idle
         self._enable_buttons()
 
     def _watch(self, labels: Labels | None) -> None:
