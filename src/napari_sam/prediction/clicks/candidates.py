@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # Masks above this IoU are the same answer to the user.
 _SAME_MASK_IOU = 0.8
 _MAX_ANSWERS = 3
+# Candidates above this IoU with an answer are averaged with it. Certain logits count
+# the same, and the weight is this power of the estimated IoU.
+_AGREEING_IOU, _CERTAIN_LOGIT, _FUSION_POWER = 0.85, 4.0, 4
 
 
 def click_candidates(
@@ -103,10 +106,33 @@ def rank_candidates(
         One to three distinct answers, best first, with their estimated IoU.
     """
     ious = estimate_ious(candidates, prompt, shape, enlargement)
+    logits = [lowered_logits(candidate, offset) for candidate in candidates]
     return [
-        PointAnswer(lowered_logits(candidates[i], offset), float(ious[i]))
+        PointAnswer(_fused(i, candidates, ious, logits), float(ious[i]))
         for i in _select(candidates, ious)
     ]
+
+
+def _fused(
+    chosen: int,
+    candidates: Sequence[ClickCandidate],
+    ious: NDArray[np.float64],
+    logits: Sequence[NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Average the logits of the candidates that agree with one of them.
+
+    Their outlines differ by a pixel; the average is better than each, and does not
+    jump when another one is ranked first.
+    """
+    one = candidates[chosen].mask
+    total, weight = np.zeros_like(logits[chosen]), 0.0
+    for candidate, iou, values in zip(candidates, ious, logits, strict=True):
+        agrees = mask_iou(one.mask, candidate.mask.mask) >= _AGREEING_IOU
+        if agrees and candidate.mask.violations <= one.violations:
+            share = float(iou) ** _FUSION_POWER
+            total += share * np.clip(values, -_CERTAIN_LOGIT, _CERTAIN_LOGIT)
+            weight += share
+    return total / np.float32(weight) if weight else logits[chosen]
 
 
 def lowered_logits(candidate: ClickCandidate, offset: float) -> NDArray[np.float32]:

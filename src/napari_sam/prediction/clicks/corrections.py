@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 # How much a correction that changes little is preferred, and the smallest IoU that
 # makes a difference.
-_SIMILARITY_POWER, _LOWEST_IOU = 0.5, 0.1
+_SIMILARITY_POWER, _LOWEST_IOU = 1.0, 0.1
 # What a click changes lies within this many times its distance from the outline; all
 # of a change that is not much larger.
-_REACH, _WHOLE_REACH = 2.0, 4.0
+_REACH, _WHOLE_REACH = 1.5, 3.0
 # Logit of what lies outside the window of an earlier mask.
 _OUTSIDE_LOGIT = -6.0
 
@@ -71,9 +71,16 @@ def best_correction(
     """
     found = [correct(previous, answer, prompt) for answer in answers]
     changed = [one for one in found if one is not previous]
+    # A coarser window would take detail away.
+    fine = [one for one in changed if _is_as_fine(one, previous)]
     if not changed:
         return previous
-    return max(changed, key=lambda one: one.score * _similarity(previous, one))
+    return max(fine or changed, key=lambda one: one.score * _similarity(previous, one))
+
+
+def _is_as_fine(one: Prediction, other: Prediction) -> bool:
+    """Tell whether the pixels of a mask are not larger than those of another."""
+    return bool(one.transform.scale.max() >= 0.99 * other.transform.scale.max())
 
 
 def _similarity(previous: Prediction, corrected: Prediction) -> float:
