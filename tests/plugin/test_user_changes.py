@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 
 from napari_sam.plugin.session import SamSession
+from napari_sam.prompts.prompt import label_from_polarity
 from tests.helpers.sessions import corners
 from tests.helpers.squares import CENTRES, SHAPE, Squares
 
@@ -52,6 +53,15 @@ def set_features(layer: Any, columns: dict[str, Any]) -> None:
 @example(own=True, columns={"object": 1}, color="red", boxed=False, later=False)
 @example(own=True, columns={}, color="red", boxed=False, later=False)
 @example(own=True, columns={"polarity": None}, color="red", boxed=True, later=True)
+@example(own=False, columns={"polarity": 0}, color="red", boxed=True, later=False)
+@example(own=True, columns={"label": 0}, color="red", boxed=True, later=False)
+@example(
+    own=False,
+    columns={"polarity": "positive", "label": 0},
+    color="red",
+    boxed=True,
+    later=False,
+)
 def test_commit_with_any_features_is_whole_or_refused(
     own: bool, columns: dict[str, Any], color: Any, boxed: bool, later: bool
 ) -> None:
@@ -78,7 +88,11 @@ def test_commit_with_any_features_is_whole_or_refused(
         assert session.labels_layer is None
         session.discard()
     else:
-        assert np.bincount(session.labels_layer.data.ravel())[label] == 25
+        # A point on the background takes its pixel out of the box.
+        told = columns.get("polarity", columns.get("label", 1))
+        takes_one = boxed and not later and label_from_polarity(told) == 0
+        size = np.bincount(session.labels_layer.data.ravel())[label]
+        assert size == 25 - takes_one
         with pytest.raises(ValueError, match="nothing to accept"):
             session.commit()
     session.points_layer.add(CENTRES[1])
