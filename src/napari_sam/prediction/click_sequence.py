@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from napari_sam.prompts.prompt import POSITIVE, Prompt
+from napari_sam.prediction.clicks.corrections import correction_steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.prediction import Prediction
     from napari_sam.prediction.protocol import PredictorLike
+    from napari_sam.prompts.prompt import Prompt
 
 Size = Literal["small", "medium", "large"]
 SIZES: tuple[Size, ...] = get_args(Size)
@@ -143,27 +144,7 @@ def _split_into_steps(predictor: PredictorLike, prompt: Prompt) -> list[Prompt]:
     """Split a prompt into the sequence of clicks."""
     support = predictor.prompt_support
     feeds_back = support.trained_on("point") and support.trained_on("mask")
-    if prompt.points is None or not feeds_back:
-        return [prompt]
-    points, labels = prompt.points, prompt.labels
-    if prompt.box is None and prompt.mask is None:
-        positives = np.flatnonzero(labels == POSITIVE)
-        if not len(positives):
-            return [prompt]  # the predictor refuses it
-        first = int(positives[0])
-        order = [first, *(i for i in range(len(points)) if i != first)]
-        points, labels = points[order], labels[order]
-        start = 1
-    else:
-        start = 0
-    return [
-        replace(
-            prompt,
-            points=points[:count] if count else None,
-            labels=labels[:count] if count else None,
-        )
-        for count in range(start, len(points) + 1)
-    ]
+    return correction_steps(prompt) if feeds_back else [prompt]
 
 
 def _key(embedding: Embedding, step: Prompt, size: Size | None) -> Any:
