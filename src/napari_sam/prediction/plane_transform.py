@@ -122,6 +122,15 @@ class PlaneTransform:
         # SAM scales integer positions as they are; enlarged pixels need their centres.
         return scaled + (self.scale - 1) / 2 if self.is_enlarged else scaled
 
+    @property
+    def mask_scale(self) -> NDArray[np.float64]:
+        """Factors from pixels of the window to those of low-resolution masks."""
+        return self.scale * (self.mask_size / self.input_size)
+
+    def to_mask(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Convert (..., 2) points of the window to pixels of low-resolution masks."""
+        return (points + 0.5) * self.mask_scale - 0.5
+
     def corners_to_input(self, corners: NDArray[np.float64]) -> NDArray[np.float64]:
         """Convert (..., 2, 2) first and last corners of boxes to pixels of the input.
 

@@ -302,9 +302,8 @@ def low_resolution(prompt: Prompt, transform: PlaneTransform) -> Prompt:
     Points are looked up in masks, at pixel centres. Boxes are scaled as the published
     scripts do, like every box of a prompt.
     """
-    factor = transform.scale * (transform.mask_size / transform.input_size)
-    points = (prompt.points + 0.5) * factor - 0.5
-    return replace(prompt.scaled(factor), points=points)
+    scaled = prompt.scaled(transform.mask_scale)
+    return replace(scaled, points=transform.to_mask(prompt.points))
 
 
 def _prediction(

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from napari_sam.prediction.plane_transform import PlaneTransform
     from napari_sam.prediction.prediction import Prediction
 
-# How much a correction that changes little is preferred, and the smallest IoU that
-# makes a difference.
-_SIMILARITY_POWER, _LOWEST_IOU = 1.0, 0.1
+# Smallest IoU of a mask before and after a correction that makes a difference.
+_LOWEST_IOU = 0.1
 # What a click changes lies within this many times its distance from the outline; all
 # of a change that is not much larger.
 _REACH, _WHOLE_REACH = 1.5, 3.0
@@ -84,23 +83,22 @@ def _is_as_fine(one: Prediction, other: Prediction) -> bool:
 
 
 def _similarity(previous: Prediction, corrected: Prediction) -> float:
-    """Return the IoU of a mask before and after a correction, to a power."""
+    """Return the IoU of a mask before and after a correction."""
     transform = corrected.transform
     rows, cols = transform.mask_shape
     before = _logits_in(previous, transform)[:rows, :cols] > 0
     iou = mask_iou(before, corrected.logits[:rows, :cols] > 0)
-    return float(max(iou, _LOWEST_IOU) ** _SIMILARITY_POWER)
+    return float(max(iou, _LOWEST_IOU))
 
 
 def correct(previous: Prediction, answer: Prediction, prompt: Prompt) -> Prediction:
     """Change a mask where the last click of a prompt asks for it, and nowhere else.
 
-    Of all pixels in which a new answer differs from the mask only those change that
-    are connected to the click, as in the progressive merge of Chen et al. 2022
-    ("FocalClick"), and within its reach: people click in the middle of
-    what is wrong, so that this is about as large as the click is far from the outline.
-    A click that the mask agrees with, or the answer does not, changes
-    nothing.
+    Of the pixels in which a new answer differs from the mask, only those change that
+    are connected to the click (the progressive merge of Chen et al. 2022,
+    "FocalClick") and near it: people click in the middle of what is wrong, so that the
+    distance of the click from the outline tells how large that is. Nothing changes if
+    the mask agrees with the click already, or the answer does not.
 
     Parameters
     ----------
@@ -147,8 +145,7 @@ def _connected_change(
 
 def _pixel(point: NDArray[np.float64], transform: PlaneTransform) -> tuple[int, int]:
     """Return the low-resolution pixel of a point of the plane."""
-    factor = transform.scale * (transform.mask_size / transform.input_size)
-    at = (point - transform.origin + 0.5) * factor - 0.5
+    at = transform.to_mask(point - transform.origin)
     row, col = np.clip(np.rint(at), 0, np.array(transform.mask_shape) - 1).astype(int)
     return int(row), int(col)
 

@@ -195,7 +195,7 @@ class ZoomedPlane:
         more: Windows = ()
         if not self._holding(prompt, windows):
             more = choose_windows(prompt, self.grid, self.zoom, self.hints)
-        elif self._is_cut(best) and None not in windows:
+        elif self._is_cut(best):
             more = self._larger(prompt, best, dict.fromkeys(windows))
         return tuple(window for window in more if window not in windows)
 
