@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
+from napari_sam.images.window import Window, mirror
 from tests.helpers.discs import DiscPredictor
-
-if TYPE_CHECKING:
-    from napari_sam.images.window import Window
 
 
 class OracleHead:
@@ -22,20 +20,28 @@ class OracleHead:
         (H, W) integers.
     input_size : int
         Side of the maps of a window, whose longer side has that many pixels.
-    smallest : float
-        Objects of a smaller diameter in the maps are not seen.
+    smallest, largest : float
+        Objects of another diameter in the maps are not seen.
     """
 
     def __init__(
-        self, labels: np.ndarray, input_size: int = 64, smallest: float = 0.0
+        self,
+        labels: np.ndarray,
+        input_size: int = 64,
+        smallest: float = 0.0,
+        largest: float = np.inf,
     ) -> None:
-        self.labels, self.input_size, self.smallest = labels, input_size, smallest
+        self.labels, self.input_size = labels, input_size
+        self.smallest, self.largest = smallest, largest
         self.asked: list[Window | None] = []
 
     def __call__(self, window: Window | None) -> np.ndarray:
         """Return (3, h, w) uint8 maps of a window."""
         self.asked.append(window)
-        part = self.labels if window is None else self.labels[window.slices]
+        if window == Window.around(self.labels.shape):
+            part = mirror(self.labels)
+        else:
+            part = self.labels if window is None else self.labels[window.slices]
         factor = self.input_size / max(part.shape)
         places = [
             ((np.arange(max(1, round(n * factor))) + 0.5) / factor).astype(int)
@@ -43,7 +49,9 @@ class OracleHead:
         ]
         seen = part[np.ix_(*places)]
         sizes = np.bincount(seen.ravel(), minlength=int(self.labels.max()) + 1)
-        seen = np.where(2 * np.sqrt(sizes[seen] / np.pi) < self.smallest, 0, seen)
+        diameters = 2 * np.sqrt(sizes[seen] / np.pi)
+        in_range = (diameters >= self.smallest) & (diameters <= self.largest)
+        seen = np.where(in_range, seen, 0)
         return (255 * np.stack(perfect_maps(seen))).round().astype(np.uint8)
 
 

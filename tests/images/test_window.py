@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_sam.images.planes import PlaneReader
-from napari_sam.images.window import Window, check_window
+from napari_sam.images.window import Window, check_window, mirror
 
 FULL = slice(None)
 
@@ -71,3 +71,16 @@ def test_windows_of_colours_and_channels_are_those_of_the_plane() -> None:
     colours = np.random.default_rng(1).integers(0, 255, (30, 40, 3), np.uint8)
     found = PlaneReader([colours], rgb=True).read((FULL, FULL), None, window)
     np.testing.assert_array_equal(found, colours[window.slices])
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (5, 7), (1, 3), (5, 4, 3)])
+def test_a_plane_is_in_the_middle_of_its_mirror_image(shape: tuple[int, ...]) -> None:
+    plane = np.arange(np.prod(shape)).reshape(shape)
+    window = Window.around(shape[:2])
+    mirrored = mirror(plane)
+    assert mirrored.shape[:2] == window.shape
+    row, col = np.negative(window.origin)
+    inside = mirrored[row : row + shape[0], col : col + shape[1]]
+    np.testing.assert_array_equal(inside, plane)
+    if row:
+        np.testing.assert_array_equal(mirrored[row - 1], mirrored[row])

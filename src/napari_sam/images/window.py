@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from numpy.typing import ArrayLike, NDArray
 
 # An object is cut off when it comes this close to the edge of a window: in pixels, or
@@ -45,6 +47,15 @@ class Window(NamedTuple):
         """The longer side."""
         return max(self.height, self.width)
 
+    @classmethod
+    def around(cls, plane_shape: tuple[int, int]) -> Self:
+        """Return the window of twice the size of a plane, with the plane in its middle.
+
+        See `mirror` for what lies beyond the border.
+        """
+        height, width = plane_shape
+        return cls(-(height // 2), -(width // 2), 2 * height, 2 * width)
+
     @property
     def slices(self) -> tuple[slice, slice]:
         """Rows and columns of the plane."""
@@ -76,6 +87,26 @@ class Window(NamedTuple):
         stop = first + size
         high = (stop < np.array(plane_shape)) & (stop - 1 - box[2:] <= near)
         return bool((low | high).any())
+
+
+def mirror(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Continue a plane beyond its border by its mirror image, to `Window.around`.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        (H, W) or (H, W, channels).
+
+    Returns
+    -------
+    ndarray
+        (2 H, 2 W) or (2 H, 2 W, channels).
+    """
+    sides = [(size // 2, size - size // 2) for size in pixels.shape[:2]]
+    mirrored: NDArray[Any] = np.pad(
+        pixels, [*sides, *[(0, 0)] * (pixels.ndim - 2)], mode="symmetric"
+    )
+    return mirrored
 
 
 def check_window(window: Any, plane_shape: tuple[int, int]) -> Window:

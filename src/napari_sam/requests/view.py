@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import Channel, PlaneReader
+from napari_sam.images.window import Window, mirror
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
-    from napari_sam.images.window import Window
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.protocol import PredictorLike
@@ -68,8 +68,15 @@ class ImageView:
         plane_index: PlaneIndex,
         window: Window | None = None,
     ) -> NDArray[np.uint8]:
-        """Return the maps of a plane or window, see `Predictor.instance_maps`."""
-        embedding, pixels = self._embed(predictor, cache, plane_index, window)
+        """Return the maps of a plane or window, see `Predictor.instance_maps`.
+
+        The plane is mirrored for `Window.around`, which shows it from twice as far.
+        """
+        if window == Window.around(self.reader.plane_shape(plane_index)):
+            pixels = mirror(self._read(predictor, plane_index, None))
+            embedding = cache.embed(predictor, pixels)
+        else:
+            embedding, pixels = self._embed(predictor, cache, plane_index, window)
         maps: NDArray[np.uint8] = predictor.instance_maps(embedding, pixels)
         return maps
 
@@ -81,14 +88,20 @@ class ImageView:
         window: Window | None,
     ) -> tuple[Embedding, NDArray[np.uint8]]:
         """Return the embedding of a plane or window, and its pixels."""
-        pixels = self.reader.read_uint8(
-            plane_index, predictor.input_size, self.contrast_limits(plane_index), window
-        )
+        pixels = self._read(predictor, plane_index, window)
         plane_shape = self.reader.plane_shape(plane_index)
         embedding = cache.embed(
             predictor, pixels, plane_shape=plane_shape, window=window
         )
         return embedding, pixels
+
+    def _read(
+        self, predictor: PredictorLike, plane_index: PlaneIndex, window: Window | None
+    ) -> NDArray[np.uint8]:
+        """Read a plane or window with enough pixels for the network."""
+        return self.reader.read_uint8(
+            plane_index, predictor.input_size, self.contrast_limits(plane_index), window
+        )
 
     def to_json(self, contrast_limits: ContrastLimits | None) -> dict[str, Any]:
         """Describe the image for a record, with the contrast limits that were used."""

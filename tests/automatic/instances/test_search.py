@@ -92,6 +92,22 @@ def test_large_objects_among_small_ones_are_found_whole() -> None:
     assert found.max() == truth.max()
 
 
+def test_objects_too_large_for_the_plane_as_a_window_are_found() -> None:
+    truth = disc_plane((200, 230), 3, (55, 70), 2)
+    head = OracleHead(truth, largest=35)
+    found = found_labels(head, SearchOptions())
+    assert matched(truth, found) == [1] * truth.max()
+
+
+def test_large_objects_in_a_region_need_no_more_than_its_surroundings() -> None:
+    truth = disc_plane((800, 800), 60, (25, 30), 4)
+    region = np.zeros(truth.shape, bool)
+    region[300:420, 350:480] = True
+    head = OracleHead(truth)
+    found_labels(head, SearchOptions(), region)
+    assert all(window is not None and window.side < 500 for window in head.asked)
+
+
 def test_a_known_diameter_needs_no_trial() -> None:
     truth = disc_plane((300, 300), 30, (5, 6), 2)
     head = OracleHead(truth)

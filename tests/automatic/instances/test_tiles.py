@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from napari_sam.automatic.instances.tiles import Tiles, blend
-from napari_sam.images.window import Window
+from napari_sam.images.window import Window, mirror
 
 sizes = st.integers(1, 500)
 
@@ -15,6 +15,7 @@ sizes = st.integers(1, 500)
 def test_windows_cover_the_plane_and_lie_in_it(
     shape: tuple[int, int], side: int
 ) -> None:
+    assume(side < 2 * max(shape))
     tiles = Tiles(shape, side, Window(0, 0, *shape))
     covered = np.zeros(shape, bool)
     for window in tiles.windows:
@@ -28,6 +29,20 @@ def test_windows_cover_the_plane_and_lie_in_it(
 
 def test_a_plane_that_fits_is_one_window() -> None:
     assert Tiles((90, 120), 128, Window(0, 0, 90, 120)).windows == [None]
+
+
+def test_a_side_of_twice_the_plane_shows_what_is_around_it() -> None:
+    shape = (90, 120)
+    windows = Tiles(shape, 240, Window(0, 0, *shape)).windows
+    assert windows == [Window.around(shape)]
+
+
+@given(st.tuples(st.integers(2, 90), st.integers(2, 90)))
+def test_the_plane_is_cut_out_of_the_maps_around_it(shape: tuple[int, int]) -> None:
+    plane = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    maps = {Window.around(shape): np.stack([mirror(plane)] * 3)}
+    blended = blend(maps, Window(0, 0, *shape), shape, 1.0)
+    np.testing.assert_allclose(blended[0], plane / 255, atol=1e-5)
 
 
 def test_only_the_area_is_covered() -> None:

@@ -123,15 +123,17 @@ class ScaleChoice:
         finer = [side for side in self.grid.sides if side < 0.6 * self.area.side]
         return [self.area.side, *reversed(finer)]
 
-    def coarser_side(self, side: int) -> int | None:
+    def coarser_side(self, side: int) -> int:
         """Return a side for objects that are too large for windows of another side."""
-        larger = [other for other in self.sides if other > _COARSER * side]
-        return min(larger, default=None)
+        longest = max(self.grid.plane_shape)
+        sides = [*self.grid.sides, longest]
+        return min((s for s in sides if s > _COARSER * side), default=2 * longest)
 
     def nearest_side(self, diameter: float) -> int:
         """Return the side that shows objects of this diameter best."""
         ideal = diameter * self.input_size / IDEAL_DIAMETER
-        return min(self.sides, key=lambda side: abs(log(side / ideal)))
+        sides = [*self.sides, 2 * max(self.grid.plane_shape)]
+        return min(sides, key=lambda side: abs(log(side / ideal)))
 
     def run(self) -> Iterator[int]:
         """Try scales; yields the number of windows that were encoded."""

@@ -12,7 +12,7 @@ from napari_sam.automatic.candidates import Candidates
 from napari_sam.automatic.crops import Crop
 from napari_sam.automatic.instances.candidate import InstanceCandidate
 from napari_sam.automatic.instances.objects import objects_of
-from napari_sam.automatic.instances.scale import LARGEST_DIAMETER, ScaleChoice
+from napari_sam.automatic.instances.scale import ScaleChoice
 from napari_sam.automatic.instances.tiles import Tiles, blend
 from napari_sam.automatic.search import SearchStep, region_window
 from napari_sam.images.window import Window
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 # Blocks of the plane that are split into objects at once, in pixels of the maps, and
 # the margin around each, more than the largest object.
 _BLOCK, _MARGIN = 1024, 192
+# Objects of this diameter in the network are looked for in larger windows, too, and
+# if the mean quality of those that were found is lower than this, all are.
+_LARGE = 40.0
+_SURE_QUALITY = 0.8
 
 
 @dataclass(eq=False)
@@ -68,7 +72,7 @@ class InstanceSearch:
     @property
     def scale(self) -> float:
         """Pixels of the maps over those of the plane."""
-        side = min(self.tiles.side, max(self.tiles.plane_shape))
+        side = self._place(self.tiles.windows[0]).side
         return min(1.0, self.input_size / side)
 
     def run(self) -> Iterator[int]:
@@ -86,6 +90,15 @@ class InstanceSearch:
             self.candidates += self._split(owned, area)
             self._open = None
         yield done
+
+    def shows_all_well(self) -> bool:
+        """Tell whether larger windows would show nothing better."""
+        diameters = np.sqrt([c.area for c in self.candidates]) * self.scale
+        if not len(diameters):
+            return False
+        qualities = [c.quality for c in self.candidates]
+        sure = np.average(qualities, weights=diameters**2) >= _SURE_QUALITY
+        return bool(sure and 2 / np.sqrt(np.pi) * diameters.max() < _LARGE)
 
     def so_far(self) -> list[InstanceCandidate]:
         """Return all candidates of the windows that are done."""
@@ -180,7 +193,8 @@ def search_instances(
 ) -> Iterator[SearchStep]:
     """Search all objects of a plane; stopping the iteration cancels the search.
 
-    Objects that are too large for the windows are searched in larger ones.
+    Large objects are searched in larger windows as well; of the whole plane in
+    `Window.around`.
 
     Parameters
     ----------
@@ -198,26 +212,31 @@ def search_instances(
     SearchStep
         After each window.
     """
-    shape = source.plane_shape
     if side is None:
         side = yield from choose_side(source, options, region)
     searches = [source.search(side, region)]
-    coarser = source.scale_choice(region).coarser_side(side)
-    if options.zoom == "auto" and options.object_diameter is None and coarser:
-        searches.insert(0, source.search(coarser, region))
-        searches[0].min_diameter = LARGEST_DIAMETER * side / source.input_size
-    total = sum(search.window_count for search in searches)
+    if options.zoom == "auto" and options.object_diameter is None:
+        coarser = source.scale_choice(region).coarser_side(side)
+        searches.append(source.search(coarser, region))
+        searches[1].min_diameter = _LARGE * side / source.input_size
+    total, before = sum(search.window_count for search in searches), 0
 
-    def candidates(so_far: bool) -> Candidates:
-        found = [c for s in searches for c in (s.so_far() if so_far else s.candidates)]
-        return Candidates(tuple(found), shape, region)
+    def step(done: int) -> SearchStep:
+        def candidates(so_far: bool) -> Candidates:
+            found = [
+                c for s in searches for c in (s.so_far() if so_far else s.candidates)
+            ]
+            return Candidates(tuple(found), source.plane_shape, region)
 
-    before = 0
+        return SearchStep(done, total, candidates(False), partial(candidates, True))
+
     for search in searches:
         for done in search.run():
-            finish = partial(candidates, so_far=True)
-            yield SearchStep(before + done, total, candidates(so_far=False), finish)
+            yield step(before + done)
         before += search.window_count
+        if search.shows_all_well():
+            break
+    yield step(total)
 
 
 def choose_side(

@@ -31,7 +31,8 @@ class Tiles:
     plane_shape : tuple of int
         (H, W) of the plane.
     side : int
-        Side of the windows in pixels of the plane.
+        Side of the windows in pixels of the plane. One of twice the plane's longer
+        side stands for `Window.around`.
     area : Window
         What they cover.
     """
@@ -43,6 +44,8 @@ class Tiles:
     @property
     def windows(self) -> list[Window | None]:
         """The windows, row by row; None stands for the whole plane."""
+        if self.side >= 2 * max(self.plane_shape):
+            return [Window.around(self.plane_shape)]
         height, width = (min(self.side, size) for size in self.plane_shape)
         if (height, width) == self.plane_shape:
             return [None]
