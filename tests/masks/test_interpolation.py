@@ -46,6 +46,26 @@ def test_interpolation_half_way_between_discs_is_a_disc(
     assert patch_iou(found, disc(tuple(middle), (small + large) / 2)) > 0.75
 
 
+@given(st.integers(0, 10**6), st.floats(0.1, 0.9))
+def test_interpolation_stays_on_the_plane(seed: int, fraction: float) -> None:
+    rng = np.random.default_rng(seed)
+    plane = (24, 24)
+    # Corners and arms at the border shift the centres most.
+    masks = [np.zeros(plane, bool) for _ in range(2)]
+    for mask in masks:
+        for _ in range(2):
+            top, left = rng.integers(0, 18, 2)
+            height, width = rng.integers(1, 24, 2)
+            mask[top : top + height, left : left + width] = True
+    first, second = map(MaskPatch.from_mask, masks)
+    found = interpolate(first, second, fraction)
+    if found.logits.size:
+        (top, left), (height, width) = found.origin, found.logits.shape
+        assert min(top, left) >= 0
+        assert top + height <= plane[0]
+        assert left + width <= plane[1]
+
+
 def test_blend_lies_between_two_masks() -> None:
     small, large = disc((30, 30), 8), disc((30, 30), 14)
     areas = [np.count_nonzero(blend(small, large, s).mask) for s in (0, 0.3, 0.7, 1)]

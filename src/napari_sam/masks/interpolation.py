@@ -33,7 +33,8 @@ def interpolate(first: MaskPatch, second: MaskPatch, fraction: float) -> MaskPat
     Returns
     -------
     MaskPatch
-        Its logits are signed distances in pixels, positive inside.
+        Its logits are signed distances in pixels, positive inside. It lies in the
+        smallest rectangle around both masks, and so on the plane.
     """
     centres = [first.centroid, second.centroid]
     centre = np.round(centres[0] + fraction * (centres[1] - centres[0])).astype(int)
@@ -45,7 +46,12 @@ def interpolate(first: MaskPatch, second: MaskPatch, fraction: float) -> MaskPat
     origin, canvases = on_common_canvas(moved, outside=-1, margin=1)
     distances = [signed_distance(logits > 0) for logits in canvases]
     mean = (1 - fraction) * distances[0] + fraction * distances[1]
-    return MaskPatch.from_logits(mean.astype(np.float32), origin)
+    low = np.min([first.origin, second.origin], axis=0)
+    high = np.max([np.add(p.origin, p.logits.shape) for p in (first, second)], axis=0)
+    # Objects at the border of the plane have lost what would balance their shift.
+    start, stop = np.maximum(low - origin, 0), np.maximum(high - origin, 0)
+    inside = mean[start[0] : stop[0], start[1] : stop[1]].astype(np.float32)
+    return MaskPatch.from_logits(inside, tuple((start + origin).tolist()))
 
 
 def blend(first: MaskPatch, second: MaskPatch, fraction: float) -> MaskPatch:
