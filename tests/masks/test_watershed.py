@@ -66,3 +66,48 @@ def test_blurred_maps_have_a_lower_quality() -> None:
     weak = Maps(0.3 + 0.3 * maps.foreground, np.full_like(maps.depth, 0.3), maps.border)
     labels = split_objects(maps)
     assert (quality_of(labels, weak) < quality_of(labels, maps)).all()
+
+
+def ball_stack() -> np.ndarray:
+    """Draw two touching balls, and one alone."""
+    z, rows, cols = np.indices((30, 60, 80))
+    truth = np.zeros(z.shape, int)
+    for number, (centre, radius) in enumerate(
+        [((14, 28, 20), 12), ((14, 28, 44), 12), ((15, 40, 68), 8)], start=1
+    ):
+        distance = np.linalg.norm(np.stack([z, rows, cols], -1) - centre, axis=-1)
+        truth[(distance < radius) & (truth == 0)] = number
+    return truth
+
+
+def stack_maps(truth: np.ndarray) -> Maps:
+    planes = [maps_of(plane) for plane in truth]
+    return Maps(
+        np.stack([p.foreground for p in planes]),
+        np.stack([p.depth for p in planes]),
+        np.stack([p.border for p in planes]),
+    )
+
+
+def test_balls_of_a_stack_are_told_apart() -> None:
+    truth = ball_stack()
+    found = split_objects(stack_maps(truth))
+    assert found.max() == 3
+    for number in (1, 2, 3):
+        inside = found[truth == number]
+        assert (inside == np.bincount(inside).argmax()).mean() > 0.95
+
+
+def test_a_poor_plane_does_not_split_an_object_of_a_stack() -> None:
+    truth = ball_stack()
+    maps = stack_maps(truth)
+    maps.depth[14, 20:36, 18:22] = 0.1
+    maps.depth[15, 36:42, 62:74] *= 0.5
+    assert split_objects(maps).max() == 3
+
+
+def test_parts_of_a_plane_that_another_plane_joins_are_one_object() -> None:
+    truth = np.zeros((8, 40, 60), int)
+    truth[4:, 15:25, 10:20] = truth[4:, 15:25, 40:50] = 1
+    truth[:4, 15:25, 10:50] = 1
+    assert split_objects(stack_maps(truth)).max() == 1

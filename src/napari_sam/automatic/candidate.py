@@ -67,6 +67,10 @@ class AnyCandidate(Protocol):
     def usual_quality(self) -> float:
         """Minimum quality that selects objects when no other is given."""
 
+    @property
+    def number(self) -> int:
+        """The object of the stack of which it is a part; 0 if that is not known."""
+
     def is_stable(self, threshold: float) -> bool:
         """Tell whether the stability score passes."""
 
@@ -110,6 +114,7 @@ class Candidate:
     agreement: float | None = None
 
     usual_quality: ClassVar[float] = 0.7
+    number: ClassVar[int] = 0
 
     @classmethod
     def from_logits(

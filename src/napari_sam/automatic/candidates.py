@@ -122,11 +122,19 @@ class PlaneObjects:
         Quality of each, 0 to 1, see `Thresholds`.
     shape : tuple of int
         (H, W) of the plane.
+    numbers : tuple of int
+        The object of the stack of which each is a part; 0 where that is not known.
     """
 
     patches: tuple[MaskPatch, ...]
     scores: tuple[float, ...]
     shape: tuple[int, int]
+    numbers: tuple[int, ...] = ()
+
+    @property
+    def are_numbered(self) -> bool:
+        """Whether it is known which are parts of the same object of the stack."""
+        return 0 not in self.numbers and len(self.numbers) == len(self.patches)
 
     @property
     def labels(self) -> NDArray[np.int32]:
@@ -236,20 +244,19 @@ class Candidates:
         """
         picked = self._under(thresholds.picked)
         others = select_disjoint(self.masks(thresholds))
-        selected: list[tuple[float, MaskPatch]] = []
+        selected: list[tuple[float, MaskPatch, int]] = []
         for candidate in [*picked, *without_overlaps(others, picked)]:
             patch = largest_component_filled(candidate.patch())
             area = int(np.count_nonzero(patch.mask))
             smallest = 1 if candidate in picked else max(thresholds.min_size, 1)
             is_dropped = any(patch.holds(point) for point in thresholds.dropped)
             if area >= smallest and not is_dropped and self._in_region(patch, area):
-                selected.append((candidate.quality, patch))
-        selected.sort(key=lambda pair: -pair[0])
-        return PlaneObjects(
-            tuple(patch for _, patch in selected),
-            tuple(quality for quality, _ in selected),
-            self.shape,
+                selected.append((candidate.quality, patch, candidate.number))
+        selected.sort(key=lambda one: -one[0])
+        scores, patches, numbers = (
+            zip(*selected, strict=True) if selected else ((),) * 3
         )
+        return PlaneObjects(patches, scores, self.shape, numbers)
 
     def unlikely(
         self, thresholds: Thresholds, objects: PlaneObjects

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -62,6 +62,8 @@ def link_planes(
 ) -> NDArray[np.int32]:
     """Link the objects of all planes of a stack; see `link_labels`.
 
+    Objects that are known to continue through the stack are linked across gaps alone.
+
     Parameters
     ----------
     planes : sequence of PlaneObjects
@@ -76,8 +78,16 @@ def link_planes(
     ndarray
         (Z, H, W) int32 with Z moved to `axis`, objects numbered from 1.
     """
+    linking = linking or Linking()
     stack = np.stack([plane.labels for plane in planes])
-    return np.moveaxis(link_labels(stack, linking), 0, axis)
+    if all(plane.are_numbered for plane in planes):
+        for labels, plane in zip(stack, planes, strict=True):
+            labels[:] = np.array([0, *plane.numbers], np.int32)[labels]
+        tracks = _join_tracks(stack)
+        linked = _link_tracks(*tracks, linking, nearest=2)
+    else:
+        linked = link_labels(stack, linking)
+    return np.moveaxis(linked, 0, axis)
 
 
 def link_labels(
@@ -104,49 +114,93 @@ def link_labels(
     ndarray
         (Z, H, W) int32, objects numbered from 1. Gaps are filled on background only.
     """
-    linking = linking or Linking()
-    unique, places = _make_unique(labels)
-    linked = np.zeros(labels.shape, np.int32)
+    return _link_tracks(*_single_tracks(labels), linking or Linking(), nearest=1)
+
+
+class _Track(NamedTuple):
+    """An object on consecutive planes.
+
+    Parameters
+    ----------
+    first, last : int
+        Planes.
+    first_area, last_area : int
+        Pixels on them.
+    """
+
+    first: int
+    last: int
+    first_area: int
+    last_area: int
+
+
+def _single_tracks(
+    labels: NDArray[np.int32],
+) -> tuple[NDArray[np.int64], list[_Track]]:
+    """Renumber labels from 1, uniquely in the stack; list a track for each."""
+    unique = np.zeros(labels.shape, np.int64)
+    tracks: list[_Track] = []
+    for z, plane in enumerate(labels):
+        values, inverse, areas = np.unique(
+            plane, return_inverse=True, return_counts=True
+        )
+        renumbered = np.cumsum(values != 0) + len(tracks)
+        renumbered[values == 0] = 0
+        unique[z] = renumbered[inverse].reshape(plane.shape)
+        tracks += [_Track(z, z, a, a) for a in areas[values != 0].tolist()]
+    return unique, tracks
+
+
+def _join_tracks(
+    labels: NDArray[np.int32],
+) -> tuple[NDArray[np.int64], list[_Track]]:
+    """Renumber labels of a stack from 1; list the track of each."""
+    values, inverse = np.unique(labels, return_inverse=True)
+    unique = (np.cumsum(values != 0) * (values != 0))[inverse].reshape(labels.shape)
+    tracks: dict[int, _Track] = {}
+    for z, plane in enumerate(unique):
+        numbers, areas = np.unique(plane[plane > 0], return_counts=True)
+        for number, area in zip(numbers.tolist(), areas.tolist(), strict=True):
+            before = tracks.get(number, _Track(z, z, area, area))
+            tracks[number] = before._replace(last=z, last_area=area)
+    return unique, [tracks[number] for number in sorted(tracks)]
+
+
+def _link_tracks(
+    unique: NDArray[np.int64],
+    tracks: Sequence[_Track],
+    linking: Linking,
+    nearest: int,
+) -> NDArray[np.int32]:
+    """Link tracks to objects, at a distance of at least `nearest` planes."""
+    numbers = np.zeros(len(tracks) + 1, np.int32)
     object_id = 0
     gaps: list[tuple[int, int, int]] = []
-    for path in _select_paths(len(places), _possible_links(unique, places, linking)):
-        first, last = places[path[0]][0], places[path[-1]][0]
-        if last - first + 1 < linking.min_slices:
+    links = _possible_links(unique, tracks, linking, nearest)
+    for path in _select_paths(len(tracks), links):
+        if tracks[path[-1]].last - tracks[path[0]].first + 1 < linking.min_slices:
             continue
         object_id += 1
-        for node in path:
-            z = places[node][0]
-            linked[z][unique[z] == node + 1] = object_id
-        gaps += [(object_id, places[a][0], places[b][0]) for a, b in pairwise(path)]
+        numbers[np.add(path, 1)] = object_id
+        gaps += [
+            (object_id, tracks[a].last, tracks[b].first) for a, b in pairwise(path)
+        ]
+    linked = numbers[unique]
     # Gaps last: they never overwrite an object of the plane.
     for object_id, start, stop in gaps:
         _fill_gap(linked, object_id, start, stop)
     return linked
 
 
-def _make_unique(
-    labels: NDArray[np.int32],
-) -> tuple[NDArray[np.int64], list[tuple[int, int]]]:
-    """Renumber labels from 1, uniquely in the stack; list (plane, area) of each."""
-    unique = np.zeros(labels.shape, np.int64)
-    places: list[tuple[int, int]] = []
-    for z, plane in enumerate(labels):
-        values, inverse, areas = np.unique(
-            plane, return_inverse=True, return_counts=True
-        )
-        renumbered = np.cumsum(values != 0) + len(places)
-        renumbered[values == 0] = 0
-        unique[z] = renumbered[inverse].reshape(plane.shape)
-        places += [(z, int(area)) for area in areas[values != 0]]
-    return unique, places
-
-
 def _possible_links(
-    unique: NDArray[np.int64], places: Sequence[tuple[int, int]], linking: Linking
+    unique: NDArray[np.int64],
+    tracks: Sequence[_Track],
+    linking: Linking,
+    nearest: int,
 ) -> list[tuple[int, int, float]]:
     """List (earlier object, later object, value of the link)."""
     links = []
-    for distance in range(1, linking.gap + 2):
+    for distance in range(nearest, linking.gap + 2):
         for z in range(len(unique) - distance):
             earlier, later = unique[z].ravel(), unique[z + distance].ravel()
             both = (earlier > 0) & (later > 0)
@@ -156,7 +210,9 @@ def _possible_links(
             for a, b, overlap in zip(
                 *(pairs - 1).tolist(), overlaps.tolist(), strict=True
             ):
-                areas = places[a][1], places[b][1]
+                if tracks[a].last != z or tracks[b].first != z + distance:
+                    continue
+                areas = tracks[a].last_area, tracks[b].first_area
                 if overlap >= linking.overlap * min(areas):
                     iou = overlap / (sum(areas) - overlap)
                     links.append((a, b, iou * _GAP_FACTOR ** (distance - 1)))

@@ -16,24 +16,27 @@ if TYPE_CHECKING:
 # Probability from which a pixel is foreground.
 _FOREGROUND = 0.5
 # Two peaks of the depth are one object if the saddle between them is at most this much
-# lower than the lower peak.
-_MIN_DYNAMICS = 0.12
+# lower than the lower peak: in a plane, and in a stack, whose planes differ by noise.
+_MIN_DYNAMICS = {2: 0.12, 3: 0.25}
 # How much a predicted border lowers the depth.
 _BORDER_WEIGHT = 0.5
-_SMOOTHING = 0.7
+# In pixels, of the rows and columns, and of the planes of a stack.
+_SMOOTHING, _SMOOTHING_OF_PLANES = 0.7, 1.0
 # Pieces of fewer pixels of the maps are noise.
 _MIN_PIXELS = 8
-_NEIGHBOURS = np.ones((3, 3), bool)
+# Half of the directions in which pixels of a plane are neighbours; those of other
+# planes are where they have the same place.
+_DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Maps:
-    """Maps of a part of a plane.
+    """Maps of a part of a plane, or of all planes of a stack.
 
     Parameters
     ----------
     foreground, depth, border : ndarray
-        (h, w) float32, see `napari_sam.nets.instance_head.InstanceMaps`.
+        (h, w) or (Z, h, w) float32, see `napari_sam.nets.instance_head.InstanceMaps`.
     """
 
     foreground: Floats
@@ -46,22 +49,24 @@ def split_objects(maps: Maps) -> Labels:
 
     Each peak of the depth starts an object, and pieces that a shallow saddle separates
     are merged, in the order of the saddles. This is the watershed with dynamics
-    (Grimaud 1992, "A new measure of contrast: the dynamics").
+    (Grimaud 1992, "A new measure of contrast: the dynamics"). In a stack objects
+    continue through the planes.
 
     Returns
     -------
     ndarray
-        (h, w) int32.
+        (h, w) or (Z, h, w) int32.
     """
     from scipy import ndimage
     from skimage.segmentation import watershed
 
     inside = maps.foreground > _FOREGROUND
     height = maps.depth - _BORDER_WEIGHT * maps.border
-    height = ndimage.gaussian_filter(height, _SMOOTHING)
+    sigma = (_SMOOTHING_OF_PLANES,) * (height.ndim - 2) + (_SMOOTHING,) * 2
+    height = ndimage.gaussian_filter(height, sigma)
     height[~inside] = -1.0
     peaks = (height == ndimage.maximum_filter(height, 3)) & inside
-    markers, count = ndimage.label(peaks, _NEIGHBOURS)
+    markers, count = ndimage.label(peaks, np.ones((3,) * height.ndim, bool))
     if not count:
         return np.zeros(inside.shape, np.int32)
     pieces: Labels = watershed(-height, markers, mask=inside)
@@ -95,7 +100,7 @@ def _merge_shallow(pieces: Labels, height: Floats, count: int) -> NDArray[np.int
         if a == b:
             continue
         lower, higher = (a, b) if peak[a] <= peak[b] else (b, a)
-        if peak[lower] - saddle[k] < _MIN_DYNAMICS:
+        if peak[lower] - saddle[k] < _MIN_DYNAMICS[pieces.ndim]:
             parent[lower] = higher
     return np.array([root(i) for i in range(count + 1)])
 
@@ -105,7 +110,8 @@ def _saddles(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
     """Return pairs of adjacent pieces, and the highest pass between each."""
     pairs, passes = [], []
-    for shift in ((0, 1), (1, 0), (1, 1), (1, -1)):
+    planes = [(0,) * (pieces.ndim - 2) + shift for shift in _DIRECTIONS]
+    for shift in [*planes, (1, 0, 0)] if pieces.ndim == 3 else planes:
         one, other = _shifted(pieces, shift)
         meet = (one != other) & (one > 0) & (other > 0)
         pairs.append(np.stack([one[meet], other[meet]], 1))
@@ -120,15 +126,18 @@ def _saddles(
 
 
 def _shifted(
-    array: NDArray[Any], shift: tuple[int, int]
+    array: NDArray[Any], shift: tuple[int, ...]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return views of an array and of its neighbours in a direction."""
-    down, right = shift
-    rows = array.shape[0] - down
-    if right >= 0:
-        width = array.shape[1] - right
-        return array[:rows, :width], array[down:, right:]
-    return array[:rows, -right:], array[down:, :right]
+    one = tuple(
+        slice(max(-s, 0), n - max(s, 0))
+        for s, n in zip(shift, array.shape, strict=True)
+    )
+    other = tuple(
+        slice(max(s, 0), n - max(-s, 0))
+        for s, n in zip(shift, array.shape, strict=True)
+    )
+    return array[one], array[other]
 
 
 def _connected(labels: NDArray[np.int64]) -> NDArray[np.int64]:

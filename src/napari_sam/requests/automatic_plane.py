@@ -80,7 +80,7 @@ class AutomaticPlaneRequest:
         """Search for candidate masks; each step holds all candidates so far."""
         plane_shape = self.view.reader.plane_shape(self.plane_index)
         if self.options.uses_instance_head(predictor.prompt_support):
-            source = self._instance_source(predictor, cache)
+            source = self.instance_source(predictor, cache)
             return search_instances(source, self.options, self.region, self.side)
 
         def embed(crop: Crop) -> Embedding:
@@ -102,12 +102,13 @@ class AutomaticPlaneRequest:
         """Choose the size of windows; yields while it looks. None without a head."""
         if not self.options.uses_instance_head(predictor.prompt_support):
             return None
-        source = self._instance_source(predictor, cache)
+        source = self.instance_source(predictor, cache)
         return (yield from choose_side(source, self.options, self.region))
 
-    def _instance_source(
+    def instance_source(
         self, predictor: PredictorLike, cache: EmbeddingCache
     ) -> InstanceSource:
+        """Return where the instance maps of the plane come from."""
         return InstanceSource(
             partial(self.view.instance_maps, predictor, cache, self.plane_index),
             WindowGrid.of(predictor, self.view.reader.plane_shape(self.plane_index)),

@@ -1,12 +1,13 @@
-"""Automatic segmentation of a stack: plane by plane, then linked to 3D objects."""
+"""Automatic segmentation of a stack, in 3D or plane by plane with linking."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from napari_sam.automatic.candidates import Thresholds
+from napari_sam.automatic.instances.stack_search import StackSearch
 from napari_sam.automatic.linking import Linking, link_planes
 from napari_sam.automatic.search import SearchOptions
 from napari_sam.masks.cleanup import CleanUp, clean_up_pieces
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.automatic.candidates import Candidates
+    from napari_sam.automatic.search import SearchStep
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.images.stack import Stack
     from napari_sam.prediction.cache import EmbeddingCache
@@ -38,9 +40,18 @@ if TYPE_CHECKING:
     from napari_sam.requests.view import ImageView
 
 
+_Step = TypeVar("_Step")
+_Result = TypeVar("_Result")
+# Larger maps are not kept; their planes are split one by one.
+_MAX_MAP_BYTES = 2**31
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class AutomaticStackRequest:
-    """Automatic segmentation of every plane of a stack, linked to 3D objects.
+    """Automatic segmentation of a stack.
+
+    With an instance head objects are found in 3D, unless the stack is very large. Else
+    every plane is searched, and linking joins objects of neighbouring planes.
 
     Parameters
     ----------
@@ -93,9 +104,25 @@ class AutomaticStackRequest:
     ) -> Generator[Progress, None, SegmentationResult]:
         """Search plane by plane; `stopped` ends with the planes searched so far."""
         total = len(self.stack) if self.planes is None else self.planes
-        planes: list[Candidates] = []
         yield Progress("Encoding the first slice", 0, 0)
         side = yield from self._choose_side(predictor, cache)
+        search = None if side is None else self._stack_search(predictor, cache, side)
+        if search is not None and search.nbytes(total) <= _MAX_MAP_BYTES:
+            steps = self._run_in_3d(search, predictor, cache, total, stopped)
+        else:
+            steps = self._run_by_plane(side, predictor, cache, total, stopped)
+        return self.finish(predictor, (yield from steps))
+
+    def _run_by_plane(
+        self,
+        side: int | None,
+        predictor: PredictorLike,
+        cache: EmbeddingCache,
+        total: int,
+        stopped: Callable[[], bool],
+    ) -> Generator[Progress, None, list[Candidates]]:
+        """Search plane by plane; linking joins the objects."""
+        planes: list[Candidates] = []
         for index in range(total):
             request = replace(self.plane_request(index), side=side)
             for step in request.iter_search(predictor, cache):
@@ -103,12 +130,47 @@ class AutomaticStackRequest:
                 done = index * step.total + step.done
                 what = f"Slice {index}, {len(candidates.members)} candidates"
                 yield Progress(what, done, total * step.total)
-            if not self.keep_candidates:
-                candidates = candidates.only_masks(self.thresholds)
-            planes.append(candidates)
+            planes.append(self._kept(candidates))
             if stopped():
                 break
-        return self.finish(predictor, planes)
+        return planes
+
+    def _run_in_3d(
+        self,
+        search: StackSearch,
+        predictor: PredictorLike,
+        cache: EmbeddingCache,
+        total: int,
+        stopped: Callable[[], bool],
+    ) -> Generator[Progress, None, list[Candidates]]:
+        """Read the maps of all planes, and split them together."""
+        windows = len(search.tiles.windows)
+        for index in range(total):
+            source = self.plane_request(index).instance_source(predictor, cache)
+            for done in search.add_plane(source):
+                yield Progress(
+                    f"Slice {index}", index * windows + done, total * windows
+                )
+            if stopped():
+                break
+
+        def splitting(_: tuple[int, int]) -> Progress:
+            return Progress("Splitting the stack into objects", 0, 0)
+
+        planes = yield from _with_progress(search.split(), splitting)
+        return list(map(self._kept, planes))
+
+    def _stack_search(
+        self, predictor: PredictorLike, cache: EmbeddingCache, side: int
+    ) -> StackSearch:
+        source = self.plane_request(0).instance_source(predictor, cache)
+        tiles = source.search(side, self.region).tiles
+        return StackSearch(tiles, source.input_size, self.region)
+
+    def _kept(self, candidates: Candidates) -> Candidates:
+        if self.keep_candidates:
+            return candidates
+        return candidates.only_masks(self.thresholds)
 
     def plane_request(self, index: int) -> AutomaticPlaneRequest:
         """Return the request for one plane."""
@@ -121,13 +183,11 @@ class AutomaticStackRequest:
     ) -> Generator[Progress, None, int | None]:
         """Choose the size of windows for all planes, on the middle one."""
         steps = self.plane_request(len(self.stack) // 2).choose_side(predictor, cache)
-        while True:
-            try:
-                done = next(steps).done
-            except StopIteration as stop:
-                side: int | None = stop.value
-                return side
-            yield Progress("Looking for the size of the objects", done, 0)
+
+        def looking(step: SearchStep) -> Progress:
+            return Progress("Looking for the size of the objects", step.done, 0)
+
+        return (yield from _with_progress(steps, looking))
 
     def plane_requests(
         self, predictor: PredictorLike, cache: EmbeddingCache
@@ -197,3 +257,16 @@ class AutomaticStackRequest:
         search = search_from_json(entry, stack.plane_shape)
         linking = Linking(**entry["linking"])
         return cls(view, stack, *search, linking, planes=entry["planes"])
+
+
+def _with_progress(
+    steps: Generator[_Step, None, _Result], describe: Callable[[_Step], Progress]
+) -> Generator[Progress, None, _Result]:
+    """Run a generator, with each of its steps as a progress; return its result."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as stop:
+            result: _Result = stop.value
+            return result
+        yield describe(step)

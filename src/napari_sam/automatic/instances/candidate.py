@@ -29,11 +29,14 @@ class InstanceCandidate:
         Its mask on the plane.
     quality : float
         Estimated probability that it is an object, 0 to 1.
+    number : int
+        The object of the stack of which it is a part; 0 if that is not known.
     """
 
     crop: Crop
     mask_patch: MaskPatch
     quality: float
+    number: int = 0
 
     pred_iou: ClassVar[float] = 1.0
     usual_quality: ClassVar[float] = 0.4

@@ -1,7 +1,8 @@
-"""Objects of a block of a plane: maps to masks on the plane, with their quality."""
+"""Objects of a block of a plane or stack: maps to masks, with their quality."""
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +58,69 @@ def objects_of(
                 yield patch, float(qualities[number - 1])
 
 
+def objects_of_stack(
+    values: NDArray[np.float32], area: Window, owned: Window, scale: float
+) -> Iterator[tuple[int, int, MaskPatch, float]]:
+    """Split a part of all planes of a stack into objects.
+
+    Parameters
+    ----------
+    values : ndarray
+        (3, Z, h, w) blended maps of `area` in each plane.
+    area, owned, scale
+        See `objects_of`.
+
+    Yields
+    ------
+    number : int
+        Number of the object, from 1.
+    index : int
+        Plane.
+    patch : MaskPatch
+        A connected part of the object on that plane.
+    quality : float
+        Estimated probability that the object is one: the mean of its cross-sections,
+        weighted by their diameters.
+    """
+    from scipy import ndimage
+
+    labels = split_objects(Maps(*values))
+    qualities = _stack_qualities(labels, values)
+    numbers = count(1)
+    for label, part in enumerate(ndimage.find_objects(labels), start=1):
+        inside = labels[part] == label
+        centre = np.argwhere(inside).mean(axis=0) + [side.start for side in part]
+        if not owned.holds((centre[1:] + 0.5) / scale - 0.5 + area.origin):
+            continue
+        number = next(numbers)
+        for index, mask in enumerate(inside, start=part[0].start):
+            plane = np.zeros(labels.shape[1:], np.int32)
+            plane[part[1:]] = ndimage.label(mask)[0]
+            for piece, window in enumerate(ndimage.find_objects(plane), start=1):
+                patch = _on_plane(values[0, index], plane, piece, window, area, scale)
+                if patch.logits.size:
+                    yield number, index, patch, float(qualities[label - 1])
+
+
+def _stack_qualities(
+    labels: NDArray[np.int32], values: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Return the quality of each object of a stack, (N,)."""
+    total, weight = np.zeros((2, int(labels.max()) + 1))
+    for index, plane in enumerate(labels):
+        present, inverse, areas = np.unique(
+            plane, return_inverse=True, return_counts=True
+        )
+        objects = present > 0
+        renumbered = (np.cumsum(objects) * objects)[inverse].reshape(plane.shape)
+        quality = quality_of(renumbered.astype(np.int32), Maps(*values[:, index]))
+        diameters = np.sqrt(areas[objects])
+        total[present[objects]] += diameters * quality
+        weight[present[objects]] += diameters
+    mean: NDArray[np.float64] = total[1:] / np.maximum(weight[1:], 1)
+    return mean
+
+
 def _on_plane(
     foreground: NDArray[np.float32],
     labels: NDArray[np.int32],
@@ -77,11 +141,11 @@ def _on_plane(
         row, col = np.add(start, area.origin).tolist()
         return MaskPatch.from_logits(logits, (row, col))
     places, origin = [], []
-    for axis, (first, count) in enumerate(zip(start, logits.shape, strict=True)):
+    for axis, (first, size) in enumerate(zip(start, logits.shape, strict=True)):
         low = max(int(np.ceil(first / scale - 0.5)), 0)
-        high = min(int((first + count) / scale + 0.5), area.shape[axis])
+        high = min(int((first + size) / scale + 0.5), area.shape[axis])
         pixels = np.arange(low, high)
-        places.append(np.clip((pixels + 0.5) * scale - 0.5 - first, 0, count - 1))
+        places.append(np.clip((pixels + 0.5) * scale - 0.5 - first, 0, size - 1))
         origin.append(area.origin[axis] + low)
     grid = np.meshgrid(*places, indexing="ij")
     finer = ndimage.map_coordinates(logits, grid, order=1, mode="nearest")

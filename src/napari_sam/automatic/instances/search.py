@@ -13,7 +13,7 @@ from napari_sam.automatic.crops import Crop
 from napari_sam.automatic.instances.candidate import InstanceCandidate
 from napari_sam.automatic.instances.objects import objects_of
 from napari_sam.automatic.instances.scale import ScaleChoice
-from napari_sam.automatic.instances.tiles import Tiles, blend
+from napari_sam.automatic.instances.tiles import Tiles, blend, blocks_of, map_scale
 from napari_sam.automatic.search import SearchStep, region_window
 from napari_sam.images.window import Window
 
@@ -72,13 +72,12 @@ class InstanceSearch:
     @property
     def scale(self) -> float:
         """Pixels of the maps over those of the plane."""
-        side = self._place(self.tiles.windows[0]).side
-        return min(1.0, self.input_size / side)
+        return map_scale(self.tiles, self.input_size)
 
     def run(self) -> Iterator[int]:
         """Search; yields the number of windows that are done."""
         done = 0
-        for owned, area in self._blocks():
+        for owned, area in blocks_of(self.tiles.area, _BLOCK, _MARGIN, self.scale):
             self._open = owned, area
             self._drop_before(area.row)
             for window in self.tiles.meeting(area):
@@ -123,24 +122,6 @@ class InstanceSearch:
         objects = [InstanceCandidate(crop, patch, quality) for patch, quality in found]
         smallest = np.pi / 4 * self.min_diameter**2
         return [candidate for candidate in objects if candidate.area >= smallest]
-
-    def _blocks(self) -> Iterator[tuple[Window, Window]]:
-        """Yield blocks of the area, and each with its margin."""
-        area, step = self.tiles.area, round(_BLOCK / self.scale)
-        margin = round(_MARGIN / self.scale)
-        for row in range(0, area.height, step):
-            for col in range(0, area.width, step):
-                height = min(step, area.height - row)
-                width = min(step, area.width - col)
-                top, left = area.row + row, area.col + col
-                owned = Window(top, left, height, width)
-                low = np.maximum(np.subtract(owned.origin, margin), area.origin)
-                high = np.minimum(
-                    np.add(owned.origin, owned.shape) + margin,
-                    np.add(area.origin, area.shape),
-                )
-                around = Window(*low.tolist(), *(high - low).tolist())
-                yield owned, around
 
 
 @dataclass(frozen=True, slots=True, eq=False)

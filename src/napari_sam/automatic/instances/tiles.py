@@ -11,7 +11,7 @@ import numpy as np
 from napari_sam.images.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -53,6 +53,12 @@ class Tiles:
         return [Window(row, col, height, width) for row in rows for col in cols]
 
     @property
+    def places(self) -> list[Window]:
+        """The windows, of which the plane is one."""
+        plane = Window(0, 0, *self.plane_shape)
+        return [plane if window is None else window for window in self.windows]
+
+    @property
     def _starts(self) -> tuple[list[int], list[int]]:
         low, shape = self.area.origin, self.area.shape
         rows, cols = (
@@ -74,6 +80,38 @@ def _starts(low: int, length: int, size: int, side: int) -> list[int]:
     last = max(min(low + length - side, size - side), first)
     count = ceil((last - first) / (side * (1 - _OVERLAP))) + 1
     return [round(first + i * (last - first) / max(count - 1, 1)) for i in range(count)]
+
+
+def map_scale(tiles: Tiles, input_size: int) -> float:
+    """Return the pixels of the maps over those of the plane."""
+    return min(1.0, input_size / tiles.places[0].side)
+
+
+def blocks_of(
+    area: Window, side: int, margin: int, scale: float
+) -> Iterator[tuple[Window, Window]]:
+    """Yield the blocks of an area of the plane, and each with its margin.
+
+    Parameters
+    ----------
+    area : Window
+        The area.
+    side, margin : int
+        Side of the blocks and their margin in pixels of the maps.
+    scale : float
+        Pixels of the maps over those of the plane.
+    """
+    step, around = round(side / scale), round(margin / scale)
+    for row in range(0, area.height, step):
+        for col in range(0, area.width, step):
+            height, width = min(step, area.height - row), min(step, area.width - col)
+            owned = Window(area.row + row, area.col + col, height, width)
+            low = np.maximum(np.subtract(owned.origin, around), area.origin)
+            high = np.minimum(
+                np.add(owned.origin, owned.shape) + around,
+                np.add(area.origin, area.shape),
+            )
+            yield owned, Window(*low.tolist(), *(high - low).tolist())
 
 
 def _meet(one: Window, other: Window) -> bool:
