@@ -24,8 +24,8 @@ from napari_sam.masks.morphology import innermost, largest_component
 from napari_sam.masks.patch import mask_iou
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import load_model
+from napari_sam.prediction.steps import run_to_end
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.requests.base import run_to_end
 from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.view import ImageView
 from napari_sam.training.prompts import add_click

@@ -22,9 +22,9 @@ from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import PlaneReader
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import load_model
+from napari_sam.prediction.steps import run_to_end
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.requests.base import run_to_end
 from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.view import ImageView
 

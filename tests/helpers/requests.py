@@ -9,7 +9,7 @@ import numpy as np
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import PlaneReader
 from napari_sam.prediction.cache import EmbeddingCache
-from napari_sam.requests.base import run_to_end
+from napari_sam.prediction.steps import run_to_end
 from napari_sam.requests.view import ImageView
 from tests.helpers.models import World
 

@@ -16,7 +16,7 @@ from napari_sam.masks.painting import POLICIES
 from napari_sam.plugin.layers.image_source import ChannelChoice
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.widget import SamWidget
-from napari_sam.requests.base import run_to_end
+from napari_sam.prediction.steps import run_to_end
 from tests.helpers.models import BrightPredictor
 
 SHAPE = (5, 24, 28)

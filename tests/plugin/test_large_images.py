@@ -84,7 +84,7 @@ def test_a_click_reads_and_takes_no_more(default_predictor: Predictor) -> None:
 
 
 def computed(session: SamSession) -> Any:
-    from napari_sam.requests.base import run_to_end
+    from napari_sam.prediction.steps import run_to_end
 
     request = session.build_plane_request()
     return request, run_to_end(request.request.run(session.load(), session.cache))

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 import napari_sam as ns
 from napari_sam.images.planes import PlaneReader
 from napari_sam.plugin.session import SamSession
-from napari_sam.requests.base import run_to_end
+from napari_sam.prediction.steps import run_to_end
 from napari_sam.requests.plane import PlaneRequest
 from tests.helpers.models import BrightPredictor
 from tests.helpers.sessions import FIRST, SECOND, corners, draw, written

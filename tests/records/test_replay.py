@@ -19,6 +19,7 @@ from napari_sam.masks.painting import plan_changes
 from napari_sam.plugin.layers.image_source import ChannelChoice
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction.cache import EmbeddingCache
+from napari_sam.prediction.steps import run_to_end
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.records.describe import describe
 from napari_sam.records.record import (
@@ -29,7 +30,6 @@ from napari_sam.records.record import (
     valid_entries,
 )
 from napari_sam.records.replay import replay
-from napari_sam.requests.base import run_to_end
 from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
 from napari_sam.requests.view import ImageView

@@ -14,7 +14,7 @@ import napari_sam as ns
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.stack import Stack
 from napari_sam.prediction.cache import EmbeddingCache
-from napari_sam.requests.base import run_to_end
+from napari_sam.prediction.steps import run_to_end
 from napari_sam.requests.stack import StackRequest
 from napari_sam.volume.results import PropagationOptions
 from tests.helpers.models import World

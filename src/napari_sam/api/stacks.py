@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import as_predictor
-from napari_sam.requests.base import run_to_end
+from napari_sam.prediction.steps import run_to_end
 from napari_sam.requests.from_arrays import (
     automatic_stack_request,
     by_object,

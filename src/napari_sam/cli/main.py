@@ -81,7 +81,7 @@ def _segment(options: argparse.Namespace) -> None:
     zoom = check_zoom(options.zoom)
 
     from napari_sam.prediction.cache import EmbeddingCache
-    from napari_sam.requests.base import run_to_end
+    from napari_sam.prediction.steps import run_to_end
     from napari_sam.requests.from_arrays import plane_request
 
     image = _read_image(options)

@@ -15,7 +15,7 @@ from napari_sam.plugin.state.provenance import record_of
 from napari_sam.plugin.state.request_builder import RequestBuilder
 from napari_sam.plugin.state.settings import SessionSettings, Setting
 from napari_sam.prediction.cache import EmbeddingCache
-from napari_sam.requests.base import run_to_end
+from napari_sam.prediction.steps import run_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

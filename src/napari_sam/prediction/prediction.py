@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 Method = Literal["prompt", "click decoder", "box search", "box of the mask"]
 
+# A prediction has at most this many alternatives; masks above this IoU are the same
+# answer to the user.
+MAX_ANSWERS, SAME_MASK_IOU = 3, 0.8
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:

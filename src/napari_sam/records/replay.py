@@ -14,10 +14,10 @@ from napari_sam.masks.painting import plan_changes
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
+from napari_sam.prediction.steps import run_to_end
 from napari_sam.records.record import check_record, group_by_commit
 from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
 from napari_sam.requests.automatic_stack import AutomaticStackRequest
-from napari_sam.requests.base import run_to_end
 from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
 from napari_sam.requests.view import ImageView

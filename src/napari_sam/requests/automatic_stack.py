@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.instances.stack_search import StackSearch
@@ -12,17 +12,13 @@ from napari_sam.automatic.linking import Linking, link_planes
 from napari_sam.automatic.search import SearchOptions
 from napari_sam.masks.cleanup import CleanUp, clean_up_pieces
 from napari_sam.masks.painting import ObjectPlaneMask
+from napari_sam.prediction.steps import map_steps, run_to_end
 from napari_sam.requests.automatic_plane import (
     AutomaticPlaneRequest,
     search_from_json,
     search_to_json,
 )
-from napari_sam.requests.base import (
-    Progress,
-    Score,
-    SegmentationResult,
-    run_to_end,
-)
+from napari_sam.requests.base import Progress, Score, SegmentationResult
 from napari_sam.requests.serialization import stack_from_json, stack_to_json
 
 if TYPE_CHECKING:
@@ -40,8 +36,6 @@ if TYPE_CHECKING:
     from napari_sam.requests.view import ImageView
 
 
-_Step = TypeVar("_Step")
-_Result = TypeVar("_Result")
 # Larger maps are not kept; their planes are split one by one.
 _MAX_MAP_BYTES = 2**31
 
@@ -157,7 +151,7 @@ class AutomaticStackRequest:
         def splitting(_: tuple[int, int]) -> Progress:
             return Progress("Splitting the stack into objects", 0, 0)
 
-        planes = yield from _with_progress(search.split(), splitting)
+        planes = yield from map_steps(splitting, search.split())
         return list(map(self._kept, planes))
 
     def _stack_search(
@@ -187,7 +181,7 @@ class AutomaticStackRequest:
         def looking(step: SearchStep) -> Progress:
             return Progress("Looking for the size of the objects", step.done, 0)
 
-        return (yield from _with_progress(steps, looking))
+        return (yield from map_steps(looking, steps))
 
     def plane_requests(
         self, predictor: PredictorLike, cache: EmbeddingCache
@@ -257,16 +251,3 @@ class AutomaticStackRequest:
         search = search_from_json(entry, stack.plane_shape)
         linking = Linking(**entry["linking"])
         return cls(view, stack, *search, linking, planes=entry["planes"])
-
-
-def _with_progress(
-    steps: Generator[_Step, None, _Result], describe: Callable[[_Step], Progress]
-) -> Generator[Progress, None, _Result]:
-    """Run a generator, with each of its steps as a progress; return its result."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as stop:
-            result: _Result = stop.value
-            return result
-        yield describe(step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from napari_sam.files import MEGABYTE
 from napari_sam.masks.painting import paint_pieces
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from napari_sam.prediction.zoom.answers import Windows
     from napari_sam.requests.view import ImageView
     from napari_sam.volume.results import VolumeResult
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,16 +168,6 @@ class SegmentationRequest(Protocol):
 
     def to_json(self, object_id: int, result: SegmentationResult) -> dict[str, Any]:
         """Describe how one object was made, for a record; `view` is not included."""
-
-
-def run_to_end(steps: Generator[Any, None, Result]) -> Result:
-    """Run the steps of a request and return their result, ignoring progress."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
 
 
 def download_progress(done: int, total: int | None) -> Progress:

@@ -14,7 +14,8 @@ from napari_sam.masks.patch import (
     resolve_overlaps,
     stability,
 )
-from napari_sam.prediction.zoom.answers import ZoomedPlane, run_to_end
+from napari_sam.prediction.steps import run_to_end
+from napari_sam.prediction.zoom.answers import ZoomedPlane
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.volume.box_motion import expand_box, refit_box

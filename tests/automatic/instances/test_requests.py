@@ -15,10 +15,10 @@ from napari_sam.automatic.search import SearchOptions, search_method_text
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction.cache import EmbeddingCache
+from napari_sam.prediction.steps import run_to_end
 from napari_sam.records.describe import describe_all
 from napari_sam.records.record import add_entries, new_record
 from napari_sam.records.replay import replay
-from napari_sam.requests.base import run_to_end
 from napari_sam.requests.from_arrays import (
     automatic_plane_request,
     automatic_stack_request,

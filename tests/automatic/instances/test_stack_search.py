@@ -15,8 +15,8 @@ from napari_sam.automatic.instances.tiles import Tiles
 from napari_sam.automatic.linking import Linking, link_planes
 from napari_sam.images.window import Window
 from napari_sam.prediction.cache import EmbeddingCache
+from napari_sam.prediction.steps import run_to_end
 from napari_sam.prediction.zoom.grid import WindowGrid
-from napari_sam.requests.base import run_to_end
 from napari_sam.requests.from_arrays import automatic_stack_request
 from tests.helpers.instances import InstancePredictor, OracleHead, disc_plane
 

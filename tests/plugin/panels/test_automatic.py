@@ -15,9 +15,9 @@ from napari_sam.automatic.linking import Linking
 from napari_sam.plugin.panels.status_text import committed_text
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.widget import SamWidget
+from napari_sam.prediction.steps import run_to_end
 from napari_sam.records.replay import replay
 from napari_sam.requests.automatic_stack import AutomaticStackRequest
-from napari_sam.requests.base import run_to_end
 from tests.helpers.discs import DISCS, PLANE, DiscPredictor, discs, same_objects
 from tests.helpers.instances import InstancePredictor
 from tests.helpers.sessions import corners, press, written

@@ -11,7 +11,8 @@ import pytest
 from napari_sam.images.window import Window
 from napari_sam.prediction.plane_transform import PlaneTransform
 from napari_sam.prediction.prediction import Prediction
-from napari_sam.prediction.zoom.answers import ZoomedPlane, ZoomStep, run_to_end
+from napari_sam.prediction.steps import run_to_end
+from napari_sam.prediction.zoom.answers import ZoomedPlane, ZoomStep
 from napari_sam.prediction.zoom.grid import WindowGrid
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.prompt import Prompt

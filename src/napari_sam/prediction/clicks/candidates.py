@@ -18,6 +18,7 @@ from napari_sam.prediction.clicks.prompted_mask import (
     prompted_mask,
 )
 from napari_sam.prediction.clicks.quality import ClickCandidate, estimate_ious
+from napari_sam.prediction.prediction import MAX_ANSWERS, SAME_MASK_IOU
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from napari_sam.prediction.clicks.point_search import Decode
     from napari_sam.prompts.prompt import Prompt
 
-# Masks above this IoU are the same answer to the user.
-_SAME_MASK_IOU = 0.8
-_MAX_ANSWERS = 3
 # Candidates above this IoU with an answer are averaged with it. Certain logits count
 # the same, and the weight is this power of the estimated IoU.
 _AGREEING_IOU, _CERTAIN_LOGIT, _FUSION_POWER = 0.85, 4.0, 4
@@ -166,8 +164,7 @@ def _select(
     for i in np.argsort(-ious, kind="stable").tolist():
         mask = candidates[i].mask
         if mask.violations == fewest and all(
-            mask_iou(mask.mask, candidates[j].mask.mask) < _SAME_MASK_IOU
-            for j in chosen
+            mask_iou(mask.mask, candidates[j].mask.mask) < SAME_MASK_IOU for j in chosen
         ):
             chosen.append(i)
-    return chosen[:_MAX_ANSWERS]
+    return chosen[:MAX_ANSWERS]

@@ -21,6 +21,7 @@ from napari_sam.prediction.clicks.prompted_mask import (
     drop_similar,
     prompted_mask,
 )
+from napari_sam.prediction.prediction import MAX_ANSWERS, SAME_MASK_IOU
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,9 +49,6 @@ _REFINEMENTS: tuple[tuple[int, int], ...] = ((6, 3), (3, 2))
 _REFINEMENTS_OF_PROPOSALS: tuple[tuple[int, int], ...] = ((3, 0),)
 # Expansion of a box where its mask is cut off, as a fraction of the mask's size.
 _EXPANSION = 0.4
-# Masks above this IoU are the same answer to the user.
-_SAME_MASK_IOU = 0.8
-_MAX_ANSWERS = 3
 # Variations of a box prompt as fractions of its size: unchanged, wider, narrower, and
 # without one half, for points that separate two objects.
 _BOX_VARIATIONS = np.array(
@@ -226,9 +224,9 @@ def _select_answers(decoded: list[PromptedMask], prompt: Prompt) -> list[PointAn
     """Select the best masks that differ from each other."""
     chosen: list[PromptedMask] = []
     for one in _rank(decoded, decoded, prompt) or decoded[:1]:
-        if all(mask_iou(one.mask, other.mask) < _SAME_MASK_IOU for other in chosen):
+        if all(mask_iou(one.mask, other.mask) < SAME_MASK_IOU for other in chosen):
             chosen.append(one)
     return [
         PointAnswer(one.logits, _quality(one, decoded, prompt))
-        for one in chosen[:_MAX_ANSWERS]
+        for one in chosen[:MAX_ANSWERS]
     ]

@@ -9,10 +9,10 @@ import numpy as np
 
 from napari_sam.prediction.click_sequence import select_alternative
 from napari_sam.prediction.clicks.corrections import best_correction, correction_steps
+from napari_sam.prediction.prediction import MAX_ANSWERS
 from napari_sam.prediction.zoom.choice import choose_windows
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prediction.zoom.ranking import (
-    MAX_CANDIDATES,
     best_answer,
     is_cut,
     is_same,
@@ -187,7 +187,7 @@ class ZoomedPlane:
         everything = [candidate for group in groups for candidate in group]
         best = best_correction(previous, everything, prompt)
         others = [c for c in pooled if not is_same(c, best)]
-        candidates = (replace(best, candidates=()), *others[: MAX_CANDIDATES - 1])
+        candidates = (replace(best, candidates=()), *others[: MAX_ANSWERS - 1])
         return select_alternative(replace(best, candidates=candidates), self.size)
 
     def _more_for(self, prompt: Prompt, best: Prediction, windows: Windows) -> Windows:
@@ -364,13 +364,3 @@ def _nearby(prompt: Prompt, window: Window | None) -> Prompt:
     points: Any = prompt.points[inside] if inside.any() else None
     labels: Any = prompt.labels[inside] if inside.any() else None
     return replace(prompt, points=points, labels=labels)
-
-
-def run_to_end(steps: Steps) -> list[ZoomedAnswer]:
-    """Answer prompts without a look at the windows on the way."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            answers: list[ZoomedAnswer] = stop.value
-            return answers

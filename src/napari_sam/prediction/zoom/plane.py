@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_sam.prediction.embedding import Embedding
-from napari_sam.prediction.zoom.answers import ZoomedPlane, run_to_end
+from napari_sam.prediction.steps import run_to_end
+from napari_sam.prediction.zoom.answers import ZoomedPlane
 from napari_sam.prediction.zoom.grid import WindowGrid
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_sam.masks.patch import mask_iou, patch_iou, stability
 from napari_sam.prediction.click_sequence import select_alternative
+from napari_sam.prediction.prediction import MAX_ANSWERS, SAME_MASK_IOU
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,8 +23,6 @@ _IDEAL_RATIO = 9.0
 # Of windows that agree on an object, the one that fits it best has the finest outline,
 # unless its quality is clearly lower.
 _SAME_OBJECT_IOU, _ALMOST_AS_GOOD = 0.75, 0.85
-# As many alternatives as one window gives; masks above this IoU are the same.
-MAX_CANDIDATES, _SAME_MASK_IOU = 3, 0.8
 
 
 def best_answer(
@@ -62,7 +61,7 @@ def best_answer(
     for candidate in [*firsts, *sorted(others, key=quality, reverse=True)]:
         if not any(is_same(candidate, other) for other in kept):
             kept.append(replace(candidate, candidates=()))
-    candidates = tuple(kept[:MAX_CANDIDATES])
+    candidates = tuple(kept[:MAX_ANSWERS])
     return select_alternative(replace(candidates[0], candidates=candidates), size)
 
 
@@ -110,9 +109,7 @@ def _misfit(prediction: Prediction) -> float:
     return abs(float(np.log(max(prediction.transform.shape) / size / _IDEAL_RATIO)))
 
 
-def is_same(
-    one: Prediction, other: Prediction, min_iou: float = _SAME_MASK_IOU
-) -> bool:
+def is_same(one: Prediction, other: Prediction, min_iou: float = SAME_MASK_IOU) -> bool:
     """Tell whether two masks are the same answer to the user."""
     # Patches may be as large as the plane: they are the last resort.
     areas = sorted((one.coarse_area, other.coarse_area))
