@@ -46,7 +46,10 @@ def segment_everything_volume(
     zoom: Zoom = "auto",
     object_diameter: float | None = None,
 ) -> NDArray[np.int32]:
-    """Segment all objects of a stack: plane by plane, then linked to 3D objects.
+    """Segment all objects of a stack.
+
+    With an instance head, objects are found in 3D, see `AutomaticStackRequest`;
+    otherwise on every plane, and linked.
 
     Parameters
     ----------
@@ -60,7 +63,7 @@ def segment_everything_volume(
     thresholds, options
         See `segment_everything`.
     linking : Linking, optional
-        Settings for linking objects of neighbouring planes.
+        Settings for linking objects of neighbouring planes, or across gaps.
     contrast_limits : tuple of float or array-like, optional
         Grey values shown to the model as black and white, of all planes; measured on
         a sample of planes when None.
@@ -79,7 +82,7 @@ def segment_everything_volume(
 
     See Also
     --------
-    everything_volume : The same plane by plane, before linking.
+    everything_volume : Plane by plane, for `link_planes`.
     """
     request = automatic_stack_request(
         volume,

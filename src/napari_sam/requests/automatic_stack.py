@@ -60,7 +60,7 @@ class AutomaticStackRequest:
     region : ndarray, optional
         (H, W) bool: where to search in every plane; the whole plane when None.
     linking : Linking, optional
-        Settings for linking objects of neighbouring planes.
+        Settings for linking objects of neighbouring planes, or across gaps.
     cleanup : CleanUp, optional
         Post-processing of the masks; smoothing is in slices.
     planes : int, optional
