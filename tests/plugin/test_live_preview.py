@@ -14,6 +14,7 @@ from napari.utils.notifications import notification_manager
 from napari_sam import samples
 from napari_sam.images.axes import nearest
 from napari_sam.plugin import sample_data
+from napari_sam.plugin.panels.buttons import BUTTONS
 from napari_sam.plugin.panels.key_bindings import (
     ACCEPT,
     DISCARD,
@@ -23,7 +24,6 @@ from napari_sam.plugin.panels.key_bindings import (
     PREVIOUS,
     KeyBindings,
 )
-from napari_sam.plugin.panels.main_panel import BUTTONS
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.prompts.prompt import Prompt
 from tests.helpers.models import BrightPredictor
@@ -297,7 +297,7 @@ def test_pending_stack_stays_while_drawing(
     draw(widget, SECOND)
     qtbot.wait(QUIET)
     assert widget.session.result is followed
-    assert "Segment stack" in widget.panel.status.value
+    assert "Whole stack" in widget.panel.status.value
     type_key(widget, ACCEPT)
     assert len(np.unique(np.nonzero(widget.session.labels_layer.data)[0])) > 2
     shown(widget)  # now the second box
@@ -462,7 +462,7 @@ def test_start_adds_layers_and_shows_three_steps(stack: np.ndarray, qtbot: Any) 
             "2.",
             "3.",
         ]
-        assert widget.panel.new_prompts.text == "New prompt layers"
+        assert widget.panel.new_prompts.text == "New drawing layers"
     finally:
         widget.disconnect_viewer()
 

@@ -18,15 +18,10 @@ from napari_sam.plugin.background.request_runner import RequestRunner
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
 from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.notifications import notify_errors
+from napari_sam.plugin.panels.buttons import BUTTONS, TOOLS
+from napari_sam.plugin.panels.choices.layer_combobox import disconnect_choices
 from napari_sam.plugin.panels.key_bindings import POLARITY, KeyBindings
-from napari_sam.plugin.panels.layer_combobox import disconnect_choices
-from napari_sam.plugin.panels.main_panel import (
-    BUTTONS,
-    FAMILY_OF_FILE,
-    OWN_FILE,
-    TOOLS,
-    MainPanel,
-)
+from napari_sam.plugin.panels.main_panel import MainPanel
 from napari_sam.plugin.panels.measurement_table import show_table
 from napari_sam.plugin.panels.panel_display import PanelDisplay
 from napari_sam.plugin.panels.status_text import committed_text
@@ -160,8 +155,7 @@ class SamWidget(Container[Any]):
         )
         for section in (panel.postprocessing, panel.automatic):
             section.options_changed.connect(self._refinish_pending)
-        for control in (panel.model, panel.model_file, panel.family):
-            control.changed.connect(self._choose_model)
+        panel.models.chosen_changed.connect(self._choose_model)
         for source in (panel.live, panel.each_prompt, panel.model, panel.advanced):
             source.changed.connect(self._watcher.notice)
         self._watcher.happened.connect(self._segment_live)
@@ -238,11 +232,7 @@ class SamWidget(Container[Any]):
     # -- choices ---------------------------------------------------------------
 
     def _choose_model(self) -> None:
-        panel, session = self.panel, self.session
-        own_file = panel.model.value == OWN_FILE
-        model = str(panel.model_file.value) if own_file else panel.model.value
-        known = own_file and panel.family.value != FAMILY_OF_FILE
-        session.use_model(model, panel.family.value if known else None)
+        self.session.use_model(*self.panel.models.chosen)
         self._refresh()
 
     def _select_model(self) -> None:
@@ -254,6 +244,7 @@ class SamWidget(Container[Any]):
         self.panel.points.select(points)
         self.panel.shapes.select(shapes)
         self._box_lines.fit()
+        self.panel.sections["model"].collapse()
         self._viewer.layers.selection.active = shapes
         shapes.mode = "add_rectangle"
         points.mode = "add"

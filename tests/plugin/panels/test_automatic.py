@@ -243,7 +243,7 @@ def test_button_searches_and_sliders_select(widget: SamWidget, qtbot: Any) -> No
     assert "search over boxes" in widget.panel.automatic.method.value
     press(widget.panel.segment_everything)
     qtbot.waitUntil(lambda: idle() and widget.session.result is not None)
-    assert widget.panel.show_automatic.value  # its thresholds are there
+    assert widget.panel.sections["everything"].isExpanded()  # its thresholds are there
     assert "4 objects" in widget.panel.status.value
     widget.panel.automatic.controls["min_size"].value = SIZES[1]
     qtbot.waitUntil(lambda: idle() and "3 objects" in widget.panel.status.value)

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 BUSY = "Busy. Wait or press Cancel."
 NOTHING = "There is no preview yet: draw a box or click on an object."
-NO_ALTERNATIVES = "The model found no alternative masks here."
+NO_ALTERNATIVES = "The model found no alternative outlines here."
+NO_POINTS = "Press 'Start', or choose a points layer under Options."
+SINGLE_PLANE = "Only for stacks: this image has no slices in this view."
 
 
 def disabled_reasons(session: SamSession, runner: RequestRunner) -> dict[str, str]:
@@ -38,17 +40,24 @@ def disabled_reasons(session: SamSession, runner: RequestRunner) -> dict[str, st
     # Accepted objects are segmented in order, before anything else.
     occupied = (runner.busy_with_request or bool(session.current.waiting), BUSY)
     image = (session.image_layer is None, "Open an image first.")
-    points = (session.points_layer is None, "Press 'Start' or choose a points layer.")
+    plane = (not session.propagation_axes, SINGLE_PLANE)
+    points = (
+        session.points_layer is None,
+        NO_POINTS,
+    )
     labels = (session.labels_layer is None, "Choose a labels layer first.")
     no_object = pending is None and not drawn
-    boxes = (session.shapes_layer is None, "Press 'Start' or choose boxes.")
+    boxes = (
+        session.shapes_layer is None,
+        "Press 'Start', or choose boxes under Options.",
+    )
     no_alternatives = pending is None or not pending.has_alternatives
     to_come = drawn and (pending is None or computing)
     rules = {
         "download": [training, running],
         "new_prompts": [requested, image],
         "segment_slice": [training, occupied, image],
-        "segment_stack": [training, occupied, image],
+        "segment_stack": [training, occupied, image, plane],
         "segment_everything": [training, occupied, image],
         "box": [boxes],
         "positive": [points],
@@ -63,14 +72,14 @@ def disabled_reasons(session: SamSession, runner: RequestRunner) -> dict[str, st
         "previous": [
             running,
             occupied,
-            (pending is not None, "Accept or discard the previewed object first."),
+            (pending is not None, "Accept or discard the outlined object first."),
             (not history.can_go_back, "No object was accepted yet."),
         ],
         "refine": [requested, labels],
         "next_doubtful": [
             (
                 pending is None or not pending.doubtful,
-                "The preview has no doubtful slices.",
+                "No outlined slice is doubtful.",
             ),
         ],
         "clean_label": [

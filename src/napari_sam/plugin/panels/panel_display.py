@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_sam.checkpoints.registry import get_model_spec
 from napari_sam.plugin.panels.button_states import disabled_reasons
-from napari_sam.plugin.panels.main_panel import (
-    BUTTONS,
-    NEW_PROMPTS,
-    OWN_FILE,
-    START,
-)
-from napari_sam.plugin.panels.status_text import (
-    download_text,
-    model_text,
-    status_text,
-    waiting_text,
-)
+from napari_sam.plugin.panels.buttons import BUTTONS, NEW_LAYERS, START
+from napari_sam.plugin.panels.status_text import status_text, waiting_text
 
 if TYPE_CHECKING:
     from napari_sam.plugin.background.request_runner import RequestRunner
@@ -50,10 +39,11 @@ class PanelDisplay:
         self.show_tool()
         self.show_model()
         prompts = session.points_layer, session.shapes_layer
-        new_prompts = any(layer is not None for layer in prompts)
-        panel.buttons["new_prompts"].text = NEW_PROMPTS if new_prompts else START
+        started = all(layer is not None for layer in prompts)
+        panel.buttons["new_prompts"].text = NEW_LAYERS if started else START
         panel.advanced.refresh()
         panel.automatic.show_method(session.model_choice.prompt_support)
+        panel.automatic.show_axes(bool(session.propagation_axes))
         panel.axis.refresh()
         if not self._runner.busy:
             panel.progress.visible = False
@@ -76,17 +66,11 @@ class PanelDisplay:
         self._panel.show_tool(self._session.tool)
 
     def show_model(self) -> None:
-        """Describe the chosen model, and offer its download."""
-        panel, choice = self._panel, self._session.model_choice
-        own_file = panel.model.value == OWN_FILE
-        panel.model_file.visible = panel.family.visible = own_file
-        spec = None if own_file else get_model_spec(panel.model.value)
-        note, tooltip = model_text(spec, choice.loaded)
-        panel.model_note.value, panel.model_note.tooltip = note, tooltip
-        download = panel.buttons["download"]
-        download.visible = not (own_file or choice.is_at_hand)
-        if spec is not None:
-            download.text = download_text(spec)
+        """Describe the chosen model and image, and offer the model's download."""
+        panel, image = self._panel, self._session.image_layer
+        panel.models.show_state(self._session.model_choice)
+        name = "no image" if image is None else image.name
+        panel.sections["model"].summarise(f"{name}, {panel.models.title}")
 
     def enable_buttons(self) -> None:
         """Enable buttons; the tooltip of a disabled one gives the reason."""
