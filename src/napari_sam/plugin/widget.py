@@ -22,7 +22,6 @@ from napari_sam.plugin.panels.buttons import BUTTONS, TOOLS
 from napari_sam.plugin.panels.choices.layer_combobox import disconnect_choices
 from napari_sam.plugin.panels.key_bindings import POLARITY, KeyBindings
 from napari_sam.plugin.panels.main_panel import MainPanel
-from napari_sam.plugin.panels.measurement_table import show_table
 from napari_sam.plugin.panels.panel_display import PanelDisplay
 from napari_sam.plugin.panels.status_text import committed_text
 from napari_sam.plugin.session import SamSession
@@ -244,7 +243,8 @@ class SamWidget(Container[Any]):
         self.panel.points.select(points)
         self.panel.shapes.select(shapes)
         self._box_lines.fit()
-        self.panel.sections["model"].collapse()
+        if self.session.model_choice.is_at_hand:
+            self.panel.sections["model"].collapse()
         self._viewer.layers.selection.active = shapes
         shapes.mode = "add_rectangle"
         points.mode = "add"
@@ -329,6 +329,8 @@ class SamWidget(Container[Any]):
         self._runner.compute("Cleaning up the label", job.compute, job.apply)
 
     def _measure(self) -> None:
+        from napari_sam.plugin.panels.measurement_table import show_table
+
         job = self.session.build_measurement()
         show = partial(show_table, job, self._viewer.dims, self.native)
         self._runner.compute("Measuring objects", job.compute, show)

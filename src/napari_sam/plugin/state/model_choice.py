@@ -37,14 +37,14 @@ class ModelChoice:
 
     def __init__(self, model: str | Path | Predictor) -> None:
         self.family: Family | None = None
+        self.loaded: Predictor | None
         self.choose(model)
 
     def choose(self, model: str | Path | Predictor) -> None:
         """Choose another model."""
-        from napari_sam.prediction.predictor import Predictor
-
         self.chosen: Any = model
-        self.loaded = model if isinstance(model, Predictor) else None
+        # Asking for the class of a predictor would import torch, which takes seconds.
+        self.loaded = None if isinstance(model, str | Path) else model
 
     @property
     def is_at_hand(self) -> bool:
