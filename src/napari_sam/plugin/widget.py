@@ -116,7 +116,7 @@ class SamWidget(Container[Any]):
             "previous": self._go_back,
             "refine": self._refine,
             "next_doubtful": session.next_doubtful,
-            "cancel": lambda: self._accepting.cancel(),
+            "cancel": self._cancel,
             "clean_label": self._clean_label,
             "measure": self._measure,
             "train": lambda: self.training_dock.open(),
@@ -248,6 +248,7 @@ class SamWidget(Container[Any]):
         self._viewer.layers.selection.active = shapes
         shapes.mode = "add_rectangle"
         points.mode = "add"
+        self._prefetcher.prepare(self._refresh)
 
     def _choose_tool(self, tool: Tool) -> None:
         try:
@@ -300,12 +301,16 @@ class SamWidget(Container[Any]):
             self.session.refinish_pending()  # otherwise deferred until it ends
         self._accepting.accept()
 
+    def _cancel(self) -> None:
+        self._hint = self._accepting.cancel()
+        self._refresh()
+
     def _show_written(self) -> None:
         """Show what was written since the last change of the session."""
         written = self.session.target.last_written
         if written is self._written:
             return
-        self._written = written
+        self._written, self._hint = written, ""
         self.preview_layer.to_top()
         self.panel.labels_layer.select(self.session.labels_layer)
         _inform("" if written is None else committed_text(written))

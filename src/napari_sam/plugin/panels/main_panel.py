@@ -205,7 +205,7 @@ class MainPanel(Container[Any]):
                 folded=True,
             ),
         }
-        sections["segment"].content().layout().addWidget(everything)
+        sections["segment"].add(everything)
         # Its result needs the thresholds.
         self.buttons["segment_everything"].changed.connect(lambda: everything.expand())
         return sections

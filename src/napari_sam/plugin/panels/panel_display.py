@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_sam.plugin.panels.button_states import disabled_reasons
 from napari_sam.plugin.panels.buttons import BUTTONS, NEW_LAYERS, START
-from napari_sam.plugin.panels.status_text import status_text, waiting_text
+from napari_sam.plugin.panels.status_text import PREPARING, status_text, waiting_text
 
 if TYPE_CHECKING:
     from napari_sam.plugin.background.request_runner import RequestRunner
@@ -47,7 +47,10 @@ class PanelDisplay:
         panel.axis.refresh()
         if not self._runner.busy:
             panel.progress.visible = False
-            panel.status.value = hint or status_text(session)
+            text = hint or status_text(session)
+            if self._runner.is_preparing:
+                text += f"\n{PREPARING}"
+            panel.status.value = text
         self.enable_buttons()
 
     def show_progress(self, text: str, done: int, total: int) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.state.pending_result import PendingResult
     from napari_sam.volume.results import VolumeResult
 
+PREPARING = "Loading the model. You can draw already."
 _FIRST_STEPS = (
     "1. Draw a box around an object, or click on it.\n"
     "2. Check the blue outline. To correct it, move the box or add points.\n"

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.state.settings import SessionSettings
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.requests.base import SegmentationRequest
+    from napari_sam.requests.plane import PlaneRequest
     from napari_sam.volume.results import PropagationOptions
 
 

@@ -175,7 +175,7 @@ class ModelSection(Container[Any]):
 
     def _explain_choices(self) -> None:
         native, role = self.model.native, Qt.ItemDataRole.ToolTipRole
-        for index, name in enumerate(self.model.choices):
+        for index, (_, name) in enumerate(self._choices()):
             if name in MODELS:
                 native.setItemData(index, purpose_text(MODELS[name]), role)
         # The closed list is narrow, the open one shows its entries whole.

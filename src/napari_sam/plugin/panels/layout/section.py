@@ -44,6 +44,7 @@ class Section(QCollapsible):
         super().__init__(expandedIcon=QIcon(), collapsedIcon=QIcon())
         self._title, self._summary = title, ""
         layout, placeholder = self.layout(), self.content()
+        assert layout is not None
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.removeWidget(placeholder)
@@ -55,6 +56,12 @@ class Section(QCollapsible):
         self.toggleButton().setMinimumWidth(1)
         self.toggled.connect(self._on_toggled)
         (self.collapse if folded else self.expand)()
+
+    def add(self, widget: QWidget) -> None:
+        """Add a widget below the controls."""
+        layout = self.content().layout()
+        assert layout is not None
+        layout.addWidget(widget)
 
     def summarise(self, text: str) -> None:
         """Set what the heading says about the controls while they are folded."""
