@@ -425,14 +425,65 @@ def test_displayed_and_next_slice_are_prefetched(
     assert not scrolling.panel.cancel.enabled  # prefetching is not shown
 
 
-def test_prefetching_starts_after_the_first_segmentation(
-    make: Any, different: np.ndarray, qtbot: Any
+def test_start_loads_the_model_and_encodes_what_is_displayed(
+    different: np.ndarray, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    widget = make(Encoding(different))
-    widget.session.viewer.layers["balls"].data = different
-    widget.session.viewer.dims.set_current_step(0, 5)
-    qtbot.wait(700)
-    assert widget.session.load().planes == []
+    model, go = Encoding(different), threading.Event()
+
+    def load(*_: Any, **__: Any) -> Encoding:
+        go.wait(LONG / 1000)
+        return model
+
+    monkeypatch.setattr(
+        "napari_sam.plugin.state.model_choice.is_cached", lambda _: True
+    )
+    monkeypatch.setattr("napari_sam.prediction.loading.load_model", load)
+    viewer = ViewerModel()
+    viewer.add_image(different, contrast_limits=(0, 255))
+    viewer.dims.set_current_step(0, 4)
+    widget = SamWidget(viewer)
+    try:
+        viewer.dims.set_current_step(0, 5)
+        qtbot.wait(700)
+        assert widget.session.model_choice.loaded is None  # the user may only look
+        press(widget.panel.new_prompts)
+        assert "Loading the model" in widget.panel.status.value
+        assert not widget.panel.cancel.enabled
+        go.set()
+        qtbot.waitUntil(lambda: len(model.planes) > 0, timeout=LONG)
+        assert model.planes[0] == 5
+        assert "Loading" not in widget.panel.status.value
+    finally:
+        widget.disconnect_viewer()
+
+
+def test_a_prompt_drawn_while_the_model_loads_loads_it_once(
+    different: np.ndarray, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, go = [], threading.Event()
+
+    def load(*_: Any, **__: Any) -> Encoding:
+        go.wait(LONG / 1000)
+        loaded.append(Encoding(different))
+        return loaded[0]
+
+    monkeypatch.setattr(
+        "napari_sam.plugin.state.model_choice.is_cached", lambda _: True
+    )
+    monkeypatch.setattr("napari_sam.prediction.loading.load_model", load)
+    viewer = ViewerModel()
+    viewer.add_image(different, contrast_limits=(0, 255))
+    viewer.dims.set_current_step(0, 4)
+    widget = SamWidget(viewer)
+    try:
+        press(widget.panel.new_prompts)
+        draw(widget, FIRST)
+        qtbot.waitUntil(lambda: widget._runner.busy, timeout=LONG)
+        go.set()
+        qtbot.waitUntil(lambda: widget.session.result is not None, timeout=LONG)
+        assert len(loaded) == 1
+    finally:
+        widget.disconnect_viewer()
 
 
 def test_prompt_interrupts_prefetching(
@@ -457,11 +508,8 @@ def test_start_adds_layers_and_shows_three_steps(stack: np.ndarray, qtbot: Any) 
         press(widget.panel.new_prompts)
         assert viewer.layers.selection.active is widget.session.shapes_layer
         assert widget.session.shapes_layer.mode == "add_rectangle"
-        assert [line[:2] for line in widget.panel.status.value.splitlines()] == [
-            "1.",
-            "2.",
-            "3.",
-        ]
+        lines = widget.panel.status.value.splitlines()
+        assert [line[:2] for line in lines[:3]] == ["1.", "2.", "3."]
         assert widget.panel.new_prompts.text == "New drawing layers"
     finally:
         widget.disconnect_viewer()

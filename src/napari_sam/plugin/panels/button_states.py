@@ -14,6 +14,7 @@ BUSY = "Busy. Wait or press Cancel."
 NOTHING = "There is no preview yet: draw a box or click on an object."
 NO_ALTERNATIVES = "The model found no alternative outlines here."
 NO_POINTS = "Press 'Start', or choose a points layer under Options."
+NO_BOXES = "Press 'Start', or choose a layer of boxes under Options."
 SINGLE_PLANE = "Only for stacks: this image has no slices in this view."
 
 
@@ -41,16 +42,10 @@ def disabled_reasons(session: SamSession, runner: RequestRunner) -> dict[str, st
     occupied = (runner.busy_with_request or bool(session.current.waiting), BUSY)
     image = (session.image_layer is None, "Open an image first.")
     plane = (not session.propagation_axes, SINGLE_PLANE)
-    points = (
-        session.points_layer is None,
-        NO_POINTS,
-    )
+    points = (session.points_layer is None, NO_POINTS)
     labels = (session.labels_layer is None, "Choose a labels layer first.")
     no_object = pending is None and not drawn
-    boxes = (
-        session.shapes_layer is None,
-        "Press 'Start', or choose boxes under Options.",
-    )
+    boxes = (session.shapes_layer is None, NO_BOXES)
     no_alternatives = pending is None or not pending.has_alternatives
     to_come = drawn and (pending is None or computing)
     rules = {
