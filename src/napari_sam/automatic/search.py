@@ -143,7 +143,7 @@ class SearchStep:
 def search_method_text(support: PromptSupport) -> str:
     """Describe how a model searches objects, for the interface."""
     if support.automatic_method == "instances":
-        return "the instance head of the model, in one pass"
+        return "a part of the model that sees all of them at once"
     if support.automatic_method == "points":
         return "a grid of points"
     return "a search over boxes, the prompts this model was trained on"

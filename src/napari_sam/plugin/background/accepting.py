@@ -17,7 +17,9 @@ CANCELLED = "Cancelled: nothing was written. Your boxes and points are where the
 CANCELLED_SEARCH = (
     "Cancelled: the objects found so far are in the preview. Accept or discard them."
 )
-DOWNLOAD_FIRST = "The model is not on this computer yet: press 'Download' first."
+DOWNLOAD_FIRST = (
+    "The model is not on this computer yet: press 'Download the model' first."
+)
 
 
 class Accepting:

@@ -59,7 +59,11 @@ def control_spec(
 
 def make_controls(table: ControlTable) -> dict[str, Any]:
     """Make the widgets of a table {name: control_spec(...)}."""
-    return {name: make(name=name) for name, make in table.items()}
+    controls = {name: make(name=name) for name, make in table.items()}
+    for control in controls.values():
+        # magicgui explains a slider, but not the number beside it.
+        control.native.setToolTip(control.tooltip)
+    return controls
 
 
 def button_row(*widgets: Widget) -> Container[Any]:

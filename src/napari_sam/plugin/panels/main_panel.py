@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, Container, ProgressBar, PushButton
 from napari.layers import Image, Labels, Points, Shapes
+from qtpy.QtWidgets import QSizePolicy
 
 from napari_sam.plugin.panels.advanced import AdvancedPanel
 from napari_sam.plugin.panels.automatic import AutomaticPanel
@@ -80,6 +81,10 @@ class MainPanel(Container[Any]):
         self.progress = ProgressBar(min=0, max=1, value=0, tooltip="Work done so far")
         self.strip = SliceStrip(session.go_to_slice)
         self._arrange()
+        # All of the height of the dock, so that the actions are at its bottom.
+        self.native.setSizePolicy(
+            QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding
+        )
         self._font_fit = FontFit(self.native, self.status.native, _STATUS_LINES)
 
     def show_tool(self, tool: Tool | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_sam.plugin.background.accepting import DOWNLOAD_FIRST
 from napari_sam.plugin.panels.button_states import disabled_reasons
 from napari_sam.plugin.panels.buttons import BUTTONS, NEW_LAYERS, START
 from napari_sam.plugin.panels.status_text import PREPARING, status_text, waiting_text
@@ -50,6 +51,8 @@ class PanelDisplay:
             text = hint or status_text(session)
             if self._runner.is_preparing:
                 text += f"\n{PREPARING}"
+            elif session.image_layer and not session.model_choice.is_at_hand:
+                text += f"\n{DOWNLOAD_FIRST}"
             panel.status.value = text
         self.enable_buttons()
 

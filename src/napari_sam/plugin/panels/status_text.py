@@ -32,7 +32,7 @@ def waiting_text(session: SamSession) -> str:
 def status_text(session: SamSession) -> str:
     """Describe the current state, and the next step."""
     if session.image_layer is None:
-        return "Open an image, or a sample: File > Open Sample > Segment Anything."
+        return "Open an image, or a sample: File > Open Sample > napari-sam."
     if session.pending is not None:
         return _pending_text(session.pending)
     replacement = session.history.replacement
@@ -62,12 +62,12 @@ def _pending_text(pending: PendingResult) -> str:
     if not count:
         if result.unlikely:
             return (
-                "No mask passes the thresholds: lower them, or click a faint object to "
-                "add it."
+                "No object passes the thresholds: lower them, or click a faint object "
+                "to add it."
             )
         if result.candidates:
             return (
-                "No mask passes the thresholds: lower them, or raise 'Crops' and "
+                "No object passes the thresholds: lower them, or raise 'Crops' and "
                 "segment again."
             )
         return "No object was found: change the prompts and segment again."
