@@ -24,6 +24,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from scipy.ndimage import gaussian_filter
 
 from napari_sam import samples
+from napari_sam.plugin.layers.visible_region import camera_of
 
 FOLDER = Path(__file__).parent / "images"
 SIZE = (1366, 768)
@@ -52,6 +53,7 @@ def open_viewer(sample: str = "", **image: np.ndarray) -> tuple[napari.Viewer, o
         viewer.add_image(data, name=name)
     _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
     rest(1)
+    viewer.reset_view()  # in what the panel left of the canvas
     return viewer, widget
 
 
@@ -150,7 +152,8 @@ def zoom(folder: Path) -> None:
     """Show a click on one small cell, on the whole plane and zoomed to the cell."""
     viewer, widget = open_viewer(cells=many_cells())
     widget.panel.new_prompts.changed.emit(True)
-    viewer.camera.center, viewer.camera.zoom = (930, 930), 1.6
+    camera = camera_of(viewer)
+    camera.center, camera.zoom = (930, 930), 1.6
     points, shots = widget.session.points_layer, []
     for setting in ("off", "auto"):
         widget.session.zoom = setting

@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from napari_sam.checkpoints.registry import ADVICE, DEFAULT_MODEL, MODELS
 from napari_sam.plugin.panels.choices import model_section, model_text
 from napari_sam.plugin.panels.choices.model_section import OWN_FILE
+from napari_sam.plugin.state import model_choice
 from napari_sam.plugin.widget import SamWidget
 
 
@@ -17,7 +18,7 @@ from napari_sam.plugin.widget import SamWidget
 def here(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Names of the models on this computer."""
     names = {"sam_vit_b"}
-    for module in (model_section, model_text):
+    for module in (model_section, model_text, model_choice):
         monkeypatch.setattr(module, "is_cached", lambda spec: spec.name in names)
     return names
 
@@ -36,9 +37,9 @@ def test_models_on_this_computer_come_first(widget: SamWidget, here: set[str]) -
     assert model.choices[-1] == OWN_FILE
     assert set(model.choices) == {*MODELS, OWN_FILE}
     assert model.value == DEFAULT_MODEL == widget.session.model
-    here.add("medsam_vit_b")
-    widget.session.changed.emit()  # such as after a download
-    assert model.choices[:2] == ("sam_vit_b", "medsam_vit_b")
+    here.add(DEFAULT_MODEL)
+    widget.session.changed.emit()  # after a download
+    assert model.choices[:2] == (DEFAULT_MODEL, "sam_vit_b")
     assert model.value == DEFAULT_MODEL
 
 

@@ -18,7 +18,8 @@ CANCELLED_SEARCH = (
     "Cancelled: the objects found so far are in the preview. Accept or discard them."
 )
 DOWNLOAD_FIRST = (
-    "The model is not on this computer yet: press 'Download the model' first."
+    "The model is not on this computer yet: press 'Download the model' under 'Image "
+    "and model' first."
 )
 
 

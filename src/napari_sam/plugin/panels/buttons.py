@@ -106,3 +106,5 @@ TOOLS: dict[Tool, str] = {
     "object": "positive",
     "background": "negative",
 }
+
+SEGMENT = ("segment_slice", "segment_stack", "segment_everything")

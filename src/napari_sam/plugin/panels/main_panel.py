@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QSizePolicy
 
 from napari_sam.plugin.panels.advanced import AdvancedPanel
 from napari_sam.plugin.panels.automatic import AutomaticPanel
-from napari_sam.plugin.panels.buttons import BUTTONS, TOOLS
+from napari_sam.plugin.panels.buttons import BUTTONS, SEGMENT, TOOLS
 from napari_sam.plugin.panels.choices.axis_choice import AxisComboBox
 from napari_sam.plugin.panels.choices.layer_combobox import LayerComboBox
 from napari_sam.plugin.panels.choices.model_section import ModelSection
@@ -182,7 +182,7 @@ class MainPanel(Container[Any]):
             "segment": self._section(
                 "Segment",
                 "Outline objects on this slice or in the stack",
-                self._row("segment_slice", "segment_stack", "segment_everything"),
+                self._row(*SEGMENT),
                 form(self.axis.combo),
             ),
             "everything": everything,
@@ -211,7 +211,9 @@ class MainPanel(Container[Any]):
             ),
         }
         sections["segment"].add(everything)
-        # Its result needs the thresholds.
+        # Image and model are chosen then; the result of one needs the thresholds.
+        for name in SEGMENT:
+            self.buttons[name].changed.connect(lambda: sections["model"].collapse())
         self.buttons["segment_everything"].changed.connect(lambda: everything.expand())
         return sections
 

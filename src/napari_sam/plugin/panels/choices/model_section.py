@@ -62,6 +62,7 @@ class ModelSection(Container[Any]):
 
     def __init__(self, download: PushButton) -> None:
         self._here = _models_here()
+        self._state: tuple[str, bool] | None = None
         self.model = ComboBox(
             label="Model",
             choices=self._choices,
@@ -93,11 +94,11 @@ class ModelSection(Container[Any]):
         keep_narrow(self.model)
         self.model.value = DEFAULT_MODEL
         self._explain_choices()
-        advice = wrapped_label(advice_text())
-        advice.tooltip = "By the images that the models were trained on"
+        self._advice_text = wrapped_label(advice_text())
+        self._advice_text.tooltip = "By the images that the models were trained on"
         self.advice = Section(
             "Which model for which image?",
-            advice.native,
+            self._advice_text.native,
             "Models to try first, by kind of image",
             folded=True,
         )
@@ -144,7 +145,10 @@ class ModelSection(Container[Any]):
 
     def show_state(self, choice: ModelChoice) -> None:
         """Describe the chosen model, and offer its download."""
-        self._offer()
+        state = self.model.value, choice.is_at_hand
+        if state != self._state:  # looking for all files takes time on network drives
+            self._state = state
+            self._offer()
         own_file = self.is_own_file
         self.model_file.visible = self.family.visible = own_file
         spec = None if own_file else get_model_spec(self.model.value)
@@ -154,7 +158,7 @@ class ModelSection(Container[Any]):
             self._download.text = download_text(spec)
 
     def _offer(self) -> None:
-        """List the models anew after a download; the choice stays."""
+        """List the models anew if one was downloaded; the choice stays."""
         here = _models_here()
         if here == self._here:
             return
