@@ -362,6 +362,7 @@ def test_cancel_stops_without_a_result(
         assert not widget.panel.cancel.enabled
         assert not widget.panel.progress.visible
         assert widget.panel.segment_slice.enabled
+        assert "nothing was written" in widget.panel.status.value
         slow.go.set()
         qtbot.wait(100)
         assert widget.session.result is None
@@ -623,7 +624,7 @@ def test_cancel_keeps_finished_slices(
     wait(widget)
     volume = widget.session.result.volume
     assert not volume.complete
-    assert "so far" in widget.panel.status.value
+    assert "so far" in widget.panel.status.value  # what was kept
     bright.predict_batch = answer
     press(widget.panel.segment_stack)
     wait(widget)
