@@ -245,7 +245,9 @@ def test_key_switches_the_polarity_of_the_next_points(
 def test_problem_while_drawing_is_a_hint_only(widget: SamWidget, qtbot: Any) -> None:
     type_key(widget, POLARITY)
     widget.session.points_layer.add([4, 15, 20])
-    qtbot.waitUntil(lambda: "only negative" in widget.panel.status.value, timeout=LONG)
+    qtbot.waitUntil(
+        lambda: "only background" in widget.panel.status.value, timeout=LONG
+    )
     assert not notification_manager.records
 
 

@@ -162,7 +162,8 @@ def test_cache_size_is_limited_and_shown(widget: SamWidget, segment: Any) -> Non
     options.memory.value = 64
     assert cache.max_bytes == 64 * MEGABYTE
     segment(widget, FIRST)
-    assert "1 slice encoded" in options.cache_text.value
+    # The next slice may be encoded as well.
+    assert options.cache_text.value.startswith(("1 slice encoded", "2 slices encoded"))
 
 
 def test_disk_cache_can_be_switched_on(

@@ -140,6 +140,8 @@ class MainPanel(Container[Any]):
 
     def _make_controls(self, session: SamSession) -> None:
         self.models = ModelSection(self.buttons["download"])
+        choice = session.model_choice
+        self.select_model(choice.chosen, choice.family)
         self.model, self.model_file = self.models.model, self.models.model_file
         self.family, self.model_note = self.models.family, self.models.note
         self.each_prompt = CheckBox(
