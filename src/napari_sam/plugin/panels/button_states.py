@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.plugin.background.request_runner import TRAINING
+from napari_sam.plugin.layers.transforms import spatial_shape
 
 if TYPE_CHECKING:
+    from napari.layers import Image
+
     from napari_sam.plugin.background.request_runner import RequestRunner
     from napari_sam.plugin.session import SamSession
 
@@ -15,7 +18,12 @@ NOTHING = "There is no preview yet: draw a box or click on an object."
 NO_ALTERNATIVES = "The model found no alternative outlines here."
 NO_POINTS = "Press 'Start', or choose a points layer under Options."
 NO_BOXES = "Press 'Start', or choose a layer of boxes under Options."
-SINGLE_PLANE = "Only for stacks: this image has no slices in this view."
+SINGLE_PLANE = "Only for stacks: this image has no slices."
+
+
+def has_slices(image: Image | None) -> bool:
+    """Tell whether an image is a stack, wherever its slider is."""
+    return image is not None and any(n > 1 for n in sorted(spatial_shape(image))[:-2])
 
 
 def disabled_reasons(session: SamSession, runner: RequestRunner) -> dict[str, str]:
@@ -41,7 +49,7 @@ def disabled_reasons(session: SamSession, runner: RequestRunner) -> dict[str, st
     # Accepted objects are segmented in order, before anything else.
     occupied = (runner.busy_with_request or bool(session.current.waiting), BUSY)
     image = (session.image_layer is None, "Open an image first.")
-    plane = (not session.propagation_axes, SINGLE_PLANE)
+    plane = (not has_slices(session.image_layer), SINGLE_PLANE)
     points = (session.points_layer is None, NO_POINTS)
     labels = (session.labels_layer is None, "Choose a labels layer first.")
     no_object = pending is None and not drawn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.plugin.background.accepting import DOWNLOAD_FIRST
-from napari_sam.plugin.panels.button_states import disabled_reasons
+from napari_sam.plugin.panels.button_states import disabled_reasons, has_slices
 from napari_sam.plugin.panels.buttons import BUTTONS, NEW_LAYERS, START
 from napari_sam.plugin.panels.status_text import PREPARING, status_text, waiting_text
 
@@ -44,7 +44,7 @@ class PanelDisplay:
         panel.buttons["new_prompts"].text = NEW_LAYERS if started else START
         panel.advanced.refresh()
         panel.automatic.show_method(session.model_choice.prompt_support)
-        panel.automatic.show_axes(bool(session.propagation_axes))
+        panel.automatic.show_axes(has_slices(session.image_layer))
         panel.axis.refresh()
         if not self._runner.busy:
             panel.progress.visible = False
