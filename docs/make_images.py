@@ -1,22 +1,33 @@
-"""Take the screenshots of the README.
+"""Take the screenshots of the README and the documentation.
 
 Run under a display, for instance:
-xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_images.py
+xvfb-run -a -s "-screen 0 1366x768x24" python docs/make_images.py
+
+`--theme light` and `--font 150` show the other theme and a larger font. Write them to
+another folder by `--output`: only the dark ones with the usual font are kept.
 """
 
+import argparse
+import os
+import tempfile
 from pathlib import Path
+
+# The settings of whoever runs this stay as they are.
+os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 
 import napari
 import numpy as np
 from imageio.v3 import imwrite
+from napari.settings import get_settings
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEventLoop, QTimer
 from scipy.ndimage import gaussian_filter
 
 from napari_sam import samples
+from napari_sam.plugin.layers.visible_region import camera_of
 
 FOLDER = Path(__file__).parent / "images"
-SIZE = (1440, 860)
+SIZE = (1366, 768)
 CELL = [(374, 428)]
 
 
@@ -32,12 +43,17 @@ def corners(box: np.ndarray) -> np.ndarray:
     return np.array([(r0, c0), (r0, c1), (r1, c1), (r1, c0)])
 
 
-def open_viewer(sample: str) -> tuple[napari.Viewer, object]:
+def open_viewer(sample: str = "", **image: np.ndarray) -> tuple[napari.Viewer, object]:
+    """Open a sample, or an image by its name, and the panel."""
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*SIZE)
-    viewer.open_sample("napari-sam", sample)
+    if sample:
+        viewer.open_sample("napari-sam", sample)
+    for name, data in image.items():
+        viewer.add_image(data, name=name)
     _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
     rest(1)
+    viewer.reset_view()  # in what the panel left of the canvas
     return viewer, widget
 
 
@@ -49,22 +65,25 @@ def wait(widget: object) -> None:
     rest(0.5)
 
 
-def save(viewer: napari.Viewer, name: str) -> None:
-    viewer.screenshot(FOLDER / f"{name}.png", canvas_only=False, flash=False)
+def save(viewer: napari.Viewer, name: str, folder: Path) -> None:
+    viewer.screenshot(folder / f"{name}.png", canvas_only=False, flash=False)
     for notification in notification_manager.records:
         print(name, notification.severity, notification.message)
     notification_manager.records.clear()
 
 
-def coins() -> None:
-    """Show coins as a pending result, and as labels."""
+def coins(folder: Path) -> None:
+    """Show the panel at first, with a prompt, and with coins accepted and pending."""
     viewer, widget = open_viewer("coins")
-    save(viewer, "start")
+    save(viewer, "start", folder)
     widget.panel.new_prompts.changed.emit(True)
-    widget.panel.each_prompt.value = True
     boxes = samples.coin_boxes()
     shapes, points = widget.session.shapes_layer, widget.session.points_layer
-    for box in boxes[:8]:
+    shapes.add_rectangles(corners(boxes[0]))
+    wait(widget)
+    save(viewer, "prompt", folder)
+    widget.panel.each_prompt.value = True
+    for box in boxes[1:8]:
         shapes.add_rectangles(corners(box))
     wait(widget)
     widget.panel.accept.changed.emit(True)
@@ -74,29 +93,26 @@ def coins() -> None:
     wait(widget)
     shapes.selected_data = points.selected_data = set()
     rest(0.5)
-    save(viewer, "coins")
+    save(viewer, "coins", folder)
     widget.panel.accept.changed.emit(True)
     rest(0.5)
-    save(viewer, "accepted")
+    save(viewer, "accepted", folder)
     viewer.close()
 
 
-def everything() -> None:
+def everything(folder: Path) -> None:
     """Show all coins, found without prompts, and the options."""
     viewer, widget = open_viewer("coins")
     widget.panel.segment_everything.changed.emit(True)
     wait(widget)
     rest(1)
-    save(viewer, "everything")
+    save(viewer, "everything", folder)
     viewer.close()
 
 
-def cell() -> None:
+def cell(folder: Path) -> None:
     """Show one click on a cell with an alternative mask, and an error message."""
-    viewer = napari.Viewer(show=True)
-    viewer.window.resize(*SIZE)
-    viewer.add_image(samples.cell(), name="cell")
-    _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
+    viewer, widget = open_viewer(cell=samples.cell())
     widget.panel.new_prompts.changed.emit(True)
     points = widget.session.points_layer
     viewer.layers.selection.active = points
@@ -104,14 +120,14 @@ def cell() -> None:
     wait(widget)
     points.selected_data = set()
     rest(0.5)
-    save(viewer, "alternatives")
+    save(viewer, "alternatives", folder)
     points.data = points.data[:0]
     widget.session.set_polarity(False)
     points.add(CELL)
     wait(widget)
     widget.panel.segment_slice.changed.emit(True)
     rest(0.5)
-    save(viewer, "error")
+    save(viewer, "error", folder)
     viewer.close()
 
 
@@ -132,14 +148,12 @@ def many_cells() -> np.ndarray:
     return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
-def zoom() -> None:
+def zoom(folder: Path) -> None:
     """Show a click on one small cell, on the whole plane and zoomed to the cell."""
-    viewer = napari.Viewer(show=True)
-    viewer.window.resize(*SIZE)
-    viewer.add_image(many_cells(), name="cells")
-    _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
+    viewer, widget = open_viewer(cells=many_cells())
     widget.panel.new_prompts.changed.emit(True)
-    viewer.camera.center, viewer.camera.zoom = (930, 930), 1.6
+    camera = camera_of(viewer)
+    camera.center, camera.zoom = (930, 930), 1.6
     points, shots = widget.session.points_layer, []
     for setting in ("off", "auto"):
         widget.session.zoom = setting
@@ -151,11 +165,11 @@ def zoom() -> None:
         rest(0.5)
         shots.append(viewer.screenshot(canvas_only=True, flash=False))
     gap = np.full((len(shots[0]), 12, 4), 255, np.uint8)
-    imwrite(FOLDER / "zoom.png", np.hstack([shots[0], gap, shots[1]]))
+    imwrite(folder / "zoom.png", np.hstack([shots[0], gap, shots[1]]))
     viewer.close()
 
 
-def head() -> None:
+def head(folder: Path) -> None:
     """Show ventricles propagated from boxes on two slices."""
     viewer, widget = open_viewer("head")
     widget.panel.new_prompts.changed.emit(True)
@@ -167,14 +181,26 @@ def head() -> None:
     wait(widget)
     widget.panel.segment_stack.changed.emit(True)
     wait(widget)
-    save(viewer, "head")
+    save(viewer, "head", folder)
     viewer.close()
 
 
+def main() -> None:
+    """Take the screenshots, all or some."""
+    scenes = {f.__name__: f for f in (coins, everything, cell, zoom, head)}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scenes", nargs="*", metavar="SCENE", help=", ".join(scenes))
+    parser.add_argument("--theme", choices=("dark", "light"), default="dark")
+    parser.add_argument("--font", type=int, default=100, help="per cent of the usual")
+    parser.add_argument("--output", type=Path, default=FOLDER)
+    options = parser.parse_args()
+    appearance = get_settings().appearance
+    appearance.theme = options.theme
+    appearance.font_size = round(appearance.font_size * options.font / 100)
+    options.output.mkdir(parents=True, exist_ok=True)
+    for name in options.scenes or scenes:
+        scenes[name](options.output)
+
+
 if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
-    coins()
-    everything()
-    cell()
-    zoom()
-    head()
+    main()

@@ -186,7 +186,7 @@ def test_contrast_limits_reach_the_model() -> None:
         (np.zeros(9), {}, "give one plane"),
         (np.zeros((9, 9, 2)), {}, "give one plane"),
         (np.zeros((0, 9)), {}, "at least one pixel"),
-        (np.zeros((9, 9)), {"labels": [0]}, "only negative points"),
+        (np.zeros((9, 9)), {"labels": [0]}, "only background points"),
         (np.zeros((9, 9)), {"points": [(9, 0)]}, "point .* lies outside the plane"),
         (np.zeros((9, 9)), {"points": [(0, -1)]}, "point .* lies outside the plane"),
         (np.zeros((9, 9)), {"boxes": [9, 9, 12, 12]}, "box .* lies outside the plane"),

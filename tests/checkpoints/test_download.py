@@ -39,6 +39,7 @@ def make_spec(
     return ModelSpec(
         name="tiny",
         title="Tiny",
+        purpose="tests",
         architecture="tiny_vit",
         family="sam",
         file_name=FILE_NAME,

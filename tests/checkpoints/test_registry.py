@@ -12,6 +12,7 @@ from napari_sam.checkpoints.families import PREPROCESSING, Family
 from napari_sam.checkpoints.model_spec import ModelSpec, UrlSource, WheelSource
 from napari_sam.checkpoints.prompt_support import PromptKind
 from napari_sam.checkpoints.registry import (
+    ADVICE,
     DEFAULT_MODEL,
     MODELS,
     get_model_spec,
@@ -40,6 +41,10 @@ def test_prompt_support() -> None:
     assert mobile.automatic_method == "points"
 
 
+def test_advice_names_models_of_the_table() -> None:
+    assert {name for names in ADVICE.values() for name in names} <= set(MODELS)
+
+
 def test_rows_are_unique() -> None:
     for attribute in ("name", "title", "file_name", "hash"):
         values = [getattr(spec, attribute) for spec in list_models()]
@@ -50,6 +55,8 @@ def test_rows_are_unique() -> None:
 def test_rows_are_complete(spec: ModelSpec) -> None:
     assert MODELS[spec.name] is spec
     assert spec.title
+    assert spec.purpose
+    assert "fast" in spec.speed or "slow" in spec.speed
     assert spec.licence
     assert spec.sources
     assert spec.prompts

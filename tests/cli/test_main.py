@@ -288,7 +288,7 @@ def test_errors(
         ("segment", [{"box": [1, 2, 3]}], r"box has shape \(3,\)"),
         ("segment", [{"box": {"a": 1}}], "is not a prompt: give numbers"),
         ("segment", [{"points": [[1, 2]], "labels": [7]}], "Point labels are 1"),
-        ("segment", [{"points": [[1, 2]], "labels": [0]}], "only negative points"),
+        ("segment", [{"points": [[1, 2]], "labels": [0]}], "only background points"),
         ("segment", [{}], "prompt is empty"),
         ("segment", [], "There are no prompts"),
         (

@@ -14,6 +14,7 @@ from napari.utils.notifications import notification_manager
 from napari_sam import samples
 from napari_sam.images.axes import nearest
 from napari_sam.plugin import sample_data
+from napari_sam.plugin.panels.buttons import BUTTONS
 from napari_sam.plugin.panels.key_bindings import (
     ACCEPT,
     DISCARD,
@@ -23,7 +24,6 @@ from napari_sam.plugin.panels.key_bindings import (
     PREVIOUS,
     KeyBindings,
 )
-from napari_sam.plugin.panels.main_panel import BUTTONS
 from napari_sam.plugin.widget import SamWidget
 from napari_sam.prompts.prompt import Prompt
 from tests.helpers.models import BrightPredictor
@@ -245,7 +245,9 @@ def test_key_switches_the_polarity_of_the_next_points(
 def test_problem_while_drawing_is_a_hint_only(widget: SamWidget, qtbot: Any) -> None:
     type_key(widget, POLARITY)
     widget.session.points_layer.add([4, 15, 20])
-    qtbot.waitUntil(lambda: "only negative" in widget.panel.status.value, timeout=LONG)
+    qtbot.waitUntil(
+        lambda: "only background" in widget.panel.status.value, timeout=LONG
+    )
     assert not notification_manager.records
 
 
@@ -297,7 +299,7 @@ def test_pending_stack_stays_while_drawing(
     draw(widget, SECOND)
     qtbot.wait(QUIET)
     assert widget.session.result is followed
-    assert "Segment stack" in widget.panel.status.value
+    assert "Whole stack" in widget.panel.status.value
     type_key(widget, ACCEPT)
     assert len(np.unique(np.nonzero(widget.session.labels_layer.data)[0])) > 2
     shown(widget)  # now the second box
@@ -425,14 +427,65 @@ def test_displayed_and_next_slice_are_prefetched(
     assert not scrolling.panel.cancel.enabled  # prefetching is not shown
 
 
-def test_prefetching_starts_after_the_first_segmentation(
-    make: Any, different: np.ndarray, qtbot: Any
+def test_start_loads_the_model_and_encodes_what_is_displayed(
+    different: np.ndarray, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    widget = make(Encoding(different))
-    widget.session.viewer.layers["balls"].data = different
-    widget.session.viewer.dims.set_current_step(0, 5)
-    qtbot.wait(700)
-    assert widget.session.load().planes == []
+    model, go = Encoding(different), threading.Event()
+
+    def load(*_: Any, **__: Any) -> Encoding:
+        go.wait(LONG / 1000)
+        return model
+
+    monkeypatch.setattr(
+        "napari_sam.plugin.state.model_choice.is_cached", lambda _: True
+    )
+    monkeypatch.setattr("napari_sam.prediction.loading.load_model", load)
+    viewer = ViewerModel()
+    viewer.add_image(different, contrast_limits=(0, 255))
+    viewer.dims.set_current_step(0, 4)
+    widget = SamWidget(viewer)
+    try:
+        viewer.dims.set_current_step(0, 5)
+        qtbot.wait(700)
+        assert widget.session.model_choice.loaded is None  # the user may only look
+        press(widget.panel.new_prompts)
+        assert "Loading the model" in widget.panel.status.value
+        assert not widget.panel.cancel.enabled
+        go.set()
+        qtbot.waitUntil(lambda: len(model.planes) > 0, timeout=LONG)
+        assert model.planes[0] == 5
+        assert "Loading" not in widget.panel.status.value
+    finally:
+        widget.disconnect_viewer()
+
+
+def test_a_prompt_drawn_while_the_model_loads_loads_it_once(
+    different: np.ndarray, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, go = [], threading.Event()
+
+    def load(*_: Any, **__: Any) -> Encoding:
+        go.wait(LONG / 1000)
+        loaded.append(Encoding(different))
+        return loaded[0]
+
+    monkeypatch.setattr(
+        "napari_sam.plugin.state.model_choice.is_cached", lambda _: True
+    )
+    monkeypatch.setattr("napari_sam.prediction.loading.load_model", load)
+    viewer = ViewerModel()
+    viewer.add_image(different, contrast_limits=(0, 255))
+    viewer.dims.set_current_step(0, 4)
+    widget = SamWidget(viewer)
+    try:
+        press(widget.panel.new_prompts)
+        draw(widget, FIRST)
+        qtbot.waitUntil(lambda: widget._runner.busy, timeout=LONG)
+        go.set()
+        qtbot.waitUntil(lambda: widget.session.result is not None, timeout=LONG)
+        assert len(loaded) == 1
+    finally:
+        widget.disconnect_viewer()
 
 
 def test_prompt_interrupts_prefetching(
@@ -457,12 +510,9 @@ def test_start_adds_layers_and_shows_three_steps(stack: np.ndarray, qtbot: Any) 
         press(widget.panel.new_prompts)
         assert viewer.layers.selection.active is widget.session.shapes_layer
         assert widget.session.shapes_layer.mode == "add_rectangle"
-        assert [line[:2] for line in widget.panel.status.value.splitlines()] == [
-            "1.",
-            "2.",
-            "3.",
-        ]
-        assert widget.panel.new_prompts.text == "New prompt layers"
+        lines = widget.panel.status.value.splitlines()
+        assert [line[:2] for line in lines[:3]] == ["1.", "2.", "3."]
+        assert widget.panel.new_prompts.text == "New drawing layers"
     finally:
         widget.disconnect_viewer()
 

@@ -111,7 +111,9 @@ def test_waiting_background_point_can_be_discarded(
 ) -> None:
     press(widget.panel.negative)
     widget.session.points_layer.add(CENTRES[0])
-    qtbot.waitUntil(lambda: "negative" in widget.panel.status.value, timeout=LONG)
+    qtbot.waitUntil(
+        lambda: "only background" in widget.panel.status.value, timeout=LONG
+    )
     press(widget.panel.discard)
     assert len(widget.session.points_layer.data) == 0
     assert not widget.panel.discard.enabled

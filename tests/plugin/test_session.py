@@ -504,7 +504,7 @@ def test_image_without_finite_values_is_refused(
 @pytest.mark.parametrize(
     ("points", "labels", "sentence"),
     [
-        ([[4, 15, 20]], ["negative"], r"(negative points|its slice): add a point on"),
+        ([[4, 15, 20]], ["negative"], r"(background points|its slice): add a point on"),
         ([[4, 15, 99]], ["positive"], "outside the plane"),
         ([[2, 15, 20]], ["positive"], "on other slices"),
     ],

@@ -293,7 +293,7 @@ def test_only_negative_points_on_a_slice(session: SamSession, each: bool) -> Non
     session.set_polarity(False)
     assert session.points_layer is not None
     session.points_layer.add([3, 15, 20])
-    why = "no object on its slice" if each else "only negative points"
+    why = "no object on its slice" if each else "only background points"
     with pytest.raises(ValueError, match=why):
         session.propagate()
 

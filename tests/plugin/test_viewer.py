@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.settings import get_settings
 from npe2 import PluginManifest
 
 import napari_sam as ns
@@ -15,6 +16,7 @@ from tests.helpers.sessions import corners
 
 ROOT = Path(__file__).parents[2]
 SCREEN_HEIGHT = 900
+LAPTOP = (1366, 768)
 
 
 @pytest.fixture
@@ -74,6 +76,31 @@ def test_widget_fits_a_small_screen(make_napari_viewer: Any, bright: Any) -> Non
     widget.panel.progress.visible = True
     assert widget.native.minimumSizeHint().height() < SCREEN_HEIGHT - 150
     widget.disconnect_viewer()
+
+
+@pytest.mark.canvas
+@pytest.mark.parametrize("font_size", [9, 14])
+def test_actions_are_visible_on_a_laptop(
+    make_napari_viewer: Any, bright: Any, qtbot: Any, font_size: int
+) -> None:
+    appearance = get_settings().appearance
+    usual, appearance.font_size = appearance.font_size, font_size
+    try:
+        viewer = make_napari_viewer(show=True)
+        viewer.window.resize(*LAPTOP)
+        widget = open_widget(viewer, bright)
+        for section in widget.panel.sections.values():
+            section.expand()
+        qtbot.wait(100)
+        _, _, width, height = viewer.window.geometry()
+        assert width <= LAPTOP[0]
+        assert height <= LAPTOP[1]
+        for name in ("accept", "discard", "cancel"):
+            native = widget.panel.buttons[name].native
+            assert native.visibleRegion().boundingRect() == native.rect()
+        widget.disconnect_viewer()
+    finally:
+        appearance.font_size = usual
 
 
 @pytest.mark.canvas

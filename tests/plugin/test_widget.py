@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QPointF
 
-from napari_sam.plugin.panels.main_panel import OWN_FILE
+from napari_sam.plugin.panels.choices.model_section import OWN_FILE
 from napari_sam.plugin.widget import SamWidget
 from tests.helpers.models import BrightPredictor
 from tests.helpers.sessions import FIRST, SECOND, corners, press
@@ -164,7 +164,7 @@ def test_preview_layer_is_not_offered_as_labels(widget: SamWidget, wait: Any) ->
     press(widget.panel.segment_slice)
     wait(widget)
     assert any(la.name.startswith("SAM preview") for la in widget.session.viewer.layers)
-    assert names(widget.panel.labels_layer) == ["(new layer)"]
+    assert names(widget.panel.labels_layer) == ["(new labels layer)"]
 
 
 # -- buttons -------------------------------------------------------------------
@@ -362,6 +362,7 @@ def test_cancel_stops_without_a_result(
         assert not widget.panel.cancel.enabled
         assert not widget.panel.progress.visible
         assert widget.panel.segment_slice.enabled
+        assert "nothing was written" in widget.panel.status.value
         slow.go.set()
         qtbot.wait(100)
         assert widget.session.result is None
@@ -623,7 +624,7 @@ def test_cancel_keeps_finished_slices(
     wait(widget)
     volume = widget.session.result.volume
     assert not volume.complete
-    assert "so far" in widget.panel.status.value
+    assert "so far" in widget.panel.status.value  # what was kept
     bright.predict_batch = answer
     press(widget.panel.segment_stack)
     wait(widget)

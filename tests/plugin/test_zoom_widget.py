@@ -74,7 +74,7 @@ def test_the_factor_is_asked_for_where_it_counts(widget: SamWidget, qtbot: Any) 
     options, session = widget.panel.advanced, widget.session
     qtbot.addWidget(widget.native)
     widget.native.show()
-    widget.panel.show_advanced.value = True
+    widget.panel.sections["options"].expand()
     assert options.zoom.value == "auto"
     assert not options.factor.visible
     options.zoom.value = "factor"

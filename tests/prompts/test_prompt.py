@@ -186,7 +186,7 @@ def test_cropping_keeps_points_and_mask() -> None:
     ("prompt", "sentence"),
     [
         (Prompt(), "The prompt is empty: give a point, a box or a mask"),
-        (Prompt(points=[[1, 1]], labels=[0]), "only negative points"),
+        (Prompt(points=[[1, 1]], labels=[0]), "only background points"),
         (Prompt(mask=np.ones((11, 10), bool)), r"shape \(11, 10\) .* \(10, 10\)"),
         (Prompt(mask=np.zeros((10, 10), bool)), "The mask prompt is empty"),
     ],

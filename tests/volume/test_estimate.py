@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from napari_sam.images.window import Window
-from napari_sam.volume.estimate import Estimate, ExpectedRange
+from napari_sam.volume.estimate import Estimate, ExpectedRange, RemainingWork
 
 HERE, THERE = Window(0, 0, 64, 64), Window(0, 128, 64, 64)
 UP, DOWN = tuple(range(11, 111)), tuple(range(9, -1, -1))
@@ -57,3 +57,35 @@ def test_nothing_to_estimate() -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert Estimate(1, 1, 9, seconds, seconds).text.endswith(f": about {text}")
+
+
+def test_work_shrinks_when_an_object_ends() -> None:
+    work = RemainingWork()
+    work.note_encoded(10, HERE)
+    assert (work.done, work.total) == (1, 0)  # nothing is known yet
+    up, down = ExpectedRange(1, UP, HERE, 8), ExpectedRange(1, DOWN, HERE, 8)
+    work.expect({"up": up, "down": down})
+    assert work.total == 1 + 10 + 10
+    for index in (11, 12, 13):
+        work.note_encoded(index, HERE)
+        work.note_slice("up", index, has_ended=index == 13)
+    assert (work.done, work.total) == (4, 4 + 10)
+    work.note_slice("down", 9, has_ended=True)
+    assert work.done == work.total
+
+
+def test_work_goes_on_while_an_object_is_deeper_than_expected() -> None:
+    work = RemainingWork()
+    work.expect({"up": ExpectedRange(1, UP, HERE, 3)})
+    for index in UP[:50]:
+        work.note_encoded(index, HERE)
+        work.note_slice("up", index, has_ended=False)
+        assert work.done < work.total
+    assert work.total == 52
+
+
+def test_slices_seen_from_one_side_are_not_encoded_again() -> None:
+    between, back = ExpectedRange(1, (3, 4), HERE, inf), (4, 3)
+    work = RemainingWork()
+    work.expect({"up": between, "down": ExpectedRange(1, back, HERE, inf)})
+    assert work.total == 2

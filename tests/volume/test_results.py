@@ -345,7 +345,7 @@ BOX = Prompt(box=(4, 5, 12, 15))
         ({1: {4: (4, 5, 12, 15)}}, "Slice 4 of object 1 has a tuple"),
         ({1: {4: Prompt(points=[(99, 0)])}}, "point .* lies outside the plane"),
         ({1: {4: Prompt(box=(50, 50, 60, 60))}}, "box .* lies outside the plane"),
-        ({1: {4: BOX}, 2: {5: Prompt(points=[(1, 1)], labels=[0])}}, "only negative"),
+        ({1: {4: BOX}, 2: {5: Prompt(points=[(1, 1)], labels=[0])}}, "only background"),
     ],
 )
 def test_invalid_prompts_raise_before_any_work(prompts: Any, sentence: str) -> None:

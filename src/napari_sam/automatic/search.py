@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from napari_sam.automatic.box_proposals import BoxProposalSearch
 from napari_sam.automatic.candidate import Candidate
 from napari_sam.automatic.candidates import Candidates
 from napari_sam.automatic.crops import Crop, make_crops
@@ -144,7 +143,7 @@ class SearchStep:
 def search_method_text(support: PromptSupport) -> str:
     """Describe how a model searches objects, for the interface."""
     if support.automatic_method == "instances":
-        return "the instance head of the model, in one pass"
+        return "a part of the model that sees all of them at once"
     if support.automatic_method == "points":
         return "a grid of points"
     return "a search over boxes, the prompts this model was trained on"
@@ -302,6 +301,8 @@ def _search_by_boxes(
     factor = np.tile(transform.scale * transform.mask_size / transform.input_size, 2)
     last = np.tile(np.array(embedding.shape) - 1.0, 2)
     low_res_region = _downsample_region(region, transform.mask_shape)
+    from napari_sam.automatic.box_proposals import BoxProposalSearch
+
     search = BoxProposalSearch(crop, transform, low_res_region)
     boxes_per_batch = _points_per_batch(transform.mask_size)
     for number, boxes in search.batches():

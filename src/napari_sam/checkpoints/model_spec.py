@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
 Architecture = Literal["tiny_vit", "vit_b", "vit_l", "vit_h"]
 
+# Measured without a GPU, TinyViT encodes an image about ten times faster than ViT-B
+# (docs/performance.md); ViT-L and ViT-H have three and seven times the weights of that.
+_SPEED: dict[Architecture, str] = {
+    "tiny_vit": "fast",
+    "vit_b": "slow without a GPU",
+    "vit_l": "very slow without a GPU",
+    "vit_h": "very slow without a GPU",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class UrlSource:
@@ -82,6 +91,8 @@ class ModelSpec:
         The name that `load_model` takes.
     title : str
         The name to show.
+    purpose : str
+        What it was made for, to show after the title.
     architecture : {"tiny_vit", "vit_b", "vit_l", "vit_h"}
         The image encoder.
     family : {"sam", "medsam", "lite_medsam"}
@@ -114,6 +125,7 @@ class ModelSpec:
 
     name: str
     title: str
+    purpose: str
     architecture: Architecture
     family: Family
     file_name: str
@@ -143,6 +155,11 @@ class ModelSpec:
         if self.sha256 is not None:
             return f"sha256:{self.sha256}"
         return f"xxh128:{self.xxh128}"
+
+    @property
+    def speed(self) -> str:
+        """How fast it encodes an image, in words."""
+        return _SPEED[self.architecture]
 
     @property
     def prompt_support(self) -> PromptSupport:

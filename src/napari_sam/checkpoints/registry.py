@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from napari_sam.checkpoints.model_spec import Architecture
 
+_ANY_IMAGE = "photographs, and any image with clear outlines"
+_LIGHT_MICROSCOPY = "cells and nuclei in light microscopy"
+_ORGANELLES = "mitochondria and other organelles in electron microscopy"
 _BIOIMAGE_IO = "https://uk1s3.embassy.ebi.ac.uk/public-datasets/bioimage.io"
 
 
@@ -37,6 +40,7 @@ def _sam(
     return ModelSpec(
         name=name,
         title=title,
+        purpose=_ANY_IMAGE,
         architecture=architecture,
         family="sam",
         file_name=file_name,
@@ -54,11 +58,17 @@ def _sam(
 
 
 def _micro_sam(
-    name: str, title: str, architecture: Architecture, path: str, xxh128: str
+    name: str,
+    title: str,
+    purpose: str,
+    architecture: Architecture,
+    path: str,
+    xxh128: str,
 ) -> ModelSpec:
     return ModelSpec(
         name=name,
         title=title,
+        purpose=purpose,
         architecture=architecture,
         family="sam",
         file_name=f"{name}.pt",
@@ -75,7 +85,8 @@ def _micro_sam(
 _ROWS = (
     ModelSpec(
         name="lite_medsam",
-        title="LiteMedSAM (fast, boxes and clicks, CPU)",
+        title="LiteMedSAM",
+        purpose="medical images and microscopy, on any computer",
         architecture="tiny_vit",
         family="lite_medsam",
         file_name="lite_medsam.pth",
@@ -106,7 +117,8 @@ _ROWS = (
     ),
     ModelSpec(
         name="mobile_sam",
-        title="MobileSAM (fast, general)",
+        title="MobileSAM",
+        purpose=_ANY_IMAGE,
         architecture="tiny_vit",
         family="sam",
         file_name="mobile_sam.pt",
@@ -125,7 +137,7 @@ _ROWS = (
     ),
     _sam(
         "sam_vit_b",
-        "SAM ViT-B (general)",
+        "SAM ViT-B",
         "vit_b",
         "sam_vit_b_01ec64.pth",
         375_042_383,
@@ -134,7 +146,7 @@ _ROWS = (
     ),
     _sam(
         "sam_vit_l",
-        "SAM ViT-L (general)",
+        "SAM ViT-L",
         "vit_l",
         "sam_vit_l_0b3195.pth",
         1_249_524_607,
@@ -143,7 +155,7 @@ _ROWS = (
     ),
     _sam(
         "sam_vit_h",
-        "SAM ViT-H (general)",
+        "SAM ViT-H",
         "vit_h",
         "sam_vit_h_4b8939.pth",
         2_564_550_879,
@@ -152,7 +164,8 @@ _ROWS = (
     ),
     ModelSpec(
         name="medsam_vit_b",
-        title="MedSAM ViT-B (medical, boxes)",
+        title="MedSAM ViT-B",
+        purpose="medical images: CT, MR, ultrasound, pathology and others",
         architecture="vit_b",
         family="medsam",
         file_name="medsam_vit_b.pth",
@@ -175,6 +188,7 @@ _ROWS = (
     _micro_sam(
         "vit_b_lm",
         "micro-sam ViT-B (light microscopy)",
+        _LIGHT_MICROSCOPY,
         "vit_b",
         "diplomatic-bug/1.2/files/vit_b.pt",
         "fe9252a29f3f4ea53c15a06de471e186",
@@ -182,6 +196,7 @@ _ROWS = (
     _micro_sam(
         "vit_l_lm",
         "micro-sam ViT-L (light microscopy)",
+        _LIGHT_MICROSCOPY,
         "vit_l",
         "idealistic-rat/1.2/files/vit_l.pt",
         "017f20677997d628426dec80a8018f9d",
@@ -189,27 +204,31 @@ _ROWS = (
     _micro_sam(
         "vit_t_lm",
         "micro-sam TinyViT (light microscopy)",
+        _LIGHT_MICROSCOPY,
         "tiny_vit",
         "faithful-chicken/1.1/files/vit_t.pt",
         "72ec5074774761a6e5c05a08942f981e",
     ),
     _micro_sam(
         "vit_b_em_organelles",
-        "micro-sam ViT-B (organelles in electron microscopy)",
+        "micro-sam ViT-B (electron microscopy)",
+        _ORGANELLES,
         "vit_b",
         "noisy-ox/1.2/files/vit_b.pt",
         "f3bf2ed83d691456bae2c3f9a05fb438",
     ),
     _micro_sam(
         "vit_l_em_organelles",
-        "micro-sam ViT-L (organelles in electron microscopy)",
+        "micro-sam ViT-L (electron microscopy)",
+        _ORGANELLES,
         "vit_l",
         "humorous-crab/1.2/files/vit_l.pt",
         "810b084b6e51acdbf760a993d8619f2d",
     ),
     _micro_sam(
         "vit_t_em_organelles",
-        "micro-sam TinyViT (organelles in electron microscopy)",
+        "micro-sam TinyViT (electron microscopy)",
+        _ORGANELLES,
         "tiny_vit",
         "greedy-whale/1/files/vit_t.pt",
         "253474720c497cce605e57c9b1d18fd9",
@@ -221,6 +240,16 @@ MODELS: Mapping[str, ModelSpec] = MappingProxyType({row.name: row for row in _RO
 
 DEFAULT_MODEL = "lite_medsam"
 """Name of the model that is used when none is given."""
+
+ADVICE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "Light microscopy": ("lite_medsam", "vit_b_lm"),
+        "Electron microscopy": ("vit_b_em_organelles", "vit_t_em_organelles"),
+        "Medical": ("lite_medsam", "medsam_vit_b"),
+        "Other": ("mobile_sam", "sam_vit_b"),
+    }
+)
+"""Models to try by kind of image: what they were trained on, the first to try first."""
 
 
 def list_models() -> list[ModelSpec]:

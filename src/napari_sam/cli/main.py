@@ -62,7 +62,7 @@ def _models(_: argparse.Namespace) -> None:
         state = "downloaded" if is_cached(spec) else "not downloaded"
         default = " (default)" if spec.name == DEFAULT_MODEL else ""
         clicks = ", clicks by a decoder of this package" if spec.click_decoder else ""
-        print(f"{spec.name}{default}: {spec.title}")
+        print(f"{spec.name}{default}: {spec.title}, for {spec.purpose}; {spec.speed}")
         prompts = ", ".join(sorted(spec.prompts)) + clicks
         print(
             f"    {size}, {state}; trained on {prompts}; {spec.licence}; {spec.origin}"

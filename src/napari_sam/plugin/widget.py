@@ -18,16 +18,10 @@ from napari_sam.plugin.background.request_runner import RequestRunner
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
 from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.notifications import notify_errors
+from napari_sam.plugin.panels.buttons import BUTTONS, TOOLS
+from napari_sam.plugin.panels.choices.layer_combobox import disconnect_choices
 from napari_sam.plugin.panels.key_bindings import POLARITY, KeyBindings
-from napari_sam.plugin.panels.layer_combobox import disconnect_choices
-from napari_sam.plugin.panels.main_panel import (
-    BUTTONS,
-    FAMILY_OF_FILE,
-    OWN_FILE,
-    TOOLS,
-    MainPanel,
-)
-from napari_sam.plugin.panels.measurement_table import show_table
+from napari_sam.plugin.panels.main_panel import MainPanel
 from napari_sam.plugin.panels.panel_display import PanelDisplay
 from napari_sam.plugin.panels.status_text import committed_text
 from napari_sam.plugin.session import SamSession
@@ -122,7 +116,7 @@ class SamWidget(Container[Any]):
             "previous": self._go_back,
             "refine": self._refine,
             "next_doubtful": session.next_doubtful,
-            "cancel": lambda: self._accepting.cancel(),
+            "cancel": self._cancel,
             "clean_label": self._clean_label,
             "measure": self._measure,
             "train": lambda: self.training_dock.open(),
@@ -160,8 +154,7 @@ class SamWidget(Container[Any]):
         )
         for section in (panel.postprocessing, panel.automatic):
             section.options_changed.connect(self._refinish_pending)
-        for control in (panel.model, panel.model_file, panel.family):
-            control.changed.connect(self._choose_model)
+        panel.models.chosen_changed.connect(self._choose_model)
         for source in (panel.live, panel.each_prompt, panel.model, panel.advanced):
             source.changed.connect(self._watcher.notice)
         self._watcher.happened.connect(self._segment_live)
@@ -238,11 +231,7 @@ class SamWidget(Container[Any]):
     # -- choices ---------------------------------------------------------------
 
     def _choose_model(self) -> None:
-        panel, session = self.panel, self.session
-        own_file = panel.model.value == OWN_FILE
-        model = str(panel.model_file.value) if own_file else panel.model.value
-        known = own_file and panel.family.value != FAMILY_OF_FILE
-        session.use_model(model, panel.family.value if known else None)
+        self.session.use_model(*self.panel.models.chosen)
         self._refresh()
 
     def _select_model(self) -> None:
@@ -254,9 +243,12 @@ class SamWidget(Container[Any]):
         self.panel.points.select(points)
         self.panel.shapes.select(shapes)
         self._box_lines.fit()
+        if self.session.model_choice.is_at_hand:
+            self.panel.sections["model"].collapse()
         self._viewer.layers.selection.active = shapes
         shapes.mode = "add_rectangle"
         points.mode = "add"
+        self._prefetcher.prepare(self._refresh)
 
     def _choose_tool(self, tool: Tool) -> None:
         try:
@@ -309,12 +301,16 @@ class SamWidget(Container[Any]):
             self.session.refinish_pending()  # otherwise deferred until it ends
         self._accepting.accept()
 
+    def _cancel(self) -> None:
+        self._hint = self._accepting.cancel()
+        self._refresh()
+
     def _show_written(self) -> None:
         """Show what was written since the last change of the session."""
         written = self.session.target.last_written
         if written is self._written:
             return
-        self._written = written
+        self._written, self._hint = written, ""
         self.preview_layer.to_top()
         self.panel.labels_layer.select(self.session.labels_layer)
         _inform("" if written is None else committed_text(written))
@@ -338,6 +334,8 @@ class SamWidget(Container[Any]):
         self._runner.compute("Cleaning up the label", job.compute, job.apply)
 
     def _measure(self) -> None:
+        from napari_sam.plugin.panels.measurement_table import show_table
+
         job = self.session.build_measurement()
         show = partial(show_table, job, self._viewer.dims, self.native)
         self._runner.compute("Measuring objects", job.compute, show)

@@ -123,14 +123,14 @@ class Prompt:
         Raises
         ------
         ValueError
-            When the prompt is empty, has only negative points, or does not lie on
+            When the prompt is empty, has only background points, or does not lie on
             the plane.
         """
         if not self.kinds:
             raise ValueError("The prompt is empty: give a point, a box or a mask.")
         if self.kinds == {"point"} and not len(self.positives):
             raise ValueError(
-                "The prompt has only negative points: add a point on the object "
+                "The prompt has only background points: add a point on the object "
                 "or a box around it."
             )
         if self.points is not None:

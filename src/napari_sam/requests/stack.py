@@ -130,7 +130,6 @@ class StackRequest:
         """Propagate slice by slice; `stopped` ends with the slices computed so far."""
         yield Progress("Encoding the first slice", 0, 0)
         slices = self.iter_slices(predictor, cache)
-        total = slices.expected_count
         results: list[SliceResult] = []
         is_told = False
         for result in self._until_reached(slices):
@@ -138,7 +137,7 @@ class StackRequest:
             text = f"Slice {result.index}"
             if slices.estimate is not None and not is_told:
                 text, is_told = slices.estimate.text, True
-            yield Progress(text, min(len(results), total), total)
+            yield Progress(text, slices.work.done, slices.work.total)
             if stopped():
                 break
         return self.finish(predictor, slices.result(results))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
 
     from napari_sam.images.window import Window
 
@@ -45,7 +45,53 @@ class ExpectedRange:
         """The slices that are looked at when the object is as deep as it is wide."""
         if self.depth >= len(self.slices):
             return self.slices
-        return self.slices[: ceil(self.depth) + _SLICES_BEYOND]
+        return self.slices[: ceil(max(self.depth, 0)) + _SLICES_BEYOND]
+
+    def after(self, index: int) -> ExpectedRange:
+        """Return what is left after a slice was looked at."""
+        if index not in self.slices:
+            return self
+        count = self.slices.index(index) + 1
+        return replace(self, slices=self.slices[count:], depth=self.depth - count)
+
+
+class RemainingWork:
+    """Windows of slices that a propagation has encoded, and those it likely will.
+
+    Encoding takes nearly all of the time. While an object has not ended, some slices
+    are left; once it has, none.
+    """
+
+    def __init__(self) -> None:
+        self._encoded: set[tuple[int, Window | None]] = set()
+        self._ranges: dict[Hashable, ExpectedRange] = {}
+        self._is_known = False
+
+    @property
+    def done(self) -> int:
+        """Number of windows that were encoded."""
+        return len(self._encoded)
+
+    @property
+    def total(self) -> int:
+        """Number of windows, done and left; 0 before anything is known."""
+        ranges = self._ranges.values()
+        left = {(i, r.window) for r in ranges for i in r.likely}
+        return len(self._encoded | left) if self._is_known else 0
+
+    def expect(self, ranges: dict[Hashable, ExpectedRange]) -> None:
+        """Set the ranges that objects are about to be followed through."""
+        self._ranges, self._is_known = ranges, True
+
+    def note_encoded(self, index: int, window: Window | None) -> None:
+        """Note that a window of a slice was encoded."""
+        self._encoded.add((index, window))
+
+    def note_slice(self, key: Hashable, index: int, has_ended: bool) -> None:
+        """Note that an object was looked for on a slice of its range."""
+        found = self._ranges.pop(key, None)
+        if found is not None and not has_ended:
+            self._ranges[key] = found.after(index)
 
 
 @dataclass(frozen=True, slots=True)

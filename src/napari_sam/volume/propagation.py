@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from napari_sam.prediction.zoom.grid import WindowGrid
-from napari_sam.volume.estimate import Estimate, ExpectedRange
+from napari_sam.volume.estimate import Estimate, ExpectedRange, RemainingWork
 from napari_sam.volume.object_tracker import ObjectTracker, disputed_box
 from napari_sam.volume.object_windows import ObjectWindows, box_length, prompt_size
 from napari_sam.volume.observation import Observation
@@ -19,7 +19,7 @@ from napari_sam.volume.slice_ranges import is_complete, reusable_results, slice_
 from napari_sam.volume.slice_segmenter import SliceSegmenter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -77,6 +77,8 @@ class Propagation:
     estimate : Estimate or None
         What is left to do; known from the last result on a prompted slice on, which
         comes before the long work.
+    work : RemainingWork
+        What was done and is left, for a progress bar.
     """
 
     stack: Stack
@@ -88,6 +90,7 @@ class Propagation:
     previous: VolumeResult | None = None
     zoom: Zoom = "auto"
     estimate: Estimate | None = field(default=None, init=False)
+    work: RemainingWork = field(default_factory=RemainingWork, init=False)
     _results: list[SliceResult] = field(default_factory=list)
     _computed: set[tuple[int, int]] = field(default_factory=set)
     _complete: bool = False
@@ -110,13 +113,6 @@ class Propagation:
             executor.shutdown(wait=False, cancel_futures=True)
         self._complete = True
 
-    @property
-    def expected_count(self) -> int:
-        """Upper estimate of the number of results."""
-        ranges = [slice_range for slice_range, _ in self._ranges()]
-        propagated = sum(len(r.slices) * (1 + 2 * r.is_between) for r in ranges)
-        return propagated + sum(len(p.indices) for p in self.prompted.values())
-
     def result(self, results: Iterable[SliceResult] | None = None) -> VolumeResult:
         """Combine the slice results so far, or some of them, into one result."""
         chosen = self._results if results is None else results
@@ -135,6 +131,7 @@ class Propagation:
         ):
             segmenter.remember(object_id, observation.index, observation.patch)
             observations[object_id, observation.index] = observation
+            self.work.note_encoded(observation.index, observation.window)
             if len(observations) == count:
                 self.estimate = self._estimate(encoder, ranges, observations)
             yield known_result or observation.result(object_id, "anchor")
@@ -250,7 +247,7 @@ class Propagation:
         observations: Mapping[tuple[int, int], Observation],
     ) -> Estimate | None:
         """Estimate the time from the number of windows to encode."""
-        expected = []
+        expected: dict[Hashable, ExpectedRange] = {}
         pixel = max(self.stack.pixel_size)
         for direction in (1, -1):
             for tracker in self._trackers(ranges, observations, direction):
@@ -259,17 +256,16 @@ class Propagation:
                 known, slice_range = ranges[tracker.slice_range], tracker.slice_range
                 start = observations[slice_range.object_id, tracker.start_index]
                 depth = box_length(start.patch.box) / 2 * pixel
-                expected.append(
-                    ExpectedRange(
-                        tracker.object_id,
-                        tuple(i for i in tracker.slices if i not in known),
-                        tracker.window(None),
-                        float("inf")
-                        if slice_range.is_between
-                        else depth / self.stack.slice_spacing,
-                    )
+                expected[slice_range, direction] = ExpectedRange(
+                    tracker.object_id,
+                    tuple(i for i in tracker.slices if i not in known),
+                    tracker.window(None),
+                    float("inf")
+                    if slice_range.is_between
+                    else depth / self.stack.slice_spacing,
                 )
-        return Estimate.of(expected, encoder.seconds_each)
+        self.work.expect(expected)
+        return Estimate.of(expected.values(), encoder.seconds_each)
 
     def _known_result(self, object_id: int, slice_index: int) -> SliceResult | None:
         """Return the earlier result on a prompted slice whose prompt is the same."""
@@ -348,7 +344,11 @@ class Propagation:
                 encoder, segmenter, index, active, upward, following
             ):
                 self._computed.add((tracker.object_id, index))
-                yield from tracker.update(observation)
+                results = list(tracker.update(observation))
+                self.work.note_encoded(index, observation.window)
+                key = tracker.slice_range, direction
+                self.work.note_slice(key, index, tracker.ended)
+                yield from results
 
 
 def _guessed(trackers: Iterable[ObjectTracker]) -> list[Window | None]:

@@ -39,7 +39,7 @@ def test_objects_are_found_without_a_prompt() -> None:
     model = InstancePredictor()
     same_objects(ns.segment_everything(PLANE, model), discs())
     assert not model.received
-    assert "instance head" in search_method_text(model.prompt_support)
+    assert "all of them at once" in search_method_text(model.prompt_support)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def segment(qtbot: Any) -> Callable[..., None]:
 def test_advanced_options_are_hidden_at_first(widget: SamWidget) -> None:
     assert not widget.panel.advanced.visible
     widget.native.show()
-    widget.panel.show_advanced.value = True
+    widget.panel.sections["options"].expand()
     assert widget.panel.advanced.visible
     assert not widget.panel.advanced.window_centre.visible
 
@@ -83,7 +83,7 @@ def test_channels_are_offered_for_channel_images(
 ) -> None:
     viewer, options = widget.session.viewer, widget.panel.advanced
     widget.native.show()
-    widget.panel.show_advanced.value = True
+    widget.panel.sections["options"].expand()
     assert not any(combo.visible for combo in options.channels)
     viewer.add_image(
         np.stack([stack, stack]), name="two", axis_labels=("c", "z", "y", "x")
@@ -162,7 +162,8 @@ def test_cache_size_is_limited_and_shown(widget: SamWidget, segment: Any) -> Non
     options.memory.value = 64
     assert cache.max_bytes == 64 * MEGABYTE
     segment(widget, FIRST)
-    assert "1 slice encoded" in options.cache_text.value
+    # The next slice may be encoded as well.
+    assert options.cache_text.value.startswith(("1 slice encoded", "2 slices encoded"))
 
 
 def test_disk_cache_can_be_switched_on(

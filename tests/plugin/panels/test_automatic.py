@@ -243,12 +243,12 @@ def test_button_searches_and_sliders_select(widget: SamWidget, qtbot: Any) -> No
     assert "search over boxes" in widget.panel.automatic.method.value
     press(widget.panel.segment_everything)
     qtbot.waitUntil(lambda: idle() and widget.session.result is not None)
-    assert widget.panel.show_automatic.value  # its thresholds are there
+    assert widget.panel.sections["everything"].isExpanded()  # its thresholds are there
     assert "4 objects" in widget.panel.status.value
     widget.panel.automatic.controls["min_size"].value = SIZES[1]
     qtbot.waitUntil(lambda: idle() and "3 objects" in widget.panel.status.value)
     widget.panel.automatic.controls["quality"].value = 1.0
-    qtbot.waitUntil(lambda: idle() and "No mask passes" in widget.panel.status.value)
+    qtbot.waitUntil(lambda: idle() and "No object passes" in widget.panel.status.value)
     widget.panel.automatic.controls["quality"].value = 0.7
     widget.panel.automatic.controls["min_size"].value = 0
     qtbot.waitUntil(lambda: idle() and "4 objects" in widget.panel.status.value)
@@ -265,7 +265,7 @@ def test_the_panel_shows_what_the_method_of_the_model_needs(widget: SamWidget) -
     assert is_shown("pred_iou")
     assert automatic.controls["quality"].value == 0.7
     widget.session.use_model(head)
-    assert "instance head" in automatic.method.value
+    assert "all of them at once" in automatic.method.value
     assert not is_shown("pred_iou")
     assert automatic.controls["quality"].value == 0.4
     automatic.controls["diameter"].value = 12
@@ -287,7 +287,7 @@ def test_linking_is_shown_with_all_slices(widget: SamWidget, qtbot: Any) -> None
     press(widget.panel.segment_everything)
     qtbot.waitUntil(lambda: idle() and "4 objects" in widget.panel.status.value)
     automatic.controls["min_slices"].value = 2  # they are on one slice only
-    qtbot.waitUntil(lambda: idle() and "No mask passes" in widget.panel.status.value)
+    qtbot.waitUntil(lambda: idle() and "No object passes" in widget.panel.status.value)
     automatic.controls["in_stack"].value = False
     assert automatic.linking.native.isHidden()
 

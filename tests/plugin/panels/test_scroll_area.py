@@ -6,7 +6,7 @@ import pytest
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_sam.plugin.panels.scroll_area import VerticalScrollArea
+from napari_sam.plugin.panels.layout.scroll_area import VerticalScrollArea
 from napari_sam.plugin.widget import SamWidget
 
 
@@ -18,14 +18,16 @@ def buttons(widget: SamWidget) -> list[Any]:
 @pytest.mark.parametrize("height", [250, 500, 1500])
 def test_controls_keep_their_height(qtbot: Any, height: int) -> None:
     widget = SamWidget(ViewerModel())
-    widget.panel.show_postprocessing.value = widget.panel.show_advanced.value = True
+    for section in widget.panel.sections.values():
+        section.expand()
     widget.native.resize(400, height)
     qtbot.addWidget(widget.native)
     widget.native.show()
     qtbot.waitExposed(widget.native)
-    low = [b for b in buttons(widget) if b.height() < b.minimumSizeHint().height()]
     assert buttons(widget)
-    assert not low
+    qtbot.waitUntil(
+        lambda: all(b.height() >= b.minimumSizeHint().height() for b in buttons(widget))
+    )
     assert widget.panel.status.native.isVisible()
     assert not widget.panel.status.native.visibleRegion().isEmpty()
     widget.disconnect_viewer()
@@ -40,8 +42,8 @@ def test_no_scroll_bar_when_there_is_room(qtbot: Any) -> None:
     qtbot.waitExposed(widget.native)
     (scroll,) = widget.native.findChildren(VerticalScrollArea)
     bar = scroll.verticalScrollBar()
-    for opened in (False, True):
-        widget.panel.show_advanced.value = opened
+    for section in widget.panel.sections.values():
+        section.expand()
         qtbot.waitUntil(lambda: not bar.isVisible() and bar.maximum() == 0)
     widget.disconnect_viewer()
 

@@ -75,4 +75,4 @@ def test_status_text_reports_doubtful_slices(session: SamSession) -> None:
     doubtful_session(session)
     sentence = status_text(session)
     assert "doubtful" in sentence
-    assert "Segment stack" in sentence
+    assert "Whole stack" in sentence

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from napari_sam.plugin.objects.waiting import WaitingObject
     from napari_sam.plugin.session import SamSession
 
-DOWNLOAD_FIRST = "The model is not on this computer yet: press 'Download' first."
+CANCELLED = "Cancelled: nothing was written. Your boxes and points are where they were."
+CANCELLED_SEARCH = (
+    "Cancelled: the objects found so far are in the preview. Accept or discard them."
+)
+DOWNLOAD_FIRST = (
+    "The model is not on this computer yet: press 'Download the model' under 'Image "
+    "and model' first."
+)
 
 
 class Accepting:
@@ -67,11 +74,21 @@ class Accepting:
         self._stop_unwanted()
         self.run_next()
 
-    def cancel(self) -> None:
-        """Stop the running job; say what becomes of objects that wait."""
-        text = self.give_up()
-        self._runner.cancel()
+    def cancel(self) -> str:
+        """Stop the running job, and say what becomes of objects that wait.
+
+        Returns
+        -------
+        str
+            What is kept; empty where the result of the job tells it.
+        """
+        text, running = self.give_up(), self._runner.running
+        goes_on = self._runner.cancel()
         self._inform(text)
+        if not goes_on:
+            return CANCELLED
+        is_automatic = running is not None and running.request.is_automatic
+        return CANCELLED_SEARCH if is_automatic else ""
 
     def give_up(self) -> str:
         """Write no waiting object; return what becomes of them."""

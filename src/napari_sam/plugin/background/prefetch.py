@@ -16,6 +16,8 @@ from napari_sam.prediction.zoom.grid import WindowGrid
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qtpy.QtCore import QObject
 
     from napari_sam.images.window import Window
@@ -64,14 +66,31 @@ class Prefetcher:
         for event in self._moves:
             event.connect(self._on_move)
 
+    def prepare(self, on_change: Callable[[], None]) -> None:
+        """Load the model if it is on this computer, and encode what is displayed.
+
+        `on_change` is called when loading begins and ends.
+        """
+        choice = self._session.model_choice
+        if choice.loaded is not None:
+            self.encode_now()
+        elif choice.is_at_hand:
+            self._runner.prepare(self.encode_now, on_change)
+            on_change()
+
     def encode(self) -> None:
         """Encode the displayed slice and its neighbour in the direction of scrolling.
 
         Of a large plane, the part that a click on what is visible would need. Only
         when something was segmented before, as the user may want to look only.
         """
+        if len(self._session.cache):
+            self.encode_now()
+
+    def encode_now(self) -> None:
+        """Encode what is displayed, also before anything was segmented."""
         settings, predictor = self._session.settings, self._session.model_choice.loaded
-        if self.rests or predictor is None or not len(self._session.cache):
+        if self.rests or predictor is None:
             return
         try:
             image = settings.require_image()

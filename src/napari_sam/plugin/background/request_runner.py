@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
+from napari_sam.plugin.background.time_left import TimeLeft, time_left_text
 from napari_sam.plugin.background.worker import Worker
 from napari_sam.requests.base import Progress, download_progress
 
@@ -65,6 +66,11 @@ class RequestRunner:
         Called with the exception of a failed job.
     on_end : callable
         Called last, after every job.
+
+    Attributes
+    ----------
+    is_preparing : bool
+        Whether the model is loaded before anything needs it.
     """
 
     training_ended = Signal()
@@ -86,8 +92,8 @@ class RequestRunner:
         self._kind: Kind = "request"
         self._request: LayerRequest | None = None
         self._stop: Event | None = None
-        self._model_loaded = self._partly_done = False
-        self._started = 0.0
+        self._model_loaded = self._partly_done = self.is_preparing = False
+        self._time_left = TimeLeft()
         self._progress = Progress("Starting", 0, 0)
         self._quiet = QTimer(parent)
         self._quiet.setSingleShot(True)
@@ -203,6 +209,35 @@ class RequestRunner:
         self._submit("train", job, accept, stop, on_progress=show, on_end=end)
         return stop
 
+    def prepare(
+        self, on_loaded: Callable[[], None], on_end: Callable[[], None]
+    ) -> None:
+        """Load the chosen model, and import what requests need, unless a job runs.
+
+        The next job does not wait for what was loaded already.
+        """
+        if self._worker.busy:
+            return
+        model, load = self._session.model, self._loading()
+
+        def job(report: Report) -> Generator[Progress, None, Predictor]:
+            from napari_sam.requests import automatic_stack, plane, stack  # noqa: F401
+
+            return (yield from load(report))
+
+        def keep(predictor: Predictor) -> None:
+            self._session.model_choice.keep(predictor, model)
+            on_loaded()
+
+        def end() -> None:
+            self.is_preparing = False
+            on_end()
+
+        self._kind, self.is_preparing = "prefetch", True
+        self._worker.submit(
+            job, on_progress=_ignore, on_result=keep, on_error=_ignore, on_end=end
+        )
+
     def prefetch(
         self, view: ImageView, parts: Sequence[tuple[PlaneIndex, Window | None]]
     ) -> None:
@@ -224,34 +259,33 @@ class RequestRunner:
                 view.embed(predictor, cache, plane_index, window)
                 yield
 
-        def ignore(_: object) -> None:
-            """Ignore progress, and errors: they surface when the plane is segmented."""
-
         self._kind = "prefetch"
         self._worker.submit(
             job,
-            on_progress=ignore,
-            on_result=ignore,
-            on_error=ignore,
+            on_progress=_ignore,
+            on_result=_ignore,
+            on_error=_ignore,
             on_end=lambda: None,
         )
 
-    def cancel(self, discard: bool = False) -> None:
-        """Stop the job.
+    def cancel(self, discard: bool = False) -> bool:
+        """Stop the job; return whether it ends with what is done so far.
 
-        A stack, an automatic segmentation or a training first ends with what is done
-        so far, unless it is cancelled again or with `discard`.
+        A stack, an automatic segmentation or a training does, unless it is cancelled
+        again or with `discard`.
         """
         stop = self._stop
         if stop is not None and self._partly_done and self.busy and not discard:
             stop.set()
             self._stop = None  # cancelled again, it ends without a result
             self._on_progress(STOPPING, 0, 0)
-        else:
-            self._worker.cancel()
+            return True
+        self._worker.cancel()
+        return False
 
     def close(self) -> None:
         """Cancel silently, and end the thread."""
+        self.is_preparing = False
         self._quiet.stop()
         self._worker.close()
 
@@ -290,7 +324,7 @@ class RequestRunner:
 
         if self.training:
             raise ValueError(TRAINING)
-        self._kind, self._started, self._request = kind, perf_counter(), None
+        self._kind, self._time_left, self._request = kind, TimeLeft(), None
         self._worker.submit(
             job,
             on_progress=on_progress or self._show,
@@ -310,6 +344,8 @@ class RequestRunner:
 
     def _show(self, progress: Progress) -> None:
         self._progress = progress
+        if progress.total:
+            self._time_left.note(perf_counter(), progress.done)
         # Loading the model counts megabytes, which are no part of the result.
         self._model_loaded |= progress is _MODEL_LOADED
         self._partly_done |= self._model_loaded and progress.done > 0
@@ -317,21 +353,16 @@ class RequestRunner:
             self._tell()
 
     def _tell(self) -> None:
-        progress, seconds = self._progress, perf_counter() - self._started
-        left = ""
-        if progress.done and progress.total:
-            remaining = seconds / progress.done * (progress.total - progress.done)
-            left = f", about {remaining:.0f} s left"
+        progress, now = self._progress, perf_counter()
+        left = time_left_text(self._time_left.seconds(now, progress.total))
         self._on_progress(f"{progress.what}{left} ...", progress.done, progress.total)
+
+
+def _ignore(_: object) -> None:
+    """Ignore progress, and errors: they surface with the first request."""
 
 
 def training_text(progress: TrainingProgress) -> str:
     """Describe the phase of a training, and the time left in it."""
-    left = ""
-    if progress.seconds_left is not None:
-        left = f", about {_duration(progress.seconds_left)} left"
+    left = time_left_text(progress.seconds_left)
     return f"{_PHASES[progress.phase]}{left} ..."
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

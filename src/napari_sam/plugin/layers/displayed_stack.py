@@ -106,7 +106,7 @@ def displayed_stack(
     """
     axes = propagation_axes(view, plane)
     if not axes:
-        raise ValueError(f"The image {name!r} is a single plane: use 'Segment slice'.")
+        raise ValueError(f"The image {name!r} is a single plane: use 'This slice'.")
     axis = max(axes) if axis is None else axis
     if axis not in axes:
         raise ValueError(

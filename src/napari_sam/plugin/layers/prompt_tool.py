@@ -44,9 +44,7 @@ def choose_tool(
     layer: Any = shapes if tool == "box" else points
     if layer is None:
         kind = "boxes" if tool == "box" else "points"
-        raise ValueError(
-            f"There is no layer for {kind}: press 'New prompt layers' or choose one."
-        )
+        raise ValueError(f"There is no layer for {kind}: press 'Start' or choose one.")
     if tool != "box":
         set_polarity(layer, tool == "object")
     viewer.layers.selection.active = layer

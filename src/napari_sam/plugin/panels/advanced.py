@@ -19,7 +19,12 @@ from napari_sam.files import MEGABYTE
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.plugin.layers.image_source import ChannelChoice, channel_choices
 from napari_sam.plugin.notifications import notify_errors
-from napari_sam.plugin.panels.controls import ButtonSpec, control_spec, make_controls
+from napari_sam.plugin.panels.controls import (
+    ButtonSpec,
+    control_spec,
+    keep_narrow,
+    make_controls,
+)
 from napari_sam.prediction.disk_cache import DiskCache
 from napari_sam.records.record import write_record
 
@@ -71,19 +76,41 @@ _CONTROLS: ControlTable = {
         "Which pixel values the model sees as black and white",
         choices=[_AS_DISPLAYED, _PERCENTILES, _FULL, _WINDOW],
     ),
-    "low": control_spec(FloatSpinBox, "Low (%)", max=100, value=0.5),
-    "high": control_spec(FloatSpinBox, "High (%)", max=100, value=99.5),
+    "low": control_spec(
+        FloatSpinBox,
+        "Low (%)",
+        "Share of the pixels that are shown as black",
+        max=100,
+        value=0.5,
+    ),
+    "high": control_spec(
+        FloatSpinBox,
+        "High (%)",
+        "Share of the pixels below those shown as white",
+        max=100,
+        value=99.5,
+    ),
     "window_centre": control_spec(
-        FloatSpinBox, "Centre", min=-_MAX_INTENSITY, max=_MAX_INTENSITY, value=40
+        FloatSpinBox,
+        "Centre",
+        "Pixel value shown as grey, for instance 40 HU",
+        min=-_MAX_INTENSITY,
+        max=_MAX_INTENSITY,
+        value=40,
     ),
     "window_width": control_spec(
-        FloatSpinBox, "Width", min=0.001, max=_MAX_INTENSITY, value=400
+        FloatSpinBox,
+        "Width",
+        "Pixel values from black to white, for instance 400 HU",
+        min=0.001,
+        max=_MAX_INTENSITY,
+        value=400,
     ),
 }
 _CACHE_CONTROLS: ControlTable = {
     "memory": control_spec(
         SpinBox,
-        "Cache (MB)",
+        "Memory (MB)",
         "Memory for encoded slices. The model answers faster on them",
         min=16,
         max=1_000_000,
@@ -117,10 +144,16 @@ class AdvancedPanel(Container[Any]):
         self.margins = (0, 0, 0, 0)
         self._session = session
         self.channels = [
-            ComboBox(label=colour, choices=partial(self._channel_choices, index))
+            ComboBox(
+                label=colour,
+                choices=partial(self._channel_choices, index),
+                tooltip=f"Channel that the model sees as {colour.lower()}",
+            )
             for index, colour in enumerate(_COLOURS)
         ]
         self.save = _SAVE.make(self._save)
+        for combo in (self.zoom, self.label_choice, self.policy, *self.channels):
+            keep_narrow(combo)
         self.extend([*self.channels, *make_controls(_CACHE_CONTROLS).values()])
         self.append(self.save)
         self.memory.value = session.cache.max_bytes // MEGABYTE

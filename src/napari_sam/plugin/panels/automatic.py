@@ -13,10 +13,10 @@ from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.instances.candidate import InstanceCandidate
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions, search_method_text
+from napari_sam.plugin.panels.button_states import SINGLE_PLANE
 from napari_sam.plugin.panels.controls import (
-    button_row,
     control_spec,
-    labelled_row,
+    form,
     make_controls,
     wrapped_label,
 )
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _THRESHOLDS, _LINKING = Thresholds(), Linking()
 _FRACTION = {"max": 1, "step": 0.01}
 _PIXELS, _SLICES = 10**9, 1000
+_IN_STACK = (
+    "Segment every slice and join the objects across slices. Cancel keeps the slices "
+    "that are done"
+)
 _CONTROLS: ControlTable = {
     "crops": control_spec(
         SpinBox,
@@ -40,14 +44,13 @@ _CONTROLS: ControlTable = {
     "diameter": control_spec(
         SpinBox,
         "Diameter",
-        "Usual diameter of the objects in pixels of the image (0 = find it out)",
+        "Usual diameter of the objects in pixels (0 = find it out)",
         max=_PIXELS,
     ),
     "in_stack": control_spec(
         CheckBox,
         "In all slices",
-        "Segment every slice and link the objects across slices. Cancel keeps the "
-        "slices that are done",
+        _IN_STACK,
     ),
     "quality": control_spec(
         FloatSlider,
@@ -59,30 +62,30 @@ _CONTROLS: ControlTable = {
     ),
     "pred_iou": control_spec(
         FloatSlider,
-        "Pred. IoU",
-        "Minimum predicted IoU: how well the model thinks that a mask fits its object",
+        "Predicted fit",
+        "Smallest predicted IoU: how well the model thinks that an outline fits",
         value=_THRESHOLDS.pred_iou_thresh,
         **_FRACTION,
     ),
     "stability": control_spec(
         FloatSlider,
-        "Stability",
-        "Minimum stability score: how sharp the outline of a mask is",
+        "Sharpness",
+        "Smallest stability score: how sharp an outline is",
         value=_THRESHOLDS.stability_score_thresh,
         **_FRACTION,
     ),
     "min_size": control_spec(
         SpinBox,
-        "Min. size",
+        "Smallest",
         "Hide objects with fewer pixels (0 = off)",
         max=_PIXELS,
     ),
     "max_size": control_spec(
-        SpinBox, "Max. size", "Hide objects with more pixels (0 = off)", max=_PIXELS
+        SpinBox, "Largest", "Hide objects with more pixels (0 = off)", max=_PIXELS
     ),
     "min_slices": control_spec(
         SpinBox,
-        "Min. slices",
+        "Least slices",
         "Hide objects on fewer slices",
         min=1,
         max=_SLICES,
@@ -90,7 +93,7 @@ _CONTROLS: ControlTable = {
     ),
     "gap": control_spec(
         SpinBox,
-        "Max. gap",
+        "Longest gap",
         "Interpolate over at most this many missing slices",
         max=_SLICES,
         value=_LINKING.gap,
@@ -115,23 +118,21 @@ class AutomaticPanel(Container[Any]):
     options_changed = Signal()
 
     def __init__(self, session: SamSession) -> None:
-        super().__init__(labels=True)
+        super().__init__(labels=False)
         self.margins = (0, 0, 0, 0)
         self._session = session
         self.controls = controls = make_controls(_CONTROLS)
         self.method = wrapped_label()
         self._by_head: bool | None = None
-        self._crops = labelled_row(controls["crops"])
-        self._diameter = labelled_row(controls["diameter"])
-        self.linking = labelled_row(controls["min_slices"], controls["gap"])
+        self.linking = form(controls["min_slices"], controls["gap"])
         self.linking.visible = False
+        thresholds = ("quality", "pred_iou", "stability", "min_size", "max_size")
         self.extend(
             [
                 self.method,
-                button_row(self._crops, self._diameter, controls["in_stack"]),
+                form(*(controls[name] for name in thresholds)),
+                form(controls["diameter"], controls["crops"], controls["in_stack"]),
                 self.linking,
-                *(controls[name] for name in ("quality", "pred_iou", "stability")),
-                labelled_row(controls["min_size"], controls["max_size"]),
             ]
         )
         controls["crops"].changed.connect(self._set_search)
@@ -140,6 +141,14 @@ class AutomaticPanel(Container[Any]):
         for name, control in controls.items():
             if name not in _SEARCH_CONTROLS:
                 control.changed.connect(self._set_thresholds)
+
+    def show_axes(self, has_stack: bool) -> None:
+        """Offer all slices only where there are several."""
+        in_stack = self.controls["in_stack"]
+        in_stack.enabled = has_stack
+        in_stack.tooltip = _IN_STACK if has_stack else SINGLE_PLANE
+        if not has_stack:
+            in_stack.value = False
 
     def show_method(self, support: PromptSupport | None) -> None:
         """Show how a model finds objects, if known, and what can be set for it."""
@@ -152,7 +161,8 @@ class AutomaticPanel(Container[Any]):
         if by_head == self._by_head:
             return
         self._by_head = by_head
-        self._crops.visible, self._diameter.visible = not by_head, by_head
+        self.controls["diameter"].visible = by_head
+        self.controls["crops"].visible = not by_head
         for name in _PROMPT_CONTROLS:
             self.controls[name].visible = not by_head
         usual = InstanceCandidate if by_head else Candidate

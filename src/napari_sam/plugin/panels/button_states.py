@@ -5,14 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.plugin.background.request_runner import TRAINING
+from napari_sam.plugin.layers.transforms import spatial_shape
 
 if TYPE_CHECKING:
+    from napari.layers import Image
+
     from napari_sam.plugin.background.request_runner import RequestRunner
     from napari_sam.plugin.session import SamSession
 
 BUSY = "Busy. Wait or press Cancel."
 NOTHING = "There is no preview yet: draw a box or click on an object."
-NO_ALTERNATIVES = "The model found no alternative masks here."
+NO_ALTERNATIVES = "The model found no alternative outlines here."
+NO_POINTS = "Press 'Start', or choose a points layer under Options."
+NO_BOXES = "Press 'Start', or choose a layer of boxes under Options."
+SINGLE_PLANE = "Only for stacks: this image has no slices."
+
+
+def has_slices(image: Image | None) -> bool:
+    """Tell whether an image is a stack, wherever its slider is."""
+    return image is not None and any(n > 1 for n in sorted(spatial_shape(image))[:-2])
 
 
 def disabled_reasons(session: SamSession, runner: RequestRunner) -> dict[str, str]:
@@ -38,17 +49,18 @@ def disabled_reasons(session: SamSession, runner: RequestRunner) -> dict[str, st
     # Accepted objects are segmented in order, before anything else.
     occupied = (runner.busy_with_request or bool(session.current.waiting), BUSY)
     image = (session.image_layer is None, "Open an image first.")
-    points = (session.points_layer is None, "Press 'Start' or choose a points layer.")
+    plane = (not has_slices(session.image_layer), SINGLE_PLANE)
+    points = (session.points_layer is None, NO_POINTS)
     labels = (session.labels_layer is None, "Choose a labels layer first.")
     no_object = pending is None and not drawn
-    boxes = (session.shapes_layer is None, "Press 'Start' or choose boxes.")
+    boxes = (session.shapes_layer is None, NO_BOXES)
     no_alternatives = pending is None or not pending.has_alternatives
     to_come = drawn and (pending is None or computing)
     rules = {
         "download": [training, running],
         "new_prompts": [requested, image],
         "segment_slice": [training, occupied, image],
-        "segment_stack": [training, occupied, image],
+        "segment_stack": [training, occupied, image, plane],
         "segment_everything": [training, occupied, image],
         "box": [boxes],
         "positive": [points],
@@ -63,14 +75,14 @@ def disabled_reasons(session: SamSession, runner: RequestRunner) -> dict[str, st
         "previous": [
             running,
             occupied,
-            (pending is not None, "Accept or discard the previewed object first."),
+            (pending is not None, "Accept or discard the outlined object first."),
             (not history.can_go_back, "No object was accepted yet."),
         ],
         "refine": [requested, labels],
         "next_doubtful": [
             (
                 pending is None or not pending.doubtful,
-                "The preview has no doubtful slices.",
+                "No outlined slice is doubtful.",
             ),
         ],
         "clean_label": [

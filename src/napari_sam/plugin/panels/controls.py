@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, Container, Label, PushButton
-from qtpy.QtWidgets import QSizePolicy
+from magicgui.widgets import CheckBox, ComboBox, Container, Label, PushButton
+from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from napari_sam.plugin.notifications import notify_errors
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
 
     ControlTable = Mapping[str, Callable[..., Widget]]
+
+# Characters of the entries of a combo box that are always visible.
+_ENTRY_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,11 @@ def control_spec(
 
 def make_controls(table: ControlTable) -> dict[str, Any]:
     """Make the widgets of a table {name: control_spec(...)}."""
-    return {name: make(name=name) for name, make in table.items()}
+    controls = {name: make(name=name) for name, make in table.items()}
+    for control in controls.values():
+        # magicgui explains a slider, but not the number beside it.
+        control.native.setToolTip(control.tooltip)
+    return controls
 
 
 def button_row(*widgets: Widget) -> Container[Any]:
@@ -64,6 +71,29 @@ def button_row(*widgets: Widget) -> Container[Any]:
     row = Container(widgets=list(widgets), layout="horizontal", labels=False)
     row.margins = (0, 0, 0, 0)
     return row
+
+
+def form(*widgets: Widget) -> Container[Any]:
+    """Put controls under each other, each after its label."""
+    rows = Container(widgets=list(widgets), labels=True)
+    rows.margins = (0, 0, 0, 0)
+    return rows
+
+
+def column(*widgets: Widget) -> Container[Any]:
+    """Put widgets under each other, without labels."""
+    rows = Container(widgets=list(widgets), labels=False)
+    rows.margins = (0, 0, 0, 0)
+    return rows
+
+
+def keep_narrow(combo: ComboBox) -> None:
+    """Keep a long entry from widening the panel, which would shrink the canvas."""
+    native = combo.native
+    native.setSizeAdjustPolicy(
+        QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+    )
+    native.setMinimumContentsLength(_ENTRY_LENGTH)
 
 
 def labelled_row(*widgets: Widget) -> Container[Any]:

@@ -1,140 +1,45 @@
-"""Main panel of the dock widget: its controls and their layout."""
+"""Main panel of the dock widget: its sections, and the actions below them."""
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import (
-    CheckBox,
-    ComboBox,
-    Container,
-    FileEdit,
-    ProgressBar,
-    PushButton,
-)
+from magicgui.widgets import CheckBox, Container, ProgressBar, PushButton
 from napari.layers import Image, Labels, Points, Shapes
+from qtpy.QtWidgets import QSizePolicy
 
-from napari_sam.checkpoints.families import Family
-from napari_sam.checkpoints.registry import list_models
 from napari_sam.plugin.panels.advanced import AdvancedPanel
 from napari_sam.plugin.panels.automatic import AutomaticPanel
-from napari_sam.plugin.panels.axis_choice import AxisComboBox
-from napari_sam.plugin.panels.controls import ButtonSpec, button_row, wrapped_label
-from napari_sam.plugin.panels.key_bindings import (
-    ACCEPT,
-    DISCARD,
-    DOUBTFUL,
-    NEXT,
-    POLARITY,
-    PREVIOUS,
-)
-from napari_sam.plugin.panels.layer_combobox import LayerComboBox
+from napari_sam.plugin.panels.buttons import BUTTONS, SEGMENT, TOOLS
+from napari_sam.plugin.panels.choices.axis_choice import AxisComboBox
+from napari_sam.plugin.panels.choices.layer_combobox import LayerComboBox
+from napari_sam.plugin.panels.choices.model_section import ModelSection
+from napari_sam.plugin.panels.controls import button_row, column, form, wrapped_label
+from napari_sam.plugin.panels.layout.font_fit import FontFit
+from napari_sam.plugin.panels.layout.scroll_area import VerticalScrollArea
+from napari_sam.plugin.panels.layout.section import Section
 from napari_sam.plugin.panels.postprocessing import PostprocessingPanel
-from napari_sam.plugin.panels.scroll_area import VerticalScrollArea
 from napari_sam.plugin.panels.slice_strip import SliceStrip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from magicgui.widgets.bases import Widget
     from napari.components import ViewerModel
 
+    from napari_sam.checkpoints.families import Family
     from napari_sam.plugin.layers.prompt_tool import Tool
     from napari_sam.plugin.session import SamSession
 
-OWN_FILE = "own file ..."
-FAMILY_OF_FILE = "as the file says"
-START, NEW_PROMPTS = "Start", "New prompt layers"
 # Pixels between the controls and their scroll bar.
 _SCROLL_BAR_GAP = 4
-
-BUTTONS = {
-    "download": ButtonSpec("Download", "Download the weights of the model, once"),
-    "new_prompts": ButtonSpec(
-        START,
-        "Add a points layer and a boxes layer over the image, and choose the box tool",
-    ),
-    "box": ButtonSpec("Box", "Draw a box around an object. A click on it does as well"),
-    "positive": ButtonSpec(
-        "Object point",
-        "Click on the object. Points chosen with the select tool change, too "
-        f"({POLARITY} switches object and background)",
-    ),
-    "negative": ButtonSpec(
-        "Background point",
-        "Click beside the object, on what does not belong to it; so does Alt+click "
-        f"with the point tool ({POLARITY} switches object and background)",
-    ),
-    "segment_slice": ButtonSpec(
-        "Segment slice", "Segment the displayed slice from its prompts"
-    ),
-    "segment_stack": ButtonSpec(
-        "Segment stack",
-        "Propagate the objects through the slices, from the prompts on all slices",
-    ),
-    "segment_everything": ButtonSpec(
-        "Segment everything",
-        "Find all objects of the slice without prompts, inside the drawn shapes if "
-        "there are any. Takes half a minute or more; adjust the thresholds afterwards",
-    ),
-    "accept": ButtonSpec(
-        "Accept", "Write the previewed objects into the labels layer", ACCEPT
-    ),
-    "discard": ButtonSpec("Discard", "Remove the preview and its prompts", DISCARD),
-    "next_alternative": ButtonSpec(
-        "Next alternative",
-        "Show the next alternative mask, smaller or larger. Later prompts use the same "
-        "size, unless the masks were found at several zooms",
-        NEXT,
-    ),
-    "previous": ButtonSpec(
-        "Previous object",
-        "Bring back the prompts of the last accepted object, to correct it",
-        PREVIOUS,
-    ),
-    "refine": ButtonSpec(
-        "Refine label",
-        "Correct the selected label of the labels layer on this slice. Select a label "
-        "with the colour picker of the labels layer",
-    ),
-    "next_doubtful": ButtonSpec(
-        "Next doubtful slice",
-        "Go to the next slice with a doubtful mask. Correct it with a box or points, "
-        "and press 'Segment stack' again",
-        DOUBTFUL,
-    ),
-    "cancel": ButtonSpec(
-        "Cancel",
-        "Stop without writing labels. Slices of a stack that are done stay in the "
-        "preview",
-    ),
-    "clean_label": ButtonSpec(
-        "Clean up the selected label",
-        "Apply these options to an object of the labels layer (undo: Ctrl+Z on that "
-        "layer)",
-    ),
-    "measure": ButtonSpec(
-        "Measure objects ...",
-        "Show size, slices and lowest score of every label in a table, to save as CSV",
-    ),
-    "train": ButtonSpec(
-        "Train on these labels ...",
-        "Fine-tune the model on your labels. Takes minutes; the original model is kept",
-    ),
-}
-
-
-# {tool: button}, the segments of one control.
-TOOLS: dict[Tool, str] = {
-    "box": "box",
-    "object": "positive",
-    "background": "negative",
-}
+_STATUS_LINES = 3
 
 
 class MainPanel(Container[Any]):
     """All controls of the widget, in the order of their use.
+
+    Sections fold and scroll; the actions below them never move.
 
     Parameters
     ----------
@@ -144,6 +49,14 @@ class MainPanel(Container[Any]):
         The session whose options are set.
     actions : mapping
         {button: action}, one for each entry of `BUTTONS`.
+
+    Attributes
+    ----------
+    buttons : dict
+        {name: button} of `BUTTONS`; each is an attribute as well.
+    sections : dict
+        {name: section}: "model", "prompt", "segment", "everything", "result",
+        "correct" and "options".
     """
 
     def __init__(
@@ -152,7 +65,7 @@ class MainPanel(Container[Any]):
         session: SamSession,
         actions: Mapping[str, Callable[[], Any]],
     ) -> None:
-        super().__init__(labels=True)
+        super().__init__(labels=False)
         self.margins = (0, 0, 0, 0)
         self.buttons: dict[str, PushButton] = {}
         for name, spec in BUTTONS.items():
@@ -160,12 +73,19 @@ class MainPanel(Container[Any]):
             setattr(self, name, self.buttons[name])
         for name in TOOLS.values():
             self.buttons[name].native.setCheckable(True)
-        self._make_inputs(viewer, session)
-        self._make_sections(session)
-        self.progress = ProgressBar(label="", min=0, max=1, value=0)
+        self._make_layer_choices(viewer, session)
+        self._make_controls(session)
+        self._contents: list[Widget] = []
+        self.sections = self._make_sections()
         self.status = wrapped_label()
+        self.progress = ProgressBar(min=0, max=1, value=0, tooltip="Work done so far")
         self.strip = SliceStrip(session.go_to_slice)
         self._arrange()
+        # All of the height of the dock, so that the actions are at its bottom.
+        self.native.setSizePolicy(
+            QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding
+        )
+        self._font_fit = FontFit(self.native, self.status.native, _STATUS_LINES)
 
     def show_tool(self, tool: Tool | None) -> None:
         """Press the button of the tool that is on."""
@@ -177,112 +97,158 @@ class MainPanel(Container[Any]):
 
     def select_model(self, model: object, family: Family | None) -> None:
         """Select the model of the session; a loaded predictor has no entry."""
-        with (
-            self.model.changed.blocked(),
-            self.model_file.changed.blocked(),
-            self.family.changed.blocked(),
-        ):
-            if model in self.model.choices:
-                self.model.value = model
-            elif isinstance(model, str | Path):
-                self.family.value = family or FAMILY_OF_FILE
-                # The file is chosen anew at every typed key; writing the field then
-                # would change the text, such as a slash at its end.
-                if Path(str(self.model_file.value)) != Path(model):
-                    self.model_file.value = Path(model)
-                self.model.value = OWN_FILE
+        self.models.select(model, family)
 
     @property
     def layer_choices(self) -> tuple[LayerComboBox, ...]:
         """The combo boxes of image, points, boxes and labels layers."""
         return self.image, self.points, self.shapes, self.labels_layer
 
-    def _make_inputs(self, viewer: ViewerModel, session: SamSession) -> None:
+    def _make_layer_choices(self, viewer: ViewerModel, session: SamSession) -> None:
         def automatic() -> str:
             image = session.image_layer
             return "(no image)" if image is None else f"(automatic: {image.name})"
 
-        self.image = LayerComboBox(viewer, Image, "Image", automatic)
-        names = [spec.name for spec in list_models()]
-        self.model = ComboBox(label="Model", choices=[*names, OWN_FILE])
-        self.model_file = FileEdit(label="File", filter="*.pth *.pt *.safetensors")
-        self.family = ComboBox(
-            label="Trained as", choices=[FAMILY_OF_FILE, *get_args(Family)]
+        self.image = LayerComboBox(
+            viewer,
+            Image,
+            "Image",
+            automatic,
+            "The image to segment. Automatic: the selected image, or the topmost one",
         )
-        self.model_note = wrapped_label()
-        self.points = LayerComboBox(viewer, Points, "Points", lambda: "(none)")
-        self.shapes = LayerComboBox(viewer, Shapes, "Boxes", lambda: "(none)")
+        self.points = LayerComboBox(
+            viewer,
+            Points,
+            "Points",
+            lambda: "(none)",
+            "The layer that points are read from. 'Start' makes one",
+        )
+        self.shapes = LayerComboBox(
+            viewer,
+            Shapes,
+            "Boxes",
+            lambda: "(none)",
+            "The layer that boxes and other shapes are read from. 'Start' makes one",
+        )
         self.labels_layer = LayerComboBox(
-            viewer, Labels, "Labels", lambda: "(new layer)"
+            viewer,
+            Labels,
+            "Write into",
+            lambda: "(new labels layer)",
+            "The labels layer that accepted objects are written into",
         )
+
+    def _make_controls(self, session: SamSession) -> None:
+        self.models = ModelSection(self.buttons["download"])
+        choice = session.model_choice
+        self.select_model(choice.chosen, choice.family)
+        self.model, self.model_file = self.models.model, self.models.model_file
+        self.family, self.model_note = self.models.family, self.models.note
         self.each_prompt = CheckBox(
             text="Each box or point is a separate object",
-            tooltip="Otherwise all prompts together describe one object",
+            tooltip="Otherwise all boxes and points together describe one object",
         )
         self.live = CheckBox(
             text="Preview while drawing",
             value=True,
-            tooltip="Segment the slice again whenever a point or box changes",
+            tooltip="Outline the object again whenever a point or box changes",
         )
-
-    def _make_sections(self, session: SamSession) -> None:
-        labels = [self.buttons[name] for name in ("clean_label", "measure", "train")]
-        self.postprocessing = PostprocessingPanel(session, labels)
+        clean_label = self.buttons["clean_label"]
+        self.postprocessing = PostprocessingPanel(session, [clean_label])
         self.automatic = AutomaticPanel(session)
         self.advanced = AdvancedPanel(session)
         self.axis = AxisComboBox(session)
-        self.show_postprocessing = CheckBox(text="Clean up, measure, train")
-        self.show_automatic = CheckBox(
-            text="Automatic options",
-            tooltip="Thresholds, sizes, crops and slices for 'Segment everything'",
+
+    def _make_sections(self) -> dict[str, Section]:
+        everything = self._section(
+            "Options of 'Everything'",
+            "Size and quality of the objects that 'Everything' shows",
+            self.automatic,
+            folded=True,
         )
-        self.show_advanced = CheckBox(text="More options")
-        for check_box, section in (
-            (self.show_postprocessing, self.postprocessing),
-            (self.show_automatic, self.automatic),
-            (self.show_advanced, self.advanced),
-        ):
-            section.visible = False
-            check_box.changed.connect(partial(setattr, section, "visible"))
-        # Its result needs the thresholds.
-        self.buttons["segment_everything"].changed.connect(
-            lambda: setattr(self.show_automatic, "value", True)
-        )
+        sections = {
+            "model": self._section(
+                "Image and model",
+                "What is segmented, and the network that does it",
+                form(self.image.combo),
+                self.models,
+            ),
+            "prompt": self._section(
+                "Prompt",
+                "Show the model an object: draw a box around it, or click on it",
+                self.buttons["new_prompts"],
+                self._row(*TOOLS.values()),
+                self.each_prompt,
+                self.live,
+            ),
+            "segment": self._section(
+                "Segment",
+                "Outline objects on this slice or in the stack",
+                self._row(*SEGMENT),
+                form(self.axis.combo),
+            ),
+            "everything": everything,
+            "result": self._section(
+                "Result",
+                "What the outlined objects become",
+                form(self.labels_layer.combo),
+                self._row("next_alternative", "previous"),
+                self.buttons["next_doubtful"],
+            ),
+            "correct": self._section(
+                "Correct and measure",
+                "Change, clean up and measure objects of the labels layer; train on "
+                "them",
+                self._row("refine", "measure"),
+                self.buttons["train"],
+                self.postprocessing,
+                folded=True,
+            ),
+            "options": self._section(
+                "Options",
+                "Layers to draw in, zoom, overlaps, intensity, channels, memory",
+                form(self.points.combo, self.shapes.combo),
+                self.advanced,
+                folded=True,
+            ),
+        }
+        sections["segment"].add(everything)
+        # Image and model are chosen then; the result of one needs the thresholds.
+        for name in SEGMENT:
+            self.buttons[name].changed.connect(lambda: sections["model"].collapse())
+        self.buttons["segment_everything"].changed.connect(lambda: everything.expand())
+        return sections
+
+    def _section(
+        self, title: str, tooltip: str, *controls: Widget, folded: bool = False
+    ) -> Section:
+        content = column(*controls)
+        self._contents.append(content)
+        return Section(title, content.native, tooltip, folded)
+
+    def _row(self, *names: str) -> Container[Any]:
+        return button_row(*(self.buttons[name] for name in names))
 
     def _arrange(self) -> None:
-        def row(*names: str) -> Container[Any]:
-            return button_row(*(self.buttons[name] for name in names))
-
-        controls = Container[Any](
-            widgets=[
-                self.image.combo,
-                self.model,
-                self.model_file,
-                self.family,
-                self.model_note,
-                self.buttons["download"],
-                self.buttons["new_prompts"],
-                self.points.combo,
-                self.shapes.combo,
-                row(*TOOLS.values()),
-                self.each_prompt,
-                button_row(self.live, self.show_advanced),
-                self.labels_layer.combo,
-                button_row(self.show_postprocessing, self.show_automatic),
-                self.postprocessing,
-                self.automatic,
-                self.advanced,
-                self.axis.combo,
-                row("segment_slice", "segment_stack", "segment_everything"),
-                row("accept", "discard"),
-                row("next_alternative", "previous"),
-                row("refine", "next_doubtful"),
+        sections = column()
+        self._contents.append(sections)
+        sections.margins = (0, 0, _SCROLL_BAR_GAP, 0)
+        inside = sections.native.layout()
+        for name, section in self.sections.items():
+            if name != "everything":
+                inside.addWidget(section)
+        inside.addStretch()
+        # The bar keeps its room, so that no button moves.
+        policy = self.progress.native.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.progress.native.setSizePolicy(policy)
+        self.extend(
+            [
+                self.status,
+                self._row("accept", "discard"),
+                button_row(self.progress, self.buttons["cancel"]),
             ]
         )
-        controls.margins = (0, 0, _SCROLL_BAR_GAP, 0)
-        # Progress and status stay visible while the controls scroll.
-        self.extend([button_row(self.progress, self.buttons["cancel"]), self.status])
         layout = self.native.layout()
-        layout.insertWidget(0, VerticalScrollArea(controls.native))
-        layout.addWidget(self.strip)
-        layout.addStretch()
+        layout.insertWidget(0, VerticalScrollArea(sections.native), 1)
+        layout.insertWidget(1, self.strip)

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_sam.checkpoints.registry import get_model_spec
-from napari_sam.plugin.panels.button_states import disabled_reasons
-from napari_sam.plugin.panels.main_panel import (
-    BUTTONS,
-    NEW_PROMPTS,
-    OWN_FILE,
-    START,
-)
-from napari_sam.plugin.panels.status_text import (
-    download_text,
-    model_text,
-    status_text,
-    waiting_text,
-)
+from napari_sam.plugin.background.accepting import DOWNLOAD_FIRST
+from napari_sam.plugin.panels.button_states import disabled_reasons, has_slices
+from napari_sam.plugin.panels.buttons import BUTTONS, NEW_LAYERS, START
+from napari_sam.plugin.panels.status_text import PREPARING, status_text, waiting_text
 
 if TYPE_CHECKING:
     from napari_sam.plugin.background.request_runner import RequestRunner
@@ -50,14 +40,20 @@ class PanelDisplay:
         self.show_tool()
         self.show_model()
         prompts = session.points_layer, session.shapes_layer
-        new_prompts = any(layer is not None for layer in prompts)
-        panel.buttons["new_prompts"].text = NEW_PROMPTS if new_prompts else START
+        started = all(layer is not None for layer in prompts)
+        panel.buttons["new_prompts"].text = NEW_LAYERS if started else START
         panel.advanced.refresh()
         panel.automatic.show_method(session.model_choice.prompt_support)
+        panel.automatic.show_axes(has_slices(session.image_layer))
         panel.axis.refresh()
         if not self._runner.busy:
             panel.progress.visible = False
-            panel.status.value = hint or status_text(session)
+            text = hint or status_text(session)
+            if self._runner.is_preparing:
+                text += f"\n{PREPARING}"
+            elif session.image_layer and not session.model_choice.is_at_hand:
+                text += f"\n{DOWNLOAD_FIRST}"
+            panel.status.value = text
         self.enable_buttons()
 
     def show_progress(self, text: str, done: int, total: int) -> None:
@@ -76,17 +72,11 @@ class PanelDisplay:
         self._panel.show_tool(self._session.tool)
 
     def show_model(self) -> None:
-        """Describe the chosen model, and offer its download."""
-        panel, choice = self._panel, self._session.model_choice
-        own_file = panel.model.value == OWN_FILE
-        panel.model_file.visible = panel.family.visible = own_file
-        spec = None if own_file else get_model_spec(panel.model.value)
-        note, tooltip = model_text(spec, choice.loaded)
-        panel.model_note.value, panel.model_note.tooltip = note, tooltip
-        download = panel.buttons["download"]
-        download.visible = not (own_file or choice.is_at_hand)
-        if spec is not None:
-            download.text = download_text(spec)
+        """Describe the chosen model and image, and offer the model's download."""
+        panel, image = self._panel, self._session.image_layer
+        panel.models.show_state(self._session.model_choice)
+        name = "no image" if image is None else image.name
+        panel.sections["model"].summarise(f"{name}, {panel.models.title}")
 
     def enable_buttons(self) -> None:
         """Enable buttons; the tooltip of a disabled one gives the reason."""

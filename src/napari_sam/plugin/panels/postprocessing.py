@@ -32,14 +32,15 @@ _CLEANUP: ControlTable = {
     ),
     "smooth": control_spec(
         FloatSpinBox,
-        "Smooth",
-        "Gaussian smoothing across slices, sigma in slices (0 = off)",
+        "Smoothing",
+        "Smooth outlines from slice to slice. Larger is smoother; 0 switches it off "
+        "(sigma of a Gaussian, in slices)",
         max=20,
         step=0.5,
     ),
     "min_size": control_spec(
         SpinBox,
-        "Min. size",
+        "Smallest part",
         "Remove parts with fewer pixels (in a stack: voxels; 0 = off)",
         max=10**9,
     ),

@@ -4,71 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_sam.checkpoints.download import is_cached
-from napari_sam.checkpoints.families import PREPROCESSING
-from napari_sam.files import MEGABYTE
 from napari_sam.plugin.panels.key_bindings import ACCEPT, DISCARD, DOUBTFUL
 
 if TYPE_CHECKING:
-    from napari_sam.checkpoints.model_spec import ModelSpec
     from napari_sam.plugin.layers.labels_writer import WriteSummary
     from napari_sam.plugin.session import SamSession
     from napari_sam.plugin.state.pending_result import PendingResult
-    from napari_sam.prediction.predictor import Predictor
     from napari_sam.volume.results import VolumeResult
 
-_OWN_MODEL = (
-    "A model file of your own. If the file does not say how the model was trained, "
-    "choose it under 'Trained as'."
-)
+PREPARING = "Loading the model. You can draw already."
 _FIRST_STEPS = (
     "1. Draw a box around an object, or click on it.\n"
     "2. Check the blue outline. To correct it, move the box or add points.\n"
     f"3. Press {ACCEPT} to accept or {DISCARD} to discard. Draw the next object."
 )
-
-
-def model_text(spec: ModelSpec | None, loaded: Predictor | None) -> tuple[str, str]:
-    """Describe a model, and how it preprocesses images.
-
-    Parameters
-    ----------
-    spec : ModelSpec or None
-        A model of the registry; None for the user's own file.
-    loaded : Predictor or None
-        The model, once it is loaded.
-
-    Returns
-    -------
-    note, tooltip : str
-        Two lines for the panel and one for its tooltip. The tooltip of the user's own
-        file is empty until the file is loaded.
-    """
-    model = spec or loaded
-    if model is None:
-        return _OWN_MODEL, ""
-    prompts = "boxes (points: by a search over boxes)"
-    if model.prompt_support.answers("point"):
-        prompts = "points, boxes"
-    state = "not downloaded"
-    if loaded is not None:
-        state = f"loaded, runs on {loaded.device}"
-    elif spec is not None and is_cached(spec):
-        state = "ready"
-    if spec is not None:
-        preprocessing = PREPROCESSING[spec.family].describe(spec.image_size)
-        note = f"{spec.title}; {prompts}; {state}; licence {spec.licence}"
-    else:
-        assert loaded is not None
-        preprocessing = loaded.preprocessing.describe(loaded.input_size)
-        note = f"{loaded.name}, trained as {loaded.family}; {prompts}; {state}"
-    return note, f"Preprocessing: {preprocessing}"
-
-
-def download_text(spec: ModelSpec) -> str:
-    """Return the text of the download button, with size and licence."""
-    size = f"{spec.size_bytes / MEGABYTE:.0f} MB, " if spec.size_bytes else ""
-    return f"Download the model ({size}{spec.licence})"
 
 
 def waiting_text(session: SamSession) -> str:
@@ -113,12 +62,12 @@ def _pending_text(pending: PendingResult) -> str:
     if not count:
         if result.unlikely:
             return (
-                "No mask passes the thresholds: lower them, or click a faint object to "
-                "add it."
+                "No object passes the thresholds: lower them, or click a faint object "
+                "to add it."
             )
         if result.candidates:
             return (
-                "No mask passes the thresholds: lower them, or raise 'Crops' and "
+                "No object passes the thresholds: lower them, or raise 'Crops' and "
                 "segment again."
             )
         return "No object was found: change the prompts and segment again."
@@ -159,7 +108,7 @@ def _stack_text(pending: PendingResult, volume: VolumeResult) -> str:
     slices = f", slices {min(states)} to {max(states)}"
     if not volume.complete:
         return (
-            f"{slices} so far. Press 'Segment stack' to continue, or Accept ({ACCEPT}) "
+            f"{slices} so far. Press 'Whole stack' to continue, or Accept ({ACCEPT}) "
             "these slices."
         )
     count = len(pending.doubtful)
@@ -167,10 +116,10 @@ def _stack_text(pending: PendingResult, volume: VolumeResult) -> str:
         doubtful = "1 slice is" if count == 1 else f"{count} slices are"
         return (
             f"; {doubtful} doubtful. Go to the next one ({DOUBTFUL}), correct it with "
-            f"a box or points and press 'Segment stack' again, or Accept ({ACCEPT})."
+            f"a box or points and press 'Whole stack' again, or Accept ({ACCEPT})."
         )
     return (
-        f"{slices}. Accept ({ACCEPT}), or change the prompts and press 'Segment stack' "
+        f"{slices}. Accept ({ACCEPT}), or change the prompts and press 'Whole stack' "
         "again."
     )
 

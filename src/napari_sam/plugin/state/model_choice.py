@@ -37,14 +37,15 @@ class ModelChoice:
 
     def __init__(self, model: str | Path | Predictor) -> None:
         self.family: Family | None = None
+        self.loaded: Predictor | None
         self.choose(model)
 
     def choose(self, model: str | Path | Predictor) -> None:
         """Choose another model."""
-        from napari_sam.prediction.predictor import Predictor
-
         self.chosen: Any = model
-        self.loaded = model if isinstance(model, Predictor) else None
+        # Asking for the class of a predictor would import torch, which takes seconds.
+        self.loaded = None if isinstance(model, str | Path) else model
+        self._read: list[Predictor] = []
 
     @property
     def is_at_hand(self) -> bool:
@@ -85,13 +86,18 @@ class ModelChoice:
         return self.loaded
 
     def loader(self) -> Callable[[ByteProgress | None], Predictor]:
-        """Return a function that loads the chosen model on any thread."""
-        model, family = self.chosen, self.family
+        """Return a function that loads the chosen model on the worker thread.
+
+        A job that was cancelled while it loaded has loaded it for the next one.
+        """
+        model, family, read = self.chosen, self.family, self._read
 
         def load(progress: ByteProgress | None = None) -> Predictor:
             from napari_sam.prediction.loading import load_model
 
-            return load_model(model, family=family, progress=progress)
+            if not read:
+                read.append(load_model(model, family=family, progress=progress))
+            return read[0]
 
         return load
 

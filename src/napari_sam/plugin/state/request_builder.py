@@ -1,4 +1,8 @@
-"""Segmentation requests, built from layers, prompts and options of a session."""
+"""Segmentation requests, built from layers, prompts and options of a session.
+
+Requests are imported when they are first built: a third of the package is behind them,
+and the panel opens without it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from napari_sam.automatic.search import region_from_prompt
 from napari_sam.plugin.layers.displayed_stack import displayed_stack
 from napari_sam.plugin.layers.prompt_reader import collect_prompts
 from napari_sam.plugin.layers.transforms import Sliders, displayed_plane
@@ -22,11 +25,6 @@ from napari_sam.plugin.state.prompt_objects import (
 from napari_sam.plugin.state.zoom_hints import windows_to_keep
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.grouping import join_prompts
-from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
-from napari_sam.requests.automatic_stack import AutomaticStackRequest
-from napari_sam.requests.plane import PlaneRequest
-from napari_sam.requests.stack import StackRequest
-from napari_sam.volume.stack_prompts import check_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.state.settings import SessionSettings
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.requests.base import SegmentationRequest
+    from napari_sam.requests.plane import PlaneRequest
     from napari_sam.volume.results import PropagationOptions
 
 
@@ -235,6 +234,8 @@ def plane_request(
         objects = objects_on_plane(used, snapshot.each_prompt_an_object)
     else:
         return None
+    from napari_sam.requests.plane import PlaneRequest
+
     prompts = {
         object_id: prompt.within(plane.shape)
         for object_id, prompt in enumerate(objects, start=1)
@@ -273,6 +274,10 @@ def automatic_request(
     ValueError
         When a shape lies outside the plane.
     """
+    from napari_sam.automatic.search import region_from_prompt
+    from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
+    from napari_sam.requests.automatic_stack import AutomaticStackRequest
+
     view, plane = snapshot.view, snapshot.plane
     search = replace(search, zoom=snapshot.zoom)
     shapes = [
@@ -318,6 +323,9 @@ def stack_request(
     ValueError
         When image or prompts cannot be used.
     """
+    from napari_sam.requests.stack import StackRequest
+    from napari_sam.volume.stack_prompts import check_prompts
+
     stack = _displayed_stack(snapshot)
     used = snapshot.prompts_at(stack.fixed)
     label_prompt = snapshot.displayed_label_prompt

@@ -262,9 +262,7 @@ class SessionSettings:
         """
         layer = self.present(self.points_layer)
         if layer is None:
-            raise ValueError(
-                "There is no points layer: press 'New prompt layers' or choose one."
-            )
+            raise ValueError("There is no points layer: press 'Start' or choose one.")
         set_polarity(layer, positive)
 
     def reset_polarity(self) -> None:

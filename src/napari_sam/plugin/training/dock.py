@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.plugin.training.panel import TrainingPanel
-
 if TYPE_CHECKING:
     import napari
     from qtpy.QtWidgets import QWidget
 
     from napari_sam.plugin.background.request_runner import RequestRunner
     from napari_sam.plugin.session import SamSession
+    from napari_sam.plugin.training.panel import TrainingPanel
 
 
 class TrainingDock:
@@ -42,6 +41,8 @@ class TrainingDock:
 
     def open(self) -> TrainingPanel:
         """Show the panel, with the layers that are chosen in the session."""
+        from napari_sam.plugin.training.panel import TrainingPanel
+
         if self._panel is None:
             self._panel = TrainingPanel(self._viewer, self._session, self._runner)
             self._panel.native.destroyed.connect(self._forget)

@@ -13,13 +13,16 @@ from superqt.utils import QSignalDebouncer
 from napari_sam.plugin.background.request_runner import STOPPING, training_text
 from napari_sam.plugin.layers.transforms import pyramid_levels, spatial_shape
 from napari_sam.plugin.panels.button_states import BUSY
+from napari_sam.plugin.panels.choices.layer_combobox import (
+    LayerComboBox,
+    disconnect_choices,
+)
 from napari_sam.plugin.panels.controls import (
     ButtonSpec,
     button_row,
     make_controls,
     wrapped_label,
 )
-from napari_sam.plugin.panels.layer_combobox import LayerComboBox, disconnect_choices
 from napari_sam.plugin.training.comparison import ComparisonView
 from napari_sam.plugin.training.plot import KINDS, TrainingPlot
 from napari_sam.requests.base import Progress
@@ -108,8 +111,12 @@ class TrainingPanel(Container[Any]):
         controls = make_controls(_CONTROLS)
         self.model, self.minutes = controls["model"], controls["minutes"]
         self.progress = controls["progress"]
-        self.image = LayerComboBox(viewer, Image, "Image", lambda: "(none)")
-        self.labels_layer = LayerComboBox(viewer, Labels, "Labels", lambda: "(none)")
+        self.image = LayerComboBox(
+            viewer, Image, "Image", lambda: "(none)", "The image to train on"
+        )
+        self.labels_layer = LayerComboBox(
+            viewer, Labels, "Labels", lambda: "(none)", "The objects to learn"
+        )
         self.object_count, self.status = wrapped_label(), wrapped_label(self._idle)
         self.train = _TRAIN.make(self._train)
         self.stop = _STOP.make(self._stop_training)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
 from psygnal import Signal
-from qtpy.QtWidgets import QComboBox
 
 from napari_sam.plugin.layers.preview_layer import is_preview
 from napari_sam.plugin.layers.prompt_layers import is_plugin_layer
+from napari_sam.plugin.panels.controls import keep_narrow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 _LAYER_LIST_EVENTS = {"inserted", "removed", "reordered", "name"}
-# Characters of a layer's name that are always visible.
-_NAME_LENGTH = 16
 _NO_VALUE = object()
 
 
@@ -40,6 +38,8 @@ class LayerComboBox:
         Label of the combo box.
     no_layer : callable
         Returns the text of the entry for no layer.
+    tooltip : str
+        Explanation of the combo box.
     """
 
     changed = Signal(object)
@@ -50,18 +50,14 @@ class LayerComboBox:
         kind: type[Layer],
         label: str,
         no_layer: Callable[[], str],
+        tooltip: str,
     ) -> None:
         self._viewer, self._kind, self._no_layer = viewer, kind, no_layer
-        self.combo = ComboBox(label=label, choices=self._choices)
+        self.combo = ComboBox(label=label, choices=self._choices, tooltip=tooltip)
         # None is a choice too, which magicgui would otherwise not emit.
         self.combo.null_value = _NO_VALUE
         self.combo.changed.connect(self._emit)
-        # Otherwise a long layer name would widen the panel and shrink the canvas.
-        native = self.combo.native
-        native.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        native.setMinimumContentsLength(_NAME_LENGTH)
+        keep_narrow(self.combo)
         self._last: Layer | None = None
         self._offered = self._choices()
         # The list of layers also passes on the events of its layers.

@@ -28,7 +28,7 @@ class AxisComboBox:
         self.combo = ComboBox(
             label="Axis",
             choices=lambda _: self.choices,
-            tooltip="'Segment stack' propagates the objects along this axis",
+            tooltip="'Whole stack' follows the objects along this axis",
         )
         self.combo.changed.connect(self._set_axis)
         self.refresh()

@@ -1,0 +1,4 @@
+"""Combo boxes of layers, models and axes.
+
+May import the session.
+"""

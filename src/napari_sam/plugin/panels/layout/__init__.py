@@ -1,0 +1,4 @@
+"""Parts of the panel that fold, scroll and stay aligned.
+
+They know no session.
+"""
