@@ -18,6 +18,7 @@ from napari_sam.plugin.background.request_runner import RequestRunner
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
 from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.notifications import notify_errors
+from napari_sam.plugin.panels.button_states import disabled_reasons
 from napari_sam.plugin.panels.key_bindings import POLARITY, KeyBindings
 from napari_sam.plugin.panels.layer_combobox import disconnect_choices
 from napari_sam.plugin.panels.main_panel import (
@@ -90,7 +91,7 @@ class SamWidget(Container[Any]):
         self._prefetcher = Prefetcher(self.session, self._runner, self.native)
         self._box_lines = BoxLines(self.session, self.native)
         self._keys = KeyBindings(
-            napari_viewer, self._key_actions(), notify_errors(self._undo)
+            napari_viewer, self._key_actions(), notify_errors(self.undo)
         )
         self._picking = ObjectPicking(
             self.session, self.preview_layer, self._refinish_pending
@@ -101,6 +102,16 @@ class SamWidget(Container[Any]):
         for layer in napari_viewer.layers:
             self._select_sample_prompts(layer)
         self._refresh()
+
+    def press(self, name: str) -> str:
+        """Press a button if it is enabled; return the reason if it is not."""
+        # What was drawn a moment ago counts.
+        self.session.current.note_prompts()
+        self._display.enable_buttons()
+        reason = disabled_reasons(self.session, self._runner).get(name, "")
+        if not reason:
+            self.panel.buttons[name].changed.emit(True)
+        return reason
 
     # -- connections -----------------------------------------------------------
 
@@ -128,19 +139,12 @@ class SamWidget(Container[Any]):
             "train": lambda: self.training_dock.open(),
         }
 
-    def _key_actions(self) -> dict[str, Callable[[], None]]:
-        """Return the action of each key: it presses its button, if enabled."""
-
-        def press(name: str) -> None:
-            button = self.panel.buttons[name]
-            # What was drawn a moment ago counts.
-            self.session.current.note_prompts()
-            self._display.enable_buttons()
-            if button.enabled:
-                button.changed.emit(True)
-
+    def _key_actions(self) -> dict[str, Callable[[], object]]:
+        """Return the action of each key."""
         buttons = {
-            spec.key: partial(press, name) for name, spec in BUTTONS.items() if spec.key
+            spec.key: partial(self.press, name)
+            for name, spec in BUTTONS.items()
+            if spec.key
         }
         return {**buttons, POLARITY: notify_errors(self.session.toggle_polarity)}
 
@@ -319,7 +323,8 @@ class SamWidget(Container[Any]):
         self.panel.labels_layer.select(self.session.labels_layer)
         _inform("" if written is None else committed_text(written))
 
-    def _undo(self) -> None:
+    def undo(self) -> None:
+        """Take back the last prompt, accept, discard or change of labels."""
         self._accepting.undo()
         self.panel.each_prompt.value = self.session.each_prompt_an_object
         self._watcher.notice()

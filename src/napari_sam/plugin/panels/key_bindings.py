@@ -37,7 +37,7 @@ class KeyBindings:
     def __init__(
         self,
         viewer: ViewerModel,
-        actions: Mapping[str, Callable[[], None]],
+        actions: Mapping[str, Callable[[], object]],
         undo: Callable[[], None] | None = None,
     ) -> None:
         self._viewer, self._actions, self._undo = viewer, actions, undo
@@ -73,7 +73,7 @@ class KeyBindings:
         self.bound = frozenset()
 
 
-def _ignore_viewer(action: Callable[[], None]) -> Callable[[Any], None]:
+def _ignore_viewer(action: Callable[[], object]) -> Callable[[Any], None]:
     def run(_: Any) -> None:
         action()
 
