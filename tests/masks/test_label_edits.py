@@ -44,7 +44,9 @@ def test_renumbering_maps_every_pixel(labels: np.ndarray, new: dict[int, int]) -
     wanted = lookup[labels]
     before = labels.copy()
     if (wanted == labels).all():
-        with pytest.raises(ValueError, match=r"There is no label|these numbers already"):
+        with pytest.raises(
+            ValueError, match=r"There is no label|these numbers already"
+        ):
             renumber(labels, new)
         return
     changes = renumber(labels, new)

@@ -11,14 +11,16 @@ from napari.utils.notifications import show_error, show_info
 from napari_sam.plugin.background.accepting import Accepting
 from napari_sam.plugin.background.box_lines import BoxLines
 from napari_sam.plugin.background.dock_life import DockLife
+from napari_sam.plugin.background.label_jobs import LABEL_BUTTONS, LabelJobs
 from napari_sam.plugin.background.layer_watcher import LayerWatcher
 from napari_sam.plugin.background.object_picking import ObjectPicking
+from napari_sam.plugin.background.outlines import Outlines
 from napari_sam.plugin.background.prefetch import Prefetcher
 from napari_sam.plugin.background.request_runner import RequestRunner
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
-from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.notifications import notify_errors
 from napari_sam.plugin.panels.button_states import disabled_reasons
+from napari_sam.plugin.panels.corrections.new_number import ask_new_number
 from napari_sam.plugin.panels.key_bindings import POLARITY, KeyBindings
 from napari_sam.plugin.panels.layer_combobox import disconnect_choices
 from napari_sam.plugin.panels.main_panel import (
@@ -84,6 +86,12 @@ class SamWidget(Container[Any]):
         )
         self._display = PanelDisplay(self.panel, self.session, self._runner)
         self._accepting = Accepting(self.session, self._runner, _inform)
+        self._label_jobs = LabelJobs(
+            self.session,
+            self._runner,
+            partial(ask_new_number, self.native),
+            lambda job, rows: show_table(job, self._viewer.dims, self.native, rows),
+        )
         self.training_dock = TrainingDock(
             napari_viewer, self.session, self._runner, self.native
         )
@@ -96,6 +104,7 @@ class SamWidget(Container[Any]):
         self._picking = ObjectPicking(
             self.session, self.preview_layer, self._refinish_pending
         )
+        self._outlines = Outlines(self.session, self.preview_layer, self._picking)
         self._dock_life = DockLife(self.native)
         self._connect_panel()
         self._connect_viewer()
@@ -134,8 +143,7 @@ class SamWidget(Container[Any]):
             "refine": self._refine,
             "next_doubtful": session.next_doubtful,
             "cancel": lambda: self._accepting.cancel(),
-            "clean_label": self._clean_label,
-            "measure": self._measure,
+            **{name: partial(self._work_on_labels, name) for name in LABEL_BUTTONS},
             "train": lambda: self.training_dock.open(),
         }
 
@@ -273,6 +281,10 @@ class SamWidget(Container[Any]):
         replacement = self.session.history.replacement
         if replacement is not None and self.session.labels_layer is None:
             self.panel.labels_layer.select(replacement.labels)
+        if self.session.tool is None:  # the label was chosen with napari's picker
+            if self.session.points_layer is None:
+                self._make_prompt_layers()
+            self._choose_tool("object")
 
     def _go_back(self) -> None:
         self.session.previous_object()
@@ -338,14 +350,8 @@ class SamWidget(Container[Any]):
             self._cleaning = True
         self._display.enable_buttons()
 
-    def _clean_label(self) -> None:
-        job = self.session.build_label_cleanup()
-        self._runner.compute("Cleaning up the label", job.compute, job.apply)
-
-    def _measure(self) -> None:
-        job = self.session.build_measurement()
-        show = partial(show_table, job, self._viewer.dims, self.native)
-        self._runner.compute("Measuring objects", job.compute, show)
+    def _work_on_labels(self, button: str) -> None:
+        self._label_jobs.start(button)
 
     def _on_end(self) -> None:
         commit, self._commit_next = self._commit_next, False
@@ -382,21 +388,10 @@ class SamWidget(Container[Any]):
 
     def _show_preview(self) -> None:
         self._display.show_strip()
-        pending = None if self._asleep else self.session.pending
-        if pending is None:
-            self._picking.offer(None)
-            self.preview_layer.hide()
-            return
-        try:
-            plane = displayed_plane(pending.image, self._viewer.dims)
-        except ValueError:  # a 3D view, or a slider outside the image
-            self.preview_layer.hide()
-            return
-        result, index = pending.result, plane.plane_index()
-        self.preview_layer.show(
-            pending.image, result.pieces, index, pending.windows, result.unlikely
-        )
-        self._picking.offer(pending)
+        if self._asleep:
+            self._outlines.hide()
+        else:
+            self._outlines.show()
 
 
 def _inform(text: str) -> None:

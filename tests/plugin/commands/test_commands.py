@@ -39,6 +39,11 @@ PRESSING = {
     "clean_label": "clean_label",
     "measure": "measure",
     "train": "train",
+    "split_label": "split_label",
+    "merge_labels": "merge_labels",
+    "delete_label": "delete_label",
+    "renumber_label": "rename_label",
+    "number_in_order": "relabel",
     "download_model": "download",
 }
 OTHERS = {"toggle_points", "undo", "save_record"}

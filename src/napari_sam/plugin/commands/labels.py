@@ -15,6 +15,31 @@ def refine_label(viewer: napari.Viewer) -> None:
     press(viewer, "refine")
 
 
+def split_label(viewer: napari.Viewer) -> None:
+    """Split the label under the points."""
+    press(viewer, "split_label")
+
+
+def merge_labels(viewer: napari.Viewer) -> None:
+    """Merge the labels under the points."""
+    press(viewer, "merge_labels")
+
+
+def delete_label(viewer: napari.Viewer) -> None:
+    """Delete the selected label."""
+    press(viewer, "delete_label")
+
+
+def renumber_label(viewer: napari.Viewer) -> None:
+    """Give the selected label another number."""
+    press(viewer, "rename_label")
+
+
+def number_in_order(viewer: napari.Viewer) -> None:
+    """Give all labels numbers in order."""
+    press(viewer, "relabel")
+
+
 def clean_label(viewer: napari.Viewer) -> None:
     """Clean up the selected label."""
     press(viewer, "clean_label")

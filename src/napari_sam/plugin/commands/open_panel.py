@@ -1,7 +1,7 @@
 """Find or open the panel of a viewer, and press its buttons."""
 
 # app-model reads the annotations when a command runs.
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import napari
 from napari.utils.notifications import show_info
@@ -34,9 +34,10 @@ def open_panel(viewer: napari.Viewer) -> "SamWidget":
     docked = viewer.window.dock_widgets.values()
     panel = next((w for w in docked if isinstance(w, SamWidget)), None)
     if panel is None:
-        _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
-        return panel
-    panel.native.parent().show()
+        _, opened = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+        panel = cast("SamWidget", opened)
+    else:
+        panel.native.parent().show()
     return panel
 
 

@@ -22,6 +22,7 @@ from napari_sam.plugin.panels.advanced import AdvancedPanel
 from napari_sam.plugin.panels.automatic import AutomaticPanel
 from napari_sam.plugin.panels.axis_choice import AxisComboBox
 from napari_sam.plugin.panels.controls import ButtonSpec, button_row, wrapped_label
+from napari_sam.plugin.panels.corrections.buttons import CORRECTION_BUTTONS
 from napari_sam.plugin.panels.key_bindings import (
     ACCEPT,
     DISCARD,
@@ -122,6 +123,7 @@ BUTTONS = {
         "Train on these labels ...",
         "Fine-tune the model on your labels. Takes minutes; the original model is kept",
     ),
+    **CORRECTION_BUTTONS,
 }
 
 
@@ -277,6 +279,8 @@ class MainPanel(Container[Any]):
                 row("accept", "discard"),
                 row("next_alternative", "previous"),
                 row("refine", "next_doubtful"),
+                row("split_label", "merge_labels", "delete_label"),
+                row("rename_label", "relabel"),
             ]
         )
         controls.margins = (0, 0, _SCROLL_BAR_GAP, 0)

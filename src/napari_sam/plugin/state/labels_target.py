@@ -115,6 +115,11 @@ class LabelsTarget:
             raise ValueError("There are no labels yet: accept an object first.")
         return labels
 
+    def next_free_label(self, labels: Labels) -> int:
+        """Return a label above all that are in use in a layer."""
+        self._label_ids.rescan(labels)
+        return self._label_ids.next_free(labels)
+
     def destination(self) -> Destination:
         """Return where an object that is accepted now is written, and how."""
         labels = self.present_layer
