@@ -14,8 +14,8 @@ from napari_sam.plugin.background.dock_life import DockLife
 from napari_sam.plugin.background.label_jobs import LABEL_BUTTONS, LabelJobs
 from napari_sam.plugin.background.layer_watcher import LayerWatcher
 from napari_sam.plugin.background.object_picking import ObjectPicking
-from napari_sam.plugin.background.outlines import Outlines
 from napari_sam.plugin.background.prefetch import Prefetcher
+from napari_sam.plugin.background.preview_display import PreviewDisplay
 from napari_sam.plugin.background.request_runner import RequestRunner
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
 from napari_sam.plugin.notifications import notify_errors
@@ -104,7 +104,9 @@ class SamWidget(Container[Any]):
         self._picking = ObjectPicking(
             self.session, self.preview_layer, self._refinish_pending
         )
-        self._outlines = Outlines(self.session, self.preview_layer, self._picking)
+        self._preview_display = PreviewDisplay(
+            self.session, self.preview_layer, self._picking
+        )
         self._dock_life = DockLife(self.native)
         self._connect_panel()
         self._connect_viewer()
@@ -388,10 +390,7 @@ class SamWidget(Container[Any]):
 
     def _show_preview(self) -> None:
         self._display.show_strip()
-        if self._asleep:
-            self._outlines.hide()
-        else:
-            self._outlines.show()
+        self._preview_display.update(self._asleep)
 
 
 def _inform(text: str) -> None:

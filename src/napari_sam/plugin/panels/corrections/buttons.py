@@ -9,28 +9,28 @@ CORRECTION_BUTTONS = {
         "Split",
         "Cut a label where it is narrow: click once on each part with the tool 'Object "
         "point', then press this. The largest part keeps the label",
-        "Shift-S",
+        "Shift+S",
     ),
     "merge_labels": ButtonSpec(
         "Merge",
         "Make several labels one: click on each with the tool 'Object point', then "
         "press this. The first one gives its number",
-        "Shift-M",
+        "Shift+M",
     ),
     "delete_label": ButtonSpec(
         "Delete",
         "Remove the selected label of the labels layer on all slices",
-        "Shift-D",
+        "Shift+D",
     ),
     "rename_label": ButtonSpec(
         "Renumber ...",
         "Give the selected label of the labels layer another number, on all slices",
-        "Shift-R",
+        "Shift+R",
     ),
     "relabel": ButtonSpec(
         "Number in order",
         "Number all labels of the labels layer from 1 without gaps, in their order",
-        "Shift-O",
+        "Shift+O",
     ),
 }
 """{name: button}; the panel shows them in these rows: the first three, the last two."""
