@@ -19,9 +19,8 @@ from napari_sam.plugin.background.preview_display import PreviewDisplay
 from napari_sam.plugin.background.request_runner import RequestRunner
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
 from napari_sam.plugin.notifications import notify_errors
-from napari_sam.plugin.panels.button_states import disabled_reasons
 from napari_sam.plugin.panels.corrections.new_number import ask_new_number
-from napari_sam.plugin.panels.key_bindings import POLARITY, KeyBindings
+from napari_sam.plugin.panels.key_bindings import SWITCH_POINTS, KeyBindings
 from napari_sam.plugin.panels.layer_combobox import disconnect_choices
 from napari_sam.plugin.panels.main_panel import (
     BUTTONS,
@@ -32,8 +31,9 @@ from napari_sam.plugin.panels.main_panel import (
 )
 from napari_sam.plugin.panels.measurement_table import show_table
 from napari_sam.plugin.panels.panel_display import PanelDisplay
+from napari_sam.plugin.panels.preferred.new_session import new_session
 from napari_sam.plugin.panels.status_text import committed_text
-from napari_sam.plugin.session import SamSession
+from napari_sam.plugin.preferences import Preferences
 from napari_sam.plugin.training.dock import TrainingDock
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from napari_sam.plugin.layers.labels_writer import WriteSummary
     from napari_sam.plugin.layers.prompt_tool import Tool
+    from napari_sam.plugin.session import SamSession
 
 
 class SamWidget(Container[Any]):
@@ -66,7 +67,8 @@ class SamWidget(Container[Any]):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        self.session = SamSession(napari_viewer)
+        preferences = Preferences()
+        self.session: SamSession = new_session(napari_viewer, preferences)
         self.panel = MainPanel(napari_viewer, self.session, self._actions())
         super().__init__(widgets=[self.panel], labels=False)
         self._viewer = napari_viewer
@@ -84,7 +86,9 @@ class SamWidget(Container[Any]):
             on_error=self._show_failure,
             on_end=self._on_end,
         )
-        self._display = PanelDisplay(self.panel, self.session, self._runner)
+        self._display = PanelDisplay(
+            self.panel, self.session, self._runner, preferences
+        )
         self._accepting = Accepting(self.session, self._runner, _inform)
         self._label_jobs = LabelJobs(
             self.session,
@@ -99,7 +103,10 @@ class SamWidget(Container[Any]):
         self._prefetcher = Prefetcher(self.session, self._runner, self.native)
         self._box_lines = BoxLines(self.session, self.native)
         self._keys = KeyBindings(
-            napari_viewer, self._key_actions(), notify_errors(self.undo)
+            napari_viewer,
+            self._key_actions(),
+            self._display.keys,
+            notify_errors(self.undo),
         )
         self._picking = ObjectPicking(
             self.session, self.preview_layer, self._refinish_pending
@@ -112,17 +119,13 @@ class SamWidget(Container[Any]):
         self._connect_viewer()
         for layer in napari_viewer.layers:
             self._select_sample_prompts(layer)
+        self._select_model()
+        self.panel.live.value = preferences.get("preview", "live")
         self._refresh()
 
     def press(self, name: str) -> str:
         """Press a button if it is enabled; return the reason if it is not."""
-        # What was drawn a moment ago counts.
-        self.session.current.note_prompts()
-        self._display.enable_buttons()
-        reason = disabled_reasons(self.session, self._runner).get(name, "")
-        if not reason:
-            self.panel.buttons[name].changed.emit(True)
-        return reason
+        return self._display.press(name)
 
     # -- connections -----------------------------------------------------------
 
@@ -151,12 +154,9 @@ class SamWidget(Container[Any]):
 
     def _key_actions(self) -> dict[str, Callable[[], object]]:
         """Return the action of each key."""
-        buttons = {
-            spec.key: partial(self.press, name)
-            for name, spec in BUTTONS.items()
-            if spec.key
-        }
-        return {**buttons, POLARITY: notify_errors(self.session.toggle_polarity)}
+        keyed = [name for name, spec in BUTTONS.items() if spec.key]
+        switch = notify_errors(self.session.toggle_polarity)
+        return {SWITCH_POINTS: switch, **{n: partial(self.press, n) for n in keyed}}
 
     def _connect_panel(self) -> None:
         panel, session = self.panel, self.session
@@ -181,6 +181,7 @@ class SamWidget(Container[Any]):
         self._watcher.happened.connect(self._segment_live)
         self._watcher.drawn.connect(session.settings.drawn_clicks.note_drawn)
         self._watcher.tool_changed.connect(self._display.show_tool)
+        self._display.keys.changed.connect(self._keys.bind_anew)
         self._dock_life.closed.connect(self._on_dock_closed)
         self._dock_life.visible_changed.connect(self._on_dock_shown)
         # Prompts and options may have changed meanwhile; a new result has both.
@@ -220,6 +221,7 @@ class SamWidget(Container[Any]):
         self._prefetcher.close()
         self._box_lines.close()
         self._keys.close()
+        self._display.keys.close()
         for emitter, callback in self._connections:
             emitter.disconnect(callback)
         self._connections = []

@@ -123,10 +123,9 @@ def test_a_command_presses_its_button(
         assert said == [button.tooltip]
         pressed.assert_not_called()
     reasons = dict.fromkeys(BUTTONS, "")
-    for module in ("widget", "panels.panel_display"):
-        monkeypatch.setattr(
-            f"napari_sam.plugin.{module}.disabled_reasons", lambda *_: reasons
-        )
+    monkeypatch.setattr(
+        "napari_sam.plugin.panels.panel_display.disabled_reasons", lambda *_: reasons
+    )
     pressed.reset_mock()
     run(viewer)
     pressed.assert_called_once()

@@ -30,6 +30,7 @@ from napari_sam.plugin.panels.key_bindings import (
     NEXT,
     POLARITY,
     PREVIOUS,
+    REFINE,
 )
 from napari_sam.plugin.panels.layer_combobox import LayerComboBox
 from napari_sam.plugin.panels.postprocessing import PostprocessingPanel
@@ -98,6 +99,7 @@ BUTTONS = {
         "Refine label",
         "Correct the selected label of the labels layer on this slice. Select a label "
         "with the colour picker of the labels layer",
+        REFINE,
     ),
     "next_doubtful": ButtonSpec(
         "Next doubtful slice",

@@ -33,10 +33,13 @@ class ModelChoice:
         The model once it is loaded.
     family : str or None
         Preprocessing of a model file; needed for unregistered files.
+    device : str or None
+        Where the model is loaded, such as "cpu"; chosen automatically when None.
     """
 
     def __init__(self, model: str | Path | Predictor) -> None:
         self.family: Family | None = None
+        self.device: str | None = None
         self.choose(model)
 
     def choose(self, model: str | Path | Predictor) -> None:
@@ -86,12 +89,12 @@ class ModelChoice:
 
     def loader(self) -> Callable[[ByteProgress | None], Predictor]:
         """Return a function that loads the chosen model on any thread."""
-        model, family = self.chosen, self.family
+        model, family, device = self.chosen, self.family, self.device
 
         def load(progress: ByteProgress | None = None) -> Predictor:
             from napari_sam.prediction.loading import load_model
 
-            return load_model(model, family=family, progress=progress)
+            return load_model(model, device=device, family=family, progress=progress)
 
         return load
 
