@@ -99,7 +99,8 @@ def _soft_ellipse(radii: NDArray[np.float64], angle: float) -> NDArray[np.float3
     along = (np.cos(angle) * rows + np.sin(angle) * cols) / radii[0]
     across = (np.cos(angle) * cols - np.sin(angle) * rows) / radii[1]
     inside = radii.min() * (1 - np.hypot(along, across)) / 2 + 0.5
-    return np.clip(inside, 0, 1).astype(np.float32)
+    soft: NDArray[np.float32] = np.clip(inside, 0, 1).astype(np.float32)
+    return soft
 
 
 def _brighten(

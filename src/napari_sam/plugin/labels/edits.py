@@ -51,6 +51,8 @@ class LabelEditJob:
         The points that tell which objects; they are used up.
     current : CurrentObject
         Notes the correction as a step that can be undone.
+    renumbers : bool
+        Whether it gives whole labels other numbers.
     """
 
     labels: Labels
@@ -58,6 +60,7 @@ class LabelEditJob:
     label_ids: tuple[int, ...]
     prompts: Sequence[LayerPrompt]
     current: CurrentObject
+    renumbers: bool = True
 
     def compute(self) -> FoundChanges:
         """Find the pixels that change.
@@ -88,7 +91,7 @@ class LabelEditJob:
         change = write(labels, found.changes)
         if self.label_ids:
             labels.selected_label = self.label_ids[0]
-        self.current.add_edit(change, self.prompts)
+        self.current.add_edit(change, self.prompts, self.renumbers)
         return self.label_ids
 
     def run(self) -> tuple[int, ...]:
@@ -204,7 +207,7 @@ class LabelEdits:
                 data, label, pixels, first_new, region, spacing, slice_axis
             )
 
-        return self._job(layer, find, label_ids, prompts)
+        return LabelEditJob(layer, find, label_ids, prompts, self._current, False)
 
     def build_delete(self, label: int | None = None) -> LabelEditJob:
         """Return the work of `delete`."""

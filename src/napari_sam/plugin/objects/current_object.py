@@ -198,9 +198,12 @@ class CurrentObject:
             self._steps.add(DiscardStep(prompts, correction))
         self._end(prompts)
 
-    def add_edit(self, change: LabelChange, prompts: Sequence[LayerPrompt]) -> None:
+    def add_edit(
+        self, change: LabelChange, prompts: Sequence[LayerPrompt], renumbers: bool
+    ) -> None:
         """Note a correction of labels; the points that told which are used up."""
         history = self._history
+        self._settings.target.features.add(change, {}, renumbers)
         self._steps.add(EditStep(change, prompts, history.correction))
         touched = np.unique([change.before, change.after]).tolist()
         if history.forget_labels(change.labels, touched) or prompts:

@@ -18,6 +18,7 @@ from napari_sam.plugin.layers.labels_writer import (
     write,
 )
 from napari_sam.plugin.state.commit_history import CommittedObjects
+from napari_sam.plugin.state.label_features import LabelFeatures
 from napari_sam.plugin.state.layer_request import Replacement
 from napari_sam.plugin.state.provenance import (
     WritePlan,
@@ -74,11 +75,14 @@ class LabelsTarget:
         Objects get the layer's selected label instead of the next free one.
     last_written : WriteSummary or None
         What the last commit changed.
+    features : LabelFeatures
+        Score and size of each label.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._label_ids = LabelIds()
+        self.features = LabelFeatures()
         self._policy: Policy = "keep"
         self.layer: Labels | None = None
         self.use_selected_label = False
@@ -212,6 +216,11 @@ class LabelsTarget:
         change = write(labels, changes)
         if len(changes.values):
             store_entries(labels, entries, earlier)
+        scores = {
+            label: min((s.score for s in result.scores.get(object_id, ())), default=0.0)
+            for object_id, label in where.label_ids.items()
+        }
+        self.features.add(change, scores)
         self.last_written = WriteSummary(
             label_ids, len(changes.values), changes.kept, outside, len(covered)
         )
