@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from scipy import ndimage
 
 from napari_sam import samples
 
@@ -59,3 +61,20 @@ def test_prompts_of_the_other_samples_lie_on_them() -> None:
     rows, cols = samples.cell().shape
     assert 0 <= row < rows
     assert 0 <= col < cols
+
+
+def test_the_large_image_is_repeatable_and_full_of_small_objects() -> None:
+    image = samples.nuclei(600)
+    assert_array_equal(image, samples.nuclei(600))
+    assert image.dtype == np.uint8
+    assert image.shape == (600, 600)
+    _, count = ndimage.label(image > 50)
+    assert count > 30
+
+
+def test_cells_of_the_movie_move_a_little_between_frames() -> None:
+    movie = samples.moving_cells(6)
+    assert_array_equal(movie, samples.moving_cells(6))
+    cells = movie > 50
+    overlaps = [(a & b).sum() / (a | b).sum() for a, b in pairwise(cells)]
+    assert 0.5 < min(overlaps) < max(overlaps) < 1

@@ -23,6 +23,21 @@ def head() -> list[LayerData]:
     return [(volume, {"name": "head", **_head_transform(spacing)}, "image")]
 
 
+def nuclei() -> list[LayerData]:
+    """Return a large drawn image of many small nuclei."""
+    return [(samples.nuclei(), {"name": "nuclei"}, "image")]
+
+
+def moving_cells() -> list[LayerData]:
+    """Return a drawn movie of cells."""
+    kwargs = {
+        "name": "cells",
+        "units": ("second", "pixel", "pixel"),
+        "axis_labels": ("t", "y", "x"),
+    }
+    return [(samples.moving_cells(), kwargs, "image")]
+
+
 def coins_with_box() -> list[LayerData]:
     """Return the coins, and a box around one of them."""
     box = _rectangle(samples.coin_boxes()[5])

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
+from napari_sam.plugin.labels.cleanup import LabelCleanupJob
+from napari_sam.plugin.labels.edits import LabelEdits
+from napari_sam.plugin.labels.measurement import LabelMeasurementJob
 from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.objects.current_object import CurrentObject
 from napari_sam.plugin.state.commit_history import CommitHistory
-from napari_sam.plugin.state.label_cleanup import LabelCleanupJob
-from napari_sam.plugin.state.label_measurement import LabelMeasurementJob
 from napari_sam.plugin.state.pending_result import Job, PendingResult
 from napari_sam.plugin.state.provenance import record_of
 from napari_sam.plugin.state.request_builder import RequestBuilder
@@ -72,6 +73,8 @@ class SamSession:
         Committed objects, and the ones that are corrected.
     current : CurrentObject
         The object that is segmented now, and those that wait to be written.
+    labels : LabelEdits
+        Corrections: `labels.merge`, `split`, `delete`, `rename` and `relabel`.
     """
 
     image_layer: Setting[Image | None] = Setting()
@@ -110,6 +113,7 @@ class SamSession:
         self.history = CommitHistory(viewer)
         self._builder = RequestBuilder(self.settings, self.history)
         self.current = CurrentObject(self.settings, self.history, self._builder)
+        self.labels = LabelEdits(self.settings, self.current)
         self.settings.image_chosen.connect(self.current.drop)
 
     # -- settings --------------------------------------------------------------
@@ -326,7 +330,7 @@ class SamSession:
         self.current.discard()
 
     def undo(self) -> None:
-        """Take back the last prompt, accept or discard.
+        """Take back the last prompt, accept, discard or correction of labels.
 
         An accepted object is removed from the labels, and its prompts come back.
         Prompts are removed from layers made by `new_prompt_layers` only.

@@ -11,20 +11,24 @@ from napari.utils.notifications import show_error, show_info
 from napari_sam.plugin.background.accepting import Accepting
 from napari_sam.plugin.background.box_lines import BoxLines
 from napari_sam.plugin.background.dock_life import DockLife
+from napari_sam.plugin.background.label_jobs import LABEL_BUTTONS, LabelJobs
 from napari_sam.plugin.background.layer_watcher import LayerWatcher
 from napari_sam.plugin.background.object_picking import ObjectPicking
 from napari_sam.plugin.background.prefetch import Prefetcher
+from napari_sam.plugin.background.preview_display import PreviewDisplay
 from napari_sam.plugin.background.request_runner import RequestRunner
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
-from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.notifications import notify_errors
 from napari_sam.plugin.panels.buttons import BUTTONS, TOOLS
 from napari_sam.plugin.panels.choices.layer_combobox import disconnect_choices
-from napari_sam.plugin.panels.key_bindings import POLARITY, KeyBindings
+from napari_sam.plugin.panels.corrections.new_number import ask_new_number
+from napari_sam.plugin.panels.key_bindings import SWITCH_POINTS, KeyBindings
 from napari_sam.plugin.panels.main_panel import MainPanel
+from napari_sam.plugin.panels.measurement_table import show_table
 from napari_sam.plugin.panels.panel_display import PanelDisplay
+from napari_sam.plugin.panels.preferred.new_session import new_session
 from napari_sam.plugin.panels.status_text import committed_text
-from napari_sam.plugin.session import SamSession
+from napari_sam.plugin.preferences import Preferences
 from napari_sam.plugin.training.dock import TrainingDock
 
 if TYPE_CHECKING:
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
 
     from napari_sam.plugin.layers.labels_writer import WriteSummary
     from napari_sam.plugin.layers.prompt_tool import Tool
+    from napari_sam.plugin.session import SamSession
 
 
 class SamWidget(Container[Any]):
@@ -57,7 +62,8 @@ class SamWidget(Container[Any]):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        self.session = SamSession(napari_viewer)
+        preferences = Preferences()
+        self.session: SamSession = new_session(napari_viewer, preferences)
         self.panel = MainPanel(napari_viewer, self.session, self._actions())
         super().__init__(widgets=[self.panel], labels=False)
         self._viewer = napari_viewer
@@ -75,8 +81,16 @@ class SamWidget(Container[Any]):
             on_error=self._show_failure,
             on_end=self._on_end,
         )
-        self._display = PanelDisplay(self.panel, self.session, self._runner)
+        self._display = PanelDisplay(
+            self.panel, self.session, self._runner, preferences
+        )
         self._accepting = Accepting(self.session, self._runner, _inform)
+        self._label_jobs = LabelJobs(
+            self.session,
+            self._runner,
+            partial(ask_new_number, self.native),
+            lambda job, rows: show_table(job, self._viewer.dims, self.native, rows),
+        )
         self.training_dock = TrainingDock(
             napari_viewer, self.session, self._runner, self.native
         )
@@ -84,17 +98,29 @@ class SamWidget(Container[Any]):
         self._prefetcher = Prefetcher(self.session, self._runner, self.native)
         self._box_lines = BoxLines(self.session, self.native)
         self._keys = KeyBindings(
-            napari_viewer, self._key_actions(), notify_errors(self._undo)
+            napari_viewer,
+            self._key_actions(),
+            self._display.keys,
+            notify_errors(self.undo),
         )
         self._picking = ObjectPicking(
             self.session, self.preview_layer, self._refinish_pending
+        )
+        self._preview_display = PreviewDisplay(
+            self.session, self.preview_layer, self._picking
         )
         self._dock_life = DockLife(self.native)
         self._connect_panel()
         self._connect_viewer()
         for layer in napari_viewer.layers:
             self._select_sample_prompts(layer)
+        self._select_model()
+        self.panel.live.value = preferences.get("preview", "live")
         self._refresh()
+
+    def press(self, name: str) -> str:
+        """Press a button if it is enabled; return the reason if it is not."""
+        return self._display.press(name)
 
     # -- connections -----------------------------------------------------------
 
@@ -117,26 +143,15 @@ class SamWidget(Container[Any]):
             "refine": self._refine,
             "next_doubtful": session.next_doubtful,
             "cancel": self._cancel,
-            "clean_label": self._clean_label,
-            "measure": self._measure,
+            **{name: partial(self._work_on_labels, name) for name in LABEL_BUTTONS},
             "train": lambda: self.training_dock.open(),
         }
 
-    def _key_actions(self) -> dict[str, Callable[[], None]]:
-        """Return the action of each key: it presses its button, if enabled."""
-
-        def press(name: str) -> None:
-            button = self.panel.buttons[name]
-            # What was drawn a moment ago counts.
-            self.session.current.note_prompts()
-            self._display.enable_buttons()
-            if button.enabled:
-                button.changed.emit(True)
-
-        buttons = {
-            spec.key: partial(press, name) for name, spec in BUTTONS.items() if spec.key
-        }
-        return {**buttons, POLARITY: notify_errors(self.session.toggle_polarity)}
+    def _key_actions(self) -> dict[str, Callable[[], object]]:
+        """Return the action of each key."""
+        keyed = [name for name, spec in BUTTONS.items() if spec.key]
+        switch = notify_errors(self.session.toggle_polarity)
+        return {SWITCH_POINTS: switch, **{n: partial(self.press, n) for n in keyed}}
 
     def _connect_panel(self) -> None:
         panel, session = self.panel, self.session
@@ -160,6 +175,7 @@ class SamWidget(Container[Any]):
         self._watcher.happened.connect(self._segment_live)
         self._watcher.drawn.connect(session.settings.drawn_clicks.note_drawn)
         self._watcher.tool_changed.connect(self._display.show_tool)
+        self._display.keys.changed.connect(self._keys.bind_anew)
         self._dock_life.closed.connect(self._on_dock_closed)
         self._dock_life.visible_changed.connect(self._on_dock_shown)
         # Prompts and options may have changed meanwhile; a new result has both.
@@ -199,6 +215,7 @@ class SamWidget(Container[Any]):
         self._prefetcher.close()
         self._box_lines.close()
         self._keys.close()
+        self._display.keys.close()
         for emitter, callback in self._connections:
             emitter.disconnect(callback)
         self._connections = []
@@ -261,6 +278,10 @@ class SamWidget(Container[Any]):
         replacement = self.session.history.replacement
         if replacement is not None and self.session.labels_layer is None:
             self.panel.labels_layer.select(replacement.labels)
+        if self.session.tool is None:  # the label was chosen with napari's picker
+            if self.session.points_layer is None:
+                self._make_prompt_layers()
+            self._choose_tool("object")
 
     def _go_back(self) -> None:
         self.session.previous_object()
@@ -315,7 +336,8 @@ class SamWidget(Container[Any]):
         self.panel.labels_layer.select(self.session.labels_layer)
         _inform("" if written is None else committed_text(written))
 
-    def _undo(self) -> None:
+    def undo(self) -> None:
+        """Take back the last prompt, accept, discard or change of labels."""
         self._accepting.undo()
         self.panel.each_prompt.value = self.session.each_prompt_an_object
         self._watcher.notice()
@@ -329,16 +351,8 @@ class SamWidget(Container[Any]):
             self._cleaning = True
         self._display.enable_buttons()
 
-    def _clean_label(self) -> None:
-        job = self.session.build_label_cleanup()
-        self._runner.compute("Cleaning up the label", job.compute, job.apply)
-
-    def _measure(self) -> None:
-        from napari_sam.plugin.panels.measurement_table import show_table
-
-        job = self.session.build_measurement()
-        show = partial(show_table, job, self._viewer.dims, self.native)
-        self._runner.compute("Measuring objects", job.compute, show)
+    def _work_on_labels(self, button: str) -> None:
+        self._label_jobs.start(button)
 
     def _on_end(self) -> None:
         commit, self._commit_next = self._commit_next, False
@@ -375,21 +389,7 @@ class SamWidget(Container[Any]):
 
     def _show_preview(self) -> None:
         self._display.show_strip()
-        pending = None if self._asleep else self.session.pending
-        if pending is None:
-            self._picking.offer(None)
-            self.preview_layer.hide()
-            return
-        try:
-            plane = displayed_plane(pending.image, self._viewer.dims)
-        except ValueError:  # a 3D view, or a slider outside the image
-            self.preview_layer.hide()
-            return
-        result, index = pending.result, plane.plane_index()
-        self.preview_layer.show(
-            pending.image, result.pieces, index, pending.windows, result.unlikely
-        )
-        self._picking.offer(pending)
+        self._preview_display.update(self._asleep)
 
 
 def _inform(text: str) -> None:

@@ -39,6 +39,13 @@ class LabelPrompt:
     plane_index: PlaneIndex
     prompt: Prompt
 
+    @property
+    def piece(self) -> ObjectPlaneMask:
+        """The label on the plane of the image."""
+        mask, origin = self.prompt.mask, self.prompt.mask_origin
+        assert mask is not None
+        return ObjectPlaneMask(1, self.plane_index, origin, mask)
+
 
 def pick_object(
     labels: Labels, label: int, image: Image, plane: DisplayedPlane, dims: Dims

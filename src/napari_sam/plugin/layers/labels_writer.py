@@ -191,6 +191,21 @@ class LabelChange:
             self.labels.redo()
             raise ValueError(problem)
 
+    def is_undone(self) -> bool:
+        """Whether the pixels are as before the change."""
+        return self._begins_with(self.before) and self._holds(self.before)
+
+    def is_done(self) -> bool:
+        """Whether the pixels are as after the change."""
+        return self._begins_with(self.after) and self._holds(self.after)
+
+    def _begins_with(self, values: NDArray[np.integer]) -> bool:
+        """Tell quickly, by one pixel, that the layer does not hold the values."""
+        first = tuple(int(index[0]) for index in self.indices)
+        data = self.labels.data
+        inside = data.ndim == len(first) and all(map(int.__lt__, first, data.shape))
+        return inside and bool(data[first] == values[0])
+
     def _holds(self, values: NDArray[np.integer]) -> bool:
         data = self.labels.data
         fits = data.ndim == len(self.indices) and all(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_sam.plugin.layers.prompt_layers import remove_prompts
-from napari_sam.plugin.objects.steps import AcceptStep, DiscardStep, Steps
+from napari_sam.plugin.objects.steps import AcceptStep, DiscardStep, EditStep, Steps
 from napari_sam.plugin.objects.waiting import WaitingObject, WaitingObjects
 from napari_sam.plugin.state.commit_history import CommittedObjects, Correction
 from napari_sam.plugin.state.layer_request import prompt_key
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_sam.images.axes import PlaneIndex
+    from napari_sam.plugin.layers.labels_writer import LabelChange
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
     from napari_sam.plugin.state.commit_history import CommitHistory
     from napari_sam.plugin.state.labels_target import Destination
@@ -95,7 +98,7 @@ class CurrentObject:
         except ValueError:
             self._withdraw(None)
             raise
-        if request is None:
+        if request is None or not request.prompts:  # a refined label is as it is
             self._withdraw(snapshot.plane.plane_index())
         elif pending is None or not pending.request.same_request(request):
             return request
@@ -195,8 +198,21 @@ class CurrentObject:
             self._steps.add(DiscardStep(prompts, correction))
         self._end(prompts)
 
+    def add_edit(
+        self, change: LabelChange, prompts: Sequence[LayerPrompt], renumbers: bool
+    ) -> None:
+        """Note a correction of labels; the points that told which are used up."""
+        history = self._history
+        self._settings.target.features.add(change, {}, renumbers)
+        self._steps.add(EditStep(change, prompts, history.correction))
+        touched = np.unique([change.before, change.after]).tolist()
+        if history.forget_labels(change.labels, touched) or prompts:
+            self._end(prompts)
+        else:
+            self._settings.changed.emit()
+
     def undo(self) -> None:
-        """Take back the last prompt, accept or discard.
+        """Take back the last prompt, accept, discard or correction of labels.
 
         Raises
         ------
@@ -210,9 +226,13 @@ class CurrentObject:
             self._reopen(step.prompts, step.correction)
         elif isinstance(step, AcceptStep):
             self._undo_accept(step)
+        elif isinstance(step, EditStep):
+            self._undo_change(step, step.change)
+            if step.prompts:
+                self._reopen(step.prompts, step.correction)
         else:
             remove_prompts(step.layer, [step])
-        if isinstance(step, AcceptStep | DiscardStep):
+        if isinstance(step, AcceptStep | DiscardStep | EditStep):
             self._steps.remove(step)
         self.note_prompts()
         self._settings.changed.emit()
@@ -328,7 +348,8 @@ class CurrentObject:
             waiting = self.waiting.remove(step)
             skipped = waiting.skipped
         else:
-            self._undo_write(step, step.commit)
+            self._undo_change(step, step.commit.change)
+            self._history.remove(step.commit)
             request = step.commit.request
         self._reopen(request.prompts, step.correction)
         settings = self._settings
@@ -338,14 +359,13 @@ class CurrentObject:
         request.snapshot.sliders.restore(settings.viewer.dims)
         self._skipped, self._result = skipped, step.pending
 
-    def _undo_write(self, step: AcceptStep, commit: CommittedObjects) -> None:
-        if commit.change is None or commit.change.labels not in (
-            self._settings.viewer.layers
-        ):
+    def _undo_change(
+        self, step: AcceptStep | EditStep, change: LabelChange | None
+    ) -> None:
+        if change is None or change.labels not in self._settings.viewer.layers:
             self._steps.remove(step)
             raise ValueError("The labels layer of the last object was removed.")
-        commit.change.undo()
-        self._history.remove(commit)
+        change.undo()
 
     def _reopen(self, prompts: Sequence[LayerPrompt], correction: Correction) -> None:
         self._drop()

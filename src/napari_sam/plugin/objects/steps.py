@@ -12,6 +12,7 @@ from napari_sam.plugin.state.layer_request import prompt_key
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from napari_sam.plugin.layers.labels_writer import LabelChange
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
     from napari_sam.plugin.state.commit_history import CommittedObjects, Correction
     from napari_sam.plugin.state.layer_request import LayerRequest
@@ -71,7 +72,26 @@ class DiscardStep:
     correction: Correction
 
 
-Step = DrawnStep | AcceptStep | DiscardStep
+@dataclass(frozen=True, slots=True, eq=False)
+class EditStep:
+    """A correction of labels.
+
+    Parameters
+    ----------
+    change : LabelChange
+        The pixels.
+    prompts : sequence of LayerPrompt
+        The points that told which labels.
+    correction : Correction
+        The objects that were corrected with prompts.
+    """
+
+    change: LabelChange
+    prompts: Sequence[LayerPrompt]
+    correction: Correction
+
+
+Step = DrawnStep | AcceptStep | DiscardStep | EditStep
 
 
 class Steps:
@@ -91,7 +111,7 @@ class Steps:
             if key not in known and is_plugin_layer(prompt.layer):
                 self._steps.append(DrawnStep(key))
 
-    def add(self, step: AcceptStep | DiscardStep) -> None:
+    def add(self, step: AcceptStep | DiscardStep | EditStep) -> None:
         """Add a step; earlier results are not kept in memory."""
         for earlier in self._steps:
             if isinstance(earlier, AcceptStep):
@@ -105,7 +125,7 @@ class Steps:
 
     def last(
         self, prompts: Sequence[LayerPrompt]
-    ) -> AcceptStep | DiscardStep | LayerPrompt | None:
+    ) -> AcceptStep | DiscardStep | EditStep | LayerPrompt | None:
         """Return what is to be undone next; forget prompts that are gone.
 
         Parameters
@@ -117,7 +137,7 @@ class Steps:
         -------
         LayerPrompt
             The prompt that was drawn last, if that was the last step.
-        AcceptStep or DiscardStep
+        AcceptStep, DiscardStep or EditStep
             Else the last step. None without any.
         """
         drawn = {prompt_key(prompt): prompt for prompt in prompts}

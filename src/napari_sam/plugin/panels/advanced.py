@@ -14,7 +14,6 @@ from magicgui.widgets import (
     SpinBox,
 )
 
-from napari_sam.checkpoints.download import cache_folder
 from napari_sam.files import MEGABYTE
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.plugin.layers.image_source import ChannelChoice, channel_choices
@@ -25,7 +24,8 @@ from napari_sam.plugin.panels.controls import (
     keep_narrow,
     make_controls,
 )
-from napari_sam.prediction.disk_cache import DiskCache
+from napari_sam.plugin.panels.preferred.new_session import disk_cache
+from napari_sam.plugin.preferences import Preferences
 from napari_sam.records.record import write_record
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ class AdvancedPanel(Container[Any]):
         self.extend([*self.channels, *make_controls(_CACHE_CONTROLS).values()])
         self.append(self.save)
         self.memory.value = session.cache.max_bytes // MEGABYTE
+        self.disk.value = session.cache.disk is not None
         self._connect()
         self.refresh()
 
@@ -227,8 +228,7 @@ class AdvancedPanel(Container[Any]):
         self.refresh()
 
     def _set_disk(self, on: bool) -> None:
-        folder = cache_folder() / "embeddings"
-        self._session.cache.disk = DiskCache(folder) if on else None
+        self._session.cache.disk = disk_cache(Preferences()) if on else None
 
     def _channel_choices(self, index: int, _: Any = None) -> list[tuple[str, Any]]:
         """List the channels for a colour, after an entry for none."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_sam.plugin.background.request_runner import TRAINING
 from napari_sam.plugin.layers.transforms import spatial_shape
+from napari_sam.plugin.panels.corrections.buttons import CORRECTION_BUTTONS
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -79,6 +80,7 @@ def disabled_reasons(session: SamSession, runner: RequestRunner) -> dict[str, st
             (not history.can_go_back, "No object was accepted yet."),
         ],
         "refine": [requested, labels],
+        **{name: [training, running, occupied, labels] for name in CORRECTION_BUTTONS},
         "next_doubtful": [
             (
                 pending is None or not pending.doubtful,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.plugin.panels.controls import ButtonSpec
+from napari_sam.plugin.panels.corrections.buttons import CORRECTION_BUTTONS
 from napari_sam.plugin.panels.key_bindings import (
     ACCEPT,
     DISCARD,
@@ -12,6 +13,7 @@ from napari_sam.plugin.panels.key_bindings import (
     NEXT,
     POLARITY,
     PREVIOUS,
+    REFINE,
 )
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ BUTTONS = {
         "Refine label",
         "Correct the selected label of the labels layer on this slice with boxes and "
         "points. Select a label with the colour picker of the labels layer",
+        REFINE,
     ),
     "next_doubtful": ButtonSpec(
         "Next doubtful slice",
@@ -98,6 +101,7 @@ BUTTONS = {
         "Train on these labels ...",
         "Fine-tune the model on your labels. Takes minutes; the original model is kept",
     ),
+    **CORRECTION_BUTTONS,
 }
 
 # {tool: button}, the parts of one control.
@@ -108,3 +112,10 @@ TOOLS: dict[Tool, str] = {
 }
 
 SEGMENT = ("segment_slice", "segment_stack", "segment_everything")
+
+# Rows of buttons.
+CORRECT = (
+    ("refine", "measure"),
+    ("split_label", "merge_labels", "delete_label"),
+    ("rename_label", "relabel"),
+)

@@ -33,7 +33,7 @@ class ButtonSpec:
     tooltip : str
         Explanation while the button is enabled.
     key : str, optional
-        Key of the viewer that presses the button.
+        Default key of the viewer that presses the button.
     """
 
     text: str
@@ -42,10 +42,13 @@ class ButtonSpec:
 
     def make(self, action: Callable[[], Any]) -> PushButton:
         """Make the button. Errors of its action become notifications."""
-        text = f"{self.text} ({self.key})" if self.key else self.text
-        button = PushButton(text=text, tooltip=self.tooltip)
+        button = PushButton(text=self.text_with(self.key), tooltip=self.tooltip)
         button.changed.connect(notify_errors(action))
         return button
+
+    def text_with(self, key: str) -> str:
+        """Return the text on the button, with a key."""
+        return f"{self.text} ({key})" if key else self.text
 
 
 def control_spec(

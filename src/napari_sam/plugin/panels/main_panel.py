@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QSizePolicy
 
 from napari_sam.plugin.panels.advanced import AdvancedPanel
 from napari_sam.plugin.panels.automatic import AutomaticPanel
-from napari_sam.plugin.panels.buttons import BUTTONS, SEGMENT, TOOLS
+from napari_sam.plugin.panels.buttons import BUTTONS, CORRECT, SEGMENT, TOOLS
 from napari_sam.plugin.panels.choices.axis_choice import AxisComboBox
 from napari_sam.plugin.panels.choices.layer_combobox import LayerComboBox
 from napari_sam.plugin.panels.choices.model_section import ModelSection
@@ -199,7 +199,7 @@ class MainPanel(Container[Any]):
                 "Correct and measure",
                 "Change, clean up and measure objects of the labels layer; train on "
                 "them",
-                self._row("refine", "measure"),
+                *(self._row(*names) for names in CORRECT),
                 self.buttons["train"],
                 self.postprocessing,
                 folded=True,

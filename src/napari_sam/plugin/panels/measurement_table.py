@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_sam.masks.measurements import ObjectMeasurement
-    from napari_sam.plugin.state.label_measurement import LabelMeasurementJob
+    from napari_sam.plugin.labels.measurement import LabelMeasurementJob
 
 
 class ObjectTable(QDialog):

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 from napari_sam.plugin.background.accepting import DOWNLOAD_FIRST
 from napari_sam.plugin.panels.button_states import disabled_reasons, has_slices
 from napari_sam.plugin.panels.buttons import BUTTONS, NEW_LAYERS, START
+from napari_sam.plugin.panels.key_bindings import POLARITY, SWITCH_POINTS
+from napari_sam.plugin.panels.preferred.keys import PreferredKeys
 from napari_sam.plugin.panels.status_text import PREPARING, status_text, waiting_text
 
 if TYPE_CHECKING:
     from napari_sam.plugin.background.request_runner import RequestRunner
     from napari_sam.plugin.panels.main_panel import MainPanel
+    from napari_sam.plugin.preferences import Preferences
     from napari_sam.plugin.session import SamSession
 
 
@@ -26,12 +29,28 @@ class PanelDisplay:
         The session.
     runner : RequestRunner
         Runs its computations.
+    preferences : Preferences
+        With the keys that texts name.
+
+    Attributes
+    ----------
+    keys : PreferredKeys
+        The key of each button that has one, and of `SWITCH_POINTS`.
     """
 
     def __init__(
-        self, panel: MainPanel, session: SamSession, runner: RequestRunner
+        self,
+        panel: MainPanel,
+        session: SamSession,
+        runner: RequestRunner,
+        preferences: Preferences,
     ) -> None:
         self._panel, self._session, self._runner = panel, session, runner
+        defaults = {name: spec.key for name, spec in BUTTONS.items() if spec.key}
+        defaults[SWITCH_POINTS] = POLARITY
+        self.keys = PreferredKeys(preferences, session.viewer, defaults, panel.native)
+        self.keys.changed.connect(self._on_keys_changed)
+        self._show_keys()
 
     def refresh(self, hint: str) -> None:
         """Show the whole state, and a hint instead of the next step if there is one."""
@@ -48,7 +67,7 @@ class PanelDisplay:
         panel.axis.refresh()
         if not self._runner.busy:
             panel.progress.visible = False
-            text = hint or status_text(session)
+            text = hint or self.keys.in_text(status_text(session))
             if self._runner.is_preparing:
                 text += f"\n{PREPARING}"
             elif session.image_layer and not session.model_choice.is_at_hand:
@@ -83,7 +102,26 @@ class PanelDisplay:
         for name, reason in disabled_reasons(self._session, self._runner).items():
             button = self._panel.buttons[name]
             button.enabled = not reason
-            button.tooltip = reason or BUTTONS[name].tooltip
+            button.tooltip = reason or self.keys.in_text(BUTTONS[name].tooltip)
+
+    def press(self, name: str) -> str:
+        """Press a button if it is enabled; return the reason if it is not."""
+        # What was drawn a moment ago counts.
+        self._session.current.note_prompts()
+        self.enable_buttons()
+        reason = disabled_reasons(self._session, self._runner).get(name, "")
+        if not reason:
+            self._panel.buttons[name].changed.emit(True)
+        return reason
+
+    def _on_keys_changed(self) -> None:
+        self._show_keys()
+        self.refresh("")
+
+    def _show_keys(self) -> None:
+        for name, spec in BUTTONS.items():
+            if spec.key:
+                self._panel.buttons[name].text = spec.text_with(self.keys[name])
 
     def show_strip(self) -> None:
         """Show the slices of a pending stack."""

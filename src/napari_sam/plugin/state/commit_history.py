@@ -17,7 +17,7 @@ from napari_sam.plugin.state.layer_request import Replacement, prompt_key
 from napari_sam.plugin.state.zoom_hints import AcceptedSizes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
@@ -179,6 +179,30 @@ class CommitHistory:
     def remove(self, commit: CommittedObjects) -> None:
         """Forget a commit that was undone."""
         self._commits = [c for c in self._commits if c is not commit]
+
+    def forget_labels(self, labels: Labels, label_ids: Collection[int]) -> bool:
+        """Forget the commits of labels that were changed in another way.
+
+        Returns
+        -------
+        bool
+            Whether one of them was being corrected.
+        """
+
+        def concerned(replacement: Replacement | None) -> bool:
+            return (
+                replacement is not None
+                and replacement.labels is labels
+                and not set(label_ids).isdisjoint(replacement.label_ids)
+            )
+
+        self._commits = [
+            c for c in self._commits if not (c.is_written and concerned(c.replacement))
+        ]
+        if not concerned(self.replacement):
+            return False
+        self.correction = Correction()
+        return True
 
     def pick(
         self, labels: Labels, label: int, image: Image, plane: DisplayedPlane

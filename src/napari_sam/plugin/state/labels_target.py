@@ -18,6 +18,7 @@ from napari_sam.plugin.layers.labels_writer import (
     write,
 )
 from napari_sam.plugin.state.commit_history import CommittedObjects
+from napari_sam.plugin.state.label_features import LabelFeatures
 from napari_sam.plugin.state.layer_request import Replacement
 from napari_sam.plugin.state.provenance import (
     WritePlan,
@@ -74,11 +75,14 @@ class LabelsTarget:
         Objects get the layer's selected label instead of the next free one.
     last_written : WriteSummary or None
         What the last commit changed.
+    features : LabelFeatures
+        Score and size of each label.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._label_ids = LabelIds()
+        self.features = LabelFeatures()
         self._policy: Policy = "keep"
         self.layer: Labels | None = None
         self.use_selected_label = False
@@ -114,6 +118,11 @@ class LabelsTarget:
         if labels is None:
             raise ValueError("There are no labels yet: accept an object first.")
         return labels
+
+    def next_free_label(self, labels: Labels) -> int:
+        """Return a label above all that are in use in a layer."""
+        self._label_ids.rescan(labels)
+        return self._label_ids.next_free(labels)
 
     def destination(self) -> Destination:
         """Return where an object that is accepted now is written, and how."""
@@ -207,6 +216,11 @@ class LabelsTarget:
         change = write(labels, changes)
         if len(changes.values):
             store_entries(labels, entries, earlier)
+        scores = {
+            label: min((s.score for s in result.scores.get(object_id, ())), default=0.0)
+            for object_id, label in where.label_ids.items()
+        }
+        self.features.add(change, scores)
         self.last_written = WriteSummary(
             label_ids, len(changes.values), changes.kept, outside, len(covered)
         )

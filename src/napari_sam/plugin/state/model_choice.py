@@ -33,11 +33,14 @@ class ModelChoice:
         The model once it is loaded.
     family : str or None
         Preprocessing of a model file; needed for unregistered files.
+    device : str or None
+        Where the model is loaded, such as "cpu"; chosen automatically when None.
     """
 
     def __init__(self, model: str | Path | Predictor) -> None:
         self.family: Family | None = None
         self.loaded: Predictor | None
+        self.device: str | None = None
         self.choose(model)
 
     def choose(self, model: str | Path | Predictor) -> None:
@@ -90,13 +93,16 @@ class ModelChoice:
 
         A job that was cancelled while it loaded has loaded it for the next one.
         """
-        model, family, read = self.chosen, self.family, self._read
+        model, family, device = self.chosen, self.family, self.device
+        read = self._read
 
         def load(progress: ByteProgress | None = None) -> Predictor:
             from napari_sam.prediction.loading import load_model
 
             if not read:
-                read.append(load_model(model, family=family, progress=progress))
+                read.append(
+                    load_model(model, device=device, family=family, progress=progress)
+                )
             return read[0]
 
         return load

@@ -1,0 +1,1 @@
+"""What the preferences decide: the state of a new panel, and its keys."""
