@@ -6,9 +6,14 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from napari_sam.automatic.candidates import Thresholds
+from napari_sam.automatic.candidates import Candidates, Thresholds
 from napari_sam.automatic.linking import Linking, link_planes
-from napari_sam.automatic.search import SearchOptions
+from napari_sam.automatic.search import SearchOptions, SearchStep
+from napari_sam.images.empty_planes import (
+    NothingShownError,
+    empty_slices_warnings,
+    nothing_shown_text,
+)
 from napari_sam.masks.cleanup import CleanUp, clean_up_pieces
 from napari_sam.masks.painting import ObjectPlaneMask
 from napari_sam.requests.automatic_plane import (
@@ -30,7 +35,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_sam.automatic.candidates import Candidates
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.images.stack import Stack
     from napari_sam.prediction.cache import EmbeddingCache
@@ -91,24 +95,53 @@ class AutomaticStackRequest:
         cache: EmbeddingCache,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Generator[Progress, None, SegmentationResult]:
-        """Search plane by plane; `stopped` ends with the planes searched so far."""
+        """Search plane by plane; `stopped` ends with the planes searched so far.
+
+        Raises
+        ------
+        ValueError
+            When no plane shows anything.
+        """
         total = len(self.stack) if self.planes is None else self.planes
         planes: list[Candidates] = []
+        empty: list[int] = []
         yield Progress("Encoding the first slice", 0, 0)
         side = yield from self._choose_side(predictor, cache)
         for index in range(total):
             request = replace(self.plane_request(index), side=side)
-            for step in request.iter_search(predictor, cache):
+            for step in self.search_plane(request, predictor, cache):
                 candidates = step.candidates
                 done = index * step.total + step.done
                 what = f"Slice {index}, {len(candidates.members)} candidates"
                 yield Progress(what, done, total * step.total)
             if not self.keep_candidates:
                 candidates = candidates.only_masks(self.thresholds)
+            if step.shows_nothing:
+                empty.append(index)
             planes.append(candidates)
             if stopped():
                 break
-        return self.finish(predictor, planes)
+        if empty and len(empty) == len(planes):
+            limits = self.view.contrast_limits(self.plane_index)
+            raise NothingShownError(
+                nothing_shown_text(limits, "The stack", "choose another stack")
+            )
+        return replace(
+            self.finish(predictor, planes), warnings=empty_slices_warnings(empty)
+        )
+
+    def search_plane(
+        self,
+        request: AutomaticPlaneRequest,
+        predictor: PredictorLike,
+        cache: EmbeddingCache,
+    ) -> Iterator[SearchStep]:
+        """Search one plane; a plane that shows nothing has no candidates."""
+        try:
+            yield from request.iter_search(predictor, cache)
+        except NothingShownError:
+            nothing = Candidates((), self.stack.plane_shape, self.region)
+            yield SearchStep(1, 1, nothing, shows_nothing=True)
 
     def plane_request(self, index: int) -> AutomaticPlaneRequest:
         """Return the request for one plane."""
@@ -119,8 +152,22 @@ class AutomaticStackRequest:
     def _choose_side(
         self, predictor: PredictorLike, cache: EmbeddingCache
     ) -> Generator[Progress, None, int | None]:
-        """Choose the size of windows for all planes, on the middle one."""
-        steps = self.plane_request(len(self.stack) // 2).choose_side(predictor, cache)
+        """Choose the size of windows for all planes, on the middle one.
+
+        If that shows nothing, on the nearest one that does.
+        """
+        middle = len(self.stack) // 2
+        for index in sorted(range(len(self.stack)), key=lambda i: abs(i - middle)):
+            try:
+                return (yield from self._choose_side_on(index, predictor, cache))
+            except NothingShownError:
+                continue
+        return None
+
+    def _choose_side_on(
+        self, index: int, predictor: PredictorLike, cache: EmbeddingCache
+    ) -> Generator[Progress, None, int | None]:
+        steps = self.plane_request(index).choose_side(predictor, cache)
         while True:
             try:
                 done = next(steps).done
@@ -139,7 +186,8 @@ class AutomaticStackRequest:
 
     def refinish(self, result: SegmentationResult) -> SegmentationResult:
         """Apply `thresholds`, `linking` and `cleanup` to an earlier result."""
-        return self.finish(result.model, result.candidates)
+        finished = self.finish(result.model, result.candidates)
+        return replace(finished, warnings=result.warnings)
 
     def finish(
         self, predictor: PredictorLike, candidates: Sequence[Candidates]
