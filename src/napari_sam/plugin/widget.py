@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_info
 
 from napari_sam.plugin.background.accepting import Accepting
 from napari_sam.plugin.background.box_lines import BoxLines
@@ -353,7 +353,7 @@ class SamWidget(Container[Any]):
 
     def _show_failure(self, error: Exception) -> None:
         self._commit_next = False
-        show_error(" ".join([str(error), self._accepting.give_up()]).strip())
+        self._hint = self._accepting.fail(error)
 
     # -- display ---------------------------------------------------------------
 

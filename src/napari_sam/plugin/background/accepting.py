@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari.utils.notifications import show_error
+
 from napari_sam.plugin.background.request_runner import TRAINING
 
 if TYPE_CHECKING:
@@ -79,6 +81,17 @@ class Accepting:
         first = current.waiting.first
         there = first is not None and first.request.image in layers
         return not_written_text(current.give_up_waiting(), there)
+
+    def fail(self, error: Exception) -> str:
+        """Tell of a failed job, and give up waiting objects.
+
+        A problem with what is being drawn is a hint: it is returned, not told.
+        """
+        given_up = self.give_up()
+        if self._runner.is_live and isinstance(error, ValueError) and not given_up:
+            return str(error)
+        show_error(" ".join([str(error), given_up]).strip())
+        return ""
 
     def run_next(self) -> bool:
         """Run the request of the first waiting object, unless it is running.
