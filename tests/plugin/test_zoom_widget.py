@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_sam.plugin.layers.preview_drawing import FRAME, OUTLINE
+from napari_sam.plugin.layers.preview.drawing import FRAME, OUTLINE
 from napari_sam.plugin.layers.visible_region import camera_of
 from napari_sam.plugin.widget import SamWidget
 from tests.helpers.sessions import corners, press

@@ -10,14 +10,14 @@ from napari.components import ViewerModel
 
 from napari_sam.images.window import Window
 from napari_sam.masks.painting import ObjectPlaneMask
-from napari_sam.plugin.layers.preview_drawing import (
+from napari_sam.plugin.layers.preview.drawing import (
     FRAME,
     INSIDE,
     OUTLINE,
     draw_preview,
 )
+from napari_sam.plugin.layers.preview.window import PreviewWindow
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
-from napari_sam.plugin.layers.preview_window import PreviewWindow
 
 FULL = slice(None)
 PLANE = FULL, FULL
