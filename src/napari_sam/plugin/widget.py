@@ -14,9 +14,9 @@ from napari_sam.plugin.background.dock_life import DockLife
 from napari_sam.plugin.background.layer_watcher import LayerWatcher
 from napari_sam.plugin.background.object_picking import ObjectPicking
 from napari_sam.plugin.background.prefetch import Prefetcher
+from napari_sam.plugin.background.preview_display import PreviewDisplay
 from napari_sam.plugin.background.request_runner import RequestRunner
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
-from napari_sam.plugin.layers.transforms import displayed_plane
 from napari_sam.plugin.notifications import notify_errors
 from napari_sam.plugin.panels.key_bindings import POLARITY, KeyBindings
 from napari_sam.plugin.panels.layer_combobox import disconnect_choices
@@ -94,6 +94,9 @@ class SamWidget(Container[Any]):
         )
         self._picking = ObjectPicking(
             self.session, self.preview_layer, self._refinish_pending
+        )
+        self._preview_display = PreviewDisplay(
+            self.session, self.preview_layer, self._picking
         )
         self._dock_life = DockLife(self.native)
         self._connect_panel()
@@ -377,21 +380,7 @@ class SamWidget(Container[Any]):
 
     def _show_preview(self) -> None:
         self._display.show_strip()
-        pending = None if self._asleep else self.session.pending
-        if pending is None:
-            self._picking.offer(None)
-            self.preview_layer.hide()
-            return
-        try:
-            plane = displayed_plane(pending.image, self._viewer.dims)
-        except ValueError:  # a 3D view, or a slider outside the image
-            self.preview_layer.hide()
-            return
-        result, index = pending.result, plane.plane_index()
-        self.preview_layer.show(
-            pending.image, result.pieces, index, pending.windows, result.unlikely
-        )
-        self._picking.offer(pending)
+        self._preview_display.update(self._asleep)
 
 
 def _inform(text: str) -> None:

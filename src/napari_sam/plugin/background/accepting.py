@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_error
 
 from napari_sam.plugin.background.request_runner import TRAINING
+from napari_sam.plugin.objects.stack_correction import CorrectionRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.background.request_runner import RequestRunner
     from napari_sam.plugin.objects.waiting import WaitingObject
     from napari_sam.plugin.session import SamSession
+    from napari_sam.plugin.state.layer_request import LayerRequest
 
 DOWNLOAD_FIRST = "The model is not on this computer yet: press 'Download' first."
 
@@ -49,7 +51,9 @@ class Accepting:
             When it cannot be segmented, or there is nothing to accept.
         """
         session, runner = self._session, self._runner
-        if session.live_request() is not None:
+        request = session.live_request()
+        self._check_corrections(request)
+        if request is not None:
             if runner.training:
                 raise ValueError(TRAINING)
             if not session.model_choice.is_at_hand:
@@ -57,6 +61,18 @@ class Accepting:
         label = session.accept(runner.running)
         self.run_next()
         return label is not None
+
+    def _check_corrections(self, request: LayerRequest | None) -> None:
+        """Refuse a stack with a correction, which would not be written."""
+        pending, current = self._session.pending, self._session.current
+        slices = [] if pending is None else current.corrections.slices(pending)
+        if isinstance(request, CorrectionRequest):
+            slices = [request.slice_index]
+        if slices:
+            raise ValueError(
+                f"The correction on slice {slices[0]} is not in the stack yet: press "
+                "'Segment stack', or remove its prompts."
+            )
 
     def discard(self) -> None:
         """Discard the current object, and what is computed for it."""

@@ -101,6 +101,12 @@ def _state_text(session: SamSession) -> str:
     if session.image_layer is None:
         return "Open an image, or a sample: File > Open Sample > napari-sam."
     if session.pending is not None:
+        corrected = session.current.corrections.slices(session.pending)
+        if corrected:
+            return (
+                f"The outline on slice {corrected[0]} is corrected. Press 'Segment "
+                "stack' to use it in the stack."
+            )
         warnings = session.pending.result.warnings
         return " ".join([_pending_text(session.pending), *warnings])
     replacement = session.history.replacement
