@@ -9,9 +9,9 @@ from magicgui.widgets import Container
 from napari.utils.notifications import show_info
 
 from napari_sam.plugin.background.accepting import Accepting
-from napari_sam.plugin.background.box_lines import BoxLines
 from napari_sam.plugin.background.dock_life import DockLife
 from napari_sam.plugin.background.layer_watcher import LayerWatcher
+from napari_sam.plugin.background.marker_sizes import MarkerSizes
 from napari_sam.plugin.background.object_picking import ObjectPicking
 from napari_sam.plugin.background.prefetch import Prefetcher
 from napari_sam.plugin.background.preview_display import PreviewDisplay
@@ -88,7 +88,7 @@ class SamWidget(Container[Any]):
         )
         self._watcher = LayerWatcher(napari_viewer, self.native)
         self._prefetcher = Prefetcher(self.session, self._runner, self.native)
-        self._box_lines = BoxLines(self.session, self.native)
+        self._marker_sizes = MarkerSizes(self.session, self.native)
         self._keys = KeyBindings(
             napari_viewer, self._key_actions(), notify_errors(self._undo)
         )
@@ -207,7 +207,7 @@ class SamWidget(Container[Any]):
         self._runner.close()
         self._watcher.close()
         self._prefetcher.close()
-        self._box_lines.close()
+        self._marker_sizes.close()
         self._keys.close()
         for emitter, callback in self._connections:
             emitter.disconnect(callback)
@@ -256,7 +256,7 @@ class SamWidget(Container[Any]):
         points, shapes = self.session.new_prompt_layers()
         self.panel.points.select(points)
         self.panel.shapes.select(shapes)
-        self._box_lines.fit()
+        self._marker_sizes.fit()
         self._viewer.layers.selection.active = shapes
         shapes.mode = "add_rectangle"
         points.mode = "add"

@@ -108,6 +108,7 @@ def test_the_frame_is_not_written(viewer: ViewerModel, qtbot: Any) -> None:
     from napari_sam.plugin.session import SamSession
     from tests.plugin.test_zoom import DiscOfWindow
 
+    viewer.layers[0].contrast_limits = (-1, 1)  # gray
     session = SamSession(viewer, DiscOfWindow(64))
     points, _ = session.new_prompt_layers()
     points.add((500, 600))
