@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container
+from napari.layers import Image
 from napari.utils.notifications import show_info
 
 from napari_sam.plugin.background.accepting import Accepting
@@ -16,6 +17,7 @@ from napari_sam.plugin.background.object_picking import ObjectPicking
 from napari_sam.plugin.background.prefetch import Prefetcher
 from napari_sam.plugin.background.preview_display import PreviewDisplay
 from napari_sam.plugin.background.request_runner import RequestRunner
+from napari_sam.plugin.layers.leftovers import lies_over
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
 from napari_sam.plugin.notifications import notify_errors
 from napari_sam.plugin.panels.key_bindings import POLARITY, KeyBindings
@@ -278,8 +280,9 @@ class SamWidget(Container[Any]):
         self.panel.each_prompt.value = self.session.each_prompt_an_object
 
     def _select_sample_prompts(self, layer: Any) -> None:
-        for choice in (self.panel.points, self.panel.shapes):
-            choice.select_sample(layer)
+        if lies_over(self._viewer.layers, layer, self.session.image_layer):
+            for choice in (self.panel.points, self.panel.shapes):
+                choice.select_sample(layer)
 
     # -- work ------------------------------------------------------------------
 
@@ -362,6 +365,9 @@ class SamWidget(Container[Any]):
 
     def _refresh(self) -> None:
         session = self.session
+        if session.settings.follow_image():
+            self.panel.labels_layer.select(session.labels_layer)
+            self._watcher.notice()
         session.current.note_prompts()
         prompts = [session.points_layer, session.shapes_layer]
         self._watcher.follow(prompts, session.image_layer)
@@ -369,6 +375,8 @@ class SamWidget(Container[Any]):
         self._display.refresh(self._hint)
 
     def _on_layer_added(self, event: Any) -> None:
+        if isinstance(event.value, Image):
+            self.session.settings.note_opened(event.value)
         self._select_sample_prompts(event.value)
         self._refresh()
 

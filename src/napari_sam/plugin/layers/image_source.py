@@ -89,12 +89,13 @@ class ImageSource:
         layers = self._viewer.layers
         if self.chosen in layers:
             return self.chosen
-        active = layers.selection.active
-        if isinstance(active, Image):
-            return active
+        images = [layer for layer in layers if isinstance(layer, Image)]
+        for image in images:
+            # A plugin sees the active layer through a proxy, which is only equal to it.
+            if image == layers.selection.active:
+                return image
         if self.prompted in layers:
             return self.prompted
-        images = [layer for layer in layers if isinstance(layer, Image)]
         return images[-1] if images else None
 
     def of(self, image: Image) -> ImageView:

@@ -98,6 +98,9 @@ class CurrentObject:
             return self.corrections.request(pending)
         try:
             snapshot = self._builder.snapshot()
+            if pending is not None and pending.image != snapshot.image:
+                self.forget()  # its prompts stay with its image
+                pending = None
             request = self._builder.plane(snapshot, pending)
         except ValueError:
             self._withdraw(None)

@@ -136,7 +136,7 @@ class StackCorrection:
 
 def _is_same_stack(request: LayerRequest, pending: PendingResult) -> bool:
     one, other = request.request.stack, pending.stack
-    if one is None or other is None or request.image is not pending.image:
+    if one is None or other is None or request.image != pending.image:
         return False
     return (one.axis, one.fixed) == (other.axis, other.fixed)
 

@@ -12,6 +12,7 @@ from napari_sam.automatic.search import SearchOptions
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.plugin.layers.displayed_stack import propagation_axes
 from napari_sam.plugin.layers.image_source import ImageSource
+from napari_sam.plugin.layers.leftovers import Leftovers
 from napari_sam.plugin.layers.prompt_layers import (
     add_prompt_layers,
     set_next_polarity,
@@ -59,6 +60,8 @@ class SessionSettings:
         Layers of the viewer that prompts are read from.
     drawn_clicks : DrawnClicks
         Shapes that count as clicks.
+    leftovers : Leftovers
+        Prompts and labels that are older than an image.
     model_choice : ModelChoice
         The model and, for unregistered files, its `family`.
     target : LabelsTarget
@@ -102,6 +105,8 @@ class SessionSettings:
         self.model_choice = ModelChoice(model)
         self.target = LabelsTarget(viewer)
         self.view = ImageSource(viewer)
+        self.leftovers = Leftovers()
+        self._followed: Image | None = None
         self.each_prompt_an_object = False
         self.propagation = PropagationOptions()
         self.size: Size | None = None
@@ -163,6 +168,28 @@ class SessionSettings:
         if image is None:
             raise ValueError("There is no image: open one, or choose its layer.")
         return image
+
+    def note_opened(self, image: Image) -> None:
+        """Leave prompts and polarity that are there for the images before."""
+        self.leftovers.note_opened(image, self.prompt_layers)
+        self.reset_polarity()
+
+    def follow_image(self) -> bool:
+        """Choose the labels of the image, if it is another one than at the last call.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
+        image, before = self.image_layer, self._followed
+        if image == before:  # a plugin may see a layer through a proxy
+            return False
+        self._followed = image
+        if before is not None:
+            labels = self.leftovers.change_labels(before, image, self.target.layer)
+            self.target.layer = labels
+        return True
 
     @property
     def labels_layer(self) -> Labels | None:
