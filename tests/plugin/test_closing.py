@@ -157,3 +157,57 @@ def test_leak_check_sees_what_a_forgotten_panel_leaves(
     widget.disconnect_viewer()
     assert active() == []
     assert leftovers() == ["widget", "worker"]
+
+
+def test_a_second_panel_takes_the_place_of_the_first(viewer: Any, qtbot: Any) -> None:
+    _, first = open_panel(viewer)
+    segment(first, qtbot)
+    session = first.session
+    second = SamWidget(viewer)
+    viewer.window.add_dock_widget(second, name="again", area="right")
+    assert second.session is session
+    assert second.panel.points.layer is session.points_layer
+    qtbot.waitUntil(lambda: second.preview_layer.is_shown, timeout=LONG)
+    assert sum(la.name.startswith("SAM preview") for la in viewer.layers) == 1
+    assert sorted(map(str, viewer.keymap)) == list(KEYS)
+    assert len(viewer.window.dock_widgets) == 1
+    type_key(second, "W")
+    assert "SAM labels" in viewer.layers
+    del first, _
+    viewer.window.remove_dock_widget(second.native)
+    del second, session
+    qtbot.waitUntil(lambda: not leftovers(), timeout=LONG)
+
+
+def test_the_menu_entry_opens_one_panel(viewer: Any) -> None:
+    dock, widget = open_panel(viewer)
+    assert viewer.window.add_plugin_dock_widget("napari-sam") == (dock, widget)
+    by_cross(viewer, dock)
+
+
+ORDERS = ["train main", "main train", "train train main", "main main train train"]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_docks_closed_and_opened_in_any_order_share_a_session(
+    viewer: Any, order: str, qtbot: Any
+) -> None:
+    dock, widget = open_panel(viewer)
+    panel = widget.training_dock.open()
+    for name in order.split():
+        if name == "main":
+            by_cross(viewer, dock)
+            qtbot.wait(1)
+            dock, widget = open_panel(viewer)
+        elif panel.native.parent() is not None:
+            by_cross(viewer, panel.native.parent())
+        panel = widget.training_dock.open()
+        widget.session.model = again = Squares()
+        assert panel.model.value == widget.session.model_choice.name
+        assert widget.session.model_choice.loaded is again
+        assert len(viewer.window.dock_widgets) == 2
+    assert sorted(map(str, viewer.keymap)) == list(KEYS)
+    by_cross(viewer, dock)
+    del dock, widget, panel, again
+    qtbot.waitUntil(lambda: not leftovers(), timeout=LONG)
+    assert not viewer.window.dock_widgets

@@ -10,14 +10,13 @@ from napari.layers import Image
 from napari.utils.notifications import show_info
 
 from napari_sam.plugin.background.accepting import Accepting
-from napari_sam.plugin.background.dock_life import DockLife
+from napari_sam.plugin.background.dock_life import DockLife, docked_widgets
 from napari_sam.plugin.background.layer_watcher import LayerWatcher
 from napari_sam.plugin.background.marker_sizes import MarkerSizes
 from napari_sam.plugin.background.object_picking import ObjectPicking
 from napari_sam.plugin.background.prefetch import Prefetcher
 from napari_sam.plugin.background.preview_display import PreviewDisplay
 from napari_sam.plugin.background.request_runner import RequestRunner
-from napari_sam.plugin.layers.leftovers import lies_over
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
 from napari_sam.plugin.notifications import notify_errors
 from napari_sam.plugin.panels.key_bindings import POLARITY, KeyBindings
@@ -65,14 +64,16 @@ class SamWidget(Container[Any]):
     """
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
-        self.session = SamSession(napari_viewer)
+        # A viewer has one panel and one session: another panel would fight over keys.
+        opened = docked_widgets(napari_viewer, SamWidget)
+        self.session = opened[0].hand_over() if opened else SamSession(napari_viewer)
         self.panel = MainPanel(napari_viewer, self.session, self._actions())
         super().__init__(widgets=[self.panel], labels=False)
         self._viewer = napari_viewer
         self.preview_layer = PreviewLayer(napari_viewer)
         self._hint = ""
         self._commit_next = self._cleaning = False
-        self._asleep = False
+        self._asleep = self._closed = False
         self._written: WriteSummary | None = None
         self._connections: list[tuple[Any, Callable[..., None]]] = []
         self._runner = RequestRunner(
@@ -103,9 +104,11 @@ class SamWidget(Container[Any]):
         self._dock_life = DockLife(self.native)
         self._connect_panel()
         self._connect_viewer()
+        self._display.show_choices()
         for layer in napari_viewer.layers:
-            self._select_sample_prompts(layer)
+            self._display.select_sample(layer)
         self._refresh()
+        self._show_preview()
 
     # -- connections -----------------------------------------------------------
 
@@ -187,7 +190,7 @@ class SamWidget(Container[Any]):
             (session.changed, self._refresh),
             (session.changed, self._show_preview),
             (session.changed, self._show_written),
-            (session.model_changed, self._select_model),
+            (session.model_changed, self._display.select_model),
             (session.model_changed, self._refresh),
             (session.model_changed, self._watcher.notice),
             (session.zoom_changed, self._refresh),
@@ -206,11 +209,12 @@ class SamWidget(Container[Any]):
 
     def disconnect_viewer(self, _: Any = None) -> None:
         """Stop all work, let go of the viewer and session, and remove the preview."""
-        self._runner.close()
-        self._watcher.close()
-        self._prefetcher.close()
+        if self._closed:
+            return
+        self._closed = True
+        for part in (self._runner, self._watcher, self._prefetcher, self._keys):
+            part.close()
         self._marker_sizes.close()
-        self._keys.close()
         for emitter, callback in self._connections:
             emitter.disconnect(callback)
         self._connections = []
@@ -219,6 +223,13 @@ class SamWidget(Container[Any]):
         disconnect_choices(self._viewer, self.reset_choices)
         self.preview_layer.remove()
         self.session.current.reopen_waiting()
+
+    def hand_over(self) -> SamSession:
+        """Close for another panel, which goes on with the session."""
+        self._on_dock_closed()
+        self._viewer.window.remove_dock_widget(self.native)
+        self.session.settings.reset_options()
+        return self.session
 
     def _on_dock_closed(self) -> None:
         """End with the dock, which napari closed without closing what is in it."""
@@ -250,10 +261,6 @@ class SamWidget(Container[Any]):
         session.use_model(model, panel.family.value if known else None)
         self._refresh()
 
-    def _select_model(self) -> None:
-        choice = self.session.model_choice
-        self.panel.select_model(choice.chosen, choice.family)
-
     def _make_prompt_layers(self) -> None:
         points, shapes = self.session.new_prompt_layers()
         self.panel.points.select(points)
@@ -278,11 +285,6 @@ class SamWidget(Container[Any]):
     def _go_back(self) -> None:
         self.session.previous_object()
         self.panel.each_prompt.value = self.session.each_prompt_an_object
-
-    def _select_sample_prompts(self, layer: Any) -> None:
-        if lies_over(self._viewer.layers, layer, self.session.image_layer):
-            for choice in (self.panel.points, self.panel.shapes):
-                choice.select_sample(layer)
 
     # -- work ------------------------------------------------------------------
 
@@ -377,7 +379,7 @@ class SamWidget(Container[Any]):
     def _on_layer_added(self, event: Any) -> None:
         if isinstance(event.value, Image):
             self.session.settings.note_opened(event.value)
-        self._select_sample_prompts(event.value)
+        self._display.select_sample(event.value)
         self._refresh()
 
     def _on_layer_removed(self) -> None:
