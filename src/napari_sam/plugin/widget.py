@@ -239,6 +239,8 @@ class SamWidget(Container[Any]):
 
     def _on_dock_shown(self, shown: bool) -> None:
         """Rest while the dock is hidden by its menu entry."""
+        if self._closed:
+            return
         self._asleep = self._prefetcher.rests = not shown
         if shown:
             self._keys.open()
@@ -368,7 +370,7 @@ class SamWidget(Container[Any]):
     def _refresh(self) -> None:
         session = self.session
         if session.settings.follow_image():
-            self.panel.labels_layer.select(session.labels_layer)
+            self.panel.labels_layer.select(session.target.present_layer)
             self._watcher.notice()
         session.current.note_prompts()
         prompts = [session.points_layer, session.shapes_layer]
