@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 
 from napari_sam import samples
 from napari_sam.plugin.session import SamSession
-from tests.helpers.sessions import written
+from tests.helpers.sessions import corners, written
 
 COINS, BY_HAND = 24, 5
 
@@ -21,8 +21,7 @@ def test_everything_completes_the_coins(default_predictor: Any) -> None:
     session.new_prompt_layers()
     for box in samples.coin_boxes()[:BY_HAND]:
         assert session.shapes_layer is not None
-        r0, c0, r1, c1 = box
-        session.shapes_layer.add_rectangles([(r0, c0), (r1, c1)])
+        session.shapes_layer.add_rectangles(corners(box))
         session.preview()
         session.commit()
     by_hand = written(session).copy()
