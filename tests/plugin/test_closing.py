@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtCore import QCoreApplication, QEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_sam.plugin.widget import SamWidget
@@ -16,7 +18,7 @@ from tests.helpers.squares import CENTRES, SHAPE, Squares
 from tests.helpers.widgets import type_key
 
 LONG = 20_000
-OPENINGS = 5
+HIDINGS = 5
 KEYS = [*"GJKNQ", *(f"Shift+{letter}" for letter in "DMORS"), *"UW"]
 
 
@@ -39,6 +41,10 @@ def by_cross(viewer: Any, dock: Any) -> None:
 
 def by_script(viewer: Any, dock: Any) -> None:
     viewer.window.remove_dock_widget(dock)
+
+
+def by_menu(viewer: Any, dock: Any) -> None:
+    dock.toggleViewAction().trigger()
 
 
 def threads() -> list[str]:
@@ -69,20 +75,40 @@ def test_closed_panel_leaves_nothing(viewer: Any, close: Any, qtbot: Any) -> Non
     assert not any(layer.keymap for layer in viewer.layers)
 
 
-@pytest.mark.parametrize("close", [by_cross, by_script])
+@pytest.mark.parametrize(
+    ("what", "openings"), [("main", 5), ("main and training", 50), ("training", 5)]
+)
 def test_many_openings_leave_as_many_objects_as_one(
-    viewer: Any, close: Any, qtbot: Any
+    viewer: Any, what: str, openings: int, qtbot: Any
 ) -> None:
-    def open_and_close() -> int:
-        dock, widget = open_panel(viewer)
-        close(viewer, dock)
+    kept = [open_panel(viewer)] if what == "training" else []
+    closings = cycle([by_cross, by_script, by_menu])
+
+    def open_and_close() -> tuple[int, int]:
+        dock, widget = kept[0] if kept else open_panel(viewer)
+        if what != "main":
+            panel = widget.training_dock.open()
+            next(closings)(viewer, panel.native.parent())
+        if not kept:
+            next(closings)(viewer, dock)
+            if dock.widget() is not None:  # the menu entry only hides it
+                by_script(viewer, dock)
+        else:
+            widget.training_dock.remove()
         del dock, widget
         qtbot.wait(1)
-        return len(QApplication.allWidgets())
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+        return len(QApplication.allWidgets()), threading.active_count()
 
+    open_and_close()  # napari keeps some objects of the first dock
     first = open_and_close()
-    assert {open_and_close() for _ in range(OPENINGS)} == {first}
+    assert {open_and_close() for _ in range(openings)} == {first}
+    for dock, _ in kept:
+        by_cross(viewer, dock)
+        del dock, _
+    kept.clear()
     qtbot.waitUntil(lambda: not leftovers(), timeout=LONG)
+    assert not viewer.keymap
 
 
 @pytest.mark.canvas
@@ -91,7 +117,7 @@ def test_hidden_panel_rests(make_napari_viewer: Any, qtbot: Any) -> None:
     viewer.add_image(np.full(SHAPE, 200, np.uint8), contrast_limits=(0, 255))
     dock, widget = open_panel(viewer)
     segment(widget, qtbot)
-    for _ in range(OPENINGS):
+    for _ in range(HIDINGS):
         dock.setVisible(False)  # as napari's menu entry
         assert not viewer.keymap
         assert not any(layer.keymap for layer in viewer.layers)
@@ -157,3 +183,61 @@ def test_leak_check_sees_what_a_forgotten_panel_leaves(
     widget.disconnect_viewer()
     assert active() == []
     assert leftovers() == ["widget", "worker"]
+
+
+def wait_for_preview(widget: SamWidget, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: widget.preview_layer.is_shown, timeout=LONG)
+
+
+def test_a_second_panel_takes_the_place_of_the_first(viewer: Any, qtbot: Any) -> None:
+    _, first = open_panel(viewer)
+    segment(first, qtbot)
+    session = first.session
+    second = SamWidget(viewer)
+    viewer.window.add_dock_widget(second, name="again", area="right")
+    assert second.session is session
+    assert second.panel.points.layer is session.points_layer
+    wait_for_preview(second, qtbot)
+    assert sum(la.name.startswith("SAM preview") for la in viewer.layers) == 1
+    assert sorted(map(str, viewer.keymap)) == list(KEYS)
+    assert len(viewer.window.dock_widgets) == 1
+    type_key(second, "W")
+    assert "SAM labels" in viewer.layers
+    del first, _
+    viewer.window.remove_dock_widget(second.native)
+    del second, session
+    qtbot.waitUntil(lambda: not leftovers(), timeout=LONG)
+
+
+def test_the_menu_entry_opens_one_panel(viewer: Any) -> None:
+    dock, widget = open_panel(viewer)
+    assert viewer.window.add_plugin_dock_widget("napari-sam") == (dock, widget)
+    by_cross(viewer, dock)
+
+
+ORDERS = ["train main", "main train", "train train main", "main main train train"]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_docks_closed_and_opened_in_any_order_share_a_session(
+    viewer: Any, order: str, qtbot: Any
+) -> None:
+    dock, widget = open_panel(viewer)
+    panel = widget.training_dock.open()
+    for name in order.split():
+        if name == "main":
+            by_cross(viewer, dock)
+            qtbot.wait(1)
+            dock, widget = open_panel(viewer)
+        elif panel.native.parent() is not None:
+            by_cross(viewer, panel.native.parent())
+        panel = widget.training_dock.open()
+        widget.session.model = again = Squares()
+        assert panel.model.value == widget.session.model_choice.name
+        assert widget.session.model_choice.loaded is again
+        assert len(viewer.window.dock_widgets) == 2
+    assert sorted(map(str, viewer.keymap)) == list(KEYS)
+    by_cross(viewer, dock)
+    del dock, widget, panel, again
+    qtbot.waitUntil(lambda: not leftovers(), timeout=LONG)
+    assert not viewer.window.dock_widgets

@@ -429,24 +429,54 @@ def test_model_loaded_for_an_earlier_choice_is_not_kept(session: SamSession) -> 
     assert session.model_choice.loaded is None
 
 
+def dot(shape: tuple[int, ...], dtype: Any = float) -> np.ndarray:
+    """Make an image of one bright pixel on each plane, at the end of its first row."""
+    image = np.zeros(shape, dtype)
+    colours = len(shape) == 3
+    image[(..., 0, -1, slice(None)) if colours else (..., 0, -1)] = 1
+    return image
+
+
 @pytest.mark.parametrize(
     ("data", "place"),
     [
         (np.zeros((8, 9, 3), np.uint8), {"rgb": True}),
         (np.zeros((8, 9), bool), {}),
-        (np.zeros((8, 9), np.uint64), {}),
         (np.full((8, 9), np.nan), {"contrast_limits": (0, 3)}),
-        (np.full((8, 9), np.inf), {"contrast_limits": (0, 3)}),
         (np.full((8, 9), 7.0), {}),
+        (np.full((8, 9), 7.0), {"contrast_limits": (8, 9)}),
         (np.zeros((1, 1)), {}),
-        (np.zeros((1, 9)), {}),
-        (np.zeros((8, 9), np.float16), {}),
         (np.zeros((2, 2, 2, 8, 9)), {}),
     ],
-    ids=[
-        *("rgb", "bool", "uint64", "nan", "inf", "constant", "1x1", "one row"),
-        *("half", "5D"),
+    ids=["rgb", "bool", "nan", "constant", "too dark", "1x1", "5D"],
+)
+def test_images_that_show_nothing_are_refused(
+    bright: BrightPredictor, data: np.ndarray, place: dict[str, Any]
+) -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(data, **place)
+    viewer.dims.point = (0,) * viewer.dims.ndim
+    session = SamSession(viewer, bright)
+    session.points_layer = viewer.add_points([(0,) * image.ndim])
+    for segment in (session.preview, session.segment_everything):
+        with pytest.raises(ValueError, match=r"^The slice shows nothing"):
+            segment()
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        (dot((8, 9, 3), np.uint8), {"rgb": True}),
+        (dot((8, 9), bool), {}),
+        (dot((8, 9), np.uint64), {}),
+        (np.where(dot((8, 9)) > 0, 2, np.nan), {"contrast_limits": (0, 3)}),
+        (np.where(dot((8, 9)) > 0, 2, np.inf), {"contrast_limits": (0, 3)}),
+        (dot((1, 1)), {"contrast_limits": (0, 2)}),
+        (dot((1, 9)), {}),
+        (dot((8, 9), np.float16), {}),
+        (dot((2, 2, 2, 8, 9)), {}),
     ],
+    ids=["rgb", "bool", "uint64", "nan", "inf", "1x1", "one row", "half", "5D"],
 )
 @pytest.mark.parametrize("kind", ["point", "box"])
 def test_unusual_images_give_a_result(

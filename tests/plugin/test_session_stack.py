@@ -7,10 +7,15 @@ import pytest
 from napari.components import ViewerModel
 
 import napari_sam as ns
+from napari_sam.masks.painting import paint_pieces
 from napari_sam.plugin.layers.displayed_stack import voxel_sizes
 from napari_sam.plugin.session import SamSession
+from napari_sam.plugin.state.pending_result import PendingResult
+from napari_sam.requests.base import run_to_end
 from tests.helpers.models import BrightPredictor
 from tests.helpers.sessions import FIRST, SECOND, corners, draw, written
+
+SMALLER = (12, 17, 18, 23)
 
 
 def first_ball(stack: np.ndarray) -> np.ndarray:
@@ -313,3 +318,81 @@ def test_single_plane_is_refused_as_a_stack(
     session.shapes_layer = viewer.add_shapes([corners(FIRST)])
     with pytest.raises(ValueError, match="'plane' is a single plane"):
         session.propagate()
+
+
+def correct(session: SamSession) -> PendingResult:
+    """Propagate the first ball, and draw a smaller box on slice 5 of the result."""
+    draw(session, FIRST)
+    session.propagate()
+    assert session.pending is not None
+    session.viewer.dims.set_current_step(0, 5)
+    draw(session, SMALLER, 5)
+    return session.pending
+
+
+def run_live(session: SamSession) -> None:
+    request = session.live_request()
+    assert request is not None
+    steps = request.request.run(session.load(), session.cache)
+    session.accept_result(request, run_to_end(steps))
+
+
+def shown(session: SamSession, index: int) -> np.ndarray:
+    """Paint what the preview shows on a slice."""
+    pending = session.pending
+    assert pending is not None
+    plane_index = (index, slice(None), slice(None))
+    pieces = session.current.corrections.pieces(pending, plane_index)
+    on_plane = [piece for piece in pieces if piece.plane_index == plane_index]
+    labels: np.ndarray = paint_pieces(on_plane, (9, 40, 50))[index]
+    return labels
+
+
+def test_a_correction_on_a_slice_of_a_stack_is_outlined_at_once(
+    session: SamSession, stack: np.ndarray
+) -> None:
+    pending = correct(session)
+    before = shown(session, 5)
+    run_live(session)
+    assert session.pending is pending
+    assert session.live_request() is None
+    expected = np.zeros((40, 50), bool)
+    expected[12:19, 17:24] = True
+    np.testing.assert_array_equal(shown(session, 5) > 0, expected & (stack[5] > 127))
+    assert (shown(session, 5) > 0).sum() < (before > 0).sum()
+    np.testing.assert_array_equal(shown(session, 4) > 0, first_ball(stack)[4])
+    session.undo()
+    assert session.live_request() is None
+    np.testing.assert_array_equal(shown(session, 5), before)
+
+
+def test_the_stack_takes_the_correction_over(session: SamSession) -> None:
+    correct(session)
+    run_live(session)
+    outlined = shown(session, 5)
+    volume = session.propagate()
+    np.testing.assert_array_equal(volume.labels[5], outlined)
+    assert session.pending is not None
+    assert session.current.corrections.slices(session.pending) == []
+
+
+def test_background_points_alone_end_the_object_at_once(session: SamSession) -> None:
+    draw(session, FIRST)
+    session.propagate()
+    session.viewer.dims.set_current_step(0, 6)
+    assert session.points_layer is not None
+    session.settings.set_polarity(False)
+    session.points_layer.add((6, 15, 20))
+    assert session.live_request() is None
+    assert not shown(session, 6).any()
+    assert shown(session, 5).any()
+
+
+def test_a_late_outline_of_an_accepted_stack_is_dropped(session: SamSession) -> None:
+    correct(session)
+    request = session.live_request()
+    assert request is not None
+    steps = request.request.run(session.load(), session.cache)
+    session.commit()
+    session.accept_result(request, run_to_end(steps))
+    assert session.pending is None

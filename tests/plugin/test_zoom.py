@@ -52,7 +52,7 @@ def model() -> DiscOfWindow:
 def large(model: DiscOfWindow) -> SamSession:
     """A session on a plane of 512 pixels a side."""
     viewer = ViewerModel()
-    viewer.add_image(np.zeros((SIDE, SIDE), np.uint8), contrast_limits=(0, 255))
+    viewer.add_image(np.full((SIDE, SIDE), 100, np.uint8), contrast_limits=(0, 255))
     session = SamSession(viewer, model)
     session.new_prompt_layers()
     return session

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_sam.plugin.layers.preview_drawing import FRAME, OUTLINE
+from napari_sam.plugin.layers.preview.drawing import FRAME, OUTLINE
 from napari_sam.plugin.layers.visible_region import camera_of
 from napari_sam.plugin.widget import SamWidget
 from tests.helpers.sessions import corners, press
@@ -40,7 +40,7 @@ def model() -> Iterator[Waiting]:
 @pytest.fixture
 def widget(model: Waiting, qtbot: Any) -> Iterator[SamWidget]:
     viewer = ViewerModel()
-    viewer.add_image(np.zeros((SIDE, SIDE), np.uint8), contrast_limits=(0, 255))
+    viewer.add_image(np.full((SIDE, SIDE), 100, np.uint8), contrast_limits=(0, 255))
     widget = SamWidget(viewer)
     widget.session.model = model
     press(widget.panel.new_prompts)

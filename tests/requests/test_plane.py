@@ -13,6 +13,7 @@ from numpy.testing import assert_array_equal
 import napari_sam as ns
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import Channel, PlaneReader
+from napari_sam.images.projection import Projection
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.requests.base import Score
@@ -48,6 +49,58 @@ def test_a_plane_request_gives_the_labels_of_segment() -> None:
     assert result.scores == {
         number: (Score(None, pytest.approx(0.9), "prompt"),) for number in (1, 2)
     }
+
+
+@pytest.mark.parametrize("value", [0, 50, 200, 255, np.nan])
+def test_a_plane_that_shows_nothing_is_refused(value: float) -> None:
+    volume = lit(BALL | SMALL).astype(float)
+    volume[6] = value
+    mapping = IntensityMapping.window(125, 150)  # 50 to 200
+    request = PlaneRequest(view_of(volume, mapping), AT, {1: box_on(BALL, 6)})
+    with pytest.raises(
+        ValueError, match="shows nothing between the contrast limits 50 "
+    ):
+        run(request)
+    volume[6, 3, 3] = 120
+    assert run(request).scores
+
+
+def test_black_colour_planes_are_refused() -> None:
+    view = ImageView(PlaneReader((np.zeros((9, 9, 3), np.uint8),), rgb=True), DISPLAY)
+    request = PlaneRequest(view, (FULL, FULL), {1: Prompt(points=[(3, 3)])})
+    with pytest.raises(
+        ValueError, match="shows nothing: all of it has the same colour"
+    ):
+        run(request)
+
+
+def test_scripts_say_that_a_plane_shows_nothing() -> None:
+    empty = np.zeros((30, 40), np.uint8)
+    for segment in (
+        lambda: ns.segment(empty, points=[(3, 3)], model=World()),
+        lambda: ns.segment_everything(empty, model=World()),
+        lambda: ns.segment_everything_volume(np.stack([empty] * 3), model=World()),
+        lambda: ns.segment_volume(
+            np.stack([empty] * 3), {1: Prompt(points=[(3, 3)])}, model=World()
+        ),
+    ):
+        with pytest.raises(ValueError, match="shows nothing between the contrast limi"):
+            segment()
+
+
+def test_a_thick_slice_is_segmented_and_repeated_from_its_record() -> None:
+    volume = np.zeros(SHAPE)
+    volume[4:9] = np.where(BALL[6], 200, 0)
+    volume[6] = 0
+    margins = ((2.0, 2.0), (0.0, 0.0), (0.0, 0.0))
+    view = view_of(volume, projection=Projection("max", margins))
+    request = PlaneRequest(view, AT, {1: box_on(BALL, 6)})
+    result = run(request)
+    assert_array_equal(painted(result.pieces, SHAPE)[6] > 0, BALL[6])
+    entry = json.loads(json.dumps(view.to_json((0, 255))))
+    assert ImageView.from_json(entry, (volume,)).reader.projection == (
+        view.reader.projection
+    )
 
 
 def test_only_the_requested_plane_is_read() -> None:

@@ -99,13 +99,24 @@ def test_a_dark_slice_is_interpolated() -> None:
 def test_an_object_ends_after_more_bad_slices_than_patience() -> None:
     mask = column(*[25] * 8)
     volume = lit(mask)
-    volume[4:6] = 0
+    volume[4:6] = DARK
     prompts = {1: {1: box_on(mask, 1)}}
     assert statuses(propagate_stack(volume, prompts))[4] == "stopped"
     patient = PropagationOptions(patience=2)
     assert_array_equal(
         propagate_stack(volume, prompts, options=patient).labels > 0, mask
     )
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_slices_that_show_nothing_do_not_end_an_object(count: int) -> None:
+    mask = column(*[25] * 8)
+    volume = lit(mask)
+    volume[3 : 3 + count] = 0
+    out = propagate_stack(volume, {1: {1: box_on(mask, 1)}})
+    assert_array_equal(out.labels > 0, mask)
+    assert out.empty == set(range(3, 3 + count))
+    assert {statuses(out)[i] for i in out.empty} == {"interpolated"}
 
 
 def test_reach_allows_more_bad_slices_when_they_are_thin() -> None:

@@ -279,10 +279,9 @@ def test_nan_pixels_are_background() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, 0.0, 7.0])
-def test_constant_volumes_give_no_labels(value: float) -> None:
-    out = propagate_stack(np.full(SHAPE, value), {1: {6: Prompt(box=(3, 3, 9, 9))}})
-    assert not out.labels.any()
-    assert statuses(out) == {6: "anchor"}
+def test_prompts_on_a_slice_that_shows_nothing_are_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=r"^Slice 6 shows nothing between the contr"):
+        propagate_stack(np.full(SHAPE, value), {1: {6: Prompt(box=(3, 3, 9, 9))}})
 
 
 def test_an_object_ends_where_the_score_falls() -> None:

@@ -138,7 +138,7 @@ def everything_volume(
     predictor = as_predictor(model)
     cache = EmbeddingCache() if cache is None else cache
     for plane in request.plane_requests(predictor, cache):
-        *_, last = plane.iter_search(predictor, cache)
+        *_, last = request.search_plane(plane, predictor, cache)
         yield last.candidates.objects(request.thresholds)
 
 

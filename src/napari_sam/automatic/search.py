@@ -132,12 +132,15 @@ class SearchStep:
     finish : callable, optional
         Returns the candidates when the search ends here, with those of parts that are
         not complete.
+    shows_nothing : bool
+        Whether the plane shows nothing, so that it was not searched.
     """
 
     done: int
     total: int
     candidates: Candidates
     finish: Callable[[], Candidates] | None = None
+    shows_nothing: bool = False
 
 
 def search_method_text(support: PromptSupport) -> str:

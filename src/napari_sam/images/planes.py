@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_sam.images.projection import Projection
     from napari_sam.images.window import Window
 
 MAX_CHANNELS = 3
@@ -62,6 +63,8 @@ class PlaneReader:
     channels : sequence of Channel
         One to three gray channels that the model gets instead: one as gray, two as
         red and green, three as red, green and blue.
+    projection : Projection, optional
+        Makes each plane of several neighbouring ones.
 
     Raises
     ------
@@ -72,8 +75,11 @@ class PlaneReader:
     levels: Sequence[Any]
     rgb: bool = False
     channels: Sequence[Channel] = ()
+    projection: Projection | None = None
     # Contrast limits by intensity mapping and plane axes: they take many planes.
     contrast_limits: dict[Any, ContrastLimits] = field(default_factory=dict, init=False)
+    # Contrast limits and indices of planes that are known to show something.
+    with_content: set[Any] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
         if len(self.channels) > MAX_CHANNELS:
@@ -151,12 +157,19 @@ class PlaneReader:
         """
         self._check_index(plane_index)
         if not self.channels:
-            return _read_level(self.levels, plane_index, min_side, window)
+            channel = Channel(self.levels)
+            return self._read_channel(channel, plane_index, min_side, window)
         if len(self.channels) == 1:
-            return _read_channel(self.channels[0], plane_index, min_side, window)
-        dtype = np.result_type(*(c.levels[0].dtype for c in self.channels))
+            return self._read_channel(self.channels[0], plane_index, min_side, window)
+        dtypes = [c.levels[0].dtype for c in self.channels]
+        if self.projection is not None:
+            dtypes.append(np.dtype(np.float64))  # that of sums and means
         return self._read_colours(
-            plane_index, min_side, window, dtype, lambda plane, _: plane
+            plane_index,
+            min_side,
+            window,
+            np.result_type(*dtypes),
+            lambda plane, _: plane,
         )
 
     def read_uint8(
@@ -225,12 +238,31 @@ class PlaneReader:
         shape = tuple(min(side) for side in zip(*shapes, strict=True))
         colours = np.zeros((*shape, MAX_CHANNELS), dtype)
         for i, channel in enumerate(self.channels):
-            plane = _read_channel(channel, plane_index, min_side, window)
+            plane = self._read_channel(channel, plane_index, min_side, window)
             if plane.shape != shape:
                 plane = plane[np.ix_(*map(sample_centres, plane.shape, shape))]
             colours[..., i] = convert(plane, i)
             del plane  # free it before the next one is read
         return colours
+
+    def _read_channel(
+        self,
+        channel: Channel,
+        plane_index: PlaneIndex,
+        min_side: int | None,
+        window: Window | None,
+    ) -> NDArray[Any]:
+        """Read a plane of one channel: a thick slice, if there is a projection."""
+        if self.projection is None:
+            return _read_channel(channel, plane_index, min_side, window)
+        planes = self.projection.indices(plane_index, self.shape)
+        combined = self.projection.combine(
+            _read_channel(channel, index, min_side, window) for index in planes
+        )
+        dtype = channel.levels[0].dtype
+        if self.rgb and dtype == np.uint8:  # it has no contrast limits
+            combined = np.rint(np.minimum(combined, 255)).astype(dtype)
+        return combined
 
     def _check_index(self, plane_index: PlaneIndex) -> None:
         for axis, (size, entry) in enumerate(zip(self.shape, plane_index, strict=True)):

@@ -6,13 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container
-from napari.utils.notifications import show_error, show_info
+from napari.layers import Image
+from napari.utils.notifications import show_info
 
 from napari_sam.plugin.background.accepting import Accepting
-from napari_sam.plugin.background.box_lines import BoxLines
-from napari_sam.plugin.background.dock_life import DockLife
+from napari_sam.plugin.background.dock_life import DockLife, docked_widgets
 from napari_sam.plugin.background.label_jobs import LABEL_BUTTONS, LabelJobs
 from napari_sam.plugin.background.layer_watcher import LayerWatcher
+from napari_sam.plugin.background.marker_sizes import MarkerSizes
 from napari_sam.plugin.background.object_picking import ObjectPicking
 from napari_sam.plugin.background.prefetch import Prefetcher
 from napari_sam.plugin.background.preview_display import PreviewDisplay
@@ -22,6 +23,7 @@ from napari_sam.plugin.notifications import notify_errors
 from napari_sam.plugin.panels.buttons import BUTTONS, TOOLS
 from napari_sam.plugin.panels.choices.layer_combobox import disconnect_choices
 from napari_sam.plugin.panels.corrections.new_number import ask_new_number
+from napari_sam.plugin.panels.drawing import Drawing
 from napari_sam.plugin.panels.key_bindings import SWITCH_POINTS, KeyBindings
 from napari_sam.plugin.panels.main_panel import MainPanel
 from napari_sam.plugin.panels.measurement_table import show_table
@@ -63,14 +65,18 @@ class SamWidget(Container[Any]):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         preferences = Preferences()
-        self.session: SamSession = new_session(napari_viewer, preferences)
+        # A viewer has one panel and one session: another panel would fight over keys.
+        opened = docked_widgets(napari_viewer, SamWidget)
+        self.session: SamSession = (
+            opened[0].hand_over() if opened else new_session(napari_viewer, preferences)
+        )
         self.panel = MainPanel(napari_viewer, self.session, self._actions())
         super().__init__(widgets=[self.panel], labels=False)
         self._viewer = napari_viewer
         self.preview_layer = PreviewLayer(napari_viewer)
         self._hint = ""
         self._commit_next = self._cleaning = False
-        self._asleep = False
+        self._asleep = self._closed = False
         self._written: WriteSummary | None = None
         self._connections: list[tuple[Any, Callable[..., None]]] = []
         self._runner = RequestRunner(
@@ -96,7 +102,10 @@ class SamWidget(Container[Any]):
         )
         self._watcher = LayerWatcher(napari_viewer, self.native)
         self._prefetcher = Prefetcher(self.session, self._runner, self.native)
-        self._box_lines = BoxLines(self.session, self.native)
+        self._marker_sizes = MarkerSizes(self.session, self.native)
+        self._drawing = Drawing(
+            self.panel, self.session, self._display, self._on_started
+        )
         self._keys = KeyBindings(
             napari_viewer,
             self._key_actions(),
@@ -112,11 +121,16 @@ class SamWidget(Container[Any]):
         self._dock_life = DockLife(self.native)
         self._connect_panel()
         self._connect_viewer()
-        for layer in napari_viewer.layers:
-            self._select_sample_prompts(layer)
-        self._select_model()
         self.panel.live.value = preferences.get("preview", "live")
+        self._show_session()
+
+    def _show_session(self) -> None:
+        """Show the session, which may have had another panel before."""
+        self._display.show_choices()
+        for layer in self._viewer.layers:
+            self._display.select_sample(layer)
         self._refresh()
+        self._show_preview()
 
     def press(self, name: str) -> str:
         """Press a button if it is enabled; return the reason if it is not."""
@@ -129,8 +143,8 @@ class SamWidget(Container[Any]):
         session = self.session
         return {
             "download": lambda: self._runner.load(self._watcher.notice),
-            "new_prompts": self._make_prompt_layers,
-            **{name: partial(self._choose_tool, tool) for tool, name in TOOLS.items()},
+            "new_prompts": lambda: self._drawing.start(),
+            **{name: partial(self._draw_with, tool) for tool, name in TOOLS.items()},
             "segment_slice": lambda: self._runner.run(session.build_plane_request()),
             "segment_stack": lambda: self._runner.run(session.build_stack_request()),
             "segment_everything": lambda: self._runner.run(
@@ -140,7 +154,7 @@ class SamWidget(Container[Any]):
             "discard": lambda: self._accepting.discard(),
             "next_alternative": session.next_alternative,
             "previous": self._go_back,
-            "refine": self._refine,
+            "refine": lambda: self._drawing.refine(),
             "next_doubtful": session.next_doubtful,
             "cancel": self._cancel,
             **{name: partial(self._work_on_labels, name) for name in LABEL_BUTTONS},
@@ -191,7 +205,7 @@ class SamWidget(Container[Any]):
             (session.changed, self._refresh),
             (session.changed, self._show_preview),
             (session.changed, self._show_written),
-            (session.model_changed, self._select_model),
+            (session.model_changed, self._display.select_model),
             (session.model_changed, self._refresh),
             (session.model_changed, self._watcher.notice),
             (session.zoom_changed, self._refresh),
@@ -210,11 +224,12 @@ class SamWidget(Container[Any]):
 
     def disconnect_viewer(self, _: Any = None) -> None:
         """Stop all work, let go of the viewer and session, and remove the preview."""
-        self._runner.close()
-        self._watcher.close()
-        self._prefetcher.close()
-        self._box_lines.close()
-        self._keys.close()
+        if self._closed:
+            return
+        self._closed = True
+        for part in (self._runner, self._watcher, self._prefetcher, self._keys):
+            part.close()
+        self._marker_sizes.close()
         self._display.keys.close()
         for emitter, callback in self._connections:
             emitter.disconnect(callback)
@@ -225,6 +240,13 @@ class SamWidget(Container[Any]):
         self.preview_layer.remove()
         self.session.current.reopen_waiting()
 
+    def hand_over(self) -> SamSession:
+        """Close for another panel, which goes on with the session."""
+        self._on_dock_closed()
+        self._viewer.window.remove_dock_widget(self.native)
+        self.session.settings.reset_options()
+        return self.session
+
     def _on_dock_closed(self) -> None:
         """End with the dock, which napari closed without closing what is in it."""
         self.training_dock.remove()
@@ -233,6 +255,8 @@ class SamWidget(Container[Any]):
 
     def _on_dock_shown(self, shown: bool) -> None:
         """Rest while the dock is hidden by its menu entry."""
+        if self._closed:
+            return
         self._asleep = self._prefetcher.rests = not shown
         if shown:
             self._keys.open()
@@ -251,45 +275,16 @@ class SamWidget(Container[Any]):
         self.session.use_model(*self.panel.models.chosen)
         self._refresh()
 
-    def _select_model(self) -> None:
-        choice = self.session.model_choice
-        self.panel.select_model(choice.chosen, choice.family)
+    def _draw_with(self, tool: Tool) -> None:
+        self._drawing.choose(tool)
 
-    def _make_prompt_layers(self) -> None:
-        points, shapes = self.session.new_prompt_layers()
-        self.panel.points.select(points)
-        self.panel.shapes.select(shapes)
-        self._box_lines.fit()
-        if self.session.model_choice.is_at_hand:
-            self.panel.sections["model"].collapse()
-        self._viewer.layers.selection.active = shapes
-        shapes.mode = "add_rectangle"
-        points.mode = "add"
+    def _on_started(self) -> None:
+        self._marker_sizes.fit()
         self._prefetcher.prepare(self._refresh)
-
-    def _choose_tool(self, tool: Tool) -> None:
-        try:
-            self.session.tool = tool
-        finally:
-            self._display.show_tool()
-
-    def _refine(self) -> None:
-        self.session.refine()
-        replacement = self.session.history.replacement
-        if replacement is not None and self.session.labels_layer is None:
-            self.panel.labels_layer.select(replacement.labels)
-        if self.session.tool is None:  # the label was chosen with napari's picker
-            if self.session.points_layer is None:
-                self._make_prompt_layers()
-            self._choose_tool("object")
 
     def _go_back(self) -> None:
         self.session.previous_object()
         self.panel.each_prompt.value = self.session.each_prompt_an_object
-
-    def _select_sample_prompts(self, layer: Any) -> None:
-        for choice in (self.panel.points, self.panel.shapes):
-            choice.select_sample(layer)
 
     # -- work ------------------------------------------------------------------
 
@@ -365,12 +360,15 @@ class SamWidget(Container[Any]):
 
     def _show_failure(self, error: Exception) -> None:
         self._commit_next = False
-        show_error(" ".join([str(error), self._accepting.give_up()]).strip())
+        self._hint = self._accepting.fail(error)
 
     # -- display ---------------------------------------------------------------
 
     def _refresh(self) -> None:
         session = self.session
+        if session.settings.follow_image():
+            self.panel.labels_layer.select(session.target.present_layer)
+            self._watcher.notice()
         session.current.note_prompts()
         prompts = [session.points_layer, session.shapes_layer]
         self._watcher.follow(prompts, session.image_layer)
@@ -378,7 +376,9 @@ class SamWidget(Container[Any]):
         self._display.refresh(self._hint)
 
     def _on_layer_added(self, event: Any) -> None:
-        self._select_sample_prompts(event.value)
+        if isinstance(event.value, Image):
+            self.session.settings.note_opened(event.value)
+        self._display.select_sample(event.value)
         self._refresh()
 
     def _on_layer_removed(self) -> None:

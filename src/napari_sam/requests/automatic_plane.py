@@ -86,10 +86,7 @@ class AutomaticPlaneRequest:
         def embed(crop: Crop) -> Embedding:
             if crop.shape == plane_shape:
                 return self.view.embed(predictor, cache, self.plane_index)
-            contrast_limits = self.view.contrast_limits(self.plane_index)
-            pixels = self.view.reader.read_uint8(
-                self.plane_index, None, contrast_limits
-            )
+            pixels = self.view.read_uint8(self.plane_index, None, None)
             return cache.embed(predictor, pixels[crop.window])
 
         return search_candidates(

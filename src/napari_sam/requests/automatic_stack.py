@@ -6,10 +6,15 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from napari_sam.automatic.candidates import Thresholds
+from napari_sam.automatic.candidates import Candidates, Thresholds
 from napari_sam.automatic.instances.stack_search import StackSearch
 from napari_sam.automatic.linking import Linking, link_planes
-from napari_sam.automatic.search import SearchOptions
+from napari_sam.automatic.search import SearchOptions, SearchStep
+from napari_sam.images.empty_planes import (
+    NothingShownError,
+    empty_slices_warnings,
+    nothing_shown_text,
+)
 from napari_sam.masks.cleanup import CleanUp, clean_up_pieces
 from napari_sam.masks.painting import ObjectPlaneMask
 from napari_sam.prediction.steps import map_steps, run_to_end
@@ -27,8 +32,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from napari_sam.automatic.candidates import Candidates
-    from napari_sam.automatic.search import SearchStep
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.images.stack import Stack
     from napari_sam.prediction.cache import EmbeddingCache
@@ -96,34 +99,55 @@ class AutomaticStackRequest:
         cache: EmbeddingCache,
         stopped: Callable[[], bool] = lambda: False,
     ) -> Generator[Progress, None, SegmentationResult]:
-        """Search plane by plane; `stopped` ends with the planes searched so far."""
-        total = len(self.stack) if self.planes is None else self.planes
+        """Search plane by plane; `stopped` ends with the planes searched so far.
+
+        Raises
+        ------
+        ValueError
+            When no plane shows anything.
+        """
         yield Progress("Encoding the first slice", 0, 0)
         side = yield from self._choose_side(predictor, cache)
         search = None if side is None else self._stack_search(predictor, cache, side)
-        if search is not None and search.nbytes(total) <= _MAX_MAP_BYTES:
-            steps = self._run_in_3d(search, predictor, cache, total, stopped)
+        empty: list[int] = []
+        if search is not None and search.nbytes(self._count) <= _MAX_MAP_BYTES:
+            steps = self._run_in_3d(search, predictor, cache, stopped, empty)
         else:
-            steps = self._run_by_plane(side, predictor, cache, total, stopped)
-        return self.finish(predictor, (yield from steps))
+            steps = self._run_by_plane(side, predictor, cache, stopped, empty)
+        planes = yield from steps
+        if empty and len(empty) == len(planes):
+            limits = self.view.contrast_limits(self.plane_index)
+            raise NothingShownError(
+                nothing_shown_text(limits, "The stack", "choose another stack")
+            )
+        return replace(
+            self.finish(predictor, planes), warnings=empty_slices_warnings(empty)
+        )
+
+    @property
+    def _count(self) -> int:
+        """Number of planes to segment."""
+        return len(self.stack) if self.planes is None else self.planes
 
     def _run_by_plane(
         self,
         side: int | None,
         predictor: PredictorLike,
         cache: EmbeddingCache,
-        total: int,
         stopped: Callable[[], bool],
+        empty: list[int],
     ) -> Generator[Progress, None, list[Candidates]]:
         """Search plane by plane; linking joins the objects."""
         planes: list[Candidates] = []
-        for index in range(total):
+        for index in range(self._count):
             request = replace(self.plane_request(index), side=side)
-            for step in request.iter_search(predictor, cache):
+            for step in self.search_plane(request, predictor, cache):
                 candidates = step.candidates
                 done = index * step.total + step.done
                 what = f"Slice {index}, {len(candidates.members)} candidates"
-                yield Progress(what, done, total * step.total)
+                yield Progress(what, done, self._count * step.total)
+            if step.shows_nothing:
+                empty.append(index)
             planes.append(self._kept(candidates))
             if stopped():
                 break
@@ -134,17 +158,20 @@ class AutomaticStackRequest:
         search: StackSearch,
         predictor: PredictorLike,
         cache: EmbeddingCache,
-        total: int,
         stopped: Callable[[], bool],
+        empty: list[int],
     ) -> Generator[Progress, None, list[Candidates]]:
         """Read the maps of all planes, and split them together."""
         windows = len(search.tiles.windows)
-        for index in range(total):
+        for index in range(self._count):
             source = self.plane_request(index).instance_source(predictor, cache)
-            for done in search.add_plane(source):
-                yield Progress(
-                    f"Slice {index}", index * windows + done, total * windows
-                )
+            before, total = index * windows, self._count * windows
+            try:
+                for done in search.add_plane(source):
+                    yield Progress(f"Slice {index}", before + done, total)
+            except NothingShownError:
+                search.add_empty_plane()
+                empty.append(index)
             if stopped():
                 break
 
@@ -166,6 +193,19 @@ class AutomaticStackRequest:
             return candidates
         return candidates.only_masks(self.thresholds)
 
+    def search_plane(
+        self,
+        request: AutomaticPlaneRequest,
+        predictor: PredictorLike,
+        cache: EmbeddingCache,
+    ) -> Iterator[SearchStep]:
+        """Search one plane; a plane that shows nothing has no candidates."""
+        try:
+            yield from request.iter_search(predictor, cache)
+        except NothingShownError:
+            nothing = Candidates((), self.stack.plane_shape, self.region)
+            yield SearchStep(1, 1, nothing, shows_nothing=True)
+
     def plane_request(self, index: int) -> AutomaticPlaneRequest:
         """Return the request for one plane."""
         return AutomaticPlaneRequest(
@@ -175,13 +215,22 @@ class AutomaticStackRequest:
     def _choose_side(
         self, predictor: PredictorLike, cache: EmbeddingCache
     ) -> Generator[Progress, None, int | None]:
-        """Choose the size of windows for all planes, on the middle one."""
-        steps = self.plane_request(len(self.stack) // 2).choose_side(predictor, cache)
+        """Choose the size of windows for all planes, on the middle one.
+
+        If that shows nothing, on the nearest one that does.
+        """
 
         def looking(step: SearchStep) -> Progress:
             return Progress("Looking for the size of the objects", step.done, 0)
 
-        return (yield from map_steps(looking, steps))
+        middle = len(self.stack) // 2
+        for index in sorted(range(len(self.stack)), key=lambda i: abs(i - middle)):
+            steps = self.plane_request(index).choose_side(predictor, cache)
+            try:
+                return (yield from map_steps(looking, steps))
+            except NothingShownError:
+                continue
+        return None
 
     def plane_requests(
         self, predictor: PredictorLike, cache: EmbeddingCache
@@ -193,7 +242,8 @@ class AutomaticStackRequest:
 
     def refinish(self, result: SegmentationResult) -> SegmentationResult:
         """Apply `thresholds`, `linking` and `cleanup` to an earlier result."""
-        return self.finish(result.model, result.candidates)
+        finished = self.finish(result.model, result.candidates)
+        return replace(finished, warnings=result.warnings)
 
     def finish(
         self, predictor: PredictorLike, candidates: Sequence[Candidates]

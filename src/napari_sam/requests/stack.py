@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from napari_sam.images.empty_planes import empty_slices_warnings
 from napari_sam.masks.cleanup import CleanUp, clean_up_pieces, prompted_pixels
 from napari_sam.masks.patch import PAINTED_LOGIT, MaskPatch
 from napari_sam.prompts.prompt import Prompt
@@ -203,7 +204,10 @@ class StackRequest:
             predictor,
             self.contrast_limits,
             volume=volume,
-            warnings=self.small_object_warnings(predictor, volume),
+            warnings=(
+                *self.small_object_warnings(predictor, volume),
+                *empty_slices_warnings(volume.empty),
+            ),
         )
 
     def small_object_warnings(

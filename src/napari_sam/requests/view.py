@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from napari_sam.images.empty_planes import (
+    NothingShownError,
+    nothing_shown_text,
+    shows_nothing,
+)
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import Channel, PlaneReader
+from napari_sam.images.projection import Projection
 from napari_sam.images.window import Window, mirror
 
 if TYPE_CHECKING:
@@ -58,6 +64,11 @@ class ImageView:
 
         Contrast limits are those of the plane, so that the model sees the same grey
         values in all windows.
+
+        Raises
+        ------
+        NothingShownError
+            See `read_uint8`.
         """
         return self._embed(predictor, cache, plane_index, window)[0]
 
@@ -73,7 +84,8 @@ class ImageView:
         The plane is mirrored for `Window.around`, which shows it from twice as far.
         """
         if window == Window.around(self.reader.plane_shape(plane_index)):
-            pixels = mirror(self._read(predictor, plane_index, None))
+            plane = self.read_uint8(plane_index, predictor.input_size, None)
+            pixels = mirror(plane)
             embedding = cache.embed(predictor, pixels)
         else:
             embedding, pixels = self._embed(predictor, cache, plane_index, window)
@@ -88,20 +100,37 @@ class ImageView:
         window: Window | None,
     ) -> tuple[Embedding, NDArray[np.uint8]]:
         """Return the embedding of a plane or window, and its pixels."""
-        pixels = self._read(predictor, plane_index, window)
+        pixels = self.read_uint8(plane_index, predictor.input_size, window)
         plane_shape = self.reader.plane_shape(plane_index)
         embedding = cache.embed(
             predictor, pixels, plane_shape=plane_shape, window=window
         )
         return embedding, pixels
 
-    def _read(
-        self, predictor: PredictorLike, plane_index: PlaneIndex, window: Window | None
+    def read_uint8(
+        self, plane_index: PlaneIndex, min_side: int | None, window: Window | None
     ) -> NDArray[np.uint8]:
-        """Read a plane or window with enough pixels for the network."""
-        return self.reader.read_uint8(
-            plane_index, predictor.input_size, self.contrast_limits(plane_index), window
-        )
+        """Read a plane or window as the model sees it; see `PlaneReader.read`.
+
+        Raises
+        ------
+        NothingShownError
+            When the whole plane shows nothing; a window of another plane may.
+        """
+        limits = self.contrast_limits(plane_index)
+        pixels = self.reader.read_uint8(plane_index, min_side, limits, window)
+        if shows_nothing(pixels):
+            # Large planes have many empty windows.
+            key = str(limits), str(plane_index)
+            if key in self.reader.with_content:
+                return pixels
+            plane = pixels
+            if window is not None:
+                plane = self.reader.read_uint8(plane_index, min_side, limits)
+            if shows_nothing(plane):
+                raise NothingShownError(nothing_shown_text(limits))
+            self.reader.with_content.add(key)
+        return pixels
 
     def to_json(self, contrast_limits: ContrastLimits | None) -> dict[str, Any]:
         """Describe the image for a record, with the contrast limits that were used."""
@@ -120,6 +149,7 @@ class ImageView:
                 }
                 for c in self.reader.channels
             ],
+            "projection": self.reader.projection and asdict(self.reader.projection),
             "shape": list(self.reader.shape),
             "rgb": self.reader.rgb,
             "levels": len(self.reader.levels),
@@ -160,7 +190,11 @@ class ImageView:
             )
             for c in entry["channels"]
         ]
-        reader = PlaneReader(levels, entry["rgb"], used)
+        projection = entry.get("projection")
+        if projection is not None:
+            margins = tuple((before, after) for before, after in projection["margins"])
+            projection = Projection(projection["mode"], margins)
+        reader = PlaneReader(levels, entry["rgb"], used, projection)
         if list(reader.shape) != entry["shape"]:
             raise ValueError(
                 f"The image has shape {reader.shape}, the recorded one "

@@ -227,7 +227,9 @@ class ObjectTracker:
             return
         self._rejected.append(observation)
         is_last = observation.index == self.slices[-1]
-        if not is_between and (len(self._rejected) > self._allowed_gap or is_last):
+        # Slices that show nothing do not tell whether the object has ended.
+        gap_length = sum(o.is_shown for o in self._rejected)
+        if not is_between and (gap_length > self._allowed_gap or is_last):
             yield self._stop()
         else:
             # Whether the object has ended is not known yet; cancelling works here too.

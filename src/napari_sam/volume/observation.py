@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from napari_sam.masks.patch import MaskPatch
 from napari_sam.volume.results import SliceResult
 
 if TYPE_CHECKING:
     from napari_sam.images.window import Window
-    from napari_sam.masks.patch import MaskPatch
     from napari_sam.volume.results import Status
 
 # Largest and smallest logits that are kept, within the range of float16.
@@ -38,6 +38,8 @@ class Observation:
         A third mask, where the opposite direction gave a different one.
     window : Window or None
         Where the model looked for the object; None for the whole plane.
+    is_shown : bool
+        Whether the slice shows anything; otherwise nothing was looked for.
     """
 
     index: int
@@ -47,6 +49,12 @@ class Observation:
     confidence: float = 1.0
     tie_break: MaskPatch | None = None
     window: Window | None = None
+    is_shown: bool = True
+
+    @classmethod
+    def of_empty_slice(cls, index: int) -> Self:
+        """Make the observation of an object on a slice that shows nothing."""
+        return cls(index, MaskPatch.empty(), confidence=0.0, is_shown=False)
 
     @property
     def is_empty(self) -> bool:

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.images.empty_planes import (
+    NothingShownError,
+    nothing_shown_text,
+    shows_nothing,
+)
+from napari_sam.images.uint8 import to_uint8
 from napari_sam.images.window import Window
 from napari_sam.masks.contrast import border_contrast
 
@@ -39,11 +45,14 @@ class EncodedWindow:
         (h, w) or (h, w, C): its pixels, for pyramids perhaps at a lower resolution.
     embedding : Embedding
         Its embedding.
+    shows_nothing : bool
+        Whether it is black or white all over.
     """
 
     window: Window | None
     pixels: NDArray[Any]
     embedding: Embedding
+    shows_nothing: bool = False
 
     def shows(self, box: NDArray[np.float64]) -> bool:
         """Tell whether a part of a (4,) box of the plane lies in the window."""
@@ -99,6 +108,11 @@ class PrefetchingPlaneEncoder:
         index = self.stack.plane_index(slice_index)
         return self.stack.reader.read(index, self.predictor.input_size, window)
 
+    def is_empty(self, slice_index: int) -> bool:
+        """Tell whether a whole slice shows nothing."""
+        pixels = to_uint8(self.pixels(slice_index), self.contrast_limits)
+        return shows_nothing(pixels)
+
     def contrast(
         self, slice_index: int, window: Window | None, patch: MaskPatch
     ) -> float:
@@ -129,18 +143,20 @@ class PrefetchingPlaneEncoder:
     def _encode(self, places: Sequence[Place]) -> dict[Place, EncodedWindow]:
         started, before = perf_counter(), self.cache.encoded_count
         pixels = [self.pixels(*place) for place in places]
+        mapped = [to_uint8(part, self.contrast_limits) for part in pixels]
         embeddings = self.cache.embed_batch(
             self.predictor,
-            pixels,
-            self.contrast_limits,
+            mapped,
             plane_shape=self.stack.plane_shape,
             windows=[window for _, window in places],
         )
         if self.cache.encoded_count >= before + len(places):
             self._seconds.append((perf_counter() - started) / len(places))
         return {
-            place: EncodedWindow(place[1], part, embedding)
-            for place, part, embedding in zip(places, pixels, embeddings, strict=True)
+            place: EncodedWindow(place[1], part, embedding, shows_nothing(seen))
+            for place, part, embedding, seen in zip(
+                places, pixels, embeddings, mapped, strict=True
+            )
         }
 
 
@@ -170,6 +186,28 @@ class SliceWindows:
     def plane_shape(self) -> tuple[int, int]:
         """(H, W) of the plane."""
         return self.encoder.stack.plane_shape
+
+    def show_nothing(self) -> bool:
+        """Tell whether the slice shows nothing, from its windows if that is enough."""
+        for window in self.planned:
+            if not self.get(window).shows_nothing:
+                return False
+        if not all(encoded.shows_nothing for encoded in self._encoded.values()):
+            return False
+        return None in self._encoded or self.encoder.is_empty(self.index)
+
+    def check_shown(self) -> None:
+        """Refuse prompts on a slice that shows nothing.
+
+        Raises
+        ------
+        NothingShownError
+            When it does.
+        """
+        if self.show_nothing():
+            limits, subject = self.encoder.contrast_limits, f"Slice {self.index}"
+            remedy = "remove the prompts on it"
+            raise NothingShownError(nothing_shown_text(limits, subject, remedy))
 
     def get(self, window: Window | None) -> EncodedWindow:
         """Return a window of the slice."""

@@ -93,6 +93,7 @@ class Propagation:
     work: RemainingWork = field(default_factory=RemainingWork, init=False)
     _results: list[SliceResult] = field(default_factory=list)
     _computed: set[tuple[int, int]] = field(default_factory=set)
+    _empty: set[int] = field(default_factory=set)
     _complete: bool = False
 
     def __iter__(self) -> Iterator[SliceResult]:
@@ -117,7 +118,8 @@ class Propagation:
         """Combine the slice results so far, or some of them, into one result."""
         chosen = self._results if results is None else results
         count = len(self._computed)
-        return assemble(self.stack, chosen, self.prompted, count, self._complete)
+        done = self._complete, frozenset(self._empty)
+        return assemble(self.stack, chosen, self.prompted, count, *done)
 
     def _propagate(self, encoder: PrefetchingPlaneEncoder) -> Iterator[SliceResult]:
         object_windows = self._object_windows
@@ -152,6 +154,7 @@ class Propagation:
         self, segmenter: SliceSegmenter, open_ranges: Ranges
     ) -> Iterator[SliceResult]:
         """Yield the earlier results of complete ranges; collect all other ranges."""
+        self._empty |= frozenset() if self.previous is None else self.previous.empty
         for slice_range, known in self._ranges():
             if known is not None and is_complete(slice_range, known):
                 for result in known.values():
@@ -202,6 +205,7 @@ class Propagation:
             self._computed.update((object_id, index) for object_id in prompts)
             windows = SliceWindows(encoder, index)
             masks = segmenter.segment_prompts(windows, prompts, sizes)
+            windows.check_shown()
             for object_id, mask in masks.items():
                 observation = Observation(
                     index,
@@ -343,6 +347,8 @@ class Propagation:
             for tracker, observation in _observe(
                 encoder, segmenter, index, active, upward, following
             ):
+                if not observation.is_shown:
+                    self._empty.add(index)
                 self._computed.add((tracker.object_id, index))
                 results = list(tracker.update(observation))
                 self.work.note_encoded(index, observation.window)
@@ -371,6 +377,8 @@ def _observe(
     places = {t.object_id: t.window(expected[t.object_id]) for t in trackers}
     planned = list(dict.fromkeys(places.values()))
     windows = SliceWindows(encoder, index, planned, following)
+    if windows.show_nothing():
+        return [(tracker, Observation.of_empty_slice(index)) for tracker in trackers]
     masks = segmenter.segment(windows, expected, places)
     observations, disputes = [], {}
     for tracker in trackers:

@@ -142,6 +142,9 @@ class VolumeResult:
         earlier result or painted by hand.
     complete : bool
         Whether the propagation came to its end.
+    empty : frozenset of int
+        Slices that show nothing between the contrast limits; masks on them are
+        interpolated.
     """
 
     stack: Stack
@@ -149,6 +152,7 @@ class VolumeResult:
     prompted: Mapping[int, PromptedSlices] = field(default_factory=dict)
     recomputed: int = 0
     complete: bool = True
+    empty: frozenset[int] = frozenset()
 
     @cached_property
     def labels(self) -> NDArray[np.int32]:
@@ -194,6 +198,7 @@ def assemble(
     prompted: Mapping[int, PromptedSlices] | None = None,
     recomputed: int | None = None,
     complete: bool = True,
+    empty: frozenset[int] = frozenset(),
 ) -> VolumeResult:
     """Sort slice results by object and slice; the last result of a slice counts.
 
@@ -203,13 +208,13 @@ def assemble(
         The stack that was segmented.
     results : iterable of SliceResult
         In the order of the propagation.
-    prompted, recomputed, complete
+    prompted, recomputed, complete, empty
         See `VolumeResult`; `recomputed` is the number of results when None.
     """
     last = {(r.object_id, r.index): r for r in results}
     ordered = tuple(last[key] for key in sorted(last))
     count = len(ordered) if recomputed is None else recomputed
-    return VolumeResult(stack, ordered, dict(prompted or {}), count, complete)
+    return VolumeResult(stack, ordered, dict(prompted or {}), count, complete, empty)
 
 
 def slice_states(volume: VolumeResult) -> dict[int, Status]:

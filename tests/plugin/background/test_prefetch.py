@@ -23,7 +23,7 @@ VIEW = Window(600, 700, 200, 250)
 @pytest.fixture
 def widget(qtbot: Any) -> Iterator[SamWidget]:
     viewer = ViewerModel()
-    viewer.add_image(np.zeros((512, 512), np.uint8), contrast_limits=(0, 255))
+    viewer.add_image(np.full((512, 512), 100, np.uint8), contrast_limits=(0, 255))
     widget = SamWidget(viewer)
     widget.session.model = DiscOfWindow()
     press(widget.panel.new_prompts)

@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.plugin.layers.image_source import ChannelChoice, channel_choices
 from napari_sam.plugin.layers.transforms import layer_affine
+from napari_sam.plugin.panels.status_text import status_text
 from napari_sam.plugin.session import SamSession
 from tests.helpers.models import BrightPredictor
 from tests.helpers.sessions import FIRST, corners, draw, written
@@ -233,3 +234,70 @@ def test_only_the_displayed_plane_is_read(stack: np.ndarray) -> None:
     session.preview()
     session.commit()
     assert volume.read == [(4, slice(None), slice(None))]
+
+
+@pytest.fixture
+def thick(stack: np.ndarray) -> SamSession:
+    """A session on the mean of slices 3 to 5 of the balls."""
+    model = Recorder()
+    session = session_on(stack, model, scale=(2, 1, 1))
+    session.viewer.dims.set_current_step(0, 4)
+    session.viewer.layers["image"].projection_mode = "mean"
+    session.viewer.dims.thickness = (4, 0, 0)
+    return session
+
+
+def test_the_model_sees_the_thick_slice_that_is_displayed(
+    thick: SamSession, stack: np.ndarray
+) -> None:
+    draw(thick, FIRST)
+    thick.preview()
+    seen = np.rint(stack[3:6].mean(axis=0))
+    np.testing.assert_array_equal(thick.model.planes[-1], seen)
+    thick.discard()
+    thick.segment_everything()
+    np.testing.assert_array_equal(thick.model.planes[-1], seen)
+    thick.viewer.layers["image"].projection_mode = "none"
+    draw(thick, FIRST)
+    thick.preview()
+    np.testing.assert_array_equal(thick.model.planes[-1], stack[4])
+
+
+def test_other_thickness_makes_a_new_request(thick: SamSession) -> None:
+    draw(thick, FIRST)
+    thick.preview()
+    assert thick.live_request() is None
+    thick.viewer.dims.thickness = (8, 0, 0)
+    assert thick.live_request() is not None
+
+
+def test_stacks_are_seen_as_thick_as_the_displayed_slice(
+    thick: SamSession, stack: np.ndarray
+) -> None:
+    draw(thick, FIRST)
+    thick.propagate()
+    seen = {plane.tobytes() for plane in thick.model.planes}
+    means = [stack[max(i - 1, 0) : i + 2].mean(axis=0) for i in (4, 5)]
+    assert {np.rint(mean).astype(np.uint8).tobytes() for mean in means} <= seen
+
+
+def test_the_panel_says_that_the_model_sees_a_thick_slice(thick: SamSession) -> None:
+    expected = "The model sees the mean of 3 slices, as displayed"
+    assert expected in status_text(thick)
+    thick.viewer.dims.thickness = (0, 0, 0)
+    assert "The model sees" not in status_text(thick)
+    thick.viewer.dims.thickness = (4, 0, 0)
+    thick.viewer.layers["image"].projection_mode = "none"
+    assert "The model sees" not in status_text(thick)
+
+
+def test_channels_are_not_projected_along_their_axis(channels: np.ndarray) -> None:
+    model = Recorder()
+    session = session_on(channels, model, axis_labels=("c", "z", "y", "x"))
+    session.viewer.dims.set_current_step(1, 4)
+    session.viewer.layers["image"].projection_mode = "max"
+    session.viewer.dims.thickness = (4, 2, 0, 0)
+    session.channels = [ChannelChoice(axis=0, index=2)]
+    draw(session, FIRST, 0, 4)
+    session.preview()
+    np.testing.assert_array_equal(model.planes[-1], channels[2, 3:6].max(axis=0))

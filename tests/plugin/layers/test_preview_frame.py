@@ -10,14 +10,14 @@ from napari.components import ViewerModel
 
 from napari_sam.images.window import Window
 from napari_sam.masks.painting import ObjectPlaneMask
-from napari_sam.plugin.layers.preview_drawing import (
+from napari_sam.plugin.layers.preview.drawing import (
     FRAME,
     INSIDE,
     OUTLINE,
     draw_preview,
 )
+from napari_sam.plugin.layers.preview.window import PreviewWindow
 from napari_sam.plugin.layers.preview_layer import PreviewLayer
-from napari_sam.plugin.layers.preview_window import PreviewWindow
 
 FULL = slice(None)
 PLANE = FULL, FULL
@@ -108,6 +108,7 @@ def test_the_frame_is_not_written(viewer: ViewerModel, qtbot: Any) -> None:
     from napari_sam.plugin.session import SamSession
     from tests.plugin.test_zoom import DiscOfWindow
 
+    viewer.layers[0].contrast_limits = (-1, 1)  # gray
     session = SamSession(viewer, DiscOfWindow(64))
     points, _ = session.new_prompt_layers()
     points.add((500, 600))

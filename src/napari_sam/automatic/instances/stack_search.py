@@ -66,6 +66,10 @@ class StackSearch:
             yield done
         self._planes.append(maps)
 
+    def add_empty_plane(self) -> None:
+        """Add a plane without objects."""
+        self._planes.append({})
+
     def split(self) -> Generator[tuple[int, int], None, list[Candidates]]:
         """Split the stack into objects; yields done and total blocks.
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari.utils.notifications import show_error
+
 from napari_sam.plugin.background.request_runner import TRAINING
+from napari_sam.plugin.objects.stack_correction import CorrectionRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.background.request_runner import RequestRunner
     from napari_sam.plugin.objects.waiting import WaitingObject
     from napari_sam.plugin.session import SamSession
+    from napari_sam.plugin.state.layer_request import LayerRequest
 
 CANCELLED = "Cancelled: nothing was written. Your boxes and points are where they were."
 CANCELLED_SEARCH = (
@@ -54,7 +58,9 @@ class Accepting:
             When it cannot be segmented, or there is nothing to accept.
         """
         session, runner = self._session, self._runner
-        if session.live_request() is not None:
+        request = session.live_request()
+        self._check_corrections(request)
+        if request is not None:
             if runner.training:
                 raise ValueError(TRAINING)
             if not session.model_choice.is_at_hand:
@@ -62,6 +68,18 @@ class Accepting:
         label = session.accept(runner.running)
         self.run_next()
         return label is not None
+
+    def _check_corrections(self, request: LayerRequest | None) -> None:
+        """Refuse a stack with a correction, which would not be written."""
+        pending, current = self._session.pending, self._session.current
+        slices = [] if pending is None else current.corrections.slices(pending)
+        if isinstance(request, CorrectionRequest):
+            slices = [request.slice_index]
+        if slices:
+            raise ValueError(
+                f"The correction on slice {slices[0]} is not in the stack yet: press "
+                "'Whole stack', or remove its prompts."
+            )
 
     def discard(self) -> None:
         """Discard the current object, and what is computed for it."""
@@ -96,6 +114,17 @@ class Accepting:
         first = current.waiting.first
         there = first is not None and first.request.image in layers
         return not_written_text(current.give_up_waiting(), there)
+
+    def fail(self, error: Exception) -> str:
+        """Tell of a failed job, and give up waiting objects.
+
+        A problem with what is being drawn is a hint: it is returned, not told.
+        """
+        given_up = self.give_up()
+        if self._runner.is_live and isinstance(error, ValueError) and not given_up:
+            return str(error)
+        show_error(" ".join([str(error), given_up]).strip())
+        return ""
 
     def run_next(self) -> bool:
         """Run the request of the first waiting object, unless it is running.

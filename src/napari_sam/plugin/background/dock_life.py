@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QDockWidget
 
 if TYPE_CHECKING:
+    import napari
     from qtpy.QtWidgets import QWidget
+
+T = TypeVar("T")
+
+
+def docked_widgets(viewer: napari.Viewer, kind: type[T]) -> list[T]:
+    """Return the widgets of a type that are docked in the window of a viewer."""
+    window = getattr(viewer, "window", None)  # a viewer without Qt has none
+    docked = {} if window is None else window.dock_widgets
+    return [widget for name in docked if isinstance(widget := docked[name], kind)]
 
 
 class DockLife(QObject):

@@ -51,7 +51,13 @@ class LayerWatcher:
         self._changes.setTimeout(_DELAY_MS)
         self._changes.triggered.connect(self.happened.emit)
         dims = viewer.dims.events
-        self._sliders = (dims.current_step, dims.order, dims.ndisplay)
+        self._sliders = (
+            dims.current_step,
+            dims.order,
+            dims.ndisplay,
+            dims.margin_left,
+            dims.margin_right,
+        )
         for event in self._sliders:
             event.connect(self.notice)
 
@@ -125,4 +131,4 @@ def _image_events(image: Image | None) -> list[Any]:
     if image is None:
         return []
     names = ("data", "contrast_limits", "scale", "translate", "rotate", "affine")
-    return [getattr(image.events, name) for name in names]
+    return [getattr(image.events, name) for name in (*names, "projection_mode")]

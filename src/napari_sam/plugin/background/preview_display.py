@@ -36,8 +36,8 @@ class PreviewDisplay:
     def update(self, rests: bool = False) -> None:
         """Show what is pending on the displayed plane; nothing when the panel rests."""
         session, preview = self._session, self._preview
-        shown = session.pending or session.history.label_prompt
-        if rests or shown is None or shown.image not in session.viewer.layers:
+        shown = None if rests else session.pending or session.history.label_prompt
+        if shown is None or shown.image not in session.viewer.layers:
             self._picking.offer(None)
             preview.hide()
             return
@@ -51,6 +51,12 @@ class PreviewDisplay:
             self._picking.offer(None)
             preview.show(shown.image, [shown.piece], index)
             return
-        result, windows = shown.result, shown.windows
-        preview.show(shown.image, result.pieces, index, windows, result.unlikely)
+        preview.show(
+            shown.image,
+            session.current.corrections.pieces(shown, index),
+            index,
+            shown.windows,
+            shown.result.unlikely,
+            session.settings.present(session.labels_layer),
+        )
         self._picking.offer(shown)

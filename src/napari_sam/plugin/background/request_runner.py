@@ -111,6 +111,11 @@ class RequestRunner:
         return self._worker.busy and self._kind == "request"
 
     @property
+    def is_live(self) -> bool:
+        """Whether the last job was the live request for what is drawn."""
+        return self._kind == "live"
+
+    @property
     def busy_computing(self) -> bool:
         """Whether a job is running, other than a training."""
         return self.busy and not self.training

@@ -9,18 +9,21 @@ import numpy as np
 
 from napari_sam.images.intensity import IntensityMapping, limits_for_channels
 from napari_sam.images.planes import Channel, PlaneReader
+from napari_sam.images.projection import Projection
 from napari_sam.plugin.layers.transforms import (
     Sliders,
+    displayed_plane,
     label_grid,
     pyramid_levels,
     spatial_shape,
+    world_affine,
 )
 from napari_sam.requests.view import ImageView
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
-    from napari.components import ViewerModel
+    from napari.components import Dims, ViewerModel
     from napari.layers import Image
 
     from napari_sam.images.axes import ContrastLimits
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 _CHANNEL_NAMES = {"c", "ch", "channel", "channels"}
 # A longer axis without such a name is more likely space or time.
 _MAX_UNNAMED_CHANNELS = 6
+_MODES = {"mean": "mean", "sum": "sum", "max": "maximum", "min": "minimum"}
+# Of the thickness of a slice in pixels: equal ones are computed at each slider step.
+_DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +89,21 @@ class ImageSource:
         layers = self._viewer.layers
         if self.chosen in layers:
             return self.chosen
-        active = layers.selection.active
-        if isinstance(active, Image):
-            return active
+        images = [layer for layer in layers if isinstance(layer, Image)]
+        for image in images:
+            # A plugin sees the active layer through a proxy, which is only equal to it.
+            if image == layers.selection.active:
+                return image
         if self.prompted in layers:
             return self.prompted
-        images = [layer for layer in layers if isinstance(layer, Image)]
         return images[-1] if images else None
 
     def of(self, image: Image) -> ImageView:
         """Return the view of an image that the model sees.
 
-        The reader stays the same until the data or the channels change.
+        The reader stays the same until the data, the channels or the thickness of the
+        displayed slice change. Of a thick slice the model sees the projection that the
+        viewer shows, and of all other slices a projection of the same thickness.
 
         Raises
         ------
@@ -106,13 +115,33 @@ class ImageSource:
             for c in self.channels
         ]
         levels, rgb = pyramid_levels(image), bool(image.rgb)
+        channel_axes = {c.axis for c in channels if c.axis is not None}
+        projection = displayed_projection(image, self._viewer.dims, channel_axes)
         reader = self._reader
-        if reader is None or _identity(levels, rgb, channels) != _identity(
-            reader.levels, reader.rgb, reader.channels
+        if (
+            reader is None
+            or projection != reader.projection
+            or _identity(levels, rgb, channels)
+            != _identity(reader.levels, reader.rgb, reader.channels)
         ):
             # A new reader has no contrast limits sampled from other data.
-            reader = self._reader = PlaneReader(levels, rgb, channels)
+            reader = self._reader = PlaneReader(levels, rgb, channels, projection)
         return ImageView(reader, self.intensity, self._displayed_limits(image))
+
+    def thick_slice_text(self, image: Image) -> str:
+        """Describe the thick slice that the viewer shows; empty for a single plane."""
+        try:
+            plane, reader = (
+                displayed_plane(image, self._viewer.dims),
+                self.of(image).reader,
+            )
+        except ValueError:  # a 3D view, or a slider outside the image
+            return ""
+        projection = reader.projection
+        if projection is None:
+            return ""
+        count = projection.count(plane.plane_index(), reader.shape)
+        return f"the {_MODES[projection.mode]} of {count} slices" if count > 1 else ""
 
     def _displayed_limits(self, image: Image) -> ContrastLimits | None:
         """Return the contrast limits in the viewer; None for RGB, which has none."""
@@ -134,6 +163,53 @@ def _identity(
     """Return a key that is equal for readers of the same array objects."""
     arrays = tuple(map(id, levels))
     return arrays, rgb, [(_identity(c.levels), c.axis, c.index) for c in channels]
+
+
+def displayed_projection(
+    image: Image, dims: Dims, channel_axes: Collection[int] = ()
+) -> Projection | None:
+    """Return the projection of the thick slice that the viewer shows.
+
+    Parameters
+    ----------
+    image : Image
+        The layer, with its projection mode.
+    dims : Dims
+        The thickness of the slice along each axis of the viewer, in world units.
+    channel_axes : collection of int
+        Axes of the image along which the model sees one channel.
+
+    Returns
+    -------
+    Projection or None
+        None when a single plane is shown, or none of the image.
+    """
+    mode: Any = str(image.projection_mode)
+    if mode == "none" or not any((*dims.margin_left, *dims.margin_right)):
+        return None
+    try:
+        plane = displayed_plane(image, dims)
+    except ValueError:  # a 3D view, or a slider outside the image
+        return None
+    affine, shift = world_affine(image, Sliders.of(dims)), dims.ndim - image.ndim
+    to_data = np.linalg.inv(affine[:-1, :-1])
+    point, left, right = (
+        np.asarray(values, float)[shift:]
+        for values in (dims.point, dims.margin_left, dims.margin_right)
+    )
+    position = to_data @ (point - affine[:-1, -1])
+    margins = [(0.0, 0.0)] * image.ndim
+    hidden = [axis for axis in plane.index if axis not in channel_axes]
+    for axis in hidden:
+        before, after = (
+            abs(to_data[axis, hidden] @ margin[hidden]) for margin in (left, right)
+        )
+        off = position[axis] - plane.index[axis]  # a slider between two planes
+        margins[axis] = (
+            round(float(before - off), _DECIMALS),
+            round(float(after + off), _DECIMALS),
+        )
+    return Projection(mode, tuple(margins)) if np.any(margins) else None
 
 
 def is_view_of(reader: PlaneReader, image: Image) -> bool:

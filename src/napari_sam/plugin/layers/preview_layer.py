@@ -9,8 +9,9 @@ import numpy as np
 from psygnal import Signal
 
 from napari_sam.images.axes import plane_sides
-from napari_sam.plugin.layers.preview_drawing import COLORS, draw_preview
-from napari_sam.plugin.layers.preview_window import PreviewWindow
+from napari_sam.plugin.layers.preview.colors import choose_colors, colors_beside
+from napari_sam.plugin.layers.preview.drawing import COLORS, draw_preview
+from napari_sam.plugin.layers.preview.window import PreviewWindow
 from napari_sam.plugin.layers.transforms import (
     layer_affine,
     spatial_shape,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.images.window import Window
     from napari_sam.masks.painting import ObjectPlaneMask
-    from napari_sam.plugin.layers.preview_window import Region
+    from napari_sam.plugin.layers.preview.window import Region
 
 _NAME = "SAM preview"
 _METADATA_KEY = "napari_sam_preview"
@@ -85,11 +86,12 @@ class PreviewLayer:
         index: PlaneIndex,
         windows: Sequence[Window] = (),
         unlikely: Sequence[ObjectPlaneMask] = (),
+        labels: Labels | None = None,
     ) -> None:
         """Show the masks that lie on the plane `index` of the image.
 
         The windows of the plane that the model saw are framed; unlikely objects are
-        faint.
+        faint. No object has the colour of its neighbours, nor of those in `labels`.
         """
         on_plane = [piece for piece in pieces if piece.plane_index == index]
         faint = [piece for piece in unlikely if piece.plane_index == index]
@@ -101,7 +103,10 @@ class PreviewLayer:
             self.remove()
         shape = spatial_shape(image)
         side = min(plane_sides(shape, index))
-        region, drawing = draw_preview(on_plane, windows, side, faint)
+        beside = colors_beside(on_plane, image, labels, self._viewer.dims)
+        region, drawing = draw_preview(
+            on_plane, windows, side, faint, choose_colors(on_plane, beside)
+        )
         layer, window = self.layer, self._window
         if layer is None:
             window = PreviewWindow.around(region, index, shape)

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
 
 _METADATA_KEY = "napari_sam_prompts"
-_WIDTH_KEY = "napari_sam_edge_width"  # as the plugin set it last
+# As the plugin set them last.
+_WIDTH_KEY, _SIZE_KEY = "napari_sam_edge_width", "napari_sam_point_size"
 # Symbols tell positive and negative points apart without colours.
 _COLORS = {POSITIVE_NAME: colors.GREEN, NEGATIVE_NAME: colors.VERMILION}
 _SYMBOLS = {POSITIVE_NAME: "disc", NEGATIVE_NAME: "x"}
 
-# Sizes relative to the shorter side of the image, and their minimum in pixels.
+# In pixels of the screen, so that markers never hide small objects.
+_POINT_PIXELS, _LINE_PIXELS = 10, 2
+# Without a canvas: relative to the shorter side of the image.
 _POINT_FRACTION, _LINE_FRACTION = 1 / 60, 1 / 250
-_MIN_POINT_SIZE, _MIN_LINE_WIDTH = 2.0, 0.5
-# In pixels of the screen, so that points do not hide small objects that are zoomed to.
-_POINT_LIMITS = 5, 14
 # A mouse that moves this far, in pixels of the screen, drags; napari adds no point.
 _DRAG_PIXELS = 5
 
@@ -54,7 +54,7 @@ def box_layer_kwargs(side: int) -> dict[str, Any]:
     side : int
         Shorter side of the image, in pixels.
     """
-    width = _edge_width(side)
+    width = side * _LINE_FRACTION
     return {
         "name": "SAM boxes",
         "edge_color": colors.YELLOW,
@@ -64,32 +64,45 @@ def box_layer_kwargs(side: int) -> dict[str, Any]:
     }
 
 
-def fit_edges(layer: Shapes, side: int) -> None:
-    """Make the edges as wide as the view asks for, unless the user chose a width.
+def fit_edges(layer: Shapes, screen_pixel: float) -> None:
+    """Make edges as wide as the zoom asks for, unless the user chose a width.
 
     Parameters
     ----------
     layer : Shapes
         Layers of the user stay as they are.
-    side : int
-        Shorter side of the part of the image that is visible, in pixels.
+    screen_pixel : float
+        Side of a pixel of the screen, in pixels of the layer.
     """
-    width, last = _edge_width(side), layer.metadata.get(_WIDTH_KEY)
-    if last is None or width == last or layer.current_edge_width != last:
-        return
-    layer.metadata[_WIDTH_KEY] = layer.current_edge_width = width
-    if len(layer.data):
-        layer.edge_width = [width] * len(layer.data)
+    width = _LINE_PIXELS * screen_pixel
+    if _is_to_fit(layer, _WIDTH_KEY, layer.current_edge_width, width):
+        layer.metadata[_WIDTH_KEY] = layer.current_edge_width = width
+        if len(layer.data):
+            layer.edge_width = [width] * len(layer.data)
 
 
-def _edge_width(side: int) -> float:
-    return max(side * _LINE_FRACTION, _MIN_LINE_WIDTH)
+def fit_points(layer: Points, screen_pixel: float) -> None:
+    """Make points as large as the zoom asks for, unless the user chose a size.
+
+    napari draws them at a fixed size, but finds the point under the mouse by this one.
+    """
+    size = _POINT_PIXELS * screen_pixel
+    if _is_to_fit(layer, _SIZE_KEY, layer.current_size, size):
+        layer.metadata[_SIZE_KEY] = layer.current_size = size
+        if len(layer.data):
+            layer.size = size
+
+
+def _is_to_fit(layer: Layer, key: str, now: float, wanted: float) -> bool:
+    """Whether a layer has the size that the plugin set last, and needs another."""
+    last = layer.metadata.get(key)
+    return last is not None and now == last and not np.isclose(wanted, last, atol=0)
 
 
 def add_prompt_layers(viewer: ViewerModel, image: Image) -> tuple[Points, Shapes]:
     """Add a Points and a Shapes layer with the transform of an image."""
     side = min(spatial_shape(image)[-2:])
-    transform = transform_kwargs(image)
+    transform, size = transform_kwargs(image), side * _POINT_FRACTION
     shapes = viewer.add_shapes(ndim=image.ndim, **box_layer_kwargs(side), **transform)
     points = viewer.add_points(
         ndim=image.ndim,
@@ -99,9 +112,9 @@ def add_prompt_layers(viewer: ViewerModel, image: Image) -> tuple[Points, Shapes
         face_color=POLARITY,
         face_color_cycle=dict(_COLORS),
         border_color="white",
-        size=max(side * _POINT_FRACTION, _MIN_POINT_SIZE),
-        canvas_size_limits=_POINT_LIMITS,
-        metadata={_METADATA_KEY: True},
+        size=size,
+        canvas_size_limits=(_POINT_PIXELS, _POINT_PIXELS),
+        metadata={_METADATA_KEY: True, _SIZE_KEY: size},
         **transform,
     )
     points.events.data.connect(_on_data)

@@ -12,7 +12,7 @@ from napari_sam.plugin.layers.transforms import Sliders, world_affine
 
 if TYPE_CHECKING:
     from napari.components import Camera, ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
     from napari_sam.plugin.layers.transforms import DisplayedPlane
@@ -23,6 +23,16 @@ def camera_of(viewer: ViewerModel) -> Camera:
     scene: Any = getattr(viewer, "scene", None)
     camera: Camera = viewer.camera if scene is None else scene.camera
     return camera
+
+
+def screen_pixel(viewer: ViewerModel, layer: Layer) -> float:
+    """Return the side of a pixel of the screen, in pixels of a layer."""
+    dims = viewer.dims
+    displayed = [axis - dims.ndim for axis in dims.displayed]
+    axes = [axis for axis in displayed if axis >= -layer.ndim] or [-1]
+    linear = world_affine(layer, Sliders.of(dims))[:-1, :-1]
+    size = abs(np.linalg.det(linear[np.ix_(axes, axes)])) ** (1 / len(axes))
+    return float(1 / (camera_of(viewer).zoom * size))
 
 
 def visible_window(

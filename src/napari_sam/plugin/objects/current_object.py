@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.plugin.layers.prompt_layers import remove_prompts
+from napari_sam.plugin.objects.stack_correction import (
+    CorrectionRequest,
+    StackCorrection,
+)
 from napari_sam.plugin.objects.steps import AcceptStep, DiscardStep, EditStep, Steps
 from napari_sam.plugin.objects.waiting import WaitingObject, WaitingObjects
 from napari_sam.plugin.state.commit_history import CommittedObjects, Correction
@@ -50,6 +54,8 @@ class CurrentObject:
     ----------
     waiting : WaitingObjects
         Objects that were accepted before their result was there.
+    corrections : StackCorrection
+        Outlines of corrections that a pending stack does not have yet.
     has_prompts : bool
         Whether there are open prompts on the displayed plane, when they were noted
         last.
@@ -66,6 +72,7 @@ class CurrentObject:
         self._skipped = 0  # alternatives to go on to, once the result is there
         self._steps = Steps()
         self.waiting = WaitingObjects()
+        self.corrections = StackCorrection(settings, builder)
         self.has_prompts = False
 
     # -- the pending result ----------------------------------------------------
@@ -91,9 +98,12 @@ class CurrentObject:
         """Build the request for the displayed plane; None when nothing is new."""
         pending = self.pending
         if pending is not None and not pending.is_plane:
-            return None
+            return self.corrections.request(pending)
         try:
             snapshot = self._builder.snapshot()
+            if pending is not None and pending.image != snapshot.image:
+                self.forget()  # its prompts stay with its image
+                pending = None
             request = self._builder.plane(snapshot, pending)
         except ValueError:
             self._withdraw(None)
@@ -115,6 +125,8 @@ class CurrentObject:
         first = self.waiting.first
         if first is not None and first.request is request:
             self._take_waited_for(first, result)
+        elif isinstance(request, CorrectionRequest):
+            self.corrections.take(request, result)
         else:
             self._check_current(request)
             pending = PendingResult(request, result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.plugin.background.accepting import DOWNLOAD_FIRST
+from napari_sam.plugin.layers.leftovers import lies_over
 from napari_sam.plugin.panels.button_states import disabled_reasons, has_slices
 from napari_sam.plugin.panels.buttons import BUTTONS, NEW_LAYERS, START
 from napari_sam.plugin.panels.key_bindings import POLARITY, SWITCH_POINTS
@@ -12,6 +13,8 @@ from napari_sam.plugin.panels.preferred.keys import PreferredKeys
 from napari_sam.plugin.panels.status_text import PREPARING, status_text, waiting_text
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
+
     from napari_sam.plugin.background.request_runner import RequestRunner
     from napari_sam.plugin.panels.main_panel import MainPanel
     from napari_sam.plugin.preferences import Preferences
@@ -51,6 +54,29 @@ class PanelDisplay:
         self.keys = PreferredKeys(preferences, session.viewer, defaults, panel.native)
         self.keys.changed.connect(self._on_keys_changed)
         self._show_keys()
+
+    def show_choices(self) -> None:
+        """Show the model and the layers of a session that had another panel before."""
+        panel, session = self._panel, self._session
+        self.select_model()
+        chosen = session.settings.view.chosen
+        prompts = session.points_layer, session.shapes_layer
+        layers = chosen, *prompts, session.labels_layer
+        for choice, layer in zip(panel.layer_choices, layers, strict=True):
+            choice.select(session.settings.present(layer))
+        panel.each_prompt.value = session.each_prompt_an_object
+
+    def select_sample(self, layer: Layer) -> None:
+        """Choose a prompt layer that came with the image, unless one is chosen."""
+        session = self._session
+        if lies_over(session.viewer.layers, layer, session.image_layer):
+            for choice in (self._panel.points, self._panel.shapes):
+                choice.select_sample(layer)
+
+    def select_model(self) -> None:
+        """Select the model of the session."""
+        choice = self._session.model_choice
+        self._panel.select_model(choice.chosen, choice.family)
 
     def refresh(self, hint: str) -> None:
         """Show the whole state, and a hint instead of the next step if there is one."""

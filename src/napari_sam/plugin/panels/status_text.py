@@ -30,11 +30,34 @@ def waiting_text(session: SamSession) -> str:
 
 
 def status_text(session: SamSession) -> str:
-    """Describe the current state, and the next step."""
+    """Describe the current state, the next step, and a thick slice."""
+    return " ".join(filter(None, [_state_text(session), _thick_slice_text(session)]))
+
+
+def _thick_slice_text(session: SamSession) -> str:
+    """Say what the model sees of a thick slice; empty for a single plane."""
+    image = session.image_layer
+    shown = "" if image is None else session.settings.view.thick_slice_text(image)
+    if not shown:
+        return ""
+    return (
+        f"The model sees {shown}, as displayed, and as many around every slice of a "
+        "stack."
+    )
+
+
+def _state_text(session: SamSession) -> str:
     if session.image_layer is None:
         return "Open an image, or a sample: File > Open Sample > napari-sam."
     if session.pending is not None:
-        return _pending_text(session.pending)
+        corrected = session.current.corrections.slices(session.pending)
+        if corrected:
+            return (
+                f"The outline on slice {corrected[0]} is corrected. Press 'Segment "
+                "stack' to use it in the stack."
+            )
+        warnings = session.pending.result.warnings
+        return " ".join([_pending_text(session.pending), *warnings])
     replacement = session.history.replacement
     if replacement is not None:
         which = _labels(replacement.label_ids)
@@ -86,11 +109,10 @@ def _pending_text(pending: PendingResult) -> str:
         )
     shown = pending.displayed_alternative
     which = "" if shown is None else f" ({shown[0]} of {shown[1]} alternatives)"
-    text = (
+    return (
         f"{objects} in the preview{which}{_zoom_text(pending)}, score "
         f"{result.lowest_score:.2f}. Accept ({ACCEPT}), or change the prompts."
     )
-    return " ".join([text, *result.warnings])
 
 
 def _zoom_text(pending: PendingResult) -> str:

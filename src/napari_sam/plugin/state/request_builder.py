@@ -113,7 +113,11 @@ class RequestBuilder:
         dims = settings.viewer.dims
         read = collect_prompts(settings.prompt_layers, image, plane, dims)
         prompts = (settings.drawn_clicks.read(prompt) for prompt in read)
-        return [prompt for prompt in prompts if prompt not in consumed]
+        return [
+            prompt
+            for prompt in prompts
+            if prompt not in consumed and not settings.leftovers.holds(image, prompt)
+        ]
 
     def renewed(self, request: LayerRequest) -> LayerRequest:
         """Return the request for a plane with what earlier objects taught since.

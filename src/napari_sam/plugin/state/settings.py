@@ -9,9 +9,11 @@ from psygnal import Signal
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions
+from napari_sam.images.intensity import IntensityMapping
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.plugin.layers.displayed_stack import propagation_axes
 from napari_sam.plugin.layers.image_source import ImageSource
+from napari_sam.plugin.layers.leftovers import Leftovers
 from napari_sam.plugin.layers.prompt_layers import (
     add_prompt_layers,
     set_next_polarity,
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Points, Shapes
 
     from napari_sam.checkpoints.families import Family
-    from napari_sam.images.intensity import IntensityMapping
     from napari_sam.plugin.layers.image_source import ChannelChoice
     from napari_sam.plugin.layers.prompt_tool import Tool
     from napari_sam.prediction.click_sequence import Size
@@ -59,6 +60,8 @@ class SessionSettings:
         Layers of the viewer that prompts are read from.
     drawn_clicks : DrawnClicks
         Shapes that count as clicks.
+    leftovers : Leftovers
+        Prompts and labels that are older than an image.
     model_choice : ModelChoice
         The model and, for unregistered files, its `family`.
     target : LabelsTarget
@@ -102,16 +105,24 @@ class SessionSettings:
         self.model_choice = ModelChoice(model)
         self.target = LabelsTarget(viewer)
         self.view = ImageSource(viewer)
+        self.leftovers = Leftovers()
+        self._followed: Image | None = None
         self.each_prompt_an_object = False
         self.propagation = PropagationOptions()
+        self.axis: int | None = None
+        self._zoom: Zoom = "auto"
+        self.reset_options()
+
+    def reset_options(self) -> None:
+        """Set the options that a panel offers to what a new one shows."""
+        self.intensity = IntensityMapping.display()
+        self.target.policy, self.target.use_selected_label = "keep", False
         self.size: Size | None = None
         self.cleanup = CleanUp()
         self.thresholds = Thresholds()
         self.search = SearchOptions()
         self.everything_in_stack = False
         self.linking = Linking()
-        self.axis: int | None = None
-        self._zoom: Zoom = "auto"
 
     @property
     def model(self) -> Any:
@@ -163,6 +174,28 @@ class SessionSettings:
         if image is None:
             raise ValueError("There is no image: open one, or choose its layer.")
         return image
+
+    def note_opened(self, image: Image) -> None:
+        """Leave prompts and polarity that are there for the images before."""
+        self.leftovers.note_opened(image, self.prompt_layers)
+        self.reset_polarity()
+
+    def follow_image(self) -> bool:
+        """Choose the labels of the image, if it is another one than at the last call.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
+        image, before = self.image_layer, self._followed
+        if image == before:  # a plugin may see a layer through a proxy
+            return False
+        self._followed = image
+        if before is not None:
+            labels = self.leftovers.change_labels(before, image, self.target.layer)
+            self.target.layer = labels
+        return True
 
     @property
     def labels_layer(self) -> Labels | None:

@@ -45,6 +45,7 @@ _MAX_COUNTED_PIXELS = 2**25
 _RECOUNT_DELAY_MS = 300
 _PROGRESS_STEPS = 1000
 _IDLE = "Part of the image is held out for validation."
+_SINGLE_SLICES = " It learns from single slices, not from the thick one that is shown."
 _ADAPTS_EVERYTHING = " Everything learns to find these objects, too."
 
 _CONTROLS: ControlTable = {
@@ -154,7 +155,11 @@ class TrainingPanel(Container[Any]):
         """What training does with the chosen model."""
         support = self._session.model_choice.prompt_support
         has_head = support is not None and support.instance_head
-        return _IDLE + _ADAPTS_EVERYTHING * has_head
+        image = self.image.layer
+        is_thick = image is not None and self._session.settings.view.thick_slice_text(
+            image
+        )
+        return _IDLE + _ADAPTS_EVERYTHING * has_head + _SINGLE_SLICES * bool(is_thick)
 
     def close_panel(self, _: Any = None) -> None:
         """Cancel the training without a result, and disconnect from the viewer."""

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 
+# Pixels that other docks in the same area leave to the content.
+_LEAST_HEIGHT = 150
+
+
 class VerticalScrollArea(QScrollArea):
     """A scroll area as wide as its content, and as high if there is room.
 
@@ -41,7 +45,7 @@ class VerticalScrollArea(QScrollArea):
     def minimumSizeHint(self) -> QSize:
         """Return the minimum width of the content, and the least height."""
         width = self._content.minimumSizeHint().width() + self._bar_width()
-        return QSize(width, super().minimumSizeHint().height())
+        return QSize(width, min(self._content.sizeHint().height(), _LEAST_HEIGHT))
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Follow the size of the content."""

@@ -8,7 +8,15 @@ import numpy as np
 from scipy.ndimage import binary_erosion
 
 from napari_sam.masks.patch import window_at
-from napari_sam.plugin.colors import SKY_BLUE
+from napari_sam.plugin.colors import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY_BLUE,
+    VERMILION,
+    YELLOW,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,18 +25,33 @@ if TYPE_CHECKING:
 
     from napari_sam.images.window import Window
     from napari_sam.masks.painting import ObjectPlaneMask
-    from napari_sam.plugin.layers.preview_window import Region
+    from napari_sam.plugin.layers.preview.window import Region
 
-# A tint inside and an opaque outline, in a colour that no prompt has; a paler frame;
-# and a pale outline around what may be an object.
+# Of objects; the first colours are those that no prompt has.
+PALETTE = SKY_BLUE, ORANGE, PURPLE, BLUE, GREEN, VERMILION, YELLOW
+# A tint inside and an opaque outline in the first colour; a paler frame; and a pale
+# outline around what may be an object. Other colours follow, inside before outline.
 INSIDE, OUTLINE, FRAME, UNLIKELY = 1, 2, 3, 4
+_OTHER = 5
+
+
+def inside_value(color: int) -> int:
+    """Return the value of pixels inside an object of a colour of the palette."""
+    return INSIDE if not color else _OTHER + 2 * (color - 1)
+
+
+def outline_value(color: int) -> int:
+    """Return the value of the outline of an object of a colour of the palette."""
+    return inside_value(color) + 1
+
+
 COLORS: dict[int | None, str] = {
     None: "transparent",
     0: "transparent",
-    INSIDE: f"{SKY_BLUE}66",
-    OUTLINE: f"{SKY_BLUE}FF",
     FRAME: f"{SKY_BLUE}AA",
     UNLIKELY: f"{SKY_BLUE}77",
+    **{inside_value(i): f"{color}66" for i, color in enumerate(PALETTE)},
+    **{outline_value(i): f"{color}FF" for i, color in enumerate(PALETTE)},
 }
 # Relative to the shorter side of the plane, so that lines stay visible on large images,
 # but never as thick as small objects and windows.
@@ -44,6 +67,7 @@ def draw_preview(
     windows: Sequence[Window],
     side: int,
     unlikely: Sequence[ObjectPlaneMask] = (),
+    colors: Sequence[int] = (),
 ) -> tuple[Region, NDArray[np.uint8]]:
     """Draw masks and frames; return their region of the plane as well.
 
@@ -57,6 +81,8 @@ def draw_preview(
         The shorter side of the plane.
     unlikely : sequence of ObjectPlaneMask
         Masks to outline faintly.
+    colors : sequence of int
+        Index in `PALETTE` of the colour of each piece; all the first when empty.
     """
     framed = [window for window in windows if window.side <= _MAX_FRAME]
     drawn = [*unlikely, *pieces]
@@ -70,14 +96,16 @@ def draw_preview(
     for window in framed:
         first = window.row - rows.start, window.col - cols.start
         _draw_frame(drawing[window_at(first, window.shape)], width)
-    for number, piece in enumerate(drawn):
-        is_unlikely = number < len(unlikely)
+    values = [(0, UNLIKELY)] * len(unlikely)
+    for color in colors or [0] * len(pieces):
+        values.append((inside_value(color), outline_value(color)))
+    for piece, (fill, outline) in zip(drawn, values, strict=True):
         first = piece.origin[0] - rows.start, piece.origin[1] - cols.start
         part = drawing[window_at(first, piece.mask.shape)]
-        part[piece.mask] = UNLIKELY if is_unlikely else OUTLINE
+        part[piece.mask] = outline
         thin = max(1, min(width, round(max(piece.mask.shape) * _MAX_OF_OBJECT)))
         inside = binary_erosion(piece.mask, iterations=thin)
-        part[inside] = 0 if is_unlikely else INSIDE
+        part[inside] = fill
     return (rows, cols), drawing
 
 

@@ -1,4 +1,4 @@
-"""Keeps the edges of boxes thin on the screen, whatever the zoom of the viewer."""
+"""Keeps points and edges of boxes at one size on the screen, whatever the zoom."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from superqt.utils import QSignalDebouncer
 
-from napari_sam.plugin.layers.prompt_layers import fit_edges
-from napari_sam.plugin.layers.transforms import displayed_plane
-from napari_sam.plugin.layers.visible_region import camera_of, visible_window
+from napari_sam.plugin.layers.prompt_layers import fit_edges, fit_points
+from napari_sam.plugin.layers.visible_region import camera_of, screen_pixel
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QObject
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
 _REST_MS = 150
 
 
-class BoxLines:
-    """Watches the zoom of a viewer, and fits the edges of the boxes of a session.
+class MarkerSizes:
+    """Watches the zoom of a viewer, and fits points and boxes of a session to it.
 
     Parameters
     ----------
     session : SamSession
-        Knows image and boxes.
+        Knows the prompt layers.
     parent : QObject
         Owner of the timer.
     """
@@ -39,17 +38,15 @@ class BoxLines:
         self._zoom.connect(self._on_zoom)
 
     def fit(self) -> None:
-        """Fit the edges of the boxes to the part of the image that is visible."""
+        """Fit the markers of the plugin's own layers to the zoom."""
         settings = self._session.settings
+        viewer = settings.viewer
+        points = settings.present(settings.points_layer)
         shapes = settings.present(settings.shapes_layer)
-        try:
-            image = settings.require_image()
-            plane = displayed_plane(image, settings.viewer.dims)
-        except ValueError:  # no image, a 3D view, or a slider outside the image
-            return
-        visible = visible_window(settings.viewer, image, plane)
-        if shapes is not None and visible is not None:
-            fit_edges(shapes, min(visible.shape))
+        if points is not None:
+            fit_points(points, screen_pixel(viewer, points))
+        if shapes is not None:
+            fit_edges(shapes, screen_pixel(viewer, shapes))
 
     def close(self) -> None:
         """Stop watching."""
