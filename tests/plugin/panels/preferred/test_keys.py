@@ -1,19 +1,19 @@
 """Keys follow the preferences, and never take a key from something else."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
-import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
 from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QObject
 
+from napari_sam.plugin.panels.key_bindings import KeyBindings
 from napari_sam.plugin.panels.preferred.key_holders import holder_of, parse_key
+from napari_sam.plugin.panels.preferred.keys import PreferredKeys
 from napari_sam.plugin.preferences import Preferences
-from napari_sam.plugin.widget import SamWidget
-from tests.helpers.models import BrightPredictor
-from tests.helpers.widgets import open_widget
 
 
 class FakePreferences:
@@ -40,25 +40,13 @@ class FakePreferences:
         self.callbacks.remove(callback)
 
 
-@pytest.fixture
-def preferences(monkeypatch: Any) -> FakePreferences:
-    fake = FakePreferences()
-    monkeypatch.setattr("napari_sam.plugin.widget.Preferences", lambda: fake)
-    return fake
+DEFAULTS = {"accept": "W", "discard": "Q", "switch_points": "G"}
 
 
-@pytest.fixture
-def widget(
-    qtbot: Any, preferences: FakePreferences, stack: np.ndarray
-) -> Iterator[SamWidget]:
-    widget = open_widget(stack, BrightPredictor())
-    yield widget
-    widget.disconnect_viewer()
-    assert preferences.callbacks == []
-
-
-def keys(widget: SamWidget) -> set[str]:
-    return {str(key) for key in widget.session.viewer.keymap}
+def chosen_keys(preferences: FakePreferences) -> tuple[PreferredKeys, QObject]:
+    """Return the keys and the owner of their timer."""
+    parent = QObject()
+    return PreferredKeys(preferences, ViewerModel(), DEFAULTS, parent), parent
 
 
 def last_said() -> str:
@@ -66,17 +54,22 @@ def last_said() -> str:
     return str(records[-1].message) if records else ""
 
 
-def test_a_changed_key_acts_at_once(
-    widget: SamWidget, preferences: FakePreferences, qtbot: Any
-) -> None:
-    assert "W" in keys(widget)
+def test_a_changed_key_acts_at_once(qtbot: Any) -> None:
+    preferences, viewer, pressed = FakePreferences(), ViewerModel(), Mock()
+    keys, parent = chosen_keys(preferences)
+    bindings = KeyBindings(viewer, dict.fromkeys(DEFAULTS, pressed), keys)
+    keys.changed.connect(bindings.bind_anew)
+    assert {str(key) for key in viewer.keymap} == {"W", "Q", "G"}
     preferences.set("keys", "accept", "Alt+H")
-    qtbot.waitUntil(lambda: "Alt+H" in keys(widget))
-    assert "W" not in keys(widget)
-    assert widget.panel.accept.text == "Accept (Alt+H)"
-    preferences.set("keys", "switch_points", "H")
-    qtbot.waitUntil(lambda: "H" in keys(widget))
-    assert "(H switches" in widget.panel.positive.tooltip
+    qtbot.waitUntil(lambda: "Alt+H" in map(str, viewer.keymap))
+    assert {str(key) for key in viewer.keymap} == {"Alt+H", "Q", "G"}
+    assert keys.in_text("Accept (W), (G switches), (X)") == (
+        "Accept (Alt+H), (G switches), (X)"
+    )
+    bindings.close()
+    keys.close()
+    assert preferences.callbacks == []
+    del parent
 
 
 @pytest.mark.parametrize(
@@ -90,14 +83,16 @@ def test_a_changed_key_acts_at_once(
     ],
 )
 def test_a_key_of_something_else_is_refused_with_its_name(
-    widget: SamWidget, preferences: FakePreferences, qtbot: Any, key: str, problem: str
+    qtbot: Any, key: str, problem: str
 ) -> None:
-    before = keys(widget)
+    preferences = FakePreferences()
+    chosen, parent = chosen_keys(preferences)
     preferences.set("keys", "accept", key)
     qtbot.waitUntil(lambda: problem in last_said())
     assert last_said().endswith("W stays the key of this action.")
-    assert keys(widget) == before
-    assert widget.panel.accept.text == "Accept (W)"
+    assert (chosen["accept"], chosen["discard"]) == ("W", "Q")
+    chosen.close()
+    del parent
 
 
 def test_keys_of_other_plugins_are_named() -> None:
@@ -120,12 +115,8 @@ def test_keys_bound_to_a_layer_type_are_named() -> None:
         Labels.bind_key("Alt-K", None)
 
 
-def test_two_keys_can_be_exchanged_before_the_panel_opens(
-    qtbot: Any, preferences: FakePreferences, stack: np.ndarray
-) -> None:
-    preferences.keys.update(accept="Q", discard="W")
-    widget = open_widget(stack, BrightPredictor())
-    assert widget.panel.accept.text == "Accept (Q)"
-    assert widget.panel.discard.text == "Discard (W)"
-    assert "Accept (Q)" not in widget.panel.discard.tooltip
-    widget.disconnect_viewer()
+def test_two_keys_can_be_exchanged_before_the_panel_opens(qtbot: Any) -> None:
+    keys, parent = chosen_keys(FakePreferences(accept="Q", discard="W"))
+    assert (keys["accept"], keys["discard"]) == ("Q", "W")
+    assert keys.in_text("Accept (W), Discard (Q)") == "Accept (Q), Discard (W)"
+    del parent

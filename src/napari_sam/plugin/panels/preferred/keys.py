@@ -92,7 +92,7 @@ class PreferredKeys:
         bool
             Whether a key is another one now.
         """
-        before = dict(self._keys)
+        before, problems = dict(self._keys), []
         wanted = {name: self._preferences.get(_SECTION, name) for name in before}
         for action, text in wanted.items():
             if text == self._keys[action]:
@@ -101,7 +101,11 @@ class PreferredKeys:
             try:
                 self._keys[action] = self._usable(text, others)
             except ValueError as error:
-                show_error(f"{error} {before[action]} stays the key of this action.")
+                problems.append(
+                    f"{error} {before[action]} stays the key of this action."
+                )
+        for problem in problems:
+            show_error(problem)
         return before != self._keys
 
     def _usable(self, text: str, others: Mapping[str, str]) -> str:
