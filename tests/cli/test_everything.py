@@ -85,7 +85,7 @@ def test_an_instance_head_is_used_unless_prompts_are_asked_for(
     options = ("--zoom", "off", "--object-diameter", 20)
     assert run("everything", plane, *options) == 0
     same_objects(labels_of(plane), discs())
-    assert "instance head" in capsys.readouterr().out
+    assert "a part of the model" in capsys.readouterr().out
     assert not model.received
     assert run("everything", plane, "--method", "prompts", "--overwrite") == 0
     assert model.received

@@ -22,6 +22,15 @@ HIDINGS = 5
 KEYS = [*"GJKNQ", *(f"Shift+{letter}" for letter in "DMORS"), *"UW"]
 
 
+@pytest.fixture(autouse=True)
+def nothing_from_before() -> None:
+    """Delete what earlier tests left to the garbage collector.
+
+    The fixture of napari that makes viewers holds all windows that are there.
+    """
+    leftovers()
+
+
 @pytest.fixture
 def viewer(make_napari_viewer: Any) -> Any:
     viewer = make_napari_viewer()

@@ -11,7 +11,7 @@ from napari_sam.masks.painting import paint_pieces
 from napari_sam.plugin.layers.displayed_stack import voxel_sizes
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.state.pending_result import PendingResult
-from napari_sam.requests.base import run_to_end
+from napari_sam.prediction.steps import run_to_end
 from tests.helpers.models import BrightPredictor
 from tests.helpers.sessions import FIRST, SECOND, corners, draw, written
 

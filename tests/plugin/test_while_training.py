@@ -88,7 +88,8 @@ def test_buttons_that_need_the_worker_give_the_reason(
     training.start(widget)
     need_worker = {
         *("download", "segment_slice", "segment_stack", "segment_everything"),
-        *("clean_label", "measure"),
+        *("clean_label", "measure", "split_label", "merge_labels"),
+        *("delete_label", "rename_label", "relabel"),
     }
     assert enabled(widget) == before - need_worker | {"cancel"}
     assert {"new_prompts", "accept", "discard", "refine"} <= enabled(widget)

@@ -94,13 +94,13 @@ def test_stopped_ends_with_the_slices_so_far() -> None:
     assert len(result.volume.slices) == 4
 
 
-def test_progress_counts_slices() -> None:
+def test_progress_never_goes_back_nor_beyond_its_total() -> None:
     request = two_objects()
     steps = [*request.run(World(), EmbeddingCache())]
     done = [step.done for step in steps]
-    assert done == [*range(len(done))]
-    assert {step.total for step in steps[1:]} == {2 * len(SCENE)}
-    assert done[-1] <= 2 * len(SCENE)
+    assert done == sorted(done)
+    assert done[0] == 0 < done[-1]
+    assert all(step.done <= step.total for step in steps[1:])
 
 
 def test_pieces_lie_at_their_time_point() -> None:
