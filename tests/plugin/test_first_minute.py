@@ -17,7 +17,7 @@ from tests.plugin.test_mouse import CanvasUser
 SCREEN = 1366, 768
 SETTLING_MS = 500
 LONG = 60_000
-MENU = "Layers", "Segment", "Segment Anything"
+MENU = "Layers", "Segment", "Segment Anything (napari-sam)"
 MOST_GESTURES = 7
 FURTHER = 2  # objects
 
