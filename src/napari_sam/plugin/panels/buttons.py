@@ -113,9 +113,10 @@ TOOLS: dict[Tool, str] = {
 
 SEGMENT = ("segment_slice", "segment_stack", "segment_everything")
 
-# Rows of buttons.
+# Rows of buttons: with their keys, two fit beside each other in large fonts.
 CORRECT = (
     ("refine", "measure"),
-    ("split_label", "merge_labels", "delete_label"),
-    ("rename_label", "relabel"),
+    ("split_label", "merge_labels"),
+    ("delete_label", "rename_label"),
+    ("relabel",),
 )
