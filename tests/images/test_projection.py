@@ -63,4 +63,4 @@ def test_colours_stay_8_bits() -> None:
 
 def test_unknown_modes_are_refused() -> None:
     with pytest.raises(ValueError, match="'median' is not a projection"):
-        thick(1, 1, "median")  # type: ignore[arg-type]
+        thick(1, 1, "median")

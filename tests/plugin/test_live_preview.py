@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -430,47 +430,26 @@ def test_displayed_and_next_slice_are_prefetched(
     assert not scrolling.panel.cancel.enabled  # prefetching is not shown
 
 
-def test_start_loads_the_model_and_encodes_what_is_displayed(
-    different: np.ndarray, qtbot: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, go = Encoding(different), threading.Event()
+@dataclass
+class SlowLoading:
+    """A widget whose model loads when it is let go, and what was loaded."""
 
-    def load(*_: Any, **__: Any) -> Encoding:
-        go.wait(LONG / 1000)
-        return model
-
-    monkeypatch.setattr(
-        "napari_sam.plugin.state.model_choice.is_cached", lambda _: True
-    )
-    monkeypatch.setattr("napari_sam.prediction.loading.load_model", load)
-    viewer = ViewerModel()
-    viewer.add_image(different, contrast_limits=(0, 255))
-    viewer.dims.set_current_step(0, 4)
-    widget = SamWidget(viewer)
-    try:
-        viewer.dims.set_current_step(0, 5)
-        qtbot.wait(700)
-        assert widget.session.model_choice.loaded is None  # the user may only look
-        press(widget.panel.new_prompts)
-        assert "Loading the model" in widget.panel.status.value
-        assert not widget.panel.cancel.enabled
-        go.set()
-        qtbot.waitUntil(lambda: len(model.planes) > 0, timeout=LONG)
-        assert model.planes[0] == 5
-        assert "Loading" not in widget.panel.status.value
-    finally:
-        widget.disconnect_viewer()
+    widget: SamWidget
+    loaded: list[Encoding]
+    go: threading.Event
 
 
-def test_a_prompt_drawn_while_the_model_loads_loads_it_once(
-    different: np.ndarray, qtbot: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loaded, go = [], threading.Event()
+@pytest.fixture
+def loading(
+    different: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SlowLoading]:
+    loaded: list[Encoding] = []
+    go = threading.Event()
 
     def load(*_: Any, **__: Any) -> Encoding:
         go.wait(LONG / 1000)
         loaded.append(Encoding(different))
-        return loaded[0]
+        return loaded[-1]
 
     monkeypatch.setattr(
         "napari_sam.plugin.state.model_choice.is_cached", lambda _: True
@@ -479,16 +458,39 @@ def test_a_prompt_drawn_while_the_model_loads_loads_it_once(
     viewer = ViewerModel()
     viewer.add_image(different, contrast_limits=(0, 255))
     viewer.dims.set_current_step(0, 4)
-    widget = SamWidget(viewer)
-    try:
-        press(widget.panel.new_prompts)
-        draw(widget, FIRST)
-        qtbot.waitUntil(lambda: widget._runner.busy, timeout=LONG)
-        go.set()
-        qtbot.waitUntil(lambda: widget.session.result is not None, timeout=LONG)
-        assert len(loaded) == 1
-    finally:
-        widget.disconnect_viewer()
+    loading = SlowLoading(SamWidget(viewer), loaded, go)
+    yield loading
+    loading.widget.disconnect_viewer()
+
+
+def test_start_loads_the_model_and_encodes_what_is_displayed(
+    loading: SlowLoading, qtbot: Any
+) -> None:
+    widget = loading.widget
+    widget.session.viewer.dims.set_current_step(0, 5)
+    qtbot.wait(700)
+    assert widget.session.model_choice.loaded is None  # the user may only look
+    press(widget.panel.new_prompts)
+    assert "Loading the model" in widget.panel.status.value
+    assert not widget.panel.cancel.enabled
+    loading.go.set()
+    qtbot.waitUntil(
+        lambda: bool(loading.loaded and loading.loaded[0].planes), timeout=LONG
+    )
+    assert loading.loaded[0].planes[0] == 5
+    assert "Loading" not in widget.panel.status.value
+
+
+def test_a_prompt_drawn_while_the_model_loads_loads_it_once(
+    loading: SlowLoading, qtbot: Any
+) -> None:
+    widget = loading.widget
+    press(widget.panel.new_prompts)
+    draw(widget, FIRST)
+    qtbot.waitUntil(lambda: widget._runner.busy, timeout=LONG)
+    loading.go.set()
+    qtbot.waitUntil(lambda: widget.session.result is not None, timeout=LONG)
+    assert len(loading.loaded) == 1
 
 
 def test_prompt_interrupts_prefetching(

@@ -300,12 +300,12 @@ def _search_by_boxes(
     options: SearchOptions,
     region: NDArray[np.bool_] | None,
 ) -> _Steps:
+    from napari_sam.automatic.box_proposals import BoxProposalSearch
+
     transform = embedding.transform
     factor = np.tile(transform.scale * transform.mask_size / transform.input_size, 2)
     last = np.tile(np.array(embedding.shape) - 1.0, 2)
     low_res_region = _downsample_region(region, transform.mask_shape)
-    from napari_sam.automatic.box_proposals import BoxProposalSearch
-
     search = BoxProposalSearch(crop, transform, low_res_region)
     boxes_per_batch = _points_per_batch(transform.mask_size)
     for number, boxes in search.batches():

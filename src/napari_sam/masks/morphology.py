@@ -16,11 +16,35 @@ import numpy as np
 from napari_sam.images.axes import check_axis, check_spacing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
 # In slices. scipy truncates the Gaussian at 4 sigma: below this sigma, neighbouring
 # slices have no weight.
 _MIN_SIGMA = 0.125
+
+
+DIRECTIONS = (0, 1), (1, 0), (1, 1), (1, -1)
+"""Half of the directions, as (rows, columns), in which pixels of a plane touch."""
+
+
+def shifted(
+    array: NDArray[Any], shift: Sequence[int]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return views of an array and of its neighbours in a direction.
+
+    Parameters
+    ----------
+    array : ndarray
+        Of any number of dimensions.
+    shift : sequence of int
+        Where the neighbours lie, in pixels along each axis.
+    """
+    steps = list(zip(shift, array.shape, strict=True))
+    one = tuple(slice(max(-s, 0), max(n - max(s, 0), 0)) for s, n in steps)
+    other = tuple(slice(max(s, 0), max(n - max(-s, 0), 0)) for s, n in steps)
+    return array[one], array[other]
 
 
 def fill_holes(mask: NDArray[np.bool_], axis: int | None = None) -> NDArray[np.bool_]:

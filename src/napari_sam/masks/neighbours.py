@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam.masks.morphology import DIRECTIONS, shifted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 # In pixels of the plane, or samples of a large one.
 _REACHES = 1, 3
 _MAX_SAMPLES = 1024
-_DIRECTIONS = (0, 1), (1, 0), (1, 1), (1, -1)
 
 
 def neighbours(pieces: Sequence[ObjectPlaneMask]) -> list[set[int]]:
@@ -32,11 +33,9 @@ def neighbours(pieces: Sequence[ObjectPlaneMask]) -> list[set[int]]:
     if len(pieces) < 2:
         return found
     numbers = _paint_numbers(pieces)
-    (rows, cols), count = numbers.shape, len(pieces) + 1
-    for reach, (down, right) in product(_REACHES, _DIRECTIONS):
-        r, c = reach * down, reach * right
-        first = numbers[: max(rows - r, 0), max(-c, 0) : max(cols - max(c, 0), 0)]
-        second = numbers[r:, max(c, 0) :][: first.shape[0], : first.shape[1]]
+    count = len(pieces) + 1
+    for reach, (down, right) in product(_REACHES, DIRECTIONS):
+        first, second = shifted(numbers, (reach * down, reach * right))
         differs = (first != second) & (first > 0) & (second > 0)
         codes = first[differs].astype(np.int64) * count + second[differs]
         for code in np.unique(codes).tolist():

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.masks.morphology import DIRECTIONS, shifted
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -24,9 +26,6 @@ _BORDER_WEIGHT = 0.5
 _SMOOTHING, _SMOOTHING_OF_PLANES = 0.7, 1.0
 # Pieces of fewer pixels of the maps are noise.
 _MIN_PIXELS = 8
-# Half of the directions in which pixels of a plane are neighbours; those of other
-# planes are where they have the same place.
-_DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +70,7 @@ def split_objects(maps: Maps) -> Labels:
         return np.zeros(inside.shape, np.int32)
     pieces: Labels = watershed(-height, markers, mask=inside)
     merged = _merge_shallow(pieces, height, count)[pieces]
-    merged = _connected(merged)
+    merged = connected_parts(merged)
     sizes = np.bincount(merged.ravel())
     kept = sizes >= _MIN_PIXELS
     kept[0] = False
@@ -110,12 +109,14 @@ def _saddles(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
     """Return pairs of adjacent pieces, and the highest pass between each."""
     pairs, passes = [], []
-    planes = [(0,) * (pieces.ndim - 2) + shift for shift in _DIRECTIONS]
-    for shift in [*planes, (1, 0, 0)] if pieces.ndim == 3 else planes:
-        one, other = _shifted(pieces, shift)
+    shifts = [(0,) * (pieces.ndim - 2) + direction for direction in DIRECTIONS]
+    if pieces.ndim == 3:
+        shifts.append((1, 0, 0))  # planes touch where pixels have the same place
+    for shift in shifts:
+        one, other = shifted(pieces, shift)
         meet = (one != other) & (one > 0) & (other > 0)
         pairs.append(np.stack([one[meet], other[meet]], 1))
-        low, high = _shifted(height, shift)
+        low, high = shifted(height, shift)
         passes.append(np.minimum(low[meet], high[meet]))
     joined = np.sort(np.concatenate(pairs).astype(np.int64), axis=1)
     values = np.concatenate(passes)
@@ -125,22 +126,7 @@ def _saddles(
     return unique[:, 0], unique[:, 1], saddle
 
 
-def _shifted(
-    array: NDArray[Any], shift: tuple[int, ...]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return views of an array and of its neighbours in a direction."""
-    one = tuple(
-        slice(max(-s, 0), n - max(s, 0))
-        for s, n in zip(shift, array.shape, strict=True)
-    )
-    other = tuple(
-        slice(max(s, 0), n - max(-s, 0))
-        for s, n in zip(shift, array.shape, strict=True)
-    )
-    return array[one], array[other]
-
-
-def _connected(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def connected_parts(labels: NDArray[np.signedinteger[Any]]) -> NDArray[np.int64]:
     """Give the parts of an object that do not touch labels of their own."""
     from scipy import ndimage
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_sam.masks.object_quality import quality_of
 from napari_sam.masks.patch import MaskPatch
-from napari_sam.masks.watershed import Maps, split_objects
+from napari_sam.masks.watershed import Maps, connected_parts, split_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def objects_of(
 def objects_of_stack(
     values: NDArray[np.float32], area: Window, owned: Window, scale: float
 ) -> Iterator[tuple[int, int, MaskPatch, float]]:
-    """Split a part of all planes of a stack into objects.
+    """Split a part of all planes of a stack into objects, and yield it by plane.
 
     Parameters
     ----------
@@ -86,44 +86,39 @@ def objects_of_stack(
 
     labels = split_objects(Maps(*values))
     qualities = _stack_qualities(labels, values)
-    numbers = count(1)
+    numbers, number = np.zeros(len(qualities) + 1, int), count(1)
     for label, part in enumerate(ndimage.find_objects(labels), start=1):
         inside = labels[part] == label
         centre = np.argwhere(inside).mean(axis=0) + [side.start for side in part]
-        if not owned.holds((centre[1:] + 0.5) / scale - 0.5 + area.origin):
-            continue
-        number = next(numbers)
-        for index, mask in enumerate(inside, start=part[0].start):
-            plane = np.zeros(labels.shape[1:], np.int32)
-            plane[part[1:]] = ndimage.label(mask)[0]
-            for piece, window in enumerate(ndimage.find_objects(plane), start=1):
-                patch = _on_plane(values[0, index], plane, piece, window, area, scale)
+        if owned.holds((centre[1:] + 0.5) / scale - 0.5 + area.origin):
+            numbers[label] = next(number)
+    for index, plane in enumerate(labels):
+        pieces = connected_parts(plane)
+        for piece, window in enumerate(ndimage.find_objects(pieces), start=1):
+            label = plane[window][pieces[window] == piece][0]
+            if numbers[label]:
+                patch = _on_plane(values[0, index], pieces, piece, window, area, scale)
                 if patch.logits.size:
-                    yield number, index, patch, float(qualities[label - 1])
+                    yield numbers[label], index, patch, float(qualities[label - 1])
 
 
 def _stack_qualities(
     labels: NDArray[np.int32], values: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """Return the quality of each object of a stack, (N,)."""
-    total, weight = np.zeros((2, int(labels.max()) + 1))
+    total, weight = np.zeros((2, int(labels.max())))
     for index, plane in enumerate(labels):
-        present, inverse, areas = np.unique(
-            plane, return_inverse=True, return_counts=True
-        )
-        objects = present > 0
-        renumbered = (np.cumsum(objects) * objects)[inverse].reshape(plane.shape)
-        quality = quality_of(renumbered.astype(np.int32), Maps(*values[:, index]))
-        diameters = np.sqrt(areas[objects])
-        total[present[objects]] += diameters * quality
-        weight[present[objects]] += diameters
-    mean: NDArray[np.float64] = total[1:] / np.maximum(weight[1:], 1)
+        quality = quality_of(plane, Maps(*values[:, index]))
+        diameters = np.sqrt(np.bincount(plane.ravel())[1:])
+        total[: len(quality)] += diameters * quality
+        weight[: len(quality)] += diameters
+    mean: NDArray[np.float64] = total / np.maximum(weight, 1)
     return mean
 
 
 def _on_plane(
     foreground: NDArray[np.float32],
-    labels: NDArray[np.int32],
+    labels: NDArray[np.signedinteger[Any]],
     number: int,
     window: tuple[slice, slice],
     area: Window,

@@ -125,14 +125,14 @@ class ScaleChoice:
 
     def coarser_side(self, side: int) -> int:
         """Return a side for objects that are too large for windows of another side."""
-        longest = max(self.grid.plane_shape)
-        sides = [*self.grid.sides, longest]
-        return min((s for s in sides if s > _COARSER * side), default=2 * longest)
+        sides = [*self.grid.sides, max(self.grid.plane_shape)]
+        around = Window.around(self.grid.plane_shape).side
+        return min((s for s in sides if s > _COARSER * side), default=around)
 
     def nearest_side(self, diameter: float) -> int:
         """Return the side that shows objects of this diameter best."""
         ideal = diameter * self.input_size / IDEAL_DIAMETER
-        sides = [*self.sides, 2 * max(self.grid.plane_shape)]
+        sides = [*self.sides, Window.around(self.grid.plane_shape).side]
         return min(sides, key=lambda side: abs(log(side / ideal)))
 
     def run(self) -> Iterator[int]:

@@ -13,7 +13,7 @@ from napari_sam.automatic.crops import Crop
 from napari_sam.automatic.instances.candidate import InstanceCandidate
 from napari_sam.automatic.instances.objects import objects_of
 from napari_sam.automatic.instances.scale import ScaleChoice
-from napari_sam.automatic.instances.tiles import Tiles, blend, blocks_of, map_scale
+from napari_sam.automatic.instances.tiles import Tiles, blend, blocks_of
 from napari_sam.automatic.search import SearchStep, region_window
 from napari_sam.images.window import Window
 
@@ -72,7 +72,7 @@ class InstanceSearch:
     @property
     def scale(self) -> float:
         """Pixels of the maps over those of the plane."""
-        return map_scale(self.tiles, self.input_size)
+        return self.tiles.scale(self.input_size)
 
     def run(self) -> Iterator[int]:
         """Search; yields the number of windows that are done."""
@@ -81,7 +81,7 @@ class InstanceSearch:
             self._open = owned, area
             self._drop_before(area.row)
             for window in self.tiles.meeting(area):
-                place = self._place(window)
+                place = self.tiles.place(window)
                 if place not in self._maps:
                     self._maps[place] = self.read_maps(window)
                     done += 1
@@ -92,20 +92,18 @@ class InstanceSearch:
 
     def shows_all_well(self) -> bool:
         """Tell whether larger windows would show nothing better."""
-        diameters = np.sqrt([c.area for c in self.candidates]) * self.scale
-        if not len(diameters):
+        if not self.candidates:
             return False
+        areas = [c.area for c in self.candidates]
         qualities = [c.quality for c in self.candidates]
-        sure = np.average(qualities, weights=diameters**2) >= _SURE_QUALITY
-        return bool(sure and 2 / np.sqrt(np.pi) * diameters.max() < _LARGE)
+        largest = 2 * np.sqrt(max(areas) / np.pi) * self.scale
+        is_sure = np.average(qualities, weights=areas) >= _SURE_QUALITY
+        return bool(is_sure and largest < _LARGE)
 
     def so_far(self) -> list[InstanceCandidate]:
         """Return all candidates of the windows that are done."""
         rest = [] if self._open is None else self._split(*self._open)
         return [*self.candidates, *rest]
-
-    def _place(self, window: Window | None) -> Window:
-        return Window(0, 0, *self.tiles.plane_shape) if window is None else window
 
     def _drop_before(self, row: int) -> None:
         """Drop the maps of windows above a row."""

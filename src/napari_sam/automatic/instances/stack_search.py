@@ -11,7 +11,7 @@ from napari_sam.automatic.candidates import Candidates
 from napari_sam.automatic.crops import Crop
 from napari_sam.automatic.instances.candidate import InstanceCandidate
 from napari_sam.automatic.instances.objects import objects_of_stack
-from napari_sam.automatic.instances.tiles import blend, blocks_of, map_scale
+from napari_sam.automatic.instances.tiles import blend, blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -49,20 +49,19 @@ class StackSearch:
     @property
     def scale(self) -> float:
         """Pixels of the maps over those of the plane."""
-        return map_scale(self.tiles, self.input_size)
+        return self.tiles.scale(self.input_size)
 
     def nbytes(self, planes: int) -> int:
         """Return the memory that the maps of a number of planes take."""
-        height, width = self.tiles.places[0].shape
-        pixels = height * width * self.scale**2
-        return round(3 * planes * len(self.tiles.places) * pixels)
+        windows = self.tiles.windows
+        height, width = self.tiles.place(windows[0]).shape
+        return round(3 * planes * len(windows) * height * width * self.scale**2)
 
     def add_plane(self, source: InstanceSource) -> Iterator[int]:
         """Read the maps of the next plane; yields the number of windows done."""
         maps = {}
-        windows = zip(self.tiles.windows, self.tiles.places, strict=True)
-        for done, (window, place) in enumerate(windows, start=1):
-            maps[place] = source.read_maps(window)
+        for done, window in enumerate(self.tiles.windows, start=1):
+            maps[self.tiles.place(window)] = source.read_maps(window)
             yield done
         self._planes.append(maps)
 
@@ -82,17 +81,17 @@ class StackSearch:
         crop = Crop((0, 0), shape)
         found: list[list[InstanceCandidate]] = [[] for _ in self._planes]
         blocks = list(blocks_of(self.tiles.area, self._block_side(), _MARGIN, scale))
-        before = 0
+        count = 0
         for done, (owned, area) in enumerate(blocks):
             yield done, len(blocks)
             stack = [blend(maps, area, shape, scale) for maps in self._planes]
-            last = before
+            before = count
             for number, index, patch, quality in objects_of_stack(
                 np.stack(stack, axis=1), area, owned, scale
             ):
-                last = before + number
-                found[index].append(InstanceCandidate(crop, patch, quality, last))
-            before = last
+                candidate = InstanceCandidate(crop, patch, quality, before + number)
+                found[index].append(candidate)
+                count = max(count, candidate.number)
         return [Candidates(tuple(plane), shape, self.region) for plane in found]
 
     def _block_side(self) -> int:

@@ -31,8 +31,8 @@ class Tiles:
     plane_shape : tuple of int
         (H, W) of the plane.
     side : int
-        Side of the windows in pixels of the plane. One of twice the plane's longer
-        side stands for `Window.around`.
+        Side of the windows in pixels of the plane. That of `Window.around` or
+        a larger one stands for that window.
     area : Window
         What they cover.
     """
@@ -44,19 +44,22 @@ class Tiles:
     @property
     def windows(self) -> list[Window | None]:
         """The windows, row by row; None stands for the whole plane."""
-        if self.side >= 2 * max(self.plane_shape):
-            return [Window.around(self.plane_shape)]
+        around = Window.around(self.plane_shape)
+        if self.side >= around.side:
+            return [around]
         height, width = (min(self.side, size) for size in self.plane_shape)
         if (height, width) == self.plane_shape:
             return [None]
         rows, cols = self._starts
         return [Window(row, col, height, width) for row in rows for col in cols]
 
-    @property
-    def places(self) -> list[Window]:
-        """The windows, of which the plane is one."""
-        plane = Window(0, 0, *self.plane_shape)
-        return [plane if window is None else window for window in self.windows]
+    def place(self, window: Window | None) -> Window:
+        """Return where one of the windows lies; None stands for the whole plane."""
+        return Window(0, 0, *self.plane_shape) if window is None else window
+
+    def scale(self, input_size: int) -> float:
+        """Return the pixels of the maps of the windows over those of the plane."""
+        return min(1.0, input_size / self.place(self.windows[0]).side)
 
     @property
     def _starts(self) -> tuple[list[int], list[int]]:
@@ -80,11 +83,6 @@ def _starts(low: int, length: int, size: int, side: int) -> list[int]:
     last = max(min(low + length - side, size - side), first)
     count = ceil((last - first) / (side * (1 - _OVERLAP))) + 1
     return [round(first + i * (last - first) / max(count - 1, 1)) for i in range(count)]
-
-
-def map_scale(tiles: Tiles, input_size: int) -> float:
-    """Return the pixels of the maps over those of the plane."""
-    return min(1.0, input_size / tiles.places[0].side)
 
 
 def blocks_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from threading import Event
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
@@ -37,6 +38,10 @@ _QUIET_MS = 150
 TRAINING = "A model is training: wait, or stop it in the training panel."
 STOPPING = "Stopping after this step ..."
 _PROGRESS_STEPS = 1000
+# Imported before they are needed, as that takes seconds.
+_REQUEST_MODULES = tuple(
+    f"napari_sam.requests.{name}" for name in ("automatic_stack", "plane", "stack")
+)
 _PHASES = {
     "encode": "Encoding images",
     "validate": "Validating",
@@ -226,8 +231,8 @@ class RequestRunner:
         model, load = self._session.model, self._loading()
 
         def job(report: Report) -> Generator[Progress, None, Predictor]:
-            from napari_sam.requests import automatic_stack, plane, stack  # noqa: F401
-
+            for name in _REQUEST_MODULES:
+                import_module(name)
             return (yield from load(report))
 
         def keep(predictor: Predictor) -> None:
