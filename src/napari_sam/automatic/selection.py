@@ -81,8 +81,9 @@ def select_disjoint(candidates: Sequence[AnyCandidate]) -> list[AnyCandidate]:
     weights = np.array(
         [c.area**_AREA_POWER * c.quality**_QUALITY_POWER for c in candidates]
     )
-    rows = np.repeat(np.arange(len(pairs)), 2)
-    entries = np.ones(len(rows)), (rows, np.ravel(pairs))
+    # SciPy before 1.15 takes indices of 32 bits only.
+    rows = np.repeat(np.arange(len(pairs), dtype=np.int32), 2)
+    entries = np.ones(len(rows)), (rows, np.ravel(pairs).astype(np.int32))
     per_pair = coo_array(entries, shape=(len(pairs), len(candidates)))
     solution = milp(
         -weights,

@@ -202,10 +202,12 @@ def test_a_closed_window_gives_a_sentence(viewer: Any) -> None:
 
 def test_importing_commands_imports_neither_torch_nor_the_panel() -> None:
     code = (
-        "import sys, napari_sam.plugin.commands.drawing, "
-        "napari_sam.plugin.commands.labels\n"
+        "import sys, napari, napari.utils.notifications\n"
+        "napari.Viewer  # Older releases import qtpy here.\n"
+        "before = set(sys.modules)\n"
+        "import napari_sam.plugin.commands.drawing, napari_sam.plugin.commands.labels\n"
         "print([m for m in ('torch', 'qtpy', 'napari_sam.plugin.widget') "
-        "if m in sys.modules])"
+        "if m in set(sys.modules) - before])"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
