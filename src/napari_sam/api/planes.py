@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
+from napari_sam.checks.values import or_default
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import as_predictor
 from napari_sam.prediction.steps import run_to_end
@@ -225,5 +226,5 @@ def everything(
     request = automatic_plane_request(
         plane, contrast_limits, options=options, region=region
     )
-    cache = EmbeddingCache() if cache is None else cache
+    cache = or_default(cache, "cache", EmbeddingCache)
     yield from request.iter_search(as_predictor(model), cache)

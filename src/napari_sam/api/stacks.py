@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
+from napari_sam.checks.values import or_default
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import as_predictor
 from napari_sam.prediction.steps import run_to_end
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 def segment_everything_volume(
     volume: Any,
     model: str | Path | Predictor = DEFAULT_MODEL,
-    axis: int = 0,
+    axis: int | str = 0,
     *,
     thresholds: Thresholds | None = None,
     options: SearchOptions | None = None,
@@ -99,7 +100,7 @@ def segment_everything_volume(
 def everything_volume(
     volume: Any,
     model: str | Path | Predictor = DEFAULT_MODEL,
-    axis: int = 0,
+    axis: int | str = 0,
     *,
     thresholds: Thresholds | None = None,
     options: SearchOptions | None = None,
@@ -136,7 +137,7 @@ def everything_volume(
         volume, axis, contrast_limits, rgb=rgb, options=options, thresholds=thresholds
     )
     predictor = as_predictor(model)
-    cache = EmbeddingCache() if cache is None else cache
+    cache = or_default(cache, "cache", EmbeddingCache)
     for plane in request.plane_requests(predictor, cache):
         *_, last = request.search_plane(plane, predictor, cache)
         yield last.candidates.objects(request.thresholds)
@@ -146,11 +147,11 @@ def segment_volume(
     volume: Any,
     prompts: Mapping[int, Prompt] | Mapping[int, Mapping[int, Prompt]],
     model: str | Path | Predictor = DEFAULT_MODEL,
-    axis: int = 0,
+    axis: int | str = 0,
     *,
-    fixed: Mapping[int, int] | None = None,
+    fixed: Mapping[int | str, int] | None = None,
     masks: Mapping[int, Mapping[int, ArrayLike]] | None = None,
-    spacing: Sequence[float] | None = None,
+    spacing: float | Sequence[float] | None = None,
     previous: VolumeResult | None = None,
     contrast_limits: ArrayLike | None = None,
     options: PropagationOptions | None = None,
@@ -229,7 +230,7 @@ def segment_volume(
         options=options,
         zoom=zoom,
     )
-    cache = EmbeddingCache() if cache is None else cache
+    cache = or_default(cache, "cache", EmbeddingCache)
     predictor = as_predictor(model)
     slices = request.iter_slices(predictor, cache)
     result = slices.result(list(slices))

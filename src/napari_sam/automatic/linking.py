@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from napari_sam.checks.values import check_fields, real_number, whole_number
 from napari_sam.masks.interpolation import interpolate
 from napari_sam.masks.patch import MaskPatch
 
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
 _GAP_FACTOR = 0.5
 # Cost of no link. Costs of links are positive: a sparse matrix has no entries of 0.
 _NO_LINK_COST = 2.0
+
+_OPTIONS = {
+    "gap": partial(whole_number, least=0),
+    "min_slices": partial(whole_number, least=1),
+    "overlap": partial(real_number, above=0, most=1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +48,8 @@ class Linking:
 
     Raises
     ------
-    ValueError
-        When a number is out of range.
+    TypeError, ValueError
+        When a value is not a number, or out of range.
     """
 
     gap: int = 1
@@ -49,12 +57,7 @@ class Linking:
     overlap: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.gap < 0 or self.min_slices < 1 or not 0 < self.overlap <= 1:
-            raise ValueError(
-                f"Linking with gap={self.gap}, min_slices={self.min_slices} and "
-                f"overlap={self.overlap} is not possible: give a gap of 0 or more, "
-                "min_slices of 1 or more, and an overlap above 0 and up to 1."
-            )
+        check_fields(self, _OPTIONS)
 
 
 def link_planes(

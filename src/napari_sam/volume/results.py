@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Literal, get_args
 
+from napari_sam.checks.values import (
+    check_fields,
+    choice,
+    optional,
+    real_number,
+    whole_number,
+)
 from napari_sam.masks.painting import paint_pieces, pieces_from_patches
 from napari_sam.masks.patch import MaskPatch
+from napari_sam.volume.mask_projection import Projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,13 +27,28 @@ if TYPE_CHECKING:
     from napari_sam.images.stack import Stack
     from napari_sam.images.window import Window
     from napari_sam.masks.painting import ObjectPlaneMask
-    from napari_sam.volume.mask_projection import Projection
     from napari_sam.volume.stack_prompts import PromptedSlices
 
 Status = Literal["anchor", "propagated", "interpolated", "doubtful", "stopped"]
 DOUBTFUL = frozenset({"doubtful", "interpolated"})
 # The status of a slice is the first of these that any object on it has.
 _STATUS_ORDER: tuple[Status, ...] = ("doubtful", "interpolated", "anchor", "propagated")
+
+
+_NOT_NEGATIVE = partial(real_number, least=0)
+_FRACTION = partial(real_number, least=0, most=1)
+_SLICE = optional(partial(whole_number, least=0))
+_OPTIONS = {
+    "margin": _NOT_NEGATIVE,
+    "memory": partial(whole_number, least=1),
+    "projection": partial(choice, options=get_args(Projection)),
+    "min_confidence": _FRACTION,
+    "patience": partial(whole_number, least=0),
+    "reach": _NOT_NEGATIVE,
+    "doubt": _FRACTION,
+    "first": _SLICE,
+    "last": _SLICE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +79,11 @@ class PropagationOptions:
         Slices with a lower confidence (0 to 1) are "doubtful".
     first, last : int, optional
         First and last slice to propagate to.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When a value is not a number, or out of range.
     """
 
     margin: float = 0.06
@@ -67,6 +95,14 @@ class PropagationOptions:
     doubt: float = 0.8
     first: int | None = None
     last: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self, _OPTIONS)
+        if None not in (self.first, self.last) and self.first > self.last:  # type: ignore[operator]
+            raise ValueError(
+                f"There is no slice from first={self.first} to last={self.last}: give "
+                "a last slice of at least the first."
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

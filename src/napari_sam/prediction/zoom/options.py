@@ -42,7 +42,7 @@ def check_zoom(value: Any) -> Zoom:
     ValueError
         When it is neither.
     """
-    if value in ("auto", "off"):
+    if isinstance(value, str) and value in ("auto", "off"):
         zoom: Zoom = value
         return zoom
     try:
