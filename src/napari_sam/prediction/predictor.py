@@ -15,15 +15,16 @@ from napari_sam.checkpoints.prompt_support import PromptSupport
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.images.window import check_window
 from napari_sam.prediction.clicks.instances import WindowInstances, read_maps
-from napari_sam.prediction.embedding import Embedding
+from napari_sam.prediction.embedding import Embedding, check_embedding
 from napari_sam.prediction.model_runner import ModelRunner
 from napari_sam.prediction.plane_transform import PlaneTransform
 from napari_sam.prediction.prediction import Method, Prediction
+from napari_sam.prediction.processes import PickledBySource
 from napari_sam.prediction.prompt_decoder import PromptDecoder
 from napari_sam.prediction.zoom.grid import WindowGrid
 from napari_sam.prediction.zoom.options import check_zoom
 from napari_sam.prediction.zoom.plane import PlaneWindows, ZoomableEmbedding
-from napari_sam.prompts.prompt import batch_signature
+from napari_sam.prompts.prompt import batch_signature, check_prompt_list
 
 __all__ = ["Embedding", "Method", "Prediction", "Predictor"]
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from napari_sam.prompts.prompt import Prompt
 
 
-class Predictor:
+class Predictor(PickledBySource):
     """A loaded model that embeds planes and predicts masks for prompts.
 
     Parameters
@@ -323,15 +324,12 @@ class Predictor:
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             When the embedding belongs to another model or a prompt does not fit
-            the plane.
+            the plane, or they are none.
         """
-        if embedding.model_key != self.key:
-            raise ValueError(
-                f"The embedding was made by {embedding.model_key}, not by {self.key}: "
-                "embed the plane with this model."
-            )
+        check_embedding(embedding, self.key)
+        check_prompt_list(prompts)
         if isinstance(embedding, ZoomableEmbedding):
             return embedding.windows.predict(self, embedding, prompts, multimask_output)
         if self.instance_head is None:

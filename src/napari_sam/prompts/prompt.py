@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,8 +13,6 @@ from napari_sam.checks.values import check_type
 from napari_sam.prompts.coordinates import as_box, as_labels, as_points
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.images.window import Window
@@ -321,7 +320,7 @@ def check_prompt_list(prompts: Any) -> Sequence[Prompt]:
     TypeError
         When it is none, such as a single prompt.
     """
-    check_type(prompts, "prompts", list | tuple, "a list of Prompt")
+    check_type(prompts, "prompts", Sequence, "a list of Prompt")
     for i, prompt in enumerate(prompts):
         check_type(prompt, f"prompts[{i}]", Prompt, "a Prompt")
     checked: Sequence[Prompt] = prompts
