@@ -147,7 +147,7 @@ def optional(rule: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
     return check
 
 
-def check_fields(options: Any, rules: Mapping[str, Callable[[Any, str], Any]]) -> None:
+def check_fields(options: Any, rules: Mapping[str, Any]) -> None:
     """Check the fields of a frozen dataclass, and store them as plain Python values.
 
     Parameters
@@ -252,7 +252,7 @@ def index_keys(mapping: Any, name: str, key_name: str, what: str) -> dict[int, A
     return converted
 
 
-def _real(value: Any, name: str, advice: str) -> Real:
+def _real(value: Any, name: str, advice: str) -> Any:
     """Return a number or a scalar array of one; bool and str are no numbers."""
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         value = value.item()

@@ -15,7 +15,7 @@ from napari_sam.masks.patch import mask_to_window
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.images.axes import PlaneIndex
 
@@ -213,7 +213,7 @@ class LabelGrid:
         return origin, mask[window]
 
 
-def is_within_half_pixel(matrix: NDArray[np.float64], shape: Sequence[int]) -> bool:
+def is_within_half_pixel(matrix: ArrayLike, shape: ArrayLike) -> bool:
     """Tell whether a map moves no pixel of an array by half a pixel.
 
     The limit for the tilt of a layer: below it, the pixel that is read is the right
@@ -221,9 +221,9 @@ def is_within_half_pixel(matrix: NDArray[np.float64], shape: Sequence[int]) -> b
 
     Parameters
     ----------
-    matrix : ndarray
+    matrix : array-like
         (m, n) pixels moved along m axes for each pixel along n axes of the array.
-    shape : sequence of int
+    shape : array-like
         (n,) of the array.
     """
     extent = np.maximum(np.asarray(shape, float) - 1, 0)

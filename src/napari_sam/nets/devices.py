@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -58,7 +58,7 @@ def choose_device(device: str | torch.device | None) -> torch.device:
     if chosen.type == "cpu":
         return chosen
     is_mps = chosen.type == "mps"
-    kind = torch.backends.mps if is_mps else getattr(torch, chosen.type, None)
+    kind: Any = torch.backends.mps if is_mps else getattr(torch, chosen.type, None)
     if not (hasattr(kind, "is_available") and kind.is_available()):
         raise ValueError(f"device={str(device)!r} is not on this machine: {advice}.")
     count = kind.device_count() if hasattr(kind, "device_count") else 1

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from napari_sam.images.stack import Stack
     from napari_sam.images.window import Window
     from napari_sam.masks.painting import ObjectPlaneMask
+    from napari_sam.volume.reuse import Fingerprint
     from napari_sam.volume.stack_prompts import PromptedSlices
 
 Status = Literal["anchor", "propagated", "interpolated", "doubtful", "stopped"]
@@ -98,9 +99,10 @@ class PropagationOptions:
 
     def __post_init__(self) -> None:
         check_fields(self, _OPTIONS)
-        if None not in (self.first, self.last) and self.first > self.last:  # type: ignore[operator]
+        first, last = self.first, self.last
+        if first is not None and last is not None and first > last:
             raise ValueError(
-                f"There is no slice from first={self.first} to last={self.last}: give "
+                f"There is no slice from first={first} to last={last}: give "
                 "a last slice of at least the first."
             )
 
@@ -181,6 +183,8 @@ class VolumeResult:
     empty : frozenset of int
         Slices that show nothing between the contrast limits; masks on them are
         interpolated.
+    fingerprint : Fingerprint, optional
+        What it was made from; without it nothing of the result is reused.
     """
 
     stack: Stack
@@ -189,6 +193,7 @@ class VolumeResult:
     recomputed: int = 0
     complete: bool = True
     empty: frozenset[int] = frozenset()
+    fingerprint: Fingerprint | None = None
 
     @cached_property
     def labels(self) -> NDArray[np.int32]:
@@ -235,6 +240,7 @@ def assemble(
     recomputed: int | None = None,
     complete: bool = True,
     empty: frozenset[int] = frozenset(),
+    fingerprint: Fingerprint | None = None,
 ) -> VolumeResult:
     """Sort slice results by object and slice; the last result of a slice counts.
 
@@ -244,13 +250,15 @@ def assemble(
         The stack that was segmented.
     results : iterable of SliceResult
         In the order of the propagation.
-    prompted, recomputed, complete, empty
+    prompted, recomputed, complete, empty, fingerprint
         See `VolumeResult`; `recomputed` is the number of results when None.
     """
     last = {(r.object_id, r.index): r for r in results}
     ordered = tuple(last[key] for key in sorted(last))
     count = len(ordered) if recomputed is None else recomputed
-    return VolumeResult(stack, ordered, dict(prompted or {}), count, complete, empty)
+    return VolumeResult(
+        stack, ordered, dict(prompted or {}), count, complete, empty, fingerprint
+    )
 
 
 def slice_states(volume: VolumeResult) -> dict[int, Status]:

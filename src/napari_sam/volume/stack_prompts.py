@@ -189,13 +189,13 @@ def _slices_of(object_id: int, slices: Any, what: str) -> dict[int, Any]:
 
 def _check_slice(index: Any, stack: Stack) -> int:
     """Check a slice index, and convert it to int."""
-    index = index_key(index, "slice")
-    if not 0 <= index < len(stack):
+    number = index_key(index, "slice")
+    if not 0 <= number < len(stack):
         raise ValueError(
-            f"There is a prompt on slice {index}, the stack has slices 0 to "
+            f"There is a prompt on slice {number}, the stack has slices 0 to "
             f"{len(stack) - 1}: move or delete it."
         )
-    return index
+    return number
 
 
 def _same_prompt(one: Prompt | None, other: Prompt | None) -> bool:

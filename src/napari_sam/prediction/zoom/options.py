@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -43,8 +43,8 @@ def check_zoom(value: Any) -> Zoom:
         When it is neither.
     """
     if isinstance(value, str) and value in ("auto", "off"):
-        zoom: Zoom = value
-        return zoom
+        zoom: Any = value
+        return cast("Zoom", zoom)
     try:
         factor = float(value)
     except (TypeError, ValueError):
