@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from napari_sam.checks.values import check_fields, real_number, whole_number
+from napari_sam.checks.arrays import as_label_array
+from napari_sam.checks.values import (
+    check_fields,
+    or_default,
+    real_number,
+    whole_number,
+)
 from napari_sam.masks.interpolation import interpolate
 from napari_sam.masks.patch import MaskPatch
 
@@ -81,7 +87,7 @@ def link_planes(
     ndarray
         (Z, H, W) int32 with Z moved to `axis`, objects numbered from 1.
     """
-    linking = linking or Linking()
+    linking = or_default(linking, "linking", Linking)
     stack = np.stack([plane.labels for plane in planes])
     if all(plane.are_numbered for plane in planes):
         for labels, plane in zip(stack, planes, strict=True):
@@ -117,7 +123,9 @@ def link_labels(
     ndarray
         (Z, H, W) int32, objects numbered from 1. Gaps are filled on background only.
     """
-    return _link_tracks(*_single_tracks(labels), linking or Linking(), nearest=1)
+    stack = as_label_array(labels, "labels", 3).astype(np.int32)
+    linking = or_default(linking, "linking", Linking)
+    return _link_tracks(*_single_tracks(stack), linking, nearest=1)
 
 
 class _Track(NamedTuple):

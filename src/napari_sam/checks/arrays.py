@@ -101,6 +101,38 @@ def positions(values: Any, name: str) -> tuple[tuple[float, ...], ...]:
     return tuple(map(tuple, array.tolist()))
 
 
+def as_label_array(labels: Any, name: str, ndim: int) -> NDArray[Any]:
+    """Return labels as an integer array of a number of axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When it is no such array.
+    """
+    array = np.asarray(as_image(labels, name))
+    if array.dtype.kind not in "bui" or array.ndim != ndim:
+        raise ValueError(
+            f"{name} is {array.dtype} of shape {array.shape}: give integers with "
+            f"{ndim} axes, 0 for background."
+        )
+    return array
+
+
+def as_plane_shape(shape: Any, name: str) -> tuple[int, int]:
+    """Return the (H, W) of a plane.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When it is not two whole numbers above 0.
+    """
+    sides = as_numbers(shape, name, "(height, width)")
+    if sides.shape != (2,):
+        raise ValueError(f"{name} is {describe(shape)}: give (height, width).")
+    height, width = (whole_number(side, name, least=1) for side in sides.tolist())
+    return height, width
+
+
 def axis_names(volume: Any, ndim: int) -> tuple[str, ...]:
     """Return the names of the axes of a volume, in lower case.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import reprlib
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
@@ -81,7 +82,8 @@ def real_number(
     ValueError
         When it is not finite or out of range.
     """
-    advice = f"give a number{_range_text(least, above, most, below)}"
+    limits = _range_text(least, above, most, below)
+    advice = f"give a number{limits}" if limits else "give a finite number"
     number = float(_real(value, name, advice))
     inside = (
         math.isfinite(number)
@@ -187,6 +189,19 @@ def check_type(value: Any, name: str, kind: Any, what: str) -> None:
     """
     if not isinstance(value, kind):
         raise TypeError(f"{name} is {describe(value)}: give {what}.")
+
+
+def check_list(values: Any, name: str, what: str, count: int | None = None) -> None:
+    """Refuse what is no list, or not one of a number of entries.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When it is none.
+    """
+    check_type(values, name, Sequence, what)
+    if count is not None and len(values) != count:
+        raise ValueError(f"{name} has {len(values)} entries: give {what}, {count}.")
 
 
 def or_default(value: Any, name: str, kind: type[T]) -> T:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.checks.arrays import as_numbers
+from napari_sam.checks.values import describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,7 @@ def check_spacing(spacing: ArrayLike | None, ndim: int) -> NDArray[np.float64]:
         sizes = np.full(ndim, sizes)
     if sizes.shape != (ndim,) or not (np.isfinite(sizes) & (sizes > 0)).all():
         raise ValueError(
-            f"The spacing {np.array2string(sizes, separator=', ')} does not fit "
+            f"The spacing {describe(spacing)} does not fit "
             f"{ndim} axes: give one positive number per axis."
         )
     return sizes

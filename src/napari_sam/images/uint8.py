@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.checks.arrays import as_image, as_numbers
+from napari_sam.checks.arrays import as_image, as_numbers, as_plane_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +90,9 @@ def full_shape(
         When the full plane or the window is smaller than `pixels`.
     """
     rows, cols = pixels.shape[:2]
-    height, width = (rows, cols) if plane_shape is None else plane_shape
+    height, width = rows, cols
+    if plane_shape is not None:
+        height, width = as_plane_shape(plane_shape, "plane_shape")
     shown = (height, width) if window is None else window.shape
     if shown[0] < rows or shown[1] < cols:
         what = "full plane" if window is None else "window"
@@ -98,7 +100,7 @@ def full_shape(
             f"The image has {rows} x {cols} pixels, the {what} only {shown[0]} x "
             f"{shown[1]}: give the shape of the {what}."
         )
-    return int(height), int(width)
+    return height, width
 
 
 def plane_key(pixels: NDArray[np.uint8]) -> str:

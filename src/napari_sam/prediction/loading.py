@@ -68,6 +68,8 @@ def load_model(
         where to put them.
     """
     check_type(model, "model", str | os.PathLike, "a name or a path")
+    if family is not None:
+        check_type(family, "family", str, f"one of {', '.join(get_args(Family))}")
     if config is not None:
         check_type(config, "config", SamConfig, "a SamConfig")
     if progress is not None:

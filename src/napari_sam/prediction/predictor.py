@@ -12,6 +12,7 @@ from torch import Tensor
 
 from napari_sam.checkpoints.families import PREPROCESSING
 from napari_sam.checkpoints.prompt_support import PromptSupport
+from napari_sam.checks.values import check_list, flag, optional
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.images.window import check_window
 from napari_sam.prediction.clicks.instances import WindowInstances, read_maps
@@ -182,7 +183,7 @@ class Predictor(PickledBySource):
         zoom = check_zoom(zoom)
         pixels = to_uint8(plane, contrast_limits)
         if plane_shape is not None or window is not None:
-            shape = plane_shape or full_shape(pixels, None)
+            shape = full_shape(pixels, plane_shape)
             part = None if window is None else check_window(window, shape)
             if part is not None and plane_shape is None:
                 pixels = pixels[part.slices]
@@ -212,7 +213,9 @@ class Predictor(PickledBySource):
         windows : sequence of Window, optional
             What each of `planes` shows of the full plane of `plane_shape`.
         """
+        check_list(planes, "planes", "a list of planes")
         parts = [None] * len(planes) if windows is None else windows
+        check_list(parts, "windows", "one for each plane", len(planes))
         if len(planes) > 1 and self.planes_at_once > 1:
             pixels = [to_uint8(plane, contrast_limits) for plane in planes]
             shapes = [
@@ -330,6 +333,7 @@ class Predictor(PickledBySource):
         """
         check_embedding(embedding, self.key)
         check_prompt_list(prompts)
+        multimask_output = optional(flag)(multimask_output, "multimask_output")
         if isinstance(embedding, ZoomableEmbedding):
             return embedding.windows.predict(self, embedding, prompts, multimask_output)
         if self.instance_head is None:

@@ -24,6 +24,8 @@ def as_points(points: Any) -> NDArray[np.float64]:
         When they are no numbers, or not two for each point.
     """
     array = as_numbers(points, "points", _POINTS)
+    if not array.size:
+        return np.empty((0, 2))
     if array.shape == (2,):
         array = array[None]
     if array.ndim not in (2, 3) or array.shape[-1] != 2:

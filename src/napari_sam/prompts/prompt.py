@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from napari_sam.checks.arrays import as_image, as_numbers
-from napari_sam.checks.values import check_type
+from napari_sam.checks.values import check_list, check_type, describe
 from napari_sam.prompts.coordinates import as_box, as_labels, as_points
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.images.window import Window
@@ -223,11 +224,11 @@ class Prompt:
 def _check_points(
     points: Any, labels: Any
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.int64] | None]:
-    if points is None or np.size(points) == 0:
-        if labels is not None and np.size(labels):
+    points = np.empty(0) if points is None else as_points(points)
+    if not points.size:
+        if labels is not None and as_labels(labels).size:
             raise ValueError("Point labels are given without points: give both.")
         return None, None
-    points = as_points(points)
     if points.ndim != 2:
         raise ValueError(
             f"Points have shape {points.shape}: give (N, 2) rows and columns."
@@ -285,7 +286,9 @@ def _check_mask(value: Any) -> NDArray[Any] | None:
 def _check_origin(value: Any, mask: NDArray[Any] | None) -> tuple[int, int]:
     origin = as_numbers(value, "mask_origin", "integers (row, col)")
     if origin.shape != (2,) or (origin % 1).any():
-        raise ValueError(f"The mask_origin is {value!r}: give integers (row, col).")
+        raise ValueError(
+            f"The mask_origin is {describe(value)}: give integers (row, col)."
+        )
     row, col = origin.astype(int).tolist()
     if (row, col) != (0, 0) and mask is not None and mask.dtype != bool:
         raise ValueError(
@@ -320,7 +323,7 @@ def check_prompt_list(prompts: Any) -> Sequence[Prompt]:
     TypeError
         When it is none, such as a single prompt.
     """
-    check_type(prompts, "prompts", Sequence, "a list of Prompt")
+    check_list(prompts, "prompts", "a list of Prompt")
     for i, prompt in enumerate(prompts):
         check_type(prompt, f"prompts[{i}]", Prompt, "a Prompt")
     checked: Sequence[Prompt] = prompts

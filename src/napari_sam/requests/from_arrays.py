@@ -115,8 +115,9 @@ def with_zoom(
 ) -> SearchOptions:
     """Return options of a search with a zoom and a diameter, where they are given."""
     found = or_default(options, "options", SearchOptions)
+    zoom = check_zoom(zoom)
     if zoom != "auto":
-        found = replace(found, zoom=check_zoom(zoom))
+        found = replace(found, zoom=zoom)
     if object_diameter is not None:
         found = replace(found, object_diameter=object_diameter)
     return found
@@ -273,6 +274,8 @@ def _view_of_stack(
     fixed: Mapping[int | str, int] | None = None,
 ) -> tuple[ImageView, Stack]:
     data = as_image(volume, "volume")
+    if fixed is not None:
+        check_type(fixed, "fixed", Mapping, "{axis: index}")
     if rgb is None:
         free_axes = len(data.shape) - len(fixed or {})
         rgb = free_axes == 4 and data.shape[-1] in (3, 4)
@@ -341,14 +344,15 @@ def make_prompts(
         When there are no prompts, their numbers do not match, or they are no numbers.
     """
     box_list: list[Any] = [] if boxes is None else as_boxes(boxes)
-    if points is None or not np.size(points):
-        if labels is not None and np.size(labels):
+    coordinates = np.empty(0) if points is None else as_points(points)
+    if not coordinates.size:
+        if labels is not None and as_labels(labels).size:
             raise ValueError("Point labels are given without points: give both.")
         if not box_list:
             raise ValueError("There are no prompts: give points, boxes or both.")
         return [Prompt(box=box) for box in box_list]
     is_one_each = labels is None and not box_list
-    groups = _group_points(as_points(points), is_one_each)
+    groups = _group_points(coordinates, is_one_each)
     box_list = box_list or [None] * len(groups)
     label_list: list[Any] = [None] * len(groups)
     if labels is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.checks.arrays import as_image
 from napari_sam.images.uint8 import data_limits, plane_key, to_uint8
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ def training_images(
     ValueError
         When the labels have another shape, are not integers, or are empty.
     """
-    pixels, numbers = np.asarray(image), _check_labels(np.asarray(labels), name)
+    pixels = np.asarray(as_image(image, "image"))
+    numbers = _check_labels(np.asarray(as_image(labels, "labels")), name)
     colour = pixels.ndim == numbers.ndim + 1 and pixels.shape[-1] in (3, 4)
     spatial = pixels.shape[:-1] if colour else pixels.shape
     if spatial != numbers.shape or numbers.ndim not in (2, 3):

@@ -149,7 +149,8 @@ def check_masks(
     """
     checked: ObjectMasks = {}
     what = "{object id: {slice: mask}}"
-    for key, slices in index_keys(masks or {}, "masks", "object id", what).items():
+    masks = {} if masks is None else masks
+    for key, slices in index_keys(masks, "masks", "object id", what).items():
         object_id = _check_object_id(key)
         for slice_index, value in _slices_of(object_id, slices, "mask").items():
             index = _check_slice(slice_index, stack)

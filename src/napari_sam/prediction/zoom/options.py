@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
+from napari_sam.checks.values import describe
+
 if TYPE_CHECKING:
     from napari_sam.images.window import Window
 
@@ -49,8 +51,9 @@ def check_zoom(value: Any) -> Zoom:
         factor = float(value)
     except (TypeError, ValueError):
         factor = np.nan
-    if isinstance(value, bool) or not 1 <= factor < np.inf:
+    if isinstance(value, bool | bytes) or not 1 <= factor < np.inf:
         raise ValueError(
-            f'The zoom is {value!r}: give "auto", "off", or a factor of at least 1.'
+            f'The zoom is {describe(value)}: give "auto", "off", or a factor of at '
+            "least 1."
         )
     return factor
