@@ -209,10 +209,7 @@ def test_complex_data_are_refused(mapping: IntensityMapping) -> None:
         (lambda: IntensityMapping.percentiles(50, 50), "are not percentiles"),
         (lambda: IntensityMapping.percentiles(-1, 50), "are not percentiles"),
         (lambda: IntensityMapping.percentiles(1, 101), "are not percentiles"),
-        (
-            lambda: IntensityMapping.percentiles(float("nan"), 9),
-            "low=nan: give a finite",
-        ),
+        (lambda: IntensityMapping.percentiles(float("nan"), 9), "are not percentiles"),
         (lambda: IntensityMapping.window(40, 0), "width above 0"),
         (lambda: IntensityMapping.window(40, -1), "width above 0"),
         (lambda: IntensityMapping.window(40, float("inf")), "finite"),
