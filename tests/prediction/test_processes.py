@@ -84,8 +84,8 @@ def test_changed_weights_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     shutil.copy(FILE, path)
     pickled = pickle.dumps(load_small(path))
-    processes._LoadedModels.alive.clear()
-    processes._LoadedModels.kept.clear()
+    processes.LoadedModels.alive.clear()
+    processes.LoadedModels.kept.clear()
     import torch
 
     state = torch.load(path, weights_only=True)

@@ -21,7 +21,7 @@ from napari_sam.nets.devices import choose_device, free_gpu_memory
 from napari_sam.nets.instance_head import InstanceHead
 from napari_sam.nets.tiny_vit import TinyViT
 from napari_sam.prediction.predictor import Predictor
-from napari_sam.prediction.processes import ModelSource, check_not_forked
+from napari_sam.prediction.processes import LoadedModels, ModelSource, check_not_forked
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +82,36 @@ def load_model(
     if Path(model).expanduser().exists() and place not in MODELS:
         place = str(Path(model).expanduser().resolve())
     asked = None if device is None else str(device)
-    predictor.loaded_from(ModelSource(place, predictor.key, asked, config, family))
+    source = ModelSource(place, predictor.key, asked, config, family)
+    predictor.loaded_from(source, load_again)
+    return predictor
+
+
+def load_again(source: ModelSource) -> Predictor:
+    """Return the predictor of a source, loading it unless this process has it.
+
+    Raises
+    ------
+    ValueError
+        When the weights at this place are others than those that were pickled.
+    """
+    check_not_forked()
+    with LoadedModels.lock:
+        predictor: Predictor | None = LoadedModels.alive.get(source.identity)
+        if predictor is None:
+            predictor = load_model(
+                source.model,
+                device=source.device,
+                config=source.config,
+                family=source.family,
+            )
+        if predictor.key != source.key:
+            raise ValueError(
+                f"The weights of {source.model} changed after the predictor was sent "
+                "to this process: load the model again."
+            )
+        if predictor not in LoadedModels.kept:
+            LoadedModels.kept.append(predictor)
     return predictor
 
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari_sam.nets.config import SamConfig
-    from napari_sam.prediction.predictor import Predictor
 
 # Models that a worker process keeps between its tasks.
 _MAX_KEPT = 2
@@ -62,11 +61,14 @@ class PickledBySource:
 
     source: ModelSource | None = None
     name: str
+    _load_again: Callable[[ModelSource], Any]
 
-    def loaded_from(self, source: ModelSource) -> None:
-        """Note where it was loaded from."""
-        self.source = source
-        _LoadedModels.alive[source.identity] = self
+    def loaded_from(
+        self, source: ModelSource, load: Callable[[ModelSource], Any]
+    ) -> None:
+        """Note where it was loaded from, and the function that loads it again."""
+        self.source, self._load_again = source, load
+        LoadedModels.alive[source.identity] = self
 
     def __copy__(self) -> Self:
         """Return another predictor with the same model, which may be changed."""
@@ -81,49 +83,26 @@ class PickledBySource:
                 "to another process: save its model to a file, and load it by "
                 "load_model."
             )
-        return restore, (self.source,)
+        return self._load_again, (self.source,)
 
 
-class _LoadedModels:
+class LoadedModels:
     """The models of this process.
 
-    `alive` are all that are in use, `kept` those that were last restored, so that
-    a worker does not load the weights for each of its tasks.
+    Attributes
+    ----------
+    alive : mapping
+        All that are in use, by the identity of their source.
+    kept : deque
+        Those that were unpickled last, so that a worker does not load the weights for
+        each of its tasks.
+    lock : Lock
+        Held while a model is loaded, so that threads do not load it twice.
     """
 
     alive: ClassVar[WeakValueDictionary[tuple[str, ...], Any]] = WeakValueDictionary()
     kept: ClassVar[deque[Any]] = deque(maxlen=_MAX_KEPT)
     lock: ClassVar[Lock] = Lock()
-
-
-def restore(source: ModelSource) -> Predictor:
-    """Return the predictor of a source, loading it unless this process has it.
-
-    Raises
-    ------
-    ValueError
-        When the weights at this place are others than those that were pickled.
-    """
-    from napari_sam.prediction.loading import load_model
-
-    check_not_forked()
-    with _LoadedModels.lock:
-        predictor: Predictor | None = _LoadedModels.alive.get(source.identity)
-        if predictor is None:
-            predictor = load_model(
-                source.model,
-                device=source.device,
-                config=source.config,
-                family=source.family,
-            )
-        if predictor.key != source.key:
-            raise ValueError(
-                f"The weights of {source.model} changed after the predictor was sent "
-                "to this process: load the model again."
-            )
-        if predictor not in _LoadedModels.kept:
-            _LoadedModels.kept.append(predictor)
-    return predictor
 
 
 _first_process: int | None = None

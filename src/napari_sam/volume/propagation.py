@@ -14,8 +14,8 @@ from napari_sam.volume.object_tracker import ObjectTracker, disputed_box
 from napari_sam.volume.object_windows import ObjectWindows, box_length, prompt_size
 from napari_sam.volume.observation import Observation
 from napari_sam.volume.plane_encoder import PrefetchingPlaneEncoder, SliceWindows
-from napari_sam.volume.results import assemble
-from napari_sam.volume.reuse import EarlierResult, Fingerprint, settings_key
+from napari_sam.volume.results import Fingerprint, assemble
+from napari_sam.volume.reuse import EarlierResult, settings_key
 from napari_sam.volume.slice_ranges import is_complete, slice_ranges
 from napari_sam.volume.slice_segmenter import SliceSegmenter
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from napari_sam.checks.values import (
     check_fields,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from napari_sam.images.stack import Stack
     from napari_sam.images.window import Window
     from napari_sam.masks.painting import ObjectPlaneMask
-    from napari_sam.volume.reuse import Fingerprint
     from napari_sam.volume.stack_prompts import PromptedSlices
 
 Status = Literal["anchor", "propagated", "interpolated", "doubtful", "stopped"]
@@ -161,6 +160,26 @@ class SliceResult:
     def mask(self) -> NDArray[np.bool_]:
         """The mask inside `region`, (h, w) bool."""
         return self.patch.mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fingerprint:
+    """What a result was made from, to tell which parts of it still hold.
+
+    Parameters
+    ----------
+    settings : str
+        Model, options and geometry, see `reuse.settings_key`.
+    pixels : dict
+        {(slice, window): hash of the pixels that the model saw}.
+    """
+
+    settings: str
+    pixels: Mapping[tuple[int, Window | None], str]
+
+    def copy(self) -> Self:
+        """Return it as it is now, while more pixels are seen."""
+        return replace(self, pixels=dict(self.pixels))
 
 
 @dataclass(frozen=True, eq=False)

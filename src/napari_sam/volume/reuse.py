@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_sam.images.uint8 import plane_key, to_uint8
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from numpy.typing import ArrayLike
 
@@ -25,26 +25,6 @@ if TYPE_CHECKING:
     )
     from napari_sam.volume.slice_ranges import SliceRange
     from napari_sam.volume.stack_prompts import PromptedSlices
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Fingerprint:
-    """What a result was made from, to tell which parts of it still hold.
-
-    Parameters
-    ----------
-    settings : str
-        Model, options and geometry, see `settings_key`.
-    pixels : dict
-        {(slice, window): hash of the pixels that the model saw}.
-    """
-
-    settings: str
-    pixels: Mapping[Place, str]
-
-    def copy(self) -> Self:
-        """Return it as it is now, while more pixels are seen."""
-        return replace(self, pixels=dict(self.pixels))
 
 
 def settings_key(
