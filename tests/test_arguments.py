@@ -224,6 +224,24 @@ def functions(small: Predictor) -> dict[str, tuple[Callable[..., Any], list[str]
     }
 
 
+@pytest.mark.parametrize("value", [5, None, [1], {"a": 1}, object(), np.zeros(2)])
+def test_files_and_training_name_what_they_need(value: Any, small: Predictor) -> None:
+    images = ns.training_images(STACK, BALL.astype(int))
+    for run, name in (
+        (lambda: ns.read_record(value), "path is"),
+        (lambda: ns.write_record(value, {}), "path is"),
+        (lambda: ns.read_training_images(value, value), "images is"),
+        (lambda: ns.FineTuning(value, images), "predictor is"),
+        (lambda: ns.FineTuning(small, value), r"images(\[0\])? is"),
+        (lambda: ns.link_planes(value), r"planes(\[0\])? is"),
+    ):
+        with pytest.raises(TypeError, match=f"^{name} .*: give "):
+            run()
+    if value is not None:
+        with pytest.raises(TypeError, match=r"options is .*: give a TrainingOptions"):
+            ns.FineTuning(small, images, value)
+
+
 NAMES = [
     *("segment", "segment_everything", "segment_volume", "segment_everything_volume"),
     *("load_model", "embed", "predict", "predict_batch", "link_labels"),

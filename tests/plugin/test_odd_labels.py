@@ -104,6 +104,16 @@ def test_ids_beyond_32_bits_are_exact(dtype: str) -> None:
     assert {int(i) for i in np.unique(labels.data)} == {0, 2**60 + 2, 2**60 + 7}
 
 
+@pytest.mark.parametrize("dtype", ["u1", "i4"])
+def test_automatic_segmentation_checks_the_labels_first(dtype: str) -> None:
+    mine = before().astype(dtype)
+    mine[0, 0] = np.iinfo(dtype).max
+    session, _, world = session_on(mine)
+    with pytest.raises(ValueError, match="cannot hold label"):
+        session.segment_everything()
+    assert not world.embedded
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i2", "int64"])
 def test_a_full_range_of_labels_is_said_before_work(dtype: str) -> None:
     mine = before().astype(dtype)

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from napari_sam.automatic.candidates import PlaneObjects
 from napari_sam.checks.arrays import as_label_array
 from napari_sam.checks.values import (
     check_fields,
+    check_list,
+    check_type,
     or_default,
     real_number,
     whole_number,
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.automatic.candidates import PlaneObjects
 
 # Factor of a link's value for each plane without the object.
 _GAP_FACTOR = 0.5
@@ -88,6 +90,10 @@ def link_planes(
         (Z, H, W) int32 with Z moved to `axis`, objects numbered from 1.
     """
     linking = or_default(linking, "linking", Linking)
+    check_list(planes, "planes", "the objects of each plane")
+    for i, plane in enumerate(planes):
+        what = "the result of Candidates.objects"
+        check_type(plane, f"planes[{i}]", PlaneObjects, what)
     stack = np.stack([plane.labels for plane in planes])
     if all(plane.are_numbered for plane in planes):
         for labels, plane in zip(stack, planes, strict=True):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import reprlib
 from collections.abc import Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -189,6 +191,18 @@ def check_type(value: Any, name: str, kind: Any, what: str) -> None:
     """
     if not isinstance(value, kind):
         raise TypeError(f"{name} is {describe(value)}: give {what}.")
+
+
+def as_path(value: Any, name: str) -> Path:
+    """Return a path of a file or folder.
+
+    Raises
+    ------
+    TypeError
+        When it is none.
+    """
+    check_type(value, name, str | os.PathLike, "a path")
+    return Path(value)
 
 
 def check_list(values: Any, name: str, what: str, count: int | None = None) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_sam.checks.arrays import as_image
+from napari_sam.checks.values import as_path, check_list, check_type, describe
 from napari_sam.images.uint8 import data_limits, plane_key, to_uint8
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -147,6 +148,25 @@ def training_images(
     ]
 
 
+def check_training(predictor: Any, images: Any, held_out: Any) -> None:
+    """Refuse what is no predictor, or no list of training images.
+
+    Raises
+    ------
+    TypeError
+        When it is none.
+    """
+    if not hasattr(predictor, "instance_head"):
+        raise TypeError(
+            f"predictor is {describe(predictor)}: give the result of load_model."
+        )
+    for name, given in (("images", images), ("held_out", held_out or ())):
+        what = "a list from training_images"
+        check_list(given, name, what)
+        for i, image in enumerate(given):
+            check_type(image, f"{name}[{i}]", TrainingImage, what)
+
+
 def _check_labels(labels: NDArray[Any], name: str) -> NDArray[np.int64]:
     if labels.dtype.kind not in "bui":
         raise ValueError(
@@ -187,7 +207,7 @@ def read_training_images(
     ValueError
         When image and label files do not match or cannot be read.
     """
-    pairs = _pairs(Path(images), Path(labels))
+    pairs = _pairs(as_path(images, "images"), as_path(labels, "labels"))
     return [
         plane
         for image, label in pairs

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.registry import MODELS
+from napari_sam.checks.values import or_default
 from napari_sam.huggingface.model import SamModel
 from napari_sam.prediction.loading import predictor_from_card
 from napari_sam.training.augmented_embeddings import AugmentedEmbeddings
-from napari_sam.training.data import augment, data_key, split, summarise
+from napari_sam.training.data import augment, check_training, data_key, split, summarise
 from napari_sam.training.instances.head_training import (
     MINUTES_FRACTION,
     InstanceHeadTraining,
@@ -95,7 +96,8 @@ class FineTuning:
         held_out: Sequence[TrainingImage] | None = None,
         disk: DiskCache | None = None,
     ) -> None:
-        self.options = options or TrainingOptions()
+        check_training(predictor, images, held_out)
+        self.options = or_default(options, "options", TrainingOptions)
         self.state = RunState()
         self.trainer = InteractiveTrainer(predictor, self.options)
         self._parent = predictor
