@@ -9,7 +9,6 @@ from psygnal import Signal
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions
-from napari_sam.images.intensity import IntensityMapping
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.plugin.layers.displayed_stack import propagation_axes
 from napari_sam.plugin.layers.image_source import ImageSource
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Points, Shapes
 
     from napari_sam.checkpoints.families import Family
+    from napari_sam.images.intensity import IntensityMapping
     from napari_sam.plugin.layers.image_source import ChannelChoice
     from napari_sam.plugin.layers.prompt_tool import Tool
     from napari_sam.prediction.click_sequence import Size
@@ -111,12 +111,6 @@ class SessionSettings:
         self.propagation = PropagationOptions()
         self.axis: int | None = None
         self._zoom: Zoom = "auto"
-        self.reset_options()
-
-    def reset_options(self) -> None:
-        """Set the options that a panel offers to what a new one shows."""
-        self.intensity = IntensityMapping.display()
-        self.target.policy, self.target.use_selected_label = "keep", False
         self.size: Size | None = None
         self.cleanup = CleanUp()
         self.thresholds = Thresholds()
