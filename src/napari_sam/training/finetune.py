@@ -33,6 +33,7 @@ from napari_sam.training.state import (
     restore_optimiser,
     write_state,
 )
+from napari_sam.training.tiles import fitting_tiles
 from napari_sam.training.trainable import trainable_weights
 
 if TYPE_CHECKING:
@@ -119,12 +120,13 @@ class FineTuning:
         self._embeddings = AugmentedEmbeddings(predictor, encoder, disk)
 
     def _usable(self, images: Sequence[TrainingImage]) -> list[TrainingImage]:
-        usable = [image for image in images if self._objects(image)]
+        sizes = self._parent.input_size, self._parent.smallest_window
+        tiles = [tile for image in images for tile in fitting_tiles(image, *sizes)]
+        usable = [tile for tile in tiles if self._objects(tile)]
         if not usable:
             raise ValueError(
-                "No object is large enough for training: the model scales the longest "
-                f"side of an image to {self._parent.input_size} pixels. Crop the "
-                "images to smaller ones."
+                "No object is large enough for training: label objects of several "
+                "pixels, or enlarge the images."
             )
         return usable
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,6 +102,8 @@ class TrainingRequest:
         Training time, without the time to encode the images.
     output : Path
         File for the best model; its folder is made.
+    all_labelled : bool
+        See `TrainingOptions`.
     """
 
     image: Any
@@ -110,6 +112,7 @@ class TrainingRequest:
     contrast_limits: ArrayLike | None
     minutes: float
     output: Path
+    all_labelled: bool = False
 
     def run(
         self, predictor: Predictor, is_stopped: Callable[[], bool]
@@ -131,6 +134,7 @@ class TrainingRequest:
         if len(images) == 1:
             images = split_plane(images[0])
         options = viewer_training_options(self.minutes, predictor.prompt_support)
+        options = replace(options, all_labelled=self.all_labelled)
         training = FineTuning(predictor, images, options)
         for progress in training.run():
             yield progress
