@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -157,3 +159,68 @@ def test_error_in_labels(
     tifffile.imwrite(tmp_path / "labels" / "1.tif", bad)
     assert train(folders, tmp_path / "a.safetensors") == 1
     assert "The labels of 1.tif have dtype float32" in capsys.readouterr().err
+
+
+def test_the_run_is_written_while_it_goes_on(
+    folders: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = tmp_path / "a.safetensors"
+    run = FineTuning.run
+    found: list[bool] = []
+
+    def watched(self: FineTuning) -> Iterator[Any]:
+        for progress in run(self):
+            found.append((tmp_path / "a.safetensors.run.safetensors").exists())
+            yield progress
+
+    monkeypatch.setattr(FineTuning, "run", watched)
+    monkeypatch.setattr("napari_sam.cli.train._SECONDS_PER_STATE", 0)
+    assert train(folders, output) == 0
+    assert not found[0] and all(found[1:])
+    assert [path.name for path in tmp_path.glob("a.*")] == ["a.safetensors"]
+
+
+def test_termination_saves_the_best_model(
+    folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "a.safetensors"
+    run, before = FineTuning.run, signal.getsignal(signal.SIGTERM)
+
+    def terminated(self: FineTuning) -> Iterator[Any]:
+        for progress in run(self):
+            yield progress
+            if progress.phase == "train" and progress.done == 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(FineTuning, "run", terminated)
+    assert train(folders, output) == 130
+    assert ModelCard.read(output) is not None
+    assert (tmp_path / "a.safetensors.run.safetensors").exists()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_full_disk_does_not_cost_the_best_model(
+    folders: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(self: FineTuning, path: Path) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    run = FineTuning.run
+
+    def stopped(self: FineTuning) -> Iterator[Any]:
+        for progress in run(self):
+            yield progress
+            if progress.phase == "train" and progress.done == 4:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(FineTuning, "run", stopped)
+    monkeypatch.setattr(FineTuning, "write", full)
+    output = tmp_path / "a.safetensors"
+    assert train(folders, output) == 1
+    assert ModelCard.read(output) is not None
+    assert "No space left" in capsys.readouterr().err

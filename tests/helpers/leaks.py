@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_sam.plugin.background.worker import Worker
 from napari_sam.plugin.layers.label_ids import LabelIds
-from napari_sam.plugin.state.label_features import LabelFeatures
+from napari_sam.plugin.state.followed_changes import FollowedChanges
 from napari_sam.plugin.training.panel import TrainingPanel
 from napari_sam.plugin.widget import SamWidget
 
@@ -100,7 +100,7 @@ def _of_viewer(viewer: ViewerModel) -> Iterator[str]:
                 owner = callback[0]() if isinstance(callback, tuple) else None
                 # Labels in use belong to the session, which may outlive the panel.
                 ours = type(owner).__module__.startswith(OURS)
-                if ours and not isinstance(owner, LabelIds | LabelFeatures):
+                if ours and not isinstance(owner, LabelIds | FollowedChanges):
                     yield f"callback of {type(owner).__name__} on {name}"
 
 

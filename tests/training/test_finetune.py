@@ -245,14 +245,14 @@ def test_embedding_is_of_the_augmented_plane(
     assert sum(np.array_equal(one.astype(np.float16), turned) for one in found) == 1
 
 
-def test_errors_in_images(tiny_lite: Predictor) -> None:
+def test_errors_in_images(tiny_lite: Predictor, tiny_sam: Predictor) -> None:
     with pytest.raises(ValueError, match="at least two labelled images"):
         FineTuning(tiny_lite, discs(1), QUICK)
     labels = np.zeros((400, 400), int)
     labels[7, 7] = 1
     specks = training_images(labels, labels, "a") + training_images(labels, labels, "b")
-    with pytest.raises(ValueError, match=r"large enough.*64 pixels. Crop"):
-        FineTuning(tiny_lite, specks, QUICK)
+    with pytest.raises(ValueError, match=r"large enough.*enlarge the images"):
+        FineTuning(tiny_sam, specks, QUICK)
 
 
 @pytest.mark.parametrize(

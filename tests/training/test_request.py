@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.masks.patch import mask_iou
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.training.data import training_images
@@ -73,6 +74,24 @@ def test_no_comparison_when_stopped_before_validation(
     assert len(steps) == 1
     assert (result.path, result.comparison, result.steps) == (None, None, 0)
     assert not output.exists()
+
+
+def test_a_better_model_is_kept_while_training_and_dropped_when_cancelled(
+    tiny_sam: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learns = replace(QUICK, learning_rate=1e-2, steps=60, prompts=("box",))
+    monkeypatch.setattr(
+        "napari_sam.training.request.viewer_training_options", lambda *_: learns
+    )
+    monkeypatch.setattr("napari_sam.training.request._SECONDS_PER_SAVE", 0)
+    (image,) = discs(1)
+    output = tmp_path / "new" / "a.safetensors"
+    work = ask(output, image.plane, image.labels).run(tiny_sam, lambda: False)
+    while not output.exists():
+        next(work)
+    assert ModelCard.read(output) is not None
+    work.close()
+    assert not list(output.parent.iterdir())
 
 
 def test_comparison_shows_the_largest_objects(tiny_sam: Predictor) -> None:

@@ -2,6 +2,6 @@
 
 import sys
 
-from napari_sam.cli.main import main
+from napari_sam.cli.interrupts import run
 
-sys.exit(main())
+sys.exit(run())

@@ -14,6 +14,7 @@ from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions, search_method_text
 from napari_sam.checkpoints.download import WeightsError, fetch, is_cached
 from napari_sam.checkpoints.registry import DEFAULT_MODEL, get_model_spec, list_models
+from napari_sam.cli.interrupts import termination_as_interrupt
 from napari_sam.cli.options import read_options
 from napari_sam.cli.outputs import read_outputs, read_replay_output
 from napari_sam.cli.parser import make_parser
@@ -46,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `napari-sam` and return its exit code, 0 when all output was written."""
     options = make_parser().parse_args(arguments)
     try:
-        _VERBS[options.verb](options)
+        with termination_as_interrupt():
+            _VERBS[options.verb](options)
     except (ValueError, OSError, ModuleNotFoundError, WeightsError) as error:
         print(f"napari-sam: {error}", file=sys.stderr)
         return 1

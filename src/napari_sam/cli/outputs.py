@@ -75,18 +75,32 @@ def _check_output(option: str, path: Path, inputs: _Inputs, overwrite: bool) -> 
             raise ValueError(f"{flag} {path} is the {role} itself: name another file.")
     if path.is_dir():
         raise ValueError(f"{flag} {path} is a folder: name a file in it.")
+    check_writable(flag, path, overwrite)
+    if path.suffix.lower() not in ("", *endings):
+        raise ValueError(f"{flag} {path}: {sentence}.")
+
+
+def check_writable(flag: str, path: Path, overwrite: bool) -> None:
+    """Check that a file can be written.
+
+    Raises
+    ------
+    ValueError
+        When its folder is missing or cannot be written to, or something is there that
+        may not be replaced.
+    """
     if not path.parent.is_dir():
         raise ValueError(f"The folder {path.parent} does not exist: make it first.")
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{flag} {path} is not a regular file: name another file.")
     if path.exists() and not overwrite:
         raise ValueError(
             f"{path} exists: name another file with {flag}, or give --overwrite."
         )
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{flag} {path} is not a regular file: name another file.")
     if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"The folder {path.parent} is not writable.")
-    if path.suffix.lower() not in ("", *endings):
-        raise ValueError(f"{flag} {path}: {sentence}.")
+        raise ValueError(
+            f"The folder {path.parent} is not writable: name a file in another one."
+        )
 
 
 def _is_same(path: Path, other: Path) -> bool:

@@ -12,8 +12,8 @@ from napari_sam.checkpoints.registry import MODELS
 from napari_sam.images.tiff import TiffImage, read_tiff
 from napari_sam.records.record import (
     add_entries,
-    checksum,
     group_by_commit,
+    is_intact,
     new_record,
     read_record,
 )
@@ -158,7 +158,7 @@ class RecordFile:
         """Whether a label has the same pixels as when it was recorded."""
         last = [entry for entry in self.entries if entry["label"] == label][-1]
         labels = labels.reshape(last["grid"]["shape"])
-        return bool(checksum(labels, label, last["region"]) == last["checksum"])
+        return is_intact(last, labels)
 
     def _as_recorded(self, image: TiffImage) -> NDArray[Any]:
         """Reshape the image as recorded, perhaps with axes of length 1."""

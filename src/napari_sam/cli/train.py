@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sam.cli.options import read_options
+from napari_sam.cli.outputs import check_writable
 from napari_sam.training.options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 _RUN_ENDING = ".run.safetensors"
 _STEPS_PER_LINE = 25
+# What a process that is killed loses at most.
+_SECONDS_PER_STATE = 60.0
 
 
 def train(
@@ -27,7 +31,8 @@ def train(
 ) -> Iterator[str]:
     """Train, write the best model, and yield lines to print.
 
-    When training is interrupted, the run and its best model are written too.
+    The run is written each minute, for --resume; when training is interrupted, the run
+    and its best model are.
 
     Parameters
     ----------
@@ -61,16 +66,21 @@ def train(
     if options.resume:
         training.resume(run)
         yield f"resumed after step {training.state.step}"
+    written = time.monotonic()
     try:
         for progress in training.run():
             line = _progress_line(progress)
             if line is not None:
                 yield line
+            if time.monotonic() - written >= _SECONDS_PER_STATE:
+                training.write(run)
+                written = time.monotonic()
     finally:
-        if not training.is_finished:
-            training.write(run)
+        # The model first, as it is what counts if the disk gets full.
         if training.state.history:
             training.save(output, licence=options.licence)
+        if not training.is_finished:
+            training.write(run)
     run.unlink(missing_ok=True)
     yield from _result_lines(training)
     yield f"wrote {output}"
@@ -79,12 +89,7 @@ def train(
 def _output(options: argparse.Namespace) -> Path:
     """Return the output, after checking that it can be written."""
     path = Path(options.output)
-    if not path.parent.is_dir():
-        raise ValueError(f"The folder {path.parent} does not exist: make it first.")
-    if path.exists() and not (options.overwrite or options.resume):
-        raise ValueError(
-            f"{path} exists: name another file with --output, or give --overwrite."
-        )
+    check_writable("--output", path, options.overwrite or options.resume)
     return path
 
 

@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def error_text(error: BaseException) -> str:
+    """Return what an error says; for errors without a text, what happened."""
+    if str(error).strip():
+        return str(error)
+    if isinstance(error, MemoryError):
+        return (
+            "There is not enough memory for this: close other images or programs, or "
+            "segment a smaller part."
+        )
+    return f"The work stopped with {type(error).__name__}: try again."
+
+
 def notify_errors(action: Callable[[], Any]) -> Callable[[], None]:
     """Wrap an action, so that its errors become notifications."""
 
@@ -17,6 +29,6 @@ def notify_errors(action: Callable[[], Any]) -> Callable[[], None]:
         try:
             action()
         except (ValueError, OSError) as error:
-            show_error(str(error))
+            show_error(error_text(error))
 
     return run

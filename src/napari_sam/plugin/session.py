@@ -166,6 +166,7 @@ class SamSession:
         labels: Labels | None = None,
         image: Image | None = None,
         minutes: float = 10.0,
+        all_labelled: bool = False,
     ) -> TrainingRequest:
         """Build the request to train the model on labels as they are now.
 
@@ -178,12 +179,14 @@ class SamSession:
             Layers of the same shape; those of the session when None.
         minutes : float
             Training time; encoding the images comes before.
+        all_labelled : bool
+            Whether all objects have labels, see `TrainingOptions`.
         """
         from napari_sam.plugin.state.training_request import training_request
 
         labels = self.labels_layer if labels is None else labels
         image = self.image_layer if image is None else image
-        return training_request(image, labels, minutes)
+        return training_request(image, labels, minutes, all_labelled)
 
     # -- the pending result ----------------------------------------------------
 

@@ -244,7 +244,6 @@ class SamWidget(Container[Any]):
         """Close for another panel, which goes on with the session."""
         self._on_dock_closed()
         self._viewer.window.remove_dock_widget(self.native)
-        self.session.settings.reset_options()
         return self.session
 
     def _on_dock_closed(self) -> None:

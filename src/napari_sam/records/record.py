@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +119,48 @@ def prune_undone(record: Record, labels: Any) -> Record:
     return {**record, "objects": objects}
 
 
+def renumber_entries(record: Record, new_ids: Mapping[int, int]) -> Record:
+    """Return a record whose labels got other numbers.
+
+    Parameters
+    ----------
+    record : dict
+        Record of the labels before, without entries that were undone; not changed.
+    new_ids : mapping
+        {label: its new number}. Labels that join another one, or become background,
+        end; the other one keeps its entries.
+    """
+    there = {int(label) for label in record["objects"]}
+    targets = Counter(new_ids.values())
+    numbers = {label: label for label in there - new_ids.keys()} | {
+        old: new
+        for old, new in new_ids.items()
+        if new and targets[new] == 1 and (new in new_ids or new not in there)
+    }
+    objects = {
+        str(numbers[label]): [
+            _renumbered(entry, numbers) for entry in record["objects"][str(label)]
+        ]
+        for label in there & numbers.keys()
+    }
+    return {**record, "objects": objects}
+
+
+def _renumbered(entry: RecordEntry, numbers: Mapping[int, int]) -> RecordEntry:
+    new = numbers[entry["label"]]
+    # A label that is gone may share its number with another one now.
+    replaced = [numbers[old] for old in entry.get("replaced", ()) if old in numbers]
+    changed = {
+        **entry,
+        "label": new,
+        "replaced": replaced,
+        "first_label": entry.get("first_label", entry["label"]),
+    }
+    if "cleaned" in entry:
+        changed["cleaned"] = {**entry["cleaned"], "label": new}
+    return changed
+
+
 def group_by_commit(record: Record) -> list[list[RecordEntry]]:
     """Return the entries of each commit, in order."""
     grouped: dict[int, list[RecordEntry]] = defaultdict(list)
@@ -134,9 +176,31 @@ def region_of(changes: PixelChanges, shape: Iterable[int]) -> list[list[int]]:
     return [[int(axis.min()), int(axis.max()) + 1] for axis in changes.indices]
 
 
-def checksum(labels: Any, label: int, region: list[list[int]]) -> str:
-    """Return a hash of the pixels of a label within a region."""
-    digest = blake2b(repr((label, region)).encode(), digest_size=8)
+def is_intact(entry: RecordEntry, labels: Any) -> bool:
+    """Tell whether an object looks as it did when the entry was made."""
+    label, region = entry["label"], entry["region"]
+    first_label = entry.get("first_label", label)
+    return bool(checksum(labels, label, region, first_label) == entry["checksum"])
+
+
+def checksum(
+    labels: Any, label: int, region: list[list[int]], first_label: int | None = None
+) -> str:
+    """Return a hash of the pixels of a label within a region.
+
+    Parameters
+    ----------
+    labels : ndarray or zarr array
+        The labels.
+    label : int
+        Which label.
+    region : list of list of int
+        [start, stop] along each axis.
+    first_label : int, optional
+        The number of the label when it was hashed first.
+    """
+    name = label if first_label is None else first_label
+    digest = blake2b(repr((name, region)).encode(), digest_size=8)
     left = np.empty(0, bool)
     # Large regions are hashed in parts of whole bytes.
     for block in c_order_blocks(labels, _window(region)):
@@ -152,7 +216,7 @@ def _drop_undone(entries: list[RecordEntry], labels: Any) -> list[RecordEntry]:
     """Drop the last entries of a label while it looks as before them."""
     for count in range(len(entries), 0, -1):
         entry = entries[count - 1]
-        if checksum(labels, entry["label"], entry["region"]) == entry["checksum"]:
+        if is_intact(entry, labels):
             return entries[:count]
     is_gone = not any(_holds(labels, e["region"], e["label"]) for e in entries)
     # A label that was edited by hand keeps all its entries.

@@ -34,6 +34,7 @@ from napari_sam.training.state import (
     restore_optimiser,
     write_state,
 )
+from napari_sam.training.tiles import fitting_tiles
 from napari_sam.training.trainable import trainable_weights
 
 if TYPE_CHECKING:
@@ -97,16 +98,15 @@ class FineTuning:
         disk: DiskCache | None = None,
     ) -> None:
         check_training(predictor, images, held_out)
-        self.options = or_default(options, "options", TrainingOptions)
+        options = self.options = or_default(options, "options", TrainingOptions)
         self.state = RunState()
         self.trainer = InteractiveTrainer(predictor, self.options)
         self._parent = predictor
         self._rng = np.random.default_rng(self.options.seed)
         if held_out is None:
             images, held_out = split(images, self.options.held_out, self._rng)
-        self.head_training = InstanceHeadTraining.of(
-            predictor, images, held_out, self.options
-        )
+        given = predictor, images, held_out, options
+        self.head_training = InstanceHeadTraining.of(*given)
         self.trained = self._usable(images)
         self.held_out = self._usable(held_out)
         # A click decoder answers boxes too: training starts from it.
@@ -114,19 +114,19 @@ class FineTuning:
         self.model = copy.deepcopy(SamModel.of(start))
         self._weights = trainable_weights(self.model, self.options.encoder_blocks)
         self._best = {name: p.detach().clone() for name, p in self._weights.items()}
-        self._optimiser = torch.optim.AdamW(
-            self._weights.values(), weight_decay=self.options.weight_decay
-        )
+        decay, weights = options.weight_decay, self._weights.values()
+        self._optimiser = torch.optim.AdamW(weights, weight_decay=decay)
         encoder = self.model.image_encoder if self.options.encoder_blocks else None
         self._embeddings = AugmentedEmbeddings(predictor, encoder, disk)
 
     def _usable(self, images: Sequence[TrainingImage]) -> list[TrainingImage]:
-        usable = [image for image in images if self._objects(image)]
+        sizes = self._parent.input_size, self._parent.smallest_window
+        tiles = (tile for image in images for tile in fitting_tiles(image, *sizes))
+        usable = list(filter(self._objects, tiles))
         if not usable:
             raise ValueError(
-                "No object is large enough for training: the model scales the longest "
-                f"side of an image to {self._parent.input_size} pixels. Crop the "
-                "images to smaller ones."
+                "No object is large enough for training: label objects of several "
+                "pixels, or enlarge the images."
             )
         return usable
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,8 @@ MIN_OBJECTS, RECOMMENDED_OBJECTS = 8, 30
 
 _COMPARED_OBJECTS = 6
 # The minutes end training, not the steps.
+# What is lost at most when napari is killed.
+_SECONDS_PER_SAVE = 60.0
 _MAX_STEPS = 20_000
 
 
@@ -102,6 +105,8 @@ class TrainingRequest:
         Training time, without the time to encode the images.
     output : Path
         File for the best model; its folder is made.
+    all_labelled : bool
+        See `TrainingOptions`.
     """
 
     image: Any
@@ -110,6 +115,7 @@ class TrainingRequest:
     contrast_limits: ArrayLike | None
     minutes: float
     output: Path
+    all_labelled: bool = False
 
     def run(
         self, predictor: Predictor, is_stopped: Callable[[], bool]
@@ -131,15 +137,26 @@ class TrainingRequest:
         if len(images) == 1:
             images = split_plane(images[0])
         options = viewer_training_options(self.minutes, predictor.prompt_support)
+        options = replace(options, all_labelled=self.all_labelled)
         training = FineTuning(predictor, images, options)
-        for progress in training.run():
-            yield progress
-            if is_stopped():
-                break
+        # A folder that cannot be written to is told before the work.
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        written = time.monotonic()
+        try:
+            for progress in training.run():
+                yield progress
+                minute_is_over = time.monotonic() - written >= _SECONDS_PER_SAVE
+                if training.is_improved and minute_is_over:
+                    training.save(self.output)  # stays if napari is killed
+                    written = time.monotonic()
+                if is_stopped():
+                    break
+        except GeneratorExit:  # cancelled: the result is not wanted
+            self.output.unlink(missing_ok=True)
+            raise
         state, path, comparison = training.state, None, None
         best = dict(state.history).get(state.best_step, {})
         if training.is_improved:
-            self.output.parent.mkdir(parents=True, exist_ok=True)
             path = training.save(self.output)
         if state.history:
             image = max(training.held_out, key=lambda image: len(image.objects()))

@@ -11,6 +11,7 @@ import pytest
 from qtpy.QtCore import QThread
 
 from napari_sam.plugin.background.worker import Cancelled, Worker
+from napari_sam.plugin.notifications import error_text
 
 LONG = 10_000
 
@@ -244,6 +245,7 @@ _LEAVES_EARLY = """
 import threading
 from qtpy.QtCore import QCoreApplication
 import torch
+from napari_sam.plugin.notifications import error_text
 from napari_sam.plugin.background.worker import Worker
 
 application = QCoreApplication([])
@@ -276,3 +278,27 @@ def test_program_can_exit_while_a_job_runs(closed: bool) -> None:
         env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_thread_goes_on_after_a_job_that_exits(
+    submit: Callable[..., None], log: Log, qtbot: Any
+) -> None:
+    def exits(report: Any) -> Iterator[Any]:
+        yield 1
+        sys.exit(3)
+
+    def works(report: Any) -> Iterator[Any]:
+        yield 2
+        return "done"
+
+    submit(exits)
+    qtbot.waitUntil(lambda: bool(log.of("error")), timeout=LONG)
+    assert "exit 3" in log.of("error")[0]
+    submit(works)
+    qtbot.waitUntil(lambda: log.of("result") == ["done"], timeout=LONG)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), AssertionError(), OSError("  ")])
+def test_every_error_has_a_text(error: Exception) -> None:
+    assert len(error_text(error)) > 20
+    assert error_text(ValueError("Give 3.")) == "Give 3."

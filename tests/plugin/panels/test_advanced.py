@@ -54,15 +54,15 @@ def test_options_are_set_on_the_session(widget: SamWidget) -> None:
         "overwrite",
         True,
     )
-    options.intensity.value = "CT window"
+    options.intensity.value = "window"
     options.window_centre.value, options.window_width.value = 100, 50
     assert session.intensity == IntensityMapping.window(100, 50)
     options.intensity.value = "percentiles"
     options.low.value, options.high.value = 2, 98
     assert session.intensity == IntensityMapping.percentiles(2, 98)
-    options.intensity.value = "full range"
+    options.intensity.value = "full"
     assert session.intensity == IntensityMapping.full()
-    options.intensity.value = "as displayed"
+    options.intensity.value = "display"
     assert session.intensity == IntensityMapping.display()
 
 

@@ -275,6 +275,23 @@ def test_the_panel_shows_what_the_method_of_the_model_needs(widget: SamWidget) -
     assert widget.session.search.object_diameter is None
 
 
+def test_sizes_are_in_the_unit_of_the_image(widget: SamWidget) -> None:
+    widget.session.use_model(InstancePredictor())
+    automatic, image = widget.panel.automatic, widget.session.viewer.layers["discs"]
+    controls = automatic.controls
+    controls["min_size"].value, controls["diameter"].value = 30, 12
+    image.scale, image.units = (1, 0.5, 0.5), ("pixel", "um", "um")
+    widget.session.changed.emit()
+    assert controls["min_size"].native.text() == "7.50 µm²"
+    assert controls["diameter"].native.text() == "6.00 µm"
+    assert widget.session.thresholds.min_size == 30
+    assert widget.session.search.object_diameter == 12
+    controls["max_size"].value, controls["diameter"].value = 100, 8
+    assert widget.session.thresholds.max_size == 400
+    assert widget.session.search.object_diameter == 16
+    assert widget.session.thresholds.min_size == 30
+
+
 def test_linking_is_shown_with_all_slices(widget: SamWidget, qtbot: Any) -> None:
     def idle() -> bool:
         return not widget.panel.cancel.enabled

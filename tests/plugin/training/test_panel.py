@@ -16,7 +16,12 @@ from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.plugin.background.request_runner import RequestRunner
 from napari_sam.plugin.session import SamSession
 from napari_sam.plugin.training.panel import TrainingPanel
-from napari_sam.training.request import BeforeAfterComparison, TrainingResult
+from napari_sam.training.request import (
+    BeforeAfterComparison,
+    TrainingRequest,
+    TrainingResult,
+)
+from tests.helpers.instances import InstancePredictor
 from tests.helpers.sessions import press
 from tests.helpers.training import QUICK, discs
 
@@ -310,6 +315,22 @@ def test_script_trains_with_a_session(session: SamSession) -> None:
             session.use_model(stop.value.path, "sam")
             break
     assert session.load().prompts
+
+
+def test_the_panel_asks_whether_all_objects_are_labelled(
+    panel: TrainingPanel, session: SamSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[TrainingRequest] = []
+    monkeypatch.setattr(
+        panel._runner, "train", lambda request, **_: asked.append(request)
+    )
+    assert panel.all_labelled.native.isHidden()  # the model has no instance head
+    session.use_model(InstancePredictor())
+    assert not panel.all_labelled.native.isHidden()
+    for value in (False, True):
+        panel.all_labelled.value = value
+        panel._train()
+        assert asked[-1].all_labelled is value
 
 
 def test_dock_opens_beside_the_widget_which_shows_the_model(

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from napari_sam.training.data import training_images
-from napari_sam.training.instances.windows import LabelledPlane, WindowEncoder
+from napari_sam.training.instances.windows import WindowEncoder
+from napari_sam.training.labelled_plane import LabelledPlane
 from tests.helpers.instances import disc_plane
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_error
 
 from napari_sam.plugin.background.request_runner import TRAINING
+from napari_sam.plugin.notifications import error_text
 from napari_sam.plugin.objects.stack_correction import CorrectionRequest
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class Accepting:
         given_up = self.give_up()
         if self._runner.is_live and isinstance(error, ValueError) and not given_up:
             return str(error)
-        show_error(" ".join([str(error), given_up]).strip())
+        show_error(" ".join([error_text(error), given_up]).strip())
         return ""
 
     def run_next(self) -> bool:

@@ -178,3 +178,5 @@ def _run(task: Task, emit: Callable[[Task, str, Any], None]) -> None:
         return
     except Exception as error:  # noqa: BLE001 - shown to the user by on_error
         emit(task, "error", error)
+    except SystemExit as stop:  # of a library; the thread goes on
+        emit(task, "error", RuntimeError(f"The work ended itself (exit {stop.code})."))

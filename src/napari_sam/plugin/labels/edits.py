@@ -16,6 +16,7 @@ from napari_sam.plugin.labels.clicked_labels import ClickedLabels
 from napari_sam.plugin.layers.displayed_stack import LayerSlices, voxel_sizes
 from napari_sam.plugin.layers.labels_writer import check_ids, check_paintable, write
 from napari_sam.plugin.layers.transforms import displayed_plane
+from napari_sam.plugin.state.provenance import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -90,10 +91,12 @@ class LabelEditJob:
             read_pixels(labels.data, found.changes.indices), found.before
         ):
             raise ValueError("The labels changed meanwhile: try again.")
+        # Before the change, which tells what of the record was undone.
+        record = record_of(labels) if self.renumbers else None
         change = write(labels, found.changes)
         if self.label_ids:
             labels.selected_label = self.label_ids[0]
-        self.current.add_edit(change, self.prompts, self.renumbers)
+        self.current.add_edit(change, self.prompts, record)
         return self.label_ids
 
     def run(self) -> tuple[int, ...]:

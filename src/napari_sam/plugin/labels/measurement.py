@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_sam.masks.label_tiles import FixedAxes
 from napari_sam.masks.measurements import measure
+from napari_sam.plugin.labels.pixel_size import voxel_sizes
 from napari_sam.plugin.layers.displayed_stack import LayerSlices, go_to_slice
-from napari_sam.plugin.layers.transforms import layer_affine
 from napari_sam.plugin.state.provenance import record_of
 
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ class LabelMeasurementJob:
         slices = LayerSlices.displayed(labels, settings.viewer.dims, axis)
         axes = [a for a in range(labels.ndim) if a not in slices.fixed]
         layer_axis = axes[0] if slices.axis is None else slices.axis
-        sizes, unit = _voxel_sizes(labels, axes)
+        sizes, unit = voxel_sizes(labels, axes)
         array = FixedAxes(labels.data, slices.fixed)
         return cls(labels, array, axes.index(layer_axis), layer_axis, sizes, unit)
 
@@ -92,22 +90,3 @@ class LabelMeasurementJob:
                     (s["index"], s["score"], s["status"]) for s in recorded[-1]
                 ]
         return scores
-
-
-def _voxel_sizes(
-    labels: Labels, axes: list[int]
-) -> tuple[tuple[float, ...] | None, str]:
-    """Return the voxel size along each of the axes, and its unit."""
-    units = [labels.units[axis] for axis in axes]
-    if len({unit.dimensionality for unit in units}) > 1:
-        return None, "pixel"
-    affine = layer_affine(labels)[:-1, :-1]
-    steps = np.linalg.norm(affine, axis=0)
-    sizes = [
-        float(steps[axis] * (1 * unit).to(units[0]).magnitude)
-        for axis, unit in zip(axes, units, strict=True)
-    ]
-    if str(units[0]) == "pixel":
-        return tuple(sizes), "pixel"
-    # pint writes micro with one of two letters; CSV files use the micro sign.
-    return tuple(sizes), f"{units[0]:~}".replace("\N{GREEK SMALL LETTER MU}", "µ")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.state.layer_request import LayerRequest
     from napari_sam.plugin.state.request_builder import RequestBuilder
     from napari_sam.plugin.state.settings import SessionSettings
+    from napari_sam.records.record import Record
     from napari_sam.requests.base import SegmentationResult
 
 BRING_BACK = "'Previous object' brings its prompts back."
@@ -211,11 +212,11 @@ class CurrentObject:
         self._end(prompts)
 
     def add_edit(
-        self, change: LabelChange, prompts: Sequence[LayerPrompt], renumbers: bool
+        self, change: LabelChange, prompts: Sequence[LayerPrompt], record: Record | None
     ) -> None:
-        """Note a correction of labels; the points that told which are used up."""
+        """Note a correction, see `LabelsTarget.add_edit`; the points are used up."""
         history = self._history
-        self._settings.target.features.add(change, {}, renumbers)
+        self._settings.target.add_edit(change, record)
         self._steps.add(EditStep(change, prompts, history.correction))
         touched = np.unique([change.before, change.after]).tolist()
         if history.forget_labels(change.labels, touched) or prompts:

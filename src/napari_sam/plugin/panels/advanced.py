@@ -23,6 +23,7 @@ from napari_sam.plugin.panels.controls import (
     control_spec,
     keep_narrow,
     make_controls,
+    show_values,
 )
 from napari_sam.plugin.panels.preferred.new_session import disk_cache
 from napari_sam.plugin.preferences import Preferences
@@ -33,8 +34,14 @@ if TYPE_CHECKING:
     from napari_sam.plugin.session import SamSession
 
 _AUTO, _OFF, _FACTOR = "auto", "off", "factor"
-_AS_DISPLAYED, _PERCENTILES = "as displayed", "percentiles"
-_FULL, _WINDOW = "full range", "CT window"
+_PERCENTILES, _WINDOW = "percentiles", "window"
+_INTENSITIES = [
+    ("as displayed", "display"),
+    ("from the data", "data"),
+    ("percentiles", _PERCENTILES),
+    ("full range", "full"),
+    ("CT window", _WINDOW),
+]
 _MAX_INTENSITY = 1e6
 _POLICIES = [
     ("keep other objects", "keep"),
@@ -74,7 +81,7 @@ _CONTROLS: ControlTable = {
         ComboBox,
         "Intensity",
         "Which pixel values the model sees as black and white",
-        choices=[_AS_DISPLAYED, _PERCENTILES, _FULL, _WINDOW],
+        choices=_INTENSITIES,
     ),
     "low": control_spec(
         FloatSpinBox,
@@ -156,10 +163,26 @@ class AdvancedPanel(Container[Any]):
             keep_narrow(combo)
         self.extend([*self.channels, *make_controls(_CACHE_CONTROLS).values()])
         self.append(self.save)
-        self.memory.value = session.cache.max_bytes // MEGABYTE
-        self.disk.value = session.cache.disk is not None
+        self._show_options()
         self._connect()
         self.refresh()
+
+    def _show_options(self) -> None:
+        """Show the options of the session, which may have had another panel before."""
+        session, mapping = self._session, self._session.intensity
+        values: dict[str, Any] = {
+            "label_choice": session.target.use_selected_label,
+            "policy": session.target.policy,
+            "intensity": mapping.kind,
+            "memory": session.cache.max_bytes // MEGABYTE,
+            "disk": session.cache.disk is not None,
+        }
+        if mapping.kind == _PERCENTILES:
+            values |= {"low": mapping.low, "high": mapping.high}
+        elif mapping.kind == _WINDOW:
+            values["window_centre"] = (mapping.low + mapping.high) / 2
+            values["window_width"] = mapping.high - mapping.low
+        show_values({name: self[name] for name in values}, values)
 
     def _connect(self) -> None:
         target = self._session.target
@@ -198,15 +221,14 @@ class AdvancedPanel(Container[Any]):
     def _set_intensity(self) -> None:
         self._show_intensity_controls()
         kind = self.intensity.value
-        mapping = IntensityMapping.display()
         if kind == _PERCENTILES:
             mapping = IntensityMapping.percentiles(self.low.value, self.high.value)
-        elif kind == _FULL:
-            mapping = IntensityMapping.full()
         elif kind == _WINDOW:
             mapping = IntensityMapping.window(
                 self.window_centre.value, self.window_width.value
             )
+        else:
+            mapping = IntensityMapping(kind)
         self._session.intensity = mapping
 
     def _show_zoom(self) -> None:

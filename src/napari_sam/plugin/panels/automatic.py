@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, Container, FloatSlider, SpinBox
+from magicgui.widgets import CheckBox, Container, FloatSlider, FloatSpinBox, SpinBox
 from psygnal import Signal
 
 from napari_sam.automatic.candidate import Candidate
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.instances.candidate import InstanceCandidate
 from napari_sam.automatic.linking import Linking
-from napari_sam.automatic.search import SearchOptions, search_method_text
+from napari_sam.automatic.search import search_method_text
+from napari_sam.plugin.labels.pixel_size import PIXEL, PixelSize
 from napari_sam.plugin.panels.button_states import SINGLE_PLANE
 from napari_sam.plugin.panels.controls import (
     control_spec,
     form,
     make_controls,
+    show_values,
     wrapped_label,
 )
 
@@ -42,9 +44,9 @@ _CONTROLS: ControlTable = {
         max=2,
     ),
     "diameter": control_spec(
-        SpinBox,
+        FloatSpinBox,
         "Diameter",
-        "Usual diameter of the objects in pixels (0 = find it out)",
+        "Usual diameter of the objects (0 = find it out)",
         max=_PIXELS,
     ),
     "in_stack": control_spec(
@@ -75,13 +77,16 @@ _CONTROLS: ControlTable = {
         **_FRACTION,
     ),
     "min_size": control_spec(
-        SpinBox,
+        FloatSpinBox,
         "Smallest",
-        "Hide objects with fewer pixels (0 = off)",
+        "Hide objects with a smaller area (0 = off)",
         max=_PIXELS,
     ),
     "max_size": control_spec(
-        SpinBox, "Largest", "Hide objects with more pixels (0 = off)", max=_PIXELS
+        FloatSpinBox,
+        "Largest",
+        "Hide objects with a larger area (0 = off)",
+        max=_PIXELS,
     ),
     "min_slices": control_spec(
         SpinBox,
@@ -100,6 +105,8 @@ _CONTROLS: ControlTable = {
     ),
 }
 _SEARCH_CONTROLS = {"crops", "diameter", "in_stack"}
+# Controls of sizes, with the power of the pixel size in them.
+_SIZE_CONTROLS = {"diameter": 1, "min_size": 2, "max_size": 2}
 # Controls that only the search by prompts has.
 _PROMPT_CONTROLS = ("pred_iou", "stability")
 
@@ -124,8 +131,8 @@ class AutomaticPanel(Container[Any]):
         self.controls = controls = make_controls(_CONTROLS)
         self.method = wrapped_label()
         self._by_head: bool | None = None
+        self._pixel = PIXEL
         self.linking = form(controls["min_slices"], controls["gap"])
-        self.linking.visible = False
         thresholds = ("quality", "pred_iou", "stability", "min_size", "max_size")
         self.extend(
             [
@@ -135,12 +142,49 @@ class AutomaticPanel(Container[Any]):
                 self.linking,
             ]
         )
+        self.show_options()
         controls["crops"].changed.connect(self._set_search)
         controls["diameter"].changed.connect(self._set_search)
         controls["in_stack"].changed.connect(self._set_in_stack)
         for name, control in controls.items():
             if name not in _SEARCH_CONTROLS:
                 control.changed.connect(self._set_thresholds)
+
+    def show_options(self) -> None:
+        """Show the options of the session, which a script or a panel may have set."""
+        session, pixel = self._session, self._pixel
+        thresholds, search, linking = (
+            session.thresholds,
+            session.search,
+            session.linking,
+        )
+        usual = InstanceCandidate if self._by_head else Candidate
+        quality, search = thresholds.quality_thresh, session.search
+        values = {
+            "quality": usual.usual_quality if quality is None else quality,
+            "pred_iou": thresholds.pred_iou_thresh,
+            "stability": thresholds.stability_score_thresh,
+            "min_size": pixel.area(thresholds.min_size),
+            "max_size": pixel.area(thresholds.max_size or 0),
+            "diameter": (search.object_diameter or 0) * pixel.side,
+            "crops": search.crop_n_layers,
+            "in_stack": session.everything_in_stack,
+            "min_slices": linking.min_slices,
+            "gap": linking.gap,
+        }
+        show_values(self.controls, values)
+        self.linking.visible = session.everything_in_stack
+
+    def show_pixel(self, pixel: PixelSize) -> None:
+        """Show sizes in the unit of the image."""
+        if pixel == self._pixel:
+            return
+        self._pixel = pixel
+        for name, power in _SIZE_CONTROLS.items():
+            native = self.controls[name].native
+            native.setSuffix(f" {pixel.text(power)}")
+            native.setDecimals(pixel.decimals(power))
+        self.show_options()
 
     def show_axes(self, has_stack: bool) -> None:
         """Offer all slices only where there are several."""
@@ -160,20 +204,25 @@ class AutomaticPanel(Container[Any]):
         self.method.value = f"Objects are found by {method}."
         if by_head == self._by_head:
             return
-        self._by_head = by_head
+        is_first, self._by_head = self._by_head is None, by_head
         self.controls["diameter"].visible = by_head
         self.controls["crops"].visible = not by_head
         for name in _PROMPT_CONTROLS:
             self.controls[name].visible = not by_head
+        if is_first:
+            self.show_options()
+            return
         usual = InstanceCandidate if by_head else Candidate
         self.controls["quality"].value = usual.usual_quality
         self._set_search()
 
     def _set_search(self) -> None:
         by_head, diameter = self._by_head, self.controls["diameter"].value
-        self._session.search = SearchOptions(
+        pixels = diameter / self._pixel.side
+        self._session.search = replace(
+            self._session.search,
             crop_n_layers=0 if by_head else self.controls["crops"].value,
-            object_diameter=float(diameter) if by_head and diameter else None,
+            object_diameter=pixels if by_head and diameter else None,
         )
 
     def _set_in_stack(self, in_stack: bool) -> None:
@@ -181,7 +230,9 @@ class AutomaticPanel(Container[Any]):
 
     def _set_thresholds(self) -> None:
         values = {name: control.value for name, control in self.controls.items()}
-        min_size, max_size = values["min_size"], values["max_size"]
+        min_size, max_size = (
+            self._pixel.count(values[name]) for name in ("min_size", "max_size")
+        )
         # What the user picked and dropped stays.
         self._session.thresholds = replace(
             self._session.thresholds,

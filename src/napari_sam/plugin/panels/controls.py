@@ -69,6 +69,13 @@ def make_controls(table: ControlTable) -> dict[str, Any]:
     return controls
 
 
+def show_values(controls: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Show values in controls, without telling of a change."""
+    for name, value in values.items():
+        with controls[name].changed.blocked():
+            controls[name].value = value
+
+
 def button_row(*widgets: Widget) -> Container[Any]:
     """Put widgets side by side, without labels."""
     row = Container(widgets=list(widgets), layout="horizontal", labels=False)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, Container, FloatSpinBox, SpinBox
 from psygnal import Signal
 
 from napari_sam.masks.cleanup import CleanUp
-from napari_sam.plugin.panels.controls import control_spec, make_controls
+from napari_sam.plugin.panels.controls import (
+    control_spec,
+    make_controls,
+    show_values,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +70,7 @@ class PostprocessingPanel(Container[Any]):
         super().__init__(widgets=[*controls.values(), *buttons], labels=True)
         self.margins = (0, 0, 0, 0)
         self._session, self._controls = session, controls
+        show_values(controls, asdict(session.cleanup))
         for control in controls.values():
             control.changed.connect(self._set_cleanup)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from napari_sam.plugin.state.followed_changes import FollowedChanges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,14 +24,12 @@ _METADATA_KEY = "napari_sam_features"
 _MAX_ROWS = 10_000
 # Pixels of larger layers are not counted again.
 _FAST_COUNT_SIZE = 2**22
-_MAX_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Step:
     """The rows of the labels of one change, before and after it."""
 
-    change: LabelChange
     before: DataFrame
     after: DataFrame
 
@@ -45,8 +43,10 @@ class LabelFeatures:
     """
 
     def __init__(self) -> None:
-        self._done: WeakKeyDictionary[Labels, deque[_Step]] = WeakKeyDictionary()
-        self._undone: WeakKeyDictionary[Labels, deque[_Step]] = WeakKeyDictionary()
+        self._changes: FollowedChanges[_Step] = FollowedChanges(
+            lambda labels, step: _put_rows(labels, step.before),
+            lambda labels, step: _put_rows(labels, step.after),
+        )
 
     def add(
         self, change: LabelChange, scores: Mapping[int, float], renumbers: bool = False
@@ -81,24 +81,8 @@ class LabelFeatures:
         if SCORE in ours:
             for label, score in scores.items():
                 table.loc[label, SCORE] = score
-        if labels not in self._done:
-            labels.events.set_data.connect(self._on_data)
-            self._done[labels] = deque(maxlen=_MAX_STEPS)
-            self._undone[labels] = deque(maxlen=_MAX_STEPS)
         labels.features = table.reset_index(names=INDEX)
-        self._done[labels].append(_Step(change, before, table.loc[touched].copy()))
-        self._undone[labels].clear()
-
-    def _on_data(self, event: Any) -> None:
-        """Follow the undo and redo of the layer, which napari does not report."""
-        labels = event.source
-        done, undone = self._done[labels], self._undone[labels]
-        while done and done[-1].change.is_undone():
-            undone.append(done.pop())
-            _put_rows(labels, undone[-1].before)
-        while undone and undone[-1].change.is_done():
-            done.append(undone.pop())
-            _put_rows(labels, done[-1].after)
+        self._changes.add(change, _Step(before, table.loc[touched].copy()))
 
 
 def _by_label(features: DataFrame) -> DataFrame | None:

@@ -21,6 +21,7 @@ from napari_sam.plugin.state.commit_history import CommittedObjects
 from napari_sam.plugin.state.label_features import LabelFeatures
 from napari_sam.plugin.state.layer_request import Replacement
 from napari_sam.plugin.state.provenance import (
+    RenumberedRecords,
     WritePlan,
     entries_of_commit,
     store_entries,
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from napari_sam.masks.label_grid import LabelGrid
     from napari_sam.masks.label_tiles import Region
     from napari_sam.masks.painting import PixelChanges
+    from napari_sam.plugin.layers.labels_writer import LabelChange
     from napari_sam.plugin.state.layer_request import LayerRequest
+    from napari_sam.records.record import Record
     from napari_sam.requests.base import SegmentationResult
 
 
@@ -83,10 +86,25 @@ class LabelsTarget:
         self._viewer = viewer
         self._label_ids = LabelIds()
         self.features = LabelFeatures()
+        self._records = RenumberedRecords()
         self._policy: Policy = "keep"
         self.layer: Labels | None = None
         self.use_selected_label = False
         self.last_written: WriteSummary | None = None
+
+    def add_edit(self, change: LabelChange, record: Record | None) -> None:
+        """Update features and record after a correction of labels.
+
+        Parameters
+        ----------
+        change : LabelChange
+            Pixels that were written.
+        record : dict or None
+            Record of the layer before, if whole labels got other numbers.
+        """
+        self.features.add(change, {}, record is not None)
+        if record is not None:
+            self._records.add(change, record)
 
     @property
     def policy(self) -> Policy:

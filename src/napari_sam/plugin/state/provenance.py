@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_sam.plugin.layers.label_ids import label_regions
+from napari_sam.plugin.state.followed_changes import FollowedChanges
 from napari_sam.records.describe import describe_all
 from napari_sam.records.record import (
     KEY,
@@ -13,6 +16,7 @@ from napari_sam.records.record import (
     new_record,
     prune_undone,
     region_of,
+    renumber_entries,
     upgrade,
     valid_entries,
 )
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
     from napari_sam.masks.label_grid import LabelGrid
     from napari_sam.masks.painting import PixelChanges, Policy
+    from napari_sam.plugin.layers.labels_writer import LabelChange
     from napari_sam.plugin.state.layer_request import LayerRequest
     from napari_sam.records.record import Record, RecordEntry
     from napari_sam.requests.base import SegmentationResult
@@ -105,6 +110,56 @@ def store_entries(
     """Add entries to the layer's metadata; other keys stay as they are."""
     record = add_entries(_stored(labels), entries, earlier, labels.data)
     labels.metadata[KEY] = record
+
+
+class RenumberedRecords:
+    """Records of layers whose labels get other numbers, through undo and redo."""
+
+    def __init__(self) -> None:
+        self._changes: FollowedChanges[_Records] = FollowedChanges(
+            _Records.restore_before, _Records.restore_after
+        )
+
+    def add(self, change: LabelChange, before: Record) -> None:
+        """Give the labels in a record their new numbers.
+
+        Parameters
+        ----------
+        change : LabelChange
+            Pixels that were written, of whole labels.
+        before : dict
+            Result of `record_of` before the change.
+        """
+        labels, new_ids = change.labels, _new_ids(change)
+        if KEY not in labels.metadata or not new_ids:
+            return
+        after = renumber_entries(before, new_ids)
+        labels.metadata[KEY] = after
+        self._changes.add(change, _Records(before, after))
+
+
+@dataclass(slots=True, eq=False)
+class _Records:
+    """The record of a layer before its labels got other numbers, and after it."""
+
+    before: Record
+    after: Record
+
+    @staticmethod
+    def restore_before(labels: Labels, records: _Records) -> None:
+        # With what was added since, which may be done again as well.
+        records.after = labels.metadata.get(KEY, records.after)
+        labels.metadata[KEY] = records.before
+
+    @staticmethod
+    def restore_after(labels: Labels, records: _Records) -> None:
+        labels.metadata[KEY] = records.after
+
+
+def _new_ids(change: LabelChange) -> dict[int, int]:
+    """Return {label: its new number}; 0 for those that were removed."""
+    pairs = np.unique(np.stack([change.before, change.after], axis=1), axis=0)
+    return {int(old): int(new) for old, new in pairs if old}
 
 
 def _stored(labels: Labels) -> Record:

@@ -10,7 +10,6 @@ from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions
 from napari_sam.checks.arrays import as_axis
-from napari_sam.images.intensity import IntensityMapping
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.plugin.layers.displayed_stack import propagation_axes
 from napari_sam.plugin.layers.image_source import ImageSource
@@ -22,10 +21,10 @@ from napari_sam.plugin.layers.prompt_layers import (
 )
 from napari_sam.plugin.layers.prompt_tool import active_tool, choose_tool
 from napari_sam.plugin.layers.transforms import displayed_plane
+from napari_sam.plugin.setting_rules import RULES
 from napari_sam.plugin.state.drawn_clicks import DrawnClicks
 from napari_sam.plugin.state.labels_target import LabelsTarget
 from napari_sam.plugin.state.model_choice import ModelChoice
-from napari_sam.plugin.state.setting_rules import RULES
 from napari_sam.prediction.zoom.options import check_zoom
 from napari_sam.volume.results import PropagationOptions
 
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Points, Shapes
 
     from napari_sam.checkpoints.families import Family
+    from napari_sam.images.intensity import IntensityMapping
     from napari_sam.plugin.layers.image_source import ChannelChoice
     from napari_sam.plugin.layers.prompt_tool import Tool
     from napari_sam.prediction.click_sequence import Size
@@ -113,7 +113,12 @@ class SessionSettings:
         self.propagation = PropagationOptions()
         self.axis: int | None = None
         self._zoom: Zoom = "auto"
-        self.reset_options()
+        self.size: Size | None = None
+        self.cleanup = CleanUp()
+        self.thresholds = Thresholds()
+        self.search = SearchOptions()
+        self.everything_in_stack = False
+        self.linking = Linking()
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set a value, after a check of its type.
@@ -133,17 +138,6 @@ class SessionSettings:
     def _axis_labels(self) -> Sequence[str]:
         image = self.image_layer
         return () if image is None else image.axis_labels
-
-    def reset_options(self) -> None:
-        """Set the options that a panel offers to what a new one shows."""
-        self.intensity = IntensityMapping.display()
-        self.target.policy, self.target.use_selected_label = "keep", False
-        self.size: Size | None = None
-        self.cleanup = CleanUp()
-        self.thresholds = Thresholds()
-        self.search = SearchOptions()
-        self.everything_in_stack = False
-        self.linking = Linking()
 
     @property
     def model(self) -> Any:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def training_request(
-    image: Image | None, labels: Labels | None, minutes: float
+    image: Image | None, labels: Labels | None, minutes: float, all_labelled: bool
 ) -> TrainingRequest:
     """Build a request to train on the labels as they are now.
 
@@ -43,6 +43,7 @@ def training_request(
         None if image.rgb else tuple(image.contrast_limits),
         minutes,
         _output_path(labels.name),
+        all_labelled,
     )
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import Container, FloatSpinBox, Label, ProgressBar
+from magicgui.widgets import CheckBox, Container, FloatSpinBox, Label, ProgressBar
 from napari.layers import Image, Labels
 from superqt.utils import QSignalDebouncer
 
@@ -20,6 +20,7 @@ from napari_sam.plugin.panels.choices.layer_combobox import (
 from napari_sam.plugin.panels.controls import (
     ButtonSpec,
     button_row,
+    control_spec,
     make_controls,
     wrapped_label,
 )
@@ -59,6 +60,12 @@ _CONTROLS: ControlTable = {
         value=10.0,
         tooltip="Training time, after the images were encoded. Training ends earlier "
         "when the model stops improving",
+    ),
+    "all_labelled": control_spec(
+        CheckBox,
+        "All objects are labelled",
+        "What has no label is background: 'Everything' learns to leave it out. "
+        "Otherwise it learns only from the labels and what is next to them",
     ),
     "progress": partial(ProgressBar, label="", min=0, max=1, value=0),
 }
@@ -111,6 +118,7 @@ class TrainingPanel(Container[Any]):
     def _make_controls(self, viewer: napari.Viewer) -> None:
         controls = make_controls(_CONTROLS)
         self.model, self.minutes = controls["model"], controls["minutes"]
+        self.all_labelled = controls["all_labelled"]
         self.progress = controls["progress"]
         self.image = LayerComboBox(
             viewer, Image, "Image", lambda: "(none)", "The image to train on"
@@ -132,6 +140,7 @@ class TrainingPanel(Container[Any]):
                 self.labels_layer.combo,
                 self.object_count,
                 self.minutes,
+                self.all_labelled,
                 button_row(self.train, self.stop),
                 self.progress,
                 self.status,
@@ -148,18 +157,26 @@ class TrainingPanel(Container[Any]):
             self.status.value = self._idle
         self._watch(self.labels_layer.layer)
         self._count_objects()
+        self.all_labelled.visible = self._has_head
         self._enable_buttons()
 
     @property
     def _idle(self) -> str:
         """What training does with the chosen model."""
-        support = self._session.model_choice.prompt_support
-        has_head = support is not None and support.instance_head
         image = self.image.layer
         is_thick = image is not None and self._session.settings.view.thick_slice_text(
             image
         )
-        return _IDLE + _ADAPTS_EVERYTHING * has_head + _SINGLE_SLICES * bool(is_thick)
+        return (
+            _IDLE
+            + _ADAPTS_EVERYTHING * self._has_head
+            + _SINGLE_SLICES * bool(is_thick)
+        )
+
+    @property
+    def _has_head(self) -> bool:
+        support = self._session.model_choice.prompt_support
+        return support is not None and support.instance_head
 
     def close_panel(self, _: Any = None) -> None:
         """Cancel the training without a result, and disconnect from the viewer."""
@@ -185,7 +202,7 @@ class TrainingPanel(Container[Any]):
         if labels is None or image is None:
             raise ValueError("Choose an image and the labels that lie on it.")
         request = self._session.build_training_request(
-            labels, image, self.minutes.value
+            labels, image, self.minutes.value, self.all_labelled.value
         )
         self._result = None
         self.plot.clear()

@@ -22,7 +22,8 @@ from napari_sam.checks.values import (
 )
 from napari_sam.training.instances.loss import head_losses
 from napari_sam.training.instances.scores import HeadScore, score_head
-from napari_sam.training.instances.windows import LabelledPlane, WindowEncoder
+from napari_sam.training.instances.windows import WindowEncoder
+from napari_sam.training.labelled_plane import LabelledPlane
 from napari_sam.training.options import TrainingProgress
 
 if TYPE_CHECKING:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from napari_sam.automatic.instances.scale import IDEAL_DIAMETER
-from napari_sam.images.window import Window
 from napari_sam.training.data import AUGMENTATIONS, augment
 from napari_sam.training.instances.targets import instance_targets
 
@@ -20,8 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from napari_sam.images.window import Window
     from napari_sam.prediction.predictor import Predictor
-    from napari_sam.training.data import TrainingImage
+    from napari_sam.training.labelled_plane import LabelledPlane
 
 # Largest change of the scale, as a power of two, and of the brightness, as an exponent.
 _SCALE_JITTER, _GAMMA_JITTER = 0.5, 0.35
@@ -30,77 +29,6 @@ _NOISE = (0.0, 0.0, 3.0, 8.0)
 # How far around a labelled object pixels are known, over the usual diameter, and in
 # pixels of the network at least: neighbours may have no label.
 _MARGIN, _MIN_MARGIN = 0.25, 3.0
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledPlane:
-    """A plane with objects that are numbered from 1.
-
-    Parameters
-    ----------
-    pixels : ndarray
-        (H, W) or (H, W, 3) uint8.
-    labels : ndarray
-        (H, W) int32.
-    """
-
-    pixels: NDArray[np.uint8]
-    labels: NDArray[np.int32]
-
-    @classmethod
-    def of(cls, image: TrainingImage) -> Self:
-        """Return a training image with its objects numbered from 1."""
-        objects = np.array([0, *image.objects()])
-        return cls(image.plane, np.searchsorted(objects, image.labels).astype(np.int32))
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(H, W)."""
-        height, width = self.labels.shape
-        return height, width
-
-    @cached_property
-    def boxes(self) -> NDArray[np.float64]:
-        """(N, 4) box of each object."""
-        from scipy import ndimage
-
-        return np.array(
-            [
-                [*(part.start for part in box), *(part.stop - 1 for part in box)]
-                for box in ndimage.find_objects(self.labels)
-            ],
-            float,
-        )
-
-    @cached_property
-    def diameter(self) -> float:
-        """Median diameter of circles with the areas of the objects, in pixels."""
-        areas = np.bincount(self.labels.ravel())[1:]
-        return float(2 * np.sqrt(np.median(areas) / np.pi))
-
-    def window_around(
-        self, number: int, side: int, place: tuple[float, float] = (0.5, 0.5)
-    ) -> Window:
-        """Return a window with an object in it.
-
-        Parameters
-        ----------
-        number : int
-            The object.
-        side : int
-            Side of the window; the plane may be narrower.
-        place : tuple of float
-            Where the window lies between the last and the first position that show all
-            of the object, along both axes: 0 to 1.
-        """
-        box, corner, shape = self.boxes[number - 1], [], []
-        for axis, size in enumerate(self.shape):
-            length = min(side, size)
-            low, high = sorted((box[axis + 2] + 1 - length, box[axis]))
-            start = round(low + place[axis] * (high - low))
-            corner.append(int(np.clip(start, 0, size - length)))
-            shape.append(length)
-        return Window(*corner, *shape)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,11 +129,8 @@ class WindowEncoder:
         self, plane: LabelledPlane, rng: np.random.Generator
     ) -> Iterator[tuple[HeadWindow, list[int]]]:
         side = self._side(plane)
-        rest = (1 + rng.permutation(len(plane.boxes))).tolist()
-        while rest:
-            window = plane.window_around(rest[0], side)
-            shown = [i for i in rest if i == rest[0] or _shows(window, plane, i)]
-            rest = [i for i in rest if i not in shown]
+        order = (1 + rng.permutation(len(plane.boxes))).tolist()
+        for window, shown in plane.covering_windows(order, side):
             pixels, labels = plane.pixels[window.slices], plane.labels[window.slices]
             yield self._encode(plane, window, pixels, labels), shown
 
@@ -241,13 +166,6 @@ class WindowEncoder:
             resized,
             _owners(resized, np.inf if self.all_labelled else margin),
         )
-
-
-def _shows(window: Window, plane: LabelledPlane, number: int) -> bool:
-    """Tell whether a window shows all of an object."""
-    box = plane.boxes[number - 1]
-    is_inside = window.holds(box.reshape(2, 2)).all()
-    return bool(is_inside) and not window.cuts(box, plane.shape)
 
 
 def _changed(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QIcon
+from qtpy.QtCore import QSize, Qt
 from superqt import QCollapsible
 
 if TYPE_CHECKING:
@@ -41,7 +40,9 @@ class Section(QCollapsible):
     def __init__(
         self, title: str, content: QWidget, tooltip: str, folded: bool = False
     ) -> None:
-        super().__init__(expandedIcon=QIcon(), collapsedIcon=QIcon())
+        super().__init__()
+        # The arrow is part of the heading, in its colour.
+        self.toggleButton().setIconSize(QSize(0, 0))
         self._title, self._summary = title, ""
         layout, placeholder = self.layout(), self.content()
         assert layout is not None
