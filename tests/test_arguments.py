@@ -238,7 +238,7 @@ def test_files_and_training_name_what_they_need(value: Any, small: Predictor) ->
         with pytest.raises(TypeError, match=f"^{name} .*: give "):
             run()
     if value is not None:
-        with pytest.raises(TypeError, match=r"options is .*: give a TrainingOptions"):
+        with pytest.raises(TypeError, match=r"options is .*: give TrainingOptions"):
             ns.FineTuning(small, images, value)
 
 

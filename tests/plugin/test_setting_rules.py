@@ -24,10 +24,10 @@ def scripted() -> SamSession:
 @pytest.mark.parametrize(
     ("setting", "value", "sentence"),
     [
-        ("image_layer", "cells", r"image_layer is 'cells': give a Image layer"),
+        ("image_layer", "cells", r"image_layer is 'cells': give a layer of type Image"),
         ("labels_layer", np.zeros((2, 2)), "labels_layer is a ndarray of shape"),
-        ("points_layer", 3, "points_layer is 3: give a Points layer"),
-        ("shapes_layer", [], r"shapes_layer is \[\]: give a Shapes layer"),
+        ("points_layer", 3, "points_layer is 3: give a layer of type Points"),
+        ("shapes_layer", [], r"shapes_layer is \[\]: give a layer of type Shapes"),
         ("propagation", {"margin": 1}, r"give PropagationOptions\(...\)"),
         ("cleanup", True, r"cleanup is True: give CleanUp\(...\)"),
         ("thresholds", 0.5, "thresholds is 0.5"),

@@ -228,7 +228,7 @@ def or_default(value: Any, name: str, kind: type[T]) -> T:
     """
     if value is None:
         return kind()
-    check_type(value, name, kind, f"a {kind.__name__}")
+    check_type(value, name, kind, f"{kind.__name__}(...)")
     options: T = value
     return options
 

@@ -25,7 +25,7 @@ def _layer(kind: type) -> Callable[[Any, str], Any]:
 
     def check(value: Any, name: str) -> Any:
         if value is not None:
-            what = f"a {kind.__name__} layer, such as viewer.layers['name']"
+            what = f"a layer of type {kind.__name__}, viewer.layers['name']"
             check_type(value, name, kind, what)
         return value
 
