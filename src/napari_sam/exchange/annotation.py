@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from napari_sam.prompts.ignored import Ignored
 
 Kind = Literal["points", "line", "rectangle", "ellipse", "polygon", "mask"]
 
@@ -114,14 +115,6 @@ def read_id(value: Any) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool):
         return None
     return value if 1 <= value <= MAX_ID else None
-
-
-class Ignored(Counter[str]):
-    """Counts of what is not used of a file, by a noun phrase that tells what and why."""
-
-    def sentences(self, path: str | Path) -> tuple[str, ...]:
-        """Return a sentence for each reason."""
-        return tuple(f"{path}: ignored {count} {what}." for what, count in self.items())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,13 +11,13 @@ import numpy as np
 from napari_sam.exchange.annotation import (
     Annotation,
     AnnotationFile,
-    Ignored,
     box_corners,
     check_shape,
     from_corner,
     read_id,
 )
 from napari_sam.optional import import_optional
+from napari_sam.prompts.ignored import Ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,8 +26,25 @@ ENDINGS: dict[Format, str] = {
     "yolo": ".txt",
     "labelme": ".json",
 }
+_BY_ENDING = {end: name for name, end in ENDINGS.items() if name != "labelme"}
 TITLES = "ImageJ ROIs, GeoJSON, COCO, labelme or YOLO"
 _ROI_MARK = b"Iout"
+
+
+def format_of_name(path: Path) -> Format:
+    """Return the format of a new file by its ending; .json is COCO.
+
+    Raises
+    ------
+    ValueError
+        When the ending is of no format.
+    """
+    if path.suffix.lower() not in _BY_ENDING:
+        raise ValueError(
+            f"The ending of {path} tells no format: name it .json (COCO), .geojson, "
+            ".zip (ImageJ) or .txt (YOLO), or give the format."
+        )
+    return _BY_ENDING[path.suffix.lower()]
 
 
 def find_format(path: str | Path) -> tuple[Format | None, Any]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from napari_sam.exchange.annotation import (
     Annotation,
     AnnotationFile,
-    Ignored,
     from_corner,
     read_id,
 )
 from napari_sam.exchange.outlines import trace_labels
+from napari_sam.prompts.ignored import Ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

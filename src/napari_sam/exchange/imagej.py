@@ -11,7 +11,7 @@ import numpy as np
 from napari_sam.exchange.annotation import (
     Annotation,
     AnnotationFile,
-    Ignored,
+    Kind,
     box_corners,
     from_corner,
     read_id,
@@ -19,6 +19,7 @@ from napari_sam.exchange.annotation import (
 from napari_sam.exchange.outlines import trace_labels
 from napari_sam.files import first_line
 from napari_sam.optional import import_optional
+from napari_sam.prompts.ignored import Ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +112,7 @@ def _annotations(roifile: Any, path: Path, ignored: Ignored) -> Iterator[Annotat
             annotation = _annotation(roifile, roi, source)
         except Exception as error:  # a damaged file fails anywhere in the library
             raise ValueError(
-                f"{source} cannot be read as a ROI ({first_line(error)}): save it again."
+                f"{source} is no readable ROI ({first_line(error)}): save it again."
             ) from error
         if annotation is None:
             ignored["ROIs that are texts or images"] += 1
@@ -162,7 +163,7 @@ def _annotation(roifile: Any, roi: Any, source: str) -> Annotation | None:
         box: tuple[float, ...] = (roi.left, roi.top, roi.right, roi.bottom)
         if roi.subpixelrect:
             box = (roi.xd, roi.yd, roi.xd + roi.widthd, roi.yd + roi.heightd)
-        kind = "rectangle" if roi.roitype == types.RECT else "ellipse"
+        kind: Kind = "rectangle" if roi.roitype == types.RECT else "ellipse"
         return Annotation(kind=kind, vertices=box_corners(box, source), **about)
     points = roi.coordinates()
     if roi.roitype in (types.POLYGON, types.FREEHAND, types.TRACED):

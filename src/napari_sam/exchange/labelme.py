@@ -13,7 +13,6 @@ import numpy as np
 from napari_sam.exchange.annotation import (
     Annotation,
     AnnotationFile,
-    Ignored,
     box_corners,
     check_shape,
     from_corner,
@@ -21,6 +20,7 @@ from napari_sam.exchange.annotation import (
 )
 from napari_sam.exchange.outlines import trace_labels
 from napari_sam.files import first_line
+from napari_sam.prompts.ignored import Ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from napari_sam.exchange.annotation import MAX_ID, Ignored
+from napari_sam.exchange.annotation import MAX_ID
 from napari_sam.exchange.coco import write_coco
 from napari_sam.exchange.formats import ENDINGS, Format, open_annotations
 from napari_sam.exchange.geojson import write_geojson
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.exchange.annotation import Annotation
+    from napari_sam.prompts.ignored import Ignored
 
 _MAX_INT32 = 2**31 - 1
 
@@ -247,9 +248,7 @@ class _Painting:
 
     def finish(self, ignored: Ignored) -> tuple[NDArray[Any], dict[int, str]]:
         """Return the labels and the classes, and note what the planes lack."""
-        if not self.objects and ignored:
-            reasons = ", ".join(f"{count} {what}" for what, count in ignored.items())
-            raise ValueError(f"{self.path} has nothing for labels, but {reasons}.")
+        ignored.check_rest(self.path, len(self.objects))
         numbers = _numbers([number for number, _ in self.objects], ignored)
         dtype = np.int64 if numbers.max(initial=0) > _MAX_INT32 else np.int32
         labels = np.zeros(self.selection.shape, dtype)
@@ -261,9 +260,7 @@ class _Painting:
             seen |= counts > 0
             overlap += painter.painted - int(counts[1:].sum())
             if painter.cropped:
-                ignored["parts of objects beyond the edge of the image"] += (
-                    painter.cropped
-                )
+                ignored["parts beyond the edge of the image"] += painter.cropped
             labels[index] = numbers[painter.plane]
         if overlap:
             ignored["pixels of objects under later ones"] += overlap
@@ -293,8 +290,8 @@ def _select(
     names = "TZYX"[-len(shape) :] if axes is None else axes.upper()
     if len(names) != len(shape) or len({*names}) != len(names) or names[-2:] != "YX":
         raise ValueError(
-            f"The axes {names!r} do not fit the shape {shape}: give one letter for each, "
-            "with YX last, for instance TZYX."
+            f"The axes {names!r} do not fit the shape {shape}: give one letter for "
+            "each, with YX last, for instance TZYX."
         )
     fixed = {name.upper(): position for name, position in (index or {}).items()}
     for name, position in fixed.items():
@@ -310,15 +307,15 @@ def _check_plane(labels: ArrayLike) -> NDArray[Any]:
     plane = np.asarray(labels)
     if plane.ndim != 2 or plane.dtype.kind not in "iub" or 0 in plane.shape:
         raise ValueError(
-            f"The labels have shape {plane.shape} and type {plane.dtype}: give one plane "
-            "(H, W) of integers."
+            f"The labels have shape {plane.shape} and type {plane.dtype}: give one "
+            "plane (H, W) of integers."
         )
     if plane.dtype.kind == "b":
         plane = plane.astype(np.uint8)
     if plane.min() < 0 or plane.max() > MAX_ID:
         raise ValueError(
-            f"The labels range from {plane.min()} to {plane.max()}: number them from 1; "
-            "0 is background."
+            f"The labels range from {plane.min()} to {plane.max()}: number them from "
+            "1; 0 is background."
         )
     return plane
 

@@ -12,11 +12,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# (N, 2) corners of a closed outline, as (row, col); the first is not repeated.
-Ring = "NDArray[np.int64]"
-# The exterior of a polygon, then its holes.
-Polygon = "list[NDArray[np.int64]]"
-
 # Directions along the edges, the object to the right: east, south, west, north. Per
 # direction: the step (row, col), the pixel to the right of an edge as an offset from
 # its first corner, and the pixels ahead to the right and left of its last corner.
@@ -85,16 +80,16 @@ class _Edges:
         padded = np.pad(labels, 1)
         inside = padded[1:-1, 1:-1]
         found = []
-        for direction, (row, col) in enumerate(_STEP):
+        for side, (row, col) in enumerate(_STEP):
             # The pixel to the left of the edge, seen from the one to the right.
             above, left = 1 - col, 1 + row
             other = padded[
                 above : above + labels.shape[0], left : left + labels.shape[1]
             ]
             rows, cols = np.nonzero((inside != 0) & (inside != other))
-            corners = (rows - _INSIDE[direction, 0]) * (width + 1)
-            corners += cols - _INSIDE[direction, 1]
-            found.append(4 * corners + direction)
+            corners = (rows - _INSIDE[side, 0]) * (width + 1)
+            corners += cols - _INSIDE[side, 1]
+            found.append(4 * corners + side)
         numbers = np.sort(np.concatenate(found))
         corner, direction = np.divmod(numbers, 4)
         rows, cols = np.divmod(corner, width + 1)
@@ -124,6 +119,8 @@ class _Edges:
 
 def _follow(edges: _Edges) -> tuple[list[NDArray[np.int64]], NDArray[Any]]:
     """Return all rings, sorted by label, and the label of each."""
+    if not len(edges.numbers):
+        return [], edges.labels
     following = edges.following.tolist()
     seen = bytearray(len(following))
     order: list[int] = []
@@ -139,16 +136,15 @@ def _follow(edges: _Edges) -> tuple[list[NDArray[np.int64]], NDArray[Any]]:
             edge = following[edge]
     visited = np.array(order, np.int64)
     del order, following
-    labels = edges.labels[visited[starts]] if starts else edges.labels
+    labels = edges.labels[visited[starts]]
     kept = edges.bends[visited]
-    counts = np.add.reduceat(kept, starts, dtype=np.int64) if starts else []
-    touching = (
-        np.add.reduceat(edges.touches[visited], starts, dtype=int) if starts else []
-    )
+    counts = np.add.reduceat(kept, starts, dtype=np.int64)
+    touching = np.add.reduceat(edges.touches[visited], starts, dtype=np.int64)
     corners = edges.numbers[visited[kept]] // 4
     vertices = np.stack(np.divmod(corners, edges.corners_per_row), axis=1)
     ends = np.cumsum(counts)
-    rings, ring_labels = [], []
+    rings: list[NDArray[np.int64]] = []
+    ring_labels = []
     for index in np.argsort(labels, kind="stable").tolist():
         ring = vertices[ends[index] - counts[index] : ends[index]]
         parts = [ring] if touching[index] < 2 else _split_where_touching(ring)

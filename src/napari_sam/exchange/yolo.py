@@ -15,13 +15,13 @@ import numpy as np
 from napari_sam.exchange.annotation import (
     Annotation,
     AnnotationFile,
-    Ignored,
     box_corners,
     from_corner,
     read_id,
 )
 from napari_sam.exchange.outlines import trace_labels
 from napari_sam.files import atomic_write, read_json
+from napari_sam.prompts.ignored import Ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -89,8 +89,8 @@ class ImageSelection:
         fitting = {n for n in fitting if set(self.free) <= set(n)}
         if len(fitting) > 1:
             raise ValueError(
-                f"its {count} axes may be {' or '.join(sorted(fitting))} of the image's "
-                f"{self.axes}: save a layer with all {len(self.axes)} axes"
+                f"its {count} axes may be {' or '.join(sorted(fitting))}, and the "
+                f"image has {self.axes}: save a layer with all {len(self.axes)} axes"
             )
         return next(iter(fitting), None)
 

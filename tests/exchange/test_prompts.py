@@ -1,4 +1,4 @@
-"""Prompts from CSV and JSON files.
+"""Prompts from CSV and JSON files, and from those of other programs.
 
 That napari saves such CSV is tested in tests/plugin/layers/test_prompt_files.py.
 """
@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from napari_sam.prompts.files import read_prompts
+from napari_sam.exchange.prompts import read_prompts as read_selected
 from napari_sam.prompts.prompt import Prompt
+from napari_sam.prompts.selection import ImageSelection
 from napari_sam.prompts.serialization import prompt_to_json
 from napari_sam.prompts.shapes import ellipse_mask, points_along, polygon_mask
 
@@ -25,6 +26,18 @@ if TYPE_CHECKING:
 POINTS = "index,axis-0,axis-1,axis-2"
 SHAPES = "index,shape-type,vertex-index,axis-0,axis-1,axis-2"
 SQUARE = [(10, 20), (10, 40), (30, 40), (30, 20)]
+
+
+def read_prompts(
+    paths: Any, axis: int = 0, ndim: int = 3, plane_shape: tuple[int, int] = (200, 200)
+) -> dict[int, dict[int, Prompt]]:
+    """Read the prompts of a whole plane or stack."""
+    shape = list(plane_shape)
+    if ndim == 3:
+        shape.insert(axis % 3, 100)
+    found = read_selected(paths, ImageSelection.of_stack(shape, axis))
+    assert not found.ignored
+    return found.objects
 
 
 @pytest.fixture
@@ -143,17 +156,17 @@ def test_a_rotated_rectangle_is_its_bounding_box(write: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "make"), [("polygon", polygon_mask), ("ellipse", ellipse_mask)]
 )
-@pytest.mark.parametrize("plane_shape", [None, (50, 60), (25, 30)])
+@pytest.mark.parametrize("plane_shape", [(50, 60), (25, 30)])
 def test_ellipses_and_polygons_also_have_masks(
-    write: Any, kind: str, make: Any, plane_shape: tuple[int, int] | None
+    write: Any, kind: str, make: Any, plane_shape: tuple[int, int]
 ) -> None:
     path = write(f"{SHAPES}\n{shape(kind, SQUARE)}")
     prompt = read_prompts(path, plane_shape=plane_shape)[1][12]
     assert_array_equal(prompt.box, (10, 20, 30, 40))
-    origin, mask = make(np.array(SQUARE, float), plane_shape or (99, 99))
+    origin, mask = make(np.array(SQUARE, float), plane_shape)
     assert prompt.mask_origin == origin
     assert_array_equal(prompt.mask, mask)
-    prompt.within(plane_shape or (50, 60))
+    prompt.within(plane_shape)
 
 
 @pytest.mark.parametrize("kind", ["line", "path"])
@@ -353,14 +366,6 @@ def test_csv_encoding(tmp_path: Path) -> None:
         read_prompts(path)
     path.write_text(f"{POINTS}\n0,1,2,3\n", encoding="utf-8-sig")
     assert len(read_prompts(path)) == 1
-
-
-def test_invalid_axes_are_refused(write: Any) -> None:
-    path = write(f"{POINTS}\n0,1,2,3\n")
-    with pytest.raises(ValueError, match="axis=3 is out of range"):
-        read_prompts(path, axis=3)
-    with pytest.raises(ValueError, match="ndim=4 is not supported"):
-        read_prompts(path, ndim=4)
 
 
 def test_missing_files(tmp_path: Path) -> None:
