@@ -112,13 +112,16 @@ def _annotations(
         if not isinstance(geometry, dict):
             ignored["features without a geometry"] += 1
             continue
+        if feature.get("nucleusGeometry"):
+            ignored["nuclei inside cells"] += 1
         properties = feature.get("properties")
         properties = properties if isinstance(properties, dict) else {}
         name = str(properties.get("name") or "")
+        object_id = read_id(name)
         about = {
             "source": source,
-            "object_id": read_id(name),
-            "name": _class_name(properties) or name,
+            "object_id": object_id,
+            "name": _class_name(properties) or ("" if object_id else name),
             "position": _position(geometry.get("plane", properties.get("plane"))),
         }
         yield from _shapes(geometry, about, ignored)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 _MAX_SIDE = 60_535
 # Of one ROI; the largest have millions of points.
 _MAX_BYTES = 256 * 2**20
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, EOFError),
+    *(NotImplementedError, RuntimeError),  # of a compression, or a password
+)
 # Segments of a path, and the number of coordinates that follow each.
 _MOVE, _LINE, _QUADRATIC, _CUBIC, _CLOSE = range(5)
 _COORDINATES = {_MOVE: 2, _LINE: 2, _QUADRATIC: 4, _CUBIC: 6, _CLOSE: 0}
@@ -136,7 +141,7 @@ def _files(path: Path, ignored: Ignored) -> Iterator[tuple[str, bytes]]:
                     raise ValueError(f"{entry.filename} has {entry.file_size} bytes")
                 with archive.open(entry) as file:
                     yield entry.filename[:-4], file.read(_MAX_BYTES)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except _DAMAGED as error:
         raise ValueError(
             f"{path} cannot be read as a ROI set ({first_line(error)}): save it again."
         ) from error
@@ -150,11 +155,9 @@ def _annotation(roifile: Any, roi: Any, source: str) -> Annotation | None:
     text_or_image = (roifile.ROI_SUBTYPE.TEXT, roifile.ROI_SUBTYPE.IMAGE)
     if roi.subtype in text_or_image or roi.roitype == types.NOROI:
         return None
-    about: dict[str, Any] = {
-        "source": source,
-        "name": roi.name,
-        "object_id": read_id(roi.name),
-    }
+    object_id = read_id(roi.name)
+    name = "" if object_id else roi.name
+    about: dict[str, Any] = {"source": source, "name": name, "object_id": object_id}
     if roi.roitype == types.RECT and roi.multi_coordinates is not None:
         paths = _paths(roi.multi_coordinates, source)
         rings = [from_corner(p, source, 3) for p in paths if len(p) > 2]

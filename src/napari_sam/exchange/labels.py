@@ -230,8 +230,9 @@ class _Painting:
                 self.positions.add(position)
             if len(self.positions) > 1:
                 raise ValueError(
-                    f"{self.path} has annotations on several slices, times or channels: "
-                    'give the shape of the stack, or index, for instance {"Z": 3}.'
+                    f"{self.path} has annotations on several slices, times or "
+                    "channels: give the shape of the stack, or the index of a plane, "
+                    'for instance {"Z": 3}.'
                 )
             return ()
         found = self.selection.locate(annotation.position, annotation.page)

@@ -63,7 +63,8 @@ def csv_entries(
         if found is None:
             chosen = ", ".join(f"{name}={n}" for name, n in selection.fixed.items())
             kind = "shapes" if are_shapes else "points"
-            ignored[f"{kind} at other positions than {chosen or 'of the image'}"] += 1
+            where = f"at other positions than {chosen}" if chosen else "off the image"
+            ignored[f"{kind} {where}"] += 1
             continue
         plane_columns = [axes.index(name) for name in selection.plane_axes]
         vertices, first = vertices[:, plane_columns], group[0]

@@ -14,7 +14,9 @@ class Ignored(Counter[str]):
 
     def sentences(self, path: str | Path) -> tuple[str, ...]:
         """Return a sentence for each reason."""
-        return tuple(f"{path}: ignored {count} {what}." for what, count in self.items())
+        return tuple(
+            f"{path}: {count} ignored: {what}." for what, count in self.items()
+        )
 
     def check_rest(self, path: str | Path, rest: int) -> None:
         """Check that something is left of the file.
@@ -26,4 +28,7 @@ class Ignored(Counter[str]):
         """
         if not rest and self:
             reasons = ", ".join(f"{count} {what}" for what, count in self.items())
-            raise ValueError(f"{path} has nothing that can be used, only {reasons}.")
+            raise ValueError(
+                f"{path} has nothing for this part of the image, only {reasons}: "
+                "choose another part or file."
+            )

@@ -111,7 +111,8 @@ class ImageSelection:
         -------
         dict or None
             {axis: index} along the axes that are not fixed, as far as it is known; None
-            when the plane is not part of the selection.
+            when the plane is not part of the selection. An index along the axis of the
+            slices may be beyond the last slice.
         """
         if page is not None:
             found = self._page_position(page)
@@ -120,7 +121,8 @@ class ImageSelection:
             position = found
         for axis, index in position.items():
             size = self.size(axis)
-            if index != self.fixed.get(axis, index) or (size and index >= size):
+            is_outside = axis != self.along and size is not None and index >= size
+            if index != self.fixed.get(axis, index) or is_outside:
                 return None
         return {axis: index for axis, index in position.items() if axis in self.free}
 
