@@ -145,7 +145,8 @@ def _annotation_entries(
     file: AnnotationFile, selection: ImageSelection
 ) -> Iterator[PromptEntry]:
     """Yield the prompts of annotations; areas of one object on a slice are one."""
-    areas: dict[tuple[int, int], list[Annotation]] = {}
+    # By object and slice; what has no number, and points, stay apart.
+    groups: dict[tuple[int, int], list[Annotation]] = {}
     for number, annotation in enumerate(file.annotations):
         found = selection.locate(annotation.position, annotation.page)
         if found is None:
@@ -155,15 +156,16 @@ def _annotation_entries(
             file.ignored[what] += 1
         else:
             slice_index = found[selection.along] if selection.along is not None else 0
-            if annotation.is_area:
-                # Areas without a number stay apart.
-                key = annotation.object_id or -number - 1, slice_index
-                areas.setdefault(key, []).append(annotation)
-            else:
-                yield from _point_entries(annotation, slice_index)
-    for (_, slice_index), group in areas.items():
-        prompt = _area_prompt(group, selection.plane_shape)
-        yield PromptEntry(group[0].source, slice_index, prompt, group[0].object_id)
+            is_apart = annotation.object_id is None or not annotation.is_area
+            key = -number - 1 if is_apart else annotation.object_id
+            groups.setdefault((key, slice_index), []).append(annotation)
+    for (_, slice_index), group in groups.items():
+        if group[0].is_area:
+            prompt = _area_prompt(group, selection.plane_shape)
+            number = group[0].object_id
+            yield PromptEntry(group[0].source, slice_index, prompt, number)
+        else:
+            yield from _point_entries(group[0], slice_index)
 
 
 def _point_entries(annotation: Annotation, slice_index: int) -> Iterator[PromptEntry]:
