@@ -156,14 +156,15 @@ def _annotation_entries(
             file.ignored[what] += 1
         else:
             slice_index = found[selection.along] if selection.along is not None else 0
-            is_apart = annotation.object_id is None or not annotation.is_area
-            key = -number - 1 if is_apart else annotation.object_id
+            key = -number - 1
+            if annotation.object_id is not None and annotation.is_area:
+                key = annotation.object_id
             groups.setdefault((key, slice_index), []).append(annotation)
     for (_, slice_index), group in groups.items():
         if group[0].is_area:
             prompt = _area_prompt(group, selection.plane_shape)
-            number = group[0].object_id
-            yield PromptEntry(group[0].source, slice_index, prompt, number)
+            object_id = group[0].object_id
+            yield PromptEntry(group[0].source, slice_index, prompt, object_id)
         else:
             yield from _point_entries(group[0], slice_index)
 
