@@ -146,7 +146,8 @@ def read_coco(
     else:
         annotations, records = content["annotations"], _images(content)
     names = _class_names(content)
-    used = {item.get("image_id") for item in annotations if isinstance(item, dict)}
+    ids = (item.get("image_id") for item in annotations if isinstance(item, dict))
+    used = {image_id for image_id in ids if isinstance(image_id, int | str)}
     image_id = _choose_image(path, used, records, image)
     record = records.get(image_id, {})
     sides = [record.get("height"), record.get("width")]

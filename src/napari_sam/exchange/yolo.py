@@ -117,12 +117,12 @@ def _annotations(
             kind, *values = map(float, words)
         except ValueError:
             kind, values = math.nan, []
-        count = len(values)
-        is_box = count in (_BOX, _SCORED_BOX)
+        is_box = len(values) in (_BOX, _SCORED_BOX)
+        is_polygon = len(values) >= 6 and len(values) % 2 == 0
         if (
             not kind.is_integer()
-            or not (is_box or count >= 6)
-            or (not is_box and count % 2)
+            or not (is_box or is_polygon)
+            or not all(map(math.isfinite, values))
         ):
             raise ValueError(
                 f"{source} is not a class and the fractions of a polygon or box: "
@@ -134,10 +134,8 @@ def _annotations(
             "name": str(int(kind)),
         }
         if is_box:
-            centre, half = (
-                np.array(values[:2]) * sides,
-                np.array(values[2:4]) * sides / 2,
-            )
+            centre = np.array(values[:2]) * sides
+            half = np.array(values[2:4]) * sides / 2
             corners = box_corners([*(centre - half), *(centre + half)], source)
             yield Annotation(kind="rectangle", vertices=corners, **about)
         else:
