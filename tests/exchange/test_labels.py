@@ -135,6 +135,16 @@ def test_unknown_formats_and_folders(tmp_path: Path) -> None:
         ns.import_labels(tmp_path / "none.json")
 
 
+def test_names_with_other_endings(tmp_path: Path) -> None:
+    path = ns.export_labels(annulus(), tmp_path / "cells.labels", "yolo")
+    found = ns.import_labels(path, annulus().shape, format="yolo")
+    assert_array_equal(found.labels, annulus())
+    with pytest.raises(
+        ValueError, match=r"cells\.roi becomes a ROI set: name it \.zip"
+    ):
+        ns.export_labels(annulus(), tmp_path / "cells.roi", "imagej")
+
+
 def test_another_format_than_asked_for(tmp_path: Path) -> None:
     path = ns.export_labels(annulus(), tmp_path / "a.json", "labelme")
     with pytest.raises(ValueError, match=r"a\.json is not coco"):
@@ -205,6 +215,10 @@ def test_axes_by_name(tmp_path: Path) -> None:
     assert labels[0, 1, 4] == 2
     with pytest.raises(ValueError, match="axes 'TZ' do not fit"):
         ns.import_labels(path, (5, 8), axes="TZ")
+    assert ns.import_labels(path, (5, 8), index={"t": np.int64(1)}).labels.any()
+    for index in ({"Z": 1.5}, {3: 1}, {"Z": None}):
+        with pytest.raises(ValueError, match=r"is not {axis: index}: give"):
+            ns.import_labels(path, (5, 8), index=index)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="index Y=1 is not of an axis besides YX"):
         ns.import_labels(path, (5, 8), index={"Y": 1})
 

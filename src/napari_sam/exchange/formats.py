@@ -101,7 +101,7 @@ def open_annotations(
     image : str or Path, optional
         File of the image, which a data set of several images is searched for.
     format : str, optional
-        The format, when its content does not tell.
+        The format, to refuse any other; YOLO may then have any name.
 
     Raises
     ------
@@ -111,7 +111,9 @@ def open_annotations(
         When a library for the format is not installed.
     """
     path = Path(path)
-    found, content = find_format(path)
+    found, content = format, None
+    if format not in ("imagej", "yolo"):  # these need not end in .zip and .txt
+        found, content = find_format(path)
     if found is None or (format is not None and format != found):
         raise ValueError(f"{path} is not {format or TITLES}: export it again as one.")
     if found == "imagej":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -83,6 +84,8 @@ def export_labels(
         raise ValueError(
             f"The format {format!r} is unknown: give one of {', '.join(ENDINGS)}."
         )
+    if format == "imagej" and path.suffix.lower() != ENDINGS["imagej"]:
+        raise ValueError(f"{path} becomes a ROI set: name it .zip, as ImageJ expects.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent}: make it first.")
     with atomic_write(path, ENDINGS[format]) as part:
@@ -147,7 +150,7 @@ def import_labels(
         {axis: index} of the plane of a stack that `shape` is, for instance {"Z": 3}:
         annotations at other positions are ignored.
     format : str, optional
-        As for `export_labels`; to refuse any other.
+        As for `export_labels`, to refuse any other; YOLO may then have any name.
     image : str or Path, optional
         Name of the image in a COCO data set of several.
 
@@ -294,9 +297,14 @@ def _select(
             f"The axes {names!r} do not fit the shape {shape}: give one letter for "
             "each, with YX last, for instance TZYX."
         )
-    fixed = {name.upper(): position for name, position in (index or {}).items()}
+    try:
+        fixed = {name.upper(): operator.index(n) for name, n in (index or {}).items()}
+    except (AttributeError, TypeError) as error:
+        raise ValueError(
+            f'index={index!r} is not {{axis: index}}: give for instance {{"Z": 3}}.'
+        ) from error
     for name, position in fixed.items():
-        if name in names or type(position) is not int or position < 0:
+        if name in names or position < 0:
             raise ValueError(
                 f"The index {name}={position} is not of an axis besides {names}: give "
                 "{axis: index} of the plane, from 0."
