@@ -218,10 +218,11 @@ class _Painting:
             return
         plane = self._plane_of(annotation, ignored)
         if plane is not None:
-            shape = self.selection.shape[-2], self.selection.shape[-1]
-            painter = self.painters.setdefault(plane, PlanePainter(shape))
+            if plane not in self.painters:
+                height, width = self.selection.shape[-2:]
+                self.painters[plane] = PlanePainter((height, width))
             self.objects.append((annotation.object_id, annotation.name))
-            painter.add(annotation, len(self.objects))
+            self.painters[plane].add(annotation, len(self.objects))
 
     def _plane_of(
         self, annotation: Annotation, ignored: Ignored
@@ -255,7 +256,7 @@ class _Painting:
         ignored.check_rest(self.path, len(self.objects))
         numbers = _numbers([number for number, _ in self.objects], ignored)
         dtype = np.int64 if numbers.max(initial=0) > _MAX_INT32 else np.int32
-        labels = np.zeros(self.selection.shape, dtype)
+        labels, numbers = np.zeros(self.selection.shape, dtype), numbers.astype(dtype)
         seen = np.zeros(len(self.objects) + 1, bool)
         overlap = 0
         for index, painter in self.painters.items():
