@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
@@ -112,7 +113,7 @@ def test_a_failed_export_keeps_the_old_file(
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
-        (np.zeros((2, 3)), "type float64: give one plane"),
+        (np.zeros((2, 3)), "type float64: give integers"),
         (np.zeros((2, 3, 4), int), r"shape \(2, 3, 4\)"),
         (np.zeros((0, 4), int), r"shape \(0, 4\)"),
         ([[1, -1]], "range from -1 to 1: number them from 1"),
@@ -162,6 +163,33 @@ def test_shapes_that_are_refused(tmp_path: Path, shape: Any) -> None:
 
 
 # -- stacks --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", ["geojson", "imagej"])
+@given(plane=label_planes(), data=st.data())
+def test_round_trip_of_stacks(
+    plane: np.ndarray, data: st.DataObject, format: Any, folder: Path
+) -> None:
+    axes = "".join(data.draw(st.permutations("CZT"))[: data.draw(st.integers(1, 2))])
+    shape = tuple(data.draw(st.integers(1, 3)) for _ in axes)
+    labels = np.stack([np.roll(plane, i) for i in range(np.prod(shape))])
+    labels = labels.reshape(*shape, *plane.shape)
+    path = folder / f"stack{ENDINGS[format]}"
+    ns.export_labels(labels, path, format, axes=f"{axes}YX")
+    found = ns.import_labels(path, labels.shape, axes=f"{axes}YX")
+    assert_array_equal(found.labels, labels)
+    assert found.ignored == ()
+
+
+@pytest.mark.parametrize("format", ["coco", "labelme", "yolo"])
+def test_formats_of_planes_refuse_stacks(tmp_path: Path, format: Any) -> None:
+    sentence = (
+        r"holds one plane, and the labels have shape \(1, 2, 2\): give one plane, "
+    )
+    with pytest.raises(ValueError, match=sentence + "or export geojson or imagej"):
+        ns.export_labels(np.ones((1, 2, 2), int), tmp_path / "a", format)
+    with pytest.raises(ValueError, match="axes MYX have other slices than C, Z, T"):
+        ns.export_labels(np.ones((1, 2, 2), int), tmp_path / "a", "geojson", axes="MYX")
 
 
 def square(z: int | None, left: int, name: str = "", **plane: int) -> dict[str, Any]:

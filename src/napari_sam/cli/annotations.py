@@ -20,7 +20,7 @@ def export_annotations(options: argparse.Namespace) -> Iterator[str]:
     Raises
     ------
     ValueError, OSError
-        When the labels cannot be read or are no plane, or the file cannot be written.
+        When the labels cannot be read or are no labels, or the file cannot be written.
     """
     output = read_annotations_output(options)
     kind = options.format or format_of_name(output)
@@ -30,9 +30,10 @@ def export_annotations(options: argparse.Namespace) -> Iterator[str]:
     from napari_sam.exchange.labels import export_labels
     from napari_sam.images.tiff import read_tiff
 
-    labels = read_tiff(options.labels).select(**read_index(options.index)).plane()
-    count = len(np.setdiff1d(labels, 0))
-    yield f"wrote {export_labels(labels, output, kind)}: {count} objects"
+    file = read_tiff(options.labels).select(**read_index(options.index))
+    count = len(np.setdiff1d(file.data, 0))
+    export_labels(file.data, output, kind, axes=file.axes)
+    yield f"wrote {output}: {count} objects"
 
 
 def import_annotations(options: argparse.Namespace) -> Iterator[str]:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["points", "line", "rectangle", "ellipse", "polygon", "mask"]
 
+# A label plane and its position in the stack, {axis: index} from 0.
+LabelPlane = tuple[dict[str, int], "NDArray[Any]"]
+
 # Larger coordinates are mistakes, and would overflow.
 _MAX_COORDINATE = 1e9
 MAX_ID = 2**63 - 1

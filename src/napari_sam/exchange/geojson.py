@@ -11,14 +11,16 @@ from napari_sam.exchange.annotation import (
     from_corner,
     read_id,
 )
-from napari_sam.exchange.outlines import trace_labels
+from napari_sam.exchange.outlines import LabelPolygons, trace_labels
 from napari_sam.prompts.ignored import Ignored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from napari_sam.exchange.annotation import LabelPlane
 
 _GEOMETRIES = {
     *("Point", "MultiPoint", "LineString", "MultiLineString"),
@@ -35,33 +37,32 @@ def is_geojson(content: Any) -> bool:
     return isinstance(content, dict) and content.get("type") in tuple(kinds)
 
 
-def write_geojson(path: Path, labels: NDArray[Any]) -> None:
-    """Write each label as a detection, named by its number."""
+def write_geojson(path: Path, planes: Iterable[LabelPlane]) -> None:
+    """Write each label of each plane as a detection, named by its number."""
     with path.open("w", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "features": [')
         separator = "\n"
-        for outline in trace_labels(labels):
-            coordinates = [
-                [[*ring[:, ::-1].tolist(), ring[0, ::-1].tolist()] for ring in polygon]
-                for polygon in outline.polygons
-            ]
-            kind = "MultiPolygon" if len(coordinates) > 1 else "Polygon"
-            feature = {
-                "type": "Feature",
-                "geometry": {
-                    "type": kind,
-                    "coordinates": coordinates
-                    if len(coordinates) > 1
-                    else coordinates[0],
-                },
-                "properties": {
-                    "objectType": "detection",
-                    "name": str(outline.label),
-                },
-            }
-            file.write(separator + json.dumps(feature))
-            separator = ",\n"
+        for position, labels in planes:
+            for outline in trace_labels(labels):
+                file.write(separator + json.dumps(_feature(outline, position)))
+                separator = ",\n"
         file.write("\n]}\n")
+
+
+def _feature(outline: LabelPolygons, position: Mapping[str, int]) -> dict[str, Any]:
+    polygons = [
+        [[*ring[:, ::-1].tolist(), ring[0, ::-1].tolist()] for ring in polygon]
+        for polygon in outline.polygons
+    ]
+    geometry: dict[str, Any] = {"type": "MultiPolygon", "coordinates": polygons}
+    if len(polygons) == 1:
+        geometry = {"type": "Polygon", "coordinates": polygons[0]}
+    if position:
+        everywhere = {"c": -1, "z": 0, "t": 0}
+        at = {axis.lower(): index for axis, index in position.items()}
+        geometry["plane"] = {**everywhere, **at}
+    properties = {"objectType": "detection", "name": str(outline.label)}
+    return {"type": "Feature", "geometry": geometry, "properties": properties}
 
 
 def read_geojson(

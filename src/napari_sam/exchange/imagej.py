@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,12 @@ from napari_sam.optional import import_optional
 from napari_sam.prompts.ignored import Ignored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from napari_sam.exchange.annotation import LabelPlane
 
 # ImageJ keeps the corners of ROIs in 16 bits; below, they would be negative.
 _MAX_SIDE = 60_535
@@ -36,35 +39,49 @@ _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, EOFError),
     *(NotImplementedError, RuntimeError),  # of a compression, or a password
 )
+# Of a name that is a number, as it is written.
+_POSITIONS = re.compile(r"(?<=\d)(_[czt]\d+)+$")
 # Segments of a path, and the number of coordinates that follow each.
 _MOVE, _LINE, _QUADRATIC, _CUBIC, _CLOSE = range(5)
 _COORDINATES = {_MOVE: 2, _LINE: 2, _QUADRATIC: 4, _CUBIC: 6, _CLOSE: 0}
 _CURVE_STEPS = np.linspace(0, 1, 17)[1:, None]
 
 
-def write_imagej(path: Path, labels: NDArray[Any]) -> None:
-    """Write a ROI set with each label as a traced or composite ROI, named by number."""
+def write_imagej(path: Path, planes: Iterable[LabelPlane]) -> None:
+    """Write a ROI set of all planes, with a ROI for each label, named by its number."""
     roifile = import_optional("roifile", "exchange")
-    if max(labels.shape) > _MAX_SIDE:
-        raise ValueError(
-            f"The labels have shape {labels.shape}: ImageJ's ROIs reach to pixel "
-            f"{_MAX_SIDE}; export GeoJSON or COCO."
-        )
-    rois = (
-        _roi(roifile, outline.label, outline.polygons)
-        for outline in trace_labels(labels)
-    )
-    roifile.roiwrite(path, rois, mode="w")
+
+    def rois() -> Iterator[Any]:
+        for position, labels in planes:
+            if max(labels.shape) > _MAX_SIDE:
+                raise ValueError(
+                    f"The labels have planes of {labels.shape}: ImageJ's ROIs reach to "
+                    f"pixel {_MAX_SIDE}; export GeoJSON or COCO."
+                )
+            for outline in trace_labels(labels):
+                roi = _roi(roifile, outline.polygons)
+                _set_position(roi, outline.label, position)
+                yield roi
+
+    roifile.roiwrite(path, rois(), mode="w")
 
 
-def _roi(roifile: Any, label: int, polygons: list[list[NDArray[np.int64]]]) -> Any:
-    """Make the ROI of one label."""
-    name = f"{label:04d}"
+def _set_position(roi: Any, label: int, position: Mapping[str, int]) -> None:
+    """Set the position, and a name that is the label and unique in the set."""
+    at = [f"_{axis.lower()}{index + 1}" for axis, index in position.items()]
+    roi.name = "".join([f"{label:04d}", *at])
+    if len(position) == 1:  # of a stack that is no hyperstack
+        roi.position = next(iter(position.values())) + 1
+        return
+    for axis, index in position.items():
+        setattr(roi, f"{axis.lower()}_position", index + 1)
+
+
+def _roi(roifile: Any, polygons: list[list[NDArray[np.int64]]]) -> Any:
+    """Make a ROI of polygons."""
     rings = [ring for polygon in polygons for ring in polygon]
     if len(rings) == 1:
-        roi = roifile.ImagejRoi.frompoints(
-            rings[0][:, ::-1].astype(np.int32), name=name
-        )
+        roi = roifile.ImagejRoi.frompoints(rings[0][:, ::-1].astype(np.int32))
         roi.roitype = roifile.ROI_TYPE.TRACED
         roi.right, roi.bottom = (int(end) for end in rings[0].max(axis=0)[::-1])
         return roi
@@ -79,7 +96,6 @@ def _roi(roifile: Any, label: int, polygons: list[list[NDArray[np.int64]]]) -> A
     coordinates = np.concatenate(path)
     return roifile.ImagejRoi(
         roitype=roifile.ROI_TYPE.RECT,
-        name=name,
         top=int(top),
         left=int(left),
         bottom=int(bottom),
@@ -155,7 +171,7 @@ def _annotation(roifile: Any, roi: Any, source: str) -> Annotation | None:
     text_or_image = (roifile.ROI_SUBTYPE.TEXT, roifile.ROI_SUBTYPE.IMAGE)
     if roi.subtype in text_or_image or roi.roitype == types.NOROI:
         return None
-    object_id = read_id(roi.name)
+    object_id = read_id(_POSITIONS.sub("", roi.name))
     name = "" if object_id else roi.name
     about: dict[str, Any] = {"source": source, "name": name, "object_id": object_id}
     if roi.roitype == types.RECT and roi.multi_coordinates is not None:

@@ -21,22 +21,27 @@ from napari_sam.files import atomic_write
 from napari_sam.prompts.selection import ImageSelection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.exchange.annotation import Annotation
+    from napari_sam.exchange.annotation import Annotation, LabelPlane
     from napari_sam.prompts.ignored import Ignored
 
 _MAX_INT32 = 2**31 - 1
+# Formats that know slices, and the axes of these.
+_POSITIONS = "CZT"
+_OF_STACKS = ("geojson", "imagej")
 
 
 def export_labels(
     labels: ArrayLike,
     path: str | Path,
     format: Format = "coco",
+    *,
+    axes: str | None = None,
 ) -> Path:
-    """Write a label plane as annotations for another program.
+    """Write labels as annotations for another program.
 
     Each label becomes one object that keeps its number. All formats hold the exact
     pixels, with holes and separate parts. The file appears under its name only when it
@@ -45,7 +50,8 @@ def export_labels(
     Parameters
     ----------
     labels : array-like
-        (H, W) integers from 0, which is background.
+        (H, W) integers from 0, which is background; GeoJSON and ImageJ also take
+        stacks.
     path : str or Path
         File to write: .json for COCO and labelme, .geojson, .zip for ImageJ, .txt for
         YOLO.
@@ -57,6 +63,9 @@ def export_labels(
           no numbers: where they are not 1, 2, 3, ..., a file of the same name that ends
           in .ids.json keeps them.
         - "labelme": masks, with the number as group.
+    axes : str, optional
+        Names of the axes of a stack, of C, Z, T and at last YX; "ZYX" or "TZYX" when
+        None.
 
     Returns
     -------
@@ -66,8 +75,8 @@ def export_labels(
     Raises
     ------
     ValueError
-        When the labels are no plane of integers from 0, or the format is unknown or
-        cannot hold them.
+        When the labels are no integers from 0, or the format is unknown or cannot hold
+        them.
     OSError
         When the file cannot be written.
     ModuleNotFoundError
@@ -79,26 +88,37 @@ def export_labels(
     >>> ns.export_labels(labels, "cells.geojson", format="geojson")
     >>> ns.import_labels("cells.geojson", shape=labels.shape).labels
     """
-    plane, path = _check_plane(labels), Path(path)
+    stack, path = _check_labels(labels), Path(path)
     if format not in ENDINGS:
         raise ValueError(
             f"The format {format!r} is unknown: give one of {', '.join(ENDINGS)}."
+        )
+    names = _select(stack.shape, axes, None).axes
+    if stack.ndim > 2 and format not in _OF_STACKS:
+        raise ValueError(
+            f"{format} holds one plane, and the labels have shape {stack.shape}: give "
+            f"one plane, or export {' or '.join(_OF_STACKS)}."
+        )
+    if not {*names[:-2]} <= {*_POSITIONS}:
+        raise ValueError(
+            f"The axes {names} have other slices than {', '.join(_POSITIONS)}: name "
+            "them so, or give one plane."
         )
     if format == "imagej" and path.suffix.lower() != ENDINGS["imagej"]:
         raise ValueError(f"{path} becomes a ROI set: name it .zip, as ImageJ expects.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent}: make it first.")
     with atomic_write(path, ENDINGS[format]) as part:
-        if format == "coco":
-            write_coco(part, plane, path.stem)
-        elif format == "labelme":
-            write_labelme(part, plane, path.stem)
-        elif format == "geojson":
-            write_geojson(part, plane)
+        if format == "geojson":
+            write_geojson(part, _planes(stack, names))
         elif format == "imagej":
-            write_imagej(part, plane)
+            write_imagej(part, _planes(stack, names))
+        elif format == "coco":
+            write_coco(part, stack, path.stem)
+        elif format == "labelme":
+            write_labelme(part, stack, path.stem)
         else:
-            write_ids(path, write_yolo(part, plane))
+            write_ids(path, write_yolo(part, stack))
     return path
 
 
@@ -313,21 +333,27 @@ def _select(
     return ImageSelection(names, shape, fixed)
 
 
-def _check_plane(labels: ArrayLike) -> NDArray[Any]:
-    plane = np.asarray(labels)
-    if plane.ndim != 2 or plane.dtype.kind not in "iub" or 0 in plane.shape:
+def _check_labels(labels: ArrayLike) -> NDArray[Any]:
+    stack = np.asarray(labels)
+    if stack.ndim not in (2, 3, 4) or stack.dtype.kind not in "iub" or 0 in stack.shape:
         raise ValueError(
-            f"The labels have shape {plane.shape} and type {plane.dtype}: give one "
-            "plane (H, W) of integers."
+            f"The labels have shape {stack.shape} and type {stack.dtype}: give "
+            "integers of a plane (H, W), or of a stack."
         )
-    if plane.dtype.kind == "b":
-        plane = plane.astype(np.uint8)
-    if plane.min() < 0 or plane.max() > MAX_ID:
+    if stack.dtype.kind == "b":
+        stack = stack.astype(np.uint8)
+    if stack.min() < 0 or stack.max() > MAX_ID:
         raise ValueError(
-            f"The labels range from {plane.min()} to {plane.max()}: number them from "
+            f"The labels range from {stack.min()} to {stack.max()}: number them from "
             "1; 0 is background."
         )
-    return plane
+    return stack
+
+
+def _planes(stack: NDArray[Any], axes: str) -> Iterator[LabelPlane]:
+    """Yield the planes of a stack with their positions."""
+    for index in np.ndindex(stack.shape[:-2]):
+        yield dict(zip(axes, index, strict=False)), stack[index]
 
 
 def _check_shape(shape: Sequence[int]) -> tuple[int, ...]:
