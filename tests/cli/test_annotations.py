@@ -78,6 +78,19 @@ def test_a_stack_gets_its_slices_and_pixel_size(
     assert run("import-labels", path, "--shape", "3,20,30", "--overwrite") == 0
 
 
+@pytest.mark.parametrize("ending", [".geojson", ".zip"])
+def test_stacks_go_out_and_come_back(tmp_path: Path, ending: str) -> None:
+    stack = np.stack([annulus(), np.roll(annulus(), 2)]).astype(np.uint16)
+    path, output = write_stack(tmp_path, stack, "TYX"), tmp_path / f"movie{ending}"
+    assert run("export-labels", path, "--output", output) == 0
+    assert run("import-labels", output, "--image", path) == 0
+    written = read_tiff(tmp_path / "movie_labels.tif")
+    assert written.axes == "TYX"
+    assert_array_equal(written.data, stack)
+    assert run("export-labels", path, "-o", tmp_path / "a.json") == 1
+    assert run("export-labels", path, "-o", tmp_path / "a.json", "--index", "T=1") == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
