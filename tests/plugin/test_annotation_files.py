@@ -50,5 +50,5 @@ def test_a_stack_and_the_names_of_its_axes(tmp_path: Path, names: Any) -> None:
 
 
 def test_what_a_format_cannot_hold(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="coco holds one plane"):
+    with pytest.raises(RuntimeError, match="coco holds one plane"):
         save(Labels(np.stack([annulus()] * 2)), tmp_path / "a.json")

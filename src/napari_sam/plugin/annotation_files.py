@@ -33,12 +33,16 @@ def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
 
     Raises
     ------
-    ValueError
+    RuntimeError
         When the format cannot hold the labels.
     """
     largest = data[0] if meta.get("multiscale") else data
     names = "".join(map(str, meta.get("axis_labels") or ())).upper()
     # Unless the user named them, napari numbers the axes.
     axes = names if names.endswith("YX") and len(names) == largest.ndim else None
-    kind = format_of_name(Path(path))
-    return [str(export_labels(np.asarray(largest), path, kind, axes=axes))]
+    try:
+        kind = format_of_name(Path(path))
+        return [str(export_labels(np.asarray(largest), path, kind, axes=axes))]
+    except ValueError as error:
+        # napari takes a ValueError for a missing writer, and hides its sentence.
+        raise RuntimeError(str(error)) from error
