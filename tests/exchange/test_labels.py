@@ -93,6 +93,11 @@ def test_ids_of_yolo_are_kept_beside_the_text(tmp_path: Path) -> None:
     assert json.loads(beside.read_text()) == [5, 9]
     ns.export_labels(np.eye(3, dtype=int), path, "yolo")
     assert not beside.exists()
+    beside.write_text('{"other": "content"}')
+    with pytest.raises(
+        ValueError, match=r"ids\.json holds no ids of labels: rename it"
+    ):
+        ns.export_labels(annulus(), path, "yolo")
     beside.write_text("[1, 2]")
     with pytest.raises(ValueError, match=r"ids\.json does not fit"):
         ns.import_labels(path, (3, 3))

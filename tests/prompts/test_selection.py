@@ -20,6 +20,17 @@ def test_whole_images() -> None:
     assert stack.plane_shape == (4, 6)
 
 
+@pytest.mark.parametrize(
+    ("axes", "along", "plane"),
+    [("ZXY", "Z", "YX"), ("YXZ", "Z", "YX"), ("XYZ", "X", "ZY"), ("XZY", "Y", "ZX")],
+)
+def test_files_with_axes_in_another_order(axes: str, along: str, plane: str) -> None:
+    selection = ImageSelection(axes, (4, 5, 6), along=along)
+    assert selection.plane_axes == plane
+    sizes = dict(zip(axes, (4, 5, 6), strict=True))
+    assert selection.plane_shape == tuple(sizes[name] for name in plane)
+
+
 def test_single_planes_and_fixed_axes_are_not_free() -> None:
     selection = ImageSelection("TCZYX", (5, 1, 7, 1, 9), {"T": 2}, "Z")
     assert selection.free == "ZYX"

@@ -54,8 +54,16 @@ def ids_path(path: Path) -> Path:
 
 
 def write_ids(path: Path, numbers: tuple[int, ...]) -> None:
-    """Write the ids of the lines beside the text, where they are not 1, 2, 3, ..."""
+    """Write the ids of the lines beside the text, where they are not 1, 2, 3, ...
+
+    Raises
+    ------
+    ValueError
+        When there is a file of this name with other content.
+    """
     beside = ids_path(path)
+    if beside.exists() and not isinstance(read_json(beside), list):
+        raise ValueError(f"{beside} holds no ids of labels: rename it, or {path.name}.")
     if numbers == tuple(range(1, len(numbers) + 1)):
         beside.unlink(missing_ok=True)  # of an earlier export to this name
         return

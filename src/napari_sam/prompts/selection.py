@@ -20,7 +20,8 @@ class ImageSelection:
     Parameters
     ----------
     axes : str
-        Names of all axes of the image, without colour, for instance "TZYX".
+        Names of all axes of the image, without colour, in the order of the file, for
+        instance "TZYX".
     shape : tuple of int
         Their sizes.
     fixed : mapping
@@ -51,8 +52,12 @@ class ImageSelection:
 
     @property
     def plane_axes(self) -> str:
-        """The two axes of the planes that are segmented."""
-        return "".join(name for name in self.free if name != self.along)
+        """The two axes of the planes that are segmented: rows, then columns.
+
+        Y comes before X and both after others, also where the file has another order.
+        """
+        names = (name for name in self.free if name != self.along)
+        return "".join(sorted(names, key=_PLANE.find))
 
     @property
     def plane_shape(self) -> tuple[int, int]:
