@@ -231,6 +231,11 @@ def test_json_by_object_and_slice(write: Any) -> None:
     }
 
 
+def test_json_in_a_text_file(write: Any) -> None:
+    path = write("\n [" + json.dumps({"box": [1, 2, 8, 9]}) + "]", "prompts.txt")
+    assert read_prompts(path, ndim=2)[1][0].kinds == {"box"}
+
+
 def test_json_list_of_a_plane(write: Any) -> None:
     content = [{"box": [1, 2, 8, 9]}, {"object": 1, "points": [[30, 30]]}]
     prompts = read_prompts(write(content, "prompts.json"), ndim=2)

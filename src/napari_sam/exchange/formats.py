@@ -29,6 +29,7 @@ ENDINGS: dict[Format, str] = {
 _BY_ENDING = {end: name for name, end in ENDINGS.items() if name != "labelme"}
 TITLES = "ImageJ ROIs, GeoJSON, COCO, labelme or YOLO"
 _ROI_MARK = b"Iout"
+_START = 64  # bytes that are looked at
 
 
 def format_of_name(path: Path) -> Format:
@@ -71,10 +72,10 @@ def find_format(path: str | Path) -> tuple[Format | None, Any]:
     path = Path(path)
     ending = path.suffix.lower()
     with path.open("rb") as file:
-        is_roi = file.read(len(_ROI_MARK)) == _ROI_MARK
-    if is_roi or ending in (".roi", ".zip") or zipfile.is_zipfile(path):
+        start = file.read(_START)
+    if start.startswith(_ROI_MARK) or ending in (".roi", ".zip") or zipfile.is_zipfile(path):
         return "imagej", None
-    if ending == ".txt":
+    if ending == ".txt" and not start.lstrip().startswith((b"{", b"[")):
         return "yolo", None
     content = read_json(path)
     if is_geojson(content):
