@@ -73,7 +73,11 @@ def find_format(path: str | Path) -> tuple[Format | None, Any]:
     ending = path.suffix.lower()
     with path.open("rb") as file:
         start = file.read(_START)
-    if start.startswith(_ROI_MARK) or ending in (".roi", ".zip") or zipfile.is_zipfile(path):
+    if (
+        start.startswith(_ROI_MARK)
+        or ending in (".roi", ".zip")
+        or zipfile.is_zipfile(path)
+    ):
         return "imagej", None
     if ending == ".txt" and not start.lstrip().startswith((b"{", b"[")):
         return "yolo", None
