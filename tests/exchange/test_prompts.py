@@ -545,11 +545,25 @@ def test_numbers_join_prompts_across_slices(write: Any) -> None:
         ("Polygon", [RING], {"name": "7", "plane": {"c": -1, "z": 2, "t": 0}}),
         ("Point", [15, 9], {"name": "7", "plane": {"c": -1, "z": 5, "t": 0}}),
         ("Polygon", [RING], {"plane": {"c": -1, "z": 5, "t": 0}}),
-        ("Polygon", [RING], {}),
+        ("Polygon", [RING], {}),  # on the first slice
     )
     found = read_selected(write(content, "a.geojson"), STACK)
-    assert {n: list(slices) for n, slices in found.objects.items()} == {7: [2, 5]}
+    assert {n: list(slices) for n, slices in found.objects.items()} == {
+        7: [2, 5],
+        8: [0],
+    }
     assert found.objects[7][5].kinds == {"box", "mask", "point"}
+
+
+def test_annotations_without_a_position(tmp_path: Path) -> None:
+    rois = [
+        ImagejRoi(roitype=ROI_TYPE.RECT, left=2, top=1, right=9, bottom=8, name=name)
+        for name in "ab"
+    ]
+    rois[0].position = 4
+    roiwrite(tmp_path / "a.zip", rois)
+    found = read_selected(tmp_path / "a.zip", STACK)
+    assert list(found.objects[1]) == [3]
     assert lines_of(found.ignored) == [
         "1 ignored: annotations without a position along Z."
     ]

@@ -105,6 +105,8 @@ def _features(content: Any) -> Iterator[Any]:
 def _annotations(
     path: Path, features: list[Any], ignored: Ignored
 ) -> Iterator[Annotation]:
+    # QuPath leaves out the plane of objects on the first slice and time point.
+    default = {"Z": 0, "T": 0} if any(map(_position, features)) else {}
     for number, feature in enumerate(features, 1):
         source = f"{path}, feature {number}"
         if not isinstance(feature, dict):
@@ -123,7 +125,7 @@ def _annotations(
             "source": source,
             "object_id": object_id,
             "name": _class_name(properties) or ("" if object_id else name),
-            "position": _position(geometry.get("plane", properties.get("plane"))),
+            "position": {**default, **_position(feature)},
         }
         yield from _shapes(geometry, about, ignored)
 
@@ -138,8 +140,11 @@ def _class_name(properties: dict[str, Any]) -> str:
     return str(classification.get("name") or "")
 
 
-def _position(plane: Any) -> dict[str, int]:
+def _position(feature: Any) -> dict[str, int]:
     """Read the position along C, Z and T; negative means all."""
+    plane = feature
+    for key in ("geometry", "plane"):
+        plane = plane.get(key) if isinstance(plane, dict) else None
     if not isinstance(plane, dict):
         return {}
     indices = {axis: plane.get(axis.lower()) for axis in _AXES}
