@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from napari_sam.prompts.prompt import NEGATIVE, NEGATIVE_NAME, POSITIVE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
@@ -23,6 +25,7 @@ LabelPlane = tuple[dict[str, int], "NDArray[Any]"]
 # Larger coordinates are mistakes, and would overflow.
 _MAX_COORDINATE = 1e9
 MAX_ID = 2**63 - 1
+_NEGATIVE_CLASSES = (NEGATIVE_NAME, "background")
 # Of a plane whose size is told by a file only.
 _MAX_PIXELS = 2**30
 # From the corner of the first pixel, where other programs count, to its centre.
@@ -69,6 +72,12 @@ class Annotation:
     name: str = ""
     position: Mapping[str, int] = field(default_factory=dict)
     page: int | None = None
+
+    @property
+    def point_label(self) -> int:
+        """1 for points on the object; 0 where their class is the background."""
+        is_negative = self.name.strip().lower() in _NEGATIVE_CLASSES
+        return NEGATIVE if is_negative else POSITIVE
 
     @property
     def is_area(self) -> bool:

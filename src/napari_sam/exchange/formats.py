@@ -89,6 +89,18 @@ def find_format(path: str | Path) -> tuple[Format | None, Any]:
     return ("coco" if is_coco(content) else None), content
 
 
+def holds_rois(path: Path) -> bool:
+    """Tell whether a file is a ROI of ImageJ, or a ZIP file with one."""
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            return file.read(len(_ROI_MARK)) == _ROI_MARK
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.lower().endswith(".roi") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
+
+
 def open_annotations(
     path: str | Path,
     shape: tuple[int, int] | None,

@@ -38,7 +38,7 @@ from napari_sam.prompts.csv_files import csv_entries
 from napari_sam.prompts.grouping import PromptEntry, group_entries
 from napari_sam.prompts.ignored import Ignored
 from napari_sam.prompts.json_files import json_entries
-from napari_sam.prompts.prompt import NEGATIVE, NEGATIVE_NAME, POSITIVE, Prompt
+from napari_sam.prompts.prompt import Prompt
 from napari_sam.prompts.shapes import bounding_box, points_along
 
 if TYPE_CHECKING:
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from napari_sam.exchange.annotation import Annotation, AnnotationFile
     from napari_sam.prompts.prompt import ObjectPrompts
     from napari_sam.prompts.selection import ImageSelection
-
-_NEGATIVE_CLASSES = (NEGATIVE_NAME, "background")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,12 +168,11 @@ def _annotation_entries(
 
 
 def _point_entries(annotation: Annotation, slice_index: int) -> Iterator[PromptEntry]:
-    is_negative = annotation.name.strip().lower() in _NEGATIVE_CLASSES
     groups = list(annotation.vertices[:, None])
     if annotation.kind == "line":
         groups = [points_along(annotation.vertices)]
     for points in groups:
-        labels = np.full(len(points), NEGATIVE if is_negative else POSITIVE)
+        labels = np.full(len(points), annotation.point_label)
         prompt = Prompt(points=points, labels=labels)
         yield PromptEntry(
             annotation.source, slice_index, prompt, annotation.object_id, is_point=True

@@ -81,6 +81,7 @@ def commands_of_manifest() -> set[str]:
     contributions = manifest.contributions
     ids = {command.id for command in contributions.commands or []}
     ids -= {writer.command for writer in contributions.writers or []}
+    ids -= {reader.command for reader in contributions.readers or []}
     names = {command.removeprefix("napari-sam.") for command in ids}
     return {name for name in names if name != "widget" and "sample" not in name}
 
