@@ -101,8 +101,8 @@ def read_json(path: str | Path) -> Any:
         When the file cannot be read.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # of the encoding or of JSON
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # of the encoding or of JSON
         raise ValueError(f"{path} is not JSON ({error}).") from error
 
 

@@ -29,6 +29,7 @@ from napari_sam.cli.values import (
 from napari_sam.files import MEGABYTE
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.prediction.zoom.options import check_zoom
+from napari_sam.prompts.selection import ImageSelection
 
 if TYPE_CHECKING:
     import argparse
@@ -86,9 +87,11 @@ def _segment(options: argparse.Namespace) -> None:
     from napari_sam.prediction.steps import run_to_end
     from napari_sam.requests.from_arrays import plane_request
 
-    image = _read_image(options)
+    image, selection = _read_image(options)
     plane = image.plane()
-    prompts = plane_prompts(options, plane.shape[:2])
+    prompts, ignored = plane_prompts(options, selection)
+    for line in ignored:
+        print(line)
     request = plane_request(plane, prompts, intensity, zoom)
     result = run_to_end(request.run(_load_model(options), EmbeddingCache()))
     _write(options, files, image, request, result)
@@ -102,9 +105,12 @@ def _volume(options: argparse.Namespace) -> None:
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.requests.from_arrays import stack_request
 
-    image = _read_image(options)
+    image, selection = _read_image(options)
     volume, axis = image.volume(), image.axis(options.axis)
-    prompts = volume_prompts(options, axis, volume.shape[:3])
+    selection = replace(selection, along=image.axes[axis])
+    prompts, ignored = volume_prompts(options, selection)
+    for line in ignored:
+        print(line)
     spacing = postprocessing.spacing
     request = stack_request(
         volume, prompts, axis, intensity, rgb=image.rgb, spacing=spacing, zoom=zoom
@@ -137,7 +143,7 @@ def _everything(options: argparse.Namespace) -> None:
         automatic_stack_request,
     )
 
-    image = _read_image(options)
+    image, _ = _read_image(options)
     request: AutomaticPlaneRequest | AutomaticStackRequest
     if image.axes.removesuffix("S") == "YX":
         if postprocessing.cleanup.smooth:
@@ -236,6 +242,20 @@ def _train(options: argparse.Namespace) -> None:
         print(line, flush=True)
 
 
+def _export_labels(options: argparse.Namespace) -> None:
+    from napari_sam.cli.annotations import export_annotations
+
+    for line in export_annotations(options):
+        print(line)
+
+
+def _import_labels(options: argparse.Namespace) -> None:
+    from napari_sam.cli.annotations import import_annotations
+
+    for line in import_annotations(options):
+        print(line)
+
+
 def _demo(options: argparse.Namespace) -> None:
     from napari_sam.cli.demo import run_demo
 
@@ -243,10 +263,14 @@ def _demo(options: argparse.Namespace) -> None:
         print(line, flush=True)
 
 
-def _read_image(options: argparse.Namespace) -> TiffImage:
+def _read_image(options: argparse.Namespace) -> tuple[TiffImage, ImageSelection]:
+    """Read the part of the image that --index selects, and its place in the file."""
     from napari_sam.images.tiff import read_tiff
 
-    return read_tiff(options.image).select(**read_index(options.index))
+    file, index = read_tiff(options.image), read_index(options.index)
+    axes = file.axes.removesuffix("S")
+    selection = ImageSelection(axes, file.data.shape[: len(axes)], index)
+    return file.select(**index), selection
 
 
 def _write(
@@ -331,6 +355,8 @@ _VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
     "everything": _everything,
     "replay": _replay,
     "export": _export,
+    "export-labels": _export_labels,
+    "import-labels": _import_labels,
     "train": _train,
     "demo": _demo,
 }

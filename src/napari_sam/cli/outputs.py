@@ -15,6 +15,12 @@ _KINDS = {
     "output": ("file of labels", "labels are TIFF, name it .tif", (".tif", ".tiff")),
     "record": ("record", "records are JSON, name it .json", (".json",)),
     "table": ("table", "tables are CSV, name it .csv", (".csv",)),
+    "annotations": (
+        "file of annotations",
+        "annotations are JSON, GeoJSON, ZIP or text; name it .json, .geojson, .zip or "
+        ".txt",
+        (".json", ".geojson", ".zip", ".txt"),
+    ),
 }
 
 _Inputs = list[tuple[str, str | None]]
@@ -56,11 +62,25 @@ def read_replay_output(options: argparse.Namespace, image: Path) -> Path:
     return _labels_path(options, options.record, [*inputs.items()])
 
 
+def read_annotations_output(options: argparse.Namespace) -> Path:
+    """Read and check --output of `export-labels`; see `read_outputs`."""
+    path = Path(options.output)
+    inputs: _Inputs = [("file of labels", options.labels)]
+    _check_output("annotations", path, inputs, options.overwrite, "--output")
+    return path
+
+
+def read_import_output(options: argparse.Namespace) -> Path:
+    """Read and check --output of `import-labels`; see `read_outputs`."""
+    inputs = {"file of annotations": options.annotations, "image": options.image}
+    return _labels_path(options, options.annotations, [*inputs.items()])
+
+
 def _labels_path(options: argparse.Namespace, source: str, inputs: _Inputs) -> Path:
     """Return --output, or the default beside the source file, after checking it."""
     path = Path(source)
     # Only a known ending goes: cells.t1.tif and cells.t2.tif stay different.
-    ending = r"((\.ome)?\.tiff?|\.json)$"
+    ending = r"((\.ome)?\.tiff?|\.(geo)?json|\.zip|\.roi|\.txt)$"
     stem = re.sub(ending, "", path.name, flags=re.IGNORECASE)
     default = path.with_name(f"{stem}_labels.tif")
     output = Path(options.output) if options.output else default
@@ -68,8 +88,15 @@ def _labels_path(options: argparse.Namespace, source: str, inputs: _Inputs) -> P
     return output
 
 
-def _check_output(option: str, path: Path, inputs: _Inputs, overwrite: bool) -> None:
-    flag, (_, sentence, endings) = f"--{option}", _KINDS[option]
+def _check_output(
+    option: str,
+    path: Path,
+    inputs: _Inputs,
+    overwrite: bool,
+    flag: str | None = None,
+) -> None:
+    _, sentence, endings = _KINDS[option]
+    flag = flag or f"--{option}"
     for role, other in inputs:
         if other and _is_same(path, Path(other)):
             raise ValueError(f"{flag} {path} is the {role} itself: name another file.")

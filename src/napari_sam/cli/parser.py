@@ -17,6 +17,7 @@ from napari_sam.cli.options import (
     add_options,
 )
 from napari_sam.cli.postprocessing import add_postprocessing_options
+from napari_sam.exchange.formats import Format
 from napari_sam.training.options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def _add_segment(parser: argparse.ArgumentParser) -> None:
         parser,
         point="ROW,COL",
         box="R0,C0,R1,C1",
-        files="points or shapes as napari saves them (CSV), or a JSON list of objects: "
+        files="points or shapes as napari saves them (CSV), ImageJ ROIs, GeoJSON, "
+        "COCO, labelme, YOLO, or a JSON list of objects: "
         '[{"points": [[r, c]], "labels": [1], "box": [..]}]',
     )
     _add_zoom(parser)
@@ -61,7 +63,8 @@ def _add_volume(parser: argparse.ArgumentParser) -> None:
         point="SLICE:ROW,COL",
         box="SLICE:R0,C0,R1,C1",
         files="points or shapes as napari saves them (CSV; rows with the same number "
-        "in a column 'object' belong to one object), or JSON: "
+        "in a column 'object' belong to one object), ImageJ ROIs, GeoJSON, COCO, "
+        "labelme, YOLO, or JSON: "
         '[{"object": 1, "slice": 12, "box": [..], "points": [[r, c]], "labels": [1]}] '
         'or {"1": {"12": {"box": [..]}}}, that is object, slice, prompt',
     )
@@ -115,6 +118,41 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, help="folder to write to")
     _add_family(parser)
     _add_overwrite(parser)
+
+
+def _add_export_labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("labels", help="a label TIFF")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        help="file to write: .json (COCO), .geojson (QuPath), .zip (ImageJ ROIs) or "
+        ".txt (YOLO)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=get_args(Format),
+        help="the format, where the ending does not tell: labelme is .json, too",
+    )
+    _add_index(parser)
+    _add_overwrite(parser)
+
+
+def _add_import_labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "annotations", help="ImageJ ROI or ROI set, GeoJSON, COCO, labelme or YOLO"
+    )
+    _add_output(parser, "ANNOTATIONS_labels.tif beside the annotations")
+    parser.add_argument(
+        "--image",
+        help="TIFF file that was annotated: the labels get its axes and pixel size",
+    )
+    parser.add_argument(
+        "--shape",
+        metavar="H,W",
+        help="size of the image instead, or Z,H,W of a stack (default: as in the file)",
+    )
+    _add_index(parser)
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -298,6 +336,16 @@ _VERBS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], object]]] 
         "write a model as ONNX: an image encoder and a prompt decoder",
         f"napari-sam export {DEFAULT_MODEL} --output {DEFAULT_MODEL}_onnx",
         _add_export,
+    ),
+    "export-labels": (
+        "write labels as annotations for QuPath, ImageJ, COCO, labelme or YOLO",
+        "napari-sam export-labels cells_labels.tif --output cells.geojson",
+        _add_export_labels,
+    ),
+    "import-labels": (
+        "write annotations of these programs as labels",
+        "napari-sam import-labels RoiSet.zip --image cells.tif",
+        _add_import_labels,
     ),
     "train": (
         "fine-tune a model on labelled images",
