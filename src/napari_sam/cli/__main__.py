@@ -8,7 +8,7 @@ def run() -> int:
     try:
         from napari_sam.cli.main import main
     except KeyboardInterrupt:
-        print("napari-sam: interrupted.", file=sys.stderr)
+        sys.stderr.write("napari-sam: interrupted.\n")
         return 130
     return main()
 
