@@ -9,9 +9,8 @@ import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_array_equal
-
 from napari_sam.images.tiff import TiffImage, read_tiff, write_labels
+from numpy.testing import assert_array_equal
 
 if TYPE_CHECKING:
     from pathlib import Path

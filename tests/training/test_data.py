@@ -151,7 +151,7 @@ def test_index_selects_a_channel(tmp_path: Path) -> None:
 def test_errors_in_files(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     tifffile.imwrite(tmp_path / "a.tif", PLANE)
-    with pytest.raises(ValueError, match=r"No TIFF file in .*empty is named like one"):
+    with pytest.raises(ValueError, match=r"No image in .*empty is named like one"):
         read_training_images(tmp_path, tmp_path / "empty")
     with pytest.raises(ValueError, match="a folder and a file"):
         read_training_images(tmp_path, tmp_path / "a.tif")

@@ -31,12 +31,12 @@ from napari_sam.prediction.zoom.options import check_zoom
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_sam.cli.outputs import Outputs
-    from napari_sam.images.tiff import TiffImage
+    from napari_sam.images.reading.image_file import ImageFile
     from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
     from napari_sam.requests.automatic_stack import AutomaticStackRequest
     from napari_sam.requests.base import SegmentationRequest, SegmentationResult
@@ -86,7 +86,7 @@ def _segment(options: argparse.Namespace) -> None:
 
     image = _read_image(options)
     plane = image.plane()
-    prompts = plane_prompts(options, plane.shape[:2])
+    prompts = plane_prompts(options, image)
     request = plane_request(plane, prompts, intensity, zoom)
     result = run_to_end(request.run(_load_model(options), EmbeddingCache()))
     _write(options, files, image, request, result)
@@ -102,7 +102,7 @@ def _volume(options: argparse.Namespace) -> None:
 
     image = _read_image(options)
     volume, axis = image.volume(), image.axis(options.axis)
-    prompts = volume_prompts(options, axis, volume.shape[:3])
+    prompts = volume_prompts(options, axis, image)
     spacing = postprocessing.spacing
     request = stack_request(
         volume, prompts, axis, intensity, rgb=image.rgb, spacing=spacing, zoom=zoom
@@ -137,7 +137,7 @@ def _everything(options: argparse.Namespace) -> None:
 
     image = _read_image(options)
     request: AutomaticPlaneRequest | AutomaticStackRequest
-    if image.axes.removesuffix("S") == "YX":
+    if len(image.order) == 2:
         if postprocessing.cleanup.smooth:
             raise ValueError("--smooth is for stacks, and the image is one plane.")
         request = automatic_plane_request(
@@ -145,7 +145,7 @@ def _everything(options: argparse.Namespace) -> None:
             intensity,
             options=search,
             thresholds=thresholds,
-            region=read_region(options.region, image.plane().shape[:2]),
+            region=read_region(options.region, image.shape),
             cleanup=postprocessing.cleanup,
         )
     else:
@@ -160,7 +160,7 @@ def _everything(options: argparse.Namespace) -> None:
             thresholds=thresholds,
             region=read_region(
                 options.region,
-                tuple(n for i, n in enumerate(volume.shape[:3]) if i != axis),
+                tuple(n for i, n in enumerate(image.shape) if i != axis),
             ),
             linking=linking,
             cleanup=postprocessing.cleanup_in_slices(axis),
@@ -195,17 +195,20 @@ def _run_automatic(
 
 
 def _replay(options: argparse.Namespace) -> None:
-    from napari_sam.cli.records import RecordFile
-    from napari_sam.images.tiff import write_labels
+    from napari_sam.cli.records import Choice, RecordFile
+    from napari_sam.images.writing import write_labels
 
-    file = RecordFile.read(options.record, options.image, read_index(options.index))
-    output = read_replay_output(options, file.image)
-    labels, image = file.replay(options.model)
+    choice = Choice(read_index(options.index), options.series, options.axes)
+    file = RecordFile.read(options.record, options.image, choice)
+    output = read_replay_output(options, file.path)
+    image = file.read_image()
+    _print_notes(image.notes)
+    labels, like = file.replay(image, options.model)
     for label in sorted(int(name) for name in file.record["objects"]):
         comparison = "as" if file.is_as_recorded(label, labels) else "other than"
         size = int((labels == label).sum())
         print(f"object {label}: {size} pixels, {comparison} recorded")
-    print(f"wrote {write_labels(output, labels, image)}")
+    print(f"wrote {write_labels(output, labels, like)}")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -229,8 +232,7 @@ def _export(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from napari_sam.cli.train import train
 
-    index = read_index(options.index)
-    for line in train(options, index, lambda: _load_model(options)):
+    for line in train(options, lambda: _load_model(options), _print_notes):
         print(line, flush=True)
 
 
@@ -241,23 +243,43 @@ def _demo(options: argparse.Namespace) -> None:
         print(line, flush=True)
 
 
-def _read_image(options: argparse.Namespace) -> TiffImage:
-    from napari_sam.images.tiff import read_tiff
+def _read_image(options: argparse.Namespace) -> ImageFile:
+    """Read the image, say what is not used, and check that labels can be written."""
+    from napari_sam.images.reading.read import read_image
+    from napari_sam.images.writing import check_writable
 
-    return read_tiff(options.image).select(**read_index(options.index))
+    file = read_image(options.image, options.series, options.axes)
+    _print_notes(file.notes)
+    index = read_index(options.index)
+    image = file.select(**index)
+    if options.axis is not None and len(image.order) == 2:
+        across = file.axes[file.axis(options.axis)]
+        if across not in index:
+            raise ValueError(
+                f"--axis {options.axis}: choose one plane across this axis, for "
+                f"instance with --index {across}=0."
+            )
+    check_writable(image)
+    return image
+
+
+def _print_notes(notes: Iterable[str]) -> None:
+    """Print what a file holds beyond what is used, and what is in doubt."""
+    for note in notes:
+        print(f"napari-sam: {note}", file=sys.stderr)
 
 
 def _write(
     options: argparse.Namespace,
     files: Outputs,
-    image: TiffImage,
+    image: ImageFile,
     request: SegmentationRequest,
     result: SegmentationResult,
     postprocessing: PostprocessingOptions | None = None,
 ) -> None:
     """Print what was found; write labels and, if wanted, record and table."""
-    from napari_sam.cli.records import make_record
-    from napari_sam.images.tiff import write_labels
+    from napari_sam.cli.records import Choice, make_record
+    from napari_sam.images.writing import write_labels
     from napari_sam.records.record import write_record
 
     shape: tuple[int, ...] = request.view.reader.plane_shape(request.plane_index)
@@ -272,10 +294,9 @@ def _write(
             print(line)
     print(f"wrote {write_labels(files.labels, labels, image)}")
     if files.record is not None:
-        index = read_index(options.index)
-        record = make_record(
-            request, result, labels, options.image, index, options.model
-        )
+        choice = Choice(read_index(options.index), options.series, options.axes)
+        source = choice.to_json(options.image, image)
+        record = make_record(request, result, labels, source, options.model)
         print(f"wrote {write_record(files.record, record)}")
     if files.table is not None and postprocessing is not None:
         axis = 0 if request.stack is None else request.stack.axis

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from napari_sam.images.reading.read import ENDINGS
+
 if TYPE_CHECKING:
     import argparse
 
@@ -60,8 +62,8 @@ def _labels_path(options: argparse.Namespace, source: str, inputs: _Inputs) -> P
     """Return --output, or the default beside the source file, after checking it."""
     path = Path(source)
     # Only a known ending goes: cells.t1.tif and cells.t2.tif stay different.
-    ending = r"((\.ome)?\.tiff?|\.json)$"
-    stem = re.sub(ending, "", path.name, flags=re.IGNORECASE)
+    endings = "|".join(map(re.escape, (*ENDINGS, ".json")))
+    stem = re.sub(rf"(\.ome)?({endings})$", "", path.name, flags=re.IGNORECASE)
     default = path.with_name(f"{stem}_labels.tif")
     output = Path(options.output) if options.output else default
     _check_output("output", output, inputs, options.overwrite)
@@ -73,6 +75,10 @@ def _check_output(option: str, path: Path, inputs: _Inputs, overwrite: bool) -> 
     for role, other in inputs:
         if other and _is_same(path, Path(other)):
             raise ValueError(f"{flag} {path} is the {role} itself: name another file.")
+        if role == "image" and Path(other or "").resolve() in path.resolve().parents:
+            raise ValueError(
+                f"{flag} {path} is inside the image {other}: name another file."
+            )
     if path.is_dir():
         raise ValueError(f"{flag} {path} is a folder: name a file in it.")
     if not path.parent.is_dir():

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_sam.images.reading.image_file import ImageFile
+
 
 def read_intensity(
     options: argparse.Namespace,
@@ -57,13 +59,13 @@ def read_index(text: str) -> dict[str, int]:
     return indices
 
 
-def plane_prompts(
-    options: argparse.Namespace, plane_shape: tuple[int, int]
-) -> list[Prompt]:
+def plane_prompts(options: argparse.Namespace, image: ImageFile) -> list[Prompt]:
     """Read the prompts of `segment`, one for each object: points, boxes, files."""
+    height, width = image.shape
     prompts = [Prompt(points=[_numbers(text, 2)]) for text in options.point]
     prompts += [Prompt(box=_numbers(text, 4)) for text in options.box]
-    from_files = read_prompts(options.prompts, ndim=2, plane_shape=plane_shape)
+    _check_tables(options.prompts, image, image.axes[:2])
+    from_files = read_prompts(options.prompts, ndim=2, plane_shape=(height, width))
     prompts += [prompt for slices in from_files.values() for prompt in slices.values()]
     if not prompts:
         raise ValueError("There are no prompts: give --point, --box or --prompts.")
@@ -71,7 +73,7 @@ def plane_prompts(
 
 
 def volume_prompts(
-    options: argparse.Namespace, axis: int, shape: tuple[int, ...]
+    options: argparse.Namespace, axis: int, image: ImageFile
 ) -> dict[int, dict[int, Prompt]]:
     """Read the prompts of `volume`: files, points, boxes.
 
@@ -81,16 +83,20 @@ def volume_prompts(
         The parsed command line.
     axis : int
         Axis of propagation.
-    shape : tuple of int
-        Shape of the stack, without colour.
+    image : ImageFile
+        The stack.
 
     Returns
     -------
     dict
         {object id: {slice: Prompt}}.
     """
-    rows, cols = (size for i, size in enumerate(shape) if i != axis)
-    prompts = read_prompts(options.prompts, axis, plane_shape=(rows, cols))
+    rows, cols = (size for i, size in enumerate(image.shape) if i != axis)
+    names = image.axes[:3]
+    _check_tables(options.prompts, image, names.replace(names[axis], ""))
+    # The columns of a table are in the order of the file.
+    column = image.order.index(names[axis])
+    prompts = read_prompts(options.prompts, column, plane_shape=(rows, cols))
     points = [(text, 2) for text in options.point]
     for text, count in (*points, *((text, 4) for text in options.box)):
         slice_text, colon, rest = text.partition(":")
@@ -100,6 +106,18 @@ def volume_prompts(
         prompt = Prompt(points=[numbers]) if count == 2 else Prompt(box=numbers)
         prompts[max(prompts, default=0) + 1] = {_slice_index(slice_text): prompt}
     return prompts
+
+
+def _check_tables(paths: list[str], image: ImageFile, plane: str) -> None:
+    """Refuse tables of napari where the file has the columns before the rows."""
+    rows, cols = (image.order.index(name) for name in plane)
+    for path in paths:
+        if rows > cols and path.lower().endswith(".csv"):
+            raise ValueError(
+                f"The axes of the image are {image.order}, so that rows and columns "
+                f"of {path} are not those of the planes, {plane}: give the prompts "
+                "with --box and --point, or as JSON."
+            )
 
 
 def _numbers(text: str, count: int) -> list[float]:
