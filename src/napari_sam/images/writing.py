@@ -101,9 +101,12 @@ def check_writable(like: ImageFile) -> None:
 def _write(file: Any, labels: NDArray[Any], like: ImageFile) -> None:
     import tifffile
 
+    # Pages of rows and columns, also where one more axis comes after them.
+    is_interleaved = like.order[-3:-1] == "YX" and 1 < labels.shape[-1] < 2**16
     tifffile.imwrite(
         file,
         labels,
+        planarconfig="contig" if is_interleaved else None,
         ome=bool(_OME_AXES.fullmatch(like.order)),
         photometric="minisblack",
         compression="zlib",

@@ -144,7 +144,7 @@ class ImageFile:
                 return 0
             raise ValueError(
                 f"The axis {found} of the image, of axes {self.order} and shape "
-                f"{self.shape}, is not one of space or time: choose one index with "
+                f"{self._stored_shape()}, is not one of space or time: choose one index with "
                 f"--index {found}=0, name what it is with --axes, or follow objects "
                 f"along it with --axis {found}."
             )

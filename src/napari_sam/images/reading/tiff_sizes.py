@@ -30,7 +30,10 @@ def read_sizes(file: Any, number: int, series: Any) -> dict[str, PixelSize]:
         return attribute_sizes(_ome_pixels(file, number, series.name))
     if file.is_imagej and file.imagej_metadata:
         return _imagej_sizes(file.imagej_metadata, file.pages[0].tags)
-    return attribute_sizes(shaped_metadata(series.keyframe))
+    shaped = shaped_metadata(series.keyframe)
+    if "unit" in shaped:
+        return _imagej_sizes(shaped, series.keyframe.tags)
+    return attribute_sizes(shaped)
 
 
 def attribute_sizes(attributes: Mapping[str, Any]) -> dict[str, PixelSize]:
