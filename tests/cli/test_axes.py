@@ -27,8 +27,6 @@ pytestmark = pytest.mark.usefixtures("world")
 R0, C0 = BOX["Y"].start, BOX["X"].start
 R1, C1 = BOX["Y"].stop - 1, BOX["X"].stop - 1
 BOX_TEXT = f"{R0},{C0},{R1},{C1}"
-TWO_TO_FOUR = [axes for axes in image_files.AXES if len(axes) < 5]
-FIVE = [axes for axes in image_files.AXES if len(axes) == 5]
 
 
 def segment_object(path: Path, axes: str) -> np.ndarray:
@@ -41,11 +39,11 @@ def segment_object(path: Path, axes: str) -> np.ndarray:
     return labels
 
 
-@pytest.mark.parametrize("part", range(6))
+@pytest.mark.parametrize("part", range(16))
 def test_labels_lie_on_the_object_in_the_order_of_the_file(
     tmp_path: Path, part: int
 ) -> None:
-    for axes in [*TWO_TO_FOUR[part::6], *FIVE[part::24]]:
+    for axes in image_files.AXES[part::16]:
         path = image_files.write(tmp_path / "image.tif", image_files.pixels(axes), axes)
         order = "".join(name for name in axes if name in "ZYX")
         assert_array_equal(segment_object(path, axes), image_files.mask(order))

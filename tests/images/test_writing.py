@@ -23,21 +23,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("count", [2, 3, 4])
-def test_labels_have_the_order_and_spacing_of_every_image(
-    tmp_path: Path, count: int
-) -> None:
-    for axes in image_files.AXES:
-        if len(axes) == count:
-            check_round_trip(tmp_path, axes)
+# tests/cli/test_axes.py segments all of them.
+SAMPLE = [axes for axes in image_files.AXES if len(axes) < 5]
+SAMPLE += image_files.AXES[len(SAMPLE) :: 8]
 
 
-@pytest.mark.parametrize("part", range(16))
-def test_labels_have_the_order_and_spacing_of_images_with_five_axes(
+@pytest.mark.parametrize("part", range(8))
+def test_labels_have_the_order_and_spacing_of_the_image(
     tmp_path: Path, part: int
 ) -> None:
-    five = [axes for axes in image_files.AXES if len(axes) == 5]
-    for axes in five[part::16]:
+    for axes in SAMPLE[part::8]:
         check_round_trip(tmp_path, axes)
 
 

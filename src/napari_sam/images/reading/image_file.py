@@ -12,6 +12,7 @@ from napari_sam.images.reading.axis_names import (
     SPACE_AND_TIME,
     in_memory,
 )
+from napari_sam.images.reading.stored_array import StoredArray
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +27,7 @@ class ImageFile:
     Parameters
     ----------
     data : array-like
-        The pixels, a numpy array, or a dask array where the format is read plane by
+        The pixels, a numpy array; or a `StoredArray` where the format is read plane by
         plane. The axes end in Y, X, and for colour S, of length 3.
     axes : str
         One letter per axis: T, C, Z, Y, X, S (colour) or any other.
@@ -144,7 +145,7 @@ class ImageFile:
                 return 0
             raise ValueError(
                 f"The axis {found} of the image, of axes {self.order} and shape "
-                f"{self._stored_shape()}, is not one of space or time: choose one index with "
+                f"{self._stored_shape()}, is not one of space or time: choose one with "
                 f"--index {found}=0, name what it is with --axes, or follow objects "
                 f"along it with --axis {found}."
             )
@@ -214,4 +215,6 @@ class ImageFile:
 
 def _take(data: Any, axis: int, index: int) -> Any:
     """Return an array without an axis, at an index of it."""
+    if isinstance(data, StoredArray):
+        return data.at(axis, index)
     return data[(slice(None),) * axis + (index,)]

@@ -12,6 +12,7 @@ from napari_sam.files import first_line
 from napari_sam.images.reading.axis_names import check_axes, name_axes
 from napari_sam.images.reading.choose import ChoiceError, choose
 from napari_sam.images.reading.image_file import ImageFile
+from napari_sam.images.reading.stored_array import StoredArray
 from napari_sam.images.reading.units import PixelSize, known_sizes
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def read_zarr(
 ) -> ImageFile:
     """Read an image of a zarr store; see `napari_sam.images.reading.read`.
 
-    The data are a dask array: planes are read when they are needed.
+    The data are a `StoredArray`: planes are read when they are needed.
 
     Raises
     ------
@@ -98,11 +99,8 @@ def read_zarr(
         notes.append(f"{path} also holds labels, {', '.join(labels)}: not used.")
     names = name_axes(image.axes) if axes is None else check_axes(axes, image.shape)
     sizes = known_sizes(image.sizes, names)
-    from dask.array import from_zarr
-
-    data: Any = from_zarr(image.array)  # type: ignore[no-untyped-call]
     return ImageFile.arrange(
-        data,
+        StoredArray.whole(image.array),
         names,
         spacing=sizes.spacing,
         units=sizes.units,
