@@ -67,10 +67,12 @@ def read_tiff(
 def _read(path: Path, series: str | None, is_gray: bool) -> _Stored:
     import tifffile
 
+    stored = ""
     try:
         with _logged(notes := []), tifffile.TiffFile(path) as file:
             images = images_of(file)
             image, note = choose(path, images, series)
+            stored = image.compression
             data = image.read()
             if is_gray:
                 samples = Samples(data, _without_colour(image.axes))
@@ -81,7 +83,7 @@ def _read(path: Path, series: str | None, is_gray: bool) -> _Stored:
     except (OSError, ChoiceError):
         raise
     except Exception as error:  # a damaged file fails anywhere in the decoders
-        raise _explained(path, error) from error
+        raise _explained(path, error, stored) from error
     if note:
         notes.insert(0, note)
     return _Stored(samples, sizes, notes)
@@ -96,16 +98,16 @@ def _page_notes(path: Path, unused: int, missing: int) -> list[str]:
     return notes
 
 
-def _explained(path: Path, error: Exception) -> Exception:
+def _explained(path: Path, error: Exception, compression: str) -> Exception:
     """Return the sentence for an error of tifffile."""
-    text = first_line(error)
-    if "imagecodecs" in str(error):
-        kind = re.search(r"COMPRESSION\.(\w+)", str(error))
-        how = f"compressed with {kind[1]}" if kind else "stored in a way"
+    # It imports decoders when it needs them.
+    if isinstance(error, ImportError) or "imagecodecs" in str(error):
         return ModuleNotFoundError(
-            f"{path} is {how} that needs imagecodecs: pip install 'napari-sam[codecs]'."
+            f"{path} is compressed ({compression}) in a way that needs imagecodecs: "
+            "pip install 'napari-sam[codecs]'."
         )
-    return ValueError(f"{path} cannot be read as TIFF ({text}): convert it first.")
+    reason = first_line(error)
+    return ValueError(f"{path} cannot be read as TIFF ({reason}): convert it first.")
 
 
 def _without_colour(axes: str) -> str:

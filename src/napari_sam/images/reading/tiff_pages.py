@@ -66,9 +66,10 @@ class TiffImage:
         return bool(metadata) and "axes" not in metadata
 
     @property
-    def pixels(self) -> int:
-        """Number of pixels."""
-        return int(np.prod(self.shape, dtype=np.int64))
+    def compression(self) -> str:
+        """How the first page is compressed."""
+        kind = self.page.compression
+        return str(getattr(kind, "name", kind))
 
     def read(self) -> NDArray[Any]:
         """Read the pixels, of shape `shape`."""
