@@ -224,9 +224,7 @@ def _matching(
     is_plane = len(image.order) == 2
     pixels = np.asarray(image.plane() if is_plane else image.volume())
     numbers = np.asarray(labels.data)
-    stored = labels.in_order().shape
-    if set(labels.order) != set(image.order) and stored == image.in_order().shape:
-        # They are like the image, but have no names of axes, or others.
+    if not labels.named and labels.in_order().shape == image.in_order().shape:
         numbers = np.asarray(labels.in_order().data).transpose(
             [image.order.index(letter) for letter in image.axes.removesuffix("S")]
         )

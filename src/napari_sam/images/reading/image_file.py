@@ -39,6 +39,8 @@ class ImageFile:
         The axes, without colour, in the order of the file; that of `axes` when empty.
     notes : tuple of str
         Sentences about what the file holds beyond these pixels, and what is in doubt.
+    named : bool
+        Whether the file, or the user, names the axes; else they are names by position.
     """
 
     data: Any
@@ -47,6 +49,7 @@ class ImageFile:
     units: Mapping[str, str] = field(default_factory=dict)
     order: str = ""
     notes: tuple[str, ...] = ()
+    named: bool = True
 
     def __post_init__(self) -> None:
         if not self.order:

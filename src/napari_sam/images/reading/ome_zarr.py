@@ -105,6 +105,7 @@ def read_zarr(
         spacing=sizes.spacing,
         units=sizes.units,
         notes=(*notes, *sizes.notes),
+        named=axes is not None or "Q" not in image.axes,
     )
 
 

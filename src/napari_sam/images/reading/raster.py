@@ -104,7 +104,7 @@ def _named(path: Path, data: NDArray[Any], mode: str, labels: bool) -> ImageFile
     if has_samples and _bits(path) == 16:
         notes.append(f"The colours of {path} have 16 bits: they are read as 8 bits.")
     names = ("T" if data.ndim - has_samples == 3 else "") + "YX" + "S" * has_samples
-    return ImageFile.arrange(data, names, notes=tuple(notes))
+    return ImageFile.arrange(data, names, notes=tuple(notes), named=False)
 
 
 def _bits(path: Path) -> int:

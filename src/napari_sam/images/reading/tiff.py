@@ -31,6 +31,7 @@ class _Stored(NamedTuple):
     samples: Samples
     sizes: dict[str, PixelSize]
     notes: list[str]
+    is_named: bool
 
 
 def read_tiff(
@@ -51,7 +52,7 @@ def read_tiff(
     ModuleNotFoundError
         When its compression needs imagecodecs.
     """
-    samples, given, notes = _read(path, series, labels or axes is not None)
+    samples, given, notes, named = _read(path, series, labels or axes is not None)
     names = samples.axes if axes is None else check_axes(axes, samples.data.shape)
     names = name_axes(names)
     sizes = known_sizes(given, names)
@@ -61,6 +62,7 @@ def read_tiff(
         spacing=sizes.spacing,
         units=sizes.units,
         notes=(*notes, *samples.notes, *sizes.notes),
+        named=named or axes is not None,
     )
 
 
@@ -72,7 +74,7 @@ def _read(path: Path, series: str | None, is_gray: bool) -> _Stored:
         with _logged(notes := []), tifffile.TiffFile(path) as file:
             images = images_of(file)
             image, note = choose(path, images, series)
-            stored = image.compression
+            stored, named = image.compression, image.is_named
             data = image.read()
             if is_gray:
                 samples = Samples(data, _without_colour(image.axes))
@@ -86,7 +88,7 @@ def _read(path: Path, series: str | None, is_gray: bool) -> _Stored:
         raise _explained(path, error, stored) from error
     if note:
         notes.insert(0, note)
-    return _Stored(samples, sizes, notes)
+    return _Stored(samples, sizes, notes, named)
 
 
 def _page_notes(path: Path, unused: int, missing: int) -> list[str]:

@@ -66,6 +66,13 @@ class TiffImage:
         return bool(metadata) and "axes" not in metadata
 
     @property
+    def is_named(self) -> bool:
+        """Whether the file names the axes."""
+        return _is_series(self.parts[0]) and not (
+            self.is_shaped or self.parts[0].kind in _BY_PAGES
+        )
+
+    @property
     def compression(self) -> str:
         """How the first page is compressed."""
         kind = self.page.compression
