@@ -128,7 +128,7 @@ class PostprocessingOptions:
             (Z, H, W) or (H, W) label image of the result.
         result : SegmentationResult
             Has the scores.
-        image : TiffImage
+        image : ImageFile
             Has the pixel size, if the user gave none.
         axis : int
             Axis of the slices.

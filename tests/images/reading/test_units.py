@@ -7,7 +7,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ome_types.model import UnitsLength, UnitsTime
 
+from napari_sam.images.reading import units
 from napari_sam.images.reading.units import (
     PixelSize,
     known_sizes,
@@ -53,6 +55,13 @@ def test_units_of_time_are_named_as_in_ome(name: str, unit: str | None) -> None:
     assert time_unit(name) == unit
 
 
+def test_ome_knows_every_unit_that_is_written() -> None:
+    for unit in units._LENGTHS:
+        assert UnitsLength(unit).value == unit == length_unit(unit)
+    for unit in units._TIMES:
+        assert UnitsTime(unit).value == unit == time_unit(unit)
+
+
 @given(st.data())
 def test_lengths_keep_their_size_in_the_unit_of_x(data: st.DataObject) -> None:
     given_sizes = {
@@ -69,9 +78,9 @@ def test_lengths_keep_their_size_in_the_unit_of_x(data: st.DataObject) -> None:
 
 @given(st.data())
 def test_what_is_no_size_is_unknown_and_said_once(data: st.DataObject) -> None:
-    units = st.sampled_from(["nm", "sec", "units", "pixel", "bananas"])
+    names = st.sampled_from(["nm", "sec", "units", "pixel", "bananas"])
     given_sizes = {
-        name: PixelSize(data.draw(sizes | no_sizes), data.draw(units))
+        name: PixelSize(data.draw(sizes | no_sizes), data.draw(names))
         for name in data.draw(st.sets(st.sampled_from("TZYXC")))
     }
     axes = data.draw(st.sampled_from(["YX", "ZYX", "TYX", "TCZYX"]))

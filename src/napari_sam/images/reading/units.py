@@ -18,28 +18,43 @@ LENGTH_AXES = "XYZ"
 TIME_AXIS = "T"
 
 # OME's name of a unit: (size in metres, other names). Those without a size are units
-# that OME knows, too, but they cannot be converted.
+# that OME knows, too, but they are not converted.
 _LENGTHS: dict[str, tuple[str | None, str]] = {
+    "am": ("1e-18", ""),
+    "fm": ("1e-15", "femtometer femtometre"),
     "pm": ("1e-12", "picometer picometre picometers picometres"),
     "Å": ("1e-10", "A angstrom angstroms angström ångström ångströms"),
-    "nm": ("1e-9", "nanometer nanometre nanometers nanometres nanometre(s)"),
-    "µm": ("1e-6", "um micron microns micrometer micrometre micrometers micrometres"),
+    "nm": ("1e-9", "nanometer nanometre nanometers nanometres"),
+    "µm": (
+        "1e-6",
+        "um micron microns micrometer micrometre micrometers micrometres Âµm",
+    ),
     "mm": ("1e-3", "millimeter millimetre millimeters millimetres"),
     "cm": ("1e-2", "centimeter centimetre centimeters centimetres"),
     "dm": ("1e-1", "decimeter decimetre decimeters decimetres"),
     "m": ("1", "meter metre meters metres"),
+    "dam": ("1e1", ""),
+    "hm": ("1e2", ""),
     "km": ("1e3", "kilometer kilometre kilometers kilometres"),
+    "Mm": ("1e6", ""),
+    "Gm": ("1e9", ""),
+    "thou": ("0.0000254", "mil"),
     "in": ("0.0254", 'inch inches "'),
     "ft": ("0.3048", "foot feet"),
+    "yd": ("0.9144", "yard yards"),
+    "mi": ("1609.344", "mile miles"),
     "pixel": (None, "pixels px voxel voxels"),
     "reference frame": (None, ""),
+    **dict.fromkeys(("pt", "li", "ua", "ly", "pc"), (None, "")),
 }
 # The same, in seconds.
 _TIMES: dict[str, tuple[str | None, str]] = {
+    "ps": ("1e-12", "picosecond picoseconds"),
     "ns": ("1e-9", "nsec nanosecond nanoseconds"),
     "µs": ("1e-6", "us usec microsecond microseconds"),
     "ms": ("1e-3", "msec millisecond milliseconds"),
     "s": ("1", "sec secs second seconds"),
+    "ks": ("1e3", ""),
     "min": ("60", "mins minute minutes"),
     "h": ("3600", "hr hrs hour hours"),
     "d": ("86400", "day days"),
