@@ -84,11 +84,20 @@ def png(path: Path, data: np.ndarray, bits: int, colour_type: int) -> Path:
     return path
 
 
-def test_sixteen_bit_colours_are_read_as_eight_and_said(tmp_path: Path) -> None:
-    path = png(tmp_path / "deep.png", (COLOUR.astype(">u2") * 257), 16, 2)
+@pytest.mark.parametrize(
+    ("samples", "colour_type"),
+    [(COLOUR, 2), (np.stack([RAMP, ALPHA], -1), 4), (np.dstack([COLOUR, ALPHA]), 6)],
+    ids=["rgb", "gray-alpha", "rgb-alpha"],
+)
+def test_sixteen_bits_that_are_read_as_eight_are_said(
+    tmp_path: Path, samples: np.ndarray, colour_type: int
+) -> None:
+    path = png(tmp_path / "deep.png", samples.astype(">u2") * 257, 16, colour_type)
     image = read_image(path)
-    assert_array_equal(image.data, COLOUR)
-    assert "16 bits: they are read as 8 bits" in image.notes[0]
+    # Pillow makes colours of gray with alpha.
+    seen = samples[..., :3] if colour_type != 4 else samples[..., :1]
+    assert_array_equal(image.data, np.broadcast_to(seen, (H, W, 3)))
+    assert "16 bits: they are read as 8 bits" in image.notes[-1]
 
 
 @pytest.mark.parametrize("colours", [RAMP[..., None], COLOUR], ids=["gray", "rgb"])

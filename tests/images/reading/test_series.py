@@ -149,6 +149,20 @@ def test_pages_of_no_image_are_said(tmp_path: Path) -> None:
     assert f"1 pages of {path} belong to no image" in image.notes[0]
 
 
+def test_missing_planes_and_broken_metadata_are_said(tmp_path: Path) -> None:
+    path = write_positions(tmp_path / "image.ome.tif", plane(1, (3, 6, 7)))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'SizeZ="3"', b'SizeZ="5"'))
+    image = read_image(path)
+    assert_array_equal(image.data[:, 0, 0], [1, 1, 1, 0, 0])
+    assert any("2 planes are missing" in note for note in image.notes)
+    path.write_bytes(content.replace(b'SizeX="7"', b'SizeX=""7'))
+    image = read_image(path)
+    assert_array_equal(image.data, plane(1, (3, 6, 7)))
+    assert image.spacing == {}
+    assert any("pixel size of" in note for note in image.notes)
+
+
 def test_a_pyramid_is_one_image(tmp_path: Path) -> None:
     path, full = tmp_path / "pyramid.ome.tif", plane(7, (32, 32))
     with tifffile.TiffWriter(path) as file:

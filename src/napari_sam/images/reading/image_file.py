@@ -86,6 +86,11 @@ class ImageFile:
         return tuple(int(size) for size in self.data.shape[: len(self.order)])
 
     @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape without colour, in the order of the file."""
+        return tuple(self.shape[self.axes.index(name)] for name in self.order)
+
+    @property
     def unit(self) -> str | None:
         """Unit of the lengths; None when none is known."""
         return next((self.units[name] for name in "XYZ" if name in self.units), None)
@@ -148,7 +153,7 @@ class ImageFile:
                 return 0
             raise ValueError(
                 f"The axis {found} of the image, of axes {self.order} and shape "
-                f"{self._stored_shape()}, is not one of space or time: choose one with "
+                f"{self.stored_shape}, is not one of space or time: choose one with "
                 f"--index {found}=0, name what it is with --axes, or follow objects "
                 f"along it with --axis {found}."
             )
@@ -167,7 +172,7 @@ class ImageFile:
         """Return the pixels as one plane, (H, W) or (H, W, 3)."""
         if len(self.order) != 2:
             raise ValueError(
-                f"The image has axes {self.order}, shape {self._stored_shape()}: "
+                f"The image has axes {self.order}, shape {self.stored_shape}: "
                 f"choose one plane with --index, {self._example(2)}."
             )
         return self.data
@@ -184,7 +189,7 @@ class ImageFile:
             )
         if len(self.order) != 3:
             raise ValueError(
-                f"The image has axes {self.order}, shape {self._stored_shape()}: "
+                f"The image has axes {self.order}, shape {self.stored_shape}: "
                 f"choose one stack with --index, {self._example(3)}."
             )
         return self.data
@@ -199,10 +204,6 @@ class ImageFile:
         """Return the image with its axes in the order of the file; colour is last."""
         axes = self.order + self.axes[len(self.order) :]
         return replace(self, data=self.as_stored(self.data), axes=axes)
-
-    def _stored_shape(self) -> tuple[int, ...]:
-        sizes = dict(zip(self.axes, self.shape, strict=False))
-        return tuple(sizes[name] for name in self.order)
 
     def _example(self, ndim: int) -> str:
         """Return an example of --index that leaves a number of axes."""

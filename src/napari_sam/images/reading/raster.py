@@ -101,14 +101,14 @@ def _named(path: Path, data: NDArray[Any], mode: str, labels: bool) -> ImageFile
             data, has_samples = data[..., 0], False
     if mode not in _PLAIN and mode != "P":
         notes.append(f"The colours of {path}, {mode}, are converted to RGB.")
-    if has_samples and _bits(path) == 16:
-        notes.append(f"The colours of {path} have 16 bits: they are read as 8 bits.")
+    if data.dtype == np.uint8 and _bits(path) == 16:
+        notes.append(f"The values of {path} have 16 bits: they are read as 8 bits.")
     names = ("T" if data.ndim - has_samples == 3 else "") + "YX" + "S" * has_samples
     return ImageFile.arrange(data, names, notes=tuple(notes), named=False)
 
 
 def _bits(path: Path) -> int:
-    """Return the bits of a colour of a PNG file; 8 of others."""
+    """Return the bits of a value in a PNG file; 8 of others."""
     with path.open("rb") as file:
         start = file.read(25)
     return start[24] if start.startswith(_PNG_START) and len(start) == 25 else 8

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Raised for metadata with errors; invalid XML is a SyntaxError.
+_DAMAGED = (AttributeError, LookupError, SyntaxError, TypeError, ValueError)
+
+
 class _Stored(NamedTuple):
     """An image as it is stored, and what is said about the file."""
 
@@ -80,7 +84,14 @@ def _read(path: Path, series: str | None, is_gray: bool) -> _Stored:
                 samples = Samples(data, _without_colour(image.axes))
             else:
                 samples = read_samples(image, data)
-            sizes = read_sizes(file, image.number, image.parts[0])
+            try:
+                sizes = read_sizes(file, image.number, image.parts[0])
+            except _DAMAGED as error:
+                sizes = {}
+                notes.append(
+                    f"The pixel size of {path} cannot be read ({first_line(error)}): "
+                    "it is taken as unknown."
+                )
             notes += _page_notes(path, unused_pages(file, images), missing_pages(image))
     except (OSError, ChoiceError):
         raise

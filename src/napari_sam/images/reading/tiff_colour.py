@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from napari_sam.images.reading.axis_names import COLOUR
+from napari_sam.images.reading.axis_names import COLOUR, name_axes
 from napari_sam.images.reading.tiff_sizes import shaped_metadata
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def read_samples(image: TiffImage, data: NDArray[Any]) -> Samples:
         note = (
             f"The file does not say whether it is a stack or an image of {count} "
             f"colours, shape {data.shape}: it is read as a stack; --axes "
-            f"{axes.replace('Q', 'Z')} reads it as colour."
+            f"{name_axes(axes)} reads it as colour."
         )
         return Samples(data, axes.replace(COLOUR, "Q"), (note,))
     extra = [_name(sample) for sample in page.extrasamples]
