@@ -501,3 +501,20 @@ def check_written(path: Path, case: Case) -> None:
         for name in "XYZ":
             size = getattr(pixels, f"physical_size_{name.lower()}")
             assert size == pytest.approx(case.spacing.get(name))
+
+
+def test_labels_are_not_written_into_a_zarr_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import zarr
+
+    root = zarr.open_group(tmp_path / "cells.zarr", mode="w")
+    root.create_array("a/b", data=PLANE)
+    inner = tmp_path / "cells.zarr" / "a"
+    before = sorted(inner.rglob("*"))
+    given = ("segment", inner, "--box", BOX_TEXT)
+    assert run(*given, "-o", inner / "labels.tif") == 1
+    assert "inside a zarr store" in capsys.readouterr().err
+    assert run(*given) == 0
+    assert_array_equal(tifffile.imread(tmp_path / "cells_labels.tif"), mask("YX"))
+    assert sorted(inner.rglob("*")) == before

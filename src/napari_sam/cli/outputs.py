@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from napari_sam.images.reading.read import ENDINGS
+from napari_sam.images.reading.read import ENDINGS, is_zarr
 
 if TYPE_CHECKING:
     import argparse
@@ -61,6 +61,8 @@ def read_replay_output(options: argparse.Namespace, image: Path) -> Path:
 def _labels_path(options: argparse.Namespace, source: str, inputs: _Inputs) -> Path:
     """Return --output, or the default beside the source file, after checking it."""
     path = Path(source)
+    while is_zarr(path.parent):  # a group in a store
+        path = path.parent
     # Only a known ending goes: cells.t1.tif and cells.t2.tif stay different.
     endings = "|".join(map(re.escape, (*ENDINGS, ".json")))
     stem = re.sub(rf"(\.ome)?({endings})$", "", path.name, flags=re.IGNORECASE)
@@ -75,10 +77,8 @@ def _check_output(option: str, path: Path, inputs: _Inputs, overwrite: bool) -> 
     for role, other in inputs:
         if other and _is_same(path, Path(other)):
             raise ValueError(f"{flag} {path} is the {role} itself: name another file.")
-        if role == "image" and Path(other or "").resolve() in path.resolve().parents:
-            raise ValueError(
-                f"{flag} {path} is inside the image {other}: name another file."
-            )
+    if is_zarr(path.resolve().parent):
+        raise ValueError(f"{flag} {path} is inside a zarr store: name another file.")
     if path.is_dir():
         raise ValueError(f"{flag} {path} is a folder: name a file in it.")
     if not path.parent.is_dir():

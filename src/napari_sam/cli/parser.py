@@ -258,14 +258,18 @@ def _add_overwrite(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_selection(parser: argparse.ArgumentParser) -> None:
-    """Add the options for what to use of an image file."""
+def _add_index(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--index",
         default="",
         metavar="AXIS=N,...",
         help="time point, channel or slice to use, for instance T=0,C=1",
     )
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add the options for what to use of an image file."""
+    _add_index(parser)
     parser.add_argument(
         "--series",
         metavar="N|NAME",
