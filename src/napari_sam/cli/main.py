@@ -196,13 +196,14 @@ def _run_automatic(
 
 def _replay(options: argparse.Namespace) -> None:
     from napari_sam.cli.records import Choice, RecordFile
-    from napari_sam.images.writing import write_labels
+    from napari_sam.images.writing import check_writable, write_labels
 
     choice = Choice(read_index(options.index), options.series, options.axes)
     file = RecordFile.read(options.record, options.image, choice)
     output = read_replay_output(options, file.path)
     image = file.read_image()
     _print_notes(image.notes)
+    check_writable(image)
     labels, like = file.replay(image, options.model)
     for label in sorted(int(name) for name in file.record["objects"]):
         comparison = "as" if file.is_as_recorded(label, labels) else "other than"

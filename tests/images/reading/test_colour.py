@@ -137,6 +137,17 @@ def test_other_samples_are_channels(
     assert ("SEPARATED" in image.notes[0]) == (photometric == "separated")
 
 
+@pytest.mark.parametrize("photometric", ["separated", "cielab"])
+def test_printing_colours_are_channels_whatever_their_axes(
+    tmp_path: Path, photometric: str
+) -> None:
+    bands = counted(H, W, 4 if photometric == "separated" else 3)
+    path = tmp_path / "bands.tif"
+    layout = {"photometric": photometric, "metadata": {"axes": "YXS"}}
+    tifffile.imwrite(path, bands, **layout)
+    assert read_image(path).axes == "CYX"
+
+
 def test_gray_with_alpha_is_gray(tmp_path: Path) -> None:
     samples = counted(H, W, 2)
     path = tmp_path / "gray.tif"

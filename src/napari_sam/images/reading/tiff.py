@@ -73,12 +73,12 @@ def read_tiff(
 def _read(path: Path, series: str | None, is_gray: bool) -> _Stored:
     import tifffile
 
-    stored = ""
+    compression = ""
     try:
         with _logged(notes := []), tifffile.TiffFile(path) as file:
             images = images_of(file)
             image, note = choose(path, images, series)
-            stored, named = image.compression, image.is_named
+            compression, named = image.compression, image.is_named
             data = image.read()
             if is_gray:
                 samples = Samples(data, _without_colour(image.axes))
@@ -96,7 +96,7 @@ def _read(path: Path, series: str | None, is_gray: bool) -> _Stored:
     except (OSError, ChoiceError):
         raise
     except Exception as error:  # a damaged file fails anywhere in the decoders
-        raise _explained(path, error, stored) from error
+        raise _explained(path, error, compression) from error
     if note:
         notes.insert(0, note)
     return _Stored(samples, sizes, notes, named)

@@ -62,11 +62,10 @@ def read_samples(image: TiffImage, data: NDArray[Any]) -> Samples:
         return Samples(data, axes.replace(COLOUR, "Q"), (note,))
     extra = [_name(sample) for sample in page.extrasamples]
     has_alpha = bool(extra) and extra[0] in ("ASSOCALPHA", "UNASSALPHA")
-    named = COLOUR in str(shaped_metadata(page).get("axes", ""))
-    if count in (3, 4) and (named or kind == "RGB" or _is_jpeg(page)):
-        return Samples(data, axes, _unused(data.take(range(3, count), axis), has_alpha))
-    if kind == "RGB" and count > _COLOURS:
-        rest = data.take(range(3, count), axis)
+    is_rgb = kind == "RGB" or _is_jpeg(page)
+    is_named = kind == "MINISBLACK" and COLOUR in shaped_metadata(page).get("axes", "")
+    if (is_rgb and count >= _COLOURS) or (is_named and count in (3, 4)):
+        rest = data.take(range(_COLOURS, count), axis)
         return Samples(data, axes, _unused(rest, has_alpha))
     if kind == "MINISBLACK" and count == 2 and has_alpha:
         gray = data.take(0, axis)
