@@ -11,7 +11,7 @@ import tifffile
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam.images.tiff import read_tiff
+from napari_sam.images.reading.read import read_image
 from tests.helpers.command_line import labels_of, read_labels, run, write_stack
 from tests.helpers.label_planes import annulus
 from tests.helpers.scenes import BALL, SMALL, lit
@@ -68,7 +68,7 @@ def test_a_stack_gets_its_slices_and_pixel_size(
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     assert run("import-labels", path, "--image", stack) == 0
     assert "1 ignored: annotations at other slices" in capsys.readouterr().out
-    written = read_tiff(tmp_path / "cells_labels.tif")
+    written = read_image(tmp_path / "cells_labels.tif")
     assert np.argwhere(written.data)[:, 0].tolist() == [1] * 4
     assert written.scale == (2.0, 0.5, 0.5)
     output = tmp_path / "slice.tif"
@@ -84,7 +84,7 @@ def test_stacks_go_out_and_come_back(tmp_path: Path, ending: str) -> None:
     path, output = write_stack(tmp_path, stack, "TYX"), tmp_path / f"movie{ending}"
     assert run("export-labels", path, "--output", output) == 0
     assert run("import-labels", output, "--image", path) == 0
-    written = read_tiff(tmp_path / "movie_labels.tif")
+    written = read_image(tmp_path / "movie_labels.tif")
     assert written.axes == "TYX"
     assert_array_equal(written.data, stack)
     assert run("export-labels", path, "-o", tmp_path / "a.json") == 1

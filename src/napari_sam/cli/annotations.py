@@ -28,11 +28,12 @@ def export_annotations(options: argparse.Namespace) -> Iterator[str]:
     import numpy as np
 
     from napari_sam.exchange.labels import export_labels
-    from napari_sam.images.tiff import read_tiff
+    from napari_sam.images.reading.read import read_image
 
-    file = read_tiff(options.labels).select(**read_index(options.index))
-    count = len(np.setdiff1d(file.data, 0))
-    export_labels(file.data, output, kind, axes=file.axes)
+    file = read_image(options.labels, labels=True).select(**read_index(options.index))
+    labels = np.asarray(file.data)
+    count = len(np.setdiff1d(labels, 0))
+    export_labels(labels, output, kind, axes=file.axes)
     yield f"wrote {output}: {count} objects"
 
 
@@ -50,7 +51,9 @@ def import_annotations(options: argparse.Namespace) -> Iterator[str]:
     import numpy as np
 
     from napari_sam.exchange.labels import import_labels
-    from napari_sam.images.tiff import TiffImage, read_tiff, write_labels
+    from napari_sam.images.reading.image_file import ImageFile
+    from napari_sam.images.reading.read import read_image
+    from napari_sam.images.writing import write_labels
 
     axes = None
     if options.image is not None:
@@ -58,14 +61,13 @@ def import_annotations(options: argparse.Namespace) -> Iterator[str]:
             raise ValueError(
                 "--shape is the size of an image: give --image or --shape."
             )
-        like = read_tiff(options.image).select(**index)
-        axes = like.axes.removesuffix("S")
-        shape = like.data.shape[: len(axes)]
+        like = read_image(options.image).select(**index)
+        axes, shape = like.axes.removesuffix("S"), like.shape
     found = import_labels(
         options.annotations, shape, axes=axes, index=index, image=options.image
     )
     if options.image is None:
-        like = TiffImage(found.labels, "TZYX"[-found.labels.ndim :])
+        like = ImageFile(found.labels, "TZYX"[-found.labels.ndim :])
     yield from found.ignored
     yield f"{len(np.setdiff1d(found.labels, 0))} objects"
     yield f"wrote {write_labels(Path(output), found.labels, like)}"

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from napari_sam.images.reading.read import ENDINGS, is_zarr
+
 if TYPE_CHECKING:
     import argparse
 
@@ -22,6 +24,9 @@ _KINDS = {
         (".json", ".geojson", ".zip", ".txt"),
     ),
 }
+
+# Endings of annotations that a default name of labels leaves out.
+_ANNOTATIONS = (".json", ".geojson", ".zip", ".roi", ".txt")
 
 _Inputs = list[tuple[str, str | None]]
 
@@ -79,9 +84,11 @@ def read_import_output(options: argparse.Namespace) -> Path:
 def _labels_path(options: argparse.Namespace, source: str, inputs: _Inputs) -> Path:
     """Return --output, or the default beside the source file, after checking it."""
     path = Path(source)
+    while is_zarr(path.parent):  # a group in a store
+        path = path.parent
     # Only a known ending goes: cells.t1.tif and cells.t2.tif stay different.
-    ending = r"((\.ome)?\.tiff?|\.(geo)?json|\.zip|\.roi|\.txt)$"
-    stem = re.sub(ending, "", path.name, flags=re.IGNORECASE)
+    endings = "|".join(map(re.escape, (*ENDINGS, *_ANNOTATIONS)))
+    stem = re.sub(rf"(\.ome)?({endings})$", "", path.name, flags=re.IGNORECASE)
     default = path.with_name(f"{stem}_labels.tif")
     output = Path(options.output) if options.output else default
     _check_output("output", output, inputs, options.overwrite)
@@ -100,14 +107,16 @@ def _check_output(
     for role, other in inputs:
         if other and _is_same(path, Path(other)):
             raise ValueError(f"{flag} {path} is the {role} itself: name another file.")
+    if is_zarr(path.resolve().parent):
+        raise ValueError(f"{flag} {path} is inside a zarr store: name another file.")
     if path.is_dir():
         raise ValueError(f"{flag} {path} is a folder: name a file in it.")
-    check_writable(flag, path, overwrite)
+    check_output_file(flag, path, overwrite)
     if path.suffix.lower() not in ("", *endings):
         raise ValueError(f"{flag} {path}: {sentence}.")
 
 
-def check_writable(flag: str, path: Path, overwrite: bool) -> None:
+def check_output_file(flag: str, path: Path, overwrite: bool) -> None:
     """Check that a file can be written.
 
     Raises

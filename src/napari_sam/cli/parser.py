@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_FIRST_AXIS = (
+    " (default: the first axis that is left after --index, if it is of space or time)"
+)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """Make the parser; `verb` of the parsed options is the verb."""
     parser = argparse.ArgumentParser(
@@ -45,6 +50,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_segment(parser: argparse.ArgumentParser) -> None:
     _add_image(parser)
+    _add_axis(
+        parser,
+        "axis that the plane lies across, if it is not one of rows and columns; "
+        "--index chooses the plane",
+        "",
+    )
     _add_prompts(
         parser,
         point="ROW,COL",
@@ -68,14 +79,14 @@ def _add_volume(parser: argparse.ArgumentParser) -> None:
         '[{"object": 1, "slice": 12, "box": [..], "points": [[r, c]], "labels": [1]}] '
         'or {"1": {"12": {"box": [..]}}}, that is object, slice, prompt',
     )
-    _add_axis(parser, "axis of propagation")
+    _add_axis(parser, "axis of propagation", _FIRST_AXIS)
     _add_zoom(parser)
     add_postprocessing_options(parser)
 
 
 def _add_everything(parser: argparse.ArgumentParser) -> None:
     _add_image(parser)
-    _add_axis(parser, "axis of the slices of a stack")
+    _add_axis(parser, "axis of the slices of a stack", _FIRST_AXIS)
     _add_zoom(parser)
     search = parser.add_argument_group("search")
     search.add_argument(
@@ -104,9 +115,9 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
         "record", help="JSON from --record, or from 'Save record' in the viewer"
     )
     parser.add_argument(
-        "--image", help="the segmented TIFF file (default: as recorded)"
+        "--image", help="the segmented image file (default: as recorded)"
     )
-    _add_index(parser)
+    _add_selection(parser)
     _add_output(parser, "RECORD_labels.tif beside the record")
     parser.add_argument(
         "--model", help="the same weights, if they do not load by their recorded name"
@@ -157,7 +168,7 @@ def _add_import_labels(parser: argparse.ArgumentParser) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "images", help="a TIFF file, plane or stack, or a folder of them"
+        "images", help="an image file, plane or stack, or a folder of them"
     )
     parser.add_argument(
         "labels",
@@ -188,7 +199,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--licence", help="licence of the new weights (default: as the model's)"
     )
-    _add_index(parser)
+    _add_selection(parser)
+    _add_axis(parser, "axis of the slices of stacks", _FIRST_AXIS)
     _add_model(parser)
     _add_family(parser)
 
@@ -201,8 +213,10 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_image(parser: argparse.ArgumentParser) -> None:
-    """Add the options of all verbs that segment a TIFF file."""
-    parser.add_argument("image", help="a TIFF file")
+    """Add the options of all verbs that segment an image file."""
+    parser.add_argument(
+        "image", help="a file: TIFF, PNG, JPEG, or a folder of OME-Zarr named .zarr"
+    )
     _add_output(parser, "IMAGE_labels.tif beside the image")
     parser.add_argument(
         "--record",
@@ -210,7 +224,7 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
         help="also write a JSON record, from which `napari-sam replay` makes the "
         "labels again",
     )
-    _add_index(parser)
+    _add_selection(parser)
     _add_model(parser)
     _add_family(parser)
     contrast = parser.add_mutually_exclusive_group()
@@ -256,12 +270,10 @@ def _add_prompts(
         )
 
 
-def _add_axis(parser: argparse.ArgumentParser, meaning: str) -> None:
+def _add_axis(parser: argparse.ArgumentParser, meaning: str, default: str) -> None:
     parser.add_argument(
         "--axis",
-        default="0",
-        help=f"{meaning}, by number or by name, for instance 1 or T (default: 0, the "
-        "first axis that is left after --index)",
+        help=f"{meaning}; by name or by number, for instance T or 1{default}",
     )
 
 
@@ -290,6 +302,23 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="AXIS=N,...",
         help="time point, channel or slice to use, for instance T=0,C=1",
+    )
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add the options for what to use of an image file."""
+    _add_index(parser)
+    parser.add_argument(
+        "--series",
+        metavar="N|NAME",
+        help="which image to use of a file with several, by number or name (default: "
+        "the largest)",
+    )
+    parser.add_argument(
+        "--axes",
+        metavar="LETTERS",
+        help="names of the axes as they are stored, instead of those in the file: T, "
+        "C, Z, Y rows, X columns, S colour; for instance ZYX",
     )
 
 
