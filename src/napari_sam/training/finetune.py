@@ -19,7 +19,7 @@ from napari_sam.checks.values import or_default
 from napari_sam.huggingface.model import SamModel
 from napari_sam.prediction.loading import predictor_from_card
 from napari_sam.training.augmented_embeddings import AugmentedEmbeddings
-from napari_sam.training.data import augment, check_training, data_key, split, summarise
+from napari_sam.training.data import augment, data_key, split, summarise
 from napari_sam.training.instances.head_training import (
     MINUTES_FRACTION,
     InstanceHeadTraining,
@@ -35,7 +35,7 @@ from napari_sam.training.state import (
     write_state,
 )
 from napari_sam.training.tiles import fitting_tiles
-from napari_sam.training.trainable import trainable_weights
+from napari_sam.training.trainable import check_training, trainable_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
