@@ -70,7 +70,7 @@ def test_a_stack_gets_its_slices_and_pixel_size(
     assert "1 ignored: annotations at other slices" in capsys.readouterr().out
     written = read_image(tmp_path / "cells_labels.tif")
     assert np.argwhere(written.data)[:, 0].tolist() == [1] * 4
-    assert written.scale == (2.0, 0.5, 0.5)
+    assert written.spacing == {"Z": 2.0, "Y": 0.5, "X": 0.5}
     output = tmp_path / "slice.tif"
     index = ("--index", "Z=1", "--output", output)
     assert run("import-labels", path, "--image", stack, *index) == 0
