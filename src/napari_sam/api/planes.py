@@ -52,12 +52,14 @@ def segment(
     points : array-like, optional
         (row, col) of points, in pixels. (N, 2) without `labels` and boxes: each point
         is an object. (N, 2) with `labels` or one box: all points belong to one
-        object. (K, N, 2): N points for each of K objects.
+        object. (K, N, 2): N points for each of K objects. A bare (row, col) is one
+        point.
     labels : array-like, optional
         (N,) or (K, N): 1 for a point on the object, 0 for a point on the background.
     boxes : array-like, optional
         (K, 4) as (row_min, col_min, row_max, col_max), in pixels, one box for each
-        object; (4,) for a single object. Together with (K, N, 2) points, each object
+        object; (4,) for a single object; or the vertices of shapes, such as the `data`
+        of a Shapes layer. Together with (K, N, 2) points, each object
         has a box and points.
     model : str, Path or Predictor
         Model name, path or repository, see `load_model`. Pass a loaded model to
@@ -80,7 +82,7 @@ def segment(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         When the plane, the prompts, the contrast limits or the zoom cannot be used.
 
     Warns

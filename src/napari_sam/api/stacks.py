@@ -166,24 +166,27 @@ def segment_volume(
         Three axes besides those of `fixed`, and perhaps colour as the last one; any
         real dtype. Dask and zarr arrays are read one plane at a time.
     prompts : mapping
-        {slice: Prompt} for one object, or {object id: {slice: Prompt}}. Coordinates
+        {slice: Prompt} for one object, or {object id: {slice: Prompt}}; keys may be
+        strings of whole numbers, as in JSON. Coordinates
         are (row, col) on the planes across `axis`. Negative points alone end the
         object on that slice.
     model : str, Path or Predictor
         Model name, path or repository, see `load_model`, or a loaded model.
-    axis : int
-        Axis of propagation; it may also be time.
+    axis : int or str
+        Axis of propagation, by number or name; it may also be time. The names are those
+        of an xarray, else "z", "y" and "x" for the last three axes.
     fixed : mapping, optional
         {axis: index} of further axes (time, channel), which stay at that index.
     masks : mapping, optional
         {object id: {slice: (H, W) bool}}, painted or corrected by hand. They are kept
         as they are, and the object is propagated from them.
-    spacing : sequence of float, optional
-        Physical size of a voxel along each axis without colour, in any unit; isotropic
-        when None.
+    spacing : float or sequence of float, optional
+        Physical size of a voxel along each axis without colour, in any unit, or one
+        for all axes; isotropic when None.
     previous : VolumeResult, optional
         An earlier result to correct or to resume: slices between unchanged prompts
-        are taken from it.
+        are taken from it, if model and options are the same and the model would see
+        the same pixels.
     contrast_limits : tuple of float, optional
         Grey values shown to the model as black and white, of all planes; measured on
         a sample of planes when None.
@@ -203,8 +206,8 @@ def segment_volume(
 
     Raises
     ------
-    ValueError
-        When the volume, a prompt, a mask or the zoom cannot be used.
+    TypeError, ValueError
+        When the volume, a prompt, a mask or an option cannot be used.
 
     Warns
     -----
