@@ -11,7 +11,7 @@ from napari_sam.checkpoints.families import PREPROCESSING, Family
 from napari_sam.checkpoints.hugging_face import read_family, weight_files
 from napari_sam.checkpoints.instance_head import read_instance_head
 from napari_sam.checkpoints.model_card import ModelCard
-from napari_sam.checkpoints.registry import MODELS
+from napari_sam.checkpoints.registry import DEFAULT_MODEL, MODELS
 from napari_sam.checkpoints.resolve import find_model, find_spec, is_hub_name
 from napari_sam.checkpoints.state_dict import load_model_file, with_decoder
 from napari_sam.checks.values import check_type
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    model: str | Path,
+    model: str | Path = DEFAULT_MODEL,
     *,
     device: str | torch.device | None = None,
     config: SamConfig | None = None,
