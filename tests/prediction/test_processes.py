@@ -53,7 +53,7 @@ def test_dask_processes(expected: list[np.ndarray]) -> None:
 
 
 def test_joblib_processes(expected: list[np.ndarray]) -> None:
-    joblib = pytest.importorskip("joblib")
+    import joblib
     from joblib.externals.loky import get_reusable_executor
 
     work = joblib.delayed(segment)
