@@ -151,6 +151,9 @@ class LabelGrid:
         if not self._indices(piece.plane_index):
             return count
         matrix, offset, shape = self._plane_map(piece.plane_index)
+        if self.is_same_place:
+            clipped = _clip(piece, shape)
+            return count - (0 if clipped is None else int(clipped[1].sum()))
         centres = np.argwhere(piece.mask) + piece.origin
         positions = ((centres - offset) @ np.linalg.inv(matrix).T).round(6)
         inside = (positions >= -0.5) & (positions < np.array(shape) - 0.5)
@@ -190,6 +193,8 @@ class LabelGrid:
     ) -> tuple[tuple[int, int], NDArray[np.bool_]] | None:
         """Resample a mask to pixels of the labels: origin and crop; None when empty."""
         plane_map = self._plane_map(piece.plane_index)
+        if self.is_same_place:
+            return _clip(piece, plane_map.shape)
         low, high = _reach(piece, plane_map)
         if (low >= high).any():
             return None
@@ -211,6 +216,27 @@ class LabelGrid:
             return None
         origin = int(low[0]) + window[0].start, int(low[1]) + window[1].start
         return origin, mask[window]
+
+
+def _clip(
+    piece: ObjectPlaneMask, shape: tuple[int, int]
+) -> tuple[tuple[int, int], NDArray[np.bool_]] | None:
+    """Clip a mask to a plane: origin and crop of what is left; None when empty."""
+    inside = tuple(
+        slice(max(-first, 0), max(min(length, size - first), 0))
+        for first, length, size in zip(
+            piece.origin, piece.mask.shape, shape, strict=True
+        )
+    )
+    mask = piece.mask[inside]
+    window = mask_to_window(mask)
+    if window is None:
+        return None
+    row, col = (
+        first + part.start + crop.start
+        for first, part, crop in zip(piece.origin, inside, window, strict=True)
+    )
+    return (row, col), mask[window]
 
 
 def is_within_half_pixel(matrix: ArrayLike, shape: ArrayLike) -> bool:

@@ -169,6 +169,12 @@ class LabelChange:
     before: NDArray[np.integer]
     after: NDArray[np.integer]
 
+    def new_ids(self) -> dict[int, int]:
+        """Return {label: its new number}, 0 if removed, when whole labels changed."""
+        old, first = np.unique(self.before, return_index=True)
+        pairs = zip(old.tolist(), self.after[first].tolist(), strict=True)
+        return {before: after for before, after in pairs if before}
+
     def undo(self) -> None:
         """Undo the change with the layer's own undo, unless that was done already.
 
