@@ -16,6 +16,7 @@ from napari_sam.checkpoints.state_dict import with_decoder
 from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.devices import best_device
+from napari_sam.nets.sam import SamNetwork
 from napari_sam.prediction.loading import load_click_decoder, load_model
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.training.saving import official_state, write_tensors
@@ -146,7 +147,7 @@ def test_the_click_decoder_shares_the_image_encoder(
 
 
 def test_a_damaged_click_decoder_is_refused(
-    tmp_path: Path, random_model: Callable[..., SamModel], lite_config: SamConfig
+    tmp_path: Path, random_model: Callable[..., SamNetwork], lite_config: SamConfig
 ) -> None:
     path = tmp_path / "decoder.safetensors"
     model, decoder = random_model(lite_config), PackagedWeights(str(path), "0" * 64)
@@ -158,7 +159,7 @@ def test_a_damaged_click_decoder_is_refused(
 
 
 def test_a_click_decoder_that_does_not_fit_is_refused(
-    tmp_path: Path, random_model: Callable[..., SamModel], lite_config: SamConfig
+    tmp_path: Path, random_model: Callable[..., SamNetwork], lite_config: SamConfig
 ) -> None:
     model, path = random_model(lite_config), tmp_path / "decoder.safetensors"
     decoder = {
