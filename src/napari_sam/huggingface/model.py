@@ -261,4 +261,6 @@ def _by_image(attentions: list[Tensor], scores: Any) -> tuple[Tensor, ...] | Non
     """Split (B * objects, ...) attentions into (B, objects, ...)."""
     if not attentions:
         return None
-    return tuple(values.unflatten(0, scores.shape[:2]) for values in attentions)
+    return tuple(
+        values.reshape(*scores.shape[:2], *values.shape[1:]) for values in attentions
+    )

@@ -132,3 +132,21 @@ def decode_runs(runs: dict[str, Any]) -> NDArray[np.bool_]:
     height, width = runs["size"]
     values = np.arange(len(runs["counts"])) % 2 == 1
     return np.repeat(values, runs["counts"]).reshape(width, height).T
+
+
+def compress_runs(runs: dict[str, Any]) -> dict[str, Any]:
+    """Write uncompressed runs as text in the compressed format of COCO.
+
+    From the third on, counts are differences to the second last. Each is written in
+    groups of five bits, the lowest first, with a sixth bit where more follow.
+    """
+    counts = runs["counts"]
+    text = []
+    for i, count in enumerate(counts):
+        value = count - counts[i - 2] if i > 2 else count
+        more = True
+        while more:
+            group, value = value & 31, value >> 5
+            more = value != (-1 if group & 16 else 0)
+            text.append(chr(48 + (group | 32 if more else group)))
+    return {"size": runs["size"], "counts": "".join(text)}

@@ -177,7 +177,7 @@ class MaskGenerationPipeline:
         Returns
         -------
         dict or list of dict
-            ``masks``, a list of (H, W) bool tensors, and ``scores``, the predicted IoU
+            ``masks``, a list of (H, W) bool arrays, and ``scores``, the predicted IoU
             of each, best first.
         """
         chosen = _check_options({**self._options, **options})
@@ -210,7 +210,7 @@ class MaskGenerationPipeline:
         best = suppress(extents, ious, options["crops_nms_thresh"])
         chosen = [runs[i] for i in best.tolist()]
         result: dict[str, Any] = {
-            "masks": [torch.from_numpy(decode_runs(one)) for one in chosen],
+            "masks": [decode_runs(one) for one in chosen],
             "scores": ious[best],
         }
         if options["output_rle_mask"]:

@@ -183,7 +183,9 @@ class PretrainedModel(nn.Module):
         hub, changes = split_hub_options(options)
         parsed = _parse_dtype(torch_dtype if torch_dtype is not None else dtype)
         file = find_model(path, variant=variant, **hub)
-        network = load_model_file(file, config, dtype=parsed, variant=variant)
+        network: SamNetwork = load_model_file(
+            file, config, dtype=parsed, variant=variant
+        )
         described = SamConfig(**read_config_values(file)) if file.is_dir() else None
         model = cls.of(network, described).requires_grad_(True)
         spec = find_spec(path)
