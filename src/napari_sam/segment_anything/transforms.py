@@ -39,7 +39,7 @@ class ResizeLongestSide:
         ).resized_shape
 
     def apply_image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Resize an (H, W, 3) uint8 image with Pillow, to the same bytes as published."""
+        """Resize an (H, W, 3) uint8 image to the same bytes as published."""
         from PIL import Image
 
         height, width = image.shape[:2]
