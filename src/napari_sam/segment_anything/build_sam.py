@@ -48,7 +48,7 @@ class Sam(SamNetwork):
 
     def preprocess(self, x: Tensor) -> Tensor:
         """Normalise (..., 3, h, w) values of 0 to 255, and pad them to the input."""
-        rule = PREPROCESSING["sam"]
+        rule, x = PREPROCESSING["sam"], x.to(self.dtype)
         mean, std = (x.new_tensor(v)[:, None, None] for v in (rule.mean, rule.std))
         bottom, right = (self.image_size - side for side in x.shape[-2:])
         return nn.functional.pad((x - mean) / std, (0, right, 0, bottom))
@@ -132,7 +132,7 @@ class Sam(SamNetwork):
         pixels = torch.stack([self.preprocess(x["image"]) for x in batched_input])
         outputs = []
         for given, features in zip(
-            batched_input, self.image_encoder(pixels.to(self.dtype)), strict=True
+            batched_input, self.image_encoder(pixels), strict=True
         ):
             points = None
             if "point_coords" in given:

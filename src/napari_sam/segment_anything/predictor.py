@@ -105,8 +105,8 @@ class SamPredictor:
         height, width = original_image_size
         self.original_size = (int(height), int(width))
         self.input_size = (shape[2], shape[3])
-        pixels = self.model.preprocess(transformed_image.float())
-        self.features = self.model.image_encoder(pixels.to(self.model.dtype))
+        pixels = self.model.preprocess(transformed_image)
+        self.features = self.model.image_encoder(pixels)
         self.is_image_set = True
 
     def predict(
