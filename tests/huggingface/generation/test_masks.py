@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,7 +62,7 @@ def test_boxes_enclose_masks(mask: np.ndarray) -> None:
 def test_stability_is_the_iou_of_two_thresholds() -> None:
     logits = torch.tensor([[[-3.0, -0.5, 0.5, 2.0, 3.0]]])
     assert stability_scores(logits, 0.0, 1.0).tolist() == [0.5]
-    assert stability_scores(logits, 1.0, 1.0).tolist() == [1 / 3]
+    assert stability_scores(logits, 1.0, 1.0).tolist() == pytest.approx([1 / 3])
 
 
 def test_edges_of_a_crop_count_and_those_of_the_image_do_not() -> None:
