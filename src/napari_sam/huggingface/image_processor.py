@@ -151,6 +151,15 @@ class SamImageProcessor:
         """Return `to_dict` as text."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
+    def to_json_file(self, path: str | Path) -> None:
+        """Write `to_dict` to a file."""
+        write_json(Path(path), self.to_dict())
+
+    @classmethod
+    def from_json_file(cls, path: str | Path) -> Self:
+        """Read the file of `to_json_file`."""
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], **changes: Any) -> Self:
         """Read a ``preprocessor_config.json``; other keys are ignored."""
