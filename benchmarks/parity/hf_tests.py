@@ -2,9 +2,9 @@
 
     python -m benchmarks.parity.hf_tests TESTS [modeling processing image_processing]
 
-needs transformers and parameterized; TESTS is the folder ``tests`` of its repository, at
-the tag of the installed version (``git clone --depth 1 --branch v5.24.0``). The tests
-are not changed: the names that they import from transformers are replaced by ours.
+needs transformers and parameterized; TESTS is the folder ``tests`` of its repository,
+at the tag of the installed version (``git clone --depth 1 --branch v5.24.0``). The
+tests are not changed: the names that they import from transformers are replaced by ours.
 Prints what passed, failed and was skipped, with the last line of each reason.
 
 Some failures are expected, as they test what only transformers has: its registries

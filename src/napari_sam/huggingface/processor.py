@@ -118,7 +118,6 @@ class SamProcessor:
         input_boxes: Any = None,
         *,
         return_tensors: str | None = None,
-        point_pad_value: int | None = None,
         images_kwargs: Mapping[str, Any] | None = None,
         common_kwargs: Mapping[str, Any] | None = None,
         device: Any = None,
@@ -147,14 +146,13 @@ class SamProcessor:
             (images, objects, 4) as (x_min, y_min, x_max, y_max), or (images, 4).
         return_tensors : {"pt", "np"}, optional
             Tensors, also when None, or numpy arrays.
-        point_pad_value : int, optional
-            Accepted as in transformers; nothing is padded.
         images_kwargs, common_kwargs : dict, optional
             The same options, grouped as in transformers; `images_kwargs` precede.
         device : str or torch.device, optional
             Where the tensors go.
         **options
-            See `SamImageProcessor.preprocess`.
+            See `SamImageProcessor.preprocess`. ``point_pad_value`` is accepted as in
+            transformers; nothing is padded.
 
         Returns
         -------
@@ -168,6 +166,7 @@ class SamProcessor:
         ValueError
             When images or prompts are invalid.
         """
+        options.pop("point_pad_value", None)
         if images_kwargs or common_kwargs:
             together = {
                 "text": text,
