@@ -4,7 +4,7 @@
 
 needs transformers and parameterized; TESTS is the folder ``tests`` of its repository,
 at the tag of the installed version (``git clone --depth 1 --branch v5.24.0``). The
-tests are not changed: the names that they import from transformers are replaced by ours.
+tests are not changed: what they import from transformers is replaced by ours.
 Prints what passed, failed and was skipped, with the last line of each reason.
 
 Some failures are expected, as they test what only transformers has: its registries

@@ -289,6 +289,11 @@ class SamImageProcessor:
         )
         if segmentation_maps is not None:
             maps = [self._prepare_map(m) for m in as_list(segmentation_maps, ndim=2)]
+            if len(maps) != len(planes):
+                raise ValueError(
+                    f"There are {len(maps)} segmentation maps for {len(planes)} images:"
+                    " give (H, W) labels for each."
+                )
             inputs["labels"] = stack(maps)
         if device is not None:
             inputs = inputs.to(device)
