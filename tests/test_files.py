@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_sam.files import atomic_write, read_json, verify, write_json
+from napari_sam.files import (
+    ABANDONED_SECONDS,
+    atomic_write,
+    read_json,
+    verify,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,3 +72,23 @@ def test_damaged_json_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.json is not JSON"):
         read_json(tmp_path / "a.json")
+
+
+def test_parts_of_killed_processes_go_after_a_day(tmp_path: Path) -> None:
+    old, new = time.time() - 2 * ABANDONED_SECONDS, time.time()
+    for name, age in [
+        (".napari-sam-x1.part.tif", old),
+        (".napari-sam-x2.part", new),
+        (".napari-sam-own", new),
+        ("cells.part.tif", old),
+        ("tmpabc.part", old),
+    ]:
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, (age, age))
+    (tmp_path / ".napari-sam-folder").mkdir()
+    with atomic_write(tmp_path / "a.txt") as part:
+        assert part.name.startswith(".")
+        part.write_text("whole")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert ".napari-sam-x1.part.tif" not in names
+    assert len(names) == 6

@@ -48,7 +48,10 @@ def test_commands_parse() -> None:
         make_parser().parse_args(shlex.split(line, comments=True)[1:]).verb
         for line in commands
     }
-    assert verbs == {"models", "segment", "volume", "everything", "replay", "train"}
+    assert verbs == {
+        *("models", "segment", "volume", "everything", "replay", "train"),
+        *("export-labels", "import-labels"),
+    }
 
 
 def test_every_model_is_in_the_table() -> None:

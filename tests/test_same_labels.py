@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 import napari_sam as ns
 from napari_sam import samples
 from napari_sam.cli import main as cli
-from napari_sam.images.tiff import read_tiff
+from napari_sam.images.reading.read import read_image
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction import loading
 from napari_sam.records import replay as replaying
@@ -79,11 +79,11 @@ class Interfaces:
         verb = "segment" if self.image.ndim == 2 else "volume"
         files = ("--record", str(self.record), "--overwrite")
         assert cli.main([verb, str(self.path), *arguments, *files]) == 0
-        labels = read_tiff(self.path.with_name("image_labels.tif")).data
+        labels = read_image(self.path.with_name("image_labels.tif")).data
         out = self.path.with_name("again.tif")
         again = ("replay", str(self.record), "-o", str(out), "--overwrite")
         assert cli.main(list(again)) == 0
-        assert_array_equal(read_tiff(out).data, labels)
+        assert_array_equal(read_image(out).data, labels)
         return labels
 
     def same_on_a_plane(self, boxes: Any, points: Any, contrast_limits: Limits) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_sam.checkpoints.download import WeightsError
     from napari_sam.checkpoints.model_spec import ModelSpec
     from napari_sam.checkpoints.registry import list_models
+    from napari_sam.exchange.labels import export_labels, import_labels
     from napari_sam.huggingface.auto import (
         AutoConfig,
         AutoImageProcessor,
@@ -90,6 +91,8 @@ _HOMES = {
     "WeightsError": "checkpoints.download",
     "everything": "api.planes",
     "everything_volume": "api.stacks",
+    "export_labels": "exchange.labels",
+    "import_labels": "exchange.labels",
     "link_labels": "automatic.linking",
     "link_planes": "automatic.linking",
     "list_models": "checkpoints.registry",
@@ -142,6 +145,8 @@ __all__ = [
     "WeightsError",
     "everything",
     "everything_volume",
+    "export_labels",
+    "import_labels",
     "link_labels",
     "link_planes",
     "list_models",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,17 @@ if TYPE_CHECKING:
 
 
 MEGABYTE = 1_000_000
+ABANDONED_SECONDS = 24 * 60 * 60
+"""Age of temporary files and folders that belong to no running process."""
+_PART_PREFIX = ".napari-sam-"
 
 
 @contextmanager
 def atomic_write(path: Path, suffix: str = "", mode: int = 0o644) -> Iterator[Path]:
     """Write a temporary file and rename it to `path` when it is complete.
 
-    An error during the write leaves an existing file at `path` as it was.
+    An error during the write leaves an existing file at `path` as it was. The temporary
+    file is hidden; those of killed processes are removed after a day.
 
     Parameters
     ----------
@@ -36,7 +41,10 @@ def atomic_write(path: Path, suffix: str = "", mode: int = 0o644) -> Iterator[Pa
     Path
         The temporary file, in the same folder.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=f".part{suffix}")
+    _remove_abandoned(path.parent)
+    handle, temporary = tempfile.mkstemp(
+        dir=path.parent, prefix=_PART_PREFIX, suffix=f".part{suffix}"
+    )
     os.close(handle)
     try:
         yield Path(temporary)
@@ -44,6 +52,17 @@ def atomic_write(path: Path, suffix: str = "", mode: int = 0o644) -> Iterator[Pa
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files of killed processes, unchanged for a day."""
+    oldest = time.time() - ABANDONED_SECONDS
+    with os.scandir(folder) as entries:
+        parts = [e for e in entries if e.name.startswith(_PART_PREFIX)]
+    for part in parts:
+        with suppress(OSError):  # another process may remove it, too
+            if part.is_file(follow_symlinks=False) and part.stat().st_mtime < oldest:
+                os.unlink(part.path)
 
 
 def hash_file(path: Path, algorithm: str) -> str:
@@ -82,8 +101,8 @@ def read_json(path: str | Path) -> Any:
         When the file cannot be read.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # of the encoding or of JSON
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # of the encoding or of JSON
         raise ValueError(f"{path} is not JSON ({error}).") from error
 
 

@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 import napari_sam as ns
 from napari_sam import samples
 from napari_sam.cli.demo import overlay, run_demo
-from napari_sam.images.tiff import read_tiff
+from napari_sam.images.reading.read import read_image
 from napari_sam.masks.patch import mask_iou
 from tests.helpers.models import World
 
@@ -47,11 +47,11 @@ def test_labels_and_pictures_are_written(lines: list[str], folder: Path) -> None
 
     expected = {f"{n}_{kind}" for n in NAMES for kind in ("labels.tif", "overlay.png")}
     assert {path.name for path in folder.iterdir()} == expected
-    assert read_tiff(folder / "coins_boxes_labels.tif").data.max() == 22
-    head = read_tiff(folder / "head_ventricles_labels.tif")
+    assert read_image(folder / "coins_boxes_labels.tif").data.max() == 22
+    head = read_image(folder / "head_ventricles_labels.tif")
     volume, spacing = samples.head()
     assert (head.axes, head.unit, head.data.shape) == ("ZYX", "mm", volume.shape)
-    assert head.scale == pytest.approx(spacing)
+    assert head.spacing == pytest.approx(dict(zip("ZYX", spacing, strict=True)))
     rows, cols = samples.coins().shape
     picture = io.imread(folder / "coins_boxes_overlay.png")
     assert picture.shape == (2 * rows, 2 * cols, 3)

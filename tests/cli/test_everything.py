@@ -11,7 +11,7 @@ import pytest
 from napari_sam.api.planes import segment_everything
 from napari_sam.api.stacks import segment_everything_volume
 from napari_sam.automatic.candidates import Thresholds
-from napari_sam.images.tiff import read_tiff
+from napari_sam.images.reading.read import read_image
 from tests.helpers.command_line import (
     labels_of,
     load_always,
@@ -177,12 +177,12 @@ def test_a_record_of_a_stack_replays_to_the_same_labels(
     capsys.readouterr()
     assert run("replay", record) == 0
     first, second = (
-        read_tiff(tmp_path / "stack_labels.tif"),
-        read_tiff(tmp_path / "made_labels.tif"),
+        read_image(tmp_path / "stack_labels.tif"),
+        read_image(tmp_path / "made_labels.tif"),
     )
     assert first.data.any()
     assert np.array_equal(first.data, second.data)
-    assert (first.axes, first.scale) == (second.axes, second.scale)
+    assert (first.axes, first.spacing) == (second.axes, second.spacing)
     assert "other than recorded" not in capsys.readouterr().out
 
 

@@ -21,7 +21,7 @@ import napari_sam as ns
 from napari_sam.checkpoints.registry import MODELS, get_model_spec
 from napari_sam.cli import main as cli
 from napari_sam.cli.parser import make_parser
-from napari_sam.images.tiff import read_tiff
+from napari_sam.images.reading.read import read_image
 from napari_sam.prediction import loading
 from tests.helpers.command_line import labels_of, read_labels, run, write_stack
 from tests.helpers.models import World
@@ -46,11 +46,10 @@ def test_segment_boxes_on_a_plane_of_a_stack(stack: Path, capsys: Any) -> None:
     assert f"object 1: {BALL[7].sum()} pixels, score 0.90" in printed
     assert f"object 2: {SMALL[7].sum()} pixels" in printed
     assert f"wrote {out}" in printed
-    written = read_tiff(out)
+    written = read_image(out)
     assert written.axes == "YX"
     assert_array_equal(written.data, BALL[7] + 2 * SMALL[7])
-    assert written.scale is not None
-    assert written.scale[1:] == (0.5, 0.5)
+    assert written.spacing == {"Y": 0.5, "X": 0.5}
 
 
 def test_segment_points_and_a_prompt_file(plane: Path) -> None:
@@ -78,8 +77,8 @@ def test_volume_from_boxes(stack: Path, capsys: Any) -> None:
     printed = capsys.readouterr().out
     assert "object 1, slice 6: anchor, score 0.90" in printed
     assert "object 1, slice 11: stopped" in printed
-    written = read_tiff(stack.with_name("stack_labels.tif"))
-    assert (written.axes, written.scale) == ("ZYX", (2.0, 0.5, 0.5))
+    written = read_image(stack.with_name("stack_labels.tif"))
+    assert (written.axes, written.spacing) == ("ZYX", {"Z": 2.0, "Y": 0.5, "X": 0.5})
     assert_array_equal(written.data, BALL + 2 * SMALL)
 
 
@@ -102,7 +101,7 @@ def test_volume_of_one_time_point_in_colour(tmp_path: Path) -> None:
     metadata = {"axes": "TZYXS"}
     tifffile.imwrite(path, series, ome=True, photometric="rgb", metadata=metadata)
     assert run("volume", path, "--index", "t=1", "--box", f"6:{BALL_BOX}") == 0
-    written = read_tiff(tmp_path / "series_labels.tif")
+    written = read_image(tmp_path / "series_labels.tif")
     assert written.axes == "ZYX"
     assert_array_equal(written.data, BALL)
 

@@ -14,7 +14,7 @@ from napari.components import ViewerModel
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam.images.tiff import read_tiff
+from napari_sam.images.reading.read import read_image
 from napari_sam.plugin.session import SamSession
 from tests.helpers.command_line import PIXEL_SIZES, read_labels, run
 from tests.helpers.scenes import BALL, SMALL, lit
@@ -81,10 +81,10 @@ def test_replay_writes_the_same_file(
     assert printed[-1] == f"wrote {again}"
     assert_array_equal(read_labels(again), read_labels(made))
     assert read_labels(again).dtype == read_labels(made).dtype
-    first, second = read_tiff(made), read_tiff(again)
-    assert (first.axes, first.scale, first.unit) == (
+    first, second = read_image(made), read_image(again)
+    assert (first.axes, first.spacing, first.unit) == (
         second.axes,
-        second.scale,
+        second.spacing,
         second.unit,
     )
 
@@ -163,7 +163,7 @@ def test_records_of_the_viewer_replay(
     stack: Path, world: World, whole_metadata: bool
 ) -> None:
     viewer = ViewerModel()
-    viewer.add_image(read_tiff(stack).data, scale=(2, 0.5, 0.5))
+    viewer.add_image(read_image(stack).data, scale=(2, 0.5, 0.5))
     session = propagated_session(viewer, world, 6)
     path = stack.with_name("session.json")
     if whole_metadata:
@@ -172,10 +172,10 @@ def test_records_of_the_viewer_replay(
     else:
         ns.write_record(path, session.record())
     assert run("replay", path, "--image", stack) == 0
-    again = read_tiff(stack.with_name("session_labels.tif"))
+    again = read_image(stack.with_name("session_labels.tif"))
     assert_array_equal(again.data, session.labels_layer.data)
     assert_array_equal(again.data, BALL)
-    assert (again.axes, again.scale) == ("ZYX", (2.0, 0.5, 0.5))
+    assert (again.axes, again.spacing) == ("ZYX", {"Z": 2.0, "Y": 0.5, "X": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -196,10 +196,10 @@ def test_axes_of_length_one_do_not_matter(
     session = propagated_session(viewer, world, *index)
     ns.write_record(record, session.record())
     assert run("replay", record, "--image", path) == 0
-    again = read_tiff(tmp_path / "session_labels.tif")
+    again = read_image(tmp_path / "session_labels.tif")
     assert session.labels_layer.data.shape == shape
     assert_array_equal(again.data, BALL)
-    assert (again.axes, again.scale) == ("ZYX", (2.0, 0.5, 0.5))
+    assert (again.axes, again.spacing) == ("ZYX", {"Z": 2.0, "Y": 0.5, "X": 0.5})
 
 
 def test_a_channel_that_was_a_separate_layer(tmp_path: Path, world: World) -> None:
@@ -213,22 +213,22 @@ def test_a_channel_that_was_a_separate_layer(tmp_path: Path, world: World) -> No
     ns.write_record(record, session.record())
     assert run("replay", record, "--image", path) == 1
     assert run("replay", record, "--image", path, "--index", "C=1") == 0
-    again = read_tiff(tmp_path / "session_labels.tif")
-    assert (again.axes, again.scale) == ("ZYX", (2.0, 0.5, 0.5))
+    again = read_image(tmp_path / "session_labels.tif")
+    assert (again.axes, again.spacing) == ("ZYX", {"Z": 2.0, "Y": 0.5, "X": 0.5})
     assert_array_equal(again.data, BALL)
 
 
 def test_labels_with_another_grid_have_no_pixel_size(stack: Path, world: World) -> None:
     viewer = ViewerModel()
-    viewer.add_image(read_tiff(stack).data)
+    viewer.add_image(read_image(stack).data)
     coarse = np.zeros(tuple(size // 2 for size in BALL.shape), np.uint8)
     coarse = viewer.add_labels(coarse, scale=(2, 2, 2), translate=(0.5, 0.5, 0.5))
     session = propagated_session(viewer, world, 7, labels=coarse)
     path = ns.write_record(stack.with_name("coarse.json"), session.record())
     assert run("replay", path, "--image", stack) == 0
-    again = read_tiff(stack.with_name("coarse_labels.tif"))
+    again = read_image(stack.with_name("coarse_labels.tif"))
     assert_array_equal(again.data, coarse.data)
-    assert (again.axes, again.scale) == ("ZYX", None)
+    assert (again.axes, again.spacing) == ("ZYX", {})
 
 
 def test_replay_reports_labels_that_differ(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import tifffile
 
 from napari_sam.cli.main import main
-from napari_sam.images.tiff import read_tiff
+from napari_sam.images.reading.read import read_image
 from napari_sam.prediction import loading
 from napari_sam.records import replay
 
@@ -48,7 +48,7 @@ def write_stack(folder: Path, stack: np.ndarray, axes: str = "ZYX") -> Path:
 
 def read_labels(path: Path) -> np.ndarray:
     """Read a label file."""
-    labels: np.ndarray = read_tiff(path).data
+    labels: np.ndarray = read_image(path).data
     return labels
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
@@ -148,10 +149,77 @@ def test_index_selects_a_channel(tmp_path: Path) -> None:
     assert np.array_equal(image.plane, PLANE)
 
 
+def test_channels_are_slices_only_if_they_are_named(tmp_path: Path) -> None:
+    files = tmp_path / "a.tif", tmp_path / "b.tif"
+    stack, metadata = np.stack([PLANE] * 4), {"axes": "CYX"}
+    tifffile.imwrite(files[0], stack, ome=True, metadata=metadata)
+    labels = np.stack([LABELS] * 4).astype(np.uint16)
+    tifffile.imwrite(files[1], labels, photometric="minisblack")
+    with pytest.raises(ValueError, match="axis C of the image"):
+        read_training_images(*files)
+    for axis in ("C", "0"):
+        assert len(read_training_images(*files, axis=axis)) == 4
+    assert len(read_training_images(*files, axes="ZYX")) == 4
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "YXZ", "YZX", "XZY"])
+@pytest.mark.parametrize("named", [False, True])
+def test_slices_of_any_order(tmp_path: Path, axes: str, named: bool) -> None:
+    order = ["ZYX".index(name) for name in axes]
+    stack = np.stack([PLANE, PLANE + 1, PLANE]).transpose(order)
+    labels = np.stack([LABELS, 0 * LABELS, LABELS * 2]).transpose(order)
+    files = tmp_path / "a.tif", tmp_path / "b.tif"
+    gray = {"photometric": "minisblack"}
+    tifffile.imwrite(files[0], stack, metadata={"axes": axes}, **gray)
+    metadata = {"axes": axes} if named else {}
+    tifffile.imwrite(files[1], labels.astype("u2"), metadata=metadata, **gray)
+    first, second = read_training_images(*files)
+    assert (first.name, second.name) == ("a.tif, slice 0", "a.tif, slice 2")
+    assert np.array_equal(first.plane, PLANE)
+    assert np.array_equal(second.labels, LABELS * 2)
+    rows = read_training_images(*files, axis="Y")
+    assert [image.name for image in rows][:2] == ["a.tif, slice 2", "a.tif, slice 3"]
+    assert rows[0].shape == (3, 16)
+
+
+@pytest.mark.filterwarnings("ignore:.*stored as RGB:DeprecationWarning")
+@pytest.mark.parametrize("count", [3, 4])
+def test_labels_are_never_colour(tmp_path: Path, count: int) -> None:
+    files = tmp_path / "a.tif", tmp_path / "b.tif"
+    stack = np.stack([PLANE] * count)
+    tifffile.imwrite(files[0], stack, photometric="minisblack")
+    tifffile.imwrite(files[1], np.stack([LABELS] * count).astype(np.uint8))
+    assert len(read_training_images(*files)) == count
+
+
+def test_what_is_not_used_of_a_file_is_a_warning(tmp_path: Path) -> None:
+    files = tmp_path / "a.tif", tmp_path / "b.png"
+    with tifffile.TiffWriter(files[0]) as file:
+        for data in (PLANE[::2, ::2], PLANE):
+            file.write(data, metadata=None, contiguous=False)
+    iio.imwrite(files[1], LABELS.astype(np.uint8))
+    with pytest.warns(UserWarning, match="holds 2 images, .* number 1 is used"):
+        (image,) = read_training_images(*files)
+    assert np.array_equal(image.plane, PLANE)
+    said: list[str] = []
+    read_training_images(*files, on_notes=said.extend)
+    assert len(said) == 1
+    with pytest.raises(ValueError, match="the image"):
+        read_training_images(*files, series="0")
+
+
+def test_one_name_with_two_endings_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", PLANE)
+    tifffile.imwrite(tmp_path / "a_labels.tif", LABELS.astype(np.uint16))
+    iio.imwrite(tmp_path / "a.png", PLANE)
+    with pytest.raises(ValueError, match=r"a\.png and a\.tif have the same name"):
+        read_training_images(tmp_path, tmp_path)
+
+
 def test_errors_in_files(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     tifffile.imwrite(tmp_path / "a.tif", PLANE)
-    with pytest.raises(ValueError, match=r"No TIFF file in .*empty is named like one"):
+    with pytest.raises(ValueError, match=r"No image in .*empty is named like one"):
         read_training_images(tmp_path, tmp_path / "empty")
     with pytest.raises(ValueError, match="a folder and a file"):
         read_training_images(tmp_path, tmp_path / "a.tif")

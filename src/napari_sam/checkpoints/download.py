@@ -20,7 +20,7 @@ from napari_sam.checkpoints.sources import (
     fetch_from,
     walk_folder,
 )
-from napari_sam.files import verify
+from napari_sam.files import ABANDONED_SECONDS, verify
 
 if TYPE_CHECKING:
     from napari_sam.checkpoints.model_spec import ModelSpec
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 CACHE_VARIABLE = "NAPARI_SAM_CACHE"
 """Environment variable that names the cache folder."""
-
-_ABANDONED_SECONDS = 24 * 60 * 60
 
 
 class WeightsError(RuntimeError):
@@ -161,7 +159,7 @@ def _remove_abandoned(target: Path) -> None:
     now = time.time()
     for folder in target.parent.glob(f".{target.name}.*.part"):
         newest = max((status.st_mtime for status in walk_folder(folder)), default=now)
-        if now - newest > _ABANDONED_SECONDS:
+        if now - newest > ABANDONED_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
 
 

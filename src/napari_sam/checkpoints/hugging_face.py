@@ -167,7 +167,7 @@ def read_folder_config(folder: Path) -> SamConfig:
     values = read_config_values(folder)
     try:
         return SamConfig.from_dict(values)
-    except (TypeError, AttributeError) as error:
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(
             f"{folder / CONFIG_FILE} has values of the wrong kind ({error})."
         ) from error

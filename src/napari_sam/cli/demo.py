@@ -9,8 +9,9 @@ import numpy as np
 
 from napari_sam import samples
 from napari_sam.api.stacks import segment_volume
-from napari_sam.images.tiff import TiffImage, write_labels
+from napari_sam.images.reading.image_file import ImageFile
 from napari_sam.images.uint8 import to_uint8
+from napari_sam.images.writing import write_labels
 from napari_sam.masks.painting import labels_from_patches
 from napari_sam.masks.patch import label_outlines, mask_iou
 from napari_sam.prompts.prompt import Prompt
@@ -74,7 +75,7 @@ def _demo_coins(predictor: Predictor, folder: Path) -> Iterator[str]:
             for label, prediction in enumerate(predictions, start=1)
         ]
         labels = labels_from_patches([p.patch for p in predictions], embedding.shape)
-        _write(folder / f"coins_{name}", image, labels, TiffImage(image, "YX"))
+        _write(folder / f"coins_{name}", image, labels, ImageFile(image, "YX"))
         yield (
             f"coins, {name}: {len(ious)} objects, mean IoU {np.mean(ious):.3f} with "
             f"thresholding, encoded in {encoding:.1f} s, segmented in {seconds:.1f} s"
@@ -88,7 +89,7 @@ def _demo_cell(predictor: Predictor, folder: Path) -> Iterator[str]:
     prediction = predictor.predict(embedding, Prompt(points=[samples.CELL_CENTRE]))
     seconds = perf_counter() - start
     labels = labels_from_patches([prediction.patch], embedding.shape)
-    _write(folder / "cell_click", image, labels, TiffImage(image, "YX"))
+    _write(folder / "cell_click", image, labels, ImageFile(image, "YX"))
     yield (
         f"cell, one click: {np.count_nonzero(labels)} pixels, score "
         f"{prediction.score:.2f}, in {seconds:.1f} s"
@@ -101,7 +102,8 @@ def _demo_head(predictor: Predictor, folder: Path) -> Iterator[str]:
     result = segment_volume(volume, samples.head_prompts(), model=predictor)
     seconds = perf_counter() - start
     slices = [s.index for s in result.slices if s.status != "stopped"]
-    like = TiffImage(volume, "ZYX", spacing, "mm")
+    sizes = dict(zip("ZYX", spacing, strict=True))
+    like = ImageFile(volume, "ZYX", sizes, dict.fromkeys(sizes, "mm"))
     window = slice(min(slices), max(slices) + 1)
     gray = to_uint8(volume.reshape(-1, volume.shape[2])).reshape(volume.shape)
     write_labels(folder / "head_ventricles_labels.tif", result.labels, like)
@@ -126,7 +128,7 @@ def _sheet(planes: NDArray[Any]) -> NDArray[Any]:
 
 
 def _write(
-    stem: Path, image: NDArray[Any], labels: NDArray[np.int32], like: TiffImage
+    stem: Path, image: NDArray[Any], labels: NDArray[np.int32], like: ImageFile
 ) -> None:
     write_labels(stem.with_name(f"{stem.name}_labels.tif"), labels, like)
     _write_overlay(stem.with_name(f"{stem.name}_overlay.png"), image, labels)

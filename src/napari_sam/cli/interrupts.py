@@ -1,25 +1,14 @@
-"""Interruptions of the command line: Ctrl+C from the first moment, and SIGTERM."""
+"""Interruption of the command line by SIGTERM."""
 
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-def run() -> int:
-    """Run `napari-sam`; the entry point, which imports the rest."""
-    try:
-        from napari_sam.cli.main import main
-    except KeyboardInterrupt:
-        print("napari-sam: interrupted.", file=sys.stderr)  # noqa: T201
-        return 130
-    return main()
 
 
 @contextmanager

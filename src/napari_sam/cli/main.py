@@ -29,15 +29,16 @@ from napari_sam.cli.values import (
 from napari_sam.files import MEGABYTE
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.prediction.zoom.options import check_zoom
+from napari_sam.prompts.selection import ImageSelection
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_sam.cli.outputs import Outputs
-    from napari_sam.images.tiff import TiffImage
+    from napari_sam.images.reading.image_file import ImageFile
     from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
     from napari_sam.requests.automatic_stack import AutomaticStackRequest
     from napari_sam.requests.base import SegmentationRequest, SegmentationResult
@@ -86,9 +87,11 @@ def _segment(options: argparse.Namespace) -> None:
     from napari_sam.prediction.steps import run_to_end
     from napari_sam.requests.from_arrays import plane_request
 
-    image = _read_image(options)
+    image, selection = _read_image(options)
     plane = image.plane()
-    prompts = plane_prompts(options, plane.shape[:2])
+    prompts, ignored = plane_prompts(options, selection)
+    for line in ignored:
+        print(line)
     request = plane_request(plane, prompts, intensity, zoom)
     result = run_to_end(request.run(_load_model(options), EmbeddingCache()))
     _write(options, files, image, request, result)
@@ -102,9 +105,12 @@ def _volume(options: argparse.Namespace) -> None:
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.requests.from_arrays import stack_request
 
-    image = _read_image(options)
+    image, selection = _read_image(options)
     volume, axis = image.volume(), image.axis(options.axis)
-    prompts = volume_prompts(options, axis, volume.shape[:3])
+    selection = replace(selection, along=image.axes[axis])
+    prompts, ignored = volume_prompts(options, selection)
+    for line in ignored:
+        print(line)
     spacing = postprocessing.spacing
     request = stack_request(
         volume, prompts, axis, intensity, rgb=image.rgb, spacing=spacing, zoom=zoom
@@ -137,9 +143,9 @@ def _everything(options: argparse.Namespace) -> None:
         automatic_stack_request,
     )
 
-    image = _read_image(options)
+    image, _ = _read_image(options)
     request: AutomaticPlaneRequest | AutomaticStackRequest
-    if image.axes.removesuffix("S") == "YX":
+    if len(image.order) == 2:
         if postprocessing.cleanup.smooth:
             raise ValueError("--smooth is for stacks, and the image is one plane.")
         request = automatic_plane_request(
@@ -147,7 +153,7 @@ def _everything(options: argparse.Namespace) -> None:
             intensity,
             options=search,
             thresholds=thresholds,
-            region=read_region(options.region, image.plane().shape[:2]),
+            region=read_region(options.region, image.shape),
             cleanup=postprocessing.cleanup,
         )
     else:
@@ -162,7 +168,7 @@ def _everything(options: argparse.Namespace) -> None:
             thresholds=thresholds,
             region=read_region(
                 options.region,
-                tuple(n for i, n in enumerate(volume.shape[:3]) if i != axis),
+                tuple(n for i, n in enumerate(image.shape) if i != axis),
             ),
             linking=linking,
             cleanup=postprocessing.cleanup_in_slices(axis),
@@ -197,17 +203,21 @@ def _run_automatic(
 
 
 def _replay(options: argparse.Namespace) -> None:
-    from napari_sam.cli.records import RecordFile
-    from napari_sam.images.tiff import write_labels
+    from napari_sam.cli.records import Choice, RecordFile
+    from napari_sam.images.writing import check_writable, write_labels
 
-    file = RecordFile.read(options.record, options.image, read_index(options.index))
-    output = read_replay_output(options, file.image)
-    labels, image = file.replay(options.model)
+    choice = Choice(read_index(options.index), options.series, options.axes)
+    file = RecordFile.read(options.record, options.image, choice)
+    output = read_replay_output(options, file.path)
+    image = file.read_image()
+    _print_notes(image.notes)
+    check_writable(image)
+    labels, like = file.replay(image, options.model)
     for label in sorted(int(name) for name in file.record["objects"]):
         comparison = "as" if file.is_as_recorded(label, labels) else "other than"
         size = int((labels == label).sum())
         print(f"object {label}: {size} pixels, {comparison} recorded")
-    print(f"wrote {write_labels(output, labels, image)}")
+    print(f"wrote {write_labels(output, labels, like)}")
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -231,9 +241,22 @@ def _export(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from napari_sam.cli.train import train
 
-    index = read_index(options.index)
-    for line in train(options, index, lambda: _load_model(options)):
+    for line in train(options, lambda: _load_model(options), _print_notes):
         print(line, flush=True)
+
+
+def _export_labels(options: argparse.Namespace) -> None:
+    from napari_sam.cli.annotations import export_annotations
+
+    for line in export_annotations(options):
+        print(line)
+
+
+def _import_labels(options: argparse.Namespace) -> None:
+    from napari_sam.cli.annotations import import_annotations
+
+    for line in import_annotations(options):
+        print(line)
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -243,23 +266,46 @@ def _demo(options: argparse.Namespace) -> None:
         print(line, flush=True)
 
 
-def _read_image(options: argparse.Namespace) -> TiffImage:
-    from napari_sam.images.tiff import read_tiff
+def _read_image(options: argparse.Namespace) -> tuple[ImageFile, ImageSelection]:
+    """Read the part of the image that --index selects, and its place in the file.
 
-    return read_tiff(options.image).select(**read_index(options.index))
+    What is not used is said, and that labels can be written is checked.
+    """
+    from napari_sam.images.reading.read import read_image
+    from napari_sam.images.writing import check_writable
+
+    file = read_image(options.image, options.series, options.axes)
+    _print_notes(file.notes)
+    index = read_index(options.index)
+    image = file.select(**index)
+    if options.axis is not None and len(image.order) == 2:
+        across = file.axes[file.axis(options.axis)]
+        if across not in index:
+            raise ValueError(
+                f"--axis {options.axis}: choose one plane across this axis, for "
+                f"instance with --index {across}=0."
+            )
+    check_writable(image)
+    return image, ImageSelection(file.order, file.stored_shape, index)
+
+
+def _print_notes(notes: Iterable[str]) -> None:
+    """Print what a file holds beyond what is used, and what is in doubt."""
+    for note in notes:
+        print(f"napari-sam: {note}", file=sys.stderr)
 
 
 def _write(
     options: argparse.Namespace,
     files: Outputs,
-    image: TiffImage,
+    image: ImageFile,
     request: SegmentationRequest,
     result: SegmentationResult,
     postprocessing: PostprocessingOptions | None = None,
 ) -> None:
     """Print what was found; write labels and, if wanted, record and table."""
-    from napari_sam.cli.records import make_record
-    from napari_sam.images.tiff import write_labels
+    from napari_sam.cli.records import Choice, make_record
+    from napari_sam.images.writing import write_labels
     from napari_sam.records.record import write_record
 
     shape: tuple[int, ...] = request.view.reader.plane_shape(request.plane_index)
@@ -274,10 +320,9 @@ def _write(
             print(line)
     print(f"wrote {write_labels(files.labels, labels, image)}")
     if files.record is not None:
-        index = read_index(options.index)
-        record = make_record(
-            request, result, labels, options.image, index, options.model
-        )
+        choice = Choice(read_index(options.index), options.series, options.axes)
+        source = choice.to_json(options.image, image)
+        record = make_record(request, result, labels, source, options.model)
         print(f"wrote {write_record(files.record, record)}")
     if files.table is not None and postprocessing is not None:
         axis = 0 if request.stack is None else request.stack.axis
@@ -331,6 +376,8 @@ _VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
     "everything": _everything,
     "replay": _replay,
     "export": _export,
+    "export-labels": _export_labels,
+    "import-labels": _import_labels,
     "train": _train,
     "demo": _demo,
 }

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from napari_sam.images.reading.read import ENDINGS, is_zarr
+
 if TYPE_CHECKING:
     import argparse
 
@@ -15,7 +17,16 @@ _KINDS = {
     "output": ("file of labels", "labels are TIFF, name it .tif", (".tif", ".tiff")),
     "record": ("record", "records are JSON, name it .json", (".json",)),
     "table": ("table", "tables are CSV, name it .csv", (".csv",)),
+    "annotations": (
+        "file of annotations",
+        "annotations are JSON, GeoJSON, ZIP or text; name it .json, .geojson, .zip or "
+        ".txt",
+        (".json", ".geojson", ".zip", ".txt"),
+    ),
 }
+
+# Endings of annotations that a default name of labels leaves out.
+_ANNOTATIONS = (".json", ".geojson", ".zip", ".roi", ".txt")
 
 _Inputs = list[tuple[str, str | None]]
 
@@ -56,31 +67,56 @@ def read_replay_output(options: argparse.Namespace, image: Path) -> Path:
     return _labels_path(options, options.record, [*inputs.items()])
 
 
+def read_annotations_output(options: argparse.Namespace) -> Path:
+    """Read and check --output of `export-labels`; see `read_outputs`."""
+    path = Path(options.output)
+    inputs: _Inputs = [("file of labels", options.labels)]
+    _check_output("annotations", path, inputs, options.overwrite, "--output")
+    return path
+
+
+def read_import_output(options: argparse.Namespace) -> Path:
+    """Read and check --output of `import-labels`; see `read_outputs`."""
+    inputs = {"file of annotations": options.annotations, "image": options.image}
+    return _labels_path(options, options.annotations, [*inputs.items()])
+
+
 def _labels_path(options: argparse.Namespace, source: str, inputs: _Inputs) -> Path:
     """Return --output, or the default beside the source file, after checking it."""
     path = Path(source)
+    while is_zarr(path.parent):  # a group in a store
+        path = path.parent
     # Only a known ending goes: cells.t1.tif and cells.t2.tif stay different.
-    ending = r"((\.ome)?\.tiff?|\.json)$"
-    stem = re.sub(ending, "", path.name, flags=re.IGNORECASE)
+    endings = "|".join(map(re.escape, (*ENDINGS, *_ANNOTATIONS)))
+    stem = re.sub(rf"(\.ome)?({endings})$", "", path.name, flags=re.IGNORECASE)
     default = path.with_name(f"{stem}_labels.tif")
     output = Path(options.output) if options.output else default
     _check_output("output", output, inputs, options.overwrite)
     return output
 
 
-def _check_output(option: str, path: Path, inputs: _Inputs, overwrite: bool) -> None:
-    flag, (_, sentence, endings) = f"--{option}", _KINDS[option]
+def _check_output(
+    option: str,
+    path: Path,
+    inputs: _Inputs,
+    overwrite: bool,
+    flag: str | None = None,
+) -> None:
+    _, sentence, endings = _KINDS[option]
+    flag = flag or f"--{option}"
     for role, other in inputs:
         if other and _is_same(path, Path(other)):
             raise ValueError(f"{flag} {path} is the {role} itself: name another file.")
+    if is_zarr(path.resolve().parent):
+        raise ValueError(f"{flag} {path} is inside a zarr store: name another file.")
     if path.is_dir():
         raise ValueError(f"{flag} {path} is a folder: name a file in it.")
-    check_writable(flag, path, overwrite)
+    check_output_file(flag, path, overwrite)
     if path.suffix.lower() not in ("", *endings):
         raise ValueError(f"{flag} {path}: {sentence}.")
 
 
-def check_writable(flag: str, path: Path, overwrite: bool) -> None:
+def check_output_file(flag: str, path: Path, overwrite: bool) -> None:
     """Check that a file can be written.
 
     Raises

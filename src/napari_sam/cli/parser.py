@@ -17,10 +17,16 @@ from napari_sam.cli.options import (
     add_options,
 )
 from napari_sam.cli.postprocessing import add_postprocessing_options
+from napari_sam.exchange.formats import Format
 from napari_sam.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_FIRST_AXIS = (
+    " (default: the first axis that is left after --index, if it is of space or time)"
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -44,11 +50,18 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_segment(parser: argparse.ArgumentParser) -> None:
     _add_image(parser)
+    _add_axis(
+        parser,
+        "axis that the plane lies across, if it is not one of rows and columns; "
+        "--index chooses the plane",
+        "",
+    )
     _add_prompts(
         parser,
         point="ROW,COL",
         box="R0,C0,R1,C1",
-        files="points or shapes as napari saves them (CSV), or a JSON list of objects: "
+        files="points or shapes as napari saves them (CSV), ImageJ ROIs, GeoJSON, "
+        "COCO, labelme, YOLO, or a JSON list of objects: "
         '[{"points": [[r, c]], "labels": [1], "box": [..]}]',
     )
     _add_zoom(parser)
@@ -61,18 +74,19 @@ def _add_volume(parser: argparse.ArgumentParser) -> None:
         point="SLICE:ROW,COL",
         box="SLICE:R0,C0,R1,C1",
         files="points or shapes as napari saves them (CSV; rows with the same number "
-        "in a column 'object' belong to one object), or JSON: "
+        "in a column 'object' belong to one object), ImageJ ROIs, GeoJSON, COCO, "
+        "labelme, YOLO, or JSON: "
         '[{"object": 1, "slice": 12, "box": [..], "points": [[r, c]], "labels": [1]}] '
         'or {"1": {"12": {"box": [..]}}}, that is object, slice, prompt',
     )
-    _add_axis(parser, "axis of propagation")
+    _add_axis(parser, "axis of propagation", _FIRST_AXIS)
     _add_zoom(parser)
     add_postprocessing_options(parser)
 
 
 def _add_everything(parser: argparse.ArgumentParser) -> None:
     _add_image(parser)
-    _add_axis(parser, "axis of the slices of a stack")
+    _add_axis(parser, "axis of the slices of a stack", _FIRST_AXIS)
     _add_zoom(parser)
     search = parser.add_argument_group("search")
     search.add_argument(
@@ -101,9 +115,9 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
         "record", help="JSON from --record, or from 'Save record' in the viewer"
     )
     parser.add_argument(
-        "--image", help="the segmented TIFF file (default: as recorded)"
+        "--image", help="the segmented image file (default: as recorded)"
     )
-    _add_index(parser)
+    _add_selection(parser)
     _add_output(parser, "RECORD_labels.tif beside the record")
     parser.add_argument(
         "--model", help="the same weights, if they do not load by their recorded name"
@@ -117,9 +131,44 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     _add_overwrite(parser)
 
 
+def _add_export_labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("labels", help="a label TIFF")
+    parser.add_argument(
+        "-o",
+        "--output",
+        required=True,
+        help="file to write: .json (COCO), .geojson (QuPath), .zip (ImageJ ROIs) or "
+        ".txt (YOLO)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=get_args(Format),
+        help="the format, where the ending does not tell: labelme is .json, too",
+    )
+    _add_index(parser)
+    _add_overwrite(parser)
+
+
+def _add_import_labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "annotations", help="ImageJ ROI or ROI set, GeoJSON, COCO, labelme or YOLO"
+    )
+    _add_output(parser, "ANNOTATIONS_labels.tif beside the annotations")
+    parser.add_argument(
+        "--image",
+        help="TIFF file that was annotated: the labels get its axes and pixel size",
+    )
+    parser.add_argument(
+        "--shape",
+        metavar="H,W",
+        help="size of the image instead, or Z,H,W of a stack (default: as in the file)",
+    )
+    _add_index(parser)
+
+
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "images", help="a TIFF file, plane or stack, or a folder of them"
+        "images", help="an image file, plane or stack, or a folder of them"
     )
     parser.add_argument(
         "labels",
@@ -150,7 +199,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--licence", help="licence of the new weights (default: as the model's)"
     )
-    _add_index(parser)
+    _add_selection(parser)
+    _add_axis(parser, "axis of the slices of stacks", _FIRST_AXIS)
     _add_model(parser)
     _add_family(parser)
 
@@ -163,8 +213,10 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_image(parser: argparse.ArgumentParser) -> None:
-    """Add the options of all verbs that segment a TIFF file."""
-    parser.add_argument("image", help="a TIFF file")
+    """Add the options of all verbs that segment an image file."""
+    parser.add_argument(
+        "image", help="a file: TIFF, PNG, JPEG, or a folder of OME-Zarr named .zarr"
+    )
     _add_output(parser, "IMAGE_labels.tif beside the image")
     parser.add_argument(
         "--record",
@@ -172,7 +224,7 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
         help="also write a JSON record, from which `napari-sam replay` makes the "
         "labels again",
     )
-    _add_index(parser)
+    _add_selection(parser)
     _add_model(parser)
     _add_family(parser)
     contrast = parser.add_mutually_exclusive_group()
@@ -218,12 +270,10 @@ def _add_prompts(
         )
 
 
-def _add_axis(parser: argparse.ArgumentParser, meaning: str) -> None:
+def _add_axis(parser: argparse.ArgumentParser, meaning: str, default: str) -> None:
     parser.add_argument(
         "--axis",
-        default="0",
-        help=f"{meaning}, by number or by name, for instance 1 or T (default: 0, the "
-        "first axis that is left after --index)",
+        help=f"{meaning}; by name or by number, for instance T or 1{default}",
     )
 
 
@@ -252,6 +302,23 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="AXIS=N,...",
         help="time point, channel or slice to use, for instance T=0,C=1",
+    )
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add the options for what to use of an image file."""
+    _add_index(parser)
+    parser.add_argument(
+        "--series",
+        metavar="N|NAME",
+        help="which image to use of a file with several, by number or name (default: "
+        "the largest)",
+    )
+    parser.add_argument(
+        "--axes",
+        metavar="LETTERS",
+        help="names of the axes as they are stored, instead of those in the file: T, "
+        "C, Z, Y rows, X columns, S colour; for instance ZYX",
     )
 
 
@@ -298,6 +365,16 @@ _VERBS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], object]]] 
         "write a model as ONNX: an image encoder and a prompt decoder",
         f"napari-sam export {DEFAULT_MODEL} --output {DEFAULT_MODEL}_onnx",
         _add_export,
+    ),
+    "export-labels": (
+        "write labels as annotations for QuPath, ImageJ, COCO, labelme or YOLO",
+        "napari-sam export-labels cells_labels.tif --output cells.geojson",
+        _add_export_labels,
+    ),
+    "import-labels": (
+        "write annotations of these programs as labels",
+        "napari-sam import-labels RoiSet.zip --image cells.tif",
+        _add_import_labels,
     ),
     "train": (
         "fine-tune a model on labelled images",

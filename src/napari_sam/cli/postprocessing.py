@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.images.tiff import TiffImage
+    from napari_sam.images.reading.image_file import ImageFile
     from napari_sam.requests.base import SegmentationResult
 
 # Of files that give a pixel size without a unit.
@@ -115,7 +115,7 @@ class PostprocessingOptions:
         path: Path,
         labels: NDArray[np.int32],
         result: SegmentationResult,
-        image: TiffImage,
+        image: ImageFile,
         axis: int = 0,
     ) -> Path:
         """Measure the objects and write the table.
@@ -128,7 +128,7 @@ class PostprocessingOptions:
             (Z, H, W) or (H, W) label image of the result.
         result : SegmentationResult
             Has the scores.
-        image : TiffImage
+        image : ImageFile
             Has the pixel size, if the user gave none.
         axis : int
             Axis of the slices.
@@ -142,9 +142,9 @@ class PostprocessingOptions:
         if spacing is not None:
             spacing = spacing[-labels.ndim :]
         else:
-            sizes = dict(zip("ZYX", image.scale or (), strict=False))
-            spacing = [sizes.get(name) for name in image.axes.removesuffix("S")]
-            if None in spacing:
+            names = image.axes.removesuffix("S")
+            spacing = [image.spacing.get(name) for name in names]
+            if None in spacing or "T" in names:  # a volume of time has no unit here
                 spacing, unit = None, "pixel"
         return write_csv(measure(labels, spacing, unit, axis, scores), path)
 

@@ -1,15 +1,16 @@
-"""Record files of the command line: writing, and replaying on a TIFF file."""
+"""Record files of the command line: writing, and replaying on an image file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_sam.checkpoints.registry import MODELS
-from napari_sam.images.tiff import TiffImage, read_tiff
+from napari_sam.images.reading.image_file import ImageFile
+from napari_sam.images.reading.read import read_image
 from napari_sam.records.record import (
     add_entries,
     group_by_commit,
@@ -30,15 +31,58 @@ if TYPE_CHECKING:
 _DAMAGED = (KeyError, TypeError, AttributeError, IndexError)
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is used of an image file.
+
+    Parameters
+    ----------
+    index : mapping
+        {axis: index} to select.
+    series, axes : str, optional
+        See `read_image`.
+    """
+
+    index: Mapping[str, int] = field(default_factory=dict)
+    series: str | None = None
+    axes: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.index or self.series or self.axes)
+
+    def to_json(self, path: str, image: ImageFile) -> RecordEntry:
+        """Describe a file and its choice for a record.
+
+        Parameters
+        ----------
+        path : str
+            The file.
+        image : ImageFile
+            What was used of it. Its axes are recorded where the file has them in
+            another order.
+        """
+        file = Path(path).resolve()
+        entry = {"name": file.name, "path": str(file), "index": dict(self.index)}
+        further = {"series": self.series, "axes": self.axes}
+        if image.axes.removesuffix("S") != image.order:
+            further["arranged"] = image.axes
+        return entry | {name: text for name, text in further.items() if text}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Choice:
+        """Read the choice of a record."""
+        index = dict(entry.get("index", {}))
+        return cls(index, entry.get("series"), entry.get("axes"))
+
+
 def make_record(
     request: SegmentationRequest,
     result: SegmentationResult,
     labels: NDArray[np.int32],
-    image: str,
-    indices: Mapping[str, int],
+    source: RecordEntry,
     model: str,
 ) -> Record:
-    """Make the record of labels of a TIFF file.
+    """Make the record of labels of an image file.
 
     Parameters
     ----------
@@ -46,19 +90,16 @@ def make_record(
         The request and its result; object i is label i.
     labels : ndarray
         Label image of the result, of the shape of the selected image.
-    image : str
-        The TIFF file.
-    indices : mapping
-        {axis: index} that was selected of the file.
+    source : dict
+        The file and what was selected of it; see `Choice.to_json`.
     model : str
         The model as the user named it.
     """
     from napari_sam.masks.label_grid import LabelGrid
     from napari_sam.records.describe import describe_all
 
-    path = Path(image).resolve()
     shared: RecordEntry = {
-        "image": {"name": path.name, "path": str(path), "index": dict(indices)},
+        "image": source,
         "grid": LabelGrid.same(labels.shape).to_json(),
         "dtype": str(labels.dtype),
         "policy": "keep",
@@ -92,21 +133,21 @@ class RecordFile:
         Name of the file, for messages.
     entries : tuple of dict
         Entries of all commits, in order.
-    image : Path
-        The TIFF file that was segmented.
-    indices : dict
-        {axis: index} to select of the image.
+    path : Path
+        The image file that was segmented.
+    choice : Choice
+        What to use of it.
     """
 
     record: Record
     name: str
     entries: tuple[RecordEntry, ...]
-    image: Path
-    indices: dict[str, int]
+    path: Path
+    choice: Choice
 
     @classmethod
-    def read(cls, path: str, image: str | None, indices: dict[str, int]) -> RecordFile:
-        """Read a record; given image and indices replace the recorded ones.
+    def read(cls, path: str, image: str | None, choice: Choice) -> RecordFile:
+        """Read a record; a given image and choice replace the recorded ones.
 
         Raises
         ------
@@ -122,20 +163,33 @@ class RecordFile:
                 raise ValueError(f"{path} has no objects.")
             _check_supported(path, entries)
             image_path = Path(image) if image else _image_of(path, entries)
-            if not indices and image is None:
-                indices = dict(entries[0]["image"].get("index", {}))
+            if not choice and image is None:
+                choice = Choice.from_json(entries[0]["image"])
         except _DAMAGED as error:
             raise _damaged(path, error) from error
-        return cls(record, path, entries, image_path, indices)
+        return cls(record, path, entries, image_path, choice)
 
-    def replay(self, model: str | None) -> tuple[NDArray[Any], TiffImage]:
+    def read_image(self) -> ImageFile:
+        """Read the image file."""
+        return read_image(self.path, self.choice.series, self.choice.axes)
+
+    def replay(
+        self, file: ImageFile, model: str | None
+    ) -> tuple[NDArray[Any], ImageFile]:
         """Make the labels again.
+
+        Parameters
+        ----------
+        file : ImageFile
+            The image.
+        model : str, optional
+            The same weights, if they do not load by their recorded name.
 
         Returns
         -------
         labels : ndarray
             The labels, with the axes of the image.
-        like : TiffImage
+        like : ImageFile
             Axes and pixel size for writing them.
 
         Raises
@@ -145,9 +199,11 @@ class RecordFile:
         """
         from napari_sam.records.replay import replay
 
-        file = read_tiff(self.image)
-        image = file.select(**self.indices)
+        image = file.select(**self.choice.index)
         try:
+            if "arranged" not in self.entries[0]["image"]:
+                # The viewer shows a file in its own order.
+                file, image = file.in_order(), image.in_order()
             data = self._as_recorded(image)
             labels = replay(self.record, data, model)
             return self._with_axes(labels, file, image)
@@ -160,7 +216,7 @@ class RecordFile:
         labels = labels.reshape(last["grid"]["shape"])
         return is_intact(last, labels)
 
-    def _as_recorded(self, image: TiffImage) -> NDArray[Any]:
+    def _as_recorded(self, image: ImageFile) -> NDArray[Any]:
         """Reshape the image as recorded, perhaps with axes of length 1."""
         first = self.entries[0]
         shape = tuple(first["shape"])
@@ -168,23 +224,21 @@ class RecordFile:
             shape = (*shape, image.data.shape[-1])
         if image.rgb != first["rgb"] or _squeezed(image.data.shape) != _squeezed(shape):
             raise ValueError(
-                f"{self.image} has axes {image.axes}, shape {image.data.shape}; the "
+                f"{self.path} has axes {image.axes}, shape {image.data.shape}; the "
                 f"segmented image has shape {shape}: give the same image with --image, "
                 "or the same part of it with --index."
             )
-        return image.data.reshape(shape)
+        return np.asarray(image.data).reshape(shape)
 
     def _with_axes(
-        self, labels: NDArray[Any], file: TiffImage, image: TiffImage
-    ) -> tuple[NDArray[Any], TiffImage]:
+        self, labels: NDArray[Any], file: ImageFile, image: ImageFile
+    ) -> tuple[NDArray[Any], ImageFile]:
         """Give labels the axes of the image, and its pixel size if pixels coincide."""
         matrix = np.array(self.entries[0]["grid"]["matrix"])[:-1, :-1]
-        size = image.scale if np.allclose(matrix, np.eye(len(matrix))) else None
+        sizes = image.spacing if np.allclose(matrix, np.eye(len(matrix))) else {}
         for like in (file, image):
-            axes = like.axes.removesuffix("S")
-            shape = like.data.shape[: len(axes)]
-            if _squeezed(shape) == _squeezed(labels.shape):
-                return labels.reshape(shape), replace(like, scale=size)
+            if _squeezed(like.shape) == _squeezed(labels.shape):
+                return labels.reshape(like.shape), replace(like, spacing=sizes)
         axes = image.axes.removesuffix("S")
         for name in "ZCT":
             if len(axes) < labels.ndim and name not in axes:
@@ -194,7 +248,7 @@ class RecordFile:
                 f"The labels have {labels.ndim} axes, more than TIFF has names for: "
                 "replay the record in a script, with napari_sam.replay."
             )
-        return labels, TiffImage(labels, axes[-labels.ndim :], size, image.unit)
+        return labels, ImageFile(labels, axes[-labels.ndim :], sizes, image.units)
 
 
 def _check_supported(path: str, entries: tuple[RecordEntry, ...]) -> None:
@@ -218,7 +272,7 @@ def _image_of(path: str, entries: tuple[RecordEntry, ...]) -> Path:
     source = sources.pop()
     if source is None:
         raise ValueError(f"{path} names no image file: give it with --image.")
-    if not Path(source).is_file():
+    if not Path(source).exists():
         raise ValueError(
             f"The image {source} of {path} does not exist: give it with --image."
         )

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_sam.cli.options import read_options
-from napari_sam.cli.outputs import check_writable
+from napari_sam.cli.outputs import check_output_file
+from napari_sam.cli.values import read_index
 from napari_sam.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.training.finetune import FineTuning
@@ -26,8 +27,8 @@ _SECONDS_PER_STATE = 60.0
 
 def train(
     options: argparse.Namespace,
-    index: dict[str, int],
     load: Callable[[], Predictor],
+    on_notes: Callable[[Sequence[str]], object],
 ) -> Iterator[str]:
     """Train, write the best model, and yield lines to print.
 
@@ -38,10 +39,10 @@ def train(
     ----------
     options : argparse.Namespace
         The parsed command line.
-    index : dict
-        {axis: index} to select from the images.
     load : callable
         Loads the model; called once the images have been checked.
+    on_notes : callable
+        Gets sentences about what the files hold beyond what is used.
 
     Raises
     ------
@@ -56,7 +57,15 @@ def train(
     from napari_sam.training.finetune import FineTuning
     from napari_sam.training.saving import check_output
 
-    images = read_training_images(options.images, options.labels, index)
+    images = read_training_images(
+        options.images,
+        options.labels,
+        read_index(options.index),
+        axis=options.axis,
+        series=options.series,
+        axes=options.axes,
+        on_notes=on_notes,
+    )
     summary = summarise(images)
     yield f"{summary['objects']} objects on {summary['planes']} planes"
     predictor = load()
@@ -89,7 +98,7 @@ def train(
 def _output(options: argparse.Namespace) -> Path:
     """Return the output, after checking that it can be written."""
     path = Path(options.output)
-    check_writable("--output", path, options.overwrite or options.resume)
+    check_output_file("--output", path, options.overwrite or options.resume)
     return path
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.automatic.search import region_from_prompt
+from napari_sam.exchange.prompts import read_prompts
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.uint8 import to_uint8
-from napari_sam.prompts.files import read_prompts
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from napari_sam.prompts.prompt import ObjectPrompts
+    from napari_sam.prompts.selection import ImageSelection
 
 
 def read_intensity(
@@ -57,40 +60,56 @@ def read_index(text: str) -> dict[str, int]:
     return indices
 
 
+def read_shape(text: str | None) -> tuple[int, ...] | None:
+    """Read --shape, H,W or Z,H,W; None without it."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) not in (2, 3) or not all(part.strip().isdecimal() for part in parts):
+        raise ValueError(f"--shape {text!r} is not of the form 512,512.")
+    return tuple(int(part) for part in parts)
+
+
 def plane_prompts(
-    options: argparse.Namespace, plane_shape: tuple[int, int]
-) -> list[Prompt]:
-    """Read the prompts of `segment`, one for each object: points, boxes, files."""
+    options: argparse.Namespace, selection: ImageSelection
+) -> tuple[list[Prompt], tuple[str, ...]]:
+    """Read the prompts of `segment`, one for each object: points, boxes, files.
+
+    Returns
+    -------
+    tuple
+        The prompts, and sentences on what was ignored in files.
+    """
     prompts = [Prompt(points=[_numbers(text, 2)]) for text in options.point]
     prompts += [Prompt(box=_numbers(text, 4)) for text in options.box]
-    from_files = read_prompts(options.prompts, ndim=2, plane_shape=plane_shape)
-    prompts += [prompt for slices in from_files.values() for prompt in slices.values()]
+    files = read_prompts(options.prompts, selection, options.image)
+    prompts += [
+        prompt for slices in files.objects.values() for prompt in slices.values()
+    ]
     if not prompts:
         raise ValueError("There are no prompts: give --point, --box or --prompts.")
-    return prompts
+    return prompts, files.ignored
 
 
 def volume_prompts(
-    options: argparse.Namespace, axis: int, shape: tuple[int, ...]
-) -> dict[int, dict[int, Prompt]]:
+    options: argparse.Namespace, selection: ImageSelection
+) -> tuple[ObjectPrompts, tuple[str, ...]]:
     """Read the prompts of `volume`: files, points, boxes.
 
     Parameters
     ----------
     options : argparse.Namespace
         The parsed command line.
-    axis : int
-        Axis of propagation.
-    shape : tuple of int
-        Shape of the stack, without colour.
+    selection : ImageSelection
+        The stack, with its axis of propagation.
 
     Returns
     -------
-    dict
-        {object id: {slice: Prompt}}.
+    tuple
+        {object id: {slice: Prompt}}, and sentences on what was ignored in files.
     """
-    rows, cols = (size for i, size in enumerate(shape) if i != axis)
-    prompts = read_prompts(options.prompts, axis, plane_shape=(rows, cols))
+    files = read_prompts(options.prompts, selection, options.image)
+    prompts = files.objects
     points = [(text, 2) for text in options.point]
     for text, count in (*points, *((text, 4) for text in options.box)):
         slice_text, colon, rest = text.partition(":")
@@ -99,7 +118,7 @@ def volume_prompts(
         numbers = _numbers(rest, count)
         prompt = Prompt(points=[numbers]) if count == 2 else Prompt(box=numbers)
         prompts[max(prompts, default=0) + 1] = {_slice_index(slice_text): prompt}
-    return prompts
+    return prompts, files.ignored
 
 
 def _numbers(text: str, count: int) -> list[float]:

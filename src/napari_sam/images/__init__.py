@@ -1,4 +1,4 @@
-"""One plane or stack of any image as uint8 pixels.
+"""Image files, and one plane or stack of any image as uint8 pixels.
 
 May import `files`.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from napari_sam.checkpoints.families import PREPROCESSING
 from napari_sam.files import read_json
 from napari_sam.masks.patch import stability
+from napari_sam.optional import import_optional
 from napari_sam.prediction.plane_transform import PlaneTransform
 from napari_sam.prediction.prediction import best_first
 from napari_sam.prompts.prompt import batch_signature
@@ -55,7 +55,7 @@ class OnnxDecoder:
                 raise FileNotFoundError(
                     f"There is no {file}: write it with napari-sam export."
                 )
-        runtime: Any = import_runtime("onnxruntime")
+        runtime: Any = import_optional("onnxruntime", "onnx")
         try:
             values = read_json(settings)
             self.family = values["family"]
@@ -147,16 +147,6 @@ class OnnxDecoder:
                 "the result of PlaneTransform.mask_logits."
             )
         return np.asarray(prompt.mask, np.float32)
-
-
-def import_runtime(name: str) -> Any:
-    """Import a module of the extra ``onnx``, or say how to install it."""
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            f"{name} is not installed: pip install 'napari-sam[onnx]'."
-        ) from error
 
 
 def _point_inputs(

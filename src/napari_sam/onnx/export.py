@@ -18,8 +18,8 @@ from napari_sam.onnx.decoder import (
     DECODER_FILE,
     ENCODER_FILE,
     SETTINGS_FILE,
-    import_runtime,
 )
+from napari_sam.optional import import_optional
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +57,7 @@ def export_onnx(predictor: Predictor, folder: Path) -> list[Path]:
     OSError
         When the folder cannot be written to.
     """
-    import_runtime("onnx")
+    import_optional("onnx", "onnx")
     model, size = predictor.model, predictor.input_size
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(0)
@@ -193,7 +193,7 @@ def _write(
 
 def _check(path: Path, inputs: dict[str, Tensor], expected: list[Tensor]) -> None:
     """Delete and refuse a network whose output differs from that of the model."""
-    runtime: Any = import_runtime("onnxruntime")
+    runtime: Any = import_optional("onnxruntime", "onnx")
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     arrays = {name: value.numpy() for name, value in inputs.items()}
     for output, reference in zip(session.run(None, arrays), expected, strict=True):

@@ -1,10 +1,9 @@
-"""Prompts from JSON files; `files` describes both forms."""
+"""Prompts from JSON files; `napari_sam.exchange.prompts` describes both forms."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.files import read_json
 from napari_sam.prompts.grouping import PromptEntry, check_object_id
 from napari_sam.prompts.serialization import prompt_from_json
 
@@ -15,9 +14,23 @@ if TYPE_CHECKING:
     from napari_sam.prompts.prompt import Prompt
 
 
-def json_entries(path: str | Path, ndim: int) -> Iterator[PromptEntry]:
-    """Yield the prompts of a JSON file; see `napari_sam.prompts.files.read_prompts`."""
-    content = read_json(path)
+def json_entries(path: str | Path, content: Any, ndim: int) -> Iterator[PromptEntry]:
+    """Yield the prompts of a JSON file; see `napari_sam.exchange.prompts.read_prompts`.
+
+    Parameters
+    ----------
+    path : str or Path
+        For messages.
+    content : object
+        Its JSON.
+    ndim : int
+        2 for a plane, 3 for a stack.
+
+    Raises
+    ------
+    ValueError
+        When the file has other content; the message names file and entry.
+    """
     if isinstance(content, list):
         for number, entry in enumerate(content, start=1):
             yield _list_entry(entry, f"{path}, entry {number}", path, ndim)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.checks.arrays import as_image
+from napari_sam.checks.values import as_path
+from napari_sam.images.reading.read import ENDINGS, is_zarr, read_image
 from napari_sam.images.uint8 import data_limits, plane_key, to_uint8
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
+
+    from napari_sam.images.reading.image_file import ImageFile
 
 AUGMENTATIONS = 8
 """Number of flips and quarter turns of a plane, including the plane itself."""
 
-_ENDINGS = (".tif", ".tiff")
 # Label files may have the names of their images with one of these suffixes.
 _LABEL_SUFFIXES = ("", "_labels", "_label", "_masks", "_mask")
 
@@ -118,7 +123,8 @@ def training_images(
     ValueError
         When the labels have another shape, are not integers, or are empty.
     """
-    pixels, numbers = np.asarray(image), _check_labels(np.asarray(labels), name)
+    pixels = np.asarray(as_image(image, "image"))
+    numbers = _check_labels(np.asarray(as_image(labels, "labels")), name)
     colour = pixels.ndim == numbers.ndim + 1 and pixels.shape[-1] in (3, 4)
     spatial = pixels.shape[:-1] if colour else pixels.shape
     if spatial != numbers.shape or numbers.ndim not in (2, 3):
@@ -160,18 +166,35 @@ def _check_labels(labels: NDArray[Any], name: str) -> NDArray[np.int64]:
 
 
 def read_training_images(
-    images: str | Path, labels: str | Path, index: Mapping[str, int] | None = None
+    images: str | Path,
+    labels: str | Path,
+    index: Mapping[str, int] | None = None,
+    *,
+    axis: str | None = None,
+    series: str | None = None,
+    axes: str | None = None,
+    on_notes: Callable[[Sequence[str]], object] | None = None,
 ) -> list[TrainingImage]:
-    """Read training images from two TIFF files, or from two folders of TIFF files.
+    """Read training images from two files, or from two folders of files.
 
     Parameters
     ----------
     images, labels : str or Path
         Two files, planes or stacks; or two folders, where the labels of `cell.tif`
         have the same name, or `cell_label.tif`, `cell_labels.tif`, `cell_mask.tif` or
-        `cell_masks.tif`. Both can be the same folder.
+        `cell_masks.tif`. Both can be the same folder. TIFF, PNG and other formats of
+        `napari_sam.images.reading.read`.
     index : mapping, optional
         {axis: index} to select from images with more axes, for instance {"C": 1}.
+    axis : str, optional
+        Name or number of the axis of the slices of stacks; the first one when None,
+        which must be one of space or time.
+    series, axes : str, optional
+        Which image of a file with several, and the names of the axes of images; see
+        `napari_sam.images.reading.read.read_image`.
+    on_notes : callable, optional
+        Gets sentences about what files hold beyond what is used; they are warnings
+        when None.
 
     Returns
     -------
@@ -185,51 +208,83 @@ def read_training_images(
     ValueError
         When image and label files do not match or cannot be read.
     """
-    pairs = _pairs(Path(images), Path(labels))
-    return [
-        plane
-        for image, label in pairs
-        for plane in training_images(
-            _read(image, dict(index or {})), _read(label, {}), image.name
+    found = []
+    pairs = _pairs(as_path(images, "images"), as_path(labels, "labels"))
+    for path, label_path in pairs:
+        image = read_image(path, series, axes)
+        (on_notes or _warn)(image.notes)
+        image = image.select(**(index or {}))
+        numbers = read_image(label_path, labels=True)
+        (on_notes or _warn)(numbers.notes)
+        pixels, matching = _matching(image, numbers.select(), axis)
+        found += training_images(pixels, matching, path.name)
+    return found
+
+
+def _matching(
+    image: ImageFile, labels: ImageFile, name: str | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return pixels and labels with the same axes, those of slices first."""
+    is_plane = len(image.order) == 2
+    pixels = np.asarray(image.plane() if is_plane else image.volume())
+    numbers = np.asarray(labels.data)
+    if not labels.named and labels.in_order().shape == image.in_order().shape:
+        numbers = np.asarray(labels.in_order().data).transpose(
+            [image.order.index(letter) for letter in image.axes.removesuffix("S")]
         )
-    ]
+    axis = 0 if is_plane else image.axis(name)
+    if axis and numbers.ndim == len(image.order):
+        return np.moveaxis(pixels, axis, 0), np.moveaxis(numbers, axis, 0)
+    return pixels, numbers
+
+
+def _warn(notes: Sequence[str]) -> None:
+    for note in notes:
+        warnings.warn(note, UserWarning, stacklevel=3)
 
 
 def _pairs(images: Path, labels: Path) -> list[tuple[Path, Path]]:
-    if images.is_dir() != labels.is_dir():
+    if _is_folder(images) != _is_folder(labels):
         raise ValueError(
             f"{images} and {labels} are a folder and a file: give two files or two "
             "folders."
         )
-    if not images.is_dir():
+    if not _is_folder(images):
         return [(images, labels)]
-    label_files = {_stem(path): path for path in _tiffs(labels)}
+    label_files = _image_files(labels)
     pairs = []
-    for path in _tiffs(images):
-        names = [f"{_stem(path)}{suffix}" for suffix in _LABEL_SUFFIXES]
+    for stem, path in _image_files(images).items():
+        names = [f"{stem}{suffix}" for suffix in _LABEL_SUFFIXES]
         matches = [label_files[name] for name in names if name in label_files]
         pairs += [(path, match) for match in matches if match != path][:1]
     if not pairs:
         raise ValueError(
-            f"No TIFF file in {labels} is named like one in {images}: name the labels "
+            f"No image in {labels} is named like one in {images}: name the labels "
             "of cell.tif cell.tif or cell_labels.tif."
         )
     return pairs
 
 
-def _tiffs(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in _ENDINGS)
+def _is_folder(path: Path) -> bool:
+    """Tell a folder of images from a file; a zarr store is one, too."""
+    return path.is_dir() and not is_zarr(path)
+
+
+def _image_files(folder: Path) -> dict[str, Path]:
+    """Return {name without ending: file} of the images in a folder."""
+    files: dict[str, Path] = {}
+    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS):
+        other = files.setdefault(_stem(path), path)
+        if other != path:
+            raise ValueError(
+                f"{other} and {path.name} have the same name but for their endings: "
+                "keep only one of them in the folder."
+            )
+    return files
 
 
 def _stem(path: Path) -> str:
     return path.name.removesuffix(path.suffix).removesuffix(".ome")
-
-
-def _read(path: Path, index: dict[str, int]) -> NDArray[Any]:
-    from napari_sam.images.tiff import read_tiff
-
-    image = read_tiff(path).select(**index)
-    return image.plane() if image.axes in ("YX", "YXS") else image.volume()
 
 
 def split(

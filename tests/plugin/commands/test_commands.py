@@ -78,9 +78,12 @@ def panels(viewer: Any) -> list[SamWidget]:
 
 def commands_of_manifest() -> set[str]:
     manifest = PluginManifest.from_distribution("napari-sam")
-    commands = manifest.contributions.commands or []
-    ids = {command.id.removeprefix("napari-sam.") for command in commands}
-    return {name for name in ids if name != "widget" and "sample" not in name}
+    contributions = manifest.contributions
+    ids = {command.id for command in contributions.commands or []}
+    ids -= {writer.command for writer in contributions.writers or []}
+    ids -= {reader.command for reader in contributions.readers or []}
+    names = {command.removeprefix("napari-sam.") for command in ids}
+    return {name for name in names if name != "widget" and "sample" not in name}
 
 
 def test_every_button_has_a_command() -> None:

@@ -10,16 +10,22 @@ from napari.components import ViewerModel
 from napari.layers import Points, Shapes
 from napari_builtins.io import napari_write_points, napari_write_shapes
 
+from napari_sam.exchange.prompts import read_prompts as read_selected
 from napari_sam.plugin.layers.prompt_layers import add_prompt_layers, set_polarity
 from napari_sam.plugin.layers.prompt_reader import point_label
-from napari_sam.prompts.files import read_prompts
-from napari_sam.prompts.prompt import POLARITY
+from napari_sam.prompts.prompt import POLARITY, Prompt
+from napari_sam.prompts.selection import ImageSelection
 from tests.helpers.sessions import corners
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 BOX = (10, 20, 30, 40)
+
+
+def read_prompts(files: Any, *shape: int) -> dict[int, dict[int, Prompt]]:
+    """Read the prompts of a whole image."""
+    return read_selected(files, ImageSelection.of_stack(shape or (9, 50, 60))).objects
 
 
 def saved(layer: Points | Shapes, path: Path) -> Path:
@@ -39,7 +45,7 @@ def test_layers_of_the_plugin(tmp_path: Path) -> None:
     set_polarity(points, positive=False)
     points.add([(4, 32, 40)])
     files = saved(points, tmp_path / "p.csv"), saved(shapes, tmp_path / "s.csv")
-    ((number, slices),) = read_prompts(files, plane_shape=(50, 60)).items()
+    ((number, slices),) = read_prompts(files).items()
     assert (number, list(slices)) == (1, [4])
     prompt = slices[4]
     assert prompt.box.tolist() == list(BOX)
@@ -113,5 +119,5 @@ def test_empty_layer(tmp_path: Path) -> None:
 
 def test_layer_of_a_plane(tmp_path: Path) -> None:
     layer = Shapes([corners(BOX)], shape_type=["rectangle"])
-    by_object = read_prompts(saved(layer, tmp_path / "shapes.csv"), ndim=2)
+    by_object = read_prompts(saved(layer, tmp_path / "shapes.csv"), 50, 60)
     assert by_object[1][0].box.tolist() == list(BOX)

@@ -11,12 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from napari_sam.images.tiff import TiffImage, read_tiff, write_labels
+from napari_sam.images.reading.image_file import ImageFile
+from napari_sam.images.reading.read import read_image
+from napari_sam.images.reading.units import length_unit
+from napari_sam.images.writing import write_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SHAPE = (2, 3, 5, 6)
+SPACING = {"Z": 2.0, "Y": 0.5, "X": 0.25}
 
 
 def counted(axes: str) -> np.ndarray:
@@ -46,39 +50,36 @@ def write_ij(path: Path, data: np.ndarray, axes: str, **metadata: Any) -> Path:
 
 @pytest.mark.parametrize("axes", ["YX", "ZYX", "TYX", "CYX", "TZYX", "CZYX", "TCYX"])
 def test_round_trip_keeps_axes_values_and_pixel_size(tmp_path: Path, axes: str) -> None:
-    image = read_tiff(write_ome(tmp_path / "image.ome.tif", counted(axes), axes))
-    assert (image.axes, image.unit) == (axes, "nm")
-    assert image.scale == (2.0, 0.5, 0.25)
+    image = read_image(write_ome(tmp_path / "image.ome.tif", counted(axes), axes))
+    expected = {name: size for name, size in SPACING.items() if name in axes}
+    assert (image.axes, image.unit, image.spacing) == (axes, "nm", expected)
     path = write_labels(tmp_path / "labels.tif", image.data, image)
-    again = read_tiff(path)
+    again = read_image(path)
     assert_array_equal(again.data, counted(axes))
-    assert (again.axes, again.unit) == (axes, "nm")
-    assert again.scale == (2.0 if "Z" in axes else None, 0.5, 0.25)
+    assert (again.axes, again.unit, again.spacing) == (axes, "nm", expected)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     axes=st.sampled_from(["YX", "ZYX", "TZYX"]),
-    scale=st.none() | st.tuples(*[st.floats(1e-6, 1e6)] * 3),
+    spacing=st.dictionaries(st.sampled_from("ZYX"), st.floats(1e-6, 1e6)),
     top=st.integers(0, 2**31 - 1),
 )
-def test_round_trip_of_labels(tmp_path: Path, axes: str, scale: Any, top: int) -> None:
+def test_round_trip_of_labels(
+    tmp_path: Path, axes: str, spacing: dict[str, float], top: int
+) -> None:
     labels = np.zeros(SHAPE[-len(axes) :], np.int32)
     labels[..., 2:, 3:] = top
-    like = TiffImage(labels, axes, scale, "µm" if scale else None)
-    again = read_tiff(write_labels(tmp_path / "labels.tif", labels, like))
+    like = ImageFile(labels, axes, spacing, dict.fromkeys(spacing, "µm")).select()
+    again = read_image(write_labels(tmp_path / "labels.tif", labels, like))
     assert_array_equal(again.data, labels)
-    if scale is None:
-        assert again.scale is None
-    else:
-        assert again.scale is not None
-        kept = scale if "Z" in axes else (None, *scale[1:])
-        assert again.scale == pytest.approx(kept)
-        assert again.unit == "µm"
+    assert again.spacing == pytest.approx(like.spacing)
+    assert again.units == like.units
 
 
 def test_tifffile_reads_axes_and_pixel_size(tmp_path: Path) -> None:
-    like = TiffImage(np.zeros((3, 5, 6, 3)), "ZYXS", (2.0, 0.5, 0.25), "µm")
+    units = dict.fromkeys(SPACING, "µm")
+    like = ImageFile(np.zeros((3, 5, 6, 3)), "ZYXS", SPACING, units)
     path = write_labels(tmp_path / "labels.tif", np.ones((3, 5, 6), np.int32), like)
     with tifffile.TiffFile(path) as file:
         assert file.is_ome
@@ -94,7 +95,7 @@ def test_tifffile_reads_axes_and_pixel_size(tmp_path: Path) -> None:
 )
 def test_labels_are_uint16_when_they_fit(tmp_path: Path, top: int, dtype: type) -> None:
     labels = np.array([[0, top]], np.int32)
-    path = write_labels(tmp_path / "labels.tif", labels, TiffImage(labels, "YX"))
+    path = write_labels(tmp_path / "labels.tif", labels, ImageFile(labels, "YX"))
     again = tifffile.imread(path)
     assert again.dtype == dtype
     assert again.max() == top
@@ -104,13 +105,13 @@ def test_labels_are_uint16_when_they_fit(tmp_path: Path, top: int, dtype: type) 
 def test_labels_beyond_int32_are_refused(tmp_path: Path, label: int) -> None:
     labels = np.array([[0, label]], np.int64)
     with pytest.raises(ValueError, match="at most 2147483647"):
-        write_labels(tmp_path / "labels.tif", labels, TiffImage(labels, "YX"))
+        write_labels(tmp_path / "labels.tif", labels, ImageFile(labels, "YX"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_negative_labels_are_int32(tmp_path: Path) -> None:
     labels = np.array([[-1, 3]], np.int32)
-    path = write_labels(tmp_path / "labels.tif", labels, TiffImage(labels, "YX"))
+    path = write_labels(tmp_path / "labels.tif", labels, ImageFile(labels, "YX"))
     assert_array_equal(tifffile.imread(path), labels)
 
 
@@ -140,16 +141,18 @@ def write_units(path: Path, **units: str) -> Path:
 def test_sizes_are_converted_to_the_unit_of_x(
     tmp_path: Path, z: str, y: str, x: str, scale: tuple[float, float, float]
 ) -> None:
-    image = read_tiff(write_units(tmp_path / "image.ome.tif", Z=z, Y=y, X=x))
-    assert (image.scale, image.unit) == (scale, x)
-    again = read_tiff(write_labels(tmp_path / "labels.tif", image.data, image))
-    assert (again.scale, again.unit) == (scale, x)
+    image = read_image(write_units(tmp_path / "image.ome.tif", Z=z, Y=y, X=x))
+    expected = dict(zip("ZYX", scale, strict=True))
+    assert (image.spacing, image.unit) == (expected, length_unit(x))
+    again = read_image(write_labels(tmp_path / "labels.tif", image.data, image))
+    assert (again.spacing, again.unit) == (expected, length_unit(x))
 
 
-def test_a_z_size_in_an_unknown_unit_is_none(tmp_path: Path) -> None:
+def test_a_z_size_in_another_kind_of_unit_is_unknown(tmp_path: Path) -> None:
     units = {"Z": "reference frame", "Y": "µm", "X": "µm"}
-    image = read_tiff(write_units(tmp_path / "image.ome.tif", **units))
-    assert image.scale == (None, 500.0, 250.0)
+    image = read_image(write_units(tmp_path / "image.ome.tif", **units))
+    assert image.spacing == {"Y": 500.0, "X": 250.0}
+    assert "along Z, 2.0 reference frame" in image.notes[0]
     path = write_labels(tmp_path / "labels.tif", image.data, image)
     with tifffile.TiffFile(path) as file:
         pixels = tifffile.xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
@@ -157,36 +160,30 @@ def test_a_z_size_in_an_unknown_unit_is_none(tmp_path: Path) -> None:
     assert (pixels["PhysicalSizeY"], pixels["PhysicalSizeX"]) == (500.0, 250.0)
 
 
-def test_y_and_x_sizes_in_unrelated_units_give_no_scale(tmp_path: Path) -> None:
-    units = {"Z": "µm", "Y": "pixel", "X": "µm"}
-    image = read_tiff(write_units(tmp_path / "image.ome.tif", **units))
-    assert (image.scale, image.unit) == (None, None)
-
-
 @pytest.mark.parametrize("unit", ["micron", "um", "\\u00B5m"])
 def test_pixel_sizes_of_imagej(tmp_path: Path, unit: str) -> None:
     path = write_ij(tmp_path / "ij.tif", counted("ZYX"), "ZYX", unit=unit, spacing=1.5)
-    image = read_tiff(path)
+    image = read_image(path)
     assert (image.axes, image.unit) == ("ZYX", "µm")
-    assert image.scale == pytest.approx((1.5, 0.5, 0.25))
+    assert image.spacing == pytest.approx({**SPACING, "Z": 1.5})
 
 
 def test_negative_spacings_of_imagej(tmp_path: Path) -> None:
     path = write_ij(tmp_path / "ij.tif", counted("ZYX"), "ZYX", spacing=-1.5)
-    assert read_tiff(path).scale == pytest.approx((1.5, 0.5, 0.25))
+    assert read_image(path).spacing == pytest.approx({**SPACING, "Z": 1.5})
 
 
 def test_imagej_hyperstacks(tmp_path: Path) -> None:
     data = counted("TZYX")[:, :, None]  # T, Z, C, Y, X
-    image = read_tiff(write_ij(tmp_path / "ij.tif", data, "TZCYX", spacing=1.5))
+    image = read_image(write_ij(tmp_path / "ij.tif", data, "TZCYX", spacing=1.5))
     assert image.select(T=1).axes == "ZYX"
     assert_array_equal(image.select(T=1).data, data[1, :, 0])
 
 
 def test_files_without_metadata_have_no_scale(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "plain.tif", counted("YX"))
-    image = read_tiff(tmp_path / "plain.tif")
-    assert (image.axes, image.scale, image.unit) == ("YX", None, None)
+    image = read_image(tmp_path / "plain.tif")
+    assert (image.axes, image.spacing, image.unit) == ("YX", {}, None)
 
 
 @pytest.mark.parametrize(
@@ -199,10 +196,10 @@ def test_unnamed_axes_become_z_then_t(
     data = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
     path = tmp_path / "plain.tif"
     tifffile.imwrite(path, data, photometric="minisblack")
-    image = read_tiff(path)
+    image = read_image(path)
     assert image.axes == axes
     assert_array_equal(image.data, data)
-    again = read_tiff(write_labels(tmp_path / "labels.tif", data, image))
+    again = read_image(write_labels(tmp_path / "labels.tif", data, image))
     assert again.axes == axes
 
 
@@ -210,7 +207,7 @@ def test_separate_pages_are_slices(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "pages.tif") as file:
         for page in counted("ZYX"):
             file.write(page, contiguous=False, metadata=None)
-    image = read_tiff(tmp_path / "pages.tif")
+    image = read_image(tmp_path / "pages.tif")
     assert image.axes == "ZYX"
     assert_array_equal(image.data, counted("ZYX"))
 
@@ -220,71 +217,30 @@ def test_colour_becomes_the_last_axis(tmp_path: Path, planar: str) -> None:
     colour = np.arange(90, dtype=np.uint8).reshape(5, 6, 3)
     stored = colour if planar == "contig" else np.moveaxis(colour, -1, 0)
     path = tmp_path / "rgb.tif"
-    tifffile.imwrite(path, stored, photometric="rgb", planarconfig=planar)
-    image = read_tiff(path)
+    layout = {"photometric": "rgb", "planarconfig": planar, "metadata": None}
+    tifffile.imwrite(path, stored, **layout)
+    image = read_image(path)
     assert (image.axes, image.rgb) == ("YXS", True)
     assert_array_equal(image.plane(), colour)
     labels = colour[..., 0]
-    again = read_tiff(write_labels(tmp_path / "labels.tif", labels, image))
+    again = read_image(write_labels(tmp_path / "labels.tif", labels, image))
     assert (again.axes, again.rgb) == ("YX", False)
 
 
 def test_colour_stacks(tmp_path: Path) -> None:
     colour = np.zeros((4, 5, 6, 3), np.uint8)
     tifffile.imwrite(tmp_path / "rgb.tif", colour, photometric="rgb")
-    image = read_tiff(tmp_path / "rgb.tif")
+    image = read_image(tmp_path / "rgb.tif")
     assert (image.axes, image.rgb) == ("ZYXS", True)
     assert image.volume().shape == colour.shape
     assert image.select(Z=1).plane().shape == (5, 6, 3)
 
 
-def test_select_takes_an_index_and_drops_axes_of_length_1() -> None:
-    data = np.arange(2 * 3 * 4 * 5 * 6).reshape(2, 1, 4, 5, 6 * 3)
-    image = TiffImage(data, "TCZYX", (2.0, 0.5, 0.25), "µm")
-    stack = image.select(T=1)
-    assert (stack.axes, stack.scale, stack.unit) == ("ZYX", image.scale, "µm")
-    assert_array_equal(stack.volume(), data[1, 0])
-    plane = image.select(T=1, Z=2)
-    assert plane.axes == "YX"
-    assert_array_equal(plane.plane(), data[1, 0, 2])
-
-
-def test_select_keeps_rows_and_columns_of_length_1() -> None:
-    assert TiffImage(np.zeros((1, 1, 1)), "ZYX").select().axes == "YX"
-
-
-@pytest.mark.parametrize(
-    ("indices", "sentence"),
-    [
-        ({"C": 0}, "no axis C"),
-        ({"T": 2}, "Axis T has indices 0 to 1, not 2"),
-        ({"T": -1}, "Axis T has indices 0 to 1, not -1"),
-        ({"T": 0, "Z": 3}, "Axis Z has indices 0 to 2, not 3"),
-    ],
-)
-def test_select_refuses_missing_axes_and_indices(
-    indices: dict[str, int], sentence: str
-) -> None:
-    with pytest.raises(ValueError, match=sentence):
-        TiffImage(counted("TZYX"), "TZYX").select(**indices)
-
-
-def test_plane_and_volume_refuse_other_axes() -> None:
-    with pytest.raises(ValueError, match=r"axes ZYX, .* choose one plane with --index"):
-        TiffImage(counted("ZYX"), "ZYX").plane()
-    with pytest.raises(
-        ValueError, match=r"axes TZYX, .* choose one stack with --index"
-    ):
-        TiffImage(counted("TZYX"), "TZYX").volume()
-    with pytest.raises(ValueError, match=r"is one plane .* not a stack"):
-        TiffImage(counted("YX"), "YX").volume()
-
-
 def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"There is no file .*none\.tif"):
-        read_tiff(tmp_path / "none.tif")
-    with pytest.raises(FileNotFoundError, match="There is no file"):
-        read_tiff(tmp_path)
+        read_image(tmp_path / "none.tif")
+    with pytest.raises(FileNotFoundError, match="is a folder: name an image in it"):
+        read_image(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"II*\0", b"\x89PNG\r\n\x1a\n" + bytes(99)])
@@ -292,7 +248,7 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "image.tif"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"image\.tif cannot be read as TIFF"):
-        read_tiff(path)
+        read_image(path)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -303,7 +259,7 @@ def test_damaged_files_are_refused_or_read(
     complete = write_labels(
         tmp_path / "complete.tif",
         np.random.default_rng(5).integers(0, 99, (3, 20, 20)),
-        TiffImage(np.zeros((3, 20, 20)), "ZYX", (2.0, 0.5, 0.5), "µm"),
+        ImageFile(np.zeros((3, 20, 20)), "ZYX", SPACING, dict.fromkeys("ZYX", "nm")),
     )
     content = bytearray(complete.read_bytes())
     for place, garbage in damage.items():
@@ -312,7 +268,7 @@ def test_damaged_files_are_refused_or_read(
     path = tmp_path / "damaged.tif"
     path.write_bytes(content)
     try:
-        read_tiff(path)
+        read_image(path)
     except ValueError as error:
         assert "cannot be read as TIFF" in str(error)
 
@@ -320,10 +276,10 @@ def test_damaged_files_are_refused_or_read(
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
 def test_truncated_files_are_refused(tmp_path: Path, fraction: float) -> None:
     labels = np.random.default_rng(5).integers(0, 99, (3, 40, 40))
-    path = write_labels(tmp_path / "image.tif", labels, TiffImage(labels, "ZYX"))
+    path = write_labels(tmp_path / "image.tif", labels, ImageFile(labels, "ZYX"))
     path.write_bytes(path.read_bytes()[: int(fraction * path.stat().st_size)])
     with pytest.raises(ValueError, match=r"image\.tif cannot be read as TIFF \(.+\)"):
-        read_tiff(path)
+        read_image(path)
 
 
 @pytest.mark.parametrize("existing", [None, b"an older result"])
@@ -342,14 +298,14 @@ def test_a_failed_write_leaves_the_old_file(
     before = {p: p.read_bytes() for p in tmp_path.iterdir()}
     labels = counted("YX")
     with pytest.raises(OSError, match="No space left"):
-        write_labels(path, labels, TiffImage(labels, "YX"))
+        write_labels(path, labels, ImageFile(labels, "YX"))
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
 def test_labels_of_another_shape_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="axes"):
         write_labels(
-            tmp_path / "labels.tif", counted("YX"), TiffImage(counted("ZYX"), "ZYX")
+            tmp_path / "labels.tif", counted("YX"), ImageFile(counted("ZYX"), "ZYX")
         )
     assert list(tmp_path.iterdir()) == []
 
@@ -357,6 +313,6 @@ def test_labels_of_another_shape_are_refused(tmp_path: Path) -> None:
 def test_an_existing_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "labels.tif"
     path.write_bytes(b"an older result")
-    assert write_labels(path, counted("YX"), TiffImage(counted("YX"), "YX")) == path
-    assert_array_equal(read_tiff(path).data, counted("YX"))
+    assert write_labels(path, counted("YX"), ImageFile(counted("YX"), "YX")) == path
+    assert_array_equal(read_image(path).data, counted("YX"))
     assert [p.name for p in tmp_path.iterdir()] == ["labels.tif"]

@@ -1,0 +1,212 @@
+"""Zarr arrays and groups, OME-Zarr among them, read one plane at a time."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_sam.files import first_line
+from napari_sam.images.reading.axis_names import check_axes, name_axes
+from napari_sam.images.reading.choose import ChoiceError, choose
+from napari_sam.images.reading.image_file import ImageFile
+from napari_sam.images.reading.stored_array import StoredArray
+from napari_sam.images.reading.units import PixelSize, known_sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_DEFAULT_UNIT = {"space": "micrometer", "time": "second"}
+# The axes of OME-Zarr before they were named.
+_OLD_AXES = "TCZYX"
+# Groups of OME-Zarr that belong to an image.
+_LABELS = "labels"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ZarrImage:
+    """One image of a zarr store, at full resolution.
+
+    Parameters
+    ----------
+    name : str
+        Path of its group or array in the store; empty for the store itself.
+    array : zarr.Array
+        The pixels.
+    axes : str
+        One letter per axis; Q where the store does not tell.
+    sizes : dict
+        {axis: size and unit} as in the metadata.
+    reduced : bool
+        False: reduced levels of an image are no images of their own.
+    """
+
+    name: str
+    array: Any
+    axes: str
+    sizes: dict[str, PixelSize] = field(default_factory=dict)
+    reduced: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape as stored."""
+        return tuple(int(size) for size in self.array.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """Type of the pixels."""
+        return np.dtype(self.array.dtype)
+
+
+def read_zarr(
+    path: Path, series: str | None = None, axes: str | None = None
+) -> ImageFile:
+    """Read an image of a zarr store; see `napari_sam.images.reading.read`.
+
+    The data are a `StoredArray`: planes are read when they are needed.
+
+    Raises
+    ------
+    OSError
+        When there is no such folder.
+    ValueError
+        When it is no zarr store, or `series` or `axes` do not fit.
+    ModuleNotFoundError
+        When zarr is not installed.
+    """
+    try:
+        import zarr
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{path} is read with zarr, which is not installed: pip install zarr."
+        ) from error
+    try:
+        store = zarr.open(str(path), mode="r")
+        images = list(_images(store))
+        image, note = choose(path, images, series)
+    except (OSError, ChoiceError):
+        raise
+    except Exception as error:  # damaged metadata fail anywhere
+        raise ValueError(
+            f"{path} cannot be read as zarr ({first_line(error)}): check that it is a "
+            "zarr array or OME-Zarr."
+        ) from error
+    notes = [note] if note else []
+    if labels := _label_names(store, image.name):
+        notes.append(f"{path} also holds labels, {', '.join(labels)}: not used.")
+    names = name_axes(image.axes) if axes is None else check_axes(axes, image.shape)
+    sizes = known_sizes(image.sizes, names)
+    return ImageFile.arrange(
+        StoredArray.whole(image.array),
+        names,
+        spacing=sizes.spacing,
+        units=sizes.units,
+        notes=(*notes, *sizes.notes),
+        named=axes is not None or "Q" not in image.axes,
+    )
+
+
+def _images(store: Any, name: str = "") -> Iterator[ZarrImage]:
+    """Yield the images of a store, also those of groups in it."""
+    if hasattr(store, "shape"):
+        yield ZarrImage(name, store, _array_axes(store))
+        return
+    multiscales = _metadata(store).get("multiscales")
+    if multiscales:
+        for scales in multiscales:
+            yield _multiscale(store, name, scales)
+        return
+    arrays = [
+        ZarrImage(_joined(name, key), array, _array_axes(array))
+        for key, array in sorted(store.arrays())
+        if len(array.shape) >= 2
+    ]
+    if arrays and _are_levels(arrays):
+        arrays = [max(arrays, key=lambda image: image.array.size)]
+    yield from arrays
+    for key, group in sorted(store.groups()):
+        if key != _LABELS:
+            yield from _images(group, _joined(name, key))
+
+
+def _multiscale(store: Any, name: str, scales: Mapping[str, Any]) -> ZarrImage:
+    """Return the level of full resolution, the first one, with axes and sizes."""
+    first = scales["datasets"][0]
+    array = store[first["path"]]
+    ndim = len(array.shape)
+    entries = scales.get("axes") or list(_OLD_AXES[-ndim:].lower())
+    # Version 0.3 names axes only.
+    entries = [axis if isinstance(axis, dict) else {"name": axis} for axis in entries]
+    axes = "".join(_letter(str(entry["name"])) for entry in entries)
+    scale = np.ones(ndim)
+    # Of the level, and then of all levels.
+    known = False
+    for one in (first, scales):
+        for transform in one.get("coordinateTransformations", ()):
+            if transform.get("type") == "scale":
+                scale, known = scale * transform["scale"], True
+    sizes = {}
+    for letter, entry, size in zip(axes, entries, scale.tolist(), strict=True):
+        kind = str(entry.get("type", "time" if letter == "T" else "space"))
+        # Without a unit, a size says nothing but how the axes compare.
+        default = "reference frame" if kind == "space" else ""
+        if known and (entry.get("unit") or kind == "space"):
+            sizes[letter] = PixelSize(size, str(entry.get("unit") or default))
+    if all("unit" not in entry for entry in entries) and len(set(scale)) == 1:
+        sizes = {}
+    return ZarrImage(name, array, axes, sizes)
+
+
+def _array_axes(array: Any) -> str:
+    """Return the axes of an array, as zarr 3 or xarray name them."""
+    metadata = getattr(array, "metadata", None)
+    names = getattr(metadata, "dimension_names", None)
+    names = names or dict(array.attrs).get("_ARRAY_DIMENSIONS")
+    if not names or len(names) != len(array.shape):
+        return "Q" * len(array.shape)
+    return "".join(_letter(str(name or "")) for name in names)
+
+
+def _letter(name: str) -> str:
+    """Return the letter of an axis of any name, such as z, time or channel."""
+    letter = name[:1].upper()
+    return letter if letter.isascii() and letter.isalpha() and letter != "S" else "Q"
+
+
+def _metadata(group: Any) -> Mapping[str, Any]:
+    """Return the metadata of OME-Zarr, up to version 0.4 and from 0.5 on."""
+    attributes: Mapping[str, Any] = dict(group.attrs)
+    ome = attributes.get("ome")
+    return ome if isinstance(ome, dict) else attributes
+
+
+def _are_levels(images: list[ZarrImage]) -> bool:
+    """Whether arrays are the same image, smaller and smaller."""
+    shapes = sorted((image.shape for image in images), reverse=True)
+    if len(shapes) < 2 or len({len(shape) for shape in shapes}) > 1:
+        return False
+    return (
+        all(
+            large != small and all(a >= b for a, b in zip(large, small, strict=True))
+            for large, small in itertools.pairwise(shapes)
+        )
+        and len({image.dtype for image in images}) == 1
+    )
+
+
+def _label_names(store: Any, name: str) -> list[str]:
+    """Name the label images beside an image of OME-Zarr."""
+    if hasattr(store, "shape"):
+        return []
+    path = _joined(name, _LABELS)
+    group = store.get(path)
+    if group is None or hasattr(group, "shape"):
+        return []
+    return sorted(key for key, _ in group.members())
+
+
+def _joined(name: str, key: str) -> str:
+    return f"{name}/{key}" if name else key
