@@ -183,7 +183,7 @@ class InteractiveTrainer:
         if crops is not None:
             tokens = model.prompt_encoder.tokens(points, labels, boxes)
             return _decode_crops(model, crops, embedding, tokens, masks, multimask)
-        output = model(
+        scores, logits = model(
             image_embeddings=embedding,
             input_points=None if points is None else points[None],
             input_labels=None if labels is None else labels[None],
@@ -191,7 +191,7 @@ class InteractiveTrainer:
             input_masks=None if masks is None else masks.transpose(0, 1),
             multimask_output=multimask,
         )
-        return output.pred_masks[0], output.iou_scores[0]
+        return logits[0], scores[0]
 
     def target(self, transform: PlaneTransform, truths: Truths) -> Tensor:
         """Compute the fraction of each low-resolution pixel that an object covers.
