@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.nets.sam import SamNetwork
 
 SEED = 3
 PRECISIONS = (torch.float32, torch.float16, torch.bfloat16)
