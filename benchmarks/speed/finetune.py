@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import SamConfig
+from napari_sam.nets.sam import SamNetwork
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
 from napari_sam.samples import coin_labels, coins
@@ -54,7 +54,7 @@ def vit_b() -> Predictor:
     """Return SAM's ViT-B with random weights."""
     torch.manual_seed(0)
     return Predictor(
-        SamModel(SamConfig()).eval().requires_grad_(False),
+        SamNetwork(SamConfig()).eval().requires_grad_(False),
         name="ViT-B, random",
         family="sam",
         prompts=frozenset({"point", "box", "mask"}),

@@ -19,10 +19,10 @@ import torch
 
 import napari_sam as ns
 from napari_sam.checkpoints.registry import get_model_spec
-from napari_sam.huggingface.model import SamModel
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig, TinyViTConfig
 from napari_sam.nets.devices import MeasuredPrecision, free_gpu_memory
 from napari_sam.nets.fast.decoder import FastMaskDecoder
+from napari_sam.nets.sam import SamNetwork
 from napari_sam.prediction.predictor import Predictor
 from napari_sam.training.data import training_images
 from napari_sam.training.finetune import FineTuning
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.nets.sam import SamNetwork
 
 SEED = 3
 PRECISIONS = (torch.float32, torch.float16, torch.bfloat16)
@@ -98,7 +97,7 @@ def random_predictor(
         ns.SamPromptEncoderConfig(image_size=size),
         SamMaskDecoderConfig(layer_norm_eps=1e-5),
     )
-    model = SamModel(config).eval().requires_grad_(False).to(device)
+    model = SamNetwork(config).eval().requires_grad_(False).to(device)
     return Predictor(model, name=name, family="sam", prompts=prompts, key="random")
 
 

@@ -22,16 +22,26 @@ if TYPE_CHECKING:
     from napari_sam.checkpoints.model_spec import ModelSpec
     from napari_sam.checkpoints.registry import list_models
     from napari_sam.exchange.labels import export_labels, import_labels
-    from napari_sam.huggingface.configuration import SamConfig
-    from napari_sam.huggingface.image_processor import SamImageProcessor
-    from napari_sam.huggingface.model import SamModel
-    from napari_sam.huggingface.processor import SamProcessor
-    from napari_sam.images.intensity import IntensityMapping
-    from napari_sam.nets.config import (
+    from napari_sam.huggingface.auto import (
+        AutoConfig,
+        AutoImageProcessor,
+        AutoModel,
+        AutoModelForMaskGeneration,
+        AutoProcessor,
+        SamImageProcessorFast,
+    )
+    from napari_sam.huggingface.configuration import (
+        SamConfig,
         SamMaskDecoderConfig,
         SamPromptEncoderConfig,
         SamVisionConfig,
     )
+    from napari_sam.huggingface.generation.pipeline import pipeline
+    from napari_sam.huggingface.image_processor import SamImageProcessor
+    from napari_sam.huggingface.model import SamModel
+    from napari_sam.huggingface.processor import SamProcessor
+    from napari_sam.huggingface.vision_model import SamVisionModel
+    from napari_sam.images.intensity import IntensityMapping
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.loading import load_model
     from napari_sam.prediction.prediction import Prediction
@@ -46,6 +56,11 @@ if TYPE_CHECKING:
     from napari_sam.volume.results import PropagationOptions, VolumeResult
 
 _HOMES = {
+    "AutoConfig": "huggingface.auto",
+    "AutoImageProcessor": "huggingface.auto",
+    "AutoModel": "huggingface.auto",
+    "AutoModelForMaskGeneration": "huggingface.auto",
+    "AutoProcessor": "huggingface.auto",
     "Candidates": "automatic.candidates",
     "Embedding": "prediction.predictor",
     "EmbeddingCache": "prediction.cache",
@@ -53,18 +68,20 @@ _HOMES = {
     "IntensityMapping": "images.intensity",
     "Linking": "automatic.linking",
     "ModelSpec": "checkpoints.model_spec",
-    "Prediction": "prediction.prediction",
     "PlaneObjects": "automatic.candidates",
+    "Prediction": "prediction.prediction",
     "Predictor": "prediction.predictor",
     "Prompt": "prompts.prompt",
     "PropagationOptions": "volume.results",
     "SamConfig": "huggingface.configuration",
     "SamImageProcessor": "huggingface.image_processor",
-    "SamMaskDecoderConfig": "nets.config",
+    "SamImageProcessorFast": "huggingface.auto",
+    "SamMaskDecoderConfig": "huggingface.configuration",
     "SamModel": "huggingface.model",
     "SamProcessor": "huggingface.processor",
-    "SamPromptEncoderConfig": "nets.config",
-    "SamVisionConfig": "nets.config",
+    "SamPromptEncoderConfig": "huggingface.configuration",
+    "SamVisionConfig": "huggingface.configuration",
+    "SamVisionModel": "huggingface.vision_model",
     "SearchOptions": "automatic.search",
     "SmallObjectWarning": "requests.small_objects",
     "Thresholds": "automatic.candidates",
@@ -80,6 +97,7 @@ _HOMES = {
     "link_planes": "automatic.linking",
     "list_models": "checkpoints.registry",
     "load_model": "prediction.loading",
+    "pipeline": "huggingface.generation.pipeline",
     "read_record": "records.record",
     "read_training_images": "training.data",
     "replay": "records.replay",
@@ -92,6 +110,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "AutoConfig",
+    "AutoImageProcessor",
+    "AutoModel",
+    "AutoModelForMaskGeneration",
+    "AutoProcessor",
     "Candidates",
     "Embedding",
     "EmbeddingCache",
@@ -106,11 +129,13 @@ __all__ = [
     "PropagationOptions",
     "SamConfig",
     "SamImageProcessor",
+    "SamImageProcessorFast",
     "SamMaskDecoderConfig",
     "SamModel",
     "SamProcessor",
     "SamPromptEncoderConfig",
     "SamVisionConfig",
+    "SamVisionModel",
     "SearchOptions",
     "SmallObjectWarning",
     "Thresholds",
@@ -126,6 +151,7 @@ __all__ = [
     "link_planes",
     "list_models",
     "load_model",
+    "pipeline",
     "read_record",
     "read_training_images",
     "replay",

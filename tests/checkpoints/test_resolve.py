@@ -24,6 +24,8 @@ from napari_sam.prediction.loading import load_model
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from napari_sam.nets.sam import SamNetwork
+
 NAME = "somebody/sam-small"
 
 
@@ -76,7 +78,11 @@ def test_settings_need_no_weights(hub: Hub) -> None:
 def test_repository_without_safetensors(hub: Hub, tmp_path: Path) -> None:
     hub.folder = tmp_path
     assert find_model(NAME) == tmp_path
-    assert hub.calls[-1]["allow_patterns"][-1] == "pytorch_model.bin"
+    assert hub.calls[-1]["allow_patterns"][-3:] == [
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+        "pytorch_model-*-of-*.bin",
+    ]
 
 
 def test_missing_huggingface_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,9 +145,9 @@ def test_renamed_file_is_identified_by_its_hash(
 
 
 def test_sharded_weights(
-    random_model: Callable[..., SamModel], vit_config: SamConfig, tmp_path: Path
+    random_model: Callable[..., SamNetwork], vit_config: SamConfig, tmp_path: Path
 ) -> None:
-    model = random_model(vit_config)
+    model = SamModel.of(random_model(vit_config))
     model.save_pretrained(tmp_path)
     file = tmp_path / "model.safetensors"
     state, index = load_file(file), {}

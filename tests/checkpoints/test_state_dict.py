@@ -29,13 +29,12 @@ from napari_sam.nets.config import (
     SamVisionConfig,
     TinyViTConfig,
 )
+from napari_sam.nets.sam import SamNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
-
-    from napari_sam.nets.sam import SamNetwork
 
     State = dict[str, Tensor]
 
@@ -46,12 +45,12 @@ BOXES = torch.tensor([[[3.0, 4, 40, 50]]])
 
 
 @pytest.fixture
-def model(random_model: Callable[..., SamModel], vit_config: SamConfig) -> SamModel:
+def model(random_model: Callable[..., SamNetwork], vit_config: SamConfig) -> SamNetwork:
     return random_model(vit_config)
 
 
 @pytest.fixture
-def state(model: SamModel) -> State:
+def state(model: SamNetwork) -> State:
     return dict(model.state_dict())
 
 
@@ -76,7 +75,7 @@ def heads(config: SamConfig) -> SamConfig:
     return SamConfig(mask_decoder_config=decoder)
 
 
-def assert_same_model(loaded: SamNetwork, model: SamModel) -> None:
+def assert_same_model(loaded: SamNetwork, model: SamNetwork) -> None:
     actual, expected = (
         SamModel.of(m)(PIXELS, input_boxes=BOXES) for m in (loaded, model)
     )
@@ -93,7 +92,7 @@ def assert_same_model(loaded: SamNetwork, model: SamModel) -> None:
 
 @pytest.mark.parametrize("name", ["a.pth", "a.pt", "a.safetensors"])
 def test_official_files(
-    state: State, model: SamModel, vit_config: SamConfig, tmp_path: Path, name: str
+    state: State, model: SamNetwork, vit_config: SamConfig, tmp_path: Path, name: str
 ) -> None:
     loaded = load_model_file(save(state, tmp_path, name), heads(vit_config))
     assert_same_model(loaded, model)
@@ -114,7 +113,7 @@ def test_official_files(
 )
 def test_wrappers_of_training_code(
     state: State,
-    model: SamModel,
+    model: SamNetwork,
     vit_config: SamConfig,
     tmp_path: Path,
     wrap: Callable[[State], Any],
@@ -131,7 +130,7 @@ def test_half_precision_becomes_single(state: State, tmp_path: Path) -> None:
 
 
 def test_mobile_sam_with_its_classification_head(
-    random_model: Callable[..., SamModel], tmp_path: Path
+    random_model: Callable[..., SamNetwork], tmp_path: Path
 ) -> None:
     # 64 x 64 embedding, as in every published file; tiny in all else.
     config = SamConfig(
@@ -249,7 +248,7 @@ def sizes(config: SamConfig) -> dict[str, Any]:
 def test_sizes_of_published_models(name: str) -> None:
     config = CONFIGS[name]
     with torch.device("meta"):
-        state = SamModel(config).state_dict()
+        state = SamNetwork(config).state_dict()
     actual = infer_config(state, SamMaskDecoderConfig(), source=name)
     assert sizes(actual) == sizes(config)
 

@@ -138,3 +138,15 @@ def test_example_with_segmentation_map(
     done = run(example)
     assert done.inputs["labels"].shape == (1, 64, 64)
     assert done.masks[0].shape == (1, 3, *picture.shape[:2])
+
+
+def test_auto_classes_give_the_same(
+    folder: Path, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(picture).save("picture.png")
+    expected = run(EXAMPLE)
+    auto = EXAMPLE.replace("SamModel", "AutoModel").replace("SamP", "AutoP")
+    done = run(auto)
+    assert torch.equal(done.scores, expected.scores)
+    assert torch.equal(done.masks[0], expected.masks[0])

@@ -21,8 +21,8 @@ from napari_sam.prompts.prompt import Prompt
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_sam.huggingface.model import SamModel
     from napari_sam.nets.config import SamConfig
+    from napari_sam.nets.sam import SamNetwork
     from napari_sam.prediction.predictor import Predictor
 
 OUT_OF_MEMORY = torch.cuda.OutOfMemoryError(
@@ -111,7 +111,7 @@ def test_is_out_of_memory(error: Exception, expected: bool) -> None:
 
 @pytest.fixture
 def predictor(
-    random_model: Callable[..., SamModel], vit_config: SamConfig
+    random_model: Callable[..., SamNetwork], vit_config: SamConfig
 ) -> Predictor:
     from napari_sam.prediction.predictor import Predictor
 
@@ -187,7 +187,7 @@ def test_only_one_thread_encodes(
 
 
 def test_batches_of_images_shrink_when_memory_is_full(
-    random_model: Callable[..., SamModel],
+    random_model: Callable[..., SamNetwork],
     vit_config: SamConfig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -211,7 +211,7 @@ def test_batches_of_images_shrink_when_memory_is_full(
 
 
 def test_deleted_model_frees_its_memory(
-    random_model: Callable[..., SamModel], vit_config: SamConfig
+    random_model: Callable[..., SamNetwork], vit_config: SamConfig
 ) -> None:
     model = random_model(vit_config)
     runner = model_runner.ModelRunner(model)

@@ -220,11 +220,12 @@ def test_hf_forward(
     hf_model: SamModel, hf_expected: dict[str, torch.Tensor], kind: str
 ) -> None:
     names = {"points": ("input_points", "input_labels"), "boxes": ("input_boxes",)}
-    output = hf_model(
-        pixel_values=hf_expected["pixel_values"],
-        **{name: hf_expected[name] for name in names[kind]},
-        multimask_output=kind == "points",
-    )
+    with torch.no_grad():
+        output = hf_model(
+            pixel_values=hf_expected["pixel_values"],
+            **{name: hf_expected[name] for name in names[kind]},
+            multimask_output=kind == "points",
+        )
     expected = hf_expected[f"{kind}_pred_masks"]
     assert_close(output.pred_masks, expected)
     assert_close(output.iou_scores, hf_expected[f"{kind}_iou"])

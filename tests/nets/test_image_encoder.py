@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_sam.huggingface.model import SamModel
     from napari_sam.nets.config import SamConfig
+    from napari_sam.nets.sam import SamNetwork
 
 sides = st.integers(1, 12)
 
@@ -69,13 +69,13 @@ def test_relative_positions(size: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def model(random_model: Callable[..., SamModel], vit_config: SamConfig) -> SamModel:
+def model(random_model: Callable[..., SamNetwork], vit_config: SamConfig) -> SamNetwork:
     return random_model(vit_config)
 
 
 @pytest.mark.parametrize("with_gradients", [False, True])
 def test_attention_head_by_head_is_the_same(
-    model: SamModel, monkeypatch: pytest.MonkeyPatch, with_gradients: bool
+    model: SamNetwork, monkeypatch: pytest.MonkeyPatch, with_gradients: bool
 ) -> None:
     pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     pixels.requires_grad_(with_gradients)
@@ -91,7 +91,7 @@ def test_attention_head_by_head_is_the_same(
         torch.testing.assert_close(single, joint, rtol=0, atol=1e-5)
 
 
-def test_attention_matches_its_definition(model: SamModel) -> None:
+def test_attention_matches_its_definition(model: SamNetwork) -> None:
     attention = model.image_encoder.blocks[1].attn
     x = torch.randn(1, 8, 8, 16, generator=torch.Generator().manual_seed(1))
     q, k, v = attention.qkv(x).view(64, 3, 2, 8).permute(1, 2, 0, 3)
@@ -105,7 +105,7 @@ def test_attention_matches_its_definition(model: SamModel) -> None:
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-5)
 
 
-def test_images_of_a_batch_are_independent(model: SamModel) -> None:
+def test_images_of_a_batch_are_independent(model: SamNetwork) -> None:
     pixels = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(2))
     together = model.get_image_embeddings(pixels)
     alone = torch.cat([model.get_image_embeddings(one[None]) for one in pixels])

@@ -14,8 +14,8 @@ from napari_sam.nets.tiny_vit import offset_index
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_sam.huggingface.model import SamModel
     from napari_sam.nets.config import SamConfig
+    from napari_sam.nets.sam import SamNetwork
 
 
 @given(window=st.integers(1, 7))
@@ -31,7 +31,7 @@ def test_pairs_at_the_same_offset_share_a_bias(window: int) -> None:
 
 
 def test_folding_batch_norms_keeps_the_output(
-    random_model: Callable[..., SamModel], lite_config: SamConfig
+    random_model: Callable[..., SamNetwork], lite_config: SamConfig
 ) -> None:
     encoder = random_model(lite_config).image_encoder
     folded = copy.deepcopy(encoder)
@@ -44,7 +44,7 @@ def test_folding_batch_norms_keeps_the_output(
 
 
 def test_images_of_a_batch_are_independent(
-    random_model: Callable[..., SamModel], lite_config: SamConfig
+    random_model: Callable[..., SamNetwork], lite_config: SamConfig
 ) -> None:
     model = random_model(lite_config)
     pixels = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))

@@ -15,7 +15,7 @@ from napari_sam.prompts.prompt import Prompt
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.huggingface.model import SamModel
+    from napari_sam.nets.sam import SamNetwork
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ class BatchPredictor(Predictor):
 
     planes_at_once = 3
 
-    def __init__(self, model: SamModel) -> None:
+    def __init__(self, model: SamNetwork) -> None:
         prompts = frozenset({"point", "box", "mask"})
         super().__init__(model, name="s", family="sam", prompts=prompts, key="several")
         self.batches: list[int] = []

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_sam.checkpoints.families import Family
+    from napari_sam.nets.sam import SamNetwork
     from napari_sam.prediction.predictor import Predictor
 
 IOU_TOKEN = "mask_decoder.iou_token.weight"
@@ -146,7 +147,7 @@ def test_the_click_decoder_shares_the_image_encoder(
 
 
 def test_a_damaged_click_decoder_is_refused(
-    tmp_path: Path, random_model: Callable[..., SamModel], lite_config: SamConfig
+    tmp_path: Path, random_model: Callable[..., SamNetwork], lite_config: SamConfig
 ) -> None:
     path = tmp_path / "decoder.safetensors"
     model, decoder = random_model(lite_config), PackagedWeights(str(path), "0" * 64)
@@ -158,7 +159,7 @@ def test_a_damaged_click_decoder_is_refused(
 
 
 def test_a_click_decoder_that_does_not_fit_is_refused(
-    tmp_path: Path, random_model: Callable[..., SamModel], lite_config: SamConfig
+    tmp_path: Path, random_model: Callable[..., SamNetwork], lite_config: SamConfig
 ) -> None:
     model, path = random_model(lite_config), tmp_path / "decoder.safetensors"
     decoder = {

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from napari_sam.checkpoints.model_card import ModelCard
-from napari_sam.huggingface.model import SamModel
+from napari_sam.nets.sam import SamNetwork
 from napari_sam.prediction.disk_cache import DiskCache
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
@@ -279,7 +279,7 @@ def test_errors_in_options(option: dict[str, object], message: str) -> None:
 
 @pytest.fixture
 def parents(
-    random_model: Callable[..., SamModel],
+    random_model: Callable[..., SamNetwork],
     vit_config: SamConfig,
     lite_config: SamConfig,
     tmp_path: Path,
@@ -380,7 +380,7 @@ def test_folded_norms_are_saved_with_official_keys(
 ) -> None:
     model = parents["lite_medsam"].model
     state = official_state(model)
-    plain = SamModel(model.config).state_dict()
+    plain = SamNetwork(model.config).state_dict()
     wanted = {key for key in plain if not key.endswith("num_batches_tracked")}
     assert state.keys() == wanted
     assert all(state[key].shape == plain[key].shape for key in wanted)

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# SAM's crop_overlap_ratio: overlap of neighbouring crops as a fraction of the shorter
-# side, for one row of crops.
+# SAM's crop_overlap_ratio.
 _CROP_OVERLAP_RATIO = 512 / 1500
 
 
@@ -53,7 +52,9 @@ class Crop:
         return Window(*self.origin, *self.shape).cuts(box, plane_shape)
 
 
-def make_crops(area: Crop, crop_n_layers: int) -> list[Crop]:
+def make_crops(
+    area: Crop, crop_n_layers: int, overlap_ratio: float = _CROP_OVERLAP_RATIO
+) -> list[Crop]:
     """List the full area and, for each layer i, its 2**i x 2**i overlapping parts.
 
     As `generate_crop_boxes` of the published code (Kirillov et al. 2023, "Segment
@@ -65,6 +66,9 @@ def make_crops(area: Crop, crop_n_layers: int) -> list[Crop]:
         The area to search.
     crop_n_layers : int
         0 for the full area alone.
+    overlap_ratio : float
+        Overlap of neighbouring crops as a fraction of the shorter side, for one row of
+        crops.
 
     Raises
     ------
@@ -76,7 +80,7 @@ def make_crops(area: Crop, crop_n_layers: int) -> list[Crop]:
     crops = [area]
     for layer in range(1, crop_n_layers + 1):
         count = 2**layer
-        overlap = int(_CROP_OVERLAP_RATIO * min(area.shape) * (2 / count))
+        overlap = int(overlap_ratio * min(area.shape) * (2 / count))
         sides = [ceil((overlap * (count - 1) + size) / count) for size in area.shape]
         starts = [[int((side - overlap) * i) for i in range(count)] for side in sides]
         for row in starts[0]:

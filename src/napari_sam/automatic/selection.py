@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from napari_sam.masks.patch import MaskPatch, box_iou, mask_to_window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from napari_sam.automatic.candidate import AnyCandidate
 
@@ -32,17 +34,36 @@ def non_maximum_suppression(
     """
     if not candidates:
         return []
-    order = np.argsort(-np.asarray(scores), kind="stable")
-    boxes = np.stack([candidates[i].box for i in order])
-    boxes[:, 2:] -= 1  # `box_iou` adds 1
+    boxes = np.stack([candidate.box for candidate in candidates])
+    best = select_boxes(boxes, np.asarray(scores), box_nms_thresh)
+    return [candidates[i] for i in best]
+
+
+def select_boxes(
+    boxes: NDArray[np.float64], scores: NDArray[np.floating[Any]], box_nms_thresh: float
+) -> NDArray[np.intp]:
+    """Return the indices of boxes that resemble none with a better score, best first.
+
+    Parameters
+    ----------
+    boxes : ndarray
+        (N, 4), from centre to centre of their outermost pixels.
+    scores : ndarray
+        (N,).
+    box_nms_thresh : float
+        Boxes with a larger IoU resemble each other; those of one row or column none.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ordered = boxes[order]
+    ordered[:, 2:] -= 1  # `box_iou` adds 1
     kept = np.ones(len(order), bool)
     for i in range(len(order)):
         if kept[i]:
             with np.errstate(invalid="ignore"):
                 # In single precision, as published: it decides ties.
-                ious = box_iou(boxes[i + 1 :], boxes[i]).astype(np.float32)
+                ious = box_iou(ordered[i + 1 :], ordered[i]).astype(np.float32)
             kept[i + 1 :] &= ~(ious.astype(np.float64) > box_nms_thresh)
-    return [candidates[order[i]] for i in np.flatnonzero(kept)]
+    return order[kept]
 
 
 def largest_component_filled(patch: MaskPatch) -> MaskPatch:

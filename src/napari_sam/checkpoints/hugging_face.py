@@ -7,6 +7,7 @@ of the official checkpoints, which the networks of this package use.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.files import atomic_write, read_json, write_json
@@ -14,7 +15,6 @@ from napari_sam.nets.config import SamConfig, SamVisionConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from torch import Tensor
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-_INDEX_FILE = "model.safetensors.index.json"
-_OLD_WEIGHTS_FILE = "pytorch_model.bin"
+_WEIGHTS_STEM, _OLD_WEIGHTS_STEM = "model", "pytorch_model"
 PREPROCESSOR_FILE = "preprocessor_config.json"
 PROCESSOR_FILE = "processor_config.json"
 FAMILY_KEY = "napari_sam_family"
@@ -52,6 +51,7 @@ _PREFIXES = (
     ("mask_decoder.output_upscaling.1.", "mask_decoder.upscale_layer_norm."),
     ("mask_decoder.output_upscaling.3.", "mask_decoder.upscale_conv2."),
 )
+_TINY_VIT = "vision_encoder.patch_embed.seq."
 _INNER = (
     *((f".norm{i}.", f".layer_norm{i}.") for i in range(1, 5)),
     (".norm_final_attn.", ".layer_norm_final_attn."),
@@ -71,6 +71,9 @@ def is_hugging_face(keys: Mapping[str, Any]) -> bool:
 def official_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the keys of Hugging Face to the official ones."""
     prefixes = [(theirs, ours) for ours, theirs in _PREFIXES]
+    if any(key.startswith(_TINY_VIT) for key in state):
+        # Its modules have the same names in both layouts.
+        prefixes.insert(0, ("vision_encoder.", "image_encoder."))
     inner = [(theirs, ours) for ours, theirs in _INNER]
 
     def layer_name(layer: str, inner_layers: int) -> str:
@@ -133,8 +136,8 @@ def _count_layers(state: Mapping[str, Any], head: str) -> int:
     )
 
 
-def read_folder_config(folder: Path) -> SamConfig:
-    """Read the ``config.json`` of a folder.
+def read_config_values(folder: Path) -> dict[str, Any]:
+    """Read the values in the ``config.json`` of a folder.
 
     Raises
     ------
@@ -155,14 +158,30 @@ def read_folder_config(folder: Path) -> SamConfig:
         raise ValueError(
             f"{file} describes a {kind!r} model: only 'sam' models can be used."
         )
+    described: dict[str, Any] = values
+    return described
+
+
+def read_folder_config(folder: Path) -> SamConfig:
+    """Read the sizes in the ``config.json`` of a folder; see `read_config_values`."""
+    values = read_config_values(folder)
     try:
         return SamConfig.from_dict(values)
     except (AttributeError, OverflowError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} has values of the wrong kind ({error}).") from error
+        raise ValueError(
+            f"{folder / CONFIG_FILE} has values of the wrong kind ({error})."
+        ) from error
 
 
-def weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path, variant: str | None = None) -> list[Path]:
     """List the weight files of a folder: one, or the shards of a large model.
+
+    Parameters
+    ----------
+    folder : Path
+        In Hugging Face layout.
+    variant : str, optional
+        Part of the file names, as in ``model.fp16.safetensors``.
 
     Raises
     ------
@@ -171,24 +190,31 @@ def weight_files(folder: Path) -> list[Path]:
     ValueError
         When the index of shards is damaged or names files outside the folder.
     """
-    for name in (WEIGHTS_FILE, _INDEX_FILE, _OLD_WEIGHTS_FILE):
-        file = folder / name
-        if not file.is_file():
-            continue
-        if name != _INDEX_FILE:
+    kind = "" if variant is None else f".{variant}"
+    for stem, suffix in ((_WEIGHTS_STEM, ".safetensors"), (_OLD_WEIGHTS_STEM, ".bin")):
+        file = folder / f"{stem}{kind}{suffix}"
+        if file.is_file():
             return [file]
-        index = read_json(file)
-        shards = index.get("weight_map") if isinstance(index, dict) else None
-        if not isinstance(shards, dict):
-            raise ValueError(f"{file} lists no weights: get the folder again.")
-        names = sorted({str(shard) for shard in shards.values()})
-        # A downloaded index must not name files elsewhere.
-        if any(shard != folder.joinpath(shard).name for shard in names):
-            raise ValueError(f"{file} names files outside the folder: not loaded.")
-        return [folder / shard for shard in names]
+        index = folder / f"{stem}{suffix}.index{kind}.json"
+        if index.is_file():
+            return _shards(index)
     raise FileNotFoundError(
-        f"The folder {folder} has no {WEIGHTS_FILE}: get the folder again."
+        f"The folder {folder} has no {_WEIGHTS_STEM}{kind}.safetensors: get the folder "
+        "again."
     )
+
+
+def _shards(file: Path) -> list[Path]:
+    """List the files that an index names."""
+    index = read_json(file)
+    shards = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(shards, dict):
+        raise ValueError(f"{file} lists no weights: get the folder again.")
+    names = sorted({str(shard) for shard in shards.values()})
+    # A downloaded index must not name files elsewhere.
+    if any(shard != file.with_name(Path(shard).name).name for shard in names):
+        raise ValueError(f"{file} names files outside the folder: not loaded.")
+    return [file.with_name(shard) for shard in names]
 
 
 def write_folder(
@@ -212,10 +238,18 @@ def write_folder(
     OSError
         When the folder cannot be written to.
     """
+    write_config(model.config, folder, dtype=str(model.dtype).removeprefix("torch."))
+    write_weights(hugging_face_keys(model.state_dict()), folder, metadata)
+
+
+def write_weights(
+    state: Mapping[str, Tensor],
+    folder: Path,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write ``model.safetensors``; parameters as for `write_folder`."""
     from safetensors.torch import save_file
 
-    write_config(model.config, folder, dtype=str(model.dtype).removeprefix("torch."))
-    state = hugging_face_keys(model.state_dict())
     with atomic_write(folder / WEIGHTS_FILE, ".safetensors") as part:
         # transformers refuses files without this format entry.
         save_file(

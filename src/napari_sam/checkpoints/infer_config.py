@@ -135,7 +135,7 @@ def _infer_mask_decoder(
 ) -> SamMaskDecoderConfig:
     prefix = "mask_decoder."
     width = state[f"{prefix}iou_token.weight"].shape[1]
-    attention = f"{prefix}transformer.layers.0.cross_attn_token_to_image"
+    attention = f"{prefix}transformer.final_attn_token_to_image"
     return replace(
         decoder,
         hidden_size=width,

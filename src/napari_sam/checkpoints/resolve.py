@@ -19,7 +19,11 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SMALL_FILES = ["config.json", "preprocessor_config.json", "processor_config.json"]
 _SAFE_WEIGHTS = ["model.safetensors", "model.safetensors.index.json"]
 _SHARDS = "model-*-of-*.safetensors"
-_OLD_WEIGHTS = "pytorch_model.bin"
+_OLD_WEIGHTS = [
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "pytorch_model-*-of-*.bin",
+]
 
 
 def find_model(
@@ -29,6 +33,8 @@ def find_model(
     cache_dir: str | Path | None = None,
     local_files_only: bool = False,
     token: str | bool | None = None,
+    subfolder: str = "",
+    variant: str | None = None,
     weights: bool = True,
     progress: ByteProgress | None = None,
 ) -> Path:
@@ -42,6 +48,10 @@ def find_model(
     revision, cache_dir, local_files_only, token : optional
         For the hub: passed to `huggingface_hub.snapshot_download`, whose cache and
         environment variables apply.
+    subfolder : str
+        Folder of the model inside a folder or a repository.
+    variant : str, optional
+        For the hub: see `napari_sam.checkpoints.hugging_face.weight_files`.
     weights : bool
         For the hub: download the weights, or only the small files beside them.
     progress : callable, optional
@@ -58,7 +68,7 @@ def find_model(
         return fetch(get_model_spec(str(model)), progress=progress)
     path = Path(model).expanduser()
     if path.exists():
-        return path
+        return path / subfolder
     if not is_hub_name(model):
         raise ValueError(
             f"{str(model)!r} is neither a known model ({', '.join(MODELS)}), nor an "
@@ -71,11 +81,20 @@ def find_model(
         "local_files_only": local_files_only,
         "token": token,
     }
-    patterns = [*_SAFE_WEIGHTS, _SHARDS] if weights else []
-    folder = _download(str(model), [*_SMALL_FILES, *patterns], options)
-    if weights and not any((folder / name).is_file() for name in _SAFE_WEIGHTS):
+    inside = f"{subfolder}/" if subfolder else ""
+
+    def download(*names: str) -> Path:
+        patterns = [inside + name for name in (*_SMALL_FILES, *names)]
+        return _download(str(model), patterns, options) / subfolder
+
+    if not weights:
+        return download()
+    if variant is not None:
+        return download(f"*.{variant}*")
+    folder = download(*_SAFE_WEIGHTS, _SHARDS)
+    if not any((folder / name).is_file() for name in _SAFE_WEIGHTS):
         # Repositories older than safetensors; most have both, and one is enough.
-        folder = _download(str(model), [*_SMALL_FILES, _OLD_WEIGHTS], options)
+        folder = download(*_OLD_WEIGHTS)
     return folder
 
 

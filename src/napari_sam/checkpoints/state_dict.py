@@ -64,6 +64,7 @@ def load_model_file(
     *,
     official_layer_norm: bool = False,
     dtype: torch.dtype | None = torch.float32,
+    variant: str | None = None,
     # mypy knows no defaults of type variables.
     network: type[Network] = SamNetwork,  # type: ignore[assignment]
 ) -> Network:
@@ -81,6 +82,8 @@ def load_model_file(
         Use the epsilon of the official decoder for folders too.
     dtype : torch.dtype, optional
         Type of the weights; as stored when None.
+    variant : str, optional
+        For folders: see `napari_sam.checkpoints.hugging_face.weight_files`.
     network : type
         Class of the model: `SamNetwork` or a subclass.
 
@@ -100,7 +103,7 @@ def load_model_file(
     if path.is_dir():
         sizes = read_folder_config(path)
         state: dict[str, Tensor] = {}
-        for file in weight_files(path):
+        for file in weight_files(path, variant):
             state |= read_state_dict(file, dtype)
         state = to_official_keys(state)
         if official_layer_norm:

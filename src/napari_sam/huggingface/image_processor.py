@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from napari_sam.checkpoints.families import PREPROCESSING, Family
 from napari_sam.checkpoints.hugging_face import (
@@ -20,6 +20,7 @@ from napari_sam.checkpoints.hugging_face import (
 from napari_sam.checkpoints.resolve import find_model, find_spec
 from napari_sam.checkpoints.state_dict import load_model_file
 from napari_sam.files import write_json
+from napari_sam.huggingface.hub_options import split_hub_options
 from napari_sam.huggingface.inputs import (
     SamInputs,
     as_list,
@@ -31,9 +32,10 @@ from napari_sam.huggingface.inputs import (
     per_channel,
     resize,
     stack,
-    to_numpy,
+    to_map,
     to_plane,
 )
+from napari_sam.huggingface.post_processing import post_process_masks
 from napari_sam.images.axes import sample_centres
 from napari_sam.prediction.plane_transform import PlaneTransform
 
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _BILINEAR = 2
+# Parameters that transformers' processor takes and does not use for SAM.
+_WITHOUT_EFFECT = ("do_center_crop", "crop_size", "disable_grouping")
 _MASK_SIZE = 256
 
 
@@ -143,6 +147,19 @@ class SamImageProcessor:
             values[FAMILY_KEY] = family
         return values
 
+    def to_json_string(self) -> str:
+        """Return `to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+    def to_json_file(self, path: str | Path) -> None:
+        """Write `to_dict` to a file."""
+        write_json(Path(path), self.to_dict())
+
+    @classmethod
+    def from_json_file(cls, path: str | Path) -> Self:
+        """Read the file of `to_json_file`."""
+        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], **changes: Any) -> Self:
         """Read a ``preprocessor_config.json``; other keys are ignored."""
@@ -163,17 +180,10 @@ class SamImageProcessor:
 
     @classmethod
     def from_pretrained(
-        cls,
-        path: str | Path,
-        *,
-        family: Family | None = None,
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        **changes: Any,
+        cls, path: str | Path, *, family: Family | None = None, **options: Any
     ) -> Self:
         """Create the image processor of a model; see `SamProcessor.from_pretrained`."""
+        hub, changes = split_hub_options(options)
         spec = find_spec(path)
         if family is None and spec is not None:
             family = spec.family
@@ -182,14 +192,7 @@ class SamImageProcessor:
             side = spec.image_size
             known = {"size": side, "pad_size": side, "family": family}
             return cls(**{**known, **changes})
-        files = find_model(
-            path,
-            revision=revision,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            token=token,
-            weights=False,
-        )
+        files = find_model(path, weights=False, **hub)
         settings = read_settings(files) if files.is_dir() else {}
         if settings and family in (None, settings.get(FAMILY_KEY, "sam")):
             return cls.from_dict(settings, **changes)
@@ -204,10 +207,12 @@ class SamImageProcessor:
             config = load_model_file(files).config
         return cls(**{**vars(cls.for_model(config, family)), **changes})
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``preprocessor_config.json`` into a folder."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        write_json(Path(folder) / PREPROCESSOR_FILE, self.to_dict())
+    def save_pretrained(self, save_directory: str | Path, **_: Any) -> list[str]:
+        """Write ``preprocessor_config.json`` into a folder; return the file's name."""
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / PREPROCESSOR_FILE, self.to_dict())
+        return [str(folder / PREPROCESSOR_FILE)]
 
     # -- images to model input -------------------------------------------------
 
@@ -223,6 +228,7 @@ class SamImageProcessor:
         return_tensors: str | None = None,
         data_format: Channels = "channels_first",
         input_data_format: Channels | None = None,
+        device: Any = None,
         **changes: Any,
     ) -> SamInputs:
         """Resize, normalise and pad images.
@@ -234,7 +240,7 @@ class SamImageProcessor:
             as they are and floats in [0, 1] as fractions of white; all others are
             mapped by their 0.5 and 99.5 percentile (`napari_sam.images.uint8`).
         segmentation_maps : the same, optional
-            (H, W) labels each.
+            (H, W) labels each; the palette numbers of Pillow's mode "P".
         return_tensors : {"pt", "np"}, optional
             Tensors, also when None, or numpy arrays.
         data_format : {"channels_first"}
@@ -242,6 +248,8 @@ class SamImageProcessor:
         input_data_format : {"channels_first", "channels_last"}, optional
             Position of the channels; inferred from the shape when None, last if in
             doubt.
+        device : str or torch.device, optional
+            Where the tensors go.
         **changes
             Other values of the constructor's parameters.
 
@@ -257,6 +265,7 @@ class SamImageProcessor:
         ValueError
             When an image is invalid.
         """
+        changes = {k: v for k, v in changes.items() if k not in _WITHOUT_EFFECT}
         if changes:
             return self._with_changes(changes).preprocess(
                 images,
@@ -264,6 +273,7 @@ class SamImageProcessor:
                 return_tensors=return_tensors,
                 data_format=data_format,
                 input_data_format=input_data_format,
+                device=device,
             )
         if data_format != "channels_first":
             raise ValueError("data_format must be 'channels_first', as SAM takes it.")
@@ -279,7 +289,14 @@ class SamImageProcessor:
         )
         if segmentation_maps is not None:
             maps = [self._prepare_map(m) for m in as_list(segmentation_maps, ndim=2)]
+            if len(maps) != len(planes):
+                raise ValueError(
+                    f"There are {len(maps)} segmentation maps for {len(planes)} images:"
+                    " give (H, W) labels for each."
+                )
             inputs["labels"] = stack(maps)
+        if device is not None:
+            inputs = inputs.to(device)
         return convert_tensors(inputs, return_tensors)
 
     def _with_changes(self, changes: Mapping[str, Any]) -> Self:
@@ -327,7 +344,7 @@ class SamImageProcessor:
 
     def _prepare_map(self, labels: Any) -> Tensor:
         """Resize a segmentation map to (M, M) by its nearest pixels."""
-        plane = torch.from_numpy(np.asarray(to_numpy(labels)).astype(np.int64))
+        plane = torch.from_numpy(to_map(labels))
         height, width = plane.shape
         side = self.mask_size["longest_edge"]
         transform = PlaneTransform.fit((height, width), side, side, self.family)
@@ -351,47 +368,29 @@ class SamImageProcessor:
         Parameters
         ----------
         masks : Tensor or sequence of Tensor or ndarray
-            (B, objects, masks, h, w) logits, or one array for each image.
+            (B, objects, masks, h, w), or one array for each image.
         original_sizes, reshaped_input_sizes : Tensor or sequence
             (B, 2) as from `preprocess`.
         mask_threshold : float
-            Threshold of the logits. For MedSAM, which interpolates probabilities, it
-            applies to the probability less one half.
+            Threshold of the values, 0 for logits. Weights of MedSAM interpolate
+            probabilities: give ``pred_masks.sigmoid()`` and 0.5.
         binarize : bool
-            Return masks instead of interpolated logits.
+            Return masks instead of interpolated values.
         pad_size : dict, optional
             Size of the model's input; that of the processor when None.
 
         Returns
         -------
         list of Tensor
-            (objects, masks, H, W) bool or float32, one for each image.
+            (objects, masks, H, W) bool, or the resized values, one for each image.
+            Gradients are computed.
         """
         padded = self.pad_size if pad_size is None else height_width(pad_size, 0)
-        resized = []
-        for logits, original, reshaped in zip(
-            masks, _pairs(original_sizes), _pairs(reshaped_input_sizes), strict=True
-        ):
-            # Half precision would move logits across the threshold.
-            values = torch.as_tensor(logits).float()
-            if self._configurable:
-                values = _interpolate(values, (padded["height"], padded["width"]))
-                values = values[..., : reshaped[0], : reshaped[1]]
-                values = _interpolate(values, original)
-            else:
-                values = self._plane_logits(values, original)
-            resized.append(values > mask_threshold if binarize else values)
-        return resized
-
-    def _plane_logits(self, values: Tensor, original: tuple[int, int]) -> Tensor:
-        transform = self.transform(original, values.shape[-1])
-        planes = [transform.plane_logits(v) for v in values.detach().flatten(0, -3)]
-        return torch.from_numpy(np.stack(planes)).view(*values.shape[:-2], *original)
-
-
-def _interpolate(values: Tensor, shape: tuple[int, int]) -> Tensor:
-    return F.interpolate(values, shape, mode="bilinear", align_corners=False)
-
-
-def _pairs(sizes: Any) -> list[tuple[int, int]]:
-    return [(int(height), int(width)) for height, width in sizes]
+        return post_process_masks(
+            masks,
+            original_sizes,
+            reshaped_input_sizes,
+            mask_threshold,
+            binarize,
+            padded,
+        )

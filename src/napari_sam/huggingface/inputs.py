@@ -37,6 +37,11 @@ class SamInputs(dict[str, Any]):
         except KeyError:
             raise AttributeError(f"There is no {name!r} among the inputs.") from None
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """The dictionary itself."""
+        return self
+
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move the tensors to a device; a dtype applies to floats only."""
 
@@ -91,6 +96,22 @@ def to_numpy(image: Any) -> NDArray[Any]:
         grey = image.mode in ("L", "I;16", "I", "F")
         image = image if grey else image.convert("RGB")
     return np.asarray(image)
+
+
+def to_map(labels: Any) -> NDArray[np.int64]:
+    """Convert a segmentation map to (H, W) labels; palettes are not looked up."""
+    plane = labels.detach().cpu() if isinstance(labels, Tensor) else labels
+    array = np.asarray(plane)
+    if array.ndim == 3 and array.shape[0] == 1:
+        array = array[0]
+    elif array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim != 2:
+        raise ValueError(
+            f"A segmentation map has the shape {array.shape}: give (H, W) labels, one "
+            "number for each pixel."
+        )
+    return array.astype(np.int64)
 
 
 def to_plane(

@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from pathlib import Path
+import copy
+import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from napari_sam.checkpoints.hugging_face import write_folder
-from napari_sam.checkpoints.resolve import find_model
-from napari_sam.checkpoints.state_dict import load_model_file
 from napari_sam.huggingface.configuration import SamConfig
-from napari_sam.huggingface.prompt_batches import PromptBatch, Prompts, batch_prompts
+from napari_sam.huggingface.modeling.outputs import SamImageSegmentationOutput, select
+from napari_sam.huggingface.modeling.parts import (
+    SamMaskDecoder,
+    SamPositionalEmbedding,
+    SamPromptEncoder,
+    SamVisionEncoder,
+    asks,
+)
+from napari_sam.huggingface.modeling.pretrained import PretrainedModel
+from napari_sam.huggingface.modeling.prompted_network import PromptedNetwork
 from napari_sam.nets.sam import SamNetwork
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_sam.huggingface.modeling.prompt_batches import Prompts
     from napari_sam.nets import config as nets_config
 
-Output = Tensor | tuple[Tensor, ...]
-"""One tensor, or one for each image where the numbers of objects differ."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SamImageSegmentationOutput:
-    """Masks and scores of a batch of images, also as ``output["pred_masks"]``.
-
-    Parameters
-    ----------
-    iou_scores : Tensor or tuple of Tensor
-        (B, objects, masks) predicted intersection over union.
-    pred_masks : Tensor or tuple of Tensor
-        (B, objects, masks, h, w) low-resolution logits. Both are tuples with one entry
-        for each image where images have different numbers of objects.
-    """
-
-    iou_scores: Output
-    pred_masks: Output
-
-    def __getitem__(self, key: str | int) -> Output:
-        names = [f.name for f in fields(self)]
-        if isinstance(key, str) and key not in names:
-            raise KeyError(key)
-        value: Output = getattr(self, names[key] if isinstance(key, int) else key)
-        return value
-
-
-class SamModel(SamNetwork):
+class SamModel(PretrainedModel):
     """A SAM network with the interface of transformers.
+
+    Modules and parameters have the names of transformers, and ``load_state_dict`` takes
+    the state dict of a ``transformers.SamModel`` and the other way round.
 
     Parameters
     ----------
@@ -61,77 +47,61 @@ class SamModel(SamNetwork):
         When the configuration has an option that no published SAM uses.
     """
 
-    config: SamConfig
-
     def __init__(self, config: nets_config.SamConfig | None = None) -> None:
-        super().__init__(SamConfig() if config is None else SamConfig.of(config))
+        super().__init__()
+        described = SamConfig.of(config)
+        self._adopt(SamNetwork(described), described)
 
     @classmethod
-    def of(cls, network: SamNetwork) -> Self:
+    def of(cls, network: SamNetwork, config: SamConfig | None = None) -> Self:
         """Wrap a network, such as that of a predictor, in this interface.
 
-        The model shares the image encoder, prompt encoder and mask decoder of the
-        network, and its training mode.
-        """
-        model = cls.__new__(cls)
-        nn.Module.__init__(model)
-        model.config = SamConfig.of(network.config)
-        model.image_encoder = network.image_encoder
-        model.prompt_encoder = network.prompt_encoder
-        model.mask_decoder = network.mask_decoder
-        model.training = network.training  # of the whole; parts keep their modes
-        return model
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        path: str | Path,
-        *,
-        config: SamConfig | None = None,
-        dtype: torch.dtype | str | None = "auto",
-        torch_dtype: torch.dtype | str | None = None,
-        **hub: Any,
-    ) -> Self:
-        """Load a model for inference; ``requires_grad_(True)`` makes it trainable.
+        The weights are shared, and the training mode is kept.
 
         Parameters
         ----------
-        path : str or Path
-            A folder in Hugging Face layout, a checkpoint file with official keys, a
-            name in the registry (`napari_sam.list_models`) or a repository of the
-            Hugging Face hub, such as ``facebook/sam-vit-base``.
+        network : SamNetwork
+            Not changed.
         config : SamConfig, optional
-            For files: gives the number of decoder heads, which shapes do not tell.
-        dtype : torch.dtype or str, optional
-            Type of the weights; "auto" keeps that of the file.
-        torch_dtype : torch.dtype or str, optional
-            The older name of `dtype`.
-        **hub
-            ``revision``, ``cache_dir``, ``local_files_only``, ``token``: see
-            `napari_sam.checkpoints.resolve.find_model`.
-
-        Raises
-        ------
-        ValueError, OSError
-            When there is no such folder or file, or it is not a SAM model.
-        WeightsError
-            When a model of the registry or the hub cannot be downloaded.
+            Describes the network with more keys than its own.
         """
-        parsed = _parse_dtype(torch_dtype if torch_dtype is not None else dtype)
-        file = find_model(path, **hub)
-        return load_model_file(file, config, dtype=parsed, network=cls)
+        model = cls.__new__(cls)
+        nn.Module.__init__(model)
+        model._adopt(network, config or SamConfig.of(network.config))
+        model.training = network.training  # of the whole; parts keep their modes
+        return model
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors`` for transformers.
+    def _adopt(self, network: SamNetwork, config: SamConfig) -> None:
+        """Register the modules of a network under the names of transformers."""
+        self.config = config
+        trainable = network.prompt_encoder.no_mask_embed.weight.requires_grad
+        positions = SamPositionalEmbedding(network.prompt_encoder.pe_layer, trainable)
+        # A copy of the container only, so that the network is not changed.
+        encoder = copy.copy(network.prompt_encoder)
+        encoder._modules = {**encoder._modules, "pe_layer": positions}
+        prompted = PromptedNetwork.of(network, encoder)
+        # In a tuple, so that the official names are not registered as well.
+        self._network = (prompted,)
+        self.shared_image_embedding = positions
+        self.vision_encoder = SamVisionEncoder(network, config.vision_config)
+        self.prompt_encoder = SamPromptEncoder(prompted, positions)
+        self.mask_decoder = SamMaskDecoder(prompted)
 
-        Raises
-        ------
-        ValueError
-            When the image encoder is TinyViT, which transformers does not have.
-        OSError
-            When the folder cannot be written to.
-        """
-        write_folder(self, Path(folder))
+    @property
+    def network(self) -> PromptedNetwork:
+        """The same weights under their official names."""
+        return self._network[0]
+
+    @torch.no_grad()
+    def get_image_embeddings(self, pixel_values: Tensor, **options: Any) -> Any:
+        """Encode (B, 3, S, S) images to (B, C, s, s) embeddings, without gradients."""
+        options.pop("return_dict", None)
+        return self.vision_encoder(pixel_values, **options).last_hidden_state
+
+    @torch.no_grad()
+    def get_image_wide_positional_embeddings(self) -> Tensor:
+        """Return the positional encoding of the embedding grid, (1, C, s, s)."""
+        return self.network.prompt_encoder.image_positions()
 
     @torch.no_grad()
     def get_prompt_embeddings(
@@ -150,16 +120,9 @@ class SamModel(SamNetwork):
         dense : Tensor
             (B, C, s, s) of the masks, or the embedding of "no mask".
         """
-        prompts = [p for p in (input_points, input_boxes, input_masks) if p is not None]
-        images = len(prompts[0]) if prompts else 1
-        counts, (batch,) = batch_prompts(
-            images, input_points, input_labels, input_boxes, input_masks
+        return self.network.prompt_embeddings(
+            input_points, input_labels, input_boxes, input_masks
         )
-        tokens, size = self._tokens(batch), self.prompt_encoder.embedding_size
-        sparse = tokens.reshape(images, counts[0], *tokens.shape[1:])
-        dense = self.prompt_encoder.dense(batch.masks)
-        shape = (-1 if input_masks is not None else images, -1, size, size)
-        return sparse if tokens.shape[1] else None, dense.expand(shape)
 
     def forward(
         self,
@@ -172,11 +135,11 @@ class SamModel(SamNetwork):
         multimask_output: bool | None = True,
         attention_similarity: Tensor | None = None,
         target_embedding: Tensor | None = None,
-        *,
-        original_sizes: Any = None,
-        reshaped_input_sizes: Any = None,
-        labels: Any = None,
-    ) -> SamImageSegmentationOutput:
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **_: Any,
+    ) -> Any:
         """Predict masks; gradients are computed.
 
         Where images have different numbers of objects, or objects different prompts,
@@ -208,93 +171,96 @@ class SamModel(SamNetwork):
             objects, heads, tokens, s * s) (Zhang et al. 2023, "PerSAM").
         target_embedding : Tensor, optional
             Added to the tokens, broadcast to (B * objects, tokens, C) (PerSAM).
-        original_sizes, reshaped_input_sizes, labels : optional
-            Ignored, so that ``model(**inputs)`` accepts the output of a processor.
+        output_attentions, output_hidden_states : bool, optional
+            Also return these; as the configuration says when None.
+        return_dict : bool, optional
+            A `SamImageSegmentationOutput`, or a tuple of its values.
+        **_
+            Ignored, such as ``original_sizes`` and ``labels``, so that
+            ``model(**inputs)`` accepts the output of a processor.
 
         Raises
         ------
         ValueError
             When the image is missing or prompts do not fit together.
+
+        Warns
+        -----
+        UserWarning
+            When points are given to weights that were not trained on them.
         """
-        embeddings = self._embeddings(pixel_values, image_embeddings)
-        counts, batches = batch_prompts(
-            len(embeddings), input_points, input_labels, input_boxes, input_masks
-        )
-        personal = attention_similarity, target_embedding
-        if len(batches) != 1 and personal != (None, None):
-            raise ValueError(
-                "attention_similarity and target_embedding need objects with the same "
-                "prompts: give tensors, not lists."
+        self._warn_of_points(input_points)
+        hidden, attentions = None, None
+        if pixel_values is not None and image_embeddings is None:
+            encoded = self.vision_encoder(
+                pixel_values,
+                asks(self.config, "output_attentions", output_attentions),
+                asks(self.config, "output_hidden_states", output_hidden_states),
+                return_dict=True,
             )
-        outputs = [
-            self._decode(batch, embeddings, multimask_output, *personal)
-            for batch in batches
+            pixel_values, image_embeddings = None, encoded.last_hidden_state
+            hidden, attentions = encoded.hidden_states, encoded.attentions
+        with self._decoder_attentions(
+            asks(self.config, "output_attentions", output_attentions)
+        ) as decoder_attentions:
+            scores, masks = self.network(
+                pixel_values,
+                input_points,
+                input_labels,
+                input_boxes,
+                input_masks,
+                image_embeddings,
+                multimask_output,
+                attention_similarity,
+                target_embedding,
+            )
+        output = SamImageSegmentationOutput(
+            iou_scores=scores,
+            pred_masks=masks,
+            vision_hidden_states=hidden,
+            vision_attentions=attentions,
+            mask_decoder_attentions=_by_image(decoder_attentions, scores),
+        )
+        return select(output, asks(self.config, "return_dict", return_dict, True))
+
+    def _warn_of_points(self, input_points: Any) -> None:
+        trained = self.trained_prompts
+        if input_points is None or trained is None or "point" in trained:
+            return
+        warnings.warn(
+            f"These weights were trained on prompts by {' and '.join(sorted(trained))} "
+            "only, so masks of points are poor: give input_boxes, or use "
+            "napari_sam.load_model, whose predictor answers points.",
+            stacklevel=4,
+        )
+
+    @contextmanager
+    def _decoder_attentions(self, wanted: bool) -> Iterator[list[Tensor]]:
+        """Collect the attention of the image to the tokens while the decoder runs."""
+        found: list[Tensor] = []
+        layers = self.network.mask_decoder.transformer.layers if wanted else ()
+        handles = [
+            layer.get_submodule("cross_attn_image_to_token").register_forward_hook(
+                lambda _module, _inputs, output: found.append(output)
+            )
+            for layer in layers
         ]
-        order = torch.cat([batch.positions for batch in batches]).argsort()
-        masks, scores = (
-            _by_image(torch.cat(parts)[order], counts)
-            for parts in zip(*outputs, strict=True)
-        )
-        return SamImageSegmentationOutput(scores, masks)
-
-    def _embeddings(
-        self, pixel_values: Tensor | None, image_embeddings: Tensor | None
-    ) -> Tensor:
-        """Return the (B, C, s, s) embeddings, computed from the images if needed."""
-        if (pixel_values is None) == (image_embeddings is None):
+        try:
+            yield found
+        finally:
+            for handle in handles:
+                handle.remove()
+        if len(found) > len(handles):
             raise ValueError(
-                "SamModel takes either pixel_values or image_embeddings: give one."
+                "output_attentions needs objects with the same prompts: give tensors, "
+                "not lists."
             )
-        if pixel_values is not None:
-            image_embeddings = self.image_encoder(pixel_values.to(self.dtype))
-        assert image_embeddings is not None
-        return image_embeddings.to(self.dtype)
-
-    def _decode(
-        self,
-        batch: PromptBatch,
-        image_embeddings: Tensor,
-        multimask_output: bool | None,
-        attention_similarity: Tensor | None,
-        target_embedding: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        """Decode a batch to (K, masks, h, w) logits and (K, masks) scores."""
-        output: tuple[Tensor, Tensor] = self.mask_decoder(
-            image_embeddings[batch.images],
-            self.prompt_encoder.image_positions(),
-            self._tokens(batch),
-            self._dense(batch),
-            multimask_output,
-            attention_similarity,
-            target_embedding,
-        )
-        return output
-
-    def _tokens(self, batch: PromptBatch) -> Tensor:
-        """Encode points and boxes to (K, tokens, C)."""
-        tokens = self.prompt_encoder.tokens(batch.points, batch.labels, batch.boxes)
-        return tokens.expand(len(batch.images), -1, -1)
-
-    def _dense(self, batch: PromptBatch) -> Tensor:
-        """Encode masks to (K, C, s, s), or (1, C, 1, 1) without masks."""
-        dense = self.prompt_encoder.dense(batch.masks)
-        return dense if batch.masks is None else dense[batch.mask_indices]
 
 
-def _by_image(values: Tensor, counts: list[int]) -> Output:
-    if len(set(counts)) == 1:
-        return values.reshape(len(counts), counts[0], *values.shape[1:])
-    return torch.split(values, counts)
-
-
-def _parse_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
-    """Read a dtype as transformers does; None keeps that of the file."""
-    if dtype is None or dtype == "auto":
+def _by_image(attentions: list[Tensor], scores: Any) -> tuple[Tensor, ...] | None:
+    """Split (B * objects, ...) attentions into (B, objects, ...)."""
+    if not attentions:
         return None
-    parsed = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if not isinstance(parsed, torch.dtype) or not parsed.is_floating_point:
-        raise ValueError(
-            f"dtype {dtype!r} is not a type of weights: give torch.float32, float16 or "
-            "bfloat16."
-        )
-    return parsed
+    return tuple(
+        values.reshape(*scores.shape[:2], *values.shape[1:]) for values in attentions
+    )

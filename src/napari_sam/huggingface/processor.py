@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -83,12 +84,29 @@ class SamProcessor:
         """
         return cls(SamImageProcessor.from_pretrained(path, **options))
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``preprocessor_config.json`` for transformers."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain containers, as in a ``processor_config.json``."""
+        values = {"image_processor": self.image_processor.to_dict()}
+        return {**values, "processor_class": "SamProcessor"}
+
+    def to_json_string(self) -> str:
+        """Return `to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], **changes: Any) -> Self:
+        """Create a processor from `to_dict`, or the settings of its images."""
+        settings = values.get("image_processor", values)
+        return cls(SamImageProcessor.from_dict(settings, **changes))
+
+    def save_pretrained(self, save_directory: str | Path, **_: Any) -> list[str]:
+        """Write ``preprocessor_config.json`` for transformers; return its name."""
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
         values = self.image_processor.to_dict()
         values["processor_class"] = "SamProcessor"
-        write_json(Path(folder) / PREPROCESSOR_FILE, values)
+        write_json(folder / PREPROCESSOR_FILE, values)
+        return [str(folder / PREPROCESSOR_FILE)]
 
     def __call__(
         self,
@@ -100,7 +118,9 @@ class SamProcessor:
         input_boxes: Any = None,
         *,
         return_tensors: str | None = None,
-        point_pad_value: int | None = None,
+        images_kwargs: Mapping[str, Any] | None = None,
+        common_kwargs: Mapping[str, Any] | None = None,
+        device: Any = None,
         **options: Any,
     ) -> SamInputs:
         """Preprocess images, and prompts in pixels of the images.
@@ -126,10 +146,13 @@ class SamProcessor:
             (images, objects, 4) as (x_min, y_min, x_max, y_max), or (images, 4).
         return_tensors : {"pt", "np"}, optional
             Tensors, also when None, or numpy arrays.
-        point_pad_value : int, optional
-            Accepted as in transformers; nothing is padded.
+        images_kwargs, common_kwargs : dict, optional
+            The same options, grouped as in transformers; `images_kwargs` precede.
+        device : str or torch.device, optional
+            Where the tensors go.
         **options
-            See `SamImageProcessor.preprocess`.
+            See `SamImageProcessor.preprocess`. ``point_pad_value`` is accepted as in
+            transformers; nothing is padded.
 
         Returns
         -------
@@ -143,6 +166,21 @@ class SamProcessor:
         ValueError
             When images or prompts are invalid.
         """
+        options.pop("point_pad_value", None)
+        if images_kwargs or common_kwargs:
+            together = {
+                "text": text,
+                "segmentation_maps": segmentation_maps,
+                "input_points": input_points,
+                "input_labels": input_labels,
+                "input_boxes": input_boxes,
+                "return_tensors": return_tensors,
+                "device": device,
+                **options,
+                **(common_kwargs or {}),
+                **(images_kwargs or {}),
+            }
+            return self(images, **together)
         if text is not None:
             raise ValueError(
                 "SAM has no text prompts, its text encoder was never published: give "
@@ -162,6 +200,8 @@ class SamProcessor:
         ):
             if prompts is not None:
                 inputs[name] = _prepare(name, prompts, scales)
+        if device is not None:
+            inputs = inputs.to(device)
         return convert_tensors(inputs, return_tensors)
 
     def post_process_masks(self, *args: Any, **kwargs: Any) -> list[Tensor]:
@@ -183,13 +223,23 @@ def _prepare(
 
 
 def _nest(name: str, prompts: Any, images: int) -> _Nested:
-    """List prompts as [image][object] arrays; the object level may be missing."""
+    """List prompts as [image][object] arrays.
+
+    The level of the objects may be missing, boxes may have one more, and a label or a
+    list of labels may stand for those of a single image.
+    """
     if isinstance(prompts, Tensor):
         prompts = prompts.detach().cpu()
     if isinstance(prompts, Tensor | np.ndarray):
         prompts = prompts.tolist()
     depth, inner, width = _NESTING[name]
     levels = _depth(prompts)
+    if name == "input_labels" and images == 1 and levels < depth - 1:
+        prompts = [prompts] if levels else [[prompts]]
+        levels = depth - 1
+    if name == "input_boxes" and levels == depth + 1:
+        prompts = [[box for group in image for box in group] for image in prompts]
+        levels = depth
     if levels not in (depth, depth - 1):
         raise ValueError(
             f"{name} is nested {levels} deep: give lists of images, objects, {inner}."

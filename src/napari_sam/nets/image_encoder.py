@@ -95,6 +95,11 @@ class Block(nn.Module):
         x = x + attended
         return x + self.mlp(self.norm2(x))
 
+    def attention_weights(self, x: Tensor) -> Tensor:
+        """Compute the weights of the attention, (B * windows * heads, N, N)."""
+        x = self.norm1(x)
+        return self.attn.weights(split_windows(x, self.window)[0] if self.window else x)
+
 
 class Attention(nn.Module):
     """Multi-head attention with decomposed relative positions.
@@ -115,6 +120,24 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) tokens to the same shape."""
         b, h, w, c = x.shape
+        q, k, v, bias_h, bias_w = self._project(x)
+        if b * self.heads * (h * w) ** 2 <= _MAX_JOINT_BIAS:
+            bias = (bias_h + bias_w).flatten(-2)
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        else:
+            out = _attend_head_by_head(q, k, v, bias_h, bias_w)
+        return self.proj(out.transpose(1, 2).reshape(b, h, w, c))
+
+    def weights(self, x: Tensor) -> Tensor:
+        """Compute the attention of (B, H, W, C) tokens, (B * heads, HW, HW)."""
+        q, k, _, bias_h, bias_w = self._project(x)
+        scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
+        scores = scores + (bias_h + bias_w).flatten(-2)
+        return scores.softmax(-1, torch.float32).to(q.dtype).flatten(0, 1)
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Compute queries, keys and values, and the bias of rows and of columns."""
+        b, h, w, c = x.shape
         qkv = self.qkv(x).view(b, h * w, 3, self.heads, c // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, HW, c)
         grid_q = q.reshape(b, self.heads, h, w, -1)
@@ -122,12 +145,7 @@ class Attention(nn.Module):
         bias_w = torch.einsum("bnyxc,xuc->bnyxu", grid_q, relative(self.rel_pos_w, w))
         bias_h = bias_h.reshape(b, self.heads, h * w, h, 1)
         bias_w = bias_w.reshape(b, self.heads, h * w, 1, w)
-        if b * self.heads * (h * w) ** 2 <= _MAX_JOINT_BIAS:
-            bias = (bias_h + bias_w).flatten(-2)
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        else:
-            out = _attend_head_by_head(q, k, v, bias_h, bias_w)
-        return self.proj(out.transpose(1, 2).reshape(b, h, w, c))
+        return q, k, v, bias_h, bias_w
 
 
 def _attend_head_by_head(

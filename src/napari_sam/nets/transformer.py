@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from napari_sam.nets.config import SamMaskDecoderConfig
 
 
+# transformers applies `attention_downsample_rate` to the last attention only; every
+# published model has 2 in all.
+_BLOCK_DOWNSAMPLE_RATE = 2
+
+
 class TwoWayTransformer(nn.Module):
     """Transformer in which prompt tokens and image tokens attend to each other.
 
@@ -83,16 +88,15 @@ class TwoWayBlock(nn.Module):
     def __init__(self, config: SamMaskDecoderConfig, *, first: bool) -> None:
         super().__init__()
         width, eps = config.hidden_size, config.layer_norm_eps
-        rate = config.attention_downsample_rate
         self.first = first
         self.self_attn = Attention(config, 1)
         self.norm1 = nn.LayerNorm(width, eps)
-        self.cross_attn_token_to_image = Attention(config, rate)
+        self.cross_attn_token_to_image = Attention(config, _BLOCK_DOWNSAMPLE_RATE)
         self.norm2 = nn.LayerNorm(width, eps)
         self.mlp = Mlp(width, config.mlp_dim, F.relu)
         self.norm3 = nn.LayerNorm(width, eps)
         self.norm4 = nn.LayerNorm(width, eps)
-        self.cross_attn_image_to_token = Attention(config, rate)
+        self.cross_attn_image_to_token = Attention(config, _BLOCK_DOWNSAMPLE_RATE)
 
     def forward(
         self,
@@ -133,6 +137,12 @@ class Attention(nn.Module):
         super().__init__()
         width, self.heads = config.hidden_size, config.num_attention_heads
         inner = width // downsample
+        if inner % self.heads:
+            raise ValueError(
+                f"The decoder's attention has {inner} channels for {self.heads} heads: "
+                "num_attention_heads must divide hidden_size / "
+                "attention_downsample_rate."
+            )
         self.q_proj = nn.Linear(width, inner)
         self.k_proj = nn.Linear(width, inner)
         self.v_proj = nn.Linear(width, inner)

@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.registry import MODELS
 from napari_sam.checks.values import or_default
-from napari_sam.huggingface.model import SamModel
+from napari_sam.huggingface.modeling.prompted_network import PromptedNetwork
 from napari_sam.prediction.loading import predictor_from_card
 from napari_sam.training.augmented_embeddings import AugmentedEmbeddings
 from napari_sam.training.data import augment, data_key, split, summarise
@@ -111,7 +111,7 @@ class FineTuning:
         self.held_out = self._usable(held_out)
         # A click decoder answers boxes too: training starts from it.
         start = predictor.click_decoder or predictor.model
-        self.model = copy.deepcopy(SamModel.of(start))
+        self.model = copy.deepcopy(PromptedNetwork.of(start))
         self._weights = trainable_weights(self.model, self.options.encoder_blocks)
         self._best = {name: p.detach().clone() for name, p in self._weights.items()}
         decay, weights = options.weight_decay, self._weights.values()
@@ -273,7 +273,7 @@ class FineTuning:
 
     # -- results -----------------------------------------------------------------
 
-    def best_model(self) -> SamModel:
+    def best_model(self) -> PromptedNetwork:
         """Return a copy of the best model so far; without improvement the parent's."""
         model = copy.deepcopy(self.model).requires_grad_(False)
         model.load_state_dict(self._best, strict=False)

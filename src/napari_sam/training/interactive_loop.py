@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from napari_sam.huggingface.model import SamModel
+    from napari_sam.huggingface.modeling.prompted_network import PromptedNetwork
     from napari_sam.prediction.plane_transform import PlaneTransform
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prompts.prompt import Prompt
@@ -54,7 +54,7 @@ class InteractiveTrainer:
 
     def train_step(
         self,
-        model: SamModel,
+        model: PromptedNetwork,
         embedding: Tensor,
         truths: Truths,
         rng: np.random.Generator,
@@ -63,7 +63,7 @@ class InteractiveTrainer:
 
         Parameters
         ----------
-        model : SamModel
+        model : PromptedNetwork
             Gradients are added to its trainable weights, and to `embedding`.
         embedding : Tensor
             (1, C, s, s) embedding of the plane.
@@ -113,7 +113,7 @@ class InteractiveTrainer:
     @torch.no_grad()
     def validate(
         self,
-        model: SamModel,
+        model: PromptedNetwork,
         embedding: Tensor,
         truths: Truths,
         rng: np.random.Generator,
@@ -132,7 +132,7 @@ class InteractiveTrainer:
     @torch.no_grad()
     def loss(
         self,
-        model: SamModel,
+        model: PromptedNetwork,
         embedding: Tensor,
         truths: Truths,
         prompts: Sequence[Prompt],
@@ -145,7 +145,7 @@ class InteractiveTrainer:
 
     def decode(
         self,
-        model: SamModel,
+        model: PromptedNetwork,
         embedding: Tensor,
         transform: PlaneTransform,
         prompts: Sequence[Prompt],
@@ -156,7 +156,7 @@ class InteractiveTrainer:
 
         Parameters
         ----------
-        model : SamModel
+        model : PromptedNetwork
             The model.
         embedding : Tensor
             (1, C, s, s).
@@ -183,7 +183,7 @@ class InteractiveTrainer:
         if crops is not None:
             tokens = model.prompt_encoder.tokens(points, labels, boxes)
             return _decode_crops(model, crops, embedding, tokens, masks, multimask)
-        output = model(
+        scores, logits = model(
             image_embeddings=embedding,
             input_points=None if points is None else points[None],
             input_labels=None if labels is None else labels[None],
@@ -191,7 +191,7 @@ class InteractiveTrainer:
             input_masks=None if masks is None else masks.transpose(0, 1),
             multimask_output=multimask,
         )
-        return output.pred_masks[0], output.iou_scores[0]
+        return logits[0], scores[0]
 
     def target(self, transform: PlaneTransform, truths: Truths) -> Tensor:
         """Compute the fraction of each low-resolution pixel that an object covers.
@@ -206,7 +206,7 @@ class InteractiveTrainer:
         return _unpadded(fractions, transform)
 
     def _close_ups(
-        self, model: SamModel, target: Tensor, rng: np.random.Generator
+        self, model: PromptedNetwork, target: Tensor, rng: np.random.Generator
     ) -> CloseUps | None:
         """Draw the crops of a step; None for a step on the whole plane."""
         fraction = self._options.close_ups
@@ -229,7 +229,7 @@ class InteractiveTrainer:
 
 
 def _decode_crops(
-    model: SamModel,
+    model: PromptedNetwork,
     crops: CloseUps,
     embedding: Tensor,
     tokens: Tensor,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_sam.huggingface.model import SamModel
+    from napari_sam.nets.sam import SamNetwork
     from napari_sam.prediction.predictor import Predictor
     from tests.helpers.scenes import Scene
 
@@ -37,7 +37,7 @@ class RandomPrompts:
     """Random prompts of one kind for several objects, encoded by a model."""
 
     def __init__(
-        self, model: SamModel, kind: str, objects: int, seed: int, points: int = 3
+        self, model: SamNetwork, kind: str, objects: int, seed: int, points: int = 3
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
         encoder = model.prompt_encoder
@@ -58,7 +58,7 @@ class RandomPrompts:
 
 
 def plain(
-    model: SamModel, prompts: RandomPrompts, multimask: bool
+    model: SamNetwork, prompts: RandomPrompts, multimask: bool
 ) -> tuple[Tensor, Tensor]:
     encoder = model.prompt_encoder
     dense = encoder.dense(None) if prompts.dense is None else prompts.dense
@@ -69,7 +69,7 @@ def plain(
 
 
 def fast(
-    model: SamModel, prompts: RandomPrompts, multimask: bool
+    model: SamNetwork, prompts: RandomPrompts, multimask: bool
 ) -> tuple[Tensor, Tensor]:
     encoder = model.prompt_encoder
     decoder = FastMaskDecoder(
@@ -79,14 +79,14 @@ def fast(
     return decoder.decode(context, prompts.tokens, prompts.dense, multimask)
 
 
-def assert_same(model: SamModel, prompts: RandomPrompts, multimask: bool) -> None:
+def assert_same(model: SamNetwork, prompts: RandomPrompts, multimask: bool) -> None:
     expected, actual = plain(model, prompts, multimask), fast(model, prompts, multimask)
     for one, other in zip(expected, actual, strict=True):
         torch.testing.assert_close(other, one, rtol=0, atol=ATOL)
 
 
 @pytest.fixture(scope="module")
-def model(random_model: Callable[..., SamModel], vit_config: SamConfig) -> SamModel:
+def model(random_model: Callable[..., SamNetwork], vit_config: SamConfig) -> SamNetwork:
     return random_model(vit_config)
 
 
@@ -94,7 +94,7 @@ def model(random_model: Callable[..., SamModel], vit_config: SamConfig) -> SamMo
 @pytest.mark.parametrize("objects", [1, 4, 9])
 @pytest.mark.parametrize("kind", KINDS)
 def test_fast_decoder_matches(
-    model: SamModel, kind: str, objects: int, multimask: bool
+    model: SamNetwork, kind: str, objects: int, multimask: bool
 ) -> None:
     assert_same(model, RandomPrompts(model, kind, objects, seed=objects), multimask)
 
@@ -139,7 +139,7 @@ def configs(draw: st.DrawFn) -> SamConfig:
     seed=st.integers(0, 2**16),
 )
 def test_fast_decoder_matches_at_any_size(
-    random_model: Callable[..., SamModel],
+    random_model: Callable[..., SamNetwork],
     config: SamConfig,
     kind: str,
     objects: int,
@@ -153,7 +153,7 @@ def test_fast_decoder_matches_at_any_size(
 @pytest.mark.parametrize("points", [1, 3, 40])
 @pytest.mark.parametrize("heads", [1, 4])
 def test_upscaling_of_tokens_or_updates(
-    random_model: Callable[..., SamModel],
+    random_model: Callable[..., SamNetwork],
     vit_config: SamConfig,
     monkeypatch: pytest.MonkeyPatch,
     heads: int,
@@ -189,7 +189,7 @@ def test_upscaling_of_tokens_or_updates(
 
 @pytest.mark.parametrize("multimask", [False, True])
 def test_number_of_masks(
-    random_model: Callable[..., SamModel], vit_config: SamConfig, multimask: bool
+    random_model: Callable[..., SamNetwork], vit_config: SamConfig, multimask: bool
 ) -> None:
     decoder = replace(vit_config.mask_decoder_config, num_multimask_outputs=4)
     model = random_model(replace(vit_config, mask_decoder_config=decoder))
@@ -199,7 +199,7 @@ def test_number_of_masks(
     assert scores.shape == (2, count)
 
 
-def test_decoding_keeps_the_embedding(model: SamModel) -> None:
+def test_decoding_keeps_the_embedding(model: SamNetwork) -> None:
     prompts = RandomPrompts(model, "box", 5, seed=1)
     before = prompts.embedding.clone()
     first = fast(model, prompts, True)

@@ -21,8 +21,8 @@ from napari_sam.nets.tiny_vit import TinyViT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_sam.huggingface.model import SamModel
     from napari_sam.nets.config import SamConfig
+    from napari_sam.nets.sam import SamNetwork
 
 ATOL = 1e-4
 
@@ -38,7 +38,7 @@ def small_strips(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def assert_same(model: SamModel, seed: int, images: int = 1) -> None:
+def assert_same(model: SamNetwork, seed: int, images: int = 1) -> None:
     encoder = model.image_encoder
     size = encoder.image_size
     generator = torch.Generator().manual_seed(seed)
@@ -64,7 +64,7 @@ def with_vision(
 @pytest.mark.parametrize("images", [1, 3])
 @pytest.mark.parametrize("folded", [False, True])
 def test_tiny_vit(
-    random_model: Callable[..., SamModel],
+    random_model: Callable[..., SamNetwork],
     lite_config: SamConfig,
     images: int,
     folded: bool,
@@ -78,7 +78,7 @@ def test_tiny_vit(
 
 @pytest.mark.parametrize("images", [1, 3])
 def test_vit(
-    random_model: Callable[..., SamModel], vit_config: SamConfig, images: int
+    random_model: Callable[..., SamNetwork], vit_config: SamConfig, images: int
 ) -> None:
     model = random_model(vit_config)
     assert isinstance(model.image_encoder, ImageEncoderViT)
@@ -95,7 +95,7 @@ def test_vit(
     seed=st.integers(0, 2**16),
 )
 def test_tiny_vit_at_any_size(
-    random_model: Callable[..., SamModel],
+    random_model: Callable[..., SamNetwork],
     lite_config: SamConfig,
     kernel: int,
     strided: bool,
@@ -128,7 +128,7 @@ def test_tiny_vit_at_any_size(
     seed=st.integers(0, 2**16),
 )
 def test_vit_at_any_size(
-    random_model: Callable[..., SamModel],
+    random_model: Callable[..., SamNetwork],
     vit_config: SamConfig,
     grid: int,
     window: int,

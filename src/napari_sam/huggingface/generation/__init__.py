@@ -1,0 +1,1 @@
+"""Automatic masks with the interface of transformers' pipeline."""

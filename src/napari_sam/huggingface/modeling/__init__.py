@@ -1,0 +1,1 @@
+"""Networks and their parts under the names of transformers' SAM."""

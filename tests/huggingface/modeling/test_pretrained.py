@@ -1,0 +1,118 @@
+"""Keywords of from_pretrained and save_pretrained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from napari_sam.huggingface.model import SamModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from napari_sam.nets.config import SamConfig
+
+
+@pytest.fixture
+def model(random_sam: Callable[..., SamModel], vit_config: SamConfig) -> SamModel:
+    return random_sam(vit_config)
+
+
+@pytest.fixture
+def folder(model: SamModel, tmp_path: Path) -> Path:
+    files = model.save_pretrained(tmp_path / "inside", safe_serialization=True)
+    assert [Path(file).name for file in files] == ["config.json", "model.safetensors"]
+    assert all(Path(file).is_file() for file in files)
+    return tmp_path / "inside"
+
+
+def assert_same(one: SamModel, other: SamModel) -> None:
+    assert all(
+        torch.equal(v, other.state_dict()[k]) for k, v in one.state_dict().items()
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"device_map": "cpu"},
+        {"device_map": {"": "cpu"}},
+        {"torch_dtype": "auto", "use_safetensors": True, "low_cpu_mem_usage": True},
+        {"attn_implementation": "eager", "revision": "main", "local_files_only": True},
+        {"subfolder": None, "force_download": True, "trust_remote_code": True},
+    ],
+)
+def test_options_without_effect(
+    model: SamModel, folder: Path, options: dict[str, Any]
+) -> None:
+    loaded = SamModel.from_pretrained(folder, **options)
+    assert_same(model, loaded)
+    assert not loaded.training
+    assert all(p.requires_grad for p in loaded.parameters())
+
+
+def test_folder_inside_a_folder(model: SamModel, folder: Path) -> None:
+    assert_same(model, SamModel.from_pretrained(folder.parent, subfolder="inside"))
+
+
+def test_variant(model: SamModel, folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model.fp16.safetensors")
+    assert_same(model, SamModel.from_pretrained(folder, variant="fp16"))
+    with pytest.raises(FileNotFoundError, match=r"no model\.safetensors"):
+        SamModel.from_pretrained(folder)
+
+
+def test_shards_of_the_old_format(model: SamModel, folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    state, index = model.state_dict(), {}
+    for number, part in enumerate(("vision_encoder", "")):
+        shard = f"pytorch_model-{number + 1:05}-of-00002.bin"
+        names = [n for n in state if n.startswith(part) and n not in index]
+        torch.save({n: state[n].clone() for n in names}, folder / shard)
+        index |= dict.fromkeys(names, shard)
+    listing = folder / "pytorch_model.bin.index.json"
+    listing.write_text(json.dumps({"weight_map": index}))
+    assert_same(model, SamModel.from_pretrained(folder))
+
+
+def test_attributes_of_the_configuration(folder: Path) -> None:
+    loaded = SamModel.from_pretrained(folder, output_attentions=True)
+    assert loaded.config.output_attentions
+    with pytest.raises(TypeError, match="no option 'dance'"):
+        SamModel.from_pretrained(folder, dance=True)
+    with pytest.raises(ValueError, match="load_in_8bit is not supported"):
+        SamModel.from_pretrained(folder, load_in_8bit=True)
+    with pytest.raises(ValueError, match="several devices"):
+        SamModel.from_pretrained(folder, device_map={"a": "cpu", "b": 0})
+
+
+def test_loading_info(folder: Path) -> None:
+    loaded, info = SamModel.from_pretrained(folder, output_loading_info=True)
+    assert isinstance(loaded, SamModel)
+    assert not any(info.values())
+
+
+def test_saved_state_dict_is_loaded_again(
+    random_sam: Callable[..., SamModel], vit_config: SamConfig, tmp_path: Path
+) -> None:
+    model, other = random_sam(vit_config), random_sam(vit_config, 3)
+    model.save_pretrained(tmp_path, state_dict=other.state_dict())
+    assert_same(other, SamModel.from_pretrained(tmp_path))
+
+
+def test_points_on_weights_trained_on_boxes_warn(model: SamModel) -> None:
+    pixels, points = torch.zeros(1, 3, 64, 64), torch.zeros(1, 1, 1, 2)
+    model(pixels, input_points=points)  # nothing is known of these weights
+    model.trained_prompts = ("box",)
+    model(pixels, input_boxes=torch.tensor([[[3.0, 4, 40, 50]]]))
+    with pytest.warns(UserWarning, match="trained on prompts by box only.*load_model"):
+        model(pixels, input_points=points)
+
+
+@pytest.mark.weights
+def test_lite_medsam_knows_its_prompts() -> None:
+    assert SamModel.from_pretrained("lite_medsam").trained_prompts == {"box"}
