@@ -27,7 +27,6 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import linear_sum_assignment
-from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import (
     ImageEncoderViT,
     MaskDecoder,
@@ -35,6 +34,8 @@ from segment_anything.modeling import (
     Sam,
     TwoWayTransformer,
 )
+
+from segment_anything import SamAutomaticMaskGenerator
 
 SIDE, PATCH, WIDTH = 256, 16, 32
 SCORE, STABILITY, OVERLAP = 0.4, 0.4, 0.8

@@ -6,7 +6,6 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 
 import napari_sam as ns
 from benchmarks.parity import references
@@ -23,6 +22,7 @@ from napari_sam.masks.patch import mask_to_box
 from napari_sam.nets.fast.tiny_vit import FastTinyViT
 from napari_sam.prediction.disk_cache import DiskCache
 from napari_sam.prediction.predictor import Predictor
+from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
