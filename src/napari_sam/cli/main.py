@@ -203,8 +203,9 @@ def _run_automatic(
 
 
 def _replay(options: argparse.Namespace) -> None:
-    from napari_sam.cli.records import Choice, RecordFile
+    from napari_sam.cli.records import RecordFile
     from napari_sam.images.writing import check_writable, write_labels
+    from napari_sam.records.image_record import Choice
 
     choice = Choice(read_index(options.index), options.series, options.axes)
     file = RecordFile.read(options.record, options.image, choice)
@@ -304,8 +305,8 @@ def _write(
     postprocessing: PostprocessingOptions | None = None,
 ) -> None:
     """Print what was found; write labels and, if wanted, record and table."""
-    from napari_sam.cli.records import Choice, make_record
     from napari_sam.images.writing import write_labels
+    from napari_sam.records.image_record import Choice, make_record
     from napari_sam.records.record import write_record
 
     shape: tuple[int, ...] = request.view.reader.plane_shape(request.plane_index)
