@@ -85,22 +85,25 @@ def list_folder(folder: Path, output: Path, pattern: str | None = None) -> Listi
 
 
 def _walk(
-    folder: Path, prefix: str, own: Path
+    folder: Path, prefix: str, own: Path, inside: bool = False
 ) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield the files and zarr stores below a folder, but hidden ones and own ones."""
+    """Yield the files and zarr stores below a folder, but hidden ones and own ones.
+
+    `inside` tells whether the folder lies in that of the series.
+    """
+    inside = inside or folder.resolve() == own
     with os.scandir(folder) as entries:
         listed = sorted(entries, key=lambda entry: natural_key(entry.name))
-    is_own = folder.resolve() == own
     names = {entry.name for entry in listed}
     for entry in listed:
-        if entry.name.startswith(".") or (is_own and _is_own(entry.name, names)):
+        if entry.name.startswith(".") or (inside and _is_own(entry.name, names)):
             continue
         name = f"{prefix}{entry.name}"
         is_store = entry.name.lower().endswith(ZARR_ENDING)
         if not entry.is_dir(follow_symlinks=False) or is_store:
             yield name, entry
-        elif Path(entry.path).resolve() != own:
-            yield from _walk(Path(entry.path), f"{name}/", own)
+        elif inside or Path(entry.path).resolve() != own:
+            yield from _walk(Path(entry.path), f"{name}/", own, inside)
 
 
 def _is_own(name: str, names: set[str]) -> bool:

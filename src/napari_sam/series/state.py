@@ -127,7 +127,7 @@ def _values(content: dict[str, Any]) -> dict[str, Any]:
     texts["updated"] = content.get("updated", "")
     if not all(isinstance(text, str) for text in texts.values()):
         raise ValueError("a text is none")
-    classes = content.get("classes") or {}
+    classes = content.get("classes", {})
     if not all(_NUMBER.fullmatch(n) and isinstance(c, str) for n, c in classes.items()):
         raise ValueError("classes are not of the form {label: name}")
     seconds = float(content.get("seconds", 0))
