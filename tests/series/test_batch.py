@@ -67,12 +67,18 @@ def test_failed_images_are_listed_and_the_others_written(
     (images / "empty.tif").touch()
     with pytest.warns(UserWarning, match="zero-size"):
         tifffile.imwrite(images / "flat.tif", np.zeros((0, 5), np.uint8))
-    tifffile.imwrite(images / "words.tif", np.zeros((2, 3, 4, 5, 6), np.uint8))
+    movie = np.zeros((2, 3, 4, 5), np.uint8)
+    tifffile.imwrite(
+        images / "movie.tif",
+        movie,
+        photometric="minisblack",
+        metadata={"axes": "TZYX"},
+    )
     (images / "text.jpg").write_text("no picture")
     for _ in range(2):  # the second run tries them again
         series = open_series(images, tmp_path / "out")
         failed = series.segment(model)
-        wanted = {"broken.tif", "empty.tif", "flat.tif", "words.tif", "text.jpg"}
+        wanted = {"broken.tif", "empty.tif", "flat.tif", "movie.tif", "text.jpg"}
         assert set(failed) == set(series.problems) == wanted
         assert all(failed.values())
         assert series.counts["needs review"] == 2

@@ -49,14 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     try:
         with termination_as_interrupt():
-            _VERBS[options.verb](options)
+            code = _VERBS[options.verb](options)
     except (ValueError, OSError, ModuleNotFoundError, WeightsError) as error:
         print(f"napari-sam: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("napari-sam: interrupted.", file=sys.stderr)
         return 130
-    return 0
+    return code or 0
 
 
 def _models(_: argparse.Namespace) -> None:
@@ -200,6 +200,15 @@ def _run_automatic(
     if line:
         print(line)
     return result
+
+
+def _batch(options: argparse.Namespace) -> int:
+    from napari_sam.cli.batch import run_batch
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    return run_batch(options, lambda: _load_model(options), say, _print_notes)
 
 
 def _replay(options: argparse.Namespace) -> None:
@@ -369,12 +378,13 @@ def _show_bytes(done: int, total: int | None) -> None:
     print(line, end=end, file=sys.stderr, flush=True)
 
 
-_VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
+_VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "models": _models,
     "download": _download,
     "segment": _segment,
     "volume": _volume,
     "everything": _everything,
+    "batch": _batch,
     "replay": _replay,
     "export": _export,
     "export-labels": _export_labels,

@@ -90,7 +90,7 @@ def iter_batch(
     predictor: Any,
     model: object,
     again: bool,
-    stopped: Callable[[], bool],
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Generator[BatchStep, None, dict[str, str]]:
     """Segment images; see `ImageSeries.iter_segment`.
 

@@ -251,6 +251,32 @@ class ImageSeries:
 
         return run_to_end(self.iter_segment(model, prompts, again=again, **options))
 
+    def write_table(self, path: str | Path) -> dict[str, str]:
+        """Write a table of the objects of all images as CSV.
+
+        A row has image, status, object, class, number of pixels, size and position in
+        the unit of the image, first and last slice, lowest score, and the mean
+        intensity of each channel.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; an existing one is replaced.
+
+        Returns
+        -------
+        dict
+            {name: why an image with labels is not in the table}.
+
+        Raises
+        ------
+        OSError
+            When the file cannot be written.
+        """
+        from napari_sam.series.table import write_table
+
+        return write_table(Path(path), self)
+
     # -- classes -----------------------------------------------------------------------
 
     @property
