@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from napari_sam.images.reading.image_file import ImageFile
 from napari_sam.series.opening import open_series
-from napari_sam.series.state import STATUSES, Fingerprint, ItemState
+from napari_sam.series.storage.state import STATUSES, Fingerprint, ItemState
 from tests.helpers.discs import PLANE, discs
 from tests.helpers.series import open_images, save
 
@@ -165,6 +165,6 @@ def test_a_huge_image_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     series = open_images(tmp_path, "a.tif")
-    monkeypatch.setattr("napari_sam.series.limits._memory", lambda: PLANE.size)
+    monkeypatch.setattr("napari_sam.series.storage.limits._memory", lambda: PLANE.size)
     with pytest.raises(ValueError, match="memory"):
         series["a.tif"].read()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_sam.series.listing import natural_key
 from napari_sam.series.opening import open_series
+from napari_sam.series.storage.listing import natural_key
 from tests.helpers.discs import discs
 from tests.helpers.series import open_images, save, write_images
 

@@ -12,7 +12,7 @@ from napari_sam.checkpoints.download import WeightsError
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.records.image_record import make_record
 from napari_sam.series.editing import ItemEditor
-from napari_sam.series.lock import LockedError
+from napari_sam.series.storage.lock import LockedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable

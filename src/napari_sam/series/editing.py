@@ -9,9 +9,9 @@ import numpy as np
 
 from napari_sam.images.writing import write_labels
 from napari_sam.records.record import write_record
-from napari_sam.series.fingerprints import fingerprint_of
-from napari_sam.series.lock import ImageLock, LockedError
-from napari_sam.series.state import check_status
+from napari_sam.series.storage.fingerprints import fingerprint_of
+from napari_sam.series.storage.lock import ImageLock, LockedError
+from napari_sam.series.storage.state import check_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_sam.images.reading.image_file import ImageFile
     from napari_sam.records.record import Record
     from napari_sam.series.item import SeriesItem
-    from napari_sam.series.state import ItemState, Status
+    from napari_sam.series.storage.state import ItemState, Status
 
 
 class ItemEditor:

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
 from napari_sam.series.editing import ItemEditor
 from napari_sam.series.item import SeriesItem
-from napari_sam.series.listing import (
+from napari_sam.series.storage.listing import (
     OWN_ENDINGS,
     PROJECT_FILE,
     Listing,
     natural_key,
 )
-from napari_sam.series.project import Project
-from napari_sam.series.state import STATUSES, check_status
+from napari_sam.series.storage.project import Project
+from napari_sam.series.storage.state import STATUSES, check_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.series.batch import BatchStep
-    from napari_sam.series.state import Status
+    from napari_sam.series.storage.state import Status
 
 
 class ImageSeries:

@@ -11,10 +11,10 @@ import numpy as np
 from napari_sam.images.reading.read import read_image
 from napari_sam.images.writing import check_writable
 from napari_sam.records.record import prune_undone, read_record
-from napari_sam.series.fingerprints import has_changed
-from napari_sam.series.limits import check_memory
-from napari_sam.series.listing import LABELS, LOCK, RECORD, STATE
-from napari_sam.series.state import ItemState
+from napari_sam.series.storage.fingerprints import has_changed
+from napari_sam.series.storage.limits import check_memory
+from napari_sam.series.storage.listing import LABELS, LOCK, RECORD, STATE
+from napari_sam.series.storage.state import ItemState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_sam.images.reading.image_file import ImageFile
     from napari_sam.records.image_record import Choice
     from napari_sam.records.record import Record
-    from napari_sam.series.state import Status
+    from napari_sam.series.storage.state import Status
 
 
 class OpenImage(NamedTuple):

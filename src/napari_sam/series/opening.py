@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam.images.reading.read import ZARR_ENDING
 from napari_sam.records.image_record import Choice
 from napari_sam.series.image_series import ImageSeries
-from napari_sam.series.listing import (
+from napari_sam.series.storage.listing import (
     PROJECT_FILE,
     Listing,
     is_table,
@@ -19,7 +19,7 @@ from napari_sam.series.listing import (
     natural_key,
     read_image_table,
 )
-from napari_sam.series.project import Project, relative_root
+from napari_sam.series.storage.project import Project, relative_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.files import hash_file
-from napari_sam.series.state import Fingerprint
+from napari_sam.series.storage.state import Fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_sam.series.lock import ImageLock, LockedError
+from napari_sam.series.storage.lock import ImageLock, LockedError
 from tests.helpers.discs import discs
 from tests.helpers.series import open_images, save
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HOLD = """
 import sys
 from pathlib import Path
-from napari_sam.series.lock import ImageLock
+from napari_sam.series.storage.lock import ImageLock
 lock = ImageLock(Path(sys.argv[1]))
 print("locked", flush=True)
 sys.stdin.read()

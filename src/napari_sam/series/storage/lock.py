@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from napari_sam.files import first_line
-from napari_sam.series.state import user_name
+from napari_sam.series.storage.state import user_name
 
 if TYPE_CHECKING:
     from pathlib import Path
