@@ -20,8 +20,15 @@ from napari_sam.series.storage.project import Project
 from napari_sam.series.storage.state import STATUSES, check_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import (
+        Callable,
+        Generator,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
+    from napari_sam.exchange.formats import Format
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.series.batch import BatchStep
     from napari_sam.series.storage.state import Status
@@ -277,6 +284,40 @@ class ImageSeries:
 
         return write_table(Path(path), self)
 
+    def export(
+        self, path: str | Path, format: Format = "coco", *, status: Status | None = None
+    ) -> dict[str, str]:
+        """Write all labels with their classes for another program.
+
+        Parameters
+        ----------
+        path : str or Path
+            Of COCO, one file for all images. Of other formats a folder, which is made,
+            with a file for each image, named like it.
+        format : str
+            See `export_labels`.
+        status : str, optional
+            Export images of this status only, for instance "done".
+
+        Returns
+        -------
+        dict
+            {name: why an image with labels was not exported}.
+
+        Raises
+        ------
+        ValueError
+            When the format or status is unknown.
+        OSError
+            When a file cannot be written.
+        ModuleNotFoundError
+            When the library of the format is not installed (extra ``exchange``).
+        """
+        from napari_sam.series.export import export_items
+
+        items = [item for item in self.find(status=status) if item.has_labels]
+        return export_items(Path(path), items, format, self.classes)
+
     # -- classes -----------------------------------------------------------------------
 
     @property
@@ -302,6 +343,51 @@ class ImageSeries:
             When the file cannot be written.
         """
         self.put_project(self.read_project().with_class(name, color))
+
+    def rename_class(self, name: str, new: str) -> None:
+        """Rename a class, in all images.
+
+        Raises
+        ------
+        ValueError
+            When there is no such class, or one of the new name already.
+        LockedError, OSError
+            See `merge_classes`.
+        """
+        if new.strip() in self.read_project().classes:
+            raise ValueError(f"There is a class {new!r} already: merge them.")
+        self.merge_classes([name], new)
+
+    def merge_classes(self, names: Sequence[str], into: str) -> None:
+        """Make one class of several, in all images.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Classes that end.
+        into : str
+            The class that they become; it may be new.
+
+        Raises
+        ------
+        ValueError
+            When there is no such class.
+        LockedError
+            When an image with such objects is opened by another process: nothing is
+            changed.
+        OSError
+            When a file cannot be written.
+        """
+        from napari_sam.series.classes import merge_in_items, merged_classes
+
+        before, into = self.read_project(), into.strip()
+        project = merged_classes(before, names, into)
+        for item in self:
+            item.refresh()
+        if into not in before.classes:  # so that each object always has a known class
+            self.put_project(before.with_class(into, project.classes[into]))
+        merge_in_items(self, names, into)
+        self.put_project(project)
 
     def read_project(self) -> Project:
         """Read series.json, which another process may have changed."""

@@ -114,6 +114,11 @@ class SeriesItem:
         return self.state.status
 
     @property
+    def has_labels(self) -> bool:
+        """Whether the label file exists, as it was when the state was read."""
+        return self._exists(LABELS)
+
+    @property
     def problem(self) -> str:
         """Why the image cannot be used, or was not segmented; empty without."""
         state = self.state
