@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
+from napari_sam.series.classes import merge_in_items, merged_classes
 from napari_sam.series.editing import ItemEditor
+from napari_sam.series.export import export_items
 from napari_sam.series.item import SeriesItem
 from napari_sam.series.storage.listing import (
     OWN_ENDINGS,
@@ -18,6 +20,7 @@ from napari_sam.series.storage.listing import (
 )
 from napari_sam.series.storage.project import Project
 from napari_sam.series.storage.state import STATUSES, check_status
+from napari_sam.series.table import write_table
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -162,15 +165,7 @@ class ImageSeries:
         return None
 
     def edit(self, name: str) -> ItemEditor:
-        """Open an image for writing; see `ItemEditor`.
-
-        Raises
-        ------
-        KeyError
-            When there is no image of this name.
-        OSError
-            When the folder of the series cannot be written to.
-        """
+        """Open an image for writing; see `ItemEditor`."""
         return ItemEditor(self[name])
 
     # -- segmentation ------------------------------------------------------------------
@@ -280,8 +275,6 @@ class ImageSeries:
         OSError
             When the file cannot be written.
         """
-        from napari_sam.series.table import write_table
-
         return write_table(Path(path), self)
 
     def export(
@@ -313,8 +306,6 @@ class ImageSeries:
         ModuleNotFoundError
             When the library of the format is not installed (extra ``exchange``).
         """
-        from napari_sam.series.export import export_items
-
         items = [item for item in self.find(status=status) if item.has_labels]
         return export_items(Path(path), items, format, self.classes)
 
@@ -345,14 +336,12 @@ class ImageSeries:
         self.put_project(self.read_project().with_class(name, color))
 
     def rename_class(self, name: str, new: str) -> None:
-        """Rename a class, in all images.
+        """Rename a class in all images; see `merge_classes`.
 
         Raises
         ------
         ValueError
             When there is no such class, or one of the new name already.
-        LockedError, OSError
-            See `merge_classes`.
         """
         if new.strip() in self.read_project().classes:
             raise ValueError(f"There is a class {new!r} already: merge them.")
@@ -378,8 +367,6 @@ class ImageSeries:
         OSError
             When a file cannot be written.
         """
-        from napari_sam.series.classes import merge_in_items, merged_classes
-
         before, into = self.read_project(), into.strip()
         project = merged_classes(before, names, into)
         for item in self:
