@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from napari_sam.exchange.labels import import_labels
 from napari_sam.series.opening import open_series
 from tests.helpers.command_line import load_always, run
 from tests.helpers.discs import DISCS, DiscPredictor, discs, same_objects
@@ -143,3 +144,24 @@ def test_the_help_tells_the_exit_codes(capsys: Any) -> None:
     with pytest.raises(SystemExit):
         run("batch", "--help")
     assert "3 when some failed" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_series_is_exported(images: Path, tmp_path: Path, capsys: Any) -> None:
+    out, coco = tmp_path / "out", tmp_path / "coco.json"
+    assert run("batch", images, "-o", out) == 0
+    assert run("export-labels", out, "-o", coco) == 0
+    assert "3 images" in capsys.readouterr().out
+    found = import_labels(coco, discs().shape, image="b.tif").labels
+    same_objects(found, discs())
+    assert run("export-labels", out, "-o", coco) == 1  # it exists
+    with open_series(out).edit("b.tif") as editor:
+        editor.set_status("done")
+    folder = tmp_path / "geojson"
+    options = ("-o", folder, "--format", "geojson", "--status", "done")
+    assert run("export-labels", out, *options) == 0
+    assert [path.name for path in folder.iterdir()] == ["b.tif.geojson"]
+    assert run("export-labels", out, *options) == 1
+    (out / "b.tif.labels.tif").write_bytes(b"damaged")
+    assert run("export-labels", out, *options, "--overwrite") == 1
+    assert "b.tif: failed" in capsys.readouterr().out
+    assert run("export-labels", out / "a.tif.labels.tif", *options) == 1

@@ -27,6 +27,7 @@ from napari_sam.cli.postprocessing import (
     add_postprocessing_options,
 )
 from napari_sam.exchange.formats import Format
+from napari_sam.series.storage.state import STATUSES
 from napari_sam.training.options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -166,13 +167,20 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_export_labels(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("labels", help="a label TIFF")
+    parser.add_argument(
+        "labels", help="a label TIFF, or the folder of a series (see `batch`)"
+    )
     parser.add_argument(
         "-o",
         "--output",
         required=True,
         help="file to write: .json (COCO), .geojson (QuPath), .zip (ImageJ ROIs) or "
-        ".txt (YOLO)",
+        ".txt (YOLO); of a series, one file for COCO, else a folder, with --format",
+    )
+    parser.add_argument(
+        "--status",
+        choices=STATUSES,
+        help="images of a series to export (default: all with labels)",
     )
     parser.add_argument(
         "--format",
