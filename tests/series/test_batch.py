@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from napari_sam.api.planes import segment_everything
 from napari_sam.prompts.prompt import Prompt
@@ -88,6 +91,25 @@ def test_failed_images_are_listed_and_the_others_written(
     assert "broken.tif" not in open_series(tmp_path / "out").problems
 
 
+@settings(max_examples=25)
+@given(
+    start=st.sampled_from([b"", b"II*\0", b"MM\0*", b"II+\0", b"\x89PNG\r\n\x1a\n"]),
+    rest=st.binary(max_size=40),
+    ending=st.sampled_from([".tif", ".png", ".jpg", ".gif"]),
+)
+def test_any_content_of_a_file_is_a_failure_with_a_reason(
+    tmp_path_factory: pytest.TempPathFactory, start: bytes, rest: bytes, ending: str
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    images = write_images(folder / "images", "good.tif")
+    (images / f"bad{ending}").write_bytes(start + rest)
+    series = open_series(images, folder / "out")
+    failed = series.segment(World(), {"good": BOXES, "bad": BOXES})
+    assert set(failed) == {f"bad{ending}"}
+    assert len(failed[f"bad{ending}"]) > 10
+    shutil.rmtree(folder)
+
+
 class FailingPredictor(DiscPredictor):
     """Raises an error on its second plane."""
 
@@ -103,7 +125,8 @@ class FailingPredictor(DiscPredictor):
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("CUDA out of memory"), KeyError("x")]
+    "error",
+    [MemoryError(), RuntimeError("CUDA out of memory"), struct.error("4 bytes")],
 )
 def test_a_failure_of_the_model_stops_one_image_only(
     tmp_path: Path, error: Exception

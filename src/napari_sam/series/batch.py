@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.checkpoints.download import WeightsError
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.records.image_record import make_record
 from napari_sam.series.editing import ItemEditor
+from napari_sam.series.failures import describe_failure
 from napari_sam.series.storage.lock import LockedError
 
 if TYPE_CHECKING:
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     from napari_sam.requests.base import Progress, SegmentationResult
     from napari_sam.series.item import SeriesItem
     from napari_sam.series.jobs import ImageJob
-
-# What a damaged image, a full disk or a full memory raise; the next image may be well.
-_FAILURES = (
-    *(ArithmeticError, AttributeError, ImportError, LookupError, MemoryError),
-    *(OSError, RuntimeError, TypeError, ValueError, WeightsError),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +124,12 @@ def iter_batch(
                         yield BatchStep(item, done - 1, len(items), progress.what)
                 except StopIteration as stop:
                     objects = stop.value
-                except _FAILURES as error:
+                # Decoders, drivers and full disks raise anything; the next image may
+                # be well.
+                except Exception as error:  # noqa: BLE001
                     problem = _note_failure(editor, error)
-        except _FAILURES as error:  # its files cannot be written at all
-            problem = problem or _sentence(error)
+        except Exception as error:  # noqa: BLE001 - its files cannot be written at all
+            problem = problem or describe_failure(error)
         if problem:
             failures[item.name] = problem
         seconds = time.perf_counter() - start
@@ -190,9 +186,9 @@ def _segment(
     return len(np.setdiff1d(labels, 0))
 
 
-def _note_failure(editor: ItemEditor, error: BaseException) -> str:
+def _note_failure(editor: ItemEditor, error: Exception) -> str:
     """Keep the reason in the state of the image; return it."""
-    problem = _sentence(error)
+    problem = describe_failure(error)
     if not editor.read_only:
         try:
             editor.item.check_state()
@@ -200,13 +196,3 @@ def _note_failure(editor: ItemEditor, error: BaseException) -> str:
         except (ValueError, OSError):
             return problem  # the reason is told, if it cannot be kept
     return problem
-
-
-def _sentence(error: BaseException) -> str:
-    """Return the message of an error in one line."""
-    text = " ".join(str(error).split())[:500]
-    if isinstance(error, MemoryError) and not text:
-        text = "There is not enough memory for the image: convert it to OME-Zarr."
-    if isinstance(error, ValueError | OSError | ImportError | WeightsError):
-        return text or type(error).__name__
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -9,6 +9,7 @@ from napari_sam.exchange.formats import ENDINGS, Format
 from napari_sam.exchange.label_classes import UNNAMED, LabelClasses
 from napari_sam.exchange.labels import export_labels
 from napari_sam.files import atomic_write
+from napari_sam.series.failures import describe_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.series.item import SeriesItem
-
-_FAILURES = (ValueError, OSError, MemoryError)
 
 
 def export_items(
@@ -70,8 +69,8 @@ def export_items(
                 classes = {"classes": item.classes, "colors": colors}
             axes = item.read().used.axes.removesuffix("S") if labels.ndim > 2 else None
             export_labels(labels, target, format, axes=axes, **classes)
-        except _FAILURES as error:
-            problems[item.name] = str(error) or type(error).__name__
+        except Exception as error:  # noqa: BLE001 - the other images go on
+            problems[item.name] = describe_failure(error)
     return problems
 
 
@@ -93,7 +92,7 @@ def _coco_images(
                     f"COCO holds planes, and the labels have shape {labels.shape}: "
                     "export GeoJSON."
                 )
-        except _FAILURES as error:
-            problems[item.name] = str(error) or type(error).__name__
+        except Exception as error:  # noqa: BLE001 - the other images go on
+            problems[item.name] = describe_failure(error)
         else:
             yield CocoImage(item.name, labels, LabelClasses(item.classes, colors))

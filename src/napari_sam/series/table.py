@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam.files import atomic_write
 from napari_sam.masks.measurements import mean_intensities, measure
+from napari_sam.series.failures import describe_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -110,8 +111,8 @@ def write_table(path: Path, items: Iterable[SeriesItem]) -> dict[str, str]:
     for item in items:
         try:
             rows += iter_objects(item)
-        except (ValueError, OSError, ImportError, MemoryError) as error:
-            problems[item.name] = str(error) or type(error).__name__
+        except Exception as error:  # noqa: BLE001 - the other images go on
+            problems[item.name] = describe_failure(error)
     count = max((len(row.intensities) for row in rows), default=0)
     header = [*COLUMNS, *(f"intensity-{channel}" for channel in range(count))]
     with (
