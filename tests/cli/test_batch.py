@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +15,10 @@ import pytest
 
 from napari_sam.exchange.labels import import_labels
 from napari_sam.series.opening import open_series
-from tests.helpers.command_line import load_always, run
+from tests.helpers.command_line import load_always, run, write_stack
 from tests.helpers.discs import DISCS, DiscPredictor, discs, same_objects
+from tests.helpers.models import World
+from tests.helpers.scenes import BALL, SMALL, box_on, lit
 from tests.helpers.series import write_images
 
 if TYPE_CHECKING:
@@ -165,3 +170,36 @@ def test_a_series_is_exported(images: Path, tmp_path: Path, capsys: Any) -> None
     assert run("export-labels", out, *options, "--overwrite") == 1
     assert "b.tif: failed" in capsys.readouterr().out
     assert run("export-labels", out / "a.tif.labels.tif", *options) == 1
+
+
+def test_names_that_a_terminal_cannot_show_stop_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("\u6f22.tif", "\udcff.tif")
+    images = write_images(tmp_path / "images", *names)
+    (images / "\u6f22.txt").touch()
+    streams = [io.TextIOWrapper(io.BytesIO(), "ascii") for _ in range(2)]
+    monkeypatch.setattr(sys, "stdout", streams[0])
+    monkeypatch.setattr(sys, "stderr", streams[1])
+    table = tmp_path / "t.csv"
+    assert run("batch", images, "-o", tmp_path / "out", "--table", table) == 0
+    assert table.read_bytes().count(b"\n") == 1 + 2 * len(DISCS)
+    assert {item.name for item in open_series(tmp_path / "out")} == {*names}
+
+
+def test_a_stack_is_segmented_from_its_file_of_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_always(monkeypatch, World())
+    images = tmp_path / "images"
+    images.mkdir()
+    write_stack(images, lit(BALL | SMALL))
+    box = box_on(BALL, 6).box
+    assert box is not None
+    prompts = [{"object": 3, "slice": 6, "box": box.tolist()}]
+    (images / "stack.json").write_text(json.dumps(prompts))
+    options = ("--prompts", images, "--zoom", "off")
+    assert run("batch", images, "-o", tmp_path / "out", *options) == 0
+    (item,) = open_series(tmp_path / "out")
+    assert np.array_equal(item.read_labels(), BALL * 3)
+    assert item.read().used.spacing["Z"] == 2.0

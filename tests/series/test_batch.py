@@ -285,3 +285,15 @@ def test_wrong_options_are_told_before_the_model_is_loaded(tmp_path: Path) -> No
         series.segment("no such model", zoom="far")
     with pytest.raises(TypeError, match="colour"):
         series.segment("no such model", colour=3)
+
+
+def test_two_processes_share_the_work(tmp_path: Path, model: DiscPredictor) -> None:
+    series = open_images(tmp_path, "a.tif", "b.tif", "c.tif")
+    steps = (step for step in series.iter_segment(model) if step.is_finished)
+    next(steps)
+    assert open_series(tmp_path / "out").segment(DiscPredictor("box")) == {}
+    written = {item.name: item.labels_path.stat() for item in series}
+    rest = list(steps)
+    assert [step.problem for step in rest] == ["", ""]
+    assert all("Another process" in step.notes[0] for step in rest)
+    assert {item.name: item.labels_path.stat() for item in series} == written

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -206,7 +206,7 @@ def _batch(options: argparse.Namespace) -> int:
     from napari_sam.cli.batch import run_batch
 
     def say(line: str) -> None:
-        print(line, flush=True)
+        print(_printable(line, sys.stdout), flush=True)
 
     return run_batch(options, lambda: _load_model(options), say, _print_notes)
 
@@ -302,7 +302,13 @@ def _read_image(options: argparse.Namespace) -> tuple[ImageFile, ImageSelection]
 def _print_notes(notes: Iterable[str]) -> None:
     """Print what a file holds beyond what is used, and what is in doubt."""
     for note in notes:
-        print(f"napari-sam: {note}", file=sys.stderr)
+        print(f"napari-sam: {_printable(note, sys.stderr)}", file=sys.stderr)
+
+
+def _printable(text: str, stream: TextIO) -> str:
+    """Replace what the terminal cannot show, such as letters in names of files."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _write(

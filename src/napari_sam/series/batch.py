@@ -161,11 +161,9 @@ def _segment(
         raise LockedError(editor.read_only)
     item.check_state()
     item.check_unchanged()
-    # Another process may have segmented or edited it meanwhile.
     if item.status not in (("new", "needs review") if again else ("new",)):
-        raise ValueError(
-            f"The image is {item.status} by now: open the series again to see it."
-        )
+        notes.append(f"Another process made it {item.status} meanwhile: it is left.")
+        return item.state.objects or 0
     start = time.perf_counter()
     image = item.read()
     notes += image.file.notes

@@ -34,10 +34,6 @@ class ItemEditor:
     item : SeriesItem
         The image.
 
-    Raises
-    ------
-    OSError
-        When the folder of the series cannot be written to.
     """
 
     def __init__(self, item: SeriesItem) -> None:
@@ -45,11 +41,16 @@ class ItemEditor:
         self.read_only = ""
         """Sentence that says why nothing can be written; empty when it can."""
         self._lock: ImageLock | None = None
-        item.lock_path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            item.lock_path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = ImageLock(item.lock_path)
         except LockedError as error:
             self.read_only = str(error)
+        except OSError as error:
+            self.read_only = (
+                f"The image can be read only, as {item.lock_path} cannot be written "
+                f"({error.strerror or error}): check the folder."
+            )
         item.refresh()
 
     def save(
@@ -102,7 +103,7 @@ class ItemEditor:
         state = self.item.state.changed(
             status=check_status(status),
             objects=int(np.count_nonzero(present)),
-            fingerprint=fingerprint_of(self.item.path),
+            fingerprint=fingerprint_of(self.item.path, self.item.state.fingerprint),
             classes=_present(classes, present),
             **{"problem": "", **values},
         )

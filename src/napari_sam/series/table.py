@@ -117,7 +117,8 @@ def write_table(path: Path, items: Iterable[SeriesItem]) -> dict[str, str]:
     header = [*COLUMNS, *(f"intensity-{channel}" for channel in range(count))]
     with (
         atomic_write(path, ".csv") as part,
-        part.open("w", encoding="utf-8", newline="") as file,
+        # Names of files may have bytes that are no text.
+        part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         table = csv.writer(file)
         table.writerow(header)

@@ -102,3 +102,14 @@ def test_a_lock_of_another_computer_counts_for_a_day(tmp_path: Path) -> None:
     os.utime(path, (long_ago, long_ago))
     with ImageLock(path):
         pass
+
+
+def test_without_a_lock_the_image_can_be_read(tmp_path: Path) -> None:
+    series = open_images(tmp_path, "a.tif")
+    save(series, "a.tif", discs())
+    series["a.tif"].lock_path.mkdir()
+    with series.edit("a.tif") as editor:
+        assert "check the folder" in editor.read_only
+        assert editor.item.read_labels() is not None
+        with pytest.raises(LockedError):
+            editor.set_status("done")

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def fingerprint_of(path: Path) -> Fingerprint | None:
+def fingerprint_of(path: Path, before: Fingerprint | None = None) -> Fingerprint | None:
     """Compute the fingerprint of an image file; None of a folder.
+
+    The content is not read again where size and time are as `before`.
 
     Raises
     ------
@@ -22,6 +24,8 @@ def fingerprint_of(path: Path) -> Fingerprint | None:
     if path.is_dir():
         return None
     state = path.stat()
+    if before and (state.st_size, state.st_mtime_ns) == (before.size, before.modified):
+        return before
     return Fingerprint(state.st_size, state.st_mtime_ns, hash_file(path, "sha256"))
 
 
