@@ -77,7 +77,7 @@ def test_labels_come_back_with_what_was_noted(tmp_path: Path) -> None:
     item = open_series(tmp_path / "out")["a.tif"]
     assert np.array_equal(item.read_labels(), discs())
     assert (item.status, item.classes) == ("started", {2: "cell"})
-    assert (item.state.objects, item.state.seconds) == (4, 4.0)
+    assert (item.objects, item.state.seconds) == (4, 4.0)
     assert not item.lock_path.exists()
     assert series.seconds_per_image == 4.0
 

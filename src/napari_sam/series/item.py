@@ -114,6 +114,11 @@ class SeriesItem:
         return self.state.status
 
     @property
+    def objects(self) -> int | None:
+        """Number of labels; None without labels, or when they were not counted."""
+        return self.state.objects
+
+    @property
     def has_labels(self) -> bool:
         """Whether the label file exists, as it was when the state was read."""
         return self._exists(LABELS)
