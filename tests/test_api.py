@@ -104,7 +104,7 @@ def test_forms_of_prompts(points: Any, labels: Any, boxes: Any, expected: Any) -
         (POINTS, [], None, "There are 2 points and labels of shape"),
         (POINTS, [1, 2], None, "Point labels are 1 .* or 0"),
         ([(1, 2, 3)], None, None, "Points have shape"),
-        ((1, 2), None, None, "Points have shape"),
+        ((1, 2, 3), None, None, "Points have shape"),
         ([(np.nan, 2)], None, None, "point is not finite"),
         (None, None, [(1, 2, 3)], "box has shape"),
         (None, None, (30, 30, 2, 2), "is reversed"),

@@ -128,7 +128,11 @@ def test_interrupted_training_is_saved_and_resumed(
         ("a", [], "no TinyViT image encoder: name a file"),
         ("there.safetensors", [], "exists: name another file with --output"),
         ("none/a.safetensors", [], "does not exist: make it first"),
-        ("a.safetensors", ["--prompts", "text"], "choose from point, box, mask"),
+        (
+            "a.safetensors",
+            ["--prompts", "text"],
+            "choose one of 'point', 'box'",
+        ),
         ("a.safetensors", ["--steps", "0"], "steps=0"),
         ("a.safetensors", ["--resume"], "no training run"),
     ],

@@ -51,7 +51,7 @@ def test_nothing_is_cut_by_the_border_of_the_plane() -> None:
     ],
 )
 def test_other_windows_are_refused(window: Any, sentence: str) -> None:
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
         check_window(window, (50, 40))
 
 

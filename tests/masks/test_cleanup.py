@@ -88,9 +88,9 @@ def test_steps_are_done_in_order() -> None:
 
 
 def test_invalid_options_are_refused() -> None:
-    with pytest.raises(ValueError, match="radius -1"):
+    with pytest.raises(ValueError, match="smooth=-1: give"):
         CleanUp(smooth=-1)
-    with pytest.raises(ValueError, match="minimum size -2"):
+    with pytest.raises(ValueError, match="min_size=-2: give"):
         CleanUp(min_size=-2)
     with pytest.raises(ValueError, match="does not fit 3 axes"):
         ALL.apply(scene() == 5, spacing=(1, 1))

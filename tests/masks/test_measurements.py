@@ -161,7 +161,7 @@ def test_one_plane_is_read_at_a_time() -> None:
         ((np.zeros((1, 2, 3, 4), int),), "pick a time point or channel first"),
         ((np.zeros((3, 4)),), "type float64: give integers"),
         ((np.zeros((3, 4), bool),), "type bool: give integers"),
-        ((ball(), (1, 2)), r"spacing \[1., 2.\] does not fit 3 axes"),
+        ((ball(), (1, 2)), r"spacing \(1, 2\) does not fit 3 axes"),
         ((ball(), (1, 2, 0)), "one positive number"),
         ((ball(), (1, 2, np.nan)), "one positive number"),
         ((ball(), None, "µm", 3), "axis=3 is out of range"),

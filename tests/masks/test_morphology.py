@@ -249,11 +249,11 @@ def test_masks_must_be_boolean_with_two_or_three_axes(mask: np.ndarray) -> None:
 
 def test_invalid_numbers_are_refused() -> None:
     mask = block((1, 8), (4, 14), (4, 14))
-    with pytest.raises(ValueError, match="radius -1"):
+    with pytest.raises(ValueError, match="radius=-1"):
         smooth_across(mask, 0, radius=-1)
-    with pytest.raises(ValueError, match="radius nan"):
+    with pytest.raises(ValueError, match="radius=nan"):
         smooth_across(mask, 0, radius=float("nan"))
-    with pytest.raises(ValueError, match=r"minimum size 2\.5"):
+    with pytest.raises(ValueError, match=r"size_voxels=2\.5"):
         minimum_size(mask, 2.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="axis=5 is out of range"):
         smooth_across(mask, 5)

@@ -396,3 +396,18 @@ def test_a_late_outline_of_an_accepted_stack_is_dropped(session: SamSession) -> 
     session.commit()
     session.accept_result(request, run_to_end(steps))
     assert session.pending is None
+
+
+def test_an_image_edited_in_place_is_segmented_again(
+    session: SamSession, stack: np.ndarray
+) -> None:
+    draw(session, FIRST)
+    before = session.propagate()
+    assert session.propagate().recomputed == 0
+    kept = stack.copy()
+    stack[5, 12:18] = 20
+    after = session.propagate()
+    assert after.recomputed > 0
+    assert not after.labels[5, 12:18].any()
+    stack[:] = kept
+    np.testing.assert_array_equal(session.propagate().labels, before.labels)

@@ -94,12 +94,12 @@ def test_prompts_copy_their_values() -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"points": [1, 2]}, r"Points have shape \(2,\): give \(N, 2\)"),
+        ({"points": [1, 2, 3]}, r"Points have shape \(3,\): give \(N, 2\)"),
         ({"points": [[1, 2, 3]]}, r"Points have shape \(1, 3\)"),
         ({"points": [[np.nan, 2]]}, "A point is not finite"),
         ({"points": [[1, np.inf]]}, "A point is not finite"),
         ({"points": [[1, 2]], "labels": [1, 0]}, "There are 1 points and labels of"),
-        ({"points": [[1, 2]], "labels": 1}, "There are 1 points and labels of"),
+        ({"points": [[1, 2]] * 2, "labels": 1}, "There are 2 points and labels of"),
         ({"points": [[1, 2]], "labels": [2]}, "Point labels are 1 .* or 0"),
         ({"points": [[1, 2]], "labels": [-1]}, "Point labels are 1 .* or 0"),
         ({"points": [[1, 2]], "labels": [0.5]}, "Point labels are 1 .* or 0"),
@@ -112,6 +112,7 @@ def test_prompts_copy_their_values() -> None:
         ({"mask": np.zeros((2, 3, 4), bool)}, r"The mask prompt has shape \(2, 3, 4\)"),
         ({"mask": np.zeros((3, 4), int)}, "The mask prompt has type int64"),
         ({"mask": np.zeros((3, 4), complex)}, "The mask prompt has type complex128"),
+        ({"mask": np.full((3, 4), np.nan)}, "logits that are not finite"),
     ],
 )
 def test_invalid_values_are_refused(values: dict[str, Any], sentence: str) -> None:
@@ -217,7 +218,7 @@ def test_masks_of_a_part_of_the_plane(
 
 @pytest.mark.parametrize("origin", [(1,), (1, 2, 3), 4, (0.5, 1), None, "ab"])
 def test_invalid_origins_are_refused(origin: Any) -> None:
-    with pytest.raises(ValueError, match=r"mask_origin is .*: give integers"):
+    with pytest.raises((ValueError, TypeError), match=r"mask_origin.*: give integers"):
         Prompt(mask=np.ones((2, 2), bool), mask_origin=origin)
 
 

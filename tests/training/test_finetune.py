@@ -258,15 +258,15 @@ def test_errors_in_images(tiny_lite: Predictor, tiny_sam: Predictor) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"steps": 0}, "steps=0: give 1 or more"),
+        ({"steps": 0}, "steps=0: give a whole number of 1 or more"),
         ({"learning_rate": 0}, "learning_rate=0"),
         ({"held_out": 1}, "held_out=1"),
         ({"augmentations": 9}, "augmentations=9"),
-        ({"prompts": ("text",)}, "choose from point, box, mask"),
+        ({"prompts": ("text",)}, "choose one of 'point', 'box', 'mask'"),
         ({"prompts": ("mask",)}, "masks can only be trained together"),
-        ({"first_prompts": ("text",)}, "choose from click, clicks, box"),
-        ({"close_ups": 1.5}, "close_ups=1.5: give a fraction"),
-        ({"minutes": 0}, "minutes=0: give more than 0"),
+        ({"first_prompts": ("text",)}, "choose one of 'click', 'clicks', 'box'"),
+        ({"close_ups": 1.5}, "close_ups=1.5: give a number from 0 to 1"),
+        ({"minutes": 0}, "minutes=0: give a number above 0"),
     ],
 )
 def test_errors_in_options(option: dict[str, object], message: str) -> None:

@@ -46,7 +46,7 @@ def test_negative_points_alone_end_the_object() -> None:
     assert_array_equal(out.labels > 0, BALL & kept)
 
 
-@pytest.mark.parametrize(("first", "last"), [(5, 8), (None, 7), (4, None), (-3, 99)])
+@pytest.mark.parametrize(("first", "last"), [(5, 8), (None, 7), (4, None), (0, 99)])
 def test_first_and_last_limit_the_slices(first: int | None, last: int | None) -> None:
     options = PropagationOptions(first=first, last=last)
     out = propagate_stack(lit(BALL), {1: {6: box_on(BALL, 6)}}, options=options)

@@ -337,7 +337,7 @@ BOX = Prompt(box=(4, 5, 12, 15))
         ({1: {}}, "There are no prompts"),
         ({1: {14: BOX}}, "slice 14, the stack has slices 0 to 13"),
         ({1: {-1: BOX}}, "slice -1, the stack has slices 0 to 13"),
-        ({1: {4.5: BOX}}, r"4\.5 is not a slice"),
+        ({1: {4.5: BOX}}, r"slice=4\.5: give a whole number"),
         ({0: {4: BOX}}, "Object id 0 is not a label"),
         ({-3: {4: BOX}}, "Object id -3 is not a label"),
         ({1: {4: Prompt()}}, "The prompt is empty"),

@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
+from napari_sam.checks.values import or_default
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import as_predictor
 from napari_sam.prediction.steps import run_to_end
@@ -51,12 +52,14 @@ def segment(
     points : array-like, optional
         (row, col) of points, in pixels. (N, 2) without `labels` and boxes: each point
         is an object. (N, 2) with `labels` or one box: all points belong to one
-        object. (K, N, 2): N points for each of K objects.
+        object. (K, N, 2): N points for each of K objects. A bare (row, col) is one
+        point.
     labels : array-like, optional
         (N,) or (K, N): 1 for a point on the object, 0 for a point on the background.
     boxes : array-like, optional
         (K, 4) as (row_min, col_min, row_max, col_max), in pixels, one box for each
-        object; (4,) for a single object. Together with (K, N, 2) points, each object
+        object; (4,) for a single object; or the vertices of shapes, such as the `data`
+        of a Shapes layer. Together with (K, N, 2) points, each object
         has a box and points.
     model : str, Path or Predictor
         Model name, path or repository, see `load_model`. Pass a loaded model to
@@ -79,7 +82,7 @@ def segment(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         When the plane, the prompts, the contrast limits or the zoom cannot be used.
 
     Warns
@@ -225,5 +228,5 @@ def everything(
     request = automatic_plane_request(
         plane, contrast_limits, options=options, region=region
     )
-    cache = EmbeddingCache() if cache is None else cache
+    cache = or_default(cache, "cache", EmbeddingCache)
     yield from request.iter_search(as_predictor(model), cache)

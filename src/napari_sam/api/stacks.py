@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
+from napari_sam.checks.values import or_default
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import as_predictor
 from napari_sam.prediction.steps import run_to_end
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 def segment_everything_volume(
     volume: Any,
     model: str | Path | Predictor = DEFAULT_MODEL,
-    axis: int = 0,
+    axis: int | str = 0,
     *,
     thresholds: Thresholds | None = None,
     options: SearchOptions | None = None,
@@ -99,7 +100,7 @@ def segment_everything_volume(
 def everything_volume(
     volume: Any,
     model: str | Path | Predictor = DEFAULT_MODEL,
-    axis: int = 0,
+    axis: int | str = 0,
     *,
     thresholds: Thresholds | None = None,
     options: SearchOptions | None = None,
@@ -136,7 +137,7 @@ def everything_volume(
         volume, axis, contrast_limits, rgb=rgb, options=options, thresholds=thresholds
     )
     predictor = as_predictor(model)
-    cache = EmbeddingCache() if cache is None else cache
+    cache = or_default(cache, "cache", EmbeddingCache)
     for plane in request.plane_requests(predictor, cache):
         *_, last = request.search_plane(plane, predictor, cache)
         yield last.candidates.objects(request.thresholds)
@@ -146,11 +147,11 @@ def segment_volume(
     volume: Any,
     prompts: Mapping[int, Prompt] | Mapping[int, Mapping[int, Prompt]],
     model: str | Path | Predictor = DEFAULT_MODEL,
-    axis: int = 0,
+    axis: int | str = 0,
     *,
-    fixed: Mapping[int, int] | None = None,
+    fixed: Mapping[int | str, int] | None = None,
     masks: Mapping[int, Mapping[int, ArrayLike]] | None = None,
-    spacing: Sequence[float] | None = None,
+    spacing: float | Sequence[float] | None = None,
     previous: VolumeResult | None = None,
     contrast_limits: ArrayLike | None = None,
     options: PropagationOptions | None = None,
@@ -165,24 +166,27 @@ def segment_volume(
         Three axes besides those of `fixed`, and perhaps colour as the last one; any
         real dtype. Dask and zarr arrays are read one plane at a time.
     prompts : mapping
-        {slice: Prompt} for one object, or {object id: {slice: Prompt}}. Coordinates
+        {slice: Prompt} for one object, or {object id: {slice: Prompt}}; keys may be
+        strings of whole numbers, as in JSON. Coordinates
         are (row, col) on the planes across `axis`. Negative points alone end the
         object on that slice.
     model : str, Path or Predictor
         Model name, path or repository, see `load_model`, or a loaded model.
-    axis : int
-        Axis of propagation; it may also be time.
+    axis : int or str
+        Axis of propagation, by number or name; it may also be time. The names are those
+        of an xarray, else "z", "y" and "x" for the last three axes.
     fixed : mapping, optional
         {axis: index} of further axes (time, channel), which stay at that index.
     masks : mapping, optional
         {object id: {slice: (H, W) bool}}, painted or corrected by hand. They are kept
         as they are, and the object is propagated from them.
-    spacing : sequence of float, optional
-        Physical size of a voxel along each axis without colour, in any unit; isotropic
-        when None.
+    spacing : float or sequence of float, optional
+        Physical size of a voxel along each axis without colour, in any unit, or one
+        for all axes; isotropic when None.
     previous : VolumeResult, optional
         An earlier result to correct or to resume: slices between unchanged prompts
-        are taken from it.
+        are taken from it, if model and options are the same and the model would see
+        the same pixels.
     contrast_limits : tuple of float, optional
         Grey values shown to the model as black and white, of all planes; measured on
         a sample of planes when None.
@@ -202,8 +206,8 @@ def segment_volume(
 
     Raises
     ------
-    ValueError
-        When the volume, a prompt, a mask or the zoom cannot be used.
+    TypeError, ValueError
+        When the volume, a prompt, a mask or an option cannot be used.
 
     Warns
     -----
@@ -229,7 +233,7 @@ def segment_volume(
         options=options,
         zoom=zoom,
     )
-    cache = EmbeddingCache() if cache is None else cache
+    cache = or_default(cache, "cache", EmbeddingCache)
     predictor = as_predictor(model)
     slices = request.iter_slices(predictor, cache)
     result = slices.result(list(slices))

@@ -19,6 +19,13 @@ from napari_sam.automatic.selection import (
     select_disjoint,
     without_overlaps,
 )
+from napari_sam.checks.arrays import positions
+from napari_sam.checks.values import (
+    check_fields,
+    optional,
+    real_number,
+    whole_number,
+)
 from napari_sam.masks.painting import labels_from_patches
 from napari_sam.masks.patch import stability
 
@@ -35,6 +42,20 @@ if TYPE_CHECKING:
 
 # Objects of at least this fraction of the quality threshold are offered to be picked.
 _UNLIKELY = 0.25
+
+
+_FRACTION = partial(real_number, least=0, most=1)
+_SIZE = partial(whole_number, least=0)
+_OPTIONS = {
+    "pred_iou_thresh": _FRACTION,
+    "stability_score_thresh": _FRACTION,
+    "quality_thresh": optional(_FRACTION),
+    "box_nms_thresh": _FRACTION,
+    "min_size": _SIZE,
+    "max_size": optional(_SIZE),
+    "picked": positions,
+    "dropped": positions,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +84,8 @@ class Thresholds:
 
     Raises
     ------
-    ValueError
-        When a number is out of range.
+    TypeError, ValueError
+        When a value is not a number, or out of range.
     """
 
     pred_iou_thresh: float = 0.5
@@ -86,22 +107,11 @@ class Thresholds:
         return cls(0.88, 0.95, quality_thresh=0.0, box_nms_thresh=0.7)
 
     def __post_init__(self) -> None:
-        for name in (
-            "pred_iou_thresh",
-            "stability_score_thresh",
-            "quality_thresh",
-            "box_nms_thresh",
-        ):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(
-                    f"The threshold {name}={value} must be between 0 and 1."
-                )
-        largest = self.max_size
-        if self.min_size < 0 or (largest is not None and largest < self.min_size):
+        check_fields(self, _OPTIONS)
+        if self.max_size is not None and self.max_size < self.min_size:
             raise ValueError(
-                f"No object has from {self.min_size} to {largest} pixels: give a "
-                "min_size of 0 or more and a max_size of at least min_size."
+                f"No object has from {self.min_size} to {self.max_size} pixels: give "
+                "a max_size of at least min_size."
             )
 
     def quality_of(self, candidate: AnyCandidate) -> float:

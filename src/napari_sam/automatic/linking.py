@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from napari_sam.automatic.candidates import PlaneObjects
+from napari_sam.checks.arrays import as_label_array
+from napari_sam.checks.values import (
+    check_fields,
+    check_list,
+    check_type,
+    or_default,
+    real_number,
+    whole_number,
+)
 from napari_sam.masks.interpolation import interpolate
 from napari_sam.masks.patch import MaskPatch
 
@@ -16,12 +27,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.automatic.candidates import PlaneObjects
 
 # Factor of a link's value for each plane without the object.
 _GAP_FACTOR = 0.5
 # Cost of no link. Costs of links are positive: a sparse matrix has no entries of 0.
 _NO_LINK_COST = 2.0
+
+_OPTIONS = {
+    "gap": partial(whole_number, least=0),
+    "min_slices": partial(whole_number, least=1),
+    "overlap": partial(real_number, above=0, most=1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +56,8 @@ class Linking:
 
     Raises
     ------
-    ValueError
-        When a number is out of range.
+    TypeError, ValueError
+        When a value is not a number, or out of range.
     """
 
     gap: int = 1
@@ -49,12 +65,7 @@ class Linking:
     overlap: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.gap < 0 or self.min_slices < 1 or not 0 < self.overlap <= 1:
-            raise ValueError(
-                f"Linking with gap={self.gap}, min_slices={self.min_slices} and "
-                f"overlap={self.overlap} is not possible: give a gap of 0 or more, "
-                "min_slices of 1 or more, and an overlap above 0 and up to 1."
-            )
+        check_fields(self, _OPTIONS)
 
 
 def link_planes(
@@ -78,7 +89,11 @@ def link_planes(
     ndarray
         (Z, H, W) int32 with Z moved to `axis`, objects numbered from 1.
     """
-    linking = linking or Linking()
+    linking = or_default(linking, "linking", Linking)
+    check_list(planes, "planes", "the objects of each plane")
+    for i, plane in enumerate(planes):
+        what = "the result of Candidates.objects"
+        check_type(plane, f"planes[{i}]", PlaneObjects, what)
     stack = np.stack([plane.labels for plane in planes])
     if all(plane.are_numbered for plane in planes):
         for labels, plane in zip(stack, planes, strict=True):
@@ -114,7 +129,9 @@ def link_labels(
     ndarray
         (Z, H, W) int32, objects numbered from 1. Gaps are filled on background only.
     """
-    return _link_tracks(*_single_tracks(labels), linking or Linking(), nearest=1)
+    stack = as_label_array(labels, "labels", 3).astype(np.int32)
+    linking = or_default(linking, "linking", Linking)
+    return _link_tracks(*_single_tracks(stack), linking, nearest=1)
 
 
 class _Track(NamedTuple):

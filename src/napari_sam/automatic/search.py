@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -16,6 +17,14 @@ import numpy as np
 from napari_sam.automatic.candidate import Candidate
 from napari_sam.automatic.candidates import Candidates
 from napari_sam.automatic.crops import Crop, make_crops
+from napari_sam.checks.arrays import as_image
+from napari_sam.checks.values import (
+    check_fields,
+    choice,
+    optional,
+    real_number,
+    whole_number,
+)
 from napari_sam.images.axes import sample_centres
 from napari_sam.images.window import Window
 from napari_sam.masks.patch import mask_to_window, window_at
@@ -50,6 +59,17 @@ _REGION_MARGIN = 0.15
 _STEPS_PER_CROP = 100
 
 
+_OPTIONS = {
+    "points_per_side": partial(whole_number, least=1),
+    "crop_n_layers": partial(whole_number, least=0),
+    "min_pred_iou": partial(real_number, least=0, most=1),
+    "min_stability_score": partial(real_number, least=0, most=1),
+    "zoom": lambda value, _: check_zoom(value),
+    "object_diameter": optional(partial(real_number, above=0)),
+    "method": partial(choice, options=get_args(SearchMethod)),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
     """Options of automatic segmentation.
@@ -75,8 +95,8 @@ class SearchOptions:
 
     Raises
     ------
-    ValueError
-        When a number is out of range.
+    TypeError, ValueError
+        When a value is not a number, or out of range.
     """
 
     points_per_side: int = 32
@@ -88,25 +108,7 @@ class SearchOptions:
     method: SearchMethod = "auto"
 
     def __post_init__(self) -> None:
-        if self.points_per_side < 1:
-            raise ValueError(
-                f"points_per_side={self.points_per_side} makes an empty grid: give 1 "
-                "or more."
-            )
-        if self.crop_n_layers < 0:
-            raise ValueError(
-                f"crop_n_layers={self.crop_n_layers} is negative: give 0 or more."
-            )
-        check_zoom(self.zoom)
-        if self.object_diameter is not None and not self.object_diameter > 0:
-            raise ValueError(
-                f"object_diameter={self.object_diameter} is not positive: give pixels."
-            )
-        if self.method not in get_args(SearchMethod):
-            raise ValueError(
-                f"The search method {self.method!r} is not known: give one of "
-                f"{', '.join(get_args(SearchMethod))}."
-            )
+        check_fields(self, _OPTIONS)
 
     def uses_instance_head(self, support: PromptSupport) -> bool:
         """Tell whether a model finds the objects by its instance head."""
@@ -214,7 +216,7 @@ def check_region(region: object, shape: tuple[int, int]) -> NDArray[np.bool_]:
     ValueError
         When it is not boolean, of another shape or empty.
     """
-    mask = np.asarray(region)
+    mask = np.asarray(as_image(region, "region"))
     if mask.dtype != bool or mask.shape != shape:
         raise ValueError(
             f"The region is {mask.dtype} of shape {mask.shape}: give booleans of the "

@@ -157,7 +157,7 @@ def read_folder_config(folder: Path) -> SamConfig:
         )
     try:
         return SamConfig.from_dict(values)
-    except (TypeError, AttributeError) as error:
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{file} has values of the wrong kind ({error}).") from error
 
 

@@ -22,13 +22,16 @@ from napari_sam.checkpoints.hugging_face import (
     weight_files,
 )
 from napari_sam.checkpoints.infer_config import infer_config
-from napari_sam.files import first_line
+from napari_sam.files import MEGABYTE, first_line
 from napari_sam.nets.config import SamConfig, SamMaskDecoderConfig
+from napari_sam.nets.config_limits import check_sizes
 from napari_sam.nets.sam import SamNetwork
 
 OFFICIAL_LAYER_NORM_EPS = 1e-5
 # The alignment of torch's own memory on a CPU.
 _ALIGNMENT_BYTES = 64
+# Tensors that share memory are stored once; published files have two of them.
+_MAX_EXPANSION = 4
 
 # Training code wraps weights under these keys and prefixes.
 _WRAPPERS = ("model_state", "model", "state_dict")
@@ -156,9 +159,35 @@ def read_state_dict(
     ):
         raise ValueError(f"{path} is not a state dict: give a file of SAM weights.")
     tensors = {_strip_prefixes(key): value for key, value in state.items()}
+    _check_expansion(path, tensors)
     if dtype is None:
         return tensors
     return {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
+
+
+def _check_expansion(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a small file whose tensors would fill the memory.
+
+    A tensor can be a view that repeats one stored value billions of times.
+    """
+    nbytes = sum(t.numel() * t.element_size() for t in tensors.values())
+    if nbytes > _MAX_EXPANSION * path.stat().st_size:
+        raise ValueError(
+            f"{path} expands to {nbytes / MEGABYTE:,.0f} MB, far more than its size, "
+            "and is not loaded for safety: get it again."
+        )
+
+
+def _check_unpacked(path: Path) -> None:
+    """Refuse an archive that unpacks to far more than its size."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        nbytes = sum(entry.file_size for entry in archive.infolist())
+    if nbytes > _MAX_EXPANSION * path.stat().st_size:
+        raise ValueError(
+            f"it unpacks to {nbytes / MEGABYTE:,.0f} MB, far more than its size"
+        )
 
 
 def _read_tensors(path: Path) -> Any:
@@ -170,6 +199,7 @@ def _read_tensors(path: Path) -> Any:
             return _aligned(load_file(path))
         except SafetensorError as error:
             raise ValueError(str(error)) from error
+    _check_unpacked(path)
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -223,6 +253,7 @@ def build_model(
     ValueError
         When keys are missing, unexpected or of the wrong shape; it names them.
     """
+    check_sizes(config, source)
     model = _without_weights(config, network)
     expected = {
         key: value.shape
@@ -232,6 +263,7 @@ def build_model(
     problems = key_differences(expected, state)
     if problems:
         raise ValueError(f"{source} does not fit the SAM architecture: {problems}.")
+    check_finite(state, source)
     counters = {
         key: torch.zeros((), dtype=torch.long)
         for key in model.state_dict()
@@ -239,6 +271,22 @@ def build_model(
     }
     model.load_state_dict({**state, **counters}, strict=True, assign=True)
     return model.eval().requires_grad_(False)
+
+
+def check_finite(state: Mapping[str, Tensor], source: str) -> None:
+    """Refuse weights that are NaN or infinite, which give empty masks.
+
+    Raises
+    ------
+    ValueError
+        When there are any.
+    """
+    for key, value in state.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise ValueError(
+                f"{source} has weights that are no numbers, in {key}: it is damaged, "
+                "or its training failed; give another file."
+            )
 
 
 def _without_weights(config: SamConfig, network: type[Network]) -> Network:
@@ -292,6 +340,7 @@ def with_decoder(model: Network, path: Path) -> Network:
     problems = key_differences(expected, state)
     if problems:
         raise ValueError(f"{path} does not fit the image encoder: {problems}.")
+    check_finite(state, str(path))
     other.load_state_dict(state, strict=False, assign=True)
     return other.to(model.device).eval().requires_grad_(False)
 

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam.checks.arrays import as_numbers
+from napari_sam.checks.values import describe
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -62,21 +65,24 @@ def check_spacing(spacing: ArrayLike | None, ndim: int) -> NDArray[np.float64]:
     Parameters
     ----------
     spacing : array-like, optional
-        (ndim,) distance between neighbouring voxels along each axis; 1 when None.
+        (ndim,) distance between neighbouring voxels along each axis, or one number for
+        all of them; 1 when None.
     ndim : int
         Number of axes.
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         When it is not one positive, finite number per axis.
     """
     if spacing is None:
         return np.ones(ndim)
-    sizes = np.asarray(spacing, dtype=float)
+    sizes = as_numbers(spacing, "spacing", "one positive number per axis")
+    if not sizes.ndim:
+        sizes = np.full(ndim, sizes)
     if sizes.shape != (ndim,) or not (np.isfinite(sizes) & (sizes > 0)).all():
         raise ValueError(
-            f"The spacing {np.array2string(sizes, separator=', ')} does not fit "
+            f"The spacing {describe(spacing)} does not fit "
             f"{ndim} axes: give one positive number per axis."
         )
     return sizes

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import numpy as np
 
+from napari_sam.checks.values import check_type, describe
 from napari_sam.images.planes import MAX_CHANNELS
 from napari_sam.images.uint8 import PERCENTILES, data_limits, to_uint8
 
@@ -48,11 +50,13 @@ class IntensityMapping:
     high: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
+        if not isinstance(self.kind, str) or self.kind not in get_args(Kind):
             raise ValueError(
-                f"{self.kind!r} is not an intensity mapping: choose one of "
+                f"{describe(self.kind)} is not an intensity mapping: choose one of "
                 f"{', '.join(get_args(Kind))}."
             )
+        for name in ("low", "high"):
+            check_type(getattr(self, name), name, Real, "a number")
         if self.kind == "percentiles" and not 0 <= self.low < self.high <= 100:
             raise ValueError(
                 f"{self.low} and {self.high} are not percentiles: give two increasing "

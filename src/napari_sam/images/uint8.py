@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.checks.arrays import as_image, as_numbers, as_plane_shape
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -54,7 +56,7 @@ def to_uint8(plane: Any, contrast_limits: ArrayLike | None = None) -> NDArray[np
         if pixels.dtype == np.uint8:
             return pixels
         contrast_limits = data_limits(pixels)
-    limits = _check_limits(contrast_limits, pixels.shape)
+    limits = check_limits(contrast_limits, pixels.shape)
     if pixels.dtype == np.uint8 and (limits == (0, 255)).all():
         return pixels
     mapped = np.empty(pixels.shape, np.uint8)
@@ -88,7 +90,9 @@ def full_shape(
         When the full plane or the window is smaller than `pixels`.
     """
     rows, cols = pixels.shape[:2]
-    height, width = (rows, cols) if plane_shape is None else plane_shape
+    height, width = rows, cols
+    if plane_shape is not None:
+        height, width = as_plane_shape(plane_shape, "plane_shape")
     shown = (height, width) if window is None else window.shape
     if shown[0] < rows or shown[1] < cols:
         what = "full plane" if window is None else "window"
@@ -96,7 +100,7 @@ def full_shape(
             f"The image has {rows} x {cols} pixels, the {what} only {shown[0]} x "
             f"{shown[1]}: give the shape of the {what}."
         )
-    return int(height), int(width)
+    return height, width
 
 
 def plane_key(pixels: NDArray[np.uint8]) -> str:
@@ -165,7 +169,7 @@ def data_limits(data: NDArray[Any]) -> tuple[float, float]:
 
 
 def _check_plane(plane: Any) -> NDArray[Any]:
-    pixels = np.asarray(plane)
+    pixels = np.asarray(as_image(plane, "plane"))
     if pixels.dtype.kind not in "buif":
         raise ValueError(
             f"The image has type {pixels.dtype}: only real numbers can be segmented; "
@@ -186,9 +190,15 @@ def _check_plane(plane: Any) -> NDArray[Any]:
     return pixels
 
 
-def _check_limits(limits: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return (2,) limits, or (3, 2) for the channels of a colour plane."""
-    pairs: NDArray[np.float64] = np.asarray(limits, dtype=float)
+def check_limits(limits: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return (2,) limits, or (3, 2) for the channels of a colour plane.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When they are not two increasing finite numbers, or three pairs for gray.
+    """
+    pairs = as_numbers(limits, "contrast_limits", "(low, high)")
     if pairs.shape != (2,) and not (pairs.shape == (3, 2) and len(shape) == 3):
         raise ValueError(
             f"The contrast limits have shape {pairs.shape}, the image {shape}: give "

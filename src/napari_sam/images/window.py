@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from napari_sam.checks.arrays import as_numbers
+from napari_sam.checks.values import describe
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -124,12 +127,11 @@ def check_window(window: Any, plane_shape: tuple[int, int]) -> Window:
     ValueError
         When it is not four integers, or does not lie on the plane.
     """
-    values = np.asarray(window)
-    if values.shape != (4,) or values.dtype.kind not in "iu":
-        raise ValueError(
-            f"The window is {window!r}: give integers (row, col, height, width)."
-        )
-    checked = Window(*values.tolist())
+    what = "integers (row, col, height, width)"
+    values = as_numbers(window, "window", what)
+    if values.shape != (4,) or (values % 1).any():
+        raise ValueError(f"The window is {describe(window)}: give {what}.")
+    checked = Window(*values.astype(int).tolist())
     stops = checked.row + checked.height, checked.col + checked.width
     is_inside = min(checked.origin) >= 0 and (np.array(stops) <= plane_shape).all()
     if min(checked.shape) < 1 or not is_inside:

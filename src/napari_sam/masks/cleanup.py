@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from napari_sam.checks.values import check_fields, flag, real_number, whole_number
 from napari_sam.images.axes import nearest
 from napari_sam.masks.label_tiles import label_box
 from napari_sam.masks.morphology import (
-    check_radius,
-    check_size,
     fill_holes,
     innermost,
     keep_prompted,
@@ -33,6 +33,14 @@ if TYPE_CHECKING:
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.masks.patch import MaskPatch
     from napari_sam.prompts.prompt import Prompt
+
+
+_OPTIONS = {
+    "keep_prompted": flag,
+    "fill_holes": flag,
+    "smooth": partial(real_number, least=0),
+    "min_size": partial(whole_number, least=0),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +62,8 @@ class CleanUp:
 
     Raises
     ------
-    ValueError
-        When a number is negative or not finite.
+    TypeError, ValueError
+        When a value is not a number, negative or not finite.
     """
 
     keep_prompted: bool = False
@@ -64,8 +72,7 @@ class CleanUp:
     min_size: int = 0
 
     def __post_init__(self) -> None:
-        check_radius(self.smooth)
-        check_size(self.min_size)
+        check_fields(self, _OPTIONS)
 
     def __bool__(self) -> bool:
         """Whether any step is switched on."""

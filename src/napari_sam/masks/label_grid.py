@@ -15,7 +15,7 @@ from napari_sam.masks.patch import mask_to_window
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.images.axes import PlaneIndex
 
@@ -98,7 +98,16 @@ class LabelGrid:
         off_plane = self.matrix[:-1, :-1].copy()
         off_plane[np.ix_(axes, axes)] = 0
         np.fill_diagonal(off_plane, 0)
-        return bool(np.abs(off_plane).max(initial=0) <= _TOLERANCE)
+        return is_within_half_pixel(off_plane, self._shared_shape)
+
+    @property
+    def is_same_place(self) -> bool:
+        """Whether each pixel of the labels lies on the image pixel of its index."""
+        count = self.shared_ndim
+        shift = self.matrix[:-1].copy()
+        shift[:, :count] -= np.eye(count)
+        # The offset is that of the first pixel, as if along an axis of two.
+        return is_within_half_pixel(shift, (*self._shared_shape, 2))
 
     def covers(self, plane_index: PlaneIndex, plane_shape: tuple[int, int]) -> bool:
         """Return whether any pixel of the labels shows the plane of the image.
@@ -142,17 +151,24 @@ class LabelGrid:
         if not self._indices(piece.plane_index):
             return count
         matrix, offset, shape = self._plane_map(piece.plane_index)
+        if self.is_same_place:
+            clipped = _clip(piece, shape)
+            return count - (0 if clipped is None else int(clipped[1].sum()))
         centres = np.argwhere(piece.mask) + piece.origin
         positions = ((centres - offset) @ np.linalg.inv(matrix).T).round(6)
         inside = (positions >= -0.5) & (positions < np.array(shape) - 0.5)
         return count - int(np.count_nonzero(inside.all(axis=1)))
+
+    @property
+    def _shared_shape(self) -> tuple[int, ...]:
+        return self.shape[len(self.shape) - self.shared_ndim :]
 
     def _shared_part(self, plane_index: PlaneIndex) -> PlaneIndex:
         return plane_index[self.image_ndim - self.shared_ndim :]
 
     def _plane_map(self, plane_index: PlaneIndex) -> _PlaneMap:
         axes = _plane_axes(self._shared_part(plane_index))
-        shape = self.shape[len(self.shape) - self.shared_ndim :]
+        shape = self._shared_shape
         return _PlaneMap(
             self.matrix[np.ix_(axes, axes)],
             self.matrix[axes, -1],
@@ -161,7 +177,7 @@ class LabelGrid:
 
     def _indices(self, plane_index: PlaneIndex) -> list[PlaneIndex]:
         """Return the planes of the labels that show a plane of the image."""
-        shape = self.shape[len(self.shape) - self.shared_ndim :]
+        shape = self._shared_shape
         choices: list[list[slice | int]] = [[index] for index in self.extra]
         for axis, entry in enumerate(self._shared_part(plane_index)):
             if isinstance(entry, slice):
@@ -177,6 +193,8 @@ class LabelGrid:
     ) -> tuple[tuple[int, int], NDArray[np.bool_]] | None:
         """Resample a mask to pixels of the labels: origin and crop; None when empty."""
         plane_map = self._plane_map(piece.plane_index)
+        if self.is_same_place:
+            return _clip(piece, plane_map.shape)
         low, high = _reach(piece, plane_map)
         if (low >= high).any():
             return None
@@ -198,6 +216,45 @@ class LabelGrid:
             return None
         origin = int(low[0]) + window[0].start, int(low[1]) + window[1].start
         return origin, mask[window]
+
+
+def _clip(
+    piece: ObjectPlaneMask, shape: tuple[int, int]
+) -> tuple[tuple[int, int], NDArray[np.bool_]] | None:
+    """Clip a mask to a plane: origin and crop of what is left; None when empty."""
+    inside = tuple(
+        slice(max(-first, 0), max(min(length, size - first), 0))
+        for first, length, size in zip(
+            piece.origin, piece.mask.shape, shape, strict=True
+        )
+    )
+    mask = piece.mask[inside]
+    window = mask_to_window(mask)
+    if window is None:
+        return None
+    row, col = (
+        first + part.start + crop.start
+        for first, part, crop in zip(piece.origin, inside, window, strict=True)
+    )
+    return (row, col), mask[window]
+
+
+def is_within_half_pixel(matrix: ArrayLike, shape: ArrayLike) -> bool:
+    """Tell whether a map moves no pixel of an array by half a pixel.
+
+    The limit for the tilt of a layer: below it, the pixel that is read is the right
+    one all over the extent. It depends on neither units nor sizes of pixels.
+
+    Parameters
+    ----------
+    matrix : array-like
+        (m, n) pixels moved along m axes for each pixel along n axes of the array.
+    shape : array-like
+        (n,) of the array.
+    """
+    extent = np.maximum(np.asarray(shape, float) - 1, 0)
+    moved = np.abs(matrix) @ extent
+    return bool((moved < 0.5).all())
 
 
 def _plane_axes(entries: PlaneIndex) -> list[int]:

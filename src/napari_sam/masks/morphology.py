@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.checks.values import real_number, whole_number
 from napari_sam.images.axes import check_axis, check_spacing
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def minimum_size(mask: NDArray[np.bool_], size_voxels: int) -> NDArray[np.bool_]
     from skimage.morphology import remove_small_objects
 
     mask = _as_mask(mask)
-    check_size(size_voxels)
+    size_voxels = whole_number(size_voxels, "size_voxels", least=0)
     if size_voxels <= 1:
         return mask.copy()
     if _has_max_size():  # scikit-image 0.26 and later
@@ -232,7 +233,7 @@ def smooth_across(
     mask = _as_mask(mask)
     sizes = check_spacing(spacing, mask.ndim)
     axis = check_axis(axis, mask.ndim)
-    check_radius(radius)
+    radius = real_number(radius, "radius", least=0)
     smoothed, sigma = mask.copy(), float(radius / sizes[axis])
     if mask.ndim == 2 or sigma < _MIN_SIGMA:
         return smoothed
@@ -269,21 +270,6 @@ def signed_distance(
     outside = distance_transform_edt(~plane, sizes)
     distance: NDArray[np.float32] = np.where(plane, inside - half, half - outside)
     return distance.astype(np.float32)
-
-
-def check_radius(radius: float) -> None:
-    """Check that a standard deviation is finite and not negative."""
-    if not (np.isfinite(radius) and radius >= 0):
-        raise ValueError(f"The smoothing radius {radius} is not valid: give 0 or more.")
-
-
-def check_size(size: int) -> None:
-    """Check that a minimum size is an integer and not negative."""
-    if not (size >= 0 and float(size).is_integer()):
-        raise ValueError(
-            f"The minimum size {size} is not a number of voxels: give an integer, 0 or "
-            "more."
-        )
 
 
 @functools.cache

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+
+from napari_sam.checks.values import check_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +32,42 @@ def best_device() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """Return a device to compute on, before anything is loaded.
+
+    Parameters
+    ----------
+    device : str or torch.device, optional
+        The device; the best one when None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When torch does not know the device, or this machine does not have it.
+    """
+    if device is None:
+        return best_device()
+    advice = "give 'cpu', or leave the device out for the best one"
+    check_type(device, "device", str | torch.device, "a name such as 'cpu' or 'cuda:0'")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device={device!r} is not known: {advice}.") from None
+    if chosen.type == "cpu":
+        return chosen
+    is_mps = chosen.type == "mps"
+    kind: Any = torch.backends.mps if is_mps else getattr(torch, chosen.type, None)
+    if not (hasattr(kind, "is_available") and kind.is_available()):
+        raise ValueError(f"device={str(device)!r} is not on this machine: {advice}.")
+    count = kind.device_count() if hasattr(kind, "device_count") else 1
+    if chosen.index is not None and chosen.index >= count:
+        raise ValueError(
+            f"device={str(device)!r}: this machine has {count} of this kind, counted "
+            "from 0."
+        )
+    return chosen
 
 
 def free_gpu_memory() -> None:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from napari_sam.checks.values import whole_number
 from napari_sam.files import MEGABYTE
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.prediction.click_sequence import ClickCache
@@ -54,7 +55,7 @@ class EmbeddingCache:
     def __init__(
         self, max_bytes: int = DEFAULT_MAX_BYTES, disk: DiskCache | None = None
     ) -> None:
-        self.max_bytes = max_bytes
+        self.max_bytes = whole_number(max_bytes, "max_bytes", least=0)
         self.disk = disk
         self.click_cache = ClickCache()
         self.encoded_count = 0

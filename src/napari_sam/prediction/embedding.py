@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from napari_sam.checks.values import check_type
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +16,25 @@ if TYPE_CHECKING:
     from napari_sam.nets.fast.decoder import ImageContext
     from napari_sam.prediction.clicks.instances import WindowInstances
     from napari_sam.prediction.plane_transform import PlaneTransform
+
+
+def check_embedding(embedding: Any, model_key: str) -> None:
+    """Refuse what is not an embedding made by a model.
+
+    Raises
+    ------
+    TypeError
+        When it is no embedding, such as the plane itself.
+    ValueError
+        When another model made it.
+    """
+    what = "the result of predictor.embed(plane)"
+    check_type(embedding, "embedding", Embedding, what)
+    if embedding.model_key != model_key:
+        raise ValueError(
+            f"The embedding was made by {embedding.model_key}, not by {model_key}: "
+            "embed the plane with this model."
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -9,27 +11,27 @@ from napari_sam.checkpoints.families import PREPROCESSING, Family
 from napari_sam.checkpoints.hugging_face import read_family, weight_files
 from napari_sam.checkpoints.instance_head import read_instance_head
 from napari_sam.checkpoints.model_card import ModelCard
-from napari_sam.checkpoints.registry import MODELS
+from napari_sam.checkpoints.registry import DEFAULT_MODEL, MODELS
 from napari_sam.checkpoints.resolve import find_model, find_spec, is_hub_name
 from napari_sam.checkpoints.state_dict import load_model_file, with_decoder
+from napari_sam.checks.values import check_type
 from napari_sam.files import hash_file, verify
-from napari_sam.nets.devices import best_device, free_gpu_memory
+from napari_sam.nets.config import SamConfig
+from napari_sam.nets.devices import choose_device, free_gpu_memory
 from napari_sam.nets.instance_head import InstanceHead
 from napari_sam.nets.tiny_vit import TinyViT
 from napari_sam.prediction.predictor import Predictor
+from napari_sam.prediction.processes import LoadedModels, ModelSource, check_not_forked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
 
     from napari_sam.checkpoints.model_spec import ModelSpec, PackagedWeights
-    from napari_sam.nets.config import SamConfig
     from napari_sam.nets.sam import SamNetwork
 
 
 def load_model(
-    model: str | Path,
+    model: str | Path = DEFAULT_MODEL,
     *,
     device: str | torch.device | None = None,
     config: SamConfig | None = None,
@@ -57,14 +59,69 @@ def load_model(
 
     Raises
     ------
-    ValueError
-        When the name or family is unknown or the file is not a SAM checkpoint.
+    TypeError, ValueError
+        When the name, family or device is unknown or the file is not a SAM checkpoint.
     OSError
         When the file cannot be read.
     WeightsError
         When the weights of a named model cannot be downloaded; the message says
         where to put them.
     """
+    check_type(model, "model", str | os.PathLike, "a name or a path")
+    if family is not None:
+        check_type(family, "family", str, f"one of {', '.join(get_args(Family))}")
+    if config is not None:
+        check_type(config, "config", SamConfig, "a SamConfig")
+    if progress is not None:
+        check_type(progress, "progress", Callable, "a function of two numbers")
+    # Checked before the weights are read, which may be downloaded.
+    check_not_forked()
+    chosen = choose_device(device)
+    predictor = _load(model, chosen, config, family, progress)
+    place = str(model)
+    if Path(model).expanduser().exists() and place not in MODELS:
+        place = str(Path(model).expanduser().resolve())
+    asked = None if device is None else str(device)
+    source = ModelSource(place, predictor.key, asked, config, family)
+    predictor.loaded_from(source, load_again)
+    return predictor
+
+
+def load_again(source: ModelSource) -> Predictor:
+    """Return the predictor of a source, loading it unless this process has it.
+
+    Raises
+    ------
+    ValueError
+        When the weights at this place are others than those that were pickled.
+    """
+    check_not_forked()
+    with LoadedModels.lock:
+        predictor: Predictor | None = LoadedModels.alive.get(source.identity)
+        if predictor is None:
+            predictor = load_model(
+                source.model,
+                device=source.device,
+                config=source.config,
+                family=source.family,
+            )
+        if predictor.key != source.key:
+            raise ValueError(
+                f"The weights of {source.model} changed after the predictor was sent "
+                "to this process: load the model again."
+            )
+        if predictor not in LoadedModels.kept:
+            LoadedModels.kept.append(predictor)
+    return predictor
+
+
+def _load(
+    model: str | Path,
+    device: torch.device,
+    config: SamConfig | None,
+    family: Family | None,
+    progress: Callable[[int, int | None], None] | None,
+) -> Predictor:
     spec = find_spec(model)
     if str(model) in MODELS and spec and family not in (None, spec.family):
         raise ValueError(
@@ -196,7 +253,7 @@ def _choose_family(
 def _predictor_from_spec(
     path: Path,
     spec: ModelSpec,
-    device: str | torch.device | None,
+    device: torch.device,
     config: SamConfig | None,
 ) -> Predictor:
     model, key, click_decoder = _load_network(path, device, config), spec.hash, None
@@ -216,14 +273,14 @@ def _predictor_from_spec(
 
 
 def _load_network(
-    path: Path, device: str | torch.device | None, config: SamConfig | None
+    path: Path, device: torch.device, config: SamConfig | None
 ) -> SamNetwork:
     free_gpu_memory()  # of a previous model that the caller dropped
     model: SamNetwork = load_model_file(path, config, official_layer_norm=True)
     if isinstance(model.image_encoder, TinyViT):
         # For prediction only: training and saving need the batch norms.
         model.image_encoder.fold_batch_norms()
-    return model.to(device or best_device())
+    return model.to(device)
 
 
 def _hash(path: Path) -> str:
@@ -235,4 +292,6 @@ def _hash(path: Path) -> str:
 
 def as_predictor(model: str | Path | Predictor) -> Predictor:
     """Load a model, unless it is loaded already."""
+    what = "a name, a path or a loaded Predictor"
+    check_type(model, "model", str | os.PathLike | Predictor, what)
     return model if isinstance(model, Predictor) else load_model(model)

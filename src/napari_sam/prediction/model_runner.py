@@ -15,6 +15,7 @@ from napari_sam.nets.fast.tiny_vit import FastTinyViT
 from napari_sam.nets.fast.vit import FastViT
 from napari_sam.nets.image_encoder import ImageEncoderViT
 from napari_sam.nets.tiny_vit import TinyViT
+from napari_sam.prediction.processes import check_not_forked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,7 @@ class ModelRunner:
         click_decoder: SamNetwork | None = None,
         instance_head: InstanceHead | None = None,
     ) -> None:
+        check_not_forked()
         self._model, self._click_model = model, click_decoder
         self._instance_head = instance_head
         self._lock = RLock()
@@ -157,6 +159,7 @@ class ModelRunner:
 
     def _run_with_fallback(self, run: Callable[[], _Result]) -> _Result:
         """Call `run`, on the CPU if the device runs out of memory."""
+        check_not_forked()  # before the lock, which may be held for ever
         with self._lock:
             try:
                 return run()

@@ -12,18 +12,20 @@ from torch import Tensor
 
 from napari_sam.checkpoints.families import PREPROCESSING
 from napari_sam.checkpoints.prompt_support import PromptSupport
+from napari_sam.checks.values import check_list, flag, optional
 from napari_sam.images.uint8 import full_shape, plane_key, to_uint8
 from napari_sam.images.window import check_window
 from napari_sam.prediction.clicks.instances import WindowInstances, read_maps
-from napari_sam.prediction.embedding import Embedding
+from napari_sam.prediction.embedding import Embedding, check_embedding
 from napari_sam.prediction.model_runner import ModelRunner
 from napari_sam.prediction.plane_transform import PlaneTransform
 from napari_sam.prediction.prediction import Method, Prediction
+from napari_sam.prediction.processes import PickledBySource
 from napari_sam.prediction.prompt_decoder import PromptDecoder
 from napari_sam.prediction.zoom.grid import WindowGrid
 from napari_sam.prediction.zoom.options import check_zoom
 from napari_sam.prediction.zoom.plane import PlaneWindows, ZoomableEmbedding
-from napari_sam.prompts.prompt import batch_signature
+from napari_sam.prompts.prompt import batch_signature, check_prompt_list
 
 __all__ = ["Embedding", "Method", "Prediction", "Predictor"]
 
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from napari_sam.prompts.prompt import Prompt
 
 
-class Predictor:
+class Predictor(PickledBySource):
     """A loaded model that embeds planes and predicts masks for prompts.
 
     Parameters
@@ -181,7 +183,7 @@ class Predictor:
         zoom = check_zoom(zoom)
         pixels = to_uint8(plane, contrast_limits)
         if plane_shape is not None or window is not None:
-            shape = plane_shape or full_shape(pixels, None)
+            shape = full_shape(pixels, plane_shape)
             part = None if window is None else check_window(window, shape)
             if part is not None and plane_shape is None:
                 pixels = pixels[part.slices]
@@ -211,7 +213,9 @@ class Predictor:
         windows : sequence of Window, optional
             What each of `planes` shows of the full plane of `plane_shape`.
         """
+        check_list(planes, "planes", "a list of planes")
         parts = [None] * len(planes) if windows is None else windows
+        check_list(parts, "windows", "one for each plane", len(planes))
         if len(planes) > 1 and self.planes_at_once > 1:
             pixels = [to_uint8(plane, contrast_limits) for plane in planes]
             shapes = [
@@ -323,15 +327,13 @@ class Predictor:
 
         Raises
         ------
-        ValueError
+        TypeError, ValueError
             When the embedding belongs to another model or a prompt does not fit
-            the plane.
+            the plane, or they are none.
         """
-        if embedding.model_key != self.key:
-            raise ValueError(
-                f"The embedding was made by {embedding.model_key}, not by {self.key}: "
-                "embed the plane with this model."
-            )
+        check_embedding(embedding, self.key)
+        check_prompt_list(prompts)
+        multimask_output = optional(flag)(multimask_output, "multimask_output")
         if isinstance(embedding, ZoomableEmbedding):
             return embedding.windows.predict(self, embedding, prompts, multimask_output)
         if self.instance_head is None:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from napari_sam.checks.arrays import as_image, as_numbers
+from napari_sam.checks.values import check_list, check_type, describe
+from napari_sam.prompts.coordinates import as_box, as_labels, as_points
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.images.window import Window
@@ -56,12 +62,14 @@ class Prompt:
     Parameters
     ----------
     points : array-like, optional
-        (N, 2) as (row, col) in pixels of the plane; pixel centres are integers.
+        (N, 2) as (row, col) in pixels of the plane; pixel centres are integers. A bare
+        (row, col) is one point.
     labels : array-like, optional
         (N,), 1 for points on the object, 0 for points on the background; all 1
         when None.
     box : array-like, optional
-        (4,) as (row_min, col_min, row_max, col_max), in the same coordinates.
+        (4,) as (row_min, col_min, row_max, col_max), in the same coordinates; or the
+        (V, 2) vertices of a shape.
     mask : array-like, optional
         Either a boolean mask of the plane, (H, W), or of a part of it; or the
         float logits of an earlier `Prediction` of the same model, (h, w), which
@@ -71,7 +79,7 @@ class Prompt:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         When a shape or a value is not valid.
     """
 
@@ -216,18 +224,18 @@ class Prompt:
 def _check_points(
     points: Any, labels: Any
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.int64] | None]:
-    if points is None or np.size(points) == 0:
-        if labels is not None and np.size(labels):
+    points = np.empty(0) if points is None else as_points(points)
+    if not points.size:
+        if labels is not None and as_labels(labels).size:
             raise ValueError("Point labels are given without points: give both.")
         return None, None
-    points = np.array(points, dtype=float)
-    if points.ndim != 2 or points.shape[1] != 2:
+    if points.ndim != 2:
         raise ValueError(
             f"Points have shape {points.shape}: give (N, 2) rows and columns."
         )
     if not np.isfinite(points).all():
         raise ValueError("A point is not finite: give rows and columns in pixels.")
-    labels = np.ones(len(points)) if labels is None else np.asarray(labels)
+    labels = np.ones(len(points)) if labels is None else as_labels(labels)
     if labels.shape != (len(points),):
         raise ValueError(
             f"There are {len(points)} points and labels of shape {labels.shape}: "
@@ -243,11 +251,7 @@ def _check_points(
 def _check_box(value: Any) -> NDArray[np.float64] | None:
     if value is None:
         return None
-    box: NDArray[np.float64] = np.array(value, dtype=float)
-    if box.shape != (4,):
-        raise ValueError(
-            f"The box has shape {box.shape}: give (row_min, col_min, row_max, col_max)."
-        )
+    box = as_box(value)
     if not np.isfinite(box).all():
         raise ValueError("The box is not finite: give rows and columns in pixels.")
     if box[2] < box[0] or box[3] < box[1]:
@@ -261,7 +265,7 @@ def _check_box(value: Any) -> NDArray[np.float64] | None:
 def _check_mask(value: Any) -> NDArray[Any] | None:
     if value is None:
         return None
-    mask: NDArray[Any] = np.array(value)
+    mask = np.array(as_image(value, "mask"))
     if mask.ndim != 2:
         raise ValueError(f"The mask prompt has shape {mask.shape}: give two axes.")
     if mask.dtype == bool:
@@ -271,14 +275,21 @@ def _check_mask(value: Any) -> NDArray[Any] | None:
             f"The mask prompt has type {mask.dtype}: give a boolean mask, or the "
             "float logits of an earlier prediction."
         )
+    if not np.isfinite(mask).all():
+        raise ValueError(
+            "The mask prompt has logits that are not finite: give those of an earlier "
+            "prediction, or a boolean mask."
+        )
     return mask.astype(np.float32, copy=False)
 
 
 def _check_origin(value: Any, mask: NDArray[Any] | None) -> tuple[int, int]:
-    origin = np.asarray(value)
-    if origin.shape != (2,) or origin.dtype.kind not in "iu":
-        raise ValueError(f"The mask_origin is {value!r}: give integers (row, col).")
-    row, col = origin.tolist()
+    origin = as_numbers(value, "mask_origin", "integers (row, col)")
+    if origin.shape != (2,) or (origin % 1).any():
+        raise ValueError(
+            f"The mask_origin is {describe(value)}: give integers (row, col)."
+        )
+    row, col = origin.astype(int).tolist()
     if (row, col) != (0, 0) and mask is not None and mask.dtype != bool:
         raise ValueError(
             f"The mask prompt holds logits, and mask_origin is {(row, col)}: only a "
@@ -302,6 +313,21 @@ def _crop_box(box: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.fl
 
 def _format_box(box: NDArray[np.float64]) -> str:
     return "(" + ", ".join(f"{value:.4g}" for value in box) + ")"
+
+
+def check_prompt_list(prompts: Any) -> Sequence[Prompt]:
+    """Refuse what is not a sequence of prompts.
+
+    Raises
+    ------
+    TypeError
+        When it is none, such as a single prompt.
+    """
+    check_list(prompts, "prompts", "a list of Prompt")
+    for i, prompt in enumerate(prompts):
+        check_type(prompt, f"prompts[{i}]", Prompt, "a Prompt")
+    checked: Sequence[Prompt] = prompts
+    return checked
 
 
 def batch_signature(

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.checks.values import as_path
 from napari_sam.files import atomic_write, read_json
 from napari_sam.masks.label_tiles import c_order_blocks, contains_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from napari_sam.masks.painting import PixelChanges
 
@@ -261,7 +262,7 @@ def read_record(path: str | Path) -> Record:
     --------
     write_record, replay
     """
-    content = read_json(path)
+    content = read_json(as_path(path, "path"))
     if isinstance(content, dict) and KEY in content:
         content = content[KEY]
     return check_record(content, str(path))
@@ -286,7 +287,7 @@ def write_record(path: str | Path, record: Record) -> Path:
     --------
     read_record
     """
-    path = Path(path)
+    path = as_path(path, "path")
     with atomic_write(path, ".json") as part, part.open("w", encoding="utf-8") as file:
         json.dump(record, file, indent=1)
     return path

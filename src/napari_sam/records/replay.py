@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 from napari_sam.masks.cleanup import CleanUp, LabelCleanUp
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.masks.painting import plan_changes
+from napari_sam.memory import check_memory
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
@@ -84,7 +86,7 @@ def replay(
     _check_complete(commits)
     levels = tuple(image) if isinstance(image, list | tuple) else (image,)
     first = commits[0][0]
-    labels = np.zeros(first["grid"]["shape"], first["dtype"])
+    labels = _empty_labels(first)
     models = _Models(model)
     cache = EmbeddingCache()
     for entries in commits:
@@ -131,6 +133,25 @@ def request_from_json(
 def _corrects(entry: RecordEntry) -> bool:
     """Tell whether a commit used the instance head, for clicks or for all objects."""
     return "everything" in entry or entry.get("corrects_clicks", False)
+
+
+def _empty_labels(entry: RecordEntry) -> NDArray[Any]:
+    """Make the label array of a record, which may come from anywhere."""
+    shape, dtype = entry["grid"]["shape"], np.dtype(entry["dtype"])
+    is_shape = isinstance(shape, list | tuple) and all(
+        isinstance(size, int) and size >= 0 for size in shape
+    )
+    if not is_shape or dtype.kind not in "biu":
+        raise ValueError(
+            f"The record names labels of shape {shape!r} and dtype {dtype}, which "
+            "cannot be: restore the record."
+        )
+    check_memory(
+        math.prod(shape) * dtype.itemsize,
+        f"The record, with labels of shape {tuple(shape)},",
+        "replay it on a machine with more, or restore the record",
+    )
+    return np.zeros(shape, dtype)
 
 
 class _Models:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,29 +12,30 @@ import numpy as np
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions, check_region
+from napari_sam.checks.arrays import as_axis, as_fixed, as_image, axis_names
+from napari_sam.checks.values import check_type, flag, index_keys, or_default
+from napari_sam.images.axes import check_spacing
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import PlaneReader
 from napari_sam.images.stack import Stack
-from napari_sam.images.uint8 import data_limits, to_uint8
+from napari_sam.images.uint8 import check_limits, data_limits, to_uint8
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.prediction.zoom.options import check_zoom
+from napari_sam.prompts.coordinates import as_boxes, as_labels, as_points
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.requests.automatic_plane import AutomaticPlaneRequest
 from napari_sam.requests.automatic_stack import AutomaticStackRequest
 from napari_sam.requests.plane import PlaneRequest
 from napari_sam.requests.stack import StackRequest
 from napari_sam.requests.view import ImageView
-from napari_sam.volume.results import PropagationOptions
+from napari_sam.volume.results import PropagationOptions, VolumeResult
 from napari_sam.volume.stack_prompts import check_masks, check_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import ArrayLike, NDArray
 
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.prediction.zoom.options import Zoom
-    from napari_sam.volume.results import VolumeResult
 
 _FULL_PLANE: PlaneIndex = (slice(None), slice(None))
 
@@ -102,10 +103,10 @@ def automatic_plane_request(
     return AutomaticPlaneRequest(
         view,
         _FULL_PLANE,
-        options or SearchOptions(),
-        thresholds or Thresholds(),
+        or_default(options, "options", SearchOptions),
+        or_default(thresholds, "thresholds", Thresholds),
         None if region is None else check_region(region, plane_shape),
-        cleanup or CleanUp(),
+        or_default(cleanup, "cleanup", CleanUp),
     )
 
 
@@ -113,9 +114,10 @@ def with_zoom(
     options: SearchOptions | None, zoom: Zoom, object_diameter: float | None
 ) -> SearchOptions:
     """Return options of a search with a zoom and a diameter, where they are given."""
-    found = options or SearchOptions()
+    found = or_default(options, "options", SearchOptions)
+    zoom = check_zoom(zoom)
     if zoom != "auto":
-        found = replace(found, zoom=check_zoom(zoom))
+        found = replace(found, zoom=zoom)
     if object_diameter is not None:
         found = replace(found, object_diameter=object_diameter)
     return found
@@ -150,7 +152,8 @@ def _view_of_plane(
 
 def _levels(plane: Any) -> tuple[Any, ...]:
     """Return the levels of a pyramid, or the one array of a plane."""
-    if isinstance(plane, list | tuple) and all(hasattr(p, "shape") for p in plane):
+    # The data of a multiscale layer have a shape as well.
+    if isinstance(plane, Sequence) and all(hasattr(p, "shape") for p in plane):
         shapes = [tuple(level.shape) for level in plane]
         if plane and len(shapes[0]) > 1:
             if any(a[:2] <= b[:2] for a, b in itertools.pairwise(shapes)):
@@ -158,8 +161,8 @@ def _levels(plane: Any) -> tuple[Any, ...]:
                     f"The levels have the shapes {shapes}: give those of a pyramid, "
                     "the largest first, or one array."
                 )
-            return tuple(plane)
-    return (plane if hasattr(plane, "shape") else np.asarray(plane),)
+            return tuple(as_image(level, "plane") for level in plane)
+    return (as_image(plane, "plane"),)
 
 
 # -- stacks ----------------------------------------------------------------------------
@@ -168,13 +171,13 @@ def _levels(plane: Any) -> tuple[Any, ...]:
 def stack_request(
     volume: Any,
     prompts: Mapping[int, Mapping[int, Prompt]],
-    axis: int = 0,
+    axis: int | str = 0,
     intensity: IntensityMapping | ArrayLike | None = None,
     *,
     rgb: bool | None = None,
-    fixed: Mapping[int, int] | None = None,
+    fixed: Mapping[int | str, int] | None = None,
     masks: Mapping[int, Mapping[int, ArrayLike]] | None = None,
-    spacing: Sequence[float] | None = None,
+    spacing: float | Sequence[float] | None = None,
     previous: VolumeResult | None = None,
     options: PropagationOptions | None = None,
     zoom: Zoom = "auto",
@@ -204,13 +207,15 @@ def stack_request(
         When the volume, a prompt, a mask or the zoom cannot be used.
     """
     zoom = check_zoom(zoom)
+    if previous is not None:
+        check_type(previous, "previous", VolumeResult, "an earlier VolumeResult")
     view, stack = _view_of_stack(volume, axis, intensity, rgb, spacing, fixed)
     checked_masks = check_masks(masks, stack)
     return StackRequest(
         view,
         stack,
         check_prompts(prompts, stack, checked_masks),
-        options or PropagationOptions(),
+        or_default(options, "options", PropagationOptions),
         checked_masks,
         previous,
         zoom=zoom,
@@ -219,11 +224,11 @@ def stack_request(
 
 def automatic_stack_request(
     volume: Any,
-    axis: int = 0,
+    axis: int | str = 0,
     intensity: IntensityMapping | ArrayLike | None = None,
     *,
     rgb: bool | None = None,
-    spacing: Sequence[float] | None = None,
+    spacing: float | Sequence[float] | None = None,
     options: SearchOptions | None = None,
     thresholds: Thresholds | None = None,
     region: ArrayLike | None = None,
@@ -251,29 +256,39 @@ def automatic_stack_request(
     return AutomaticStackRequest(
         view,
         stack,
-        options or SearchOptions(),
-        thresholds or Thresholds(),
+        or_default(options, "options", SearchOptions),
+        or_default(thresholds, "thresholds", Thresholds),
         None if region is None else check_region(region, stack.plane_shape),
-        linking=linking or Linking(),
-        cleanup=cleanup or CleanUp(),
+        linking=or_default(linking, "linking", Linking),
+        cleanup=or_default(cleanup, "cleanup", CleanUp),
         keep_candidates=False,
     )
 
 
 def _view_of_stack(
     volume: Any,
-    axis: int,
+    axis: int | str,
     intensity: IntensityMapping | ArrayLike | None,
     rgb: bool | None,
-    spacing: Sequence[float] | None = None,
-    fixed: Mapping[int, int] | None = None,
+    spacing: float | Sequence[float] | None = None,
+    fixed: Mapping[int | str, int] | None = None,
 ) -> tuple[ImageView, Stack]:
-    data = volume if hasattr(volume, "shape") else np.asarray(volume)
+    data = as_image(volume, "volume")
+    if fixed is not None:
+        check_type(fixed, "fixed", Mapping, "{axis: index}")
     if rgb is None:
         free_axes = len(data.shape) - len(fixed or {})
         rgb = free_axes == 4 and data.shape[-1] in (3, 4)
-    voxel = None if spacing is None else tuple(spacing)
-    stack = Stack(data, axis, rgb=rgb, fixed=fixed or {}, spacing=voxel)
+    ndim = len(data.shape) - flag(rgb, "rgb")
+    names = axis_names(volume, ndim)
+    voxel = None if spacing is None else tuple(check_spacing(spacing, ndim).tolist())
+    stack = Stack(
+        data,
+        as_axis(axis, names),
+        rgb=rgb,
+        fixed=as_fixed(fixed, names),
+        spacing=voxel,
+    )
     if intensity is None:
         intensity = IntensityMapping.data()
     return _view(stack.reader, intensity), stack
@@ -282,24 +297,35 @@ def _view_of_stack(
 def _view(reader: PlaneReader, intensity: IntensityMapping | ArrayLike) -> ImageView:
     if isinstance(intensity, IntensityMapping):
         return ImageView(reader, intensity)
-    contrast_limits: Any = intensity  # checked when planes are converted to uint8
+    shape = (1, 1, 3) if reader.rgb else (1, 1)
+    limits = check_limits(intensity, shape).tolist()
+    contrast_limits: Any = tuple(
+        tuple(pair) if isinstance(pair, list) else pair for pair in limits
+    )
     return ImageView(reader, IntensityMapping.display(), contrast_limits)
 
 
 # -- prompts ---------------------------------------------------------------------------
 
 
-def by_object(prompts: Mapping[int, Any]) -> dict[int, Mapping[int, Prompt]]:
-    """Convert both forms of volume prompts to {object id: {slice: Prompt}}."""
+def by_object(prompts: Mapping[Any, Any]) -> dict[int, Mapping[Any, Prompt]]:
+    """Convert both forms of volume prompts to {object id: {slice: Prompt}}.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When they have another form, or the forms are mixed.
+    """
+    what = "{slice: Prompt} or {object id: {slice: Prompt}}"
+    check_type(prompts, "prompts", Mapping, what)
     for key, value in prompts.items():
         if not isinstance(value, Prompt | Mapping):
             raise ValueError(
-                f"The prompt of {key} is a {type(value).__name__}: give {{slice: "
-                "Prompt} or {object: {slice: Prompt}}."
+                f"The prompt of {key} is a {type(value).__name__}: give {what}."
             )
     of_one_object = {k: v for k, v in prompts.items() if isinstance(v, Prompt)}
     if not of_one_object:
-        return dict(prompts)
+        return index_keys(prompts, "prompts", "object id", what)
     if len(of_one_object) != len(prompts):
         raise ValueError(
             "The prompts mix {slice: Prompt} and {object: {slice: Prompt}}: use one."
@@ -308,30 +334,29 @@ def by_object(prompts: Mapping[int, Any]) -> dict[int, Mapping[int, Prompt]]:
 
 
 def make_prompts(
-    points: ArrayLike | None, labels: ArrayLike | None, boxes: ArrayLike | None
+    points: ArrayLike | None, labels: ArrayLike | None, boxes: Any
 ) -> list[Prompt]:
     """Group points, labels and boxes into one prompt per object; see `segment`.
 
     Raises
     ------
-    ValueError
-        When there are no prompts, or their numbers do not match.
+    TypeError, ValueError
+        When there are no prompts, their numbers do not match, or they are no numbers.
     """
-    box_list: list[Any] = []
-    if boxes is not None and np.size(boxes):
-        box_list = list(np.atleast_2d(np.asarray(boxes, float)))
-    if points is None or not np.size(points):
-        if labels is not None and np.size(labels):
+    box_list: list[Any] = [] if boxes is None else as_boxes(boxes)
+    coordinates = np.empty(0) if points is None else as_points(points)
+    if not coordinates.size:
+        if labels is not None and as_labels(labels).size:
             raise ValueError("Point labels are given without points: give both.")
         if not box_list:
             raise ValueError("There are no prompts: give points, boxes or both.")
         return [Prompt(box=box) for box in box_list]
     is_one_each = labels is None and not box_list
-    groups = _group_points(np.asarray(points, float), is_one_each)
+    groups = _group_points(coordinates, is_one_each)
     box_list = box_list or [None] * len(groups)
     label_list: list[Any] = [None] * len(groups)
     if labels is not None:
-        label_list = list(np.atleast_2d(np.asarray(labels)))
+        label_list = list(np.atleast_2d(as_labels(labels)))
     if not len(groups) == len(box_list) == len(label_list):
         rows = "" if labels is None else f" and {len(label_list)} rows of labels"
         raise ValueError(

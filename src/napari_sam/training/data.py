@@ -6,16 +6,18 @@ import hashlib
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.checks.arrays import as_image
+from napari_sam.checks.values import as_path
 from napari_sam.images.reading.read import ENDINGS, is_zarr, read_image
 from napari_sam.images.uint8 import data_limits, plane_key, to_uint8
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -121,7 +123,8 @@ def training_images(
     ValueError
         When the labels have another shape, are not integers, or are empty.
     """
-    pixels, numbers = np.asarray(image), _check_labels(np.asarray(labels), name)
+    pixels = np.asarray(as_image(image, "image"))
+    numbers = _check_labels(np.asarray(as_image(labels, "labels")), name)
     colour = pixels.ndim == numbers.ndim + 1 and pixels.shape[-1] in (3, 4)
     spatial = pixels.shape[:-1] if colour else pixels.shape
     if spatial != numbers.shape or numbers.ndim not in (2, 3):
@@ -206,7 +209,8 @@ def read_training_images(
         When image and label files do not match or cannot be read.
     """
     found = []
-    for path, label_path in _pairs(Path(images), Path(labels)):
+    pairs = _pairs(as_path(images, "images"), as_path(labels, "labels"))
+    for path, label_path in pairs:
         image = read_image(path, series, axes)
         (on_notes or _warn)(image.notes)
         image = image.select(**(index or {}))

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.registry import MODELS
+from napari_sam.checks.values import or_default
 from napari_sam.huggingface.model import SamModel
 from napari_sam.prediction.loading import predictor_from_card
 from napari_sam.training.augmented_embeddings import AugmentedEmbeddings
@@ -34,7 +35,7 @@ from napari_sam.training.state import (
     write_state,
 )
 from napari_sam.training.tiles import fitting_tiles
-from napari_sam.training.trainable import trainable_weights
+from napari_sam.training.trainable import check_training, trainable_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,16 +97,16 @@ class FineTuning:
         held_out: Sequence[TrainingImage] | None = None,
         disk: DiskCache | None = None,
     ) -> None:
-        self.options = options or TrainingOptions()
+        check_training(predictor, images, held_out)
+        options = self.options = or_default(options, "options", TrainingOptions)
         self.state = RunState()
         self.trainer = InteractiveTrainer(predictor, self.options)
         self._parent = predictor
         self._rng = np.random.default_rng(self.options.seed)
         if held_out is None:
             images, held_out = split(images, self.options.held_out, self._rng)
-        self.head_training = InstanceHeadTraining.of(
-            predictor, images, held_out, self.options
-        )
+        given = predictor, images, held_out, options
+        self.head_training = InstanceHeadTraining.of(*given)
         self.trained = self._usable(images)
         self.held_out = self._usable(held_out)
         # A click decoder answers boxes too: training starts from it.
@@ -113,16 +114,15 @@ class FineTuning:
         self.model = copy.deepcopy(SamModel.of(start))
         self._weights = trainable_weights(self.model, self.options.encoder_blocks)
         self._best = {name: p.detach().clone() for name, p in self._weights.items()}
-        self._optimiser = torch.optim.AdamW(
-            self._weights.values(), weight_decay=self.options.weight_decay
-        )
+        decay, weights = options.weight_decay, self._weights.values()
+        self._optimiser = torch.optim.AdamW(weights, weight_decay=decay)
         encoder = self.model.image_encoder if self.options.encoder_blocks else None
         self._embeddings = AugmentedEmbeddings(predictor, encoder, disk)
 
     def _usable(self, images: Sequence[TrainingImage]) -> list[TrainingImage]:
         sizes = self._parent.input_size, self._parent.smallest_window
-        tiles = [tile for image in images for tile in fitting_tiles(image, *sizes)]
-        usable = [tile for tile in tiles if self._objects(tile)]
+        tiles = (tile for image in images for tile in fitting_tiles(image, *sizes))
+        usable = list(filter(self._objects, tiles))
         if not usable:
             raise ValueError(
                 "No object is large enough for training: label objects of several "

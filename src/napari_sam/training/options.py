@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 from napari_sam.checkpoints.prompt_support import PromptKind
+from napari_sam.checks.values import (
+    check_fields,
+    choices,
+    flag,
+    optional,
+    real_number,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,11 +24,30 @@ Phase = Literal["encode", "validate", "train", "everything"]
 Start = Literal["click", "clicks", "box"]
 """First prompt of an object: one click, a positive and a negative click, or a box."""
 
-_MINIMUM = {
-    **dict.fromkeys(("steps", "objects", "augmentations", "validate_every"), 1),
-    **dict.fromkeys(("patience", "validation_objects", "head_steps"), 1),
-    **dict.fromkeys(("corrections", "box_jitter", "encoder_blocks"), 0),
-    **dict.fromkeys(("weight_decay", "seed"), 0),
+_KIND_OF: dict[Start, PromptKind] = {"click": "point", "clicks": "point", "box": "box"}
+
+_POSITIVE = partial(real_number, above=0)
+_OPTIONS = {
+    **dict.fromkeys(
+        ("steps", "objects", "validate_every", "validation_objects", "patience"),
+        partial(whole_number, least=1),
+    ),
+    **dict.fromkeys(
+        ("corrections", "encoder_blocks", "seed"), partial(whole_number, least=0)
+    ),
+    "head_steps": partial(whole_number, least=1),
+    "minutes": optional(_POSITIVE),
+    "learning_rate": _POSITIVE,
+    "weight_decay": partial(real_number, least=0),
+    "box_jitter": partial(real_number, least=0),
+    # A plane has eight flips and quarter turns.
+    "augmentations": partial(whole_number, least=1, most=8),
+    "close_ups": partial(real_number, least=0, most=1),
+    "held_out": partial(real_number, above=0, below=1),
+    "prompts": partial(choices, options=get_args(PromptKind)),
+    "first_prompts": partial(choices, options=get_args(Start)),
+    "instance_head": flag,
+    "all_labelled": flag,
 }
 
 
@@ -79,8 +107,8 @@ class TrainingOptions:
 
     Raises
     ------
-    ValueError
-        When a value is out of range.
+    TypeError, ValueError
+        When a value is not a number, out of range, or contradicts another one.
     """
 
     steps: int = 600
@@ -106,42 +134,21 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         """Check all values."""
-        for name, minimum in _MINIMUM.items():
-            value = getattr(self, name)
-            if value < minimum:
-                raise ValueError(f"{name}={value}: give {minimum} or more.")
-        if self.augmentations > 8:
-            raise ValueError(
-                f"augmentations={self.augmentations}: give 8 or less, as a plane has "
-                "eight flips and quarter turns."
-            )
-        if self.minutes is not None and self.minutes <= 0:
-            raise ValueError(f"minutes={self.minutes}: give more than 0, or None.")
-        if self.learning_rate <= 0:
-            raise ValueError(
-                f"learning_rate={self.learning_rate}: give more than 0, such as 2e-4."
-            )
-        if not 0 < self.held_out < 1:
-            raise ValueError(
-                f"held_out={self.held_out}: give a fraction between 0 and 1."
-            )
-        if not 0 <= self.close_ups <= 1:
-            raise ValueError(f"close_ups={self.close_ups}: give a fraction, 0 to 1.")
-        self._check_prompts()
-
-    def _check_prompts(self) -> None:
-        kinds = get_args(PromptKind)
-        if not self.prompts or not {*self.prompts} <= {*kinds}:
-            raise ValueError(f"prompts={self.prompts}: choose from {', '.join(kinds)}.")
+        check_fields(self, _OPTIONS)
+        if not self.prompts:
+            kinds = ", ".join(map(repr, get_args(PromptKind)))
+            raise ValueError(f"prompts=(): choose from {kinds}.")
         if {*self.prompts} == {"mask"}:
             raise ValueError(
                 "prompts=('mask',): masks can only be trained together with other "
                 "prompts. Add 'point' or 'box'."
             )
-        if not {*self.first_prompts} <= {*get_args(Start)}:
+        untrained = [s for s in self.first_prompts if _KIND_OF[s] not in self.prompts]
+        if untrained:
             raise ValueError(
-                f"first_prompts={self.first_prompts}: choose from "
-                f"{', '.join(get_args(Start))}."
+                f"first_prompts={self.first_prompts} has {untrained[0]!r}, but "
+                f"prompts={self.prompts} does not train it: add "
+                f"{_KIND_OF[untrained[0]]!r} to prompts."
             )
 
     @property

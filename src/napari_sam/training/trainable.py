@@ -1,16 +1,40 @@
-"""Trainable weights: prompt encoder, mask decoder, last blocks of the encoder."""
+"""What can be trained: models and images, and the weights that are trained.
+
+Weights are those of prompt encoder, mask decoder and last blocks of the encoder.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from napari_sam.checks.values import check_list, check_type, describe
 from napari_sam.nets.image_encoder import ImageEncoderViT
 from napari_sam.nets.tiny_vit import MBConv, TinyViT, TinyViTBlock
+from napari_sam.training.data import TrainingImage
 
 if TYPE_CHECKING:
     from torch import nn
 
     from napari_sam.nets.sam import SamNetwork
+
+
+def check_training(predictor: Any, images: Any, held_out: Any) -> None:
+    """Refuse what is no predictor, or no list of training images.
+
+    Raises
+    ------
+    TypeError
+        When it is none.
+    """
+    if not hasattr(predictor, "instance_head"):
+        raise TypeError(
+            f"predictor is {describe(predictor)}: give the result of load_model."
+        )
+    for name, given in (("images", images), ("held_out", held_out or ())):
+        what = "a list from training_images"
+        check_list(given, name, what)
+        for i, image in enumerate(given):
+            check_type(image, f"{name}[{i}]", TrainingImage, what)
 
 
 def trainable_weights(

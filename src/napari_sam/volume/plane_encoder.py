@@ -13,7 +13,7 @@ from napari_sam.images.empty_planes import (
     nothing_shown_text,
     shows_nothing,
 )
-from napari_sam.images.uint8 import to_uint8
+from napari_sam.images.uint8 import plane_key, to_uint8
 from napari_sam.images.window import Window
 from napari_sam.masks.contrast import border_contrast
 
@@ -86,6 +86,11 @@ class PrefetchingPlaneEncoder:
         Contrast limits of all planes, see `napari_sam.images.uint8.to_uint8`.
     executor : Executor
         Encodes the next windows while this one is decoded.
+
+    Attributes
+    ----------
+    seen : dict
+        {(slice, window): hash of the 8-bit pixels} of all that was encoded.
     """
 
     stack: Stack
@@ -97,6 +102,7 @@ class PrefetchingPlaneEncoder:
         default_factory=dict
     )
     _seconds: list[float] = field(default_factory=list)
+    seen: dict[Place, str] = field(default_factory=dict)
 
     @property
     def seconds_each(self) -> float | None:
@@ -144,6 +150,8 @@ class PrefetchingPlaneEncoder:
         started, before = perf_counter(), self.cache.encoded_count
         pixels = [self.pixels(*place) for place in places]
         mapped = [to_uint8(part, self.contrast_limits) for part in pixels]
+        keys = map(plane_key, mapped)
+        self.seen.update(zip(places, keys, strict=True))
         embeddings = self.cache.embed_batch(
             self.predictor,
             mapped,

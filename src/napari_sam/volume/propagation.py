@@ -14,8 +14,9 @@ from napari_sam.volume.object_tracker import ObjectTracker, disputed_box
 from napari_sam.volume.object_windows import ObjectWindows, box_length, prompt_size
 from napari_sam.volume.observation import Observation
 from napari_sam.volume.plane_encoder import PrefetchingPlaneEncoder, SliceWindows
-from napari_sam.volume.results import assemble
-from napari_sam.volume.slice_ranges import is_complete, reusable_results, slice_ranges
+from napari_sam.volume.results import Fingerprint, assemble
+from napari_sam.volume.reuse import EarlierResult, settings_key
+from napari_sam.volume.slice_ranges import is_complete, slice_ranges
 from napari_sam.volume.slice_segmenter import SliceSegmenter
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ class Propagation:
     contrast_limits : tuple of float or array-like, optional
         Of the whole stack; measured on a sample when None.
     previous : VolumeResult, optional
-        An earlier result; the parts that have not changed are reused.
+        An earlier result; what image, model, options and prompts have not changed of
+        it is reused.
     zoom : "auto", "off" or float
         How windows are chosen, see `ObjectWindows`.
 
@@ -95,6 +97,8 @@ class Propagation:
     _computed: set[tuple[int, int]] = field(default_factory=set)
     _empty: set[int] = field(default_factory=set)
     _complete: bool = False
+    _earlier: EarlierResult = field(init=False)
+    _fingerprint: Fingerprint | None = field(default=None, init=False)
 
     def __iter__(self) -> Iterator[SliceResult]:
         """Propagate; can be iterated once, stop iterating to cancel."""
@@ -105,6 +109,11 @@ class Propagation:
         encoder = PrefetchingPlaneEncoder(
             self.stack, self.predictor, self.cache, contrast_limits, executor
         )
+        settings = settings_key(
+            self.stack, self.predictor, self.options, self.zoom, contrast_limits
+        )
+        self._earlier = EarlierResult(self.previous, settings, encoder)
+        self._fingerprint = Fingerprint(settings, encoder.seen)
         try:
             for result in self._propagate(encoder):
                 self._results.append(result)
@@ -119,7 +128,8 @@ class Propagation:
         chosen = self._results if results is None else results
         count = len(self._computed)
         done = self._complete, frozenset(self._empty)
-        return assemble(self.stack, chosen, self.prompted, count, *done)
+        made_from = self._fingerprint and self._fingerprint.copy()
+        return assemble(self.stack, chosen, self.prompted, count, *done, made_from)
 
     def _propagate(self, encoder: PrefetchingPlaneEncoder) -> Iterator[SliceResult]:
         object_windows = self._object_windows
@@ -154,7 +164,7 @@ class Propagation:
         self, segmenter: SliceSegmenter, open_ranges: Ranges
     ) -> Iterator[SliceResult]:
         """Yield the earlier results of complete ranges; collect all other ranges."""
-        self._empty |= frozenset() if self.previous is None else self.previous.empty
+        self._empty |= self._earlier.empty
         for slice_range, known in self._ranges():
             if known is not None and is_complete(slice_range, known):
                 for result in known.values():
@@ -176,7 +186,7 @@ class Propagation:
         count = len(self.stack)
         for object_id, prompted in self.prompted.items():
             for slice_range in slice_ranges(object_id, prompted, count, self.options):
-                known = reusable_results(slice_range, prompted, self.previous, count)
+                known = self._earlier.results(slice_range, prompted, count)
                 yield slice_range, known
 
     def _segment_prompted(
@@ -187,7 +197,7 @@ class Propagation:
         to_segment: dict[int, dict[int, Prompt]] = defaultdict(dict)
         for object_id, prompted in self.prompted.items():
             for index in prompted.indices:
-                known = self._known_result(object_id, index)
+                known = self._earlier.anchor(object_id, index, prompted)
                 if known is not None:
                     patch, pred_iou, window = known.patch, known.score, known.window
                 elif index in prompted.masks:
@@ -271,16 +281,6 @@ class Propagation:
         self.work.expect(expected)
         return Estimate.of(expected.values(), encoder.seconds_each)
 
-    def _known_result(self, object_id: int, slice_index: int) -> SliceResult | None:
-        """Return the earlier result on a prompted slice whose prompt is the same."""
-        if self.previous is None or object_id not in self.previous.prompted:
-            return None
-        before = self.previous.prompted[object_id]
-        if not self.prompted[object_id].same_on(before, slice_index):
-            return None
-        result = self.previous.of_object(object_id).get(slice_index)
-        return result if result is not None and result.status == "anchor" else None
-
     def _trackers(
         self,
         ranges: Iterable[SliceRange],
@@ -359,8 +359,7 @@ class Propagation:
 
 def _guessed(trackers: Iterable[ObjectTracker]) -> list[Window | None]:
     """Return the windows of objects that follow where they are now."""
-    windows = [tracker.window(None) for tracker in trackers if not tracker.ended]
-    return list(dict.fromkeys(windows))
+    return list(dict.fromkeys(t.window(None) for t in trackers if not t.ended))
 
 
 def _observe(

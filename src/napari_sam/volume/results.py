@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
+from napari_sam.checks.values import (
+    check_fields,
+    choice,
+    optional,
+    real_number,
+    whole_number,
+)
 from napari_sam.masks.painting import paint_pieces, pieces_from_patches
 from napari_sam.masks.patch import MaskPatch
+from napari_sam.volume.mask_projection import Projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,13 +27,28 @@ if TYPE_CHECKING:
     from napari_sam.images.stack import Stack
     from napari_sam.images.window import Window
     from napari_sam.masks.painting import ObjectPlaneMask
-    from napari_sam.volume.mask_projection import Projection
     from napari_sam.volume.stack_prompts import PromptedSlices
 
 Status = Literal["anchor", "propagated", "interpolated", "doubtful", "stopped"]
 DOUBTFUL = frozenset({"doubtful", "interpolated"})
 # The status of a slice is the first of these that any object on it has.
 _STATUS_ORDER: tuple[Status, ...] = ("doubtful", "interpolated", "anchor", "propagated")
+
+
+_NOT_NEGATIVE = partial(real_number, least=0)
+_FRACTION = partial(real_number, least=0, most=1)
+_SLICE = optional(partial(whole_number, least=0))
+_OPTIONS = {
+    "margin": _NOT_NEGATIVE,
+    "memory": partial(whole_number, least=1),
+    "projection": partial(choice, options=get_args(Projection)),
+    "min_confidence": _FRACTION,
+    "patience": partial(whole_number, least=0),
+    "reach": _NOT_NEGATIVE,
+    "doubt": _FRACTION,
+    "first": _SLICE,
+    "last": _SLICE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +79,11 @@ class PropagationOptions:
         Slices with a lower confidence (0 to 1) are "doubtful".
     first, last : int, optional
         First and last slice to propagate to.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When a value is not a number, or out of range.
     """
 
     margin: float = 0.06
@@ -67,6 +95,15 @@ class PropagationOptions:
     doubt: float = 0.8
     first: int | None = None
     last: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self, _OPTIONS)
+        first, last = self.first, self.last
+        if first is not None and last is not None and first > last:
+            raise ValueError(
+                f"There is no slice from first={first} to last={last}: give "
+                "a last slice of at least the first."
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +162,26 @@ class SliceResult:
         return self.patch.mask
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Fingerprint:
+    """What a result was made from, to tell which parts of it still hold.
+
+    Parameters
+    ----------
+    settings : str
+        Model, options and geometry, see `reuse.settings_key`.
+    pixels : dict
+        {(slice, window): hash of the pixels that the model saw}.
+    """
+
+    settings: str
+    pixels: Mapping[tuple[int, Window | None], str]
+
+    def copy(self) -> Self:
+        """Return it as it is now, while more pixels are seen."""
+        return replace(self, pixels=dict(self.pixels))
+
+
 @dataclass(frozen=True, eq=False)
 class VolumeResult:
     """Result of a propagation: the objects of a stack.
@@ -145,6 +202,8 @@ class VolumeResult:
     empty : frozenset of int
         Slices that show nothing between the contrast limits; masks on them are
         interpolated.
+    fingerprint : Fingerprint, optional
+        What it was made from; without it nothing of the result is reused.
     """
 
     stack: Stack
@@ -153,6 +212,7 @@ class VolumeResult:
     recomputed: int = 0
     complete: bool = True
     empty: frozenset[int] = frozenset()
+    fingerprint: Fingerprint | None = None
 
     @cached_property
     def labels(self) -> NDArray[np.int32]:
@@ -199,6 +259,7 @@ def assemble(
     recomputed: int | None = None,
     complete: bool = True,
     empty: frozenset[int] = frozenset(),
+    fingerprint: Fingerprint | None = None,
 ) -> VolumeResult:
     """Sort slice results by object and slice; the last result of a slice counts.
 
@@ -208,13 +269,15 @@ def assemble(
         The stack that was segmented.
     results : iterable of SliceResult
         In the order of the propagation.
-    prompted, recomputed, complete, empty
+    prompted, recomputed, complete, empty, fingerprint
         See `VolumeResult`; `recomputed` is the number of results when None.
     """
     last = {(r.object_id, r.index): r for r in results}
     ordered = tuple(last[key] for key in sorted(last))
     count = len(ordered) if recomputed is None else recomputed
-    return VolumeResult(stack, ordered, dict(prompted or {}), count, complete, empty)
+    return VolumeResult(
+        stack, ordered, dict(prompted or {}), count, complete, empty, fingerprint
+    )
 
 
 def slice_states(volume: VolumeResult) -> dict[int, Status]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_sam.volume.results import PropagationOptions, SliceResult, VolumeResult
+    from napari_sam.volume.results import PropagationOptions, SliceResult
     from napari_sam.volume.stack_prompts import PromptedSlices
 
 
@@ -63,43 +63,6 @@ def slice_ranges(
             stop = above if above in indices else None
             ranges.add(SliceRange(object_id, index + 1, above - 1, index, stop))
     return sorted(ranges, key=lambda r: r.first)
-
-
-def reusable_results(
-    slice_range: SliceRange,
-    prompted: PromptedSlices,
-    previous: VolumeResult | None,
-    count: int,
-) -> dict[int, SliceResult] | None:
-    """Return the earlier results of a range whose prompts have not changed.
-
-    Parameters
-    ----------
-    slice_range : SliceRange
-        The range.
-    prompted : PromptedSlices
-        Prompts of the object now.
-    previous : VolumeResult, optional
-        The earlier result.
-    count : int
-        Number of slices in the stack.
-
-    Returns
-    -------
-    dict or None
-        {slice: SliceResult}, perhaps not of all slices; None when the range must be
-        propagated again, because a prompt at one of its ends is new, changed or gone.
-    """
-    if previous is None or slice_range.object_id not in previous.prompted:
-        return None
-    before = previous.prompted[slice_range.object_id]
-    if {*before.indices, *before.ends} & set(slice_range.slices):
-        return None
-    for index in (slice_range.first - 1, slice_range.last + 1):
-        if 0 <= index < count and not prompted.same_on(before, index):
-            return None
-    results = previous.of_object(slice_range.object_id)
-    return {i: results[i] for i in slice_range.slices if i in results}
 
 
 def is_complete(slice_range: SliceRange, results: Mapping[int, SliceResult]) -> bool:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.checks.arrays import as_image
+from napari_sam.checks.values import MAX_LABEL, index_key, index_keys
 from napari_sam.masks.patch import PAINTED_LOGIT, MaskPatch
 from napari_sam.prompts.prompt import ObjectPrompts, Prompt
 
@@ -102,8 +104,9 @@ def check_prompts(
     """
     masks = masks or {}
     checked: ObjectPrompts = {}
-    for object_id, slices in prompts.items():
-        _check_object_id(object_id)
+    for key, value in prompts.items():
+        object_id = _check_object_id(key)
+        slices = _slices_of(object_id, value, "Prompt")
         for slice_index, prompt in slices.items():
             if not isinstance(prompt, Prompt):
                 raise ValueError(
@@ -145,11 +148,13 @@ def check_masks(
         When a mask is empty or does not fit the stack.
     """
     checked: ObjectMasks = {}
-    for object_id, slices in (masks or {}).items():
-        _check_object_id(object_id)
-        for slice_index, value in slices.items():
+    what = "{object id: {slice: mask}}"
+    masks = {} if masks is None else masks
+    for key, slices in index_keys(masks, "masks", "object id", what).items():
+        object_id = _check_object_id(key)
+        for slice_index, value in _slices_of(object_id, slices, "mask").items():
             index = _check_slice(slice_index, stack)
-            mask = np.asarray(value)
+            mask = np.asarray(as_image(value, f"masks[{object_id}][{index}]"))
             if mask.shape != stack.plane_shape or mask.dtype != bool:
                 raise ValueError(
                     f"The mask of object {object_id} on slice {index} is {mask.dtype} "
@@ -170,21 +175,28 @@ def is_end(prompt: Prompt) -> bool:
     return prompt.kinds == {"point"} and not len(prompt.positives)
 
 
-def _check_object_id(object_id: int) -> None:
-    if object_id < 1:
-        raise ValueError(f"Object id {object_id} is not a label: use 1 or more.")
+def _check_object_id(object_id: Any) -> int:
+    number = index_key(object_id, "object id")
+    if not 1 <= number <= MAX_LABEL:
+        raise ValueError(
+            f"Object id {number} is not a label: use a number from 1 to {MAX_LABEL}."
+        )
+    return number
+
+
+def _slices_of(object_id: int, slices: Any, what: str) -> dict[int, Any]:
+    return index_keys(slices, f"object {object_id}", "slice", f"{{slice: {what}}}")
 
 
 def _check_slice(index: Any, stack: Stack) -> int:
     """Check a slice index, and convert it to int."""
-    if not float(index).is_integer():
-        raise ValueError(f"{index} is not a slice index: give an integer.")
-    if not 0 <= index < len(stack):
+    number = index_key(index, "slice")
+    if not 0 <= number < len(stack):
         raise ValueError(
-            f"There is a prompt on slice {index}, the stack has slices 0 to "
+            f"There is a prompt on slice {number}, the stack has slices 0 to "
             f"{len(stack) - 1}: move or delete it."
         )
-    return int(index)
+    return number
 
 
 def _same_prompt(one: Prompt | None, other: Prompt | None) -> bool:

@@ -239,7 +239,7 @@ def test_colour_stacks(tmp_path: Path) -> None:
 def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"There is no file .*none\.tif"):
         read_image(tmp_path / "none.tif")
-    with pytest.raises(FileNotFoundError, match="There is no file"):
+    with pytest.raises(FileNotFoundError, match="is a folder: name an image in it"):
         read_image(tmp_path)
 
 

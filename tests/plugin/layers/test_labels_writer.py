@@ -118,9 +118,14 @@ def test_labels_beyond_the_dtype_are_refused_before_writing(
     assert write_objects(labels, [piece(1)]).label_ids == (last,)
 
 
-def test_bool_labels_are_writable() -> None:
-    labels = ViewerModel().add_labels(np.zeros((20, 30), bool))
-    assert write_objects(labels, [piece(1), piece(2, row=10)]).label_ids == (1, 2)
+def test_bool_labels_hold_one_object() -> None:
+    mine = np.zeros((20, 30), bool)
+    labels = ViewerModel().add_labels(mine, name="mine")
+    assert write_objects(labels, [piece(1)]).label_ids == (1,)
+    assert mine.any()
+    with pytest.raises(ValueError, match="'mine' has type bool, which cannot hold"):
+        write_objects(labels, [piece(2, row=10)])
+    assert set(mine.view(np.uint8).ravel()) == {0, 1}
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (6, 20, 30)], ids=["2D", "3D"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from napari.components import Dims, ViewerModel
 from napari.layers import Image, Points
@@ -19,6 +19,7 @@ from napari_sam.plugin.layers.prompt_reader import collect_prompts
 from napari_sam.plugin.layers.transforms import (
     Sliders,
     displayed_plane,
+    label_grid,
     layer_affine,
     spatial_shape,
     to_image_data,
@@ -164,6 +165,59 @@ def test_image_rotated_out_of_the_plane_is_refused(tilt: dict[str, Any]) -> None
     image = viewer.add_image(np.zeros((4, 5, 6)), name="tilted", **tilt)
     with pytest.raises(ValueError, match="'tilted' is rotated or sheared out"):
         displayed_plane(image, viewer.dims)
+
+
+@turned
+@given(
+    degrees=st.floats(1e-5, 80),
+    pixel=st.floats(-9, 9).map(lambda power: 10.0**power),
+    thickness=st.floats(0.2, 8),
+    unit=st.sampled_from(["m", "mm", "um", "nm", "pixel"]),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_limit_of_a_tilt_is_half_a_pixel_whatever_the_units(
+    degrees: float, pixel: float, thickness: float, unit: str
+) -> None:
+    shape, angle = (7, 40, 50), np.deg2rad(degrees)
+    tilt = np.eye(4)
+    tilt[np.ix_([0, 2], [0, 2])] = [
+        [np.cos(angle), -np.sin(angle)],
+        [np.sin(angle), np.cos(angle)],
+    ]
+    viewer = ViewerModel()
+    image = viewer.add_image(
+        np.zeros(shape),
+        name="tilted",
+        scale=(thickness * pixel, pixel, pixel),
+        affine=tilt,
+        units=(unit,) * 3,
+    )
+    # What a step along one axis moves along the other, in pixels there.
+    slices = np.tan(angle) / thickness * (shape[2] - 1)
+    columns = np.tan(angle) * thickness * (shape[0] - 1)
+    moved = max(slices, columns)
+    assume(abs(moved - 0.5) > 1e-3)
+    viewer.dims.set_point(0, image.data_to_world((3, 20, 25))[0])
+    if moved < 0.5:
+        assert displayed_plane(image, viewer.dims).shape == shape[1:]
+    else:
+        with pytest.raises(ValueError, match="rotated or sheared"):
+            displayed_plane(image, viewer.dims)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1, 1e6])
+def test_labels_may_be_tilted_by_less_than_half_a_pixel(scale: float) -> None:
+    for slope, is_aligned in ((0.4 / 49, True), (0.6 / 49, False)):
+        matrix = np.eye(4)
+        matrix[0, 2] = slope
+        viewer = ViewerModel()
+        image = viewer.add_image(np.zeros((7, 40, 50)), scale=[scale] * 3)
+        labels = viewer.add_labels(
+            np.zeros((7, 40, 50), int), scale=[scale] * 3, affine=matrix
+        )
+        grid = label_grid(labels, image, Sliders.of(viewer.dims))
+        assert grid.is_aligned((3, slice(None), slice(None))) == is_aligned
+        assert grid.is_same_place == is_aligned
 
 
 def test_image_rotated_within_the_plane_is_accepted() -> None:

@@ -66,6 +66,8 @@ def read_image(
     ending = path.suffix.lower()
     if is_zarr(path) and path.is_dir():
         return read_zarr(path, series, axes)
+    if path.is_dir():
+        raise FileNotFoundError(f"{path} is a folder: name an image in it.")
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}: check the path.")
     reader = read_raster if ending in raster.ENDINGS else read_tiff

@@ -7,24 +7,28 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from napari_sam.files import first_line
+from napari_sam.files import MEGABYTE, first_line
 from napari_sam.images.reading.axis_names import COLOUR, check_axes, name_axes
 from napari_sam.images.reading.choose import ChoiceError, choose
 from napari_sam.images.reading.image_file import ImageFile
 from napari_sam.images.reading.tiff_colour import Samples, read_samples
 from napari_sam.images.reading.tiff_pages import (
+    TiffImage,
     images_of,
     missing_pages,
     unused_pages,
 )
 from napari_sam.images.reading.tiff_sizes import read_sizes
 from napari_sam.images.reading.units import PixelSize, known_sizes
+from napari_sam.memory import NotEnoughMemoryError, check_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 
+# An image of more bytes, and so many times its file, is told before the work.
+_LARGE_BYTES, _EXPANSION = 100 * MEGABYTE, 100
 # Raised for metadata with errors; invalid XML is a SyntaxError.
 _DAMAGED = (AttributeError, LookupError, SyntaxError, TypeError, ValueError)
 
@@ -79,6 +83,7 @@ def _read(path: Path, series: str | None, is_gray: bool) -> _Stored:
             images = images_of(file)
             image, note = choose(path, images, series)
             compression, named = image.compression, image.is_named
+            notes += _size_notes(path, image)
             data = image.read()
             if is_gray:
                 samples = Samples(data, _without_colour(image.axes))
@@ -93,13 +98,27 @@ def _read(path: Path, series: str | None, is_gray: bool) -> _Stored:
                     "it is taken as unknown."
                 )
             notes += _page_notes(path, unused_pages(file, images), missing_pages(image))
-    except (OSError, ChoiceError):
+    except (OSError, ChoiceError, NotEnoughMemoryError):
         raise
     except Exception as error:  # a damaged file fails anywhere in the decoders
         raise _explained(path, error, compression) from error
     if note:
         notes.insert(0, note)
     return _Stored(samples, sizes, notes, named)
+
+
+def _size_notes(path: Path, image: TiffImage) -> list[str]:
+    """Say what a small file unpacks to; refuse what does not fit into the memory."""
+    check_memory(
+        image.nbytes,
+        f"The image in {path}, of shape {image.shape},",
+        "choose another image of the file with --series, or save the part you need",
+    )
+    packed = path.stat().st_size
+    if image.nbytes < max(_LARGE_BYTES, _EXPANSION * packed):
+        return []
+    megabytes = image.nbytes / MEGABYTE
+    return [f"{path} unpacks to {megabytes:,.0f} MB, of shape {image.shape}."]
 
 
 def _page_notes(path: Path, unused: int, missing: int) -> list[str]:

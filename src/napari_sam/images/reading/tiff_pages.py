@@ -7,6 +7,7 @@ belongs together.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,11 @@ class TiffImage:
     parts: tuple[Any, ...]
     number: int
     reduced: bool = False
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pixels in memory."""
+        return int(math.prod(self.shape) * np.dtype(self.dtype).itemsize)
 
     @property
     def page(self) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from napari_sam.checks.values import whole_number
 from napari_sam.masks.cleanup import LabelCleanUp
 from napari_sam.masks.label_tiles import read_pixels
 from napari_sam.plugin.layers.displayed_stack import LayerSlices
@@ -48,6 +49,7 @@ class LabelCleanupJob:
         """
         labels = settings.target.require_layer()
         label = int(labels.selected_label) if label is None else label
+        label = whole_number(label, "label")
         if not settings.cleanup:
             raise ValueError("No clean-up is chosen: tick at least one step.")
         if label == 0:

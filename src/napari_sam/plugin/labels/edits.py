@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from napari_sam.checks.arrays import as_numbers
+from napari_sam.checks.values import whole_number
 from napari_sam.images.axes import nearest
 from napari_sam.masks.label_edits import ids_in_order, renumber, split_label
 from napari_sam.masks.label_tiles import contains_label, read_pixels
@@ -175,7 +177,7 @@ class LabelEdits:
         if labels is None:
             clicked = ClickedLabels.read(layer, self._settings, self._current)
             labels, prompts = clicked.labels_to_merge(), clicked.prompts
-        into, others = int(labels[0]), [int(label) for label in labels[1:]]
+        into, *others = [whole_number(label, "label") for label in labels] or [0]
         new_ids = dict.fromkeys(others, into)
         if not new_ids.keys() - {into} or 0 in labels:
             raise ValueError("Name two or more labels to merge them; 0 is background.")
@@ -198,7 +200,7 @@ class LabelEdits:
             clicked = clicked.within(region)
             prompts, points = clicked.prompts, clicked.points
             label = clicked.label_to_split() if label is None else label
-        pixels = np.atleast_2d(np.asarray(points, float))
+        pixels = np.atleast_2d(as_numbers(points, "points", "pixels of the labels"))
         if label is None or len(np.unique(nearest(pixels), axis=0)) < 2:
             raise ValueError("Give two or more points on one label, on each part one.")
         first_new = self._settings.target.next_free_label(layer)
@@ -222,6 +224,7 @@ class LabelEdits:
         """Return the work of `rename`."""
         layer = self._paintable()
         label = self._selected(layer, label)
+        new = whole_number(new, "new")
         if new < 1:
             raise ValueError(f"{new} cannot be a label: choose a number from 1.")
         check_ids(layer, {0: new})
@@ -258,7 +261,8 @@ class LabelEdits:
 
     @staticmethod
     def _selected(layer: Labels, label: int | None) -> int:
-        label = int(layer.selected_label) if label is None else int(label)
+        label = int(layer.selected_label) if label is None else label
+        label = whole_number(label, "label")
         if label == 0:
             raise ValueError("The selected label is background: select an object.")
         return label

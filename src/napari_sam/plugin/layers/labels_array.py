@@ -65,6 +65,43 @@ def is_zarr(array: Any) -> bool:
     return zarr is not None and isinstance(array, zarr.Array)
 
 
+def painting_problem(data: Any) -> tuple[str, str] | None:
+    """Tell why napari cannot paint the array of a Labels layer.
+
+    Returns
+    -------
+    tuple of str, or None
+        What the matter is, and what to do about it; None when it can be painted.
+    """
+    advice = "add it as a numpy array, viewer.add_labels(numpy.array(layer.data))"
+    if not (isinstance(data, np.ndarray) or is_zarr(data)):
+        return f"is not in memory as a numpy array ({type(data).__name__})", advice
+    if data.read_only if is_zarr(data) else not data.flags.writeable:
+        return "is read-only", f"{advice}, or choose another layer"
+    dtype = np.dtype(data.dtype)
+    if dtype.itemsize == 2 and not dtype.isnative:
+        # napari shows the bytes of such arrays as if they were in the order of this
+        # machine, and writes through what it shows.
+        native = dtype.newbyteorder("=")
+        problem = (
+            f"has the byte order {dtype.str!r}, in which napari paints wrong labels"
+        )
+        return problem, f"add it as viewer.add_labels(layer.data.astype('{native}'))"
+    return None
+
+
+def label_dtype(data: Any) -> np.dtype[Any]:
+    """Return the data type that the array of a Labels layer was made with.
+
+    napari shows booleans as 8-bit integers in the same memory, where a label above 1
+    is no boolean any more.
+    """
+    base = getattr(data, "base", None)
+    made = base if isinstance(base, np.ndarray) and base.dtype.kind == "b" else data
+    dtype: np.dtype[Any] = np.dtype(made.dtype)
+    return dtype
+
+
 def _zarr() -> Any:
     """Return the package zarr from version 3 on; None when it is not installed."""
     try:

@@ -14,7 +14,11 @@ from napari_sam.masks.painting import (
     PixelChanges,
     plan_changes,
 )
-from napari_sam.plugin.layers.labels_array import empty_labels, is_zarr
+from napari_sam.plugin.layers.labels_array import (
+    empty_labels,
+    label_dtype,
+    painting_problem,
+)
 from napari_sam.plugin.layers.transforms import (
     axes_separable,
     label_grid,
@@ -75,8 +79,8 @@ def check_target(
     Raises
     ------
     ValueError
-        When the layer is multiscale, neither a numpy nor a zarr array, read-only,
-        locked, hidden, or not parallel to the displayed plane.
+        When the layer cannot be painted, see `check_paintable`, or is not parallel to
+        the displayed plane.
     """
     check_paintable(labels)
     grid = label_grid(labels, image, sliders)
@@ -101,17 +105,14 @@ def check_paintable(labels: Labels) -> None:
     Raises
     ------
     ValueError
-        When it is multiscale, neither a numpy nor a zarr array, read-only, locked or
-        hidden.
+        When it is multiscale, neither a numpy nor a zarr array, in a byte order that
+        napari cannot paint, read-only, locked or hidden.
     """
     if labels.multiscale:
         raise ValueError(_refusal(labels, "is multiscale"))
-    data = labels.data
-    if not (isinstance(data, np.ndarray) or is_zarr(data)):
-        problem = f"is not in memory ({type(data).__name__})"
-        raise ValueError(_refusal(labels, problem, "load it as a numpy array"))
-    if data.read_only if is_zarr(data) else not data.flags.writeable:
-        raise ValueError(_refusal(labels, "is read-only"))
+    problem = painting_problem(labels.data)
+    if problem is not None:
+        raise ValueError(_refusal(labels, *problem))
     if not labels.editable:
         raise ValueError(_refusal(labels, "is locked", "make the layer editable"))
     if not labels.visible:
@@ -121,9 +122,10 @@ def check_paintable(labels: Labels) -> None:
 def check_ids(labels: Labels, ids: Mapping[int, int]) -> None:
     """Refuse label ids that the layer's data type cannot hold."""
     largest = max(ids.values(), default=0)
-    if largest > np.iinfo(labels.data.dtype).max:
+    dtype = label_dtype(labels.data)
+    if largest > (1 if dtype.kind == "b" else np.iinfo(dtype).max):
         raise ValueError(
-            f"The labels layer {labels.name!r} has type {labels.data.dtype}, which "
+            f"The labels layer {labels.name!r} has type {dtype}, which "
             f"cannot hold label {largest}: choose '(new layer)' or a layer of a larger "
             "type."
         )
@@ -167,6 +169,12 @@ class LabelChange:
     before: NDArray[np.integer]
     after: NDArray[np.integer]
 
+    def new_ids(self) -> dict[int, int]:
+        """Return {label: its new number}, 0 if removed, when whole labels changed."""
+        old, first = np.unique(self.before, return_index=True)
+        pairs = zip(old.tolist(), self.after[first].tolist(), strict=True)
+        return {before: after for before, after in pairs if before}
+
     def undo(self) -> None:
         """Undo the change with the layer's own undo, unless that was done already.
 
@@ -190,6 +198,14 @@ class LabelChange:
         if not self._holds(self.before):
             self.labels.redo()
             raise ValueError(problem)
+
+    def _take_back(self) -> None:
+        """Undo a change that went wrong, also where the layer's undo does so."""
+        if not self._holds(self.before):
+            self.labels.undo()
+        if not self._holds(self.before):
+            self.labels.data[self.indices] = self.before
+            self.labels.refresh()
 
     def is_undone(self) -> bool:
         """Whether the pixels are as before the change."""
@@ -231,11 +247,10 @@ def write(labels: Labels, changes: PixelChanges) -> LabelChange:
         labels.data_setitem(changes.indices, changes.values)
     except BaseException:
         # A callback of the user on the layer's events, which come after the change.
-        if not change._holds(before):
-            labels.undo()
+        change._take_back()
         raise
     if not change._holds(changes.values):
-        labels.undo()
+        change._take_back()
         raise ValueError(_refusal(labels, "did not take the objects"))
     return change
 
@@ -282,4 +297,5 @@ def leading_channels(image: Image, channel_axes: Collection[int]) -> int:
     count = 0
     while count in channel_axes:
         count += 1
-    return count if axes_separable(layer_affine(image), count) else 0
+    shape = spatial_shape(image)
+    return count if axes_separable(layer_affine(image), shape, count) else 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_sam.images.axes import nearest
-from napari_sam.masks.label_grid import LabelGrid
+from napari_sam.masks.label_grid import LabelGrid, is_within_half_pixel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.images.axes import PlaneIndex
-
-_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +99,7 @@ def displayed_plane(layer: Image | Labels, dims: Dims) -> DisplayedPlane:
     others = [axis for axis in range(layer.ndim) if axis not in axes]
     affine = world_affine(layer, Sliders.of(dims))
     linear = affine[:-1, :-1]
-    if not _are_separate(linear, axes, others):
+    if not _are_separate(linear, spatial_shape(layer), axes, others):
         raise ValueError(
             f"{_kind(layer)} {layer.name!r} is rotated or sheared out of the displayed "
             "plane: display other axes, or resample it first."
@@ -211,22 +209,37 @@ def _extra_index(
     return index
 
 
-def axes_separable(affine: NDArray[np.float64], count: int) -> bool:
-    """Whether an affine does not mix its first `count` axes with the others."""
+def axes_separable(
+    affine: NDArray[np.float64], shape: Sequence[int], count: int
+) -> bool:
+    """Whether an affine of a layer does not mix its first `count` axes with others."""
     axes = range(len(affine) - 1)
-    return _are_separate(affine[:-1, :-1], axes[:count], axes[count:])
+    return _are_separate(affine[:-1, :-1], shape, axes[:count], axes[count:])
 
 
 def _are_separate(
-    linear: NDArray[np.float64], some: Sequence[int], others: Sequence[int]
+    linear: NDArray[np.float64],
+    shape: Sequence[int],
+    some: Sequence[int],
+    others: Sequence[int],
 ) -> bool:
-    mixed = linear[np.ix_(some, others)], linear[np.ix_(others, some)]
-    return not any(np.abs(part).max(initial=0) > _ROUNDING for part in mixed)
+    """Whether no pixel is moved along some axes by its place along the others."""
+    sizes = np.asarray(shape)
+    for moved, along in ((some, others), (others, some)):
+        moved, along = list(moved), list(along)
+        own, mixed = linear[np.ix_(moved, moved)], linear[np.ix_(moved, along)]
+        try:
+            in_pixels = np.linalg.solve(own, mixed)
+        except np.linalg.LinAlgError:  # turned by a right angle
+            return False
+        if not is_within_half_pixel(in_pixels, sizes[along]):
+            return False
+    return True
 
 
 def _check_separable(layer: Layer, affine: NDArray[np.float64], count: int) -> None:
     """Refuse a layer whose first `count` axes are mixed with the others."""
-    if not axes_separable(affine, count):
+    if not axes_separable(affine, spatial_shape(layer), count):
         raise ValueError(
             f"{_kind(layer)} {layer.name!r} is rotated or sheared along axes that the "
             "other layer does not have: choose a layer with the same axes."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from napari.layers import Labels
-    from pandas import DataFrame
+    from numpy.typing import NDArray
+    from pandas import DataFrame, Series
 
     from napari_sam.plugin.layers.labels_writer import LabelChange
 
@@ -74,13 +75,11 @@ class LabelFeatures:
         table = _with_rows(table, touched, ours)
         before = table.loc[touched].copy()
         if renumbers:
-            _renumber(table, change)
+            table = _renumbered(table, change.new_ids())
         if SIZE in ours:
-            for label in touched:
-                table.loc[label, SIZE] = _size(table.loc[label, SIZE], label, change)
-        if SCORE in ours:
-            for label, score in scores.items():
-                table.loc[label, SCORE] = score
+            table.loc[touched, SIZE] = _sizes(table.loc[touched, SIZE], change)
+        if SCORE in ours and scores:
+            table.loc[list(scores), SCORE] = list(scores.values())
         labels.features = table.reset_index(names=INDEX)
         self._changes.add(change, _Step(before, table.loc[touched].copy()))
 
@@ -104,31 +103,42 @@ def _with_rows(table: DataFrame, labels: list[int], columns: list[str]) -> DataF
     return table
 
 
-def _renumber(table: DataFrame, change: LabelChange) -> None:
+def _renumbered(table: DataFrame, new_ids: Mapping[int, int]) -> DataFrame:
     """Move the rows of labels that got other numbers; those merged or removed end."""
-    pairs = np.unique(np.stack([change.before, change.after], axis=1), axis=0)
-    new_ids = {int(old): int(new) for old, new in pairs}
-    rows = table.loc[list(new_ids)].copy()
-    there = {label for label in set(new_ids.values()) - new_ids.keys() if label}
+    there = [label for label in {*new_ids.values()} - new_ids.keys() if label]
     kept = {label for label in there if table.loc[label].notna().any()}
-    blank = dict.fromkeys(table.columns, np.nan)
-    for old in new_ids:
-        table.loc[old] = blank
-    for old, new in new_ids.items():
-        if new and new not in kept:
-            table.loc[new] = rows.loc[old]
+    rows = dict(zip(table.index.tolist(), table.index.tolist(), strict=True))
+    no_row = max(rows) + 1
+    moved = {new: old for old, new in new_ids.items() if new and new not in kept}
+    rows |= dict.fromkeys(new_ids, no_row) | moved
+    return table.reindex(list(rows.values())).set_axis(table.index)
 
 
-def _size(size: float, label: int, change: LabelChange) -> float:
-    """Return the number of pixels of a label after a change; NaN without any."""
-    data = change.labels.data
+def _sizes(sizes: Series, change: LabelChange) -> NDArray[np.float64]:
+    """Return the number of pixels of labels after a change; NaN without any.
+
+    Parameters
+    ----------
+    sizes : Series
+        Those before the change, by label.
+    change : LabelChange
+        The change.
+    """
+    labels, data = sizes.index.to_numpy(), change.labels.data
     if data.size <= _FAST_COUNT_SIZE:
-        count = float(np.count_nonzero(np.asarray(data) == label))
+        counts = _counts(np.asarray(data), labels)
     else:
-        gained = np.count_nonzero(change.after == label)
-        lost = np.count_nonzero(change.before == label)
-        count = float((0 if np.isnan(size) else size) + gained - lost)
-    return count if count > 0 else np.nan
+        gained = _counts(change.after, labels) - _counts(change.before, labels)
+        counts = np.nan_to_num(sizes.to_numpy(float)) + gained
+    return np.where(counts > 0, counts, np.nan)
+
+
+def _counts(values: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
+    """Count how often each label, in ascending order, is among values."""
+    place = np.searchsorted(labels, values).ravel()
+    place[place == len(labels)] = 0
+    found = place[labels[place] == values.ravel()]
+    return np.bincount(found, minlength=len(labels)).astype(float)
 
 
 def _put_rows(labels: Labels, rows: DataFrame) -> None:

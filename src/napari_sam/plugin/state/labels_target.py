@@ -162,8 +162,9 @@ class LabelsTarget:
         """
         labels = self.present_layer
         if labels is not None:
-            prompts = request.request.prompts
-            self._plan(labels, request, prompts, self.destination())
+            # Automatic segmentation gives at least one object, or nothing to write.
+            object_ids = request.request.prompts or [1]
+            self._plan(labels, request, object_ids, self.destination())
 
     def write(
         self,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam.checkpoints.download import is_cached
 from napari_sam.checkpoints.registry import MODELS
+from napari_sam.checks.values import describe
 
 if TYPE_CHECKING:
     from napari_sam.checkpoints.families import Family
@@ -45,8 +46,13 @@ class ModelChoice:
 
     def choose(self, model: str | Path | Predictor) -> None:
         """Choose another model."""
-        self.chosen: Any = model
         # Asking for the class of a predictor would import torch, which takes seconds.
+        if not (isinstance(model, str | Path) or hasattr(model, "predict_batch")):
+            raise TypeError(
+                f"model is {describe(model)}: give a name, a path or a loaded "
+                "Predictor."
+            )
+        self.chosen: Any = model
         self.loaded = None if isinstance(model, str | Path) else model
         self._read: list[Predictor] = []
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from napari_sam.plugin.layers.label_ids import label_regions
 from napari_sam.plugin.state.followed_changes import FollowedChanges
 from napari_sam.records.describe import describe_all
@@ -130,7 +128,7 @@ class RenumberedRecords:
         before : dict
             Result of `record_of` before the change.
         """
-        labels, new_ids = change.labels, _new_ids(change)
+        labels, new_ids = change.labels, change.new_ids()
         if KEY not in labels.metadata or not new_ids:
             return
         after = renumber_entries(before, new_ids)
@@ -154,12 +152,6 @@ class _Records:
     @staticmethod
     def restore_after(labels: Labels, records: _Records) -> None:
         labels.metadata[KEY] = records.after
-
-
-def _new_ids(change: LabelChange) -> dict[int, int]:
-    """Return {label: its new number}; 0 for those that were removed."""
-    pairs = np.unique(np.stack([change.before, change.after], axis=1), axis=0)
-    return {int(old): int(new) for old, new in pairs if old}
 
 
 def _stored(labels: Labels) -> Record:

@@ -9,6 +9,7 @@ from psygnal import Signal
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions
+from napari_sam.checks.arrays import as_axis
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.plugin.layers.displayed_stack import propagation_axes
 from napari_sam.plugin.layers.image_source import ImageSource
@@ -20,6 +21,7 @@ from napari_sam.plugin.layers.prompt_layers import (
 )
 from napari_sam.plugin.layers.prompt_tool import active_tool, choose_tool
 from napari_sam.plugin.layers.transforms import displayed_plane
+from napari_sam.plugin.setting_rules import RULES
 from napari_sam.plugin.state.drawn_clicks import DrawnClicks
 from napari_sam.plugin.state.labels_target import LabelsTarget
 from napari_sam.plugin.state.model_choice import ModelChoice
@@ -86,8 +88,8 @@ class SessionSettings:
     linking : Linking
         How automatic segmentation links the objects of the slices.
     axis : int or None
-        Axis of the image to propagate along, such as Z or T; the last one with a
-        slider when None.
+        Axis of the image to propagate along, such as Z or T, by number or by the name
+        in the layer's `axis_labels`; the last one with a slider when None.
     changed, model_changed, image_chosen, zoom_changed : Signal
         Emitted after layers or objects, the model, the image, or the zoom were changed.
     """
@@ -117,6 +119,25 @@ class SessionSettings:
         self.search = SearchOptions()
         self.everything_in_stack = False
         self.linking = Linking()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a value, after a check of its type.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When the setting cannot have this value.
+        """
+        if name == "axis" and value is not None:
+            labels = [str(label).lower() for label in self._axis_labels()]
+            value = as_axis(value, labels)
+        elif name in RULES:
+            value = RULES[name](value, name)
+        object.__setattr__(self, name, value)
+
+    def _axis_labels(self) -> Sequence[str]:
+        image = self.image_layer
+        return () if image is None else image.axis_labels
 
     @property
     def model(self) -> Any:

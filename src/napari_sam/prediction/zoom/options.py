@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
+
+from napari_sam.checks.values import describe
 
 if TYPE_CHECKING:
     from napari_sam.images.window import Window
@@ -42,15 +44,16 @@ def check_zoom(value: Any) -> Zoom:
     ValueError
         When it is neither.
     """
-    if value in ("auto", "off"):
-        zoom: Zoom = value
-        return zoom
+    if isinstance(value, str) and value in ("auto", "off"):
+        zoom: Any = value
+        return cast("Zoom", zoom)
     try:
         factor = float(value)
     except (TypeError, ValueError):
         factor = np.nan
-    if isinstance(value, bool) or not 1 <= factor < np.inf:
+    if isinstance(value, bool | bytes) or not 1 <= factor < np.inf:
         raise ValueError(
-            f'The zoom is {value!r}: give "auto", "off", or a factor of at least 1.'
+            f'The zoom is {describe(value)}: give "auto", "off", or a factor of at '
+            "least 1."
         )
     return factor

@@ -6,12 +6,20 @@ import copy
 import math
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 
+from napari_sam.checks.values import (
+    check_fields,
+    flag,
+    optional,
+    real_number,
+    whole_number,
+)
 from napari_sam.training.instances.loss import head_losses
 from napari_sam.training.instances.scores import HeadScore, score_head
 from napari_sam.training.instances.windows import WindowEncoder
@@ -44,6 +52,16 @@ _VALIDATE_EVERY = 20
 _AUTOCAST = ("cpu", "cuda")
 
 
+_OPTIONS = {
+    "steps": partial(whole_number, least=1),
+    "minutes": optional(partial(real_number, above=0)),
+    "windows": partial(whole_number, least=1),
+    "all_labelled": flag,
+    "learning_rate": partial(real_number, above=0),
+    "seed": partial(whole_number, least=0),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class HeadOptions:
     """Options of the training of an instance head.
@@ -70,6 +88,9 @@ class HeadOptions:
     all_labelled: bool = False
     learning_rate: float = 1e-3
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self, _OPTIONS)
 
 
 class InstanceHeadTraining:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import binary_dilation
 
 from napari_sam.images.axes import plane_sides
 from napari_sam.masks.neighbours import neighbours
@@ -83,6 +82,8 @@ def colors_beside(
     pieces: Sequence[ObjectPlaneMask], image: Image, labels: Labels | None, dims: Dims
 ) -> list[list[Any]]:
     """Return the colours of the labels on and beside each object, as RGBA."""
+    from scipy.ndimage import binary_dilation
+
     nothing: list[list[Any]] = [[] for _ in pieces]
     if labels is None or not labels.visible or labels.multiscale:
         return nothing

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import binary_erosion
 
 from napari_sam.masks.patch import window_at
 from napari_sam.plugin.colors import (
@@ -84,6 +83,8 @@ def draw_preview(
     colors : sequence of int
         Index in `PALETTE` of the colour of each piece; all the first when empty.
     """
+    from scipy.ndimage import binary_erosion
+
     framed = [window for window in windows if window.side <= _MAX_FRAME]
     drawn = [*unlikely, *pieces]
     regions = [piece.region for piece in drawn] + [w.slices for w in framed]
