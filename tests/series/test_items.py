@@ -165,6 +165,6 @@ def test_a_huge_image_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     series = open_images(tmp_path, "a.tif")
-    monkeypatch.setattr("napari_sam.series.storage.limits._memory", lambda: PLANE.size)
+    monkeypatch.setattr("napari_sam.memory.free_memory", lambda: PLANE.size)
     with pytest.raises(ValueError, match="memory"):
         series["a.tif"].read()

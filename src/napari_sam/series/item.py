@@ -12,7 +12,6 @@ from napari_sam.images.reading.read import read_image
 from napari_sam.images.writing import check_writable
 from napari_sam.records.record import prune_undone, read_record
 from napari_sam.series.storage.fingerprints import has_changed
-from napari_sam.series.storage.limits import check_memory
 from napari_sam.series.storage.listing import LABELS, LOCK, RECORD, STATE
 from napari_sam.series.storage.state import ItemState
 
@@ -227,7 +226,6 @@ class SeriesItem:
             raise FileNotFoundError(self._missing_sentence())
         if self.path.is_file() and self.path.stat().st_size == 0:
             raise ValueError("The file is empty: copy it again.")
-        check_memory(self.path)
         file = read_image(self.path, self.choice.series, self.choice.axes)
         used = file.select(**self.choice.index)
         check_writable(used)
