@@ -50,7 +50,7 @@ def test_commands_parse() -> None:
     }
     assert verbs == {
         *("models", "segment", "volume", "everything", "replay", "train"),
-        *("export-labels", "import-labels"),
+        *("export-labels", "import-labels", "batch"),
     }
 
 

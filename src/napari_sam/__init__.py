@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from napari_sam.records.record import read_record, write_record
     from napari_sam.records.replay import replay as replay
     from napari_sam.requests.small_objects import SmallObjectWarning
+    from napari_sam.series.image_series import ImageSeries
+    from napari_sam.series.opening import open_series
     from napari_sam.training.data import read_training_images, training_images
     from napari_sam.training.finetune import FineTuning
     from napari_sam.training.options import TrainingOptions, TrainingProgress
@@ -65,6 +67,7 @@ _HOMES = {
     "Embedding": "prediction.predictor",
     "EmbeddingCache": "prediction.cache",
     "FineTuning": "training.finetune",
+    "ImageSeries": "series.image_series",
     "IntensityMapping": "images.intensity",
     "Linking": "automatic.linking",
     "ModelSpec": "checkpoints.model_spec",
@@ -97,6 +100,7 @@ _HOMES = {
     "link_planes": "automatic.linking",
     "list_models": "checkpoints.registry",
     "load_model": "prediction.loading",
+    "open_series": "series.opening",
     "pipeline": "huggingface.generation.pipeline",
     "read_record": "records.record",
     "read_training_images": "training.data",
@@ -119,6 +123,7 @@ __all__ = [
     "Embedding",
     "EmbeddingCache",
     "FineTuning",
+    "ImageSeries",
     "IntensityMapping",
     "Linking",
     "ModelSpec",
@@ -151,6 +156,7 @@ __all__ = [
     "link_planes",
     "list_models",
     "load_model",
+    "open_series",
     "pipeline",
     "read_record",
     "read_training_images",

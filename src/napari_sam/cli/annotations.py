@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_sam.cli.outputs import read_annotations_output, read_import_output
 from napari_sam.cli.values import read_index, read_shape
 from napari_sam.exchange.formats import format_of_name
+from napari_sam.series.storage.listing import PROJECT_FILE
 
 if TYPE_CHECKING:
     import argparse
@@ -22,6 +23,11 @@ def export_annotations(options: argparse.Namespace) -> Iterator[str]:
     ValueError, OSError
         When the labels cannot be read or are no labels, or the file cannot be written.
     """
+    if (Path(options.labels) / PROJECT_FILE).is_file():
+        yield from _export_series(options)
+        return
+    if options.status is not None:
+        raise ValueError("--status chooses images of a series: give its folder.")
     output = read_annotations_output(options)
     kind = options.format or format_of_name(output)
 
@@ -35,6 +41,33 @@ def export_annotations(options: argparse.Namespace) -> Iterator[str]:
     count = len(np.setdiff1d(labels, 0))
     export_labels(labels, output, kind, axes=file.axes)
     yield f"wrote {output}: {count} objects"
+
+
+def _export_series(options: argparse.Namespace) -> Iterator[str]:
+    """Write the labels of all images of a series, and yield lines to print."""
+    output = Path(options.output)
+    kind = options.format or format_of_name(output)
+    if kind == "coco":
+        read_annotations_output(options)
+    elif output.is_file():
+        raise ValueError(f"{output} is a file: name a folder for {kind}.")
+    elif output.is_dir() and any(output.iterdir()) and not options.overwrite:
+        raise ValueError(
+            f"{output} has files: name a new folder with --output, or give --overwrite."
+        )
+    if options.index:
+        raise ValueError("--index is for one label file: leave it out for a series.")
+
+    from napari_sam.series.opening import open_series
+
+    series = open_series(options.labels)
+    problems = series.export(output, kind, status=options.status)
+    for name, problem in problems.items():
+        yield f"{name}: failed: {problem}"
+    found = [item for item in series.find(status=options.status) if item.has_labels]
+    yield f"wrote {output}: {len(found) - len(problems)} images"
+    if problems:
+        raise ValueError(f"{len(problems)} images were not exported: see above.")
 
 
 def import_annotations(options: argparse.Namespace) -> Iterator[str]:

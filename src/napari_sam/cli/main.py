@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -49,14 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     try:
         with termination_as_interrupt():
-            _VERBS[options.verb](options)
+            code = _VERBS[options.verb](options)
     except (ValueError, OSError, ModuleNotFoundError, WeightsError) as error:
         print(f"napari-sam: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("napari-sam: interrupted.", file=sys.stderr)
         return 130
-    return 0
+    return code or 0
 
 
 def _models(_: argparse.Namespace) -> None:
@@ -202,9 +202,19 @@ def _run_automatic(
     return result
 
 
+def _batch(options: argparse.Namespace) -> int:
+    from napari_sam.cli.batch import run_batch
+
+    def say(line: str) -> None:
+        print(_printable(line, sys.stdout), flush=True)
+
+    return run_batch(options, lambda: _load_model(options), say, _print_notes)
+
+
 def _replay(options: argparse.Namespace) -> None:
-    from napari_sam.cli.records import Choice, RecordFile
+    from napari_sam.cli.records import RecordFile
     from napari_sam.images.writing import check_writable, write_labels
+    from napari_sam.records.image_record import Choice
 
     choice = Choice(read_index(options.index), options.series, options.axes)
     file = RecordFile.read(options.record, options.image, choice)
@@ -292,7 +302,13 @@ def _read_image(options: argparse.Namespace) -> tuple[ImageFile, ImageSelection]
 def _print_notes(notes: Iterable[str]) -> None:
     """Print what a file holds beyond what is used, and what is in doubt."""
     for note in notes:
-        print(f"napari-sam: {note}", file=sys.stderr)
+        print(f"napari-sam: {_printable(note, sys.stderr)}", file=sys.stderr)
+
+
+def _printable(text: str, stream: TextIO) -> str:
+    """Replace what the terminal cannot show, such as letters in names of files."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _write(
@@ -304,8 +320,8 @@ def _write(
     postprocessing: PostprocessingOptions | None = None,
 ) -> None:
     """Print what was found; write labels and, if wanted, record and table."""
-    from napari_sam.cli.records import Choice, make_record
     from napari_sam.images.writing import write_labels
+    from napari_sam.records.image_record import Choice, make_record
     from napari_sam.records.record import write_record
 
     shape: tuple[int, ...] = request.view.reader.plane_shape(request.plane_index)
@@ -368,12 +384,13 @@ def _show_bytes(done: int, total: int | None) -> None:
     print(line, end=end, file=sys.stderr, flush=True)
 
 
-_VERBS: dict[str, Callable[[argparse.Namespace], None]] = {
+_VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "models": _models,
     "download": _download,
     "segment": _segment,
     "volume": _volume,
     "everything": _everything,
+    "batch": _batch,
     "replay": _replay,
     "export": _export,
     "export-labels": _export_labels,

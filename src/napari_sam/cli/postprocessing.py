@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_sam.cli.options import CLEANUP, add_options, read_options
 from napari_sam.images.axes import check_spacing
+from napari_sam.images.reading.image_file import DEFAULT_UNIT
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.masks.measurements import measure, write_csv
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
     from napari_sam.images.reading.image_file import ImageFile
     from napari_sam.requests.base import SegmentationResult
-
-# Of files that give a pixel size without a unit.
-_DEFAULT_UNIT = "µm"
 
 
 def add_postprocessing_options(
@@ -38,15 +36,7 @@ def add_postprocessing_options(
     automatic : bool
         Whether objects have no prompts, but thresholds for their size.
     """
-    cleanup = parser.add_argument_group(
-        "clean-up", "of each object, in this order; other objects keep their pixels"
-    )
-    texts, flags = CLEANUP, {}
-    if automatic:
-        flags = {"keep_prompted": "--keep-largest", "min_size": "--min-part-size"}
-        text = "keep only the largest part of an object"
-        texts = {**CLEANUP, "keep_prompted": text}
-    add_options(cleanup, CleanUp, texts, flags)
+    add_cleanup_options(parser, automatic=automatic)
     table = parser.add_argument_group("table")
     table.add_argument(
         "--table",
@@ -63,8 +53,23 @@ def add_postprocessing_options(
     )
     table.add_argument(
         "--unit",
-        help=f"unit of --spacing (default: as in the file, or {_DEFAULT_UNIT})",
+        help=f"unit of --spacing (default: as in the file, or {DEFAULT_UNIT})",
     )
+
+
+def add_cleanup_options(
+    parser: argparse.ArgumentParser, *, automatic: bool = False
+) -> None:
+    """Add the options for clean-up; see `add_postprocessing_options`."""
+    cleanup = parser.add_argument_group(
+        "clean-up", "of each object, in this order; other objects keep their pixels"
+    )
+    texts, flags = CLEANUP, {}
+    if automatic:
+        flags = {"keep_prompted": "--keep-largest", "min_size": "--min-part-size"}
+        text = "keep only the largest part of an object"
+        texts = {**CLEANUP, "keep_prompted": text}
+    add_options(cleanup, CleanUp, texts, flags)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,15 +142,12 @@ class PostprocessingOptions:
             label: [(score.index, score.score, score.status) for score in group]
             for label, group in result.scores.items()
         }
-        unit = self.unit or image.unit or _DEFAULT_UNIT
-        spacing: Any = self.spacing
-        if spacing is not None:
-            spacing = spacing[-labels.ndim :]
+        spacing: Any
+        if self.spacing is not None:
+            spacing = self.spacing[-labels.ndim :]
+            unit = self.unit or image.unit or DEFAULT_UNIT
         else:
-            names = image.axes.removesuffix("S")
-            spacing = [image.spacing.get(name) for name in names]
-            if None in spacing or "T" in names:  # a volume of time has no unit here
-                spacing, unit = None, "pixel"
+            spacing, unit = image.voxel_size
         return write_csv(measure(labels, spacing, unit, axis, scores), path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,15 @@ from napari_sam.exchange.annotation import (
     from_corner,
     read_id,
 )
+from napari_sam.exchange.label_classes import NO_CLASSES, UNNAMED, LabelClasses
 from napari_sam.optional import import_optional
 from napari_sam.prompts.ignored import Ignored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-_CLASS = "object"
 _MAX_PIXELS = 2**32 - 1  # run lengths have 32 bits
 # Of the text of run lengths: characters of 5 bits, from "0"; a sixth bit continues.
 _FIRST, _BITS, _MORE, _SIGN = 48, 5, 0x20, 0x10
@@ -41,52 +42,97 @@ def is_coco(content: Any) -> bool:
     return isinstance(content, dict) and isinstance(content.get("annotations"), list)
 
 
-def write_coco(path: Path, labels: NDArray[Any], image: str) -> None:
-    """Write a data set of one image, with each label as compressed run lengths.
+@dataclass(frozen=True, slots=True, eq=False)
+class CocoImage:
+    """An image of a data set.
+
+    Parameters
+    ----------
+    name : str
+        Name of the image.
+    labels : ndarray
+        (H, W) integers from 0.
+    classes : LabelClasses
+        Classes of its labels.
+    """
+
+    name: str
+    labels: NDArray[Any]
+    classes: LabelClasses = NO_CLASSES
+
+
+def write_coco(
+    path: Path,
+    images: Iterable[CocoImage],
+    order: Sequence[str] = (),
+    *,
+    numbered: bool = False,
+) -> None:
+    """Write a data set, with each label as compressed run lengths.
 
     Parameters
     ----------
     path : Path
         File to write.
-    labels : ndarray
-        (H, W) integers from 0.
-    image : str
-        Name of the image.
+    images : iterable of CocoImage
+        One is in memory at a time.
+    order : sequence of str
+        Classes in the order of their ids, from 1; those that are not there follow.
+    numbered : bool
+        Whether annotations are numbered and have their label as "label", as COCO wants
+        ids that are unique among images; else their ids are the labels.
     """
     coder = import_optional("pycocotools.mask", "exchange")
-    height, width = labels.shape
+    categories = {name: number for number, name in enumerate(order, 1)}
+    entries: list[dict[str, Any]] = []
+    with path.open("w", encoding="utf-8") as file:
+        file.write('{"annotations": [')
+        separator, count = "\n", 0
+        for image_id, image in enumerate(images, 1):
+            height, width = image.labels.shape
+            size = {"height": height, "width": width}
+            entries.append({"id": image_id, "file_name": image.name, **size})
+            for annotation in _annotations_of(coder, image):
+                label = annotation["id"]
+                name = image.classes.of(label) or UNNAMED
+                content = {
+                    **annotation,
+                    "image_id": image_id,
+                    "category_id": categories.setdefault(name, len(categories) + 1),
+                }
+                count += 1
+                if numbered:
+                    content |= {"id": count, "label": label}
+                file.write(separator + json.dumps(content))
+                separator = ",\n"
+        listed = [
+            {"id": number, "name": name, "supercategory": ""}
+            for name, number in (categories or {UNNAMED: 1}).items()
+        ]
+        tail = json.dumps({"images": entries, "categories": listed})
+        file.write("\n], " + tail[1:] + "\n")
+
+
+def _annotations_of(coder: Any, image: CocoImage) -> Iterator[dict[str, Any]]:
+    """Yield the annotations of an image: their id is the label."""
+    labels = image.labels
     if labels.size > _MAX_PIXELS:
         raise ValueError(
             f"The labels have shape {labels.shape}: COCO holds up to {_MAX_PIXELS} "
             "pixels; export GeoJSON."
         )
-    head = {
-        "images": [{"id": 1, "file_name": image, "height": height, "width": width}],
-        "categories": [{"id": 1, "name": _CLASS, "supercategory": ""}],
-    }
-    with path.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(head)[:-1] + ', "annotations": [')
-        separator = "\n"
-        for label, starts, ends in _column_runs(labels):
-            counts = np.diff(np.stack([starts, ends], axis=1).ravel(), prepend=0)
-            size = [height, width]
-            runs = {
-                "size": size,
-                "counts": [*counts.tolist(), labels.size - int(ends[-1])],
-            }
-            code = coder.frPyObjects(runs, height, width)["counts"].decode()
-            annotation = {
-                "id": label,
-                "image_id": 1,
-                "category_id": 1,
-                "iscrowd": 0,
-                "area": int((ends - starts).sum()),
-                "bbox": _box(starts, ends, height),
-                "segmentation": {"size": size, "counts": code},
-            }
-            file.write(separator + json.dumps(annotation))
-            separator = ",\n"
-        file.write("\n]}\n")
+    height, width = size = list(labels.shape)
+    for label, starts, ends in _column_runs(labels):
+        counts = np.diff(np.stack([starts, ends], axis=1).ravel(), prepend=0)
+        runs = {"size": size, "counts": [*counts.tolist(), labels.size - int(ends[-1])]}
+        code = coder.frPyObjects(runs, height, width)["counts"].decode()
+        yield {
+            "id": label,
+            "iscrowd": 0,
+            "area": int((ends - starts).sum()),
+            "bbox": _box(starts, ends, height),
+            "segmentation": {"size": size, "counts": code},
+        }
 
 
 def _column_runs(
@@ -215,7 +261,7 @@ def _annotation(
     category = item.get("category_id")
     about: dict[str, Any] = {
         "source": source,
-        "object_id": read_id(item.get("id")),
+        "object_id": read_id(item.get("label", item.get("id"))),
         "name": names.get(category, "") if isinstance(category, int | str) else "",
     }
     segmentation, box = item.get("segmentation"), item.get("bbox")

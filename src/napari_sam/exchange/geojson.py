@@ -11,6 +11,7 @@ from napari_sam.exchange.annotation import (
     from_corner,
     read_id,
 )
+from napari_sam.exchange.label_classes import NO_CLASSES
 from napari_sam.exchange.outlines import LabelPolygons, trace_labels
 from napari_sam.prompts.ignored import Ignored
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.exchange.annotation import LabelPlane
+    from napari_sam.exchange.label_classes import LabelClasses
 
 _GEOMETRIES = {
     *("Point", "MultiPoint", "LineString", "MultiLineString"),
@@ -37,19 +39,23 @@ def is_geojson(content: Any) -> bool:
     return isinstance(content, dict) and content.get("type") in tuple(kinds)
 
 
-def write_geojson(path: Path, planes: Iterable[LabelPlane]) -> None:
+def write_geojson(
+    path: Path, planes: Iterable[LabelPlane], classes: LabelClasses = NO_CLASSES
+) -> None:
     """Write each label of each plane as a detection, named by its number."""
     with path.open("w", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "features": [')
         separator = "\n"
         for position, labels in planes:
             for outline in trace_labels(labels):
-                file.write(separator + json.dumps(_feature(outline, position)))
+                file.write(separator + json.dumps(_feature(outline, position, classes)))
                 separator = ",\n"
         file.write("\n]}\n")
 
 
-def _feature(outline: LabelPolygons, position: Mapping[str, int]) -> dict[str, Any]:
+def _feature(
+    outline: LabelPolygons, position: Mapping[str, int], classes: LabelClasses
+) -> dict[str, Any]:
     polygons = [
         [[*ring[:, ::-1].tolist(), ring[0, ::-1].tolist()] for ring in polygon]
         for polygon in outline.polygons
@@ -61,7 +67,13 @@ def _feature(outline: LabelPolygons, position: Mapping[str, int]) -> dict[str, A
         everywhere = {"c": -1, "z": 0, "t": 0}
         at = {axis.lower(): index for axis, index in position.items()}
         geometry["plane"] = {**everywhere, **at}
-    properties = {"objectType": "detection", "name": str(outline.label)}
+    properties: dict[str, Any] = {"objectType": "detection", "name": str(outline.label)}
+    name = classes.of(outline.label)
+    if name:
+        color = classes.rgb(name)
+        properties["classification"] = {"name": name}
+        if color is not None:
+            properties["classification"]["color"] = color
     return {"type": "Feature", "geometry": geometry, "properties": properties}
 
 

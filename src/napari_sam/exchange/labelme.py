@@ -18,6 +18,7 @@ from napari_sam.exchange.annotation import (
     from_corner,
     read_id,
 )
+from napari_sam.exchange.label_classes import NO_CLASSES, UNNAMED
 from napari_sam.exchange.outlines import trace_labels
 from napari_sam.files import first_line
 from napari_sam.prompts.ignored import Ignored
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_sam.exchange.label_classes import LabelClasses
+
 # The version of labelme whose format is written.
 _VERSION = "5.4.1"
-_CLASS = "object"
 
 
 def is_labelme(content: Any) -> bool:
@@ -38,7 +40,12 @@ def is_labelme(content: Any) -> bool:
     return isinstance(content, dict) and isinstance(content.get("shapes"), list)
 
 
-def write_labelme(path: Path, labels: NDArray[Any], image: str) -> None:
+def write_labelme(
+    path: Path,
+    labels: NDArray[Any],
+    image: str,
+    classes: LabelClasses = NO_CLASSES,
+) -> None:
     """Write each label as a mask, with its number as group.
 
     Parameters
@@ -49,6 +56,8 @@ def write_labelme(path: Path, labels: NDArray[Any], image: str) -> None:
         (H, W) integers from 0.
     image : str
         Name of the image.
+    classes : LabelClasses
+        Classes of the labels.
     """
     shapes = []
     for outline in trace_labels(labels):
@@ -57,7 +66,7 @@ def write_labelme(path: Path, labels: NDArray[Any], image: str) -> None:
         mask = labels[top:bottom, left:right] == outline.label
         shapes.append(
             {
-                "label": _CLASS,
+                "label": classes.of(outline.label) or UNNAMED,
                 "points": [[int(left), int(top)], [int(right) - 1, int(bottom) - 1]],
                 "group_id": outline.label,
                 "description": "",

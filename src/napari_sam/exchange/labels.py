@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from napari_sam.exchange.annotation import MAX_ID
-from napari_sam.exchange.coco import write_coco
+from napari_sam.exchange.coco import CocoImage, write_coco
 from napari_sam.exchange.formats import ENDINGS, Format, open_annotations
 from napari_sam.exchange.geojson import write_geojson
 from napari_sam.exchange.imagej import write_imagej
+from napari_sam.exchange.label_classes import LabelClasses, class_order
 from napari_sam.exchange.labelme import write_labelme
 from napari_sam.exchange.painting import PlanePainter
-from napari_sam.exchange.yolo import write_ids, write_yolo
+from napari_sam.exchange.yolo import (
+    check_names,
+    write_ids,
+    write_names,
+    write_yolo,
+)
 from napari_sam.files import atomic_write
 from napari_sam.prompts.selection import ImageSelection
 
@@ -40,6 +46,8 @@ def export_labels(
     format: Format = "coco",
     *,
     axes: str | None = None,
+    classes: Mapping[int, str] | None = None,
+    colors: Mapping[str, str] | None = None,
 ) -> Path:
     """Write labels as annotations for another program.
 
@@ -66,6 +74,12 @@ def export_labels(
     axes : str, optional
         Names of the axes of a stack, of C, Z, T and at last YX; "ZYX" or "TZYX" when
         None.
+    classes : mapping, optional
+        {label: name of its class}. Of YOLO, data.yaml beside the file has the names.
+        ImageJ holds none.
+    colors : mapping, optional
+        {name of a class: "#rrggbb"}, which QuPath shows; the classes are numbered in
+        its order.
 
     Returns
     -------
@@ -89,6 +103,32 @@ def export_labels(
     >>> ns.import_labels("cells.geojson", shape=labels.shape).labels
     """
     stack, path = _check_labels(labels), Path(path)
+    names = _check_export(stack, path, format, axes)
+    if format == "imagej" and classes:
+        raise ValueError("ImageJ's ROIs hold no classes: leave them out.")
+    known = LabelClasses(classes or {}, colors or {})
+    order = class_order(known, stack) if format in ("coco", "yolo") else []
+    if format == "yolo":
+        check_names(path, order)
+    with atomic_write(path, ENDINGS[format]) as part:
+        if format == "geojson":
+            write_geojson(part, _planes(stack, names), known)
+        elif format == "imagej":
+            write_imagej(part, _planes(stack, names))
+        elif format == "coco":
+            write_coco(part, [CocoImage(path.stem, stack, known)], order)
+        elif format == "labelme":
+            write_labelme(part, stack, path.stem, known)
+        else:
+            write_ids(path, write_yolo(part, stack, known, order))
+            write_names(path, order)
+    return path
+
+
+def _check_export(
+    stack: NDArray[Any], path: Path, format: Format, axes: str | None
+) -> str:
+    """Check that a format can hold labels, and return the names of their axes."""
     if format not in ENDINGS:
         raise ValueError(
             f"The format {format!r} is unknown: give one of {', '.join(ENDINGS)}."
@@ -108,18 +148,7 @@ def export_labels(
         raise ValueError(f"{path} becomes a ROI set: name it .zip, as ImageJ expects.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent}: make it first.")
-    with atomic_write(path, ENDINGS[format]) as part:
-        if format == "geojson":
-            write_geojson(part, _planes(stack, names))
-        elif format == "imagej":
-            write_imagej(part, _planes(stack, names))
-        elif format == "coco":
-            write_coco(part, stack, path.stem)
-        elif format == "labelme":
-            write_labelme(part, stack, path.stem)
-        else:
-            write_ids(path, write_yolo(part, stack))
-    return path
+    return names
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,23 +20,45 @@ from napari_sam.exchange.annotation import (
     from_corner,
     read_id,
 )
+from napari_sam.exchange.label_classes import NO_CLASSES, UNNAMED
 from napari_sam.exchange.outlines import trace_labels
 from napari_sam.files import atomic_write, read_json
 from napari_sam.prompts.ignored import Ignored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-_CLASS = 0
+    from napari_sam.exchange.label_classes import LabelClasses
+
 _DIGITS = 8
+DATA_FILE = "data.yaml"
+_NAME = re.compile(r"^\s+(\d+):\s*(.+?)\s*$", re.MULTILINE)
 _BOX, _SCORED_BOX = 4, 5
 
 
-def write_yolo(path: Path, labels: NDArray[Any]) -> tuple[int, ...]:
-    """Write a polygon for each label, and return the labels in order of the lines."""
+def write_yolo(
+    path: Path,
+    labels: NDArray[Any],
+    classes: LabelClasses = NO_CLASSES,
+    order: Sequence[str] = (UNNAMED,),
+) -> tuple[int, ...]:
+    """Write a polygon for each label, and return the labels in order of the lines.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    labels : ndarray
+        (H, W) integers from 0.
+    classes : LabelClasses
+        Classes of the labels.
+    order : sequence of str
+        All classes, in the order of their numbers from 0.
+    """
+    indices = {name: index for index, name in enumerate(order)}
     sides = np.array(labels.shape)[::-1]
     numbers = []
     with path.open("w", encoding="utf-8") as file:
@@ -44,8 +67,66 @@ def write_yolo(path: Path, labels: NDArray[Any]) -> tuple[int, ...]:
             ring = _with_seams([r for polygon in outline.polygons for r in polygon])
             fractions = (ring[:, ::-1] / sides).ravel().tolist()
             values = " ".join(f"{value:.{_DIGITS}g}" for value in fractions)
-            file.write(f"{_CLASS} {values}\n")
+            kind = indices[classes.of(outline.label) or UNNAMED]
+            file.write(f"{kind} {values}\n")
     return tuple(numbers)
+
+
+def check_names(path: Path, order: Sequence[str]) -> None:
+    """Check that data.yaml beside a text may be written.
+
+    Raises
+    ------
+    ValueError
+        When it is there with other classes.
+    """
+    known = _names_in(path.with_name(DATA_FILE))
+    if known is not None and order != [UNNAMED] and known != dict(enumerate(order)):
+        raise ValueError(
+            f"{path.with_name(DATA_FILE)} has other classes than {', '.join(order)}: "
+            "write to another folder, or delete it."
+        )
+
+
+def write_names(path: Path, order: Sequence[str]) -> None:
+    """Write data.yaml beside a text: the names of the numbers of classes.
+
+    It is not written where there are no classes. Each name is a JSON string, which
+    YAML reads, too.
+    """
+    data = path.with_name(DATA_FILE)
+    if order == [UNNAMED] or data.exists():
+        return
+    lines = [f"  {index}: {json.dumps(name)}\n" for index, name in enumerate(order)]
+    with atomic_write(data) as part:
+        part.write_text("names:\n" + "".join(lines), encoding="utf-8")
+
+
+def _read_names(path: Path) -> dict[int, str]:
+    """Read the names of classes from data.yaml beside a text, or a folder above."""
+    for folder in (path.parent, path.parent.parent):
+        names = _names_in(folder / DATA_FILE)
+        if names is not None:
+            return names
+    return {}
+
+
+def _names_in(path: Path) -> dict[int, str] | None:
+    """Read data.yaml; None when there is none.
+
+    Only lines with a number and a quoted or plain name are read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError):
+        return None
+    found = {}
+    for number, name in _NAME.findall(text.partition("names:")[2]):
+        try:
+            found[int(number)] = str(json.loads(name))
+        except ValueError:
+            found[int(number)] = name.strip("'\"")
+    return found
 
 
 def ids_path(path: Path) -> Path:
@@ -119,6 +200,7 @@ def _annotations(
     shape: tuple[int, int],
 ) -> Iterator[Annotation]:
     sides = np.array(shape[::-1], float)
+    names = _read_names(path)
     for index, (line, words) in enumerate(lines):
         source = f"{path}, line {line}"
         try:
@@ -139,7 +221,7 @@ def _annotations(
         about: dict[str, Any] = {
             "source": source,
             "object_id": read_id(numbers[index]) if numbers else None,
-            "name": str(int(kind)),
+            "name": names.get(int(kind), str(int(kind))),
         }
         if is_box:
             centre = np.array(values[:2]) * sides

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,6 +112,57 @@ def measure(
         _measurement(label, sums[label], sizes, unit, (scores or {}).get(label, ()))
         for label in sorted(sums)
     ]
+
+
+def mean_intensities(labels: Any, image: Any) -> dict[int, float]:
+    """Compute the mean intensity of each object, a part of a plane at a time.
+
+    Parameters
+    ----------
+    labels : array-like
+        See `measure`.
+    image : array-like
+        Of the same shape, real numbers. Pixels that are not finite do not count.
+
+    Returns
+    -------
+    dict
+        {label: mean}; NaN where no pixel counts.
+
+    Raises
+    ------
+    ValueError
+        When the labels are not valid, or the image has another shape.
+    """
+    shape = check_labels(labels)
+    if tuple(image.shape) != shape:
+        raise ValueError(
+            f"The image has shape {tuple(image.shape)}, the labels {shape}: give "
+            "arrays of the same shape."
+        )
+    totals: dict[int, NDArray[np.float64]] = {}
+    for index, origin, part in _plane_parts(labels, 0):
+        if not part.any():
+            continue
+        region = [
+            slice(a, a + size) for a, size in zip(origin, part.shape, strict=True)
+        ]
+        place = (index, *region) if len(shape) == 3 else tuple(region)
+        pixels = np.asarray(image[place], float)
+        inside = part != 0
+        found, inverse = np.unique(part[inside], return_inverse=True)
+        values = pixels[inside]
+        finite = np.isfinite(values)
+        sums = np.bincount(inverse, np.where(finite, values, 0), len(found))
+        counts = np.bincount(inverse, finite, len(found))
+        for label, of_part in zip(
+            found.tolist(), np.stack([sums, counts], 1), strict=True
+        ):
+            totals[label] = totals.get(label, 0) + of_part
+    return {
+        label: float(total / count) if count else math.nan
+        for label, (total, count) in sorted(totals.items())
+    }
 
 
 def write_csv(rows: Sequence[ObjectMeasurement], path: str | Path) -> Path:

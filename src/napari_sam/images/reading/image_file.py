@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _COLOURS = 3
+# Of files that give a pixel size without a unit.
+DEFAULT_UNIT = "µm"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +96,31 @@ class ImageFile:
     def unit(self) -> str | None:
         """Unit of the lengths; None when none is known."""
         return next((self.units[name] for name in "XYZ" if name in self.units), None)
+
+    @property
+    def voxel_size(self) -> tuple[list[float] | None, str]:
+        """Size along each axis but colour, and its unit.
+
+        None and "pixel" where a size is unknown, or time is an axis: a volume of time
+        has no unit.
+        """
+        sizes = [self.spacing.get(name) for name in self.axes.removesuffix(COLOUR)]
+        known = [size for size in sizes if size is not None]
+        if len(known) < len(sizes) or "T" in self.axes:
+            return None, "pixel"
+        return known, self.unit or DEFAULT_UNIT
+
+    def channels(self) -> list[Any]:
+        """Return the arrays of all channels and colours, with the other axes."""
+        image, arrays = self, [self.data]
+        if "C" in self.order:
+            count = self.shape[self.axes.index("C")]
+            image = self.select(C=0)
+            arrays = [self.select(C=index).data for index in range(count)]
+        if image.rgb:
+            axis = len(image.order)
+            arrays = [_take(a, axis, n) for a in arrays for n in range(_COLOURS)]
+        return arrays
 
     def select(self, **indices: int) -> Self:
         """Select an index along named axes (T=0, C=1, ...); drop axes of length 1.

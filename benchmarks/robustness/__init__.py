@@ -1,0 +1,1 @@
+"""Runs that try to break what is kept on disk."""

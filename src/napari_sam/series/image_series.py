@@ -1,0 +1,399 @@
+"""A series of images: open it, go through it, segment it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sam.checkpoints.registry import DEFAULT_MODEL
+from napari_sam.series.classes import merge_in_items, merged_classes
+from napari_sam.series.editing import ItemEditor
+from napari_sam.series.export import export_items
+from napari_sam.series.item import SeriesItem
+from napari_sam.series.storage.listing import (
+    OWN_ENDINGS,
+    PROJECT_FILE,
+    Listing,
+    natural_key,
+)
+from napari_sam.series.storage.project import Project
+from napari_sam.series.storage.state import STATUSES, check_status
+from napari_sam.series.table import write_table
+
+if TYPE_CHECKING:
+    from collections.abc import (
+        Callable,
+        Generator,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
+
+    from napari_sam.exchange.formats import Format
+    from napari_sam.prediction.predictor import Predictor
+    from napari_sam.series.batch import BatchStep
+    from napari_sam.series.storage.state import Status
+
+
+class ImageSeries:
+    """Images with their labels, records and states in one folder; see `open_series`.
+
+    Parameters
+    ----------
+    output : Path
+        Folder of the series.
+    project : Project
+        Content of its series.json.
+    listing : Listing
+        The images.
+    """
+
+    def __init__(self, output: Path, project: Project, listing: Listing) -> None:
+        self.output = output
+        self.ignored = dict(listing.ignored)
+        """{name: why it is no image}, of other files in the folder."""
+        self._project = project
+        files = _files_of(output)
+        problems, sizes, choice = listing.problems, listing.sizes, project.choice
+        root = listing.root
+        self._items = {
+            name: SeriesItem(
+                name,
+                root / name,
+                output,
+                choice,
+                problems[name],
+                sizes.get(name),
+                files,
+            )
+            for name in sorted(problems, key=natural_key)
+        }
+
+    def __repr__(self) -> str:
+        return f"ImageSeries({str(self.output)!r}, {len(self)} images)"
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[SeriesItem]:
+        return iter(self._items.values())
+
+    def __getitem__(self, name: str) -> SeriesItem:
+        """Return an image by its name.
+
+        Raises
+        ------
+        KeyError
+            When there is none of this name.
+        """
+        if name not in self._items:
+            raise KeyError(f"The series has no image {name!r}: give one of its names.")
+        return self._items[name]
+
+    # -- looking through ---------------------------------------------------------------
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """{status: number of images}, of all statuses."""
+        found = Counter(item.status for item in self)
+        return {status: found[status] for status in STATUSES}
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """{name: why the image cannot be used, or was not segmented}."""
+        return {item.name: item.problem for item in self if item.problem}
+
+    @property
+    def seconds_per_image(self) -> float | None:
+        """Mean time spent on an image; None before any time was noted."""
+        times = [item.state.seconds for item in self if item.state.seconds]
+        return sum(times) / len(times) if times else None
+
+    def find(self, text: str = "", status: Status | None = None) -> list[SeriesItem]:
+        """Find images by text in their name or note, and by status.
+
+        Parameters
+        ----------
+        text : str
+            Upper and lower case are the same.
+        status : str, optional
+            One of the statuses; all when None.
+
+        Raises
+        ------
+        ValueError
+            When the status is unknown.
+        """
+        if status is not None:
+            check_status(status)
+        wanted = text.casefold()
+        return [
+            item
+            for item in self
+            if (status is None or item.status == status)
+            and (wanted in item.name.casefold() or wanted in item.state.note.casefold())
+        ]
+
+    def neighbour(
+        self, name: str, step: int = 1, *, unfinished: bool = False
+    ) -> SeriesItem | None:
+        """Return the image before or after another; None at the end.
+
+        Parameters
+        ----------
+        name : str
+            The image to start from.
+        step : int
+            1 for the next one, -1 for the previous one.
+        unfinished : bool
+            Whether to pass images that are done or skipped.
+
+        Raises
+        ------
+        KeyError
+            When there is no image of this name.
+        """
+        names = list(self._items)
+        position = names.index(self[name].name) + step
+        while 0 <= position < len(names):
+            item = self._items[names[position]]
+            if not unfinished or item.status not in ("done", "skipped"):
+                return item
+            position += step
+        return None
+
+    def edit(self, name: str) -> ItemEditor:
+        """Open an image for writing; see `ItemEditor`."""
+        return ItemEditor(self[name])
+
+    # -- segmentation ------------------------------------------------------------------
+
+    def iter_segment(
+        self,
+        model: str | Path | Predictor = DEFAULT_MODEL,
+        prompts: str | Path | Mapping[str, Any] | None = None,
+        *,
+        again: bool = False,
+        stopped: Callable[[], bool] = lambda: False,
+        **options: Any,
+    ) -> Generator[BatchStep, None, dict[str, str]]:
+        """Segment all new images, one after the other.
+
+        The labels of each image are written when it is finished, and its status
+        becomes "needs review". A failed image is left out: its reason is in
+        `problems`. A second run goes on where the first one ended, whatever ended it,
+        and tries again what failed. Images that were started, done or skipped are left
+        as they are.
+
+        Parameters
+        ----------
+        model : str, Path or Predictor
+            Model name, path or repository, see `load_model`, or a loaded model.
+        prompts : str, Path or mapping, optional
+            Folder with a prompt file for each image, of the same stem; one file for
+            all; or {name: prompts}, see `PromptSource`. Everything is segmented when
+            None.
+        again : bool
+            Whether to replace the labels of images that wait for review.
+        stopped : callable
+            When it returns True, no further image is begun.
+        **options
+            `intensity`, `zoom`, `axis`, `search`, `thresholds`, `linking`, `cleanup`:
+            see `ImageJob`.
+
+        Yields
+        ------
+        BatchStep
+            Several of each image; `is_finished` is True for the last one. Stop
+            iterating to cancel: finished images stay.
+
+        Returns
+        -------
+        dict
+            {name: why the image failed}.
+
+        Raises
+        ------
+        ValueError, OSError
+            When the prompts or options cannot be used at all.
+        WeightsError
+            When the model cannot be loaded.
+        """
+        from napari_sam.prediction.loading import as_predictor
+        from napari_sam.series.batch import iter_batch, pending_items
+        from napari_sam.series.jobs import ImageJob
+        from napari_sam.series.prompt_files import PromptSource
+
+        source = None if prompts is None else PromptSource(prompts, tuple(self._items))
+        job = ImageJob(source, **options)
+        items = pending_items(self, again)
+        if not items:
+            return {}
+        predictor = as_predictor(model)
+        return (yield from iter_batch(items, job, predictor, model, again, stopped))
+
+    def segment(
+        self,
+        model: str | Path | Predictor = DEFAULT_MODEL,
+        prompts: str | Path | Mapping[str, Any] | None = None,
+        *,
+        again: bool = False,
+        **options: Any,
+    ) -> dict[str, str]:
+        """Segment all new images; see `iter_segment`.
+
+        Returns
+        -------
+        dict
+            {name: why the image failed}; empty when all were written.
+        """
+        from napari_sam.prediction.steps import run_to_end
+
+        return run_to_end(self.iter_segment(model, prompts, again=again, **options))
+
+    def write_table(self, path: str | Path) -> dict[str, str]:
+        """Write a table of the objects of all images as CSV.
+
+        A row has image, status, object, class, number of pixels, size and position in
+        the unit of the image, first and last slice, lowest score, and the mean
+        intensity of each channel.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; an existing one is replaced.
+
+        Returns
+        -------
+        dict
+            {name: why an image with labels is not in the table}.
+
+        Raises
+        ------
+        OSError
+            When the file cannot be written.
+        """
+        return write_table(Path(path), self)
+
+    def export(
+        self, path: str | Path, format: Format = "coco", *, status: Status | None = None
+    ) -> dict[str, str]:
+        """Write all labels with their classes for another program.
+
+        Parameters
+        ----------
+        path : str or Path
+            Of COCO, one file for all images. Of other formats a folder, which is made,
+            with a file for each image, named like it.
+        format : str
+            See `export_labels`.
+        status : str, optional
+            Export images of this status only, for instance "done".
+
+        Returns
+        -------
+        dict
+            {name: why an image with labels was not exported}.
+
+        Raises
+        ------
+        ValueError
+            When the format or status is unknown.
+        OSError
+            When a file cannot be written.
+        ModuleNotFoundError
+            When the library of the format is not installed (extra ``exchange``).
+        """
+        items = [item for item in self.find(status=status) if item.has_labels]
+        return export_items(Path(path), items, format, self.classes)
+
+    # -- classes -----------------------------------------------------------------------
+
+    @property
+    def classes(self) -> Mapping[str, str]:
+        """{name of a class: its colour, "#rrggbb"}, in order."""
+        return self._project.classes
+
+    def add_class(self, name: str, color: str | None = None) -> None:
+        """Add a class, or give it another colour.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+        color : str, optional
+            "#rrggbb"; one that is not used yet when None.
+
+        Raises
+        ------
+        ValueError
+            When the name is empty or the colour has another form.
+        OSError
+            When the file cannot be written.
+        """
+        self.put_project(self.read_project().with_class(name, color))
+
+    def rename_class(self, name: str, new: str) -> None:
+        """Rename a class in all images; see `merge_classes`.
+
+        Raises
+        ------
+        ValueError
+            When there is no such class, or one of the new name already.
+        """
+        if new.strip() in self.read_project().classes:
+            raise ValueError(f"There is a class {new!r} already: merge them.")
+        self.merge_classes([name], new)
+
+    def merge_classes(self, names: Sequence[str], into: str) -> None:
+        """Make one class of several, in all images.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Classes that end.
+        into : str
+            The class that they become; it may be new.
+
+        Raises
+        ------
+        ValueError
+            When there is no such class.
+        LockedError
+            When an image with such objects is opened by another process: nothing is
+            changed.
+        OSError
+            When a file cannot be written.
+        """
+        before, into = self.read_project(), into.strip()
+        project = merged_classes(before, names, into)
+        for item in self:
+            item.refresh()
+        if into not in before.classes:  # so that each object always has a known class
+            self.put_project(before.with_class(into, project.classes[into]))
+        merge_in_items(self, names, into)
+        self.put_project(project)
+
+    def read_project(self) -> Project:
+        """Read series.json, which another process may have changed."""
+        self._project = Project.read(self.output / PROJECT_FILE)
+        return self._project
+
+    def put_project(self, project: Project) -> None:
+        """Write series.json."""
+        project.write(self.output / PROJECT_FILE)
+        self._project = project
+
+
+def _files_of(output: Path) -> set[str]:
+    """Return the names of all files of a series, with slashes."""
+    found: set[str] = set()
+    for folder, _, names in os.walk(output):
+        own = [name for name in names if name.endswith(OWN_ENDINGS)]
+        if own:
+            prefix = Path(folder).relative_to(output).as_posix()
+            prefix = "" if prefix == "." else f"{prefix}/"
+            found.update(prefix + name for name in own)
+    return found
