@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,7 +17,7 @@ from napari_sam.checkpoints.download import WeightsError, fetch, is_cached
 from napari_sam.checkpoints.registry import DEFAULT_MODEL, get_model_spec, list_models
 from napari_sam.cli.interrupts import termination_as_interrupt
 from napari_sam.cli.options import read_options
-from napari_sam.cli.outputs import read_outputs, read_replay_output
+from napari_sam.cli.outputs import read_export_output, read_outputs, read_replay_output
 from napari_sam.cli.parser import make_parser
 from napari_sam.cli.postprocessing import PostprocessingOptions, describe_changes
 from napari_sam.cli.values import (
@@ -231,20 +232,16 @@ def _replay(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    from napari_sam.onnx.decoder import DECODER_FILE, ENCODER_FILE, SETTINGS_FILE
-
-    folder = Path(options.output)
-    for name in (ENCODER_FILE, DECODER_FILE, SETTINGS_FILE):
-        if (folder / name).exists() and not options.overwrite:
-            raise ValueError(
-                f"{folder / name} exists: name another folder, or give --overwrite."
-            )
+    folder = read_export_output(options)
 
     from napari_sam.onnx.export import export_onnx
+    from napari_sam.onnx.official import export_official
 
     predictor = _load_model(options, device="cpu")
     print(f"{predictor.name}: {predictor.preprocessing.describe(predictor.input_size)}")
-    for file in export_onnx(predictor, folder):
+    single, is_official = options.return_single_mask, options.layout == "official"
+    write = partial(export_official, single_mask=single) if is_official else export_onnx
+    for file in write(predictor, folder):
         print(f"wrote {file}")
 
 

@@ -81,6 +81,27 @@ def read_import_output(options: argparse.Namespace) -> Path:
     return _labels_path(options, options.annotations, [*inputs.items()])
 
 
+def read_export_output(options: argparse.Namespace) -> Path:
+    """Read and check --output of `export`, a folder.
+
+    Raises
+    ------
+    ValueError
+        When it has files that would be replaced, or options do not fit the layout.
+    """
+    from napari_sam.onnx.decoder import LAYOUTS
+
+    folder = Path(options.output)
+    for name in LAYOUTS[options.layout]:
+        if (folder / name).exists() and not options.overwrite:
+            raise ValueError(
+                f"{folder / name} exists: name another folder, or give --overwrite."
+            )
+    if options.return_single_mask and options.layout != "official":
+        raise ValueError("--return-single-mask needs --layout official: give both.")
+    return folder
+
+
 def _labels_path(options: argparse.Namespace, source: str, inputs: _Inputs) -> Path:
     """Return --output, or the default beside the source file, after checking it."""
     path = Path(source)

@@ -162,6 +162,18 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="name, file or folder of a model")
     parser.add_argument("--output", required=True, help="folder to write to")
+    parser.add_argument(
+        "--layout",
+        choices=("napari-sam", "official"),
+        default="napari-sam",
+        help="official: inputs and outputs of segment-anything's export, for other "
+        "programs; the encoder as samexporter writes it (default: napari-sam)",
+    )
+    parser.add_argument(
+        "--return-single-mask",
+        action="store_true",
+        help="with --layout official: one mask instead of four",
+    )
     add_family(parser)
     add_overwrite(parser)
 

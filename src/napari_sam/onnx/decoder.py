@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 ENCODER_FILE = "encoder.onnx"
 DECODER_FILE = "decoder.onnx"
 SETTINGS_FILE = "napari_sam.json"
+LAYOUTS = {
+    "napari-sam": (ENCODER_FILE, DECODER_FILE, SETTINGS_FILE),
+    "official": (ENCODER_FILE, DECODER_FILE),
+}
+"""Files of each layout of an exported model."""
 
 # Labels of SAM's prompt encoder.
 _NOT_A_POINT = -1

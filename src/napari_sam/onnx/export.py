@@ -22,6 +22,7 @@ from napari_sam.onnx.decoder import (
 from napari_sam.optional import import_optional
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from napari_sam.nets.sam import SamNetwork
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 _OPSET = 17
 _TOLERANCE = 1e-3
 _MASKS = ["low_res_masks", "iou_predictions"]
+_AXES = {
+    "point_coords": {0: "objects", 1: "points"},
+    "point_labels": {0: "objects", 1: "points"},
+    "mask_input": {0: "objects"},
+    **{name: {0: "objects"} for name in _MASKS},
+}
 
 
 def export_onnx(predictor: Predictor, folder: Path) -> list[Path]:
@@ -64,15 +71,16 @@ def export_onnx(predictor: Predictor, folder: Path) -> list[Path]:
     pixels = torch.rand(1, 3, size, size, generator=generator)
     embeddings = model.get_image_embeddings(pixels).clone()
     encoder, decoder = folder / ENCODER_FILE, folder / DECODER_FILE
-    _write(model.image_encoder, {"pixel_values": pixels}, ["image_embeddings"], encoder)
-    _check(encoder, {"pixel_values": pixels}, [embeddings])
+    inputs = {"pixel_values": pixels}
+    write_network(model.image_encoder, inputs, ["image_embeddings"], encoder, {})
+    check_network(encoder, inputs, [embeddings])
     graph = DecoderGraph(model)
-    prompts = _example(model, embeddings, points=3, objects=2)
-    _write(graph, prompts, _MASKS, decoder)
+    prompts = example_prompts(model, embeddings, points=3, objects=2)
+    write_network(graph, prompts, _MASKS, decoder, _AXES)
     # Other numbers of points and objects than in the trace.
-    prompts = _example(model, embeddings, points=2, objects=3)
+    prompts = example_prompts(model, embeddings, points=2, objects=3)
     with torch.inference_mode():
-        _check(decoder, prompts, list(graph(*prompts.values())))
+        check_network(decoder, prompts, list(graph(*prompts.values())))
     settings = folder / SETTINGS_FILE
     values = {
         "name": predictor.name,
@@ -144,9 +152,10 @@ class DecoderGraph(nn.Module):
         return masks, scores
 
 
-def _example(
+def example_prompts(
     model: SamNetwork, embeddings: Tensor, *, points: int, objects: int
 ) -> dict[str, Tensor]:
+    """Make prompts of several objects, with all kinds of points."""
     generator = torch.Generator().manual_seed(points)
     encoder = model.prompt_encoder
     size, mask = encoder.image_size, encoder.mask_size
@@ -159,16 +168,14 @@ def _example(
     }
 
 
-def _write(
-    module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], path: Path
+def write_network(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    path: Path,
+    axes: Mapping[str, Mapping[int, str]],
 ) -> None:
-    axes = {
-        "point_coords": {0: "objects", 1: "points"},
-        "point_labels": {0: "objects", 1: "points"},
-        "mask_input": {0: "objects"},
-        **{name: {0: "objects"} for name in _MASKS},
-    }
-    names = {*inputs, *outputs}
+    """Trace a network, and write it; `axes` names the axes of any size."""
     with (
         atomic_write(path, ".onnx") as part,
         warnings.catch_warnings(),
@@ -176,22 +183,24 @@ def _write(
         # trace would lose.
         torch.enable_grad(),
     ):
-        # The newer exporter needs another package, onnxscript; `_check` verifies the
-        # trace of this one.
+        # The newer exporter needs another package, onnxscript; `check_network`
+        # verifies the trace of this one.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module,
             tuple(inputs.values()),
             str(part),
             input_names=list(inputs),
-            output_names=outputs,
-            dynamic_axes={k: v for k, v in axes.items() if k in names},
+            output_names=list(outputs),
+            dynamic_axes=dict(axes),
             opset_version=_OPSET,
             dynamo=False,
         )
 
 
-def _check(path: Path, inputs: dict[str, Tensor], expected: list[Tensor]) -> None:
+def check_network(
+    path: Path, inputs: Mapping[str, Tensor], expected: Sequence[Tensor]
+) -> None:
     """Delete and refuse a network whose output differs from that of the model."""
     runtime: Any = import_optional("onnxruntime", "onnx")
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
