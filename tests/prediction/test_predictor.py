@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_sam.huggingface.modeling.prompted_network import PromptedNetwork
 from napari_sam.images.uint8 import plane_key
 from napari_sam.masks.patch import mask_iou, mask_to_box
 from napari_sam.prediction.predictor import Prediction, Predictor
@@ -314,7 +316,7 @@ def test_rows_and_columns_become_x_and_y(
     from torch import tensor
 
     scale = sam_embedding.transform.scale
-    output = tiny_sam.model(
+    _, masks = PromptedNetwork.of(tiny_sam.model)(
         image_embeddings=sam_embedding.image_embedding,
         input_points=tensor([[[[30 * scale[1], 12 * scale[0]]]]]).float(),
         input_boxes=tensor(
@@ -324,7 +326,7 @@ def test_rows_and_columns_become_x_and_y(
     )
     prompts = Prompt(points=POINT.points, box=BOX.box)
     found = tiny_sam.predict(sam_embedding, prompts)
-    np.testing.assert_allclose(found.logits, output.pred_masks[0, 0, 0], atol=1e-4)
+    np.testing.assert_allclose(found.logits, masks[0, 0, 0].detach(), atol=1e-4)
 
 
 # Masks as prompts
@@ -573,3 +575,16 @@ def test_boxes_find_coins(default_predictor: Predictor, coins: Any) -> None:
     assert len(truths) == 22
     assert np.mean(overlaps) > 0.9
     assert min(overlaps) > 0.8
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_of_a_script_changes_nothing(
+    tiny_predictor: Predictor, dtype: torch.dtype
+) -> None:
+    plane = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+    prompt = Prompt(box=[5, 6, 30, 40])
+    expected = tiny_predictor.predict(tiny_predictor.embed(plane), prompt)
+    with torch.autocast("cpu", dtype):
+        found = tiny_predictor.predict(tiny_predictor.embed(plane), prompt)
+    np.testing.assert_array_equal(found.logits, expected.logits)
+    assert found.score == expected.score

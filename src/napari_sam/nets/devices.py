@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -12,6 +13,7 @@ from napari_sam.checks.values import check_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from torch import Tensor
 
@@ -77,6 +79,13 @@ def free_gpu_memory() -> None:
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()
+
+
+def own_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Leave the autocast of a script, whose reduced numbers the decoder cannot mix."""
+    if device.type in ("cpu", "cuda"):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def has_fallback(device: torch.device) -> bool:

@@ -160,7 +160,7 @@ class ModelRunner:
     def _run_with_fallback(self, run: Callable[[], _Result]) -> _Result:
         """Call `run`, on the CPU if the device runs out of memory."""
         check_not_forked()  # before the lock, which may be held for ever
-        with self._lock:
+        with self._lock, devices.own_precision(self.device):
             try:
                 return run()
             except RuntimeError as error:

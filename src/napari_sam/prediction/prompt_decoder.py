@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from napari_sam.masks.patch import mask_to_box, stability
+from napari_sam.nets.devices import own_precision
 from napari_sam.prediction.clicks.candidates import click_candidates, rank_candidates
 from napari_sam.prediction.clicks.point_search import search_boxes_for_points
 from napari_sam.prediction.clicks.prompted_mask import PointAnswer
@@ -185,7 +186,8 @@ class PromptDecoder:
             boxes: NDArray[np.float64],
         ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             corners = self._to_xy(boxes.reshape(-1, 2, 2) * step).flatten(1)
-            tokens = self._prompt_encoder.tokens(boxes=corners)
+            with own_precision(self._runner.device):
+                tokens = self._prompt_encoder.tokens(boxes=corners)
             logits, scores = self._decode_tokens(embedding, tokens, None, False)
             return logits[:, 0], scores[:, 0].astype(np.float32)
 
@@ -253,10 +255,11 @@ class PromptDecoder:
     ) -> tuple[NDArray[np.float32], NDArray[np.floating]]:
         """Return logits (K, M, m, m) and scores (K, M)."""
         transform, dense_embeddings = embedding.transform, None
-        if prompts[0].mask is not None:
-            masks = [self.mask_input(transform, prompt) for prompt in prompts]
-            dense_embeddings = self._prompt_encoder.dense(torch.stack(masks))
-        tokens = self._prompt_encoder.tokens(*self.tensors(transform, prompts))
+        with own_precision(self._runner.device):
+            if prompts[0].mask is not None:
+                masks = [self.mask_input(transform, prompt) for prompt in prompts]
+                dense_embeddings = self._prompt_encoder.dense(torch.stack(masks))
+            tokens = self._prompt_encoder.tokens(*self.tensors(transform, prompts))
         return self._decode_tokens(
             embedding,
             tokens.expand(len(prompts), -1, -1),
