@@ -23,6 +23,7 @@ WITH_TORCH = {
     "huggingface",
     "nets",
     "onnx.export",
+    "onnx.official",
     "prediction.model_runner",
     "prediction.loading",
     "prediction.predictor",

@@ -14,6 +14,7 @@ import numpy as np
 from napari_sam.checkpoints.families import PREPROCESSING, Family
 from napari_sam.images.uint8 import row_blocks
 from napari_sam.masks.patch import MaskPatch, mask_to_window
+from napari_sam.prediction.processes import check_not_forked
 from napari_sam.prediction.resize import RESIZE, enlarge, resize_part
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ class PlaneTransform:
         import torch
         from torch.nn import functional as F
 
+        check_not_forked()  # resizing waits for the threads of torch, too
         rule = self.preprocessing
         channels = np.atleast_3d(plane).transpose(2, 0, 1)
         is_enlarged = self.is_enlarged and max(plane.shape[:2]) < self.input_size

@@ -17,6 +17,7 @@ from napari_sam.prediction.clicks.candidates import click_candidates, rank_candi
 from napari_sam.prediction.clicks.point_search import search_boxes_for_points
 from napari_sam.prediction.clicks.prompted_mask import PointAnswer
 from napari_sam.prediction.prediction import best_first
+from napari_sam.prediction.processes import check_not_forked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -254,6 +255,7 @@ class PromptDecoder:
         self, embedding: Embedding, prompts: Sequence[Prompt], multimask_output: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.floating]]:
         """Return logits (K, M, m, m) and scores (K, M)."""
+        check_not_forked()  # before a mask is encoded
         transform, dense_embeddings = embedding.transform, None
         with own_precision(self._runner.device):
             if prompts[0].mask is not None:
