@@ -174,7 +174,7 @@ def _check_expansion(path: Path, tensors: Mapping[str, Tensor]) -> None:
     A tensor can be a view that repeats one stored value billions of times.
     """
     nbytes = sum(t.numel() * t.element_size() for t in tensors.values())
-    if nbytes > _MAX_EXPANSION * path.stat().st_size:
+    if _is_far_larger(nbytes, path):
         raise ValueError(
             f"{path} expands to {nbytes / MEGABYTE:,.0f} MB, far more than its size, "
             "and is not loaded for safety: get it again."
@@ -187,10 +187,14 @@ def _check_unpacked(path: Path) -> None:
         return
     with zipfile.ZipFile(path) as archive:
         nbytes = sum(entry.file_size for entry in archive.infolist())
-    if nbytes > _MAX_EXPANSION * path.stat().st_size:
+    if _is_far_larger(nbytes, path):
         raise ValueError(
             f"it unpacks to {nbytes / MEGABYTE:,.0f} MB, far more than its size"
         )
+
+
+def _is_far_larger(nbytes: int, path: Path) -> bool:
+    return nbytes > _MAX_EXPANSION * path.stat().st_size
 
 
 def _read_tensors(path: Path) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,11 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_sam.images.window import Window
-from napari_sam.prediction.clicks.corrections import correct, correction_steps
+from napari_sam.prediction.clicks.corrections import (
+    best_correction,
+    correct,
+    correction_steps,
+)
 from napari_sam.prediction.plane_transform import PlaneTransform
 from napari_sam.prediction.prediction import Prediction
 from napari_sam.prompts.prompt import Prompt
@@ -56,6 +62,18 @@ def test_a_click_that_the_mask_agrees_with_changes_nothing(
 ) -> None:
     before, answer = prediction(disc(20, 20, 8)), prediction(disc(30, 30, 20))
     assert correct(before, answer, click(row, col, label)) is before
+
+
+def test_a_corrected_mask_is_better_than_the_answer_alone_says() -> None:
+    before, change = disc(20, 20, 8), disc(20, 30, 6)
+    scores = []
+    for score in (0.0, 0.3, 0.6, 1.0):
+        answer = replace(prediction(before | change), score=score)
+        found = best_correction(prediction(before), [answer], click(20, 33, 1))
+        assert 0 < found.score < 1
+        scores.append(found.score)
+    assert scores == sorted(scores)
+    assert scores[1] > 0.3 and scores[2] > 0.6
 
 
 def test_an_answer_in_another_window_keeps_the_rest_of_the_mask() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_sam.masks.label_tiles import FixedAxes
 from napari_sam.masks.measurements import measure
-from napari_sam.plugin.labels.pixel_size import voxel_sizes
+from napari_sam.plugin.labels.pixel_size import sizes_with_unit
 from napari_sam.plugin.layers.displayed_stack import LayerSlices, go_to_slice
 from napari_sam.plugin.state.provenance import record_of
 
@@ -65,7 +65,7 @@ class LabelMeasurementJob:
         slices = LayerSlices.displayed(labels, settings.viewer.dims, axis)
         axes = [a for a in range(labels.ndim) if a not in slices.fixed]
         layer_axis = axes[0] if slices.axis is None else slices.axis
-        sizes, unit = voxel_sizes(labels, axes)
+        sizes, unit = sizes_with_unit(labels, axes)
         array = FixedAxes(labels.data, slices.fixed)
         return cls(labels, array, axes.index(layer_axis), layer_axis, sizes, unit)
 

@@ -12,13 +12,12 @@ from napari_sam.plugin.layers.transforms import displayed_plane, layer_affine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Self
 
     from napari.components import Dims
     from napari.layers import Image, Layer
 
 
-def voxel_sizes(
+def sizes_with_unit(
     layer: Layer, axes: Sequence[int]
 ) -> tuple[tuple[float, ...] | None, str]:
     """Return the voxel size of a layer along some axes, and its unit.
@@ -60,20 +59,6 @@ class PixelSize:
     side: float
     unit: str
 
-    @classmethod
-    def displayed(cls, layer: Image | None, dims: Dims) -> Self:
-        """Return that of the displayed plane of a layer; pixels if it has no unit."""
-        if layer is None:
-            return cls(1.0, "px")
-        try:
-            axes = displayed_plane(layer, dims).axes
-        except ValueError:  # a 3D view, or a slider outside the layer
-            axes = (layer.ndim - 2, layer.ndim - 1)
-        sizes, unit = voxel_sizes(layer, axes)
-        if sizes is None or unit == "pixel":
-            return cls(1.0, "px")
-        return cls(float(np.sqrt(np.prod(sizes))), unit)
-
     def area(self, pixels: float) -> float:
         """Return the area of a number of pixels."""
         return pixels * self.side**2
@@ -95,3 +80,20 @@ class PixelSize:
 
 PIXEL = PixelSize(1.0, "px")
 """Sizes in pixels."""
+
+
+def displayed_pixel(layer: Image | None, dims: Dims) -> PixelSize:
+    """Return the pixel size of the displayed plane of a layer; `PIXEL` without a unit.
+
+    In a 3D view it is that of the last two axes.
+    """
+    if layer is None:
+        return PIXEL
+    try:
+        axes = displayed_plane(layer, dims).axes
+    except ValueError:  # a 3D view, or a slider outside the layer
+        axes = (layer.ndim - 2, layer.ndim - 1)
+    sizes, unit = sizes_with_unit(layer, axes)
+    if sizes is None or unit == "pixel":
+        return PIXEL
+    return PixelSize(float(np.sqrt(np.prod(sizes))), unit)

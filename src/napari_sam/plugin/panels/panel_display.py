@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_sam.plugin.background.accepting import DOWNLOAD_FIRST
-from napari_sam.plugin.labels.pixel_size import PixelSize
+from napari_sam.plugin.labels.pixel_size import displayed_pixel
 from napari_sam.plugin.layers.leftovers import lies_over
 from napari_sam.plugin.panels.button_states import disabled_reasons, has_slices
 from napari_sam.plugin.panels.buttons import BUTTONS, NEW_LAYERS, START
@@ -90,7 +90,7 @@ class PanelDisplay:
         panel.buttons["new_prompts"].text = NEW_LAYERS if started else START
         panel.advanced.refresh()
         panel.automatic.show_method(session.model_choice.prompt_support)
-        pixel = PixelSize.displayed(session.image_layer, session.viewer.dims)
+        pixel = displayed_pixel(session.image_layer, session.viewer.dims)
         panel.automatic.show_pixel(pixel)
         panel.automatic.show_axes(has_slices(session.image_layer))
         panel.axis.refresh()
