@@ -26,7 +26,7 @@ _VIEW_MARGIN, _MIN_VIEW, _MASK_MARGIN = 0.5, 4.0, 0.1
 # Logits at which a mask may end, from the usual one to the lowest.
 _THRESHOLDS = np.linspace(0.0, -4.0, 9)
 # Weight of the fit of a mask in the user's box against the step of brightness at its
-# border, which is 1 for the best threshold.
+# border, which is 1 for the best threshold, or less within the noise.
 _FIT_WEIGHT = 1.0
 # What brightness adds to the logits at most.
 _BRIGHTNESS_LOGITS = 6.0
@@ -285,7 +285,9 @@ def _best_threshold(view: View, fit_weight: float) -> float:
     if not fits.any():
         return 0.0
     steps *= np.sign(steps[np.argmax(np.abs(steps))])
-    scores = steps / max(float(steps.max()), 1e-12) + fit_weight * fits
+    # A step within the noise says nothing.
+    _, _, noise = _levels(smooth, _main_components((view.logits > 0) & allowed))
+    scores = steps / max(float(steps.max()), noise, 1e-12) + fit_weight * fits
     return float(_THRESHOLDS[np.argmax(scores)])
 
 
