@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from scipy.ndimage import gaussian_filter
 
 from napari_sam.masks.patch import mask_iou
-from napari_sam.volume.appearance import UNKNOWN, Appearance, View
+from napari_sam.volume.tracking.appearance import UNKNOWN, Appearance, View
 
 SHAPE, CENTRE, RADIUS = (60, 70), (28, 33), 14
 
@@ -75,8 +75,8 @@ def test_without_contrast_the_mask_of_the_model_is_kept() -> None:
     assert appearance.threshold >= -0.5
 
 
-def test_an_unknown_appearance_changes_nothing_in_the_box() -> None:
-    logits = cone(RADIUS - 1)
+def test_a_mask_that_ends_at_the_border_is_kept() -> None:
+    logits = cone(RADIUS)
     assert_array_equal(mask_of(UNKNOWN, view(logits)), logits > 0)
 
 

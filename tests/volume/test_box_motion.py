@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from napari_sam.volume.box_motion import refit_box
+from napari_sam.volume.tracking.box_motion import refit_box
 
 SHAPE = (80, 90)
 

@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from napari_sam.masks.patch import MaskPatch, mask_to_box, mask_to_window
-from napari_sam.volume.box_motion import user_margin
-from napari_sam.volume.mask_projection import (
+from napari_sam.volume.tracking.box_motion import user_margin
+from napari_sam.volume.tracking.mask_projection import (
     CrossSection,
     ExpectedMask,
     combine,

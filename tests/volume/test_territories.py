@@ -7,7 +7,7 @@ import pytest
 
 from napari_sam.images.stack import Stack
 from napari_sam.masks.patch import MaskPatch
-from napari_sam.volume.territories import Territories
+from napari_sam.volume.tracking.territories import Territories
 
 
 def square(first: int, last: int) -> MaskPatch:

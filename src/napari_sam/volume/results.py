@@ -16,8 +16,8 @@ from napari_sam.checks.values import (
 )
 from napari_sam.masks.painting import paint_pieces, pieces_from_patches
 from napari_sam.masks.patch import MaskPatch
-from napari_sam.volume.appearance import UNKNOWN, Appearance
-from napari_sam.volume.mask_projection import Projection
+from napari_sam.volume.tracking.appearance import UNKNOWN, Appearance
+from napari_sam.volume.tracking.mask_projection import Projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -90,10 +90,10 @@ class PropagationOptions:
     margin: float = 0.06
     memory: int = 3
     projection: Projection = "auto"
-    min_confidence: float = 0.2
+    min_confidence: float = 0.15
     patience: int = 1
     reach: float = 0.15
-    doubt: float = 0.8
+    doubt: float = 0.6
     first: int | None = None
     last: int | None = None
 

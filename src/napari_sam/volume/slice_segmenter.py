@@ -19,10 +19,10 @@ from napari_sam.prediction.steps import run_to_end
 from napari_sam.prediction.zoom.answers import ZoomedPlane
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.volume.appearance import Appearance, View
-from napari_sam.volume.box_motion import expand_box, refit_box
-from napari_sam.volume.mask_projection import combine
 from napari_sam.volume.object_windows import box_length
+from napari_sam.volume.tracking.appearance import Appearance, View
+from napari_sam.volume.tracking.box_motion import expand_box, refit_box
+from napari_sam.volume.tracking.mask_projection import combine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from napari_sam.prediction.prediction import Prediction
     from napari_sam.prediction.protocol import PredictorLike
     from napari_sam.prediction.zoom.answers import Windows
-    from napari_sam.volume.mask_projection import ExpectedMask
     from napari_sam.volume.object_windows import ObjectWindows
     from napari_sam.volume.plane_encoder import EncodedWindow, SliceWindows
     from napari_sam.volume.results import PropagationOptions
-    from napari_sam.volume.territories import Territories
+    from napari_sam.volume.tracking.mask_projection import ExpectedMask
+    from napari_sam.volume.tracking.territories import Territories
 
 # Prompts per decoder batch; larger batches only take more memory.
 _BATCH_SIZE = 64

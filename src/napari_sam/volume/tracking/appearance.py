@@ -131,9 +131,9 @@ class Appearance:
     """How an object looks: where its masks end, and how bright it is.
 
     A network that saw small, blurred or dim objects rarely finds only their bright
-    core. On a prompted slice, a lower threshold of its logits may fit the border in
-    the image and the user's box better; on the other slices that threshold is the
-    highest. Brightness between that of the object and of what surrounds it moves the border
+    core. On a prompted slice, a lower threshold of its logits may fit the border in the
+    image and the user's box better; on the other slices that threshold is the highest.
+    Brightness between that of the object and of what surrounds it moves the border
     further, as in active contours without edges (Chan and Vese 2001): the less the
     noise, the more it counts.
 

@@ -9,14 +9,18 @@ import numpy as np
 
 from napari_sam.masks.interpolation import blend, interpolate, majority
 from napari_sam.masks.patch import MaskPatch, patch_iou
-from napari_sam.volume.box_motion import ball_size, box_size, user_margin
-from napari_sam.volume.confidence import (
+from napari_sam.volume.tracking.box_motion import ball_size, box_size, user_margin
+from napari_sam.volume.tracking.confidence import (
     confidence,
     confidence_features,
     equivalent_radius,
 )
-from napari_sam.volume.mask_projection import CrossSection, ExpectedMask, expect
-from napari_sam.volume.observation import Observation
+from napari_sam.volume.tracking.mask_projection import (
+    CrossSection,
+    ExpectedMask,
+    expect,
+)
+from napari_sam.volume.tracking.observation import Observation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

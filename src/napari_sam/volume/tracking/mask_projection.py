@@ -10,8 +10,8 @@ import numpy as np
 from napari_sam.masks.morphology import innermost, large_components
 from napari_sam.masks.patch import MaskPatch, on_common_canvas, patch_iou, window_at
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
-from napari_sam.volume.appearance import UNKNOWN, Appearance
-from napari_sam.volume.box_motion import (
+from napari_sam.volume.tracking.appearance import UNKNOWN, Appearance
+from napari_sam.volume.tracking.box_motion import (
     box_size,
     enlarge_box,
     expand_box,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.volume.box_motion import SliceBox
+    from napari_sam.volume.tracking.box_motion import SliceBox
 
 Projection = Literal["auto", "box", "box+point", "box+mask", "box+point+mask"]
 

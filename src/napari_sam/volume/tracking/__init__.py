@@ -1,0 +1,1 @@
+"""Tracking of one object from slice to slice."""
