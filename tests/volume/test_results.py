@@ -284,12 +284,13 @@ def test_prompts_on_a_slice_that_shows_nothing_are_refused(value: float) -> None
         propagate_stack(np.full(SHAPE, value), {1: {6: Prompt(box=(3, 3, 9, 9))}})
 
 
-def test_an_object_ends_where_the_score_falls() -> None:
+def test_an_object_ends_where_the_model_is_unsure() -> None:
+    unsure = World(score=0.0, gain=1e-3)  # no logit is stable
     prompts = {1: {6: box_on(BALL, 6)}}
-    out = propagate_stack(lit(BALL), prompts, World(score=-0.5))
+    out = propagate_stack(lit(BALL), prompts, unsure)
     assert statuses(out) == {5: "stopped", 6: "anchor", 7: "stopped"}
     patient = PropagationOptions(min_confidence=0)
-    out = propagate_stack(lit(BALL), prompts, World(score=-0.5), options=patient)
+    out = propagate_stack(lit(BALL), prompts, unsure, options=patient)
     assert_array_equal(out.labels > 0, BALL)
 
 
@@ -299,7 +300,7 @@ def test_an_object_ends_where_another_thing_begins() -> None:
     mask[2:, 6:10, 6:10] = True  # what is left is another thing
     prompts = {1: {0: box_on(mask, 0)}}
     assert (
-        statuses(propagate_stack(lit(mask), prompts, World(score=0.6)))[2] == "stopped"
+        statuses(propagate_stack(lit(mask), prompts, World(score=0.4)))[2] == "stopped"
     )
     patient = PropagationOptions(min_confidence=0)
     assert_array_equal(

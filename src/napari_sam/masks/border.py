@@ -72,8 +72,10 @@ class Border:
 
     @property
     def contrast_to_noise(self) -> float:
-        """Contrast over noise, both without units; 0 without any contrast."""
-        return abs(self.contrast) / self.noise if self.noise else 0.0
+        """Contrast over noise; infinite without noise, 0 without contrast."""
+        if not self.contrast:
+            return 0.0
+        return abs(self.contrast) / self.noise if self.noise else float("inf")
 
 
 NO_BORDER = Border()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,11 @@ from napari_sam.volume.object_windows import ObjectWindows, box_length, prompt_s
 from napari_sam.volume.plane_encoder import PrefetchingPlaneEncoder, SliceWindows
 from napari_sam.volume.results import Fingerprint, assemble
 from napari_sam.volume.reuse import EarlierResult, settings_key
+from napari_sam.volume.slice_observer import observe_slice, windows_ahead
 from napari_sam.volume.slice_ranges import is_complete, slice_ranges
 from napari_sam.volume.slice_segmenter import SliceSegmenter
 from napari_sam.volume.tracking.appearance import Appearance
-from napari_sam.volume.tracking.object_tracker import ObjectTracker, disputed_box
+from napari_sam.volume.tracking.object_tracker import ObjectTracker
 from napari_sam.volume.tracking.observation import Observation
 from napari_sam.volume.tracking.territories import Territories
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from napari_sam.prediction.protocol import PredictorLike
     from napari_sam.prediction.zoom.options import Zoom
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.volume.plane_encoder import Place
     from napari_sam.volume.results import PropagationOptions, SliceResult, VolumeResult
     from napari_sam.volume.slice_ranges import SliceRange
     from napari_sam.volume.stack_prompts import PromptedSlices
@@ -354,9 +354,9 @@ class Propagation:
             following = [
                 (i, window)
                 for i in islice(later, self.predictor.planes_at_once)
-                for window in _guessed(by_slice[i])
+                for window in windows_ahead(by_slice[i])
             ]
-            for tracker, observation in _observe(
+            for tracker, observation in observe_slice(
                 encoder, segmenter, index, active, upward, following
             ):
                 if not observation.is_shown:
@@ -367,45 +367,3 @@ class Propagation:
                 key = tracker.slice_range, direction
                 self.work.note_slice(key, index, tracker.ended)
                 yield from results
-
-
-def _guessed(trackers: Iterable[ObjectTracker]) -> list[Window | None]:
-    """Return the windows of objects that follow where they are now."""
-    return list(dict.fromkeys(t.window(None) for t in trackers if not t.ended))
-
-
-def _observe(
-    encoder: PrefetchingPlaneEncoder,
-    segmenter: SliceSegmenter,
-    index: int,
-    trackers: Sequence[ObjectTracker],
-    upward: Mapping[SliceRange, ObjectTracker],
-    following: Sequence[Place],
-) -> list[tuple[ObjectTracker, Observation]]:
-    """Segment all objects on a plane; break ties with the upward sweep."""
-    shape, kinds = encoder.stack.plane_shape, segmenter.prompt_kinds
-    expected = {t.object_id: t.expect(index, shape, kinds) for t in trackers}
-    places = {t.object_id: t.window(expected[t.object_id]) for t in trackers}
-    planned = list(dict.fromkeys(places.values()))
-    windows = SliceWindows(encoder, index, planned, following)
-    if windows.show_nothing():
-        return [(tracker, Observation.of_empty_slice(index)) for tracker in trackers]
-    masks = segmenter.segment(windows, expected, places)
-    observations, disputes = [], {}
-    for tracker in trackers:
-        object_id = tracker.object_id
-        observation = tracker.observe(index, masks[object_id], expected[object_id])
-        observations.append((tracker, observation))
-        if tracker.accepts(observation):
-            segmenter.remember(object_id, index, observation.patch)
-        other = upward.get(tracker.slice_range)
-        earlier = None if other is None else other.accepted(index)
-        box = None if earlier is None else disputed_box(earlier, observation)
-        if box is not None:
-            disputes[object_id] = box
-    places = {t.object_id: observation.window for t, observation in observations}
-    tie_breaks = segmenter.break_ties(windows, disputes, places)
-    return [
-        (tracker, replace(observation, tie_break=tie_breaks.get(tracker.object_id)))
-        for tracker, observation in observations
-    ]

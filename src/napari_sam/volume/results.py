@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Self, get_args
 from napari_sam.checks.values import (
     check_fields,
     choice,
+    flag,
     optional,
     real_number,
     whole_number,
@@ -47,6 +48,7 @@ _OPTIONS = {
     "patience": partial(whole_number, least=0),
     "reach": _NOT_NEGATIVE,
     "doubt": _FRACTION,
+    "fit_border": flag,
     "first": _SLICE,
     "last": _SLICE,
 }
@@ -78,6 +80,10 @@ class PropagationOptions:
         an object does not end as abruptly.
     doubt : float
         Slices with a lower confidence (0 to 1) are "doubtful".
+    fit_border : bool
+        Move the border of every mask to where the image has one, see `Appearance`.
+        Otherwise masks are those of the model; a prompted slice then shows the same
+        mask as `segment`.
     first, last : int, optional
         First and last slice to propagate to.
 
@@ -94,6 +100,7 @@ class PropagationOptions:
     patience: int = 1
     reach: float = 0.15
     doubt: float = 0.6
+    fit_border: bool = True
     first: int | None = None
     last: int | None = None
 

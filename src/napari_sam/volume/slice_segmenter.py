@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks.border import NO_BORDER, Border
 from napari_sam.masks.patch import (
     MaskPatch,
     patch_iou,
@@ -23,6 +22,7 @@ from napari_sam.volume.object_windows import box_length
 from napari_sam.volume.tracking.appearance import Appearance, View
 from napari_sam.volume.tracking.box_motion import expand_box, refit_box
 from napari_sam.volume.tracking.mask_projection import combine
+from napari_sam.volume.tracking.slice_mask import SliceMask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,34 +48,6 @@ _MAX_REFITS = 2
 _MIN_COMPONENT_IOU, _MIN_HOLE_IOU = 0.1, 0.3
 # A mask that its window cuts is asked again in another one, this many times.
 _MAX_GROWTH = 4
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SliceMask:
-    """The mask of one object on one slice, with the measures of its quality.
-
-    Parameters
-    ----------
-    patch : MaskPatch
-        The mask; may be empty.
-    pred_iou : float
-        IoU with the truth as the model predicts it.
-    stability_score : float
-        IoU of the masks at a lower and a higher threshold.
-    border : Border
-        What the image shows at its border.
-    window : Window or None
-        Where it was found; None for the whole plane.
-    threshold : float
-        Logit of the model at which it ends.
-    """
-
-    patch: MaskPatch
-    pred_iou: float = 0.0
-    stability_score: float = 0.0
-    border: Border = NO_BORDER
-    window: Window | None = None
-    threshold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,7 +145,9 @@ class SliceSegmenter:
             }
             answers = run_to_end(plane.answer(asked, start))
             for object_id, answer in zip(members, answers, strict=True):
-                first = _first_answer(windows, prompts[object_id], answer.prediction)
+                first = self._first_answer(
+                    windows, prompts[object_id], answer.prediction
+                )
                 found[object_id] = self._measure(windows, first)
         return {object_id: found[object_id] for object_id in prompts}
 
@@ -255,8 +229,51 @@ class SliceSegmenter:
             encoded = windows.get(window)
             predictions = iter(self._decode_refitted(encoded, prompts))
             for object_id, mask in zip(members, masks, strict=True):
-                answers[object_id] = _merge_parts(mask, predictions, encoded)
+                answers[object_id] = self._merge_parts(mask, predictions, encoded)
         return answers
+
+    def _first_answer(
+        self, windows: SliceWindows, prompt: Prompt, prediction: Prediction
+    ) -> _Answer:
+        """Make the answer to a prompt of the user, and measure how the object looks."""
+        patch, window = prediction.patch, prediction.window
+        if not patch.logits.size or not self.options.fit_border:
+            return _Answer(patch, prediction, window)
+        box = patch.box if prompt.box is None else prompt.box
+        view = View.of(prediction, box, windows.get(window).pixels)
+        appearance = Appearance.first(view, is_users_box=prompt.box is not None)
+        fitted = appearance.mask(view)
+        if fitted.logits.size:
+            patch = fitted
+        return _Answer(patch, prediction, window, appearance.threshold)
+
+    def _merge_parts(
+        self,
+        expected: ExpectedMask,
+        answers: Iterator[tuple[Prediction, NDArray[np.float64]]],
+        encoded: EncodedWindow,
+    ) -> _Answer:
+        """Merge the masks of all parts; the prediction is that of the largest part."""
+        components: list[tuple[float, MaskPatch, Prediction]] = []
+        holes = []
+        for part in expected.parts:
+            prediction, box = next(answers)
+            patch = prediction.patch
+            iou = patch_iou(part.patch, patch)
+            if part.is_hole:
+                if iou >= _MIN_HOLE_IOU:
+                    holes.append(patch)
+                continue
+            if self.options.fit_border:
+                view = View.of(prediction, box, encoded.pixels)
+                patch = expected.appearance.mask(view)
+            components.append((iou, patch, prediction))
+        kept = [c for c in components if c[0] >= _MIN_COMPONENT_IOU] or components[:1]
+        _, patch, prediction = kept[0]
+        if len(kept) > 1 or holes:
+            patch = combine([c[1] for c in kept], holes)
+        threshold = expected.appearance.threshold
+        return _Answer(patch, prediction, encoded.window, threshold)
 
     def _elsewhere(
         self, windows: SliceWindows, answers: Mapping[int, _Answer]
@@ -358,47 +375,3 @@ def _by_window(
     for object_id in members:
         groups.setdefault(places[object_id], []).append(object_id)
     return groups
-
-
-def _first_answer(
-    windows: SliceWindows, prompt: Prompt, prediction: Prediction
-) -> _Answer:
-    """Make the answer to a prompt of the user, and measure how the object looks."""
-    patch, window = prediction.patch, prediction.window
-    if not patch.logits.size:
-        return _Answer(patch, prediction, window)
-    box = patch.box if prompt.box is None else prompt.box
-    view = View.of(prediction, box, windows.get(window).pixels)
-    appearance = Appearance.first(view, is_users_box=prompt.box is not None)
-    refined = appearance.mask(view)
-    return _Answer(
-        refined if refined.logits.size else patch,
-        prediction,
-        window,
-        appearance.threshold,
-    )
-
-
-def _merge_parts(
-    expected: ExpectedMask,
-    answers: Iterator[tuple[Prediction, NDArray[np.float64]]],
-    encoded: EncodedWindow,
-) -> _Answer:
-    """Merge the masks of all parts; the prediction is that of the largest part."""
-    components: list[tuple[float, MaskPatch, Prediction]] = []
-    holes = []
-    for part in expected.parts:
-        prediction, box = next(answers)
-        iou = patch_iou(part.patch, prediction.patch)
-        if part.is_hole:
-            if iou >= _MIN_HOLE_IOU:
-                holes.append(prediction.patch)
-            continue
-        view = View.of(prediction, box, encoded.pixels)
-        components.append((iou, expected.appearance.mask(view), prediction))
-    kept = [c for c in components if c[0] >= _MIN_COMPONENT_IOU] or components[:1]
-    _, patch, prediction = kept[0]
-    if len(kept) > 1 or holes:
-        patch = combine([c[1] for c in kept], holes)
-    threshold = expected.appearance.threshold
-    return _Answer(patch, prediction, encoded.window, threshold)

@@ -190,7 +190,7 @@ class Appearance:
         if self.trust and self.contrast:
             evidence = _brightness(view.gray, outside, self.contrast)
             logits = logits + np.float32(self.trust * _BRIGHTNESS_LOGITS) * evidence
-        kept = _main_components((logits > 0) & allowed)
+        kept = _main_components((logits > 0) & allowed, view.logits > 0)
         # Pixels that were dropped keep a logit, so that neighbours can have them.
         logits = np.where(kept, logits, np.minimum(logits, np.float32(-1e-3)))
         return MaskPatch.from_logits(logits, view.origin)
@@ -273,8 +273,8 @@ def _box_fit(mask: Mask, box: NDArray[np.float64]) -> float:
     return float(common / (sum(areas) - common))
 
 
-def _main_components(mask: Mask) -> Mask:
-    """Return a mask without its small components."""
+def _main_components(mask: Mask, found: Mask | None = None) -> Mask:
+    """Return a mask without its small components, but those the model has found."""
     from scipy.ndimage import label
 
     labels, count = label(mask)
@@ -282,5 +282,8 @@ def _main_components(mask: Mask) -> Mask:
         return mask
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    kept: Mask = (sizes >= _MIN_COMPONENT * sizes.max())[labels] & mask
+    large = sizes >= _MIN_COMPONENT * sizes.max()
+    if found is not None:
+        large[labels[found]] = True
+    kept: Mask = large[labels] & mask
     return kept

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_sam.volume.object_windows import ObjectWindows
     from napari_sam.volume.results import PropagationOptions, SliceResult, Status
     from napari_sam.volume.slice_ranges import SliceRange
-    from napari_sam.volume.slice_segmenter import SliceMask
+    from napari_sam.volume.tracking.slice_mask import SliceMask
 
 # Masks of both directions with a smaller IoU are not blended: the better one is used.
 # Between the two values a third mask breaks the tie.
