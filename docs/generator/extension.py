@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from docutils import nodes
-from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
-
 from docs.generator.commands import commands_page
 from docs.generator.errors import errors_page
 from docs.generator.links import rewrite
 from docs.generator.tables import keys_page, models_page
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
 ROOT = Path(__file__).parents[2]
 PARTS = {

@@ -14,7 +14,9 @@ from napari_sam.plugin.panels.key_bindings import POLARITY, UNDO
 
 def models_page() -> str:
     """Write what there is to choose from, and the details of each file."""
-    advice = [(kind, *(f"`{name}`" for name in names)) for kind, names in ADVICE.items()]
+    advice = [
+        (kind, *(f"`{name}`" for name in names)) for kind, names in ADVICE.items()
+    ]
     rows = [
         (f"`{m.name}`", m.title, m.purpose, _size(m), m.speed, _prompts(m), m.licence)
         for m in MODELS.values()
@@ -60,7 +62,8 @@ def keys_page() -> str:
         for entry in group["properties"].values()
     ]
     actions = [
-        (command["title"], f"`{command['id']}`") for command in contributions["commands"]
+        (command["title"], f"`{command['id']}`")
+        for command in contributions["commands"]
     ]
     parts = [
         "## Keys",

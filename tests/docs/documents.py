@@ -1,0 +1,104 @@
+"""The documents, their blocks of code, and what the blocks expect to find."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from skimage.io import imsave
+from tifffile import imwrite
+
+import napari_sam as ns
+from napari_sam import samples
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    "README.md",
+    *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md")),
+]
+
+
+def blocks(name: str, language: str) -> list[str]:
+    """Return the fenced blocks of a language in a document."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    return re.findall(rf"^ *```{language}\n(.*?)```", text, flags=re.DOTALL | re.M)
+
+
+def documents_with(language: str) -> list[str]:
+    return [name for name in DOCUMENTS if blocks(name, language)]
+
+
+def commands(name: str) -> list[str]:
+    """Return the lines of a document that call `napari-sam`."""
+    lines = "\n".join(blocks(name, "sh")).splitlines()
+    stripped = (line.strip() for line in lines)
+    return [line for line in stripped if line.startswith("napari-sam ")]
+
+
+def prepare_folder(folder: Path) -> None:
+    """Write the files that blocks and commands name."""
+    volume, _ = samples.head()
+    labels = samples.coin_labels()
+    imwrite(folder / "cells.tif", samples.coins())
+    imwrite(folder / "new.tif", samples.coins())
+    imwrite(folder / "cells_labels.tif", labels.astype(np.uint16))
+    for name in ("stack.tif", "ct.tif"):
+        imwrite(
+            folder / name,
+            volume,
+            photometric="minisblack",
+            metadata={"axes": "ZYX"},
+        )
+    movie = samples.moving_cells(3, 128)
+    imwrite(
+        folder / "movie.tif",
+        movie,
+        photometric="minisblack",
+        metadata={"axes": "TYX"},
+    )
+    for place in ("images", "labels"):
+        (folder / place).mkdir()
+    for name in ("a.tif", "b.tif"):
+        imwrite(folder / "images" / name, samples.coins()[:160])
+        imwrite(folder / "labels" / name, labels[:160].astype(np.uint16))
+    (folder / "points.csv").write_text(
+        "index,axis-0,axis-1,axis-2,object\n0,16,50,62,1\n"
+    )
+    corners = ((32, 52), (32, 75), (70, 75), (70, 52))
+    rows = [f"0,rectangle,{n},14,{r},{c},1" for n, (r, c) in enumerate(corners)]
+    heads = "index,shape-type,vertex-index,axis-0,axis-1,axis-2,object"
+    (folder / "boxes.csv").write_text("\n".join((heads, *rows)) + "\n")
+    ns.export_labels(labels, folder / "RoiSet.zip", format="imagej")
+    imsave(folder / "car.png", np.dstack([samples.coins()] * 3), check_contrast=False)
+    data = ROOT / "tests" / "data"
+    for name in ("sam-vit-base", "facebook/sam-vit-base"):
+        shutil.copytree(data / "hf_sam_small", folder / name)
+    for name in ("my_sam.pth", "sam_vit_b_01ec64.pth"):
+        shutil.copy(data / "sam_small.pth", folder / name)
+
+
+def names_in_documents() -> dict[str, Any]:
+    """Return the variables that blocks use without making them."""
+    volume, _ = samples.head()
+    coins, labels = samples.coins(), samples.coin_labels()
+    corners = np.array([(28, 127), (28, 178), (73, 178), (73, 127)])
+    return {
+        "np": np,
+        "ns": ns,
+        "image": coins,
+        "plane": coins,
+        "planes": [coins[:100], coins[100:200]],
+        "labels": labels,
+        "stack": volume,
+        "ct": volume,
+        "corrected": volume[17] > volume[17].mean(),
+        "first": coins[:160],
+        "first_labels": labels[:160],
+        "second": coins[160:],
+        "second_labels": labels[160:],
+        "shapes_layer": SimpleNamespace(data=[corners]),
+    }
