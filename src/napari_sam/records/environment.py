@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -22,17 +23,22 @@ _EXTRAS = ("imagecodecs", "pycocotools", "roifile", "huggingface_hub", "onnxrunt
 _GIGABYTE = 1024 * MEGABYTE
 
 
-def describe_environment() -> str:
+def describe_environment(*, load_torch: bool = True) -> str:
     """Describe this installation and this computer, one fact a line.
 
     Nothing in it is secret, except names of folders.
+
+    Parameters
+    ----------
+    load_torch : bool
+        Whether to load torch, which takes seconds, to ask it for the device.
 
     Returns
     -------
     str
         Versions, devices, memory, cache folder, models and leftovers of downloads.
     """
-    return "\n".join((*_versions(), *_computer(), *_weights()))
+    return "\n".join((*_versions(), *_computer(load_torch), *_weights()))
 
 
 def _versions() -> Iterator[str]:
@@ -43,9 +49,12 @@ def _versions() -> Iterator[str]:
     yield f"optional: {_installed(_EXTRAS) or 'none'}"
 
 
-def _computer() -> Iterator[str]:
+def _computer(load_torch: bool) -> Iterator[str]:
     free = free_memory() / _GIGABYTE
     yield f"processor: {os.cpu_count()} cores, {free:.1f} GB of memory free"
+    if not load_torch and "torch" not in sys.modules:
+        yield "device: not known before a model is loaded"
+        return
     import torch
 
     from napari_sam.nets.devices import best_device
