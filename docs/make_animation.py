@@ -20,7 +20,7 @@ from napari_sam import samples
 from napari_sam.plugin.layers.visible_region import camera_of
 
 PATH = Path(__file__).parent / "images" / "first_object.png"
-WIDTH = 900
+WIDTH = 800
 CLICKED, BOXED = 2, 4
 
 

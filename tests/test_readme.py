@@ -49,9 +49,12 @@ def test_commands_parse() -> None:
         for line in commands
     }
     assert verbs == {
-        *("models", "segment", "volume", "everything", "replay", "train"),
-        *("export-labels", "import-labels", "batch"),
+        *("segment", "volume", "everything", "batch", "export-labels", "train", "info"),
     }
+
+
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
 
 
 def test_every_model_is_in_the_table() -> None:
