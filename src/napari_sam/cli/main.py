@@ -14,8 +14,8 @@ from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions, search_method_text
 from napari_sam.checkpoints.download import WeightsError, fetch
+from napari_sam.checkpoints.leftovers import remove_leftovers
 from napari_sam.checkpoints.registry import get_model_spec
-from napari_sam.cli.info import info_lines, model_lines
 from napari_sam.cli.interrupts import termination_as_interrupt
 from napari_sam.cli.options import read_options
 from napari_sam.cli.outputs import read_export_output, read_outputs, read_replay_output
@@ -32,6 +32,7 @@ from napari_sam.files import MEGABYTE
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.prediction.zoom.options import check_zoom
 from napari_sam.prompts.selection import ImageSelection
+from napari_sam.records.environment import describe_environment, describe_models
 
 if TYPE_CHECKING:
     import argparse
@@ -62,8 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _models(_: argparse.Namespace) -> None:
-    for line in model_lines():
-        print(line)
+    print(describe_models())
 
 
 def _download(options: argparse.Namespace) -> None:
@@ -260,8 +260,9 @@ def _import_labels(options: argparse.Namespace) -> None:
 
 
 def _info(options: argparse.Namespace) -> None:
-    for line in info_lines(clear_leftovers=options.clear_leftovers):
-        print(_printable(line, sys.stdout))
+    for gone in remove_leftovers() if options.clear_leftovers else ():
+        print(_printable(f"deleted {gone.path}", sys.stdout))
+    print(_printable(describe_environment(), sys.stdout))
 
 
 def _demo(options: argparse.Namespace) -> None:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from napari_sam.checkpoints.download import CACHE_VARIABLE, cache_folder, is_cached
 from napari_sam.checkpoints.leftovers import find_leftovers
-from napari_sam.checkpoints.registry import list_models
+from napari_sam.checkpoints.registry import DEFAULT_MODEL, list_models
 from napari_sam.files import MEGABYTE
 from napari_sam.memory import free_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from napari_sam.checkpoints.model_spec import ModelSpec
 
 _LIBRARIES = ("napari", "torch", "numpy", "scipy", "scikit-image", "tifffile", "zarr")
 _QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
@@ -39,6 +41,27 @@ def describe_environment(*, load_torch: bool = True) -> str:
         Versions, devices, memory, cache folder, models and leftovers of downloads.
     """
     return "\n".join((*_versions(), *_computer(load_torch), *_weights()))
+
+
+def describe_models() -> str:
+    """Describe each model that can be loaded by name, in two lines.
+
+    Returns
+    -------
+    str
+        Name, purpose, size, whether it is on this computer, prompts and licence.
+    """
+    return "\n".join(line for spec in list_models() for line in _model(spec))
+
+
+def _model(spec: ModelSpec) -> Iterator[str]:
+    size = f"{spec.size_bytes / MEGABYTE:.0f} MB" if spec.size_bytes else "size ?"
+    state = "downloaded" if is_cached(spec) else "not downloaded"
+    default = " (default)" if spec.name == DEFAULT_MODEL else ""
+    clicks = ", clicks by a decoder of this package" if spec.click_decoder else ""
+    yield f"{spec.name}{default}: {spec.title}, for {spec.purpose}; {spec.speed}"
+    trained = f"trained on {', '.join(sorted(spec.prompts))}{clicks}"
+    yield f"    {size}, {state}; {trained}; {spec.licence}; {spec.origin}"
 
 
 def _versions() -> Iterator[str]:
