@@ -20,6 +20,7 @@ extensions = [
     "myst_parser",
     "sphinx_copybutton",
     "sphinx_design",
+    "sphinx_gallery.gen_gallery",
     "docs.generator.extension",
 ]
 root_doc = "index"
@@ -40,6 +41,21 @@ default_role = "code"
 copybutton_prompt_text = r"\$ |>>> "
 copybutton_prompt_is_regexp = True
 
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"\.py$",
+    "image_scrapers": ("docs.generator.windows.take_windows",),
+    "reset_modules": ("docs.generator.windows.end_of_run",),
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "show_signature": False,
+    "show_memory": False,
+    "min_reported_time": 10_000,
+    "remove_config_comments": True,
+    "write_computation_times": False,
+}
+
 html_theme = "pydata_sphinx_theme"
 html_title = f"napari-sam {version}"
 html_static_path = ["_static"]
@@ -47,7 +63,12 @@ html_css_files = ["site.css"]
 html_favicon = "../src/napari_sam/data/icon.svg"
 html_show_sourcelink = False
 html_theme_options = {
-    "logo": {"text": "napari-sam", "image_light": "../src/napari_sam/data/icon.svg"},
+    "logo": {
+        "text": "napari-sam",
+        "alt_text": "napari-sam, to the first page",
+        "image_light": "../src/napari_sam/data/icon.svg",
+        "image_dark": "../src/napari_sam/data/icon.svg",
+    },
     "navbar_align": "left",
     "navigation_with_keys": False,
     "show_toc_level": 2,

@@ -7,6 +7,7 @@ from docs.generator.commands import commands_page
 from docs.generator.errors import errors_page
 from docs.generator.links import rewrite
 from docs.generator.tables import keys_page, models_page
+from docs.generator.windows import start_display
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -53,9 +54,20 @@ def rewrite_links(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = rewrite(source[0], folder)
 
 
+def describe_thumbnails(_: Sphinx, doctree: nodes.document) -> None:
+    """Give the small pictures of the gallery a text."""
+    for image in doctree.findall(nodes.image):
+        name = Path(image["uri"]).stem
+        if name.startswith("sphx_glr_") and not image.get("alt"):
+            title = name.removeprefix("sphx_glr_").removesuffix("_thumb")
+            image["alt"] = f"Result of the example: {title.replace('_', ' ')}"
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the directives."""
+    """Register the directives, and start a display for the examples."""
+    start_display()
     app.add_directive("generated", Generated)
     app.add_directive("repository-file", RepositoryFile)
     app.connect("source-read", rewrite_links)
+    app.connect("doctree-read", describe_thumbnails)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -295,5 +295,7 @@ class AdvancedPanel(Container[Any]):
 def _copy_environment() -> None:
     from qtpy.QtWidgets import QApplication
 
-    QApplication.clipboard().setText(describe_environment(load_torch=False))
+    clipboard = QApplication.clipboard()
+    assert clipboard is not None
+    clipboard.setText(describe_environment(load_torch=False))
     show_info("Copied: paste it into your report.")
