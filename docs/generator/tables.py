@@ -18,13 +18,13 @@ def models_page() -> str:
         (kind, *(f"`{name}`" for name in names)) for kind, names in ADVICE.items()
     ]
     rows = [
-        (f"`{m.name}`", m.title, m.purpose, _size(m), m.speed, _prompts(m), m.licence)
+        (f"`{m.name}`", m.purpose, _size(m), m.speed, _prompts(m), m.licence)
         for m in MODELS.values()
     ]
     rows[0] = (f"`{DEFAULT_MODEL}` (default)", *rows[0][1:])
-    heads = ("name", "title", "for", "size", "speed", "trained on", "licence")
+    heads = ("name", "for", "size", "speed", "trained on", "licence")
     details = [
-        (f"`{m.name}`", f"<{m.origin}>", f"`{m.file_name}`", f"`{m.hash}`")
+        (m.title, f"<{m.origin}>", f"`{m.file_name}`", f"`{m.hash}`")
         for m in MODELS.values()
     ]
     parts = [
@@ -34,7 +34,7 @@ def models_page() -> str:
         table(heads, rows),
         "## Files and their hashes",
         "A file with another hash is refused.",
-        table(("name", "trained by", "file", "hash"), details),
+        table(("model", "trained by", "file", "hash"), details),
     ]
     return "\n\n".join(parts)
 
