@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from textwrap import dedent
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,21 +23,17 @@ DOCUMENTS = [
 ]
 
 
-def blocks(name: str, language: str) -> list[str]:
-    """Return the fenced blocks of a language in a document."""
+def all_blocks(name: str) -> list[tuple[str, str]]:
+    """Return (language, text) of the fenced blocks of a document that can run."""
     text = (ROOT / name).read_text(encoding="utf-8")
-    return re.findall(rf"^ *```{language}\n(.*?)```", text, flags=re.DOTALL | re.M)
+    found = re.findall(r"^( *)```(python|sh)\n(.*?)```", text, flags=re.DOTALL | re.M)
+    return [(language, dedent(indent + block)) for indent, language, block in found]
 
 
-def documents_with(language: str) -> list[str]:
-    return [name for name in DOCUMENTS if blocks(name, language)]
-
-
-def commands(name: str) -> list[str]:
-    """Return the lines of a document that call `napari-sam`."""
-    lines = "\n".join(blocks(name, "sh")).splitlines()
-    stripped = (line.strip() for line in lines)
-    return [line for line in stripped if line.startswith("napari-sam ")]
+def commands_in(block: str) -> list[str]:
+    """Return the lines of a block that call `napari-sam`."""
+    lines = (line.strip() for line in block.splitlines())
+    return [line for line in lines if line.startswith("napari-sam ")]
 
 
 def prepare_folder(folder: Path) -> None:
@@ -63,8 +60,8 @@ def prepare_folder(folder: Path) -> None:
     for place in ("images", "labels"):
         (folder / place).mkdir()
     for name in ("a.tif", "b.tif"):
-        imwrite(folder / "images" / name, samples.coins()[:160])
-        imwrite(folder / "labels" / name, labels[:160].astype(np.uint16))
+        imwrite(folder / "images" / name, samples.coins()[:90, :130])
+        imwrite(folder / "labels" / name, labels[:90, :130].astype(np.uint16))
     (folder / "points.csv").write_text(
         "index,axis-0,axis-1,axis-2,object\n0,16,50,62,1\n"
     )
@@ -73,10 +70,16 @@ def prepare_folder(folder: Path) -> None:
     heads = "index,shape-type,vertex-index,axis-0,axis-1,axis-2,object"
     (folder / "boxes.csv").write_text("\n".join((heads, *rows)) + "\n")
     ns.export_labels(labels, folder / "RoiSet.zip", format="imagej")
-    imsave(folder / "car.png", np.dstack([samples.coins()] * 3), check_contrast=False)
+    imsave(
+        folder / "car.png",
+        np.dstack([samples.coins()[:64, :64]] * 3),
+        check_contrast=False,
+    )
     data = ROOT / "tests" / "data"
     for name in ("sam-vit-base", "facebook/sam-vit-base"):
         shutil.copytree(data / "hf_sam_small", folder / name)
+        processor = ns.SamProcessor.from_pretrained(folder / name, family="sam")
+        processor.save_pretrained(folder / name)
     for name in ("my_sam.pth", "sam_vit_b_01ec64.pth"):
         shutil.copy(data / "sam_small.pth", folder / name)
 
@@ -89,9 +92,10 @@ def names_in_documents() -> dict[str, Any]:
     return {
         "np": np,
         "ns": ns,
-        "image": coins,
-        "plane": coins,
-        "planes": [coins[:100], coins[100:200]],
+        "image": coins[:160, :200],
+        "plane": coins[:160],
+        "large": samples.nuclei(1300),
+        "planes": [coins[:90, :130], coins[90:180, :130]],
         "labels": labels,
         "stack": volume,
         "ct": volume,
