@@ -70,18 +70,17 @@ def prepare_folder(folder: Path) -> None:
     heads = "index,shape-type,vertex-index,axis-0,axis-1,axis-2,object"
     (folder / "boxes.csv").write_text("\n".join((heads, *rows)) + "\n")
     ns.export_labels(labels, folder / "RoiSet.zip", format="imagej")
-    imsave(
-        folder / "car.png",
-        np.dstack([samples.coins()[:64, :64]] * 3),
-        check_contrast=False,
-    )
+    car = np.dstack([samples.coins()[:64, :64]] * 3)
+    imsave(folder / "car.png", car, check_contrast=False)
+    (folder / "prompts").mkdir()
+    for name in ("a.json", "b.json"):
+        (folder / "prompts" / name).write_text('[{"box": [20, 20, 60, 70]}]')
     data = ROOT / "tests" / "data"
     for name in ("sam-vit-base", "facebook/sam-vit-base"):
         shutil.copytree(data / "hf_sam_small", folder / name)
         processor = ns.SamProcessor.from_pretrained(folder / name, family="sam")
         processor.save_pretrained(folder / name)
-    for name in ("my_sam.pth", "sam_vit_b_01ec64.pth"):
-        shutil.copy(data / "sam_small.pth", folder / name)
+    shutil.copy(data / "sam_small.pth", folder / "my_sam.pth")
 
 
 def names_in_documents() -> dict[str, Any]:
