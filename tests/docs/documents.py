@@ -40,8 +40,8 @@ def prepare_folder(folder: Path) -> None:
     """Write the files that blocks and commands name."""
     volume, _ = samples.head()
     labels = samples.coin_labels()
-    imwrite(folder / "cells.tif", samples.coins())
-    imwrite(folder / "new.tif", samples.coins())
+    imwrite(folder / "cells.tif", samples.coins()[:160, :240])
+    imwrite(folder / "new.tif", samples.coins()[:160, :240])
     imwrite(folder / "cells_labels.tif", labels.astype(np.uint16))
     for name in ("stack.tif", "ct.tif"):
         imwrite(
@@ -91,7 +91,7 @@ def names_in_documents() -> dict[str, Any]:
     return {
         "np": np,
         "ns": ns,
-        "image": coins[:160, :200],
+        "image": coins[:160, :240],
         "plane": coins[:160],
         "large": samples.nuclei(1300),
         "planes": [coins[:90, :130], coins[90:180, :130]],
@@ -99,9 +99,9 @@ def names_in_documents() -> dict[str, Any]:
         "stack": volume,
         "ct": volume,
         "corrected": volume[17] > volume[17].mean(),
-        "first": coins[:160],
-        "first_labels": labels[:160],
-        "second": coins[160:],
-        "second_labels": labels[160:],
+        "first": coins[:90, :130],
+        "first_labels": labels[:90, :130],
+        "second": coins[90:180, :130],
+        "second_labels": labels[90:180, :130],
         "shapes_layer": SimpleNamespace(data=[corners]),
     }

@@ -21,8 +21,10 @@ from tests.helpers.models import World
 
 # These take minutes, download, or need weights that no package has; they are parsed.
 LONG = {"train", "export", "download", "demo"}
-# Pages whose stacks and series would keep the real network busy for minutes.
+# Pages whose stacks and series would keep the real network busy for minutes. The script
+# of the README runs with real weights in tests/test_readme.py.
 WITH_STAND_IN = {
+    "README.md",
     "docs/get-started/first-stack.md",
     "docs/how-to/cluster.md",
     "docs/how-to/many-images.md",
