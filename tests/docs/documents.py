@@ -39,7 +39,7 @@ def commands_in(block: str) -> list[str]:
 def prepare_folder(folder: Path) -> None:
     """Write the files that blocks and commands name."""
     volume, _ = samples.head()
-    labels = samples.coin_labels()
+    labels = samples.coin_labels()[:160, :240]
     imwrite(folder / "cells.tif", samples.coins()[:160, :240])
     imwrite(folder / "new.tif", samples.coins()[:160, :240])
     imwrite(folder / "cells_labels.tif", labels.astype(np.uint16))
