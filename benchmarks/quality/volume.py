@@ -1,11 +1,12 @@
 """Propagation through stacks: ours and the peer's algorithm on the same embeddings.
 
 Run ``python -m benchmarks.quality.volume``, with ``--cache FOLDER`` to keep embeddings
-for the next run, and ``--half report`` for the stacks that calibrated nothing. Every object gets a box on its middle slice, drawn as by hand (up to
-2 pixels off), and in a second run one at each quarter of its slices. Dice is over the
-voxels of an object, SA50 the fraction of objects with an IoU of at least 0.5; means are
-over the objects of a stack, then over stacks. All slices are encoded beforehand, so
-that seconds count decoding and the algorithms.
+for the next run, and ``--half report`` for stacks that calibrated nothing. Every object
+gets a box on its middle slice, drawn as by hand (up to 2 pixels off), and in a second
+run one at each quarter of its slices. Dice is over the voxels of an object, SA50 the
+fraction of objects with an IoU of at least 0.5; means are over the objects of a stack,
+then over stacks. All slices are encoded beforehand, so that seconds count decoding and
+the algorithms.
 
 A slice counts as flagged when it is doubtful, interpolated or where an object stopped;
 a slice beyond the last computed one, when that one is flagged.
@@ -122,8 +123,8 @@ def cells(values: Iterable[float]) -> str:
 def print_ends(found: Sequence[Measured]) -> None:
     """Print by stack how many slices were missed, and clicks beside boxes."""
     print(
-        "\nby a box and by a click: Dice, SA50; fraction of the true slices missed, and "
-        "slices beyond the ends; flags: bad slices caught, good ones flagged"
+        "\nby a box and by a click: Dice, SA50; fraction of the true slices missed, "
+        "and slices beyond the ends; flags: bad slices caught, good ones flagged"
     )
     rows = []
     for m in found:
