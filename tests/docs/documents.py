@@ -99,9 +99,9 @@ def names_in_documents() -> dict[str, Any]:
         "stack": volume,
         "ct": volume,
         "corrected": volume[17] > volume[17].mean(),
-        "first": coins[:90, :130],
-        "first_labels": labels[:90, :130],
-        "second": coins[90:180, :130],
-        "second_labels": labels[90:180, :130],
+        "first": coins[:160],
+        "first_labels": labels[:160],
+        "second": coins[160:],
+        "second_labels": labels[160:],
         "shapes_layer": SimpleNamespace(data=[corners]),
     }

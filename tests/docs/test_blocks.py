@@ -8,6 +8,7 @@ import pytest
 
 from napari_sam.cli.main import main
 from napari_sam.cli.parser import make_parser
+from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
 from tests.docs.documents import (
     DOCUMENTS,
@@ -32,6 +33,8 @@ WITH_STAND_IN = {
     "docs/how-to/stacks.md",
     "docs/series.md",
 }
+# Pages that train: a small network with random weights learns as fast as is possible.
+WITH_SMALL_MODEL = {"docs/how-to/train.md"}
 # Weights of ViT-B: blocks that load them are compiled, and their imports run.
 NOT_HERE = "sam_vit_b_01ec64.pth"
 WITH_CODE = [name for name in DOCUMENTS if all_blocks(name)]
@@ -74,7 +77,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.weights
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("name", sorted(set(WITH_CODE) - WITH_STAND_IN))
+@pytest.mark.parametrize(
+    "name", sorted(set(WITH_CODE) - WITH_STAND_IN - WITH_SMALL_MODEL)
+)
 def test_page_runs(
     name: str, default_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,4 +91,13 @@ def test_page_runs(
 @pytest.mark.parametrize("name", sorted(WITH_STAND_IN))
 def test_page_runs_with_a_stand_in(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     load_always(monkeypatch, World())
+    run_page(name)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", sorted(WITH_SMALL_MODEL))
+def test_page_runs_with_a_small_model(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_always(monkeypatch, load_model("my_sam.pth", family="sam"))
     run_page(name)
