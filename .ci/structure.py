@@ -24,6 +24,7 @@ MAX_MODULES_PER_FOLDER = 14
 MAX_FILE_BYTES = 500_000
 PUBLIC_FOLDERS = (".", "segment_anything")
 LARGE_FILES = {
+    "docs/images/first_object.png",
     "src/napari_sam/data/lite_medsam_clicks.safetensors",
     "tests/data/hf_parity.npz",
     "tests/data/hf_sam_small/model.safetensors",

@@ -1,4 +1,9 @@
-"""Save a record of how labels were made, and make the same labels from it."""
+"""
+The same labels again
+=====================
+
+Save a record of how labels were made, and make the same labels from it.
+"""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

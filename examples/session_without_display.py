@@ -1,4 +1,9 @@
-"""Script a napari session without a display: the same objects as in the widget."""
+"""
+A session without a display
+===========================
+
+Script a napari session: the same objects as in the panel, without a window.
+"""
 
 import numpy as np
 from napari.components import ViewerModel

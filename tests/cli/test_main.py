@@ -466,3 +466,16 @@ def test_listing_models_does_not_load_torch() -> None:
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "napari_sam.checkpoints.registry" in loaded
     assert not loaded & {"torch", "napari", "scipy", "skimage", "qtpy"}
+
+
+def test_info_clears_leftovers_of_downloads(tmp_path: Path, capsys: Any) -> None:
+    leftover = tmp_path / "cache" / ".lite_medsam.pth.x.part"
+    leftover.mkdir(parents=True)
+    os.utime(leftover, (0, 0))
+    assert run("info") == 0
+    assert f"leftover of a download that ended: {leftover}" in capsys.readouterr().out
+    assert run("info", "--clear-leftovers") == 0
+    printed = capsys.readouterr().out
+    assert f"deleted {leftover}" in printed
+    assert "napari-sam " in printed and "leftover of" not in printed
+    assert not leftover.exists()

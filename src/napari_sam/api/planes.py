@@ -198,8 +198,14 @@ def everything(
 
     Parameters
     ----------
-    plane, model, options, region
-        See `segment_everything`.
+    plane : array-like
+        (H, W) or (H, W, 3), any real dtype.
+    model : str, Path or Predictor
+        Model name, path or repository, see `load_model`, or a loaded model.
+    options : SearchOptions, optional
+        Settings of the search for candidate masks.
+    region : array-like, optional
+        (H, W) bool: where to search; the whole plane when None.
     contrast_limits : IntensityMapping, tuple of float or array-like, optional
         As for `segment_everything`, or a rule.
     cache : EmbeddingCache, optional

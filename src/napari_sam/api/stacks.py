@@ -59,17 +59,21 @@ def segment_everything_volume(
         arrays are read one plane at a time.
     model : str, Path or Predictor
         Model name, path or repository, see `load_model`, or a loaded model.
-    axis : int
+    axis : int or str
         The axis along which objects are linked.
-    thresholds, options
-        See `segment_everything`.
+    thresholds : Thresholds, optional
+        Selection of objects among the candidate masks.
+    options : SearchOptions, optional
+        Settings of the search for candidate masks.
     linking : Linking, optional
         Settings for linking objects of neighbouring planes, or across gaps.
     contrast_limits : tuple of float or array-like, optional
         Grey values shown to the model as black and white, of all planes; measured on
         a sample of planes when None.
-    zoom, object_diameter
-        See `segment_everything`; the windows of all planes have the same size.
+    zoom : "auto", "off" or float
+        As for `segment_everything`; the windows of all planes have the same size.
+    object_diameter : float, optional
+        For models with an instance head: usual diameter of the objects in pixels.
 
     Returns
     -------
@@ -112,8 +116,17 @@ def everything_volume(
 
     Parameters
     ----------
-    volume, model, axis, thresholds, options
-        See `segment_everything_volume`.
+    volume : array-like
+        Three axes, and perhaps colour as the last one; any real dtype. Dask and zarr
+        arrays are read one plane at a time.
+    model : str, Path or Predictor
+        Model name, path or repository, see `load_model`, or a loaded model.
+    axis : int or str
+        The axis along which objects are linked.
+    thresholds : Thresholds, optional
+        Selection of objects among the candidate masks.
+    options : SearchOptions, optional
+        Settings of the search for candidate masks.
     contrast_limits : IntensityMapping, tuple of float or array-like, optional
         As for `segment_everything_volume`, or a rule.
     rgb : bool, optional

@@ -211,6 +211,16 @@ class Candidates:
         Non-maximum suppression runs within each crop, the best score first, and then
         between crops, the smallest crop first, as it shows more detail (Kirillov et
         al. 2023). A mask and its parts may both remain.
+
+        Parameters
+        ----------
+        thresholds : Thresholds
+            What an object must reach.
+
+        Returns
+        -------
+        list of Candidate or InstanceCandidate
+            The best score first within each crop.
         """
         by_crop: dict[Crop, list[AnyCandidate]] = {}
         for candidate in self.members:
@@ -232,6 +242,16 @@ class Candidates:
         """Drop what `masks` does not select; the same thresholds give the same objects.
 
         Takes less memory, but candidates for lower thresholds are gone.
+
+        Parameters
+        ----------
+        thresholds : Thresholds
+            What an object must reach.
+
+        Returns
+        -------
+        Candidates
+            With the selected members only.
         """
         return replace(self, members=tuple(self.masks(thresholds)))
 
@@ -251,6 +271,16 @@ class Candidates:
 
         Of masks that contain each other the best disjoint subset is selected, see
         `select_disjoint`.
+
+        Parameters
+        ----------
+        thresholds : Thresholds
+            What an object must reach.
+
+        Returns
+        -------
+        PlaneObjects
+            Labels and scores of the objects.
         """
         picked = self._under(thresholds.picked)
         others = select_disjoint(self.masks(thresholds))

@@ -81,6 +81,9 @@ class SearchOptions:
     crop_n_layers : int
         Layer i adds 4**i overlapping crops, each encoded on its own, for objects that
         are small in the plane. 0 searches the full plane only.
+    min_pred_iou, min_stability_score : float
+        Candidates below are dropped at once, which saves memory. Thresholds cannot
+        be lowered below these values afterwards.
     zoom : "auto", "off" or float
         For models with an instance head: the size of the windows. With "auto" they fit
         the objects; a factor is the side of the plane over that of a window.
@@ -89,9 +92,6 @@ class SearchOptions:
         found by itself when None.
     method : "auto" or "prompts"
         With "prompts", a model with an instance head searches by prompts as well.
-    min_pred_iou, min_stability_score : float
-        Candidates below are dropped at once, which saves memory. Thresholds cannot
-        be lowered below these values afterwards.
 
     Raises
     ------

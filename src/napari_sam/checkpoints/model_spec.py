@@ -85,7 +85,7 @@ class PackagedWeights:
 class ModelSpec:
     """One published checkpoint: identity, licence, hash and sources.
 
-    Attributes
+    Parameters
     ----------
     name : str
         The name that `load_model` takes.

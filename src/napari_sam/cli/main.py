@@ -13,8 +13,9 @@ import numpy as np
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions, search_method_text
-from napari_sam.checkpoints.download import WeightsError, fetch, is_cached
-from napari_sam.checkpoints.registry import DEFAULT_MODEL, get_model_spec, list_models
+from napari_sam.checkpoints.download import WeightsError, fetch
+from napari_sam.checkpoints.leftovers import remove_leftovers
+from napari_sam.checkpoints.registry import get_model_spec
 from napari_sam.cli.interrupts import termination_as_interrupt
 from napari_sam.cli.options import read_options
 from napari_sam.cli.outputs import read_export_output, read_outputs, read_replay_output
@@ -31,6 +32,7 @@ from napari_sam.files import MEGABYTE
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.prediction.zoom.options import check_zoom
 from napari_sam.prompts.selection import ImageSelection
+from napari_sam.records.environment import describe_environment, describe_models
 
 if TYPE_CHECKING:
     import argparse
@@ -61,16 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _models(_: argparse.Namespace) -> None:
-    for spec in list_models():
-        size = f"{spec.size_bytes / MEGABYTE:.0f} MB" if spec.size_bytes else "size ?"
-        state = "downloaded" if is_cached(spec) else "not downloaded"
-        default = " (default)" if spec.name == DEFAULT_MODEL else ""
-        clicks = ", clicks by a decoder of this package" if spec.click_decoder else ""
-        print(f"{spec.name}{default}: {spec.title}, for {spec.purpose}; {spec.speed}")
-        prompts = ", ".join(sorted(spec.prompts)) + clicks
-        print(
-            f"    {size}, {state}; trained on {prompts}; {spec.licence}; {spec.origin}"
-        )
+    print(describe_models())
 
 
 def _download(options: argparse.Namespace) -> None:
@@ -266,6 +259,12 @@ def _import_labels(options: argparse.Namespace) -> None:
         print(line)
 
 
+def _info(options: argparse.Namespace) -> None:
+    for gone in remove_leftovers() if options.clear_leftovers else ():
+        print(_printable(f"deleted {gone.path}", sys.stdout))
+    print(_printable(describe_environment(), sys.stdout))
+
+
 def _demo(options: argparse.Namespace) -> None:
     from napari_sam.cli.demo import run_demo
 
@@ -393,5 +392,6 @@ _VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "export-labels": _export_labels,
     "import-labels": _import_labels,
     "train": _train,
+    "info": _info,
     "demo": _demo,
 }

@@ -259,6 +259,14 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add_family(parser)
 
 
+def _add_info(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--clear-leftovers",
+        action="store_true",
+        help="delete what interrupted downloads left in the folder of weights",
+    )
+
+
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", default="napari-sam-demo", help="folder to write to"
@@ -322,6 +330,11 @@ _VERBS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], object]]] 
         "fine-tune a model on labelled images",
         "napari-sam train images/ labels/ --output cells.safetensors",
         _add_train,
+    ),
+    "info": (
+        "print versions, devices, folders and models, for reports of problems",
+        "napari-sam info",
+        _add_info,
     ),
     "demo": (
         "segment sample images and write labels and pictures",

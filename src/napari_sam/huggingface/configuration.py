@@ -174,7 +174,17 @@ class PretrainedConfig:
 
 
 class SamVisionConfig(PretrainedConfig, nets_config.SamVisionConfig):
-    """Sizes of the ViT image encoder; see `napari_sam.nets.config.SamVisionConfig`."""
+    """Sizes of the ViT image encoder.
+
+    Parameters
+    ----------
+    *values, **named
+        ``hidden_size``, ``num_hidden_layers``, ``num_attention_heads``,
+        ``output_channels``, ``image_size``, ``patch_size``, ``window_size``,
+        ``global_attn_indexes``, ``mlp_dim`` and others of
+        `napari_sam.nets.config.SamVisionConfig`. Other keywords
+        become attributes, as in transformers.
+    """
 
     model_type = "sam_vision_model"
     base_config_key = "vision_config"
@@ -186,21 +196,45 @@ class SamVisionConfig(PretrainedConfig, nets_config.SamVisionConfig):
 
 
 class SamPromptEncoderConfig(PretrainedConfig, nets_config.SamPromptEncoderConfig):
-    """Sizes of the prompt encoder."""
+    """Sizes of the prompt encoder.
+
+    Parameters
+    ----------
+    *values, **named
+        ``hidden_size``, ``image_size``, ``patch_size``, ``mask_input_channels`` and
+        others of `napari_sam.nets.config.SamPromptEncoderConfig`. Other keywords
+        become attributes, as in transformers.
+    """
 
     model_type = "sam_prompt_encoder"
     base_config_key = "prompt_encoder_config"
 
 
 class SamMaskDecoderConfig(PretrainedConfig, nets_config.SamMaskDecoderConfig):
-    """Sizes of the mask decoder."""
+    """Sizes of the mask decoder.
+
+    Parameters
+    ----------
+    *values, **named
+        ``hidden_size``, ``num_hidden_layers``, ``num_attention_heads``, ``mlp_dim``
+        and others of `napari_sam.nets.config.SamMaskDecoderConfig`. Other keywords
+        become attributes, as in transformers.
+    """
 
     model_type = "sam_mask_decoder"
     base_config_key = "mask_decoder_config"
 
 
 class SamConfig(PretrainedConfig, nets_config.SamConfig):
-    """Sizes of a SAM model; parameters of `napari_sam.nets.config.SamConfig`."""
+    """Sizes of a SAM model.
+
+    Parameters
+    ----------
+    *values, **named
+        ``vision_config``, ``prompt_encoder_config``, ``mask_decoder_config``: a
+        configuration or a dict each; SAM ViT-B when left out. Other keywords
+        become attributes, as in transformers.
+    """
 
     model_type = "sam"
 

@@ -111,7 +111,18 @@ class SamModel(PretrainedModel):
         input_boxes: Tensor | None = None,
         input_masks: Tensor | None = None,
     ) -> tuple[Tensor | None, Tensor]:
-        """Encode prompts without an image; parameters as for `forward`.
+        """Encode prompts without an image.
+
+        Parameters
+        ----------
+        input_points : Tensor, optional
+            (B, objects, points, 2) as (x, y) in pixels of the model's input.
+        input_labels : Tensor, optional
+            (B, objects, points): 1 on the object, 0 on the background.
+        input_boxes : Tensor, optional
+            (B, objects, 4) as (x_min, y_min, x_max, y_max).
+        input_masks : Tensor, optional
+            (B, 1, h, w) low-resolution logits.
 
         Returns
         -------

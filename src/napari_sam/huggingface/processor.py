@@ -67,11 +67,11 @@ class SamProcessor:
         path : str or Path
             A folder in Hugging Face layout, a checkpoint file, a name in the registry
             or a repository of the Hugging Face hub.
-        family : {"sam", "medsam", "lite_medsam"}, optional
-            Preprocessing that the weights were trained with. Needed for files that are
-            not in the registry and folders without settings.
         **options
-            ``revision``, ``cache_dir``, ``local_files_only``, ``token``, see
+            ``family``, the preprocessing that the weights were trained with ("sam",
+            "medsam" or "lite_medsam"), needed for files that are not in the registry
+            and folders without settings; ``revision``, ``cache_dir``,
+            ``local_files_only``, ``token``, see
             `napari_sam.checkpoints.resolve.find_model`; and parameters of
             `SamImageProcessor`, which precede the settings in files.
 

@@ -202,10 +202,7 @@ class SamSession:
         return None if pending is None else pending.result
 
     def accept_result(self, request: LayerRequest, result: SegmentationResult) -> None:
-        """Make a result the pending one, unless image or model were changed.
-
-        The result of an object that was accepted already is written.
-        """
+        """Take a result, if image and model are the same; write what was accepted."""
         self.current.take_result(request, result)
 
     def preview(self) -> Prediction | None:
@@ -355,10 +352,7 @@ class SamSession:
         self.changed.emit()
 
     def refine(self, label: int | None = None, layer: Labels | None = None) -> None:
-        """Use a label, by default the selected one, as prompt on the displayed plane.
-
-        Points and a box drawn on it are added. Committing replaces the object.
-        """
+        """Use a label, or the selected one, as prompt on the displayed plane."""
         labels = self.settings.present(layer) or self.target.present_layer
         if labels is None:
             raise ValueError("There are no labels to refine: choose a labels layer.")
@@ -373,10 +367,7 @@ class SamSession:
         return LabelCleanupJob.from_settings(self.settings, label)
 
     def clean_label(self, label: int | None = None) -> int:
-        """Apply `cleanup` to a label, by default the selected one, in one undo step.
-
-        Returns the number of changed pixels.
-        """
+        """Apply `cleanup` to a label in one undo step; return the changed pixels."""
         job = self.build_label_cleanup(label)
         return job.apply(job.compute())
 

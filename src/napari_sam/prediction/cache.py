@@ -100,7 +100,23 @@ class EmbeddingCache:
     ) -> list[Embedding]:
         """Return the embeddings of planes; those not in the cache are encoded together.
 
-        See `Predictor.embed_batch` for the parameters.
+        Parameters
+        ----------
+        predictor : PredictorLike
+            The model.
+        planes : sequence of array-like
+            (H, W) or (H, W, 3) each, any real dtype.
+        contrast_limits : tuple of float or array-like, optional
+            Grey values shown to the model as black and white, of all planes.
+        plane_shape : tuple of int, optional
+            (H, W) of the full planes, if `planes` are parts of them.
+        windows : sequence of Window, optional
+            What each of `planes` shows of the full plane of `plane_shape`.
+
+        Returns
+        -------
+        list of Embedding
+            One for each plane.
         """
         pixels = [to_uint8(plane, contrast_limits) for plane in planes]
         parts = [None] * len(planes) if windows is None else windows

@@ -57,6 +57,11 @@ def load_model(
     progress : callable, optional
         Called with (bytes done, total bytes or None) during a download.
 
+    Returns
+    -------
+    Predictor
+        The model with frozen weights, ready to embed planes.
+
     Raises
     ------
     TypeError, ValueError

@@ -208,8 +208,12 @@ class Predictor(PickledBySource):
 
         Parameters
         ----------
-        planes, contrast_limits, plane_shape
-            See `embed`, without `zoom`.
+        planes : sequence of array-like
+            (H, W) or (H, W, 3) each, any real dtype.
+        contrast_limits : tuple of float or array-like, optional
+            Grey values shown to the model as black and white, of all planes.
+        plane_shape : tuple of int, optional
+            (H, W) of the full planes, if `planes` are parts of them.
         windows : sequence of Window, optional
             What each of `planes` shows of the full plane of `plane_shape`.
         """
@@ -254,11 +258,7 @@ class Predictor(PickledBySource):
     def instance_maps(
         self, embedding: Embedding, pixels: NDArray[np.uint8]
     ) -> NDArray[np.uint8]:
-        """Find the objects of a window by the instance head, see `InstanceMaps`.
-
-        Takes the pixels that were embedded. Returns (3, h, w) uint8 at the resolution
-        of the model's input; 255 is 1.
-        """
+        """Find objects in embedded pixels: (3, h, w) uint8, see `InstanceMaps`."""
         transform = embedding.transform
         values = transform.pixel_values(pixels)
         return read_maps(self._runner, embedding.context, transform, values)

@@ -173,6 +173,16 @@ class Prompt:
     def in_window(self, window: Window) -> Self:
         """Return the prompt in pixels of a window of its plane.
 
+        Parameters
+        ----------
+        window : Window
+            A part of the plane.
+
+        Returns
+        -------
+        Prompt
+            The same prompt, counted from the first pixel of the window.
+
         Raises
         ------
         ValueError

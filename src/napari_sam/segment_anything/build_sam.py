@@ -31,7 +31,10 @@ _ENCODERS = {
 class Sam(SamNetwork):
     """A SAM network with what callers of segment-anything use of it.
 
-    Parameters are those of `napari_sam.nets.sam.SamNetwork`.
+    Parameters
+    ----------
+    config : SamConfig, optional
+        Sizes; those of ViT-B when None.
     """
 
     mask_threshold = 0.0

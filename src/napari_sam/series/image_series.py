@@ -242,13 +242,7 @@ class ImageSeries:
         again: bool = False,
         **options: Any,
     ) -> dict[str, str]:
-        """Segment all new images; see `iter_segment`.
-
-        Returns
-        -------
-        dict
-            {name: why the image failed}; empty when all were written.
-        """
+        """Segment all new images, see `iter_segment`; return {name: why it failed}."""
         from napari_sam.prediction.steps import run_to_end
 
         return run_to_end(self.iter_segment(model, prompts, again=again, **options))
@@ -336,13 +330,7 @@ class ImageSeries:
         self.put_project(self.read_project().with_class(name, color))
 
     def rename_class(self, name: str, new: str) -> None:
-        """Rename a class in all images; see `merge_classes`.
-
-        Raises
-        ------
-        ValueError
-            When there is no such class, or one of the new name already.
-        """
+        """Rename a class in all images; the new name must be new."""
         if new.strip() in self.read_project().classes:
             raise ValueError(f"There is a class {new!r} already: merge them.")
         self.merge_classes([name], new)

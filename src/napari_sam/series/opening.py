@@ -50,7 +50,7 @@ def open_series(
         Folder of the series, which is made if it does not exist; not needed when
         `images` is one.
     pattern : str, optional
-        Files of the folder to use, for instance "*.tif".
+        Files of the folder to use, for instance ``"*.tif"``.
     index : mapping, optional
         {axis: index} to use of each image, for instance {"C": 1}.
     image : str, optional

@@ -369,15 +369,7 @@ class FineTuning:
         write_state(Path(path), tensors, values)
 
     def resume(self, path: str | Path) -> None:
-        """Continue a run from its file; on the CPU with exactly the same results.
-
-        Raises
-        ------
-        OSError
-            When there is no such file.
-        ValueError
-            When it is damaged, or of another model, other images or other options.
-        """
+        """Continue the run of a file, with exactly the same results on the CPU."""
         tensors, values = read_state(Path(path))
         if values.get("key") != self._key():
             raise ValueError(

@@ -80,14 +80,14 @@ class TrainingOptions:
     encoder_blocks : int
         Number of last blocks of the image encoder to train, together with its neck.
         Every step then runs the image encoder, which is much slower.
-    held_out : float
-        Fraction of the images to hold out for validation.
     first_prompts : tuple of {"click", "clicks", "box"}
         First prompts, each entry with equal probability; all that `prompts` allow
         when empty.
     close_ups : float
         Fraction of the steps in which the decoder sees only a square around each
         object, which costs much less than the whole plane.
+    held_out : float
+        Fraction of the images to hold out for validation.
     validate_every : int
         Steps between validations.
     validation_objects : int

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QApplication, QFileDialog
 
 from napari_sam.files import MEGABYTE
 from napari_sam.images.intensity import IntensityMapping
@@ -207,3 +207,9 @@ def test_axis_choice_is_shown_for_several_axes(
     viewer.dims.order = (1, 2, 0, 3)
     assert [value for _, value in widget.panel.axis.choices] == [1, 2]
     assert widget.session.axis is None  # the other one is displayed now
+
+
+def test_information_for_a_report_is_copied(widget: Any) -> None:
+    press(widget.panel.advanced.copy_info)
+    copied = QApplication.clipboard().text()
+    assert "napari-sam " in copied and "folder of weights" in copied

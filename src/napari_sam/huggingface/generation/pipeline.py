@@ -79,6 +79,11 @@ def pipeline(
         ``dtype``, ``revision``, ``token`` and others of `SamModel.from_pretrained`, and
         the options of `MaskGenerationPipeline`.
 
+    Returns
+    -------
+    MaskGenerationPipeline
+        Call it with an image, or a list of images.
+
     Raises
     ------
     ValueError, TypeError

@@ -13,6 +13,7 @@ from magicgui.widgets import (
     Label,
     SpinBox,
 )
+from napari.utils.notifications import show_info
 
 from napari_sam.files import MEGABYTE
 from napari_sam.images.intensity import IntensityMapping
@@ -27,6 +28,7 @@ from napari_sam.plugin.panels.controls import (
 )
 from napari_sam.plugin.panels.preferred.new_session import disk_cache
 from napari_sam.plugin.preferences import Preferences
+from napari_sam.records.environment import describe_environment
 from napari_sam.records.record import write_record
 
 if TYPE_CHECKING:
@@ -134,6 +136,11 @@ _SAVE = ButtonSpec(
     "Save how each object was made, as JSON. 'napari-sam replay' makes the labels "
     "again",
 )
+_COPY = ButtonSpec(
+    "Copy information for a report",
+    "Copy versions, devices and folders to the clipboard, as 'napari-sam info' prints "
+    "them",
+)
 _COLOURS = ("Red", "Green", "Blue")
 
 
@@ -162,7 +169,8 @@ class AdvancedPanel(Container[Any]):
         for combo in (self.zoom, self.label_choice, self.policy, *self.channels):
             keep_narrow(combo)
         self.extend([*self.channels, *make_controls(_CACHE_CONTROLS).values()])
-        self.append(self.save)
+        self.copy_info = _COPY.make(_copy_environment)
+        self.extend([self.save, self.copy_info])
         self._show_options()
         self._connect()
         self.refresh()
@@ -282,3 +290,12 @@ class AdvancedPanel(Container[Any]):
         )
         if path:
             write_record(path, record)
+
+
+def _copy_environment() -> None:
+    from qtpy.QtWidgets import QApplication
+
+    clipboard = QApplication.clipboard()
+    assert clipboard is not None
+    clipboard.setText(describe_environment(load_torch=False))
+    show_info("Copied: paste it into your report.")

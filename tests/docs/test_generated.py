@@ -1,0 +1,91 @@
+"""What the code offers stands in the documents: names, options, keys, errors."""
+
+import re
+
+import pytest
+from docs.generator.commands import commands_page, option_names, verbs
+from docs.generator.errors import errors_page, sentences
+from docs.generator.links import PAGES, REPOSITORY, rewrite
+from docs.generator.tables import keys_page, models_page
+
+import napari_sam
+from napari_sam.checkpoints.registry import MODELS
+from napari_sam.plugin.panels.buttons import BUTTONS
+from tests.docs.documents import ROOT
+
+API = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+
+
+def test_every_public_name_has_a_page() -> None:
+    listed = re.findall(r"^   (\w+)$", API, flags=re.MULTILINE)
+    assert sorted(set(napari_sam.__all__) - set(listed)) == []
+    assert len(listed) == len(set(listed))
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_every_option_is_described(verb: str) -> None:
+    page = commands_page()
+    section = page.partition(f"## {verb}\n")[2].partition("\n## ")[0]
+    names = option_names(verbs()[verb])
+    assert [name for name in names if f"`{name}`" not in section] == []
+    assert "\n: \n" not in section  # each has a help text
+
+
+def test_every_key_and_button_is_described() -> None:
+    page = keys_page()
+    for button in BUTTONS.values():
+        assert button.text in page and button.tooltip in page
+        assert not button.key or f"**{button.key}**" in page
+
+
+def test_every_model_is_listed() -> None:
+    page = models_page()
+    for model in MODELS.values():
+        assert f"`{model.name}`" in page and model.hash in page
+
+
+def test_errors_say_what_to_do() -> None:
+    found = sentences()
+    assert sum(map(len, found.values())) > 300
+    page = errors_page()
+    for heading, group in found.items():
+        assert f"## {heading}" in page
+        for sentence in group:
+            words = re.findall(r"[^\W\d_]{3,}", sentence.problem)
+            assert all(word in page for word in words)
+
+
+def test_a_known_error_is_split_into_problem_and_cure() -> None:
+    both = [(s.problem, s.cure) for group in sentences().values() for s in group]
+    assert (
+        "The prompt has only background points",
+        "add a point on the object or a box around it.",
+    ) in both
+
+
+@pytest.mark.parametrize(
+    ("text", "folder", "expected"),
+    [
+        ("[a](docs/zoom.md)", ".", "[a](/zoom.md)"),
+        ("[a](docs/zoom.md#cost)", ".", "[a](/zoom.md#cost)"),
+        ("[a](../CONTRIBUTING.md)", "docs", "[a](/contribute/contributing.md)"),
+        ("[a](LICENSE)", ".", f"[a]({REPOSITORY}/blob/main/LICENSE)"),
+        ("[a](adr/0014-zoom.md)", "docs", "[a](/adr/0014-zoom.md)"),
+        ("![a](images/x.png)", "docs", "![a](/images/x.png)"),
+        ("[a](https://napari.org) [b](#c)", "docs", "[a](https://napari.org) [b](#c)"),
+    ],
+)
+def test_links_that_leave_the_site(text: str, folder: str, expected: str) -> None:
+    assert rewrite(text, folder) == expected
+
+
+def test_pages_for_files_of_the_repository_exist() -> None:
+    for file, page in PAGES.items():
+        assert (ROOT / file).exists() and (ROOT / "docs" / page).exists()
+
+
+def test_addresses_are_the_same_everywhere() -> None:
+    for name in ("pyproject.toml", "CITATION.cff", "docs/get-started/install.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        found = re.findall(r"https://github\.com/[\w-]+/napari-sam(?![\w-])", text)
+        assert set(found) == {REPOSITORY}
