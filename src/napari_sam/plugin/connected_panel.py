@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     import napari
     from magicgui.widgets import Container
+    from napari.layers import Labels
 
     from napari_sam.plugin.layers.labels_writer import WriteSummary
     from napari_sam.plugin.layers.prompt_tool import Tool
@@ -260,6 +261,12 @@ class ConnectedPanel:
 
     # -- choices ---------------------------------------------------------------
 
+    def choose_layers(self, image: Image, labels: Labels) -> None:
+        """Choose an image and the labels layer that its objects are written into."""
+        self.session.image_layer = image
+        self.session.labels_layer = labels
+        self._display.show_choices()
+
     def _choose_model(self) -> None:
         self.session.use_model(*self.panel.models.chosen)
         self._refresh()
@@ -276,6 +283,12 @@ class ConnectedPanel:
         self.panel.each_prompt.value = self.session.each_prompt_an_object
 
     # -- work ------------------------------------------------------------------
+
+    def encode_ahead(
+        self, plane: Any, limits: Any, on_encoded: Callable[[], None]
+    ) -> None:
+        """Encode an image that is opened next; see `Prefetcher.encode_image`."""
+        self._prefetcher.encode_image(plane, limits, on_encoded)
 
     def _segment_live(self) -> None:
         """Segment the displayed slice again after a change."""

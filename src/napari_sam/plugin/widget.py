@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container, Label
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QSizePolicy
 
 from napari_sam.plugin.background.dock_life import DockLife, docked_widgets
 from napari_sam.plugin.preferences import read_ahead
@@ -58,10 +59,15 @@ class SamWidget(Container[Any]):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         self._connected: ConnectedPanel | None = None
         self._viewer, self._hidden = napari_viewer, False
+        self._is_closed = False
         # A viewer has one panel and one session: another panel would fight over keys.
         opened = docked_widgets(napari_viewer, SamWidget)
         self._session = opened[0].hand_over() if opened else None
         self._opening = Label(value="Opening ...")
+        # napari adds a stretch below a widget that does not want the whole height.
+        self._opening.native.setSizePolicy(
+            QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding
+        )
         super().__init__(widgets=[self._opening], labels=False)
         self._dock_life = DockLife(self.native)
         self._dock_life.closed.connect(self._on_dock_closed)
@@ -82,6 +88,11 @@ class SamWidget(Container[Any]):
         if self._connected is None:
             raise RuntimeError("The panel could not be opened: open it again.")
         return self._connected
+
+    @property
+    def opened(self) -> ConnectedPanel | None:
+        """The controls and what they do; None before they are open and when closed."""
+        return None if self._is_closed else self._connected
 
     @property
     def session(self) -> SamSession:
@@ -156,6 +167,7 @@ class SamWidget(Container[Any]):
 
     def _on_dock_closed(self) -> None:
         """End with the dock, which napari closed without closing what is in it."""
+        self._is_closed = True
         self._timer.stop()
         if self._connected is not None:
             self._connected.close()

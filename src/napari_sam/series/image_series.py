@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
-from napari_sam.series.classes import merge_in_items, merged_classes
+from napari_sam.series.classes import (
+    ClassChange,
+    merge_in_items,
+    merged_classes,
+    undo_merge,
+)
 from napari_sam.series.editing import ItemEditor
 from napari_sam.series.export import export_items
 from napari_sam.series.item import SeriesItem
 from napari_sam.series.storage.listing import (
-    OWN_ENDINGS,
     PROJECT_FILE,
     Listing,
+    files_of,
     natural_key,
 )
 from napari_sam.series.storage.project import Project
@@ -55,7 +59,7 @@ class ImageSeries:
         self.ignored = dict(listing.ignored)
         """{name: why it is no image}, of other files in the folder."""
         self._project = project
-        files = _files_of(output)
+        files = files_of(output)
         problems, sizes, choice = listing.problems, listing.sizes, project.choice
         root = listing.root
         self._items = {
@@ -159,7 +163,7 @@ class ImageSeries:
         position = names.index(self[name].name) + step
         while 0 <= position < len(names):
             item = self._items[names[position]]
-            if not unfinished or item.status not in ("done", "skipped"):
+            if not unfinished or item.is_unfinished:
                 return item
             position += step
         return None
@@ -335,7 +339,7 @@ class ImageSeries:
         """
         self.put_project(self.read_project().with_class(name, color))
 
-    def rename_class(self, name: str, new: str) -> None:
+    def rename_class(self, name: str, new: str) -> ClassChange:
         """Rename a class in all images; see `merge_classes`.
 
         Raises
@@ -345,10 +349,10 @@ class ImageSeries:
         """
         if new.strip() in self.read_project().classes:
             raise ValueError(f"There is a class {new!r} already: merge them.")
-        self.merge_classes([name], new)
+        return self.merge_classes([name], new)
 
-    def merge_classes(self, names: Sequence[str], into: str) -> None:
-        """Make one class of several, in all images.
+    def merge_classes(self, names: Sequence[str], into: str) -> ClassChange:
+        """Make one class of several, in all images; see `undo_classes`.
 
         Parameters
         ----------
@@ -373,8 +377,15 @@ class ImageSeries:
             item.refresh()
         if into not in before.classes:  # so that each object always has a known class
             self.put_project(before.with_class(into, project.classes[into]))
-        merge_in_items(self, names, into)
+        objects = merge_in_items(self, names, into)
         self.put_project(project)
+        return ClassChange(before, into, objects)
+
+    def undo_classes(self, change: ClassChange) -> None:
+        """Take back a change of `merge_classes`; later changes of objects stay."""
+        for item in self:
+            item.refresh()
+        self.put_project(undo_merge(self, self.read_project(), change))
 
     def read_project(self) -> Project:
         """Read series.json, which another process may have changed."""
@@ -385,15 +396,3 @@ class ImageSeries:
         """Write series.json."""
         project.write(self.output / PROJECT_FILE)
         self._project = project
-
-
-def _files_of(output: Path) -> set[str]:
-    """Return the names of all files of a series, with slashes."""
-    found: set[str] = set()
-    for folder, _, names in os.walk(output):
-        own = [name for name in names if name.endswith(OWN_ENDINGS)]
-        if own:
-            prefix = Path(folder).relative_to(output).as_posix()
-            prefix = "" if prefix == "." else f"{prefix}/"
-            found.update(prefix + name for name in own)
-    return found
