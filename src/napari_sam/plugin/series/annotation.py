@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_sam.plugin.connected_panel import ConnectedPanel
     from napari_sam.plugin.series.opened_image import OpenedImage
+    from napari_sam.plugin.series.read_ahead import ReadImage
     from napari_sam.plugin.series.worker import FileWorker
     from napari_sam.series.image_series import ImageSeries
     from napari_sam.series.item import SeriesItem
@@ -86,6 +87,8 @@ class Annotation(QObject):
         self.opened: OpenedImage | None = None
         self.wanted = ""
         """Name of the image that is about to be opened, or is open."""
+        self._number = 0
+        self._last: OpenedImage | None = None  # of the thread
         self._seconds, self._active = 0.0, time.monotonic()
         self._save_timer = _single_shot(self, SAVE_MS, self.save)
         self._session_timer = QTimer(self)
@@ -142,42 +145,45 @@ class Annotation(QObject):
 
     def _open(self, name: str) -> None:
         self.wanted = name
-        item = self.series[name]
-        read = self.ahead.take(name)
+        self._number += 1
+        number, item = self._number, self.series[name]
         self.worker.submit(
-            partial(self._open_unless_late, name, item, read),
-            self._on_opened,
-            partial(self._on_failed, name),
+            partial(self._open_unless_late, number, item, self.ahead.take(name)),
+            partial(self._on_opened, number),
+            partial(self._on_failed, number),
         )
 
     def _open_unless_late(
-        self, name: str, item: SeriesItem, read: Any
-    ) -> tuple[str, OpenedImage | None]:
+        self, number: int, item: SeriesItem, read: ReadImage | None
+    ) -> OpenedImage | None:
         """Open on the thread; not when another image is wanted meanwhile."""
-        if name != self.wanted:
-            return name, None
+        if number != self._number:
+            return None
         if self.opened is not None and self.opened.item is item:
-            return name, None  # it is open, and locked
-        return name, open_image(item, *(read or ()))
+            return None  # it is open, and locked
+        if self._last is not None and self._last is not self.opened:
+            self._last.close()  # it came too late to be shown
+        self._last = open_image(item, *(read or ()))
+        return self._last
 
-    def _on_opened(self, found: tuple[str, OpenedImage | None]) -> None:
-        name, opened = found
+    def _on_opened(self, number: int, opened: OpenedImage | None) -> None:
         if opened is None:
             return
-        if name != self.wanted:
+        if number != self._number:
             self.worker.submit(opened.close)
             return
         panel = self._panel()
         if panel is not None and panel.session.current.waiting:
             # Accepted objects belong to the image that is left.
-            QTimer.singleShot(_WAIT_MS, partial(self._on_opened, found))
+            QTimer.singleShot(_WAIT_MS, partial(self._on_opened, number, opened))
             return
         self._leave()
         self._show(opened)
 
-    def _on_failed(self, name: str, error: Exception) -> None:
+    def _on_failed(self, number: int, error: Exception) -> None:
         """Tell why an image cannot be opened, and pass it on the way to others."""
-        if name != self.wanted:
+        name = self.wanted
+        if number != self._number:
             return
         self.failed.emit(name, describe_failure(error))
         if not (self._step and not self.go(self._step, unfinished=self._unfinished)):
@@ -235,9 +241,15 @@ class Annotation(QObject):
     def close(self) -> None:
         """Save and close the image. Python waits for it at exit."""
         self.wanted = ""
+        self._number += 1
         self._session_timer.stop()
         self._leave()
+        self.worker.submit(self._close_last)
         self.ahead.close()
+
+    def _close_last(self) -> None:
+        if self._last is not None:
+            self._last.close()
 
     # -- saving ------------------------------------------------------------------------
 
@@ -265,14 +277,15 @@ class Annotation(QObject):
         ValueError
             When no image is open, or it is read only.
         """
-        opened = self.opened
-        if opened is None:
+        opened, snapshot = self.opened, self.layers.snapshot(self._seconds)
+        if opened is None or snapshot is None:
             raise ValueError("No image is open: choose one in the list.")
         if opened.read_only:
             raise ValueError(opened.read_only)
-        self.save()
+        self._save_timer.stop()
+        self._seconds = 0.0
         self.worker.submit(
-            lambda: opened.editor.set_status(status, note),
+            partial(opened.set_status, status, note, snapshot),
             lambda _: self.changed.emit(opened.item.name),
         )
 

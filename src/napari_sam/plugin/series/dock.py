@@ -13,6 +13,7 @@ from superqt.utils import QSignalDebouncer
 
 from napari_sam.plugin.background.dock_life import DockLife, docked_widgets
 from napari_sam.plugin.notifications import error_text, notify_errors
+from napari_sam.plugin.panels.choices.layer_combobox import disconnect_choices
 from napari_sam.plugin.panels.key_bindings import KeyBindings
 from napari_sam.plugin.panels.preferred.keys import PreferredKeys
 from napari_sam.plugin.preferences import Preferences
@@ -68,6 +69,7 @@ class SeriesWidget(Container[Any]):
         super().__init__(widgets=[self.panel], labels=False)
         self.annotation: Annotation | None = None
         self._classes: ClassActions | None = None
+        self._encoding: EncodeAhead | None = None
         self._is_closed, self._failed = False, ""
         self._worker = FileWorker(self._show_failure, self.native)
         defaults = {name: BUTTONS[name].key for name in KEYED}
@@ -158,7 +160,7 @@ class SeriesWidget(Container[Any]):
         self.annotation.shown.connect(self._on_shown)
         self.annotation.changed.connect(self._on_changed)
         self.annotation.failed.connect(self._on_failed)
-        EncodeAhead(
+        self._encoding = EncodeAhead(
             self.annotation.ahead, self.annotation.layers, self._panel, self.annotation
         )
         self._classes = ClassActions(panel.classes, self.annotation)
@@ -176,14 +178,19 @@ class SeriesWidget(Container[Any]):
         self._end_annotation()
         self._keys.close()
         self._preferred.close()
+        self._filter.cancel()
+        disconnect_choices(self._viewer, self.reset_choices)
         self._worker.close()
 
     def _end_annotation(self) -> None:
         if self._classes is not None:
             self._classes.close()
+        if self._encoding is not None:
+            self._encoding.close()
         if self.annotation is not None:
             self.annotation.close()
-        self.annotation = self._classes = None
+            self.annotation.deleteLater()
+        self.annotation = self._classes = self._encoding = None
 
     def _on_dock_closed(self) -> None:
         self.close_series()

@@ -47,6 +47,11 @@ class EncodeAhead(QObject):
         self._timer.timeout.connect(self._encode)
         ahead.on_read = self._on_read
 
+    def close(self) -> None:
+        """Encode no more."""
+        self._next = None
+        self._timer.stop()
+
     def _on_read(self, read: ReadImage, limits: Any) -> None:
         if len(read.image.used.shape) == 2:  # of stacks, any slice may be next
             self._next = read, limits

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.plugin.layers.prompt_layers import is_plugin_layer
+from napari_sam.plugin.layers.visible_region import camera_of
 from napari_sam.plugin.series.label_classes import classes_of, put_classes
 from napari_sam.plugin.series.opened_image import Snapshot
 from napari_sam.records.record import KEY
@@ -76,7 +77,7 @@ class ItemLayers:
         self._classes = dict(opened.item.classes)
         if self._classes:
             put_classes(labels, self._classes)
-        dims, camera = self._viewer.dims, self._viewer.camera
+        dims, camera = self._viewer.dims, camera_of(self._viewer)
         before = dims.point, camera.center, camera.zoom
         active = self._viewer.layers.selection.active
         # Below what is drawn on them.

@@ -83,8 +83,15 @@ class OpenedImage:
         """Sentence that says why nothing can be written; empty when it can."""
         return self.editor.read_only
 
-    def save(self, snapshot: Snapshot) -> bool:
+    def save(self, snapshot: Snapshot, *, also_empty: bool = False) -> bool:
         """Write what has changed since the last save; tell whether anything has.
+
+        Parameters
+        ----------
+        snapshot : Snapshot
+            The image as it is now.
+        also_empty : bool
+            Whether to write labels of an image that has none yet, without objects.
 
         Raises
         ------
@@ -96,7 +103,7 @@ class OpenedImage:
         labels, classes = snapshot.labels, dict(snapshot.classes)
         digest = _digest(labels)
         values = {"seconds": self.item.state.seconds + snapshot.seconds}
-        if digest == self._written:
+        if digest == self._written and (self.item.has_labels or not also_empty):
             if classes == self._classes:
                 return False
             self.editor.update(classes=classes, **values)
@@ -115,6 +122,14 @@ class OpenedImage:
             )
         self._written, self._classes = digest, classes
         return True
+
+    def set_status(self, status: Status, note: str | None, snapshot: Snapshot) -> None:
+        """Save, and set the status and the note, with the same errors.
+
+        An image to review is one with labels, if only without objects.
+        """
+        self.save(snapshot, also_empty=status == "needs review")
+        self.editor.set_status(status, note)
 
     def close(self) -> None:
         """Free the lock."""
