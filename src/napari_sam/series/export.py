@@ -64,9 +64,7 @@ def export_items(
         try:
             labels = _read(item)
             target.parent.mkdir(parents=True, exist_ok=True)
-            classes: dict[str, Any] = {}
-            if format != "imagej":
-                classes = {"classes": item.classes, "colors": colors}
+            classes: dict[str, Any] = {"classes": item.classes, "colors": colors}
             axes = item.read().used.axes.removesuffix("S") if labels.ndim > 2 else None
             export_labels(labels, target, format, axes=axes, **classes)
         except Exception as error:  # noqa: BLE001 - the other images go on

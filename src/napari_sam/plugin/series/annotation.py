@@ -195,6 +195,7 @@ class Annotation(QObject):
         self._seconds, self._active = 0.0, time.monotonic()
         self._connect(labels)
         self._followed = None
+        self.new_classes.follow(labels, None)
         self._follow_session()
         self.shown.emit()
         following = self.series.neighbour(opened.item.name, self._step or 1)
