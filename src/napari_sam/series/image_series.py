@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from napari_sam.series.classes import (
 from napari_sam.series.editing import ItemEditor
 from napari_sam.series.export import export_items
 from napari_sam.series.item import SeriesItem
+from napari_sam.series.item_list import ItemList
 from napari_sam.series.storage.listing import (
     PROJECT_FILE,
     Listing,
@@ -23,25 +23,24 @@ from napari_sam.series.storage.listing import (
     natural_key,
 )
 from napari_sam.series.storage.project import Project
-from napari_sam.series.storage.state import STATUSES, check_status
 from napari_sam.series.table import write_table
 
 if TYPE_CHECKING:
     from collections.abc import (
         Callable,
         Generator,
-        Iterator,
         Mapping,
         Sequence,
     )
 
+    from napari_sam.exchange.folders import FolderFormat
     from napari_sam.exchange.formats import Format
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.series.batch import BatchStep
     from napari_sam.series.storage.state import Status
 
 
-class ImageSeries:
+class ImageSeries(ItemList):
     """Images with their labels, records and states in one folder; see `open_series`.
 
     Parameters
@@ -62,7 +61,7 @@ class ImageSeries:
         files = files_of(output)
         problems, sizes, choice = listing.problems, listing.sizes, project.choice
         root = listing.root
-        self._items = {
+        items = {
             name: SeriesItem(
                 name,
                 root / name,
@@ -74,99 +73,10 @@ class ImageSeries:
             )
             for name in sorted(problems, key=natural_key)
         }
+        super().__init__(items)
 
     def __repr__(self) -> str:
         return f"ImageSeries({str(self.output)!r}, {len(self)} images)"
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __iter__(self) -> Iterator[SeriesItem]:
-        return iter(self._items.values())
-
-    def __getitem__(self, name: str) -> SeriesItem:
-        """Return an image by its name.
-
-        Raises
-        ------
-        KeyError
-            When there is none of this name.
-        """
-        if name not in self._items:
-            raise KeyError(f"The series has no image {name!r}: give one of its names.")
-        return self._items[name]
-
-    # -- looking through ---------------------------------------------------------------
-
-    @property
-    def counts(self) -> dict[Status, int]:
-        """{status: number of images}, of all statuses."""
-        found = Counter(item.status for item in self)
-        return {status: found[status] for status in STATUSES}
-
-    @property
-    def problems(self) -> dict[str, str]:
-        """{name: why the image cannot be used, or was not segmented}."""
-        return {item.name: item.problem for item in self if item.problem}
-
-    @property
-    def seconds_per_image(self) -> float | None:
-        """Mean time spent on an image; None before any time was noted."""
-        times = [item.state.seconds for item in self if item.state.seconds]
-        return sum(times) / len(times) if times else None
-
-    def find(self, text: str = "", status: Status | None = None) -> list[SeriesItem]:
-        """Find images by text in their name or note, and by status.
-
-        Parameters
-        ----------
-        text : str
-            Upper and lower case are the same.
-        status : str, optional
-            One of the statuses; all when None.
-
-        Raises
-        ------
-        ValueError
-            When the status is unknown.
-        """
-        if status is not None:
-            check_status(status)
-        wanted = text.casefold()
-        return [
-            item
-            for item in self
-            if (status is None or item.status == status)
-            and (wanted in item.name.casefold() or wanted in item.state.note.casefold())
-        ]
-
-    def neighbour(
-        self, name: str, step: int = 1, *, unfinished: bool = False
-    ) -> SeriesItem | None:
-        """Return the image before or after another; None at the end.
-
-        Parameters
-        ----------
-        name : str
-            The image to start from.
-        step : int
-            1 for the next one, -1 for the previous one.
-        unfinished : bool
-            Whether to pass images that are done or skipped.
-
-        Raises
-        ------
-        KeyError
-            When there is no image of this name.
-        """
-        names = list(self._items)
-        position = names.index(self[name].name) + step
-        while 0 <= position < len(names):
-            item = self._items[names[position]]
-            if not unfinished or item.is_unfinished:
-                return item
-            position += step
-        return None
 
     def edit(self, name: str) -> ItemEditor:
         """Open an image for writing; see `ItemEditor`."""
@@ -282,7 +192,11 @@ class ImageSeries:
         return write_table(Path(path), self)
 
     def export(
-        self, path: str | Path, format: Format = "coco", *, status: Status | None = None
+        self,
+        path: str | Path,
+        format: Format | FolderFormat = "coco",
+        *,
+        status: Status | None = None,
     ) -> dict[str, str]:
         """Write all labels with their classes for another program.
 
@@ -292,7 +206,8 @@ class ImageSeries:
             Of COCO, one file for all images. Of other formats a folder, which is made,
             with a file for each image, named like it.
         format : str
-            See `export_labels`.
+            See `export_labels`; or "cellpose", "stardist" or "nnunet", see
+            `FolderWriter`.
         status : str, optional
             Export images of this status only, for instance "done".
 
@@ -312,6 +227,35 @@ class ImageSeries:
         """
         items = [item for item in self.find(status=status) if item.has_labels]
         return export_items(Path(path), items, format, self.classes)
+
+    def import_folder(self, path: str | Path) -> dict[str, str]:
+        """Take the labels of new images from a folder of another program.
+
+        They become "needs review". See `FolderReader` for the folders of cellpose,
+        StarDist and nnU-Net.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder; its files are named like the images.
+
+        Returns
+        -------
+        dict
+            {name: why the labels of an image were not taken}.
+
+        Raises
+        ------
+        ValueError
+            When the folder is none of these.
+        """
+        from napari_sam.series.importing import import_folder
+
+        problems, classes = import_folder(list(self), Path(path))
+        for name in classes:
+            if name not in self.classes:
+                self.add_class(name)
+        return problems
 
     # -- classes -----------------------------------------------------------------------
 

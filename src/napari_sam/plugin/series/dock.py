@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     import napari
 
-    from napari_sam.exchange.formats import Format
     from napari_sam.plugin.connected_panel import ConnectedPanel
     from napari_sam.series.image_series import ImageSeries
     from napari_sam.series.storage.state import Status
@@ -247,7 +246,7 @@ class SeriesWidget(Container[Any]):
 
     def _export(self) -> None:
         series, results = self._require().series, self.panel.results
-        kind: Format = TITLES[results.format.value]
+        kind = TITLES[results.format.value]
         status = None if results.status.value == ALL else results.status.value
         if kind == "coco":
             path, _ = QFileDialog.getSaveFileName(

@@ -11,14 +11,18 @@ from napari_sam.plugin.series.controls.table_model import ALL
 from napari_sam.series.storage.state import STATUSES
 
 if TYPE_CHECKING:
+    from napari_sam.exchange.folders import FolderFormat
     from napari_sam.exchange.formats import Format
 
-TITLES: dict[str, Format] = {
+TITLES: dict[str, Format | FolderFormat] = {
     "COCO (one file)": "coco",
     "QuPath GeoJSON": "geojson",
     "ImageJ ROIs": "imagej",
     "YOLO": "yolo",
     "labelme": "labelme",
+    "cellpose (folder)": "cellpose",
+    "StarDist (folders)": "stardist",
+    "nnU-Net (folders)": "nnunet",
 }
 """{title: format}, see `napari_sam.export_labels`."""
 
