@@ -45,8 +45,8 @@ def test_labels_come_back(
 
 
 def test_files_are_where_the_programs_look(tmp_path: Path) -> None:
-    for format in FOLDER_FORMATS:
-        writer = FolderWriter(tmp_path / format, format, ["round", "long"])
+    for kind in FOLDER_FORMATS:
+        writer = FolderWriter(tmp_path / kind, kind, ["round", "long"])
         writer.add("a", IMAGE, discs(), CLASSES)
         writer.finish()
     files = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*")}

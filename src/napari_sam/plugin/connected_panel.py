@@ -262,9 +262,10 @@ class ConnectedPanel:
     # -- choices ---------------------------------------------------------------
 
     def choose_layers(self, image: Image, labels: Labels) -> None:
-        """Choose an image and the labels layer that its objects are written into."""
-        self.session.image_layer = image
-        self.session.labels_layer = labels
+        """Choose another image, and the labels layer for its objects."""
+        self.session.target.forget()
+        self.session.current.forget_all()
+        self.session.image_layer, self.session.labels_layer = image, labels
         self._display.show_choices()
 
     def _choose_model(self) -> None:

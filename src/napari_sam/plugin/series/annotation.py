@@ -204,7 +204,8 @@ class Annotation(QObject):
     def _follow_session(self) -> None:
         """Let the session of the viewer, which may be new, work on the open image."""
         panel, image, labels = self._panel(), self.layers.image, self.layers.labels
-        if panel is self._followed or image is None or labels is None:
+        # A plugin may see the panel through a new proxy each time.
+        if panel == self._followed or image is None or labels is None:
             return
         if self._followed is not None:
             self._followed.session.changed.disconnect(self.note_edit)
@@ -216,7 +217,7 @@ class Annotation(QObject):
             session.changed.connect(self.note_edit)
 
     def _leave(self) -> None:
-        """Save the image, free its lock and remove its layers."""
+        """Save the image and free its lock; its layers are for the next one."""
         opened, self.opened = self.opened, None
         self._save_timer.stop()
         self._disconnect()
@@ -224,10 +225,8 @@ class Annotation(QObject):
             return
         self._note_activity()
         snapshot = self.layers.snapshot(self._seconds, copy=False)
-        self.layers.remove()
         self._seconds = 0.0
         name = opened.item.name
-        self.shown.emit()
 
         def save_and_close() -> str:
             try:
@@ -245,6 +244,7 @@ class Annotation(QObject):
         self._number += 1
         self._session_timer.stop()
         self._leave()
+        self.layers.remove()
         self.worker.submit(self._close_last)
         self.ahead.close()
 

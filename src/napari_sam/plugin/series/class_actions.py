@@ -49,6 +49,9 @@ class ClassActions:
 
     def follow(self, labels: Labels | None) -> None:
         """Follow the selected label of a layer, in place of the one before."""
+        if labels is self._labels:
+            self._on_features()
+            return
         if self._labels is not None:
             self._labels.events.selected_label.disconnect(self._show_selected)
             self._labels.events.features.disconnect(self._on_features)

@@ -6,9 +6,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pandas import DataFrame
 
 from napari_sam.plugin.layers.prompt_layers import is_plugin_layer
-from napari_sam.plugin.layers.visible_region import camera_of
 from napari_sam.plugin.series.label_classes import classes_of, put_classes
 from napari_sam.plugin.series.opened_image import Snapshot
 from napari_sam.records.record import KEY
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from napari_sam.plugin.series.opened_image import OpenedImage
 
-# Of the last image, for the next one of the same shape.
-_KEPT = ("contrast_limits", "gamma", "colormap", "opacity", "visible", "blending")
 # Labels of at most this size are copied for a save: that takes some milliseconds.
 _MAX_COPIED_BYTES = 2**26
 
@@ -47,8 +45,6 @@ class ItemLayers:
         self.image: Image | None = None
         self.labels: Labels | None = None
         self._shape: tuple[int, ...] = ()
-        self._view: dict[str, Any] = {}
-        self._classes: dict[int, str] = {}
 
     @property
     def is_complete(self) -> bool:
@@ -57,40 +53,63 @@ class ItemLayers:
         return self.image in layers and self.labels in layers
 
     def show(self, opened: OpenedImage) -> tuple[Image, Labels]:
-        """Show an image in place of the one before, and empty the prompt layers."""
+        """Show an image in place of the one before, and empty the prompt layers.
+
+        Layers stay where they fit: napari takes half a second to remove two and add
+        others.
+        """
+        self._remove_prompts()
+        shape = tuple(opened.data.shape)
+        rgb, before = opened.image.used.rgb, self.image
+        is_same_kind = len(shape) == len(self._shape) and self.is_complete
+        if is_same_kind and before is not None and before.rgb == rgb:
+            image, labels = self._replace(opened)
+        else:
+            self.remove()
+            image, labels = self._add(opened)
+        labels.metadata = {} if opened.record is None else {KEY: opened.record}
+        labels.features = DataFrame()
+        if opened.item.classes:
+            put_classes(labels, opened.item.classes)
+        if shape != self._shape:
+            self._viewer.reset_view()
+        self._shape, self.image, self.labels = shape, image, labels
+        return image, labels
+
+    def _replace(self, opened: OpenedImage) -> tuple[Image, Labels]:
+        image, labels = self.image, self.labels
+        assert image is not None
+        assert labels is not None
+        image.data = opened.data
+        if tuple(opened.data.shape) != self._shape and opened.limits is not None:
+            image.contrast_limits_range = image.contrast_limits = opened.limits
+        mode = labels.mode
+        labels.editable = False  # napari forgets what it would undo
+        labels.data = opened.labels
+        labels.editable = not opened.read_only  # new data may always be edited
+        if labels.editable:
+            labels.mode = mode
+        image.name, labels.name = _names(opened)
+        for layer in (image, labels):
+            for key, value in _transform(opened).items():
+                setattr(layer, key, value)
+        return image, labels
+
+    def _add(self, opened: OpenedImage) -> tuple[Image, Labels]:
         from napari.layers import Image, Labels
 
-        self.remove()
-        used, name = opened.image.used, PurePosixPath(opened.item.name).name
-        transform = _transform(opened)
-        is_same = tuple(opened.data.shape) == self._shape
+        transform, (name, labels_name) = _transform(opened), _names(opened)
         limits = {} if opened.limits is None else {"contrast_limits": opened.limits}
-        image = Image(opened.data, name=name, rgb=used.rgb, **limits, **transform)
-        if is_same:
-            for key, value in self._view.items():
-                if not (key == "contrast_limits" and used.rgb):
-                    setattr(image, key, value)
-        labels = Labels(opened.labels, name=f"{name} labels", **transform)
+        rgb = opened.image.used.rgb
+        image = Image(opened.data, name=name, rgb=rgb, **limits, **transform)
+        labels = Labels(opened.labels, name=labels_name, **transform)
         labels.editable = not opened.read_only
-        if opened.record is not None:
-            labels.metadata[KEY] = opened.record
-        self._classes = dict(opened.item.classes)
-        if self._classes:
-            put_classes(labels, self._classes)
-        dims, camera = self._viewer.dims, camera_of(self._viewer)
-        before = dims.point, camera.center, camera.zoom
         active = self._viewer.layers.selection.active
         # Below what is drawn on them.
         self._viewer.layers.insert(0, image)
         self._viewer.layers.insert(1, labels)
-        if is_same:
-            dims.point, camera.center, camera.zoom = before
-        else:
-            self._viewer.reset_view()
         if active in self._viewer.layers:
             self._viewer.layers.selection.active = active  # the tool that was on
-        self._shape = tuple(opened.data.shape)
-        self.image, self.labels = image, labels
         return image, labels
 
     def limits_for(self, shape: tuple[int, ...], own: Any) -> Any:
@@ -110,14 +129,15 @@ class ItemLayers:
     def remove(self) -> None:
         """Remove both layers, and all prompts of the plugin."""
         layers = self._viewer.layers
-        image = self.image
-        if image is not None:
-            self._view = {key: getattr(image, key) for key in _KEPT}
         for layer in (self.labels, self.image):
             if layer in layers:
                 layers.remove(layer)
         self.image = self.labels = None
-        for layer in list(layers):
+        self._shape = ()
+        self._remove_prompts()
+
+    def _remove_prompts(self) -> None:
+        for layer in list(self._viewer.layers):
             if is_plugin_layer(layer) and len(layer.data):
                 layer.selected_data = set(range(len(layer.data)))
                 layer.remove_selected()
@@ -148,14 +168,17 @@ class ItemLayers:
             put_classes(self.labels, classes)
 
 
+def _names(opened: OpenedImage) -> tuple[str, str]:
+    name = PurePosixPath(opened.item.name).name
+    return name, f"{name} labels"
+
+
 def _transform(opened: OpenedImage) -> dict[str, Any]:
     """Return the scale and units of the layers, where the file gives them."""
     used = opened.image.used
     names = used.axes[: len(used.shape)]
     scale = [used.spacing.get(name, 1.0) for name in names]
     values: dict[str, Any] = {"axis_labels": [name.lower() for name in names]}
-    if any(name in used.spacing for name in names):
-        values["scale"] = scale
-    if all(name in used.units for name in names if name in "XYZ"):
-        values["units"] = [used.units.get(name, "pixel") for name in names]
-    return values
+    is_known = all(name in used.units for name in names if name in "XYZ")
+    units = [used.units.get(name, "pixel") if is_known else "pixel" for name in names]
+    return {**values, "scale": scale, "units": units}

@@ -52,7 +52,7 @@ class NewClasses:
         target = self._session.target
         written, before = target.last_written, self._written
         self._written = written
-        if written is None or written is before or target.layer is not self._labels:
+        if written is None or written == before or target.layer != self._labels:
             return
         self._add(list(written.label_ids))
 
