@@ -92,7 +92,9 @@ class ItemLayers:
         image.name, labels.name = _names(opened)
         for layer in (image, labels):
             for key, value in _transform(opened).items():
-                setattr(layer, key, value)
+                # Each change moves the sliders and draws again.
+                if list(map(str, getattr(layer, key))) != list(map(str, value)):
+                    setattr(layer, key, value)
         return image, labels
 
     def _add(self, opened: OpenedImage) -> tuple[Image, Labels]:
@@ -177,7 +179,7 @@ def _transform(opened: OpenedImage) -> dict[str, Any]:
     """Return the scale and units of the layers, where the file gives them."""
     used = opened.image.used
     names = used.axes[: len(used.shape)]
-    scale = [used.spacing.get(name, 1.0) for name in names]
+    scale = [float(used.spacing.get(name, 1)) for name in names]
     values: dict[str, Any] = {"axis_labels": [name.lower() for name in names]}
     is_known = all(name in used.units for name in names if name in "XYZ")
     units = [used.units.get(name, "pixel") if is_known else "pixel" for name in names]
