@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # Masks of both directions with a smaller IoU are not blended: the better one is used.
 # Between the two values a third mask breaks the tie.
 _BLEND_IOU, _AGREEMENT_IOU = 0.3, 0.9
+# Weight of a slice in how the object looks on the next ones: it changes slowly.
+_APPEARANCE_GAIN = 0.25
 # Between two prompted slices, where the object must exist, this fraction of
 # `min_confidence` is enough: such a mask is better than interpolation.
 _FAINT_FRACTION = 0.25
@@ -135,9 +137,9 @@ class ObjectTracker:
                 index,
                 result.patch,
                 result.score,
-                self._usual_contrast,
                 result.confidence,
                 window=result.window,
+                appearance=result.appearance,
             )
             self._accept(observation)
             self._set_side(observation)
@@ -156,6 +158,7 @@ class ObjectTracker:
             margin=self._margin,
             kinds=kinds,
             goal=self._goal_section,
+            appearance=self._last.appearance,
         )
 
     def window(self, expected: ExpectedMask | None) -> Window | None:
@@ -179,14 +182,15 @@ class ObjectTracker:
             return Observation(
                 slice_index, patch, mask.pred_iou, confidence=0.0, window=mask.window
             )
-        last, usual = self._last, self._usual_contrast
+        last = self._last
         features = confidence_features(
             patch,
             expected.patch,
             expected.prompts[0].box,
             pred_iou=mask.pred_iou,
             stability_score=mask.stability_score,
-            contrast=mask.contrast / usual if usual else 0.0,
+            border=mask.border,
+            appearance=last.appearance,
             step=abs(slice_index - last.index) * self._stack.slice_spacing,
             depth=abs(slice_index - self._start.index) * self._stack.slice_spacing,
             pixel=self._stack.pixel_size,
@@ -195,9 +199,9 @@ class ObjectTracker:
             slice_index,
             patch,
             mask.pred_iou,
-            mask.contrast,
             confidence(features),
             window=mask.window,
+            appearance=last.appearance.updated(mask.border.contrast, _APPEARANCE_GAIN),
         )
 
     def accepts(self, observation: Observation) -> bool:
@@ -286,22 +290,15 @@ class ObjectTracker:
             slice_index,
             blend(*patches, fraction) if third is None else majority([*patches, third]),
             (1 - fraction) * first.pred_iou + fraction * second.pred_iou,
-            better.contrast,
             merged_confidence,
             window=better.window,
+            appearance=better.appearance,
         )
 
     @property
     def _last(self) -> Observation:
         """The last accepted observation."""
         return self._history[-1][0]
-
-    @property
-    def _usual_contrast(self) -> float:
-        """Mean contrast of the last slices."""
-        return float(
-            np.mean([observation.contrast for observation, _ in self._history])
-        )
 
     @property
     def _allowed_gap(self) -> int:
@@ -367,4 +364,4 @@ def _interpolated(before: Observation, after: Observation, index: int) -> Observ
     """Interpolate the object on a slice between two others."""
     fraction = (index - before.index) / (after.index - before.index)
     patch = interpolate(before.patch, after.patch, fraction)
-    return Observation(index, patch, confidence=0.0, window=before.window)
+    return replace(before, index=index, patch=patch, pred_iou=0.0, confidence=0.0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from napari_sam.masks.patch import MaskPatch
+from napari_sam.volume.appearance import UNKNOWN, Appearance
 from napari_sam.volume.results import SliceResult
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ class Observation:
         The mask; may be empty.
     pred_iou : float
         IoU with the truth as the model predicts it.
-    contrast : float
-        Contrast at the border, in units of the image.
     confidence : float
         Probability that the mask is good.
     tie_break : MaskPatch, optional
@@ -40,16 +39,18 @@ class Observation:
         Where the model looked for the object; None for the whole plane.
     is_shown : bool
         Whether the slice shows anything; otherwise nothing was looked for.
+    appearance : Appearance
+        How the object looks, from the slices up to this one.
     """
 
     index: int
     patch: MaskPatch
     pred_iou: float = 0.0
-    contrast: float = 0.0
     confidence: float = 1.0
     tie_break: MaskPatch | None = None
     window: Window | None = None
     is_shown: bool = True
+    appearance: Appearance = UNKNOWN
 
     @classmethod
     def of_empty_slice(cls, index: int) -> Self:
@@ -79,4 +80,5 @@ class Observation:
             self.confidence,
             provisional,
             self.window,
+            self.appearance,
         )

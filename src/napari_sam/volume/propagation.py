@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from napari_sam.prediction.zoom.grid import WindowGrid
+from napari_sam.volume.appearance import Appearance
 from napari_sam.volume.estimate import Estimate, ExpectedRange, RemainingWork
 from napari_sam.volume.object_tracker import ObjectTracker, disputed_box
 from napari_sam.volume.object_windows import ObjectWindows, box_length, prompt_size
@@ -18,6 +19,7 @@ from napari_sam.volume.results import Fingerprint, assemble
 from napari_sam.volume.reuse import EarlierResult, settings_key
 from napari_sam.volume.slice_ranges import is_complete, slice_ranges
 from napari_sam.volume.slice_segmenter import SliceSegmenter
+from napari_sam.volume.territories import Territories
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -133,7 +135,10 @@ class Propagation:
 
     def _propagate(self, encoder: PrefetchingPlaneEncoder) -> Iterator[SliceResult]:
         object_windows = self._object_windows
-        segmenter = SliceSegmenter(self.predictor, self.options, object_windows)
+        territories = Territories(self.stack)
+        segmenter = SliceSegmenter(
+            self.predictor, self.options, object_windows, territories
+        )
         ranges: Ranges = {}
         yield from self._reuse(segmenter, ranges)
         observations: dict[tuple[int, int], Observation] = {}
@@ -142,6 +147,7 @@ class Propagation:
             encoder, segmenter
         ):
             segmenter.remember(object_id, observation.index, observation.patch)
+            territories.add(object_id, observation.index, observation.patch)
             observations[object_id, observation.index] = observation
             self.work.note_encoded(observation.index, observation.window)
             if len(observations) == count:
@@ -200,15 +206,21 @@ class Propagation:
                 known = self._earlier.anchor(object_id, index, prompted)
                 if known is not None:
                     patch, pred_iou, window = known.patch, known.score, known.window
+                    appearance = known.appearance
                 elif index in prompted.masks:
                     patch, pred_iou = prompted.masks[index], 1.0
                     window = self._window_around(patch, sizes[object_id])
+                    border = encoder.border(index, window, patch)
+                    appearance = Appearance.of_border(border)
                 else:
                     to_segment[index][object_id] = prompted.prompts[index]
                     continue
-                contrast = encoder.contrast(index, window, patch)
                 observation = Observation(
-                    index, patch, pred_iou, contrast, window=window
+                    index,
+                    patch,
+                    pred_iou,
+                    window=window,
+                    appearance=appearance,
                 )
                 yield object_id, observation, known
         for index, prompts in sorted(to_segment.items()):
@@ -221,8 +233,8 @@ class Propagation:
                     index,
                     mask.patch,
                     mask.pred_iou,
-                    mask.contrast,
                     window=mask.window,
+                    appearance=Appearance.of_border(mask.border, mask.threshold),
                 )
                 yield object_id, observation, None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam.masks.border import NO_BORDER, Border
 from napari_sam.masks.patch import (
     MaskPatch,
     patch_iou,
@@ -18,6 +19,7 @@ from napari_sam.prediction.steps import run_to_end
 from napari_sam.prediction.zoom.answers import ZoomedPlane
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.prompt import Prompt
+from napari_sam.volume.appearance import Appearance, View
 from napari_sam.volume.box_motion import expand_box, refit_box
 from napari_sam.volume.mask_projection import combine
 from napari_sam.volume.object_windows import box_length
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from napari_sam.volume.object_windows import ObjectWindows
     from napari_sam.volume.plane_encoder import EncodedWindow, SliceWindows
     from napari_sam.volume.results import PropagationOptions
+    from napari_sam.volume.territories import Territories
 
 # Prompts per decoder batch; larger batches only take more memory.
 _BATCH_SIZE = 64
@@ -59,29 +62,34 @@ class SliceMask:
         IoU with the truth as the model predicts it.
     stability_score : float
         IoU of the masks at a lower and a higher threshold.
-    contrast : float
-        Contrast at the border, in units of the image.
+    border : Border
+        What the image shows at its border.
     window : Window or None
         Where it was found; None for the whole plane.
+    threshold : float
+        Logit of the model at which it ends.
     """
 
     patch: MaskPatch
     pred_iou: float = 0.0
     stability_score: float = 0.0
-    contrast: float = 0.0
+    border: Border = NO_BORDER
     window: Window | None = None
+    threshold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Answer:
     """The mask of an object, all of its parts, before overlaps are resolved.
 
-    `prediction` is that of the largest part; None without an answer.
+    `prediction` is that of the largest part; None without an answer. `threshold` is
+    the logit at which the mask ends.
     """
 
     patch: MaskPatch
     prediction: Prediction | None
     window: Window | None
+    threshold: float = 0.0
 
 
 @dataclass(eq=False)
@@ -96,11 +104,14 @@ class SliceSegmenter:
         Settings of the propagation.
     object_windows : ObjectWindows
         Choice of windows.
+    territories : Territories
+        Where the prompts of the objects are.
     """
 
     predictor: PredictorLike
     options: PropagationOptions
     object_windows: ObjectWindows
+    territories: Territories
     # {slice: {object id: mask}}
     _masks: dict[int, dict[int, MaskPatch]] = field(
         default_factory=lambda: defaultdict(dict)
@@ -162,10 +173,8 @@ class SliceSegmenter:
             }
             answers = run_to_end(plane.answer(asked, start))
             for object_id, answer in zip(members, answers, strict=True):
-                prediction = answer.prediction
-                found[object_id] = self._measure(
-                    windows, _Answer(prediction.patch, prediction, prediction.window)
-                )
+                first = _first_answer(windows, prompts[object_id], answer.prediction)
+                found[object_id] = self._measure(windows, first)
         return {object_id: found[object_id] for object_id in prompts}
 
     def _start_windows(self, prompt: Prompt, size: float) -> Windows:
@@ -209,12 +218,12 @@ class SliceSegmenter:
             todo = self._elsewhere(windows, {o: answers[o] for o in todo})
             if not todo:
                 break
-        patches = self._resolve_overlaps(
-            windows.index, list(expected), [answers[o].patch for o in expected]
-        )
+        object_ids, found = list(expected), [answers[o].patch for o in expected]
+        patches = self.territories.outside(windows.index, object_ids, found)
+        patches = self._resolve_overlaps(windows.index, object_ids, patches)
         return {
             object_id: self._measure(windows, replace(answers[object_id], patch=patch))
-            for object_id, patch in zip(expected, patches, strict=True)
+            for object_id, patch in zip(object_ids, patches, strict=True)
         }
 
     def break_ties(
@@ -246,8 +255,7 @@ class SliceSegmenter:
             encoded = windows.get(window)
             predictions = iter(self._decode_refitted(encoded, prompts))
             for object_id, mask in zip(members, masks, strict=True):
-                patch, prediction = _merge_parts(mask, predictions)
-                answers[object_id] = _Answer(patch, prediction, window)
+                answers[object_id] = _merge_parts(mask, predictions, encoded)
         return answers
 
     def _elsewhere(
@@ -273,9 +281,10 @@ class SliceSegmenter:
         return SliceMask(
             patch,
             prediction.score,
-            float(stability(prediction.logits[:rows, :cols])),
-            windows.get(answer.window).contrast(patch),
+            float(stability(prediction.logits[:rows, :cols] - answer.threshold)),
+            windows.get(answer.window).border(patch),
             answer.window,
+            answer.threshold,
         )
 
     def _decode(
@@ -289,11 +298,18 @@ class SliceSegmenter:
 
     def _decode_refitted(
         self, encoded: EncodedWindow, prompts: Sequence[Prompt]
-    ) -> list[Prediction]:
-        """Decode, and again where an object has grown or moved out of its box."""
+    ) -> list[tuple[Prediction, NDArray[np.float64]]]:
+        """Decode, and again where an object has grown or moved out of its box.
+
+        Returns
+        -------
+        list of (Prediction, ndarray)
+            Each answer with its (4,) box.
+        """
         embedding = encoded.embedding
         predictions = self._decode(embedding, prompts)
         boxes = {i: prompt.box for i, prompt in enumerate(prompts)}
+        last = dict(boxes)
         for _ in range(_MAX_REFITS):
             refitted = {}
             for i, box in boxes.items():
@@ -312,7 +328,8 @@ class SliceSegmenter:
             ):
                 predictions[i] = prediction
             boxes = refitted
-        return predictions
+            last |= refitted
+        return [(prediction, last[i]) for i, prediction in enumerate(predictions)]
 
     def _resolve_overlaps(
         self, slice_index: int, object_ids: Sequence[int], patches: Sequence[MaskPatch]
@@ -343,24 +360,45 @@ def _by_window(
     return groups
 
 
+def _first_answer(
+    windows: SliceWindows, prompt: Prompt, prediction: Prediction
+) -> _Answer:
+    """Make the answer to a prompt of the user, and measure how the object looks."""
+    patch, window = prediction.patch, prediction.window
+    if not patch.logits.size:
+        return _Answer(patch, prediction, window)
+    box = patch.box if prompt.box is None else prompt.box
+    view = View.of(prediction, box, windows.get(window).pixels)
+    appearance = Appearance.first(view, is_users_box=prompt.box is not None)
+    refined = appearance.mask(view)
+    return _Answer(
+        refined if refined.logits.size else patch,
+        prediction,
+        window,
+        appearance.threshold,
+    )
+
+
 def _merge_parts(
-    expected: ExpectedMask, predictions: Iterator[Prediction]
-) -> tuple[MaskPatch, Prediction]:
-    """Merge the masks of all parts; also return the prediction of the largest part."""
-    answers = [(part, next(predictions)) for part in expected.parts]
-    ious = [patch_iou(part.patch, prediction.patch) for part, prediction in answers]
-    components = [
-        (prediction, iou)
-        for (part, prediction), iou in zip(answers, ious, strict=True)
-        if not part.is_hole
-    ]
-    kept = [p for p, iou in components if iou >= _MIN_COMPONENT_IOU]
-    kept = kept or [components[0][0]]
-    holes = [
-        prediction.patch
-        for (part, prediction), iou in zip(answers, ious, strict=True)
-        if part.is_hole and iou >= _MIN_HOLE_IOU
-    ]
-    if len(kept) == 1 and not holes:
-        return kept[0].patch, kept[0]
-    return combine([p.patch for p in kept], holes), kept[0]
+    expected: ExpectedMask,
+    answers: Iterator[tuple[Prediction, NDArray[np.float64]]],
+    encoded: EncodedWindow,
+) -> _Answer:
+    """Merge the masks of all parts; the prediction is that of the largest part."""
+    components: list[tuple[float, MaskPatch, Prediction]] = []
+    holes = []
+    for part in expected.parts:
+        prediction, box = next(answers)
+        iou = patch_iou(part.patch, prediction.patch)
+        if part.is_hole:
+            if iou >= _MIN_HOLE_IOU:
+                holes.append(prediction.patch)
+            continue
+        view = View.of(prediction, box, encoded.pixels)
+        components.append((iou, expected.appearance.mask(view), prediction))
+    kept = [c for c in components if c[0] >= _MIN_COMPONENT_IOU] or components[:1]
+    _, patch, prediction = kept[0]
+    if len(kept) > 1 or holes:
+        patch = combine([c[1] for c in kept], holes)
+    threshold = expected.appearance.threshold
+    return _Answer(patch, prediction, encoded.window, threshold)
