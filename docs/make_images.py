@@ -187,7 +187,9 @@ def head(folder: Path) -> None:
 
 def series(folder: Path) -> None:
     """Annotate a folder in the dock Image series, then give classes."""
-    images = Path(tempfile.mkdtemp()) / "coins"
+    folder = folder.resolve()
+    os.chdir(tempfile.mkdtemp())
+    images = Path("coins")
     images.mkdir()
     for number in range(1, 9):
         pixels = np.roll(samples.coins(), 47 * number, axis=1)
@@ -207,9 +209,10 @@ def series(folder: Path) -> None:
     rest(1)
     viewer.reset_view()
     for number, count in ((1, 4), (2, 3), (3, 2)):
-        for box in samples.coin_boxes()[:count]:
-            shift = np.array([0, 47 * number, 0, 47 * number])
-            widget.session.shapes_layer.add_rectangles(corners(box + shift))
+        moved = samples.coin_boxes() + np.array([0, 47, 0, 47]) * number
+        inside = [box for box in moved if box[3] < samples.coins().shape[1]]
+        for box in inside[:count]:
+            widget.session.shapes_layer.add_rectangles(corners(box))
             wait(widget)
             widget.press("accept")
             rest(0.5)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from napari_sam.series.storage.state import Status
 
 _FILTER_MS = 150
+FIRST_STEP = "Choose the folder of the images, and press 'Open'."
 OPEN_FIRST = "No series is open: choose the folder of the images, and press 'Open'."
 
 
@@ -88,6 +89,7 @@ class SeriesWidget(Container[Any]):
         self.native.destroyed.connect(self.close_series)
         self._show_keys()
         self._enable_buttons()
+        self.panel.status.value = FIRST_STEP
 
     def _actions(self) -> dict[str, Callable[[], Any]]:
         return {
