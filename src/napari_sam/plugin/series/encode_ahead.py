@@ -63,7 +63,7 @@ class EncodeAhead(QObject):
             self._timer.stop()
         elif panel is not None:
             read, own = self._next
-            limits = self._layers.limits_for(tuple(read.data.shape), own)
+            limits = self._layers.limits_for(read.data, own)
             panel.encode_ahead(read.data, limits, lambda: self._end(read))
 
     def _end(self, read: ReadImage) -> None:

@@ -45,6 +45,7 @@ class ItemLayers:
         self.image: Image | None = None
         self.labels: Labels | None = None
         self._shape: tuple[int, ...] = ()
+        self._dtype = np.dtype(np.uint8)
 
     @property
     def is_complete(self) -> bool:
@@ -73,7 +74,8 @@ class ItemLayers:
             put_classes(labels, opened.item.classes)
         if shape != self._shape:
             self._viewer.reset_view()
-        self._shape, self.image, self.labels = shape, image, labels
+        self._shape, self._dtype = _kind(opened.data)
+        self.image, self.labels = image, labels
         return image, labels
 
     def _replace(self, opened: OpenedImage) -> tuple[Image, Labels]:
@@ -81,7 +83,8 @@ class ItemLayers:
         assert image is not None
         assert labels is not None
         image.data = opened.data
-        if tuple(opened.data.shape) != self._shape and opened.limits is not None:
+        is_same = _kind(opened.data) == (self._shape, self._dtype)
+        if not is_same and opened.limits is not None:
             image.contrast_limits_range = image.contrast_limits = opened.limits
         mode = labels.mode
         labels.editable = False  # napari forgets what it would undo
@@ -114,17 +117,19 @@ class ItemLayers:
             self._viewer.layers.selection.active = active  # the tool that was on
         return image, labels
 
-    def limits_for(self, shape: tuple[int, ...], own: Any) -> Any:
+    def limits_for(self, data: Any, own: Any) -> Any:
         """Return the contrast limits that the next image is shown with.
 
         Parameters
         ----------
-        shape : tuple of int
-            Its shape.
+        data : array-like
+            Its pixels.
         own : tuple of float or None
             Its own contrast limits; None for colour.
         """
-        if own is None or self.image is None or shape != self._shape:
+        if own is None or self.image is None:
+            return own
+        if _kind(data) != (self._shape, self._dtype):
             return own
         return tuple(self.image.contrast_limits)
 
@@ -168,6 +173,11 @@ class ItemLayers:
         """Show other classes of the objects."""
         if self.labels is not None:
             put_classes(self.labels, classes)
+
+
+def _kind(data: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return shape and type: images of one kind keep the contrast of the user."""
+    return tuple(data.shape), np.dtype(data.dtype)
 
 
 def _names(opened: OpenedImage) -> tuple[str, str]:
