@@ -496,7 +496,7 @@ def test_a_prompt_drawn_while_the_model_loads_loads_it_once(
 def test_prompt_interrupts_prefetching(
     scrolling: SamWidget, shown: Any, qtbot: Any
 ) -> None:
-    scrolling._prefetcher.encode()
+    scrolling.connected._prefetcher.encode()
     scrolling.session.shapes_layer.data = [corners(SECOND, 4)]
     qtbot.waitUntil(lambda: bool(mask(scrolling)[28, 38]), timeout=LONG)
 
