@@ -185,9 +185,61 @@ def head(folder: Path) -> None:
     viewer.close()
 
 
+def series(folder: Path) -> None:
+    """Annotate a folder in the dock Image series, then give classes."""
+    folder = folder.resolve()
+    os.chdir(tempfile.mkdtemp())
+    images = Path("coins")
+    images.mkdir()
+    for number in range(1, 9):
+        pixels = np.roll(samples.coins(), 47 * number, axis=1)
+        imwrite(images / f"coins-{number}.tif", pixels)
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(*SIZE)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-sam", "Image series")
+    dock.panel.images.line_edit.value = str(images)
+    rest(1)
+    save(viewer, "series_open", folder)
+    dock.panel.buttons["open"].native.click()
+    rest(2)
+    _, widget = viewer.window.add_plugin_dock_widget(
+        "napari-sam", "Segment Anything", tabify=True
+    )
+    widget.panel.new_prompts.changed.emit(True)
+    rest(1)
+    viewer.reset_view()
+    for number, count in ((1, 4), (2, 3), (3, 2)):
+        moved = samples.coin_boxes() + np.array([0, 47, 0, 47]) * number
+        inside = [box for box in moved if box[3] < samples.coins().shape[1]]
+        for box in inside[:count]:
+            widget.session.shapes_layer.add_rectangles(corners(box))
+            wait(widget)
+            widget.press("accept")
+            rest(0.5)
+        dock.press("done_next" if number < 3 else "needs_review")
+        rest(2)
+    dock.native.parent().raise_()
+    rest(1)
+    save(viewer, "series", folder)
+    classes = dock.panel.classes
+    dock.panel.sections["classes"].expand()
+    for name in ("worn", "bright"):
+        classes.named.value = name
+        classes.add.native.click()
+        rest(1)
+    for label, name in ((1, "worn"), (2, "bright")):
+        dock.annotation.layers.labels.selected_label = label
+        rest(0.2)
+        classes.of_selected.value = name
+    classes.colored.value = True
+    rest(2)
+    save(viewer, "series_classes", folder)
+    viewer.close()
+
+
 def main() -> None:
     """Take the screenshots, all or some."""
-    scenes = {f.__name__: f for f in (coins, everything, cell, zoom, head)}
+    scenes = {f.__name__: f for f in (coins, everything, cell, zoom, head, series)}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scenes", nargs="*", metavar="SCENE", help=", ".join(scenes))
     parser.add_argument("--theme", choices=("dark", "light"), default="dark")

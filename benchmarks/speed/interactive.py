@@ -425,6 +425,26 @@ def stalls() -> None:
     desk.close()
 
 
+def opening() -> None:
+    """Measure (f): the longest stall while the panel opens."""
+    viewer = napari.Viewer(show=True)
+    viewer.window.resize(*SIZE)
+    viewer.add_image(samples.coins())
+    rest(1)
+    meter = Stalls()
+    for what in ("panel opened, first time", "panel opened again"):
+        found: list[Any] = []
+
+        def open_panel(found: list[Any] = found) -> None:
+            found += viewer.window.add_plugin_dock_widget("napari-sam")
+            rest(LONG / 20)
+
+        meter.during(what, open_panel)
+        viewer.window.remove_dock_widget(found[0])
+        rest(0.3)
+    viewer.close()
+
+
 # ------------------------------------------------------------------ (d)
 
 
@@ -525,6 +545,7 @@ def sitting(predictor: Any) -> None:
 
 
 PARTS = {
+    "opening": "the longest stall while the panel opens (f)",
     "stalls": "the longest stall of the event loop (c)",
     "gestures": "from a prompt to its mask on an encoded plane (a)",
     "planes": "the first mask on a new plane (b)",
@@ -546,6 +567,8 @@ def main() -> None:
         f"{platform.python_version()}, torch {torch.__version__} with "
         f"{torch.get_num_threads()} threads, napari {napari.__version__}"
     )
+    if "opening" in parts:
+        opening()
     if "stalls" in parts:
         stalls()
     predictor = ns.load_model("lite_medsam")

@@ -154,3 +154,17 @@ def test_a_layer_over_a_movie_of_stacks(
     found = labels_of(movie)
     assert found.shape == lit(BALL).shape
     assert found[6, 15, 18] == 1
+
+
+def test_folders_of_other_programs_are_of_series(
+    tmp_path: Path, labels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "folder"
+    arguments = ("--output", output, "--format", "cellpose")
+    assert run("export-labels", labels, *arguments) == 1
+    assert "give the folder of a series" in capsys.readouterr().err
+    series = ns.open_series([labels], tmp_path / "series")
+    with series.edit(labels.name) as editor:
+        editor.save(annulus(), series[labels.name].read().used)
+    assert run("export-labels", tmp_path / "series", *arguments) == 0
+    assert (output / "cells_labels_masks.tif").is_file()

@@ -223,3 +223,31 @@ def test_without_roifile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(__import__("sys").modules, "roifile", None)
     with pytest.raises(ModuleNotFoundError, match=r"roifile is not.*\[exchange\]"):
         ns.import_labels(path, SHAPE)
+
+
+@pytest.mark.parametrize("name", ["cell", "a/b", "0012", "ä - 3"])
+def test_classes_come_back(tmp_path: Path, name: str) -> None:
+    labels = np.zeros(SHAPE, int)
+    labels[2:5, 2:5], labels[8:12, 3:9] = 7, 9
+    path = tmp_path / "rois.zip"
+    ns.export_labels(
+        labels, path, "imagej", classes={9: name}, colors={name: "#e69f00"}
+    )
+    found = ns.import_labels(path, SHAPE)
+    assert_array_equal(found.labels, labels)
+    assert found.classes == {9: name}
+    plain, classed = sorted(roifile.roiread(path), key=lambda roi: roi.name)
+    assert plain.name == "0007"
+    assert classed.name.startswith("0009-")
+    assert classed.stroke_color == bytes([255, 0xE6, 0x9F, 0])
+
+
+def test_classes_in_names_of_fiji(tmp_path: Path) -> None:
+    path = tmp_path / "rois.zip"
+    kinds = {"name": "0003-cell", "other": "0001-0034-0021"}
+    rois = [
+        ImagejRoi(roitype=ROI_TYPE.RECT, left=x, top=1, right=x + 2, bottom=3, name=n)
+        for x, n in zip((2, 8), kinds.values(), strict=True)
+    ]
+    found = imported(path, *rois)
+    assert sorted(found.classes.values()) == ["0001-0034-0021", "cell"]

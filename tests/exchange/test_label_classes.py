@@ -74,8 +74,3 @@ def test_data_of_other_classes_is_not_replaced(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [data]
     export_labels(discs() == 1, tmp_path / "a.txt", "yolo", classes={1: "dog"})
     assert import_labels(tmp_path / "a.txt", discs().shape).classes == {1: "dog"}
-
-
-def test_imagej_refuses_classes(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no classes"):
-        export_labels(discs(), tmp_path / "a.zip", "imagej", classes={1: "cell"})

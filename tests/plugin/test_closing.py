@@ -188,6 +188,7 @@ def test_leak_check_sees_what_a_forgotten_panel_leaves(
     viewer = ViewerModel()
     viewer.add_image(np.full(SHAPE, 200, np.uint8), contrast_limits=(0, 255))
     widget = SamWidget(viewer)
+    assert widget.panel.native.parent() is widget.native  # it is open
     assert "key" in active()
     assert "callback on the mouse" in active()
     assert "callback of LayerWatcher on current_step" in active()

@@ -92,7 +92,9 @@ def novice(
 def test_the_first_minute_of_the_readme(novice: Novice, qtbot: Any) -> None:
     boxes = samples.coin_boxes()
     widget = novice.open_menu_entry()
-    novice.press(widget.panel.new_prompts)
+    start = widget.panel.new_prompts
+    qtbot.waitUntil(start.native.isVisible)  # as soon as there is something to press
+    novice.press(start)
     novice.draw(widget, boxes[0])
     novice.accept()
     assert novice.gestures <= MOST_GESTURES

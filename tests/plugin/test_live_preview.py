@@ -487,7 +487,7 @@ def test_a_prompt_drawn_while_the_model_loads_loads_it_once(
     widget = loading.widget
     press(widget.panel.new_prompts)
     draw(widget, FIRST)
-    qtbot.waitUntil(lambda: widget._runner.busy, timeout=LONG)
+    qtbot.waitUntil(lambda: widget.connected._runner.busy, timeout=LONG)
     loading.go.set()
     qtbot.waitUntil(lambda: widget.session.result is not None, timeout=LONG)
     assert len(loading.loaded) == 1
@@ -496,7 +496,7 @@ def test_a_prompt_drawn_while_the_model_loads_loads_it_once(
 def test_prompt_interrupts_prefetching(
     scrolling: SamWidget, shown: Any, qtbot: Any
 ) -> None:
-    scrolling._prefetcher.encode()
+    scrolling.connected._prefetcher.encode()
     scrolling.session.shapes_layer.data = [corners(SECOND, 4)]
     qtbot.waitUntil(lambda: bool(mask(scrolling)[28, 38]), timeout=LONG)
 
@@ -566,7 +566,7 @@ def test_sample_with_prompts_is_segmented_at_once(
         for sample in samples:
             add(viewer, sample)
         assert widget.session.shapes_layer is viewer.layers["SAM boxes"]
-        widget._watcher.notice()
+        widget.connected._watcher.notice()
         shown(widget)
         assert len(widget.session.result.pieces) == 1
     finally:

@@ -14,6 +14,7 @@ from napari_sam.plugin import preferences as module
 from napari_sam.plugin.panels.buttons import BUTTONS
 from napari_sam.plugin.panels.preferred.new_session import disk_cache, new_session
 from napari_sam.plugin.preferences import Preferences, preferences_file
+from napari_sam.plugin.series.controls.panel import BUTTONS as SERIES_BUTTONS
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction.cache import DEFAULT_MAX_BYTES
 from napari_sam.prediction.disk_cache import DEFAULT_MAX_BYTES as DISK_BYTES
@@ -104,6 +105,6 @@ def test_a_new_session_follows_the_preferences(
 
 
 def test_every_key_has_a_preference(old: Preferences) -> None:
-    for name, spec in BUTTONS.items():
+    for name, spec in {**BUTTONS, **SERIES_BUTTONS}.items():
         if spec.key:
             assert old.get("keys", name) == spec.key

@@ -38,7 +38,7 @@ class FakeTraining:
 
     def start(self, widget: SamWidget) -> None:
         """Train on the worker of a widget."""
-        self.stop = widget._runner.train(
+        self.stop = widget.connected._runner.train(
             self,  # type: ignore[arg-type]
             on_progress=lambda _: None,
             on_result=lambda result, _: self.results.append(result),
@@ -102,9 +102,9 @@ def test_other_jobs_do_not_cancel_a_training(
 ) -> None:
     training.start(widget)
     with pytest.raises(ValueError, match="A model is training"):
-        widget._runner.compute("Measuring", lambda: 1, lambda _: None)
+        widget.connected._runner.compute("Measuring", lambda: 1, lambda _: None)
     with pytest.raises(ValueError, match="A model is training"):
-        widget._runner.run(widget.session.build_plane_request())
+        widget.connected._runner.run(widget.session.build_plane_request())
     training.end(qtbot)
     assert training.results == ["best model"]
 
@@ -120,7 +120,7 @@ def test_accept_writes_at_once(
     assert widget.session.history.replacement is not None
     press(widget.panel.discard)
     assert widget.session.history.replacement is None
-    assert widget._runner.training
+    assert widget.connected._runner.training
 
 
 def test_discard_works(widget: SamWidget, training: FakeTraining, qtbot: Any) -> None:
@@ -129,7 +129,7 @@ def test_discard_works(widget: SamWidget, training: FakeTraining, qtbot: Any) ->
     press(widget.panel.discard)
     assert widget.session.result is None
     assert not widget.panel.accept.enabled
-    assert widget._runner.training
+    assert widget.connected._runner.training
 
 
 def test_changed_clean_up_waits_for_the_end_of_training(
@@ -164,7 +164,7 @@ def test_prompts_drawn_while_training_are_segmented_afterwards(
     widget.session.shapes_layer.data = [corners(SECOND, 4)]
     qtbot.wait(QUIET)
     assert widget.session.result is None
-    assert widget._runner.training
+    assert widget.connected._runner.training
     training.end(qtbot)
     qtbot.waitUntil(lambda: widget.session.result is not None, timeout=LONG)
 
@@ -178,7 +178,7 @@ def test_new_prompts_and_clean_up_are_both_applied_afterwards(
     widget.session.cleanup = CleanUp(fill_holes=True)
     widget.session.shapes_layer.data = [corners(SECOND, 4)]
     training.end(qtbot)
-    qtbot.waitUntil(lambda: not widget._runner.busy, timeout=LONG)
+    qtbot.waitUntil(lambda: not widget.connected._runner.busy, timeout=LONG)
     request = widget.session.pending.request.request
     assert request.cleanup == CleanUp(fill_holes=True)
     assert [p.box[0] for p in request.prompts.values()] == [SECOND[0]]
@@ -222,7 +222,7 @@ def test_stop_of_the_training_panel_is_shown(
 ) -> None:
     texts: list[str] = []
     monkeypatch.setattr(
-        widget._runner, "_on_progress", lambda text, *_: texts.append(text)
+        widget.connected._runner, "_on_progress", lambda text, *_: texts.append(text)
     )
     training.start(widget)
     training.stop.set()
@@ -240,10 +240,10 @@ def test_second_cancel_ends_training_without_a_result(
     status = widget.panel.status
     qtbot.waitUntil(lambda: status.value.startswith("Training"), timeout=LONG)
     press(widget.panel.cancel)
-    assert widget._runner.training
+    assert widget.connected._runner.training
     press(widget.panel.cancel)
     assert training.ended.is_set()
-    assert not widget._runner.busy
+    assert not widget.connected._runner.busy
     assert training.results == []
 
 
@@ -271,7 +271,7 @@ def test_first_cancel_of_a_download_ends_the_job(
         training.start(widget)
     qtbot.waitUntil(lambda: widget.panel.progress.value > 0, timeout=LONG)
     press(widget.panel.cancel)
-    assert not widget._runner.busy
+    assert not widget.connected._runner.busy
     assert not widget.panel.cancel.enabled
     go.set()
     qtbot.wait(QUIET)
@@ -303,7 +303,7 @@ def test_closing_while_training(
     panel.image.select(image)
     panel.labels_layer.select(labels)
     press(panel.train)
-    assert widget._runner.training
+    assert widget.connected._runner.training
     with qtbot.capture_exceptions() as exceptions:
         if closed == "viewer":
             viewer.close()
@@ -313,7 +313,7 @@ def test_closing_while_training(
         else:
             viewer.window.remove_dock_widget(panel.native)
             panel.native.deleteLater()
-        qtbot.waitUntil(lambda: not widget._runner.training, timeout=LONG)
+        qtbot.waitUntil(lambda: not widget.connected._runner.training, timeout=LONG)
         training.progress.put(None)
         qtbot.wait(QUIET)
     assert not exceptions

@@ -577,6 +577,7 @@ def test_closed_widget_leaves_no_callbacks(stack: np.ndarray, qtbot: Any) -> Non
 
     before = callbacks()
     widget = SamWidget(viewer)
+    assert widget.panel.buttons  # it is open
     assert callbacks() != before
     widget.disconnect_viewer()
     assert callbacks() == before

@@ -85,3 +85,18 @@ def test_all_images_change_or_none(series: ImageSeries) -> None:
     assert not again["1.tif"].lock_path.exists()
     series.rename_class("B", "E")
     assert set(series["1.tif"].classes.values()) == {"A", "E", "C"}
+
+
+def test_a_merge_is_taken_back(series: ImageSeries) -> None:
+    before = dict(series.classes)
+    change = series.merge_classes(["A", "B"], "D")
+    assert list(series.classes) == ["D", "C"]
+    assert series["1.tif"].classes == {1: "D", 2: "D", 3: "C"}
+    series.add_class("E", "#123456")
+    with series.edit("2.tif") as editor:
+        editor.set_classes({1: "C"})  # since then: it stays
+    series.undo_classes(change)
+    assert dict(series.classes) == {**before, "E": "#123456"}
+    assert series["1.tif"].classes == {1: "A", 2: "B", 3: "C"}
+    assert series["2.tif"].classes == {1: "C"}
+    assert dict(open_series(series.output).classes) == dict(series.classes)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_sam.cli.outputs import read_annotations_output, read_import_output
 from napari_sam.cli.values import read_index, read_shape
+from napari_sam.exchange.folders import FOLDER_FORMATS
 from napari_sam.exchange.formats import format_of_name
 from napari_sam.series.storage.listing import PROJECT_FILE
 
@@ -28,6 +29,11 @@ def export_annotations(options: argparse.Namespace) -> Iterator[str]:
         return
     if options.status is not None:
         raise ValueError("--status chooses images of a series: give its folder.")
+    if options.format in FOLDER_FORMATS:
+        raise ValueError(
+            f"--format {options.format} is a folder of images with their labels: give "
+            "the folder of a series."
+        )
     output = read_annotations_output(options)
     kind = options.format or format_of_name(output)
 

@@ -26,6 +26,7 @@ from napari_sam.cli.postprocessing import (
     add_cleanup_options,
     add_postprocessing_options,
 )
+from napari_sam.exchange.folders import FOLDER_FORMATS
 from napari_sam.exchange.formats import Format
 from napari_sam.series.storage.state import STATUSES
 from napari_sam.training.options import TrainingOptions
@@ -196,8 +197,9 @@ def _add_export_labels(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=get_args(Format),
-        help="the format, where the ending does not tell: labelme is .json, too",
+        choices=(*get_args(Format), *FOLDER_FORMATS),
+        help="the format, where the ending does not tell: labelme is .json, too. Of a "
+        f"series also {', '.join(FOLDER_FORMATS)}",
     )
     add_index(parser)
     add_overwrite(parser)

@@ -18,6 +18,7 @@ from napari_sam.exchange.annotation import (
     from_corner,
     read_id,
 )
+from napari_sam.exchange.label_classes import NO_CLASSES
 from napari_sam.exchange.outlines import trace_labels
 from napari_sam.files import first_line
 from napari_sam.optional import import_optional
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.exchange.annotation import LabelPlane
+    from napari_sam.exchange.label_classes import LabelClasses
 
 # ImageJ keeps the corners of ROIs in 16 bits; below, they would be negative.
 _MAX_SIDE = 60_535
@@ -41,14 +43,25 @@ _DAMAGED = (
 )
 # Of a name that is a number, as it is written.
 _POSITIONS = re.compile(r"(?<=\d)(_[czt]\d+)+$")
+# The class of a ROI: in its properties, and after its number in its name. Fiji itself
+# names ROIs with two or three numbers.
+_CLASS = "class"
+_CLASS_IN_NAME = re.compile(r"(\d+(?:_[czt]\d+)*)-(?=.*[^\d-])(.+)", re.DOTALL)
+_NO_FILE_NAME = re.compile(r"[\x00-\x1f/\\]+")
 # Segments of a path, and the number of coordinates that follow each.
 _MOVE, _LINE, _QUADRATIC, _CUBIC, _CLOSE = range(5)
 _COORDINATES = {_MOVE: 2, _LINE: 2, _QUADRATIC: 4, _CUBIC: 6, _CLOSE: 0}
 _CURVE_STEPS = np.linspace(0, 1, 17)[1:, None]
 
 
-def write_imagej(path: Path, planes: Iterable[LabelPlane]) -> None:
-    """Write a ROI set of all planes, with a ROI for each label, named by its number."""
+def write_imagej(
+    path: Path, planes: Iterable[LabelPlane], classes: LabelClasses = NO_CLASSES
+) -> None:
+    """Write a ROI set of all planes, with a ROI for each label.
+
+    Its name is the number and the class of the label. The class is a property of the
+    ROI as well, and its colour that of the outline.
+    """
     roifile = import_optional("roifile", "exchange")
 
     def rois() -> Iterator[Any]:
@@ -61,6 +74,7 @@ def write_imagej(path: Path, planes: Iterable[LabelPlane]) -> None:
             for outline in trace_labels(labels):
                 roi = _roi(roifile, outline.polygons)
                 _set_position(roi, outline.label, position)
+                _set_class(roi, classes, outline.label)
                 yield roi
 
     roifile.roiwrite(path, rois(), mode="w")
@@ -75,6 +89,28 @@ def _set_position(roi: Any, label: int, position: Mapping[str, int]) -> None:
         return
     for axis, index in position.items():
         setattr(roi, f"{axis.lower()}_position", index + 1)
+
+
+def _set_class(roi: Any, classes: LabelClasses, label: int) -> None:
+    name = classes.of(label)
+    if not name:
+        return
+    # Names of files in the set have no slashes and lines.
+    roi.name += "-" + _NO_FILE_NAME.sub(" ", name)
+    roi.props = f"{_CLASS}: {' '.join(name.splitlines())}\n"
+    color = classes.rgb(name)
+    if color is not None:
+        roi.stroke_color = bytes([255, *color])
+
+
+def _class_of(roi: Any) -> str:
+    """Return the class in the properties of a ROI, or in a name like 0012-cell."""
+    for line in str(roi.props).splitlines():
+        key, _, value = line.partition(": ")
+        if key == _CLASS:
+            return value.strip()
+    found = _CLASS_IN_NAME.match(roi.name)
+    return found[2].strip() if found else ""
 
 
 def _roi(roifile: Any, polygons: list[list[NDArray[np.int64]]]) -> Any:
@@ -171,8 +207,11 @@ def _annotation(roifile: Any, roi: Any, source: str) -> Annotation | None:
     text_or_image = (roifile.ROI_SUBTYPE.TEXT, roifile.ROI_SUBTYPE.IMAGE)
     if roi.subtype in text_or_image or roi.roitype == types.NOROI:
         return None
-    object_id = read_id(_POSITIONS.sub("", roi.name))
-    name = "" if object_id else roi.name
+    name = _class_of(roi)
+    number = roi.name.partition("-")[0] if name else roi.name
+    object_id = read_id(_POSITIONS.sub("", number))
+    if not object_id and not name:
+        name = roi.name
     about: dict[str, Any] = {"source": source, "name": name, "object_id": object_id}
     if roi.roitype == types.RECT and roi.multi_coordinates is not None:
         paths = _paths(roi.multi_coordinates, source)

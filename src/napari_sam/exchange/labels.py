@@ -76,7 +76,7 @@ def export_labels(
         None.
     classes : mapping, optional
         {label: name of its class}. Of YOLO, data.yaml beside the file has the names.
-        ImageJ holds none.
+        ImageJ's ROIs have it as a property and in their name.
     colors : mapping, optional
         {name of a class: "#rrggbb"}, which QuPath shows; the classes are numbered in
         its order.
@@ -104,8 +104,6 @@ def export_labels(
     """
     stack, path = _check_labels(labels), Path(path)
     names = _check_export(stack, path, format, axes)
-    if format == "imagej" and classes:
-        raise ValueError("ImageJ's ROIs hold no classes: leave them out.")
     known = LabelClasses(classes or {}, colors or {})
     order = class_order(known, stack) if format in ("coco", "yolo") else []
     if format == "yolo":
@@ -114,7 +112,7 @@ def export_labels(
         if format == "geojson":
             write_geojson(part, _planes(stack, names), known)
         elif format == "imagej":
-            write_imagej(part, _planes(stack, names))
+            write_imagej(part, _planes(stack, names), known)
         elif format == "coco":
             write_coco(part, [CocoImage(path.stem, stack, known)], order)
         elif format == "labelme":

@@ -6,8 +6,11 @@ The manifest lists them with their defaults, and napari shows them in its dialog
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.files import read_json, write_json
@@ -37,7 +40,7 @@ class Preferences:
         """
         if self._settings is not None:
             return getattr(getattr(self._settings, section), name)
-        default = _defaults()[section][name]
+        default = self._defaults[section][name]
         value = _stored().get(section, {}).get(name, default)
         return value if isinstance(value, type(default)) else default
 
@@ -61,6 +64,29 @@ class Preferences:
         """Do not call the function any more."""
         if self._settings is not None:
             getattr(self._settings, section).events.disconnect(callback)
+
+    @cached_property
+    def _defaults(self) -> dict[str, dict[str, Any]]:
+        return _defaults()
+
+
+def read_ahead() -> Thread:
+    """Let napari read its settings of plugins, which takes some tenths of a second.
+
+    Returns
+    -------
+    Thread
+        It runs until `Preferences` can be made at once.
+    """
+
+    def read() -> None:
+        # Who makes them next gets the same error, where it can be shown.
+        with suppress(Exception):
+            Preferences()
+
+    thread = Thread(target=read, daemon=True)
+    thread.start()
+    return thread
 
 
 def preferences_file() -> Path:

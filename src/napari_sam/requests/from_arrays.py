@@ -69,7 +69,7 @@ def plane_request(
         When the plane, a prompt, the contrast limits or the zoom cannot be used.
     """
     zoom = check_zoom(zoom)
-    view = _view_of_plane(plane, intensity)
+    view = view_of_plane(plane, intensity)
     plane_shape = view.reader.plane_shape(_FULL_PLANE)
     numbered = {i: prompt.within(plane_shape) for i, prompt in enumerate(prompts, 1)}
     return PlaneRequest(view, _FULL_PLANE, numbered, zoom=zoom)
@@ -98,7 +98,7 @@ def automatic_plane_request(
     ValueError
         When the plane, the region or the contrast limits cannot be used.
     """
-    view = _view_of_plane(plane, intensity)
+    view = view_of_plane(plane, intensity)
     plane_shape = view.reader.plane_shape(_FULL_PLANE)
     return AutomaticPlaneRequest(
         view,
@@ -123,7 +123,7 @@ def with_zoom(
     return found
 
 
-def _view_of_plane(
+def view_of_plane(
     plane: Any, intensity: IntensityMapping | ArrayLike | None
 ) -> ImageView:
     """Check a plane, or the levels of a pyramid, and the contrast limits.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_sam.series.editing import ItemEditor
@@ -11,10 +11,29 @@ from napari_sam.series.storage.lock import LockedError
 from napari_sam.series.storage.project import check_class
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from napari_sam.series.item import SeriesItem
     from napari_sam.series.storage.project import Project
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassChange:
+    """What a change of classes replaced, to take it back; see `undo_merge`.
+
+    Parameters
+    ----------
+    before : Project
+        With the classes before.
+    into : str
+        The class that the others became.
+    objects : mapping
+        {name of an image: {label: class before}}.
+    """
+
+    before: Project
+    into: str
+    objects: Mapping[str, Mapping[int, str]]
 
 
 def merged_classes(project: Project, names: Sequence[str], into: str) -> Project:
@@ -56,7 +75,7 @@ def merged_classes(project: Project, names: Sequence[str], into: str) -> Project
 
 def merge_in_items(
     items: Iterable[SeriesItem], names: Sequence[str], into: str
-) -> None:
+) -> dict[str, dict[int, str]]:
     """Give objects of some classes another class.
 
     All images are locked before the first one is written, so that it is done to all or
@@ -72,6 +91,11 @@ def merge_in_items(
     into : str
         The class that they become.
 
+    Returns
+    -------
+    dict
+        {name of an image: {label: class before}}, of what was changed.
+
     Raises
     ------
     LockedError
@@ -81,10 +105,66 @@ def merge_in_items(
     OSError
         When a file cannot be written.
     """
+    found = {item.name: dict(item.classes) for item in items}
+    changed = {
+        name: {label: old for label, old in classes.items() if old in names}
+        for name, classes in found.items()
+    }
+    changed = {name: objects for name, objects in changed.items() if objects}
+    _put(items, {n: dict.fromkeys(objects, into) for n, objects in changed.items()})
+    return changed
+
+
+def undo_merge(
+    items: Iterable[SeriesItem], now: Project, change: ClassChange
+) -> Project:
+    """Take a change of classes back, in all images or in none.
+
+    Objects that got another class since keep it.
+
+    Parameters
+    ----------
+    items : iterable of SeriesItem
+        All images.
+    now : Project
+        The project, which may have further classes.
+    change : ClassChange
+        The change.
+
+    Returns
+    -------
+    Project
+        With the classes before, and those that were added since.
+
+    Raises
+    ------
+    LockedError, ValueError, OSError
+        See `merge_in_items`.
+    """
+    back = {
+        item.name: {
+            label: old
+            for label, old in change.objects.get(item.name, {}).items()
+            if item.classes.get(label) == change.into
+        }
+        for item in items
+    }
+    _put(items, {name: objects for name, objects in back.items() if objects})
+    before = change.before.classes
+    added = {
+        name: color
+        for name, color in now.classes.items()
+        if name not in before and name != change.into
+    }
+    return replace(now, classes={**before, **added})
+
+
+def _put(items: Iterable[SeriesItem], objects: Mapping[str, Mapping[int, str]]) -> None:
+    """Give objects of images classes; all images are locked before the first write."""
     with ExitStack() as stack:
         editors = []
         for item in items:
-            if not any(name in names for name in item.classes.values()):
+            if item.name not in objects:
                 continue
             editor = stack.enter_context(ItemEditor(item))
             if editor.read_only:
@@ -92,7 +172,5 @@ def merge_in_items(
             item.check_state()
             editors.append(editor)
         for editor in editors:
-            classes = editor.item.classes
-            editor.set_classes(
-                {n: into if name in names else name for n, name in classes.items()}
-            )
+            item = editor.item
+            editor.set_classes({**item.classes, **objects[item.name]})

@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
-from napari_sam.series.classes import merge_in_items, merged_classes
+from napari_sam.series.classes import (
+    ClassChange,
+    merge_in_items,
+    merged_classes,
+    undo_merge,
+)
 from napari_sam.series.editing import ItemEditor
 from napari_sam.series.export import export_items
 from napari_sam.series.item import SeriesItem
+from napari_sam.series.item_list import ItemList
 from napari_sam.series.storage.listing import (
-    OWN_ENDINGS,
     PROJECT_FILE,
     Listing,
+    files_of,
     natural_key,
 )
 from napari_sam.series.storage.project import Project
-from napari_sam.series.storage.state import STATUSES, check_status
 from napari_sam.series.table import write_table
 
 if TYPE_CHECKING:
     from collections.abc import (
         Callable,
         Generator,
-        Iterator,
         Mapping,
         Sequence,
     )
 
+    from napari_sam.exchange.folders import FolderFormat
     from napari_sam.exchange.formats import Format
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.series.batch import BatchStep
     from napari_sam.series.storage.state import Status
 
 
-class ImageSeries:
+class ImageSeries(ItemList):
     """Images with their labels, records and states in one folder; see `open_series`.
 
     Parameters
@@ -55,10 +58,10 @@ class ImageSeries:
         self.ignored = dict(listing.ignored)
         """{name: why it is no image}, of other files in the folder."""
         self._project = project
-        files = _files_of(output)
+        files = files_of(output)
         problems, sizes, choice = listing.problems, listing.sizes, project.choice
         root = listing.root
-        self._items = {
+        items = {
             name: SeriesItem(
                 name,
                 root / name,
@@ -70,99 +73,10 @@ class ImageSeries:
             )
             for name in sorted(problems, key=natural_key)
         }
+        super().__init__(items)
 
     def __repr__(self) -> str:
         return f"ImageSeries({str(self.output)!r}, {len(self)} images)"
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __iter__(self) -> Iterator[SeriesItem]:
-        return iter(self._items.values())
-
-    def __getitem__(self, name: str) -> SeriesItem:
-        """Return an image by its name.
-
-        Raises
-        ------
-        KeyError
-            When there is none of this name.
-        """
-        if name not in self._items:
-            raise KeyError(f"The series has no image {name!r}: give one of its names.")
-        return self._items[name]
-
-    # -- looking through ---------------------------------------------------------------
-
-    @property
-    def counts(self) -> dict[Status, int]:
-        """{status: number of images}, of all statuses."""
-        found = Counter(item.status for item in self)
-        return {status: found[status] for status in STATUSES}
-
-    @property
-    def problems(self) -> dict[str, str]:
-        """{name: why the image cannot be used, or was not segmented}."""
-        return {item.name: item.problem for item in self if item.problem}
-
-    @property
-    def seconds_per_image(self) -> float | None:
-        """Mean time spent on an image; None before any time was noted."""
-        times = [item.state.seconds for item in self if item.state.seconds]
-        return sum(times) / len(times) if times else None
-
-    def find(self, text: str = "", status: Status | None = None) -> list[SeriesItem]:
-        """Find images by text in their name or note, and by status.
-
-        Parameters
-        ----------
-        text : str
-            Upper and lower case are the same.
-        status : str, optional
-            One of the statuses; all when None.
-
-        Raises
-        ------
-        ValueError
-            When the status is unknown.
-        """
-        if status is not None:
-            check_status(status)
-        wanted = text.casefold()
-        return [
-            item
-            for item in self
-            if (status is None or item.status == status)
-            and (wanted in item.name.casefold() or wanted in item.state.note.casefold())
-        ]
-
-    def neighbour(
-        self, name: str, step: int = 1, *, unfinished: bool = False
-    ) -> SeriesItem | None:
-        """Return the image before or after another; None at the end.
-
-        Parameters
-        ----------
-        name : str
-            The image to start from.
-        step : int
-            1 for the next one, -1 for the previous one.
-        unfinished : bool
-            Whether to pass images that are done or skipped.
-
-        Raises
-        ------
-        KeyError
-            When there is no image of this name.
-        """
-        names = list(self._items)
-        position = names.index(self[name].name) + step
-        while 0 <= position < len(names):
-            item = self._items[names[position]]
-            if not unfinished or item.status not in ("done", "skipped"):
-                return item
-            position += step
-        return None
 
     def edit(self, name: str) -> ItemEditor:
         """Open an image for writing; see `ItemEditor`."""
@@ -272,7 +186,11 @@ class ImageSeries:
         return write_table(Path(path), self)
 
     def export(
-        self, path: str | Path, format: Format = "coco", *, status: Status | None = None
+        self,
+        path: str | Path,
+        format: Format | FolderFormat = "coco",
+        *,
+        status: Status | None = None,
     ) -> dict[str, str]:
         """Write all labels with their classes for another program.
 
@@ -282,7 +200,8 @@ class ImageSeries:
             Of COCO, one file for all images. Of other formats a folder, which is made,
             with a file for each image, named like it.
         format : str
-            See `export_labels`.
+            See `export_labels`; or "cellpose", "stardist" or "nnunet", see
+            `FolderWriter`.
         status : str, optional
             Export images of this status only, for instance "done".
 
@@ -302,6 +221,35 @@ class ImageSeries:
         """
         items = [item for item in self.find(status=status) if item.has_labels]
         return export_items(Path(path), items, format, self.classes)
+
+    def import_folder(self, path: str | Path) -> dict[str, str]:
+        """Take the labels of new images from a folder of another program.
+
+        They become "needs review". See `FolderReader` for the folders of cellpose,
+        StarDist and nnU-Net.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder; its files are named like the images.
+
+        Returns
+        -------
+        dict
+            {name: why the labels of an image were not taken}.
+
+        Raises
+        ------
+        ValueError
+            When the folder is none of these.
+        """
+        from napari_sam.series.importing import import_folder
+
+        problems, classes = import_folder(list(self), Path(path))
+        for name in classes:
+            if name not in self.classes:
+                self.add_class(name)
+        return problems
 
     # -- classes -----------------------------------------------------------------------
 
@@ -329,14 +277,20 @@ class ImageSeries:
         """
         self.put_project(self.read_project().with_class(name, color))
 
-    def rename_class(self, name: str, new: str) -> None:
-        """Rename a class in all images; the new name must be new."""
+    def rename_class(self, name: str, new: str) -> ClassChange:
+        """Rename a class in all images; see `merge_classes`.
+
+        Raises
+        ------
+        ValueError
+            When there is no such class, or one of the new name already.
+        """
         if new.strip() in self.read_project().classes:
             raise ValueError(f"There is a class {new!r} already: merge them.")
-        self.merge_classes([name], new)
+        return self.merge_classes([name], new)
 
-    def merge_classes(self, names: Sequence[str], into: str) -> None:
-        """Make one class of several, in all images.
+    def merge_classes(self, names: Sequence[str], into: str) -> ClassChange:
+        """Make one class of several, in all images; see `undo_classes`.
 
         Parameters
         ----------
@@ -361,8 +315,15 @@ class ImageSeries:
             item.refresh()
         if into not in before.classes:  # so that each object always has a known class
             self.put_project(before.with_class(into, project.classes[into]))
-        merge_in_items(self, names, into)
+        objects = merge_in_items(self, names, into)
         self.put_project(project)
+        return ClassChange(before, into, objects)
+
+    def undo_classes(self, change: ClassChange) -> None:
+        """Take back a change of `merge_classes`; later changes of objects stay."""
+        for item in self:
+            item.refresh()
+        self.put_project(undo_merge(self, self.read_project(), change))
 
     def read_project(self) -> Project:
         """Read series.json, which another process may have changed."""
@@ -373,15 +334,3 @@ class ImageSeries:
         """Write series.json."""
         project.write(self.output / PROJECT_FILE)
         self._project = project
-
-
-def _files_of(output: Path) -> set[str]:
-    """Return the names of all files of a series, with slashes."""
-    found: set[str] = set()
-    for folder, _, names in os.walk(output):
-        own = [name for name in names if name.endswith(OWN_ENDINGS)]
-        if own:
-            prefix = Path(folder).relative_to(output).as_posix()
-            prefix = "" if prefix == "." else f"{prefix}/"
-            found.update(prefix + name for name in own)
-    return found

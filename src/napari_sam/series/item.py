@@ -113,6 +113,11 @@ class SeriesItem:
         return self.state.status
 
     @property
+    def is_unfinished(self) -> bool:
+        """Whether the image is neither done nor skipped."""
+        return self.status not in ("done", "skipped")
+
+    @property
     def objects(self) -> int | None:
         """Number of labels; None without labels, or when they were not counted."""
         return self.state.objects

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, exp, isfinite, log, sqrt
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +16,12 @@ _SLICES_BEYOND = 2
 _MINUTE = 60
 # The two estimates are told apart when they differ by more than this factor.
 _SAME_TIME = 1.5
+# The first guess of a depth counts as much as this many slices of the object.
+_GUESS_SLICES = 2
+# And as much as half an object that has ended.
+_GUESS_OBJECTS = 0.5
+# Half the depth of an object that ends is between these, in that of the first guess.
+_RATIOS = 0.25, 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +65,16 @@ class RemainingWork:
     """Windows of slices that a propagation has encoded, and those it likely will.
 
     Encoding takes nearly all of the time. While an object has not ended, some slices
-    are left; once it has, none.
+    are left; once it has, none. How fast an object gets smaller tells where it will
+    end, and the objects that ended tell of the others.
     """
 
     def __init__(self) -> None:
         self._encoded: set[tuple[int, Window | None]] = set()
         self._ranges: dict[Hashable, ExpectedRange] = {}
+        self._guesses: dict[Hashable, float] = {}
+        self._seen: dict[Hashable, int] = {}
+        self._ratios: list[float] = []
         self._is_known = False
 
     @property
@@ -75,23 +85,80 @@ class RemainingWork:
     @property
     def total(self) -> int:
         """Number of windows, done and left; 0 before anything is known."""
-        ranges = self._ranges.values()
-        left = {(i, r.window) for r in ranges for i in r.likely}
+        left = {
+            (i, found.window)
+            for key, found in self._ranges.items()
+            for i in self._adapted(key, found).likely
+        }
         return len(self._encoded | left) if self._is_known else 0
 
     def expect(self, ranges: dict[Hashable, ExpectedRange]) -> None:
         """Set the ranges that objects are about to be followed through."""
-        self._ranges, self._is_known = ranges, True
+        self._ranges, self._is_known = dict(ranges), True
+        self._guesses = {key: found.depth for key, found in ranges.items()}
+        self._seen, self._ratios = dict.fromkeys(ranges, 0), []
 
     def note_encoded(self, index: int, window: Window | None) -> None:
         """Note that a window of a slice was encoded."""
         self._encoded.add((index, window))
 
-    def note_slice(self, key: Hashable, index: int, has_ended: bool) -> None:
-        """Note that an object was looked for on a slice of its range."""
+    def note_slice(
+        self, key: Hashable, index: int, has_ended: bool, size: float | None = None
+    ) -> None:
+        """Note that an object was looked for on a slice of its range.
+
+        Parameters
+        ----------
+        key : hashable
+            The range.
+        index : int
+            The slice.
+        has_ended : bool
+            Whether the object was not followed further.
+        size : float, optional
+            Width of the object on the slice, relative to that where its range starts;
+            None when it is not known.
+        """
         found = self._ranges.pop(key, None)
-        if found is not None and not has_ended:
-            self._ranges[key] = found.after(index)
+        if found is None:
+            return
+        after = found.after(index)
+        self._seen[key] += len(found.slices) - len(after.slices)
+        if has_ended:
+            self._note_end(key)
+            return
+        if size is not None and isfinite(after.depth):
+            depth = _adapted_depth(self._guess(key), self._seen[key], size)
+            after = replace(after, depth=depth - self._seen[key])
+        self._ranges[key] = after
+
+    def _note_end(self, key: Hashable) -> None:
+        guess, seen = self._guesses[key], self._seen[key]
+        if isfinite(guess) and guess > 0:
+            low, high = _RATIOS
+            self._ratios.append(min(max(seen / guess, low), high))
+
+    def _adapted(self, key: Hashable, found: ExpectedRange) -> ExpectedRange:
+        """Expect of an object that was not followed yet what the others did."""
+        return found if self._seen[key] else replace(found, depth=self._guess(key))
+
+    def _guess(self, key: Hashable) -> float:
+        """Return the first guess of a depth, corrected by the objects that ended."""
+        total = sum(map(log, self._ratios))
+        return self._guesses[key] * exp(total / (len(self._ratios) + _GUESS_OBJECTS))
+
+
+def _adapted_depth(guess: float, slices: int, size: float) -> float:
+    """Return half the depth of an object that has a size some slices further.
+
+    The cross-section of an ellipsoid shrinks to sqrt(1 - (slices / depth)^2). The first
+    guess counts less from slice to slice.
+    """
+    if size >= 1:
+        return max(guess, slices + _GUESS_SLICES)
+    seen = slices / sqrt(1 - size**2)
+    weight = slices / (slices + _GUESS_SLICES)
+    return guess * exp(weight * log(seen / guess)) if guess > 0 else seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -364,6 +364,6 @@ class Propagation:
                 self._computed.add((tracker.object_id, index))
                 results = list(tracker.update(observation))
                 self.work.note_encoded(index, observation.window)
-                key = tracker.slice_range, direction
-                self.work.note_slice(key, index, tracker.ended)
+                key, size = (tracker.slice_range, direction), tracker.relative_size
+                self.work.note_slice(key, index, tracker.ended, size)
                 yield from results

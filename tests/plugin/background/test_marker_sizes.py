@@ -75,6 +75,6 @@ def test_layers_of_the_user_stay(widget: SamWidget) -> None:
     points = viewer.add_points(ndim=2, size=9)
     widget.session.shapes_layer, widget.session.points_layer = shapes, points
     zoom(widget, 5)
-    widget._marker_sizes.fit()
+    widget.connected._marker_sizes.fit()
     assert shapes.current_edge_width == 7
     assert points.current_size == 9

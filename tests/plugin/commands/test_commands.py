@@ -16,6 +16,8 @@ from npe2.manifest.utils import import_python_name
 from qtpy.QtWidgets import QDockWidget
 
 from napari_sam.plugin.panels.buttons import BUTTONS
+from napari_sam.plugin.series.controls.panel import BUTTONS as SERIES_BUTTONS
+from napari_sam.plugin.series.dock import SeriesWidget
 from napari_sam.plugin.widget import SamWidget
 from tests.helpers.models import BrightPredictor
 from tests.helpers.sessions import FIRST, corners
@@ -47,6 +49,15 @@ PRESSING = {
     "download_model": "download",
 }
 OTHERS = {"toggle_points", "undo", "save_record"}
+# Of the dock Image series.
+SERIES = {
+    "previous_image": "previous_image",
+    "next_image": "next_image",
+    "done_next": "done_next",
+    "needs_review": "needs_review",
+    "skip_image": "skip",
+}
+WIDGETS = {"widget", "series"}
 
 
 def app() -> Any:
@@ -83,12 +94,13 @@ def commands_of_manifest() -> set[str]:
     ids -= {writer.command for writer in contributions.writers or []}
     ids -= {reader.command for reader in contributions.readers or []}
     names = {command.removeprefix("napari-sam.") for command in ids}
-    return {name for name in names if name != "widget" and "sample" not in name}
+    return {name for name in names - WIDGETS if "sample" not in name}
 
 
 def test_every_button_has_a_command() -> None:
     assert set(PRESSING.values()) == set(BUTTONS)
-    assert commands_of_manifest() == {*PRESSING, *OTHERS}
+    assert {"open", *SERIES.values()} == set(SERIES_BUTTONS)
+    assert commands_of_manifest() == {*PRESSING, *OTHERS, *SERIES}
 
 
 def test_the_palette_lists_all_commands(viewer: Any) -> None:
@@ -106,6 +118,25 @@ def test_on_an_empty_viewer_commands_open_the_panel_and_say_why(
         (said,) = execute(command)
         assert said.endswith("."), command
         assert len(panels(viewer)) == 1
+
+
+def test_commands_of_a_series_open_its_dock_and_press_its_buttons(
+    viewer: Any,
+) -> None:
+    for command in SERIES:
+        (said,) = execute(command)
+        assert "No series is open" in said
+    docked = viewer.window.dock_widgets.values()
+    (dock,) = (widget for widget in docked if isinstance(widget, SeriesWidget))
+    dock.annotation = Mock()
+    for command, button in SERIES.items():
+        dock.panel.buttons[button].changed.disconnect()
+        pressed = Mock()
+        dock.panel.buttons[button].changed.connect(pressed)
+        assert execute(command) == []
+        pressed.assert_called_once()
+    dock.annotation = None
+    dock.close_series()
 
 
 @pytest.mark.parametrize("command", PRESSING)

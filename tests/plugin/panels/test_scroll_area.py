@@ -40,6 +40,7 @@ def test_no_scroll_bar_when_there_is_room(qtbot: Any) -> None:
     qtbot.addWidget(widget.native)
     widget.native.show()
     qtbot.waitExposed(widget.native)
+    assert widget.panel is widget[0]  # it is open
     (scroll,) = widget.native.findChildren(VerticalScrollArea)
     bar = scroll.verticalScrollBar()
     for section in widget.panel.sections.values():

@@ -14,6 +14,7 @@ from napari_sam.plugin.state.request_builder import zoom_hints
 from napari_sam.prediction.zoom.choice import choose_windows
 from napari_sam.prediction.zoom.grid import WindowGrid
 from napari_sam.prompts.prompt import Prompt
+from napari_sam.requests.from_arrays import view_of_plane
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +105,26 @@ class Prefetcher:
         self._runner.prefetch(
             view, [(index, window) for index in planes for window in windows]
         )
+
+    def encode_image(
+        self, plane: Any, limits: Any, on_encoded: Callable[[], None]
+    ) -> None:
+        """Encode an image that is opened next, if something was segmented before.
+
+        Parameters
+        ----------
+        plane : ndarray
+            (H, W) or (H, W, 3).
+        limits : tuple of float or None
+            Its contrast limits; None for colour.
+        on_encoded : callable
+            Called when that was not interrupted.
+        """
+        if self.rests or not len(self._session.cache):
+            return
+        view = view_of_plane(plane, limits)
+        index = (slice(None), slice(None))
+        self._runner.prefetch(view, [(index, None)], on_encoded)
 
     def close(self) -> None:
         """Stop watching."""

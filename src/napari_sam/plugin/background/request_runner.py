@@ -249,7 +249,10 @@ class RequestRunner:
         )
 
     def prefetch(
-        self, view: ImageView, parts: Sequence[tuple[PlaneIndex, Window | None]]
+        self,
+        view: ImageView,
+        parts: Sequence[tuple[PlaneIndex, Window | None]],
+        on_encoded: Callable[[], None] = lambda: None,
     ) -> None:
         """Encode parts of planes that may be segmented next, while nothing else runs.
 
@@ -259,6 +262,8 @@ class RequestRunner:
             The image.
         parts : sequence of tuple
             Index of a plane and window on it; None for the whole plane.
+        on_encoded : callable
+            Called when all are encoded; not when another job came between.
         """
         predictor, cache = self._session.model_choice.loaded, self._session.cache
         if self._worker.busy or predictor is None:
@@ -273,7 +278,7 @@ class RequestRunner:
         self._worker.submit(
             job,
             on_progress=_ignore,
-            on_result=_ignore,
+            on_result=lambda _: on_encoded(),
             on_error=_ignore,
             on_end=lambda: None,
         )

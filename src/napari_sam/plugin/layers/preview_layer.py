@@ -9,6 +9,7 @@ import numpy as np
 from psygnal import Signal
 
 from napari_sam.images.axes import plane_sides
+from napari_sam.plugin.colors import NAMES
 from napari_sam.plugin.layers.preview.colors import choose_colors, colors_beside
 from napari_sam.plugin.layers.preview.drawing import COLORS, draw_preview
 from napari_sam.plugin.layers.preview.window import PreviewWindow
@@ -50,6 +51,8 @@ class PreviewLayer:
     ----------
     viewer : ViewerModel
         The viewer that gets the layer, once there is something to show.
+    color : str
+        Name of the colour of a single object.
 
     Attributes
     ----------
@@ -60,7 +63,8 @@ class PreviewLayer:
 
     clicked = Signal(tuple)
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, color: str = "sky blue") -> None:
+        self._first = list(NAMES).index(color) if color in NAMES else 0
         self._viewer = viewer
         self._layer: Labels | None = None
         self._image: Image | None = None
@@ -105,7 +109,7 @@ class PreviewLayer:
         side = min(plane_sides(shape, index))
         beside = colors_beside(on_plane, image, labels, self._viewer.dims)
         region, drawing = draw_preview(
-            on_plane, windows, side, faint, choose_colors(on_plane, beside)
+            on_plane, windows, side, faint, choose_colors(on_plane, beside, self._first)
         )
         layer, window = self.layer, self._window
         if layer is None:

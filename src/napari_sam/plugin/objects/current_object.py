@@ -252,14 +252,20 @@ class CurrentObject:
 
     def forget(self) -> None:
         """Drop the pending result; its prompts stay."""
-        self._drop()
+        self.drop()
         self._settings.changed.emit()
 
     def drop(self) -> None:
         """Drop the pending result without a signal."""
-        self._drop()
+        if self._result is not None and self._result.is_of_several_scales:
+            self._settings.size = None  # it means another size at another scale
+        self._result = None
 
-    # -- waiting objects -------------------------------------------------------
+    def forget_all(self) -> None:
+        """Forget all objects and steps, of another image in the same layers."""
+        self._steps = Steps()
+        self._history.forget()
+        self.forget()
 
     def next_waiting(self) -> LayerRequest | None:
         """Return the request whose result is needed next."""
@@ -339,7 +345,7 @@ class CurrentObject:
 
     def _end(self, prompts: Sequence[LayerPrompt]) -> None:
         """Begin the next object."""
-        self._drop()
+        self.drop()
         self._skipped = 0
         self._history.correction = Correction()
         self._history.consumed.consume(prompts)
@@ -381,7 +387,7 @@ class CurrentObject:
         change.undo()
 
     def _reopen(self, prompts: Sequence[LayerPrompt], correction: Correction) -> None:
-        self._drop()
+        self.drop()
         self._history.consumed.restore(prompts)
         self._history.resume(correction)
 
@@ -392,8 +398,3 @@ class CurrentObject:
             return  # it took long to compute
         if plane_index in (None, pending.request.snapshot.plane.plane_index()):
             self.forget()
-
-    def _drop(self) -> None:
-        if self._result is not None and self._result.is_of_several_scales:
-            self._settings.size = None  # it means another size at another scale
-        self._result = None

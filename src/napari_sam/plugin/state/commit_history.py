@@ -176,6 +176,10 @@ class CommitHistory:
         ]
         self._commits = [*self._commits, commit][-_MAX_COMMITS:]
 
+    def forget(self) -> None:
+        """Forget all commits; the sizes of their objects are still of use."""
+        self._commits, self.correction = [], Correction()
+
     def remove(self, commit: CommittedObjects) -> None:
         """Forget a commit that was undone."""
         self._commits = [c for c in self._commits if c is not commit]

@@ -64,7 +64,7 @@ class LabelFeatures:
             Whether whole labels got other numbers.
         """
         labels = change.labels
-        table = _by_label(labels.features)
+        table = features_by_label(labels.features)
         if table is None or not len(change.after):
             return
         ours = labels.metadata.setdefault(
@@ -72,7 +72,7 @@ class LabelFeatures:
         )
         touched = np.unique(np.concatenate([change.before, change.after])).tolist()
         touched = [label for label in touched if label]
-        table = _with_rows(table, touched, ours)
+        table = with_rows(table, touched, ours)
         before = table.loc[touched].copy()
         if renumbers:
             table = _renumbered(table, change.new_ids())
@@ -84,7 +84,7 @@ class LabelFeatures:
         self._changes.add(change, _Step(before, table.loc[touched].copy()))
 
 
-def _by_label(features: DataFrame) -> DataFrame | None:
+def features_by_label(features: DataFrame) -> DataFrame | None:
     """Return the table with labels as its index; None when it cannot be read so."""
     if INDEX not in features:
         return features.copy()  # napari: row i is that of label i
@@ -93,7 +93,8 @@ def _by_label(features: DataFrame) -> DataFrame | None:
     return table if is_number and table.index.is_unique else None
 
 
-def _with_rows(table: DataFrame, labels: list[int], columns: list[str]) -> DataFrame:
+def with_rows(table: DataFrame, labels: list[int], columns: list[str]) -> DataFrame:
+    """Return a table by label with rows for labels, and new columns of NaN."""
     largest = max([*labels, *table.index.tolist()])
     wanted = {*table.index.tolist(), *labels, *range(min(largest, _MAX_ROWS) + 1)}
     table = table.reindex(sorted(wanted))
@@ -143,10 +144,10 @@ def _counts(values: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
 
 def _put_rows(labels: Labels, rows: DataFrame) -> None:
     """Write rows into the features; columns that the user added since stay."""
-    table = _by_label(labels.features)
+    table = features_by_label(labels.features)
     if table is None:
         return
-    table = _with_rows(table, rows.index.tolist(), [])
+    table = with_rows(table, rows.index.tolist(), [])
     for name in rows.columns:
         if name in table:
             table.loc[rows.index, name] = rows[name]

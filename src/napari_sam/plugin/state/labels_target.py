@@ -137,6 +137,11 @@ class LabelsTarget:
             raise ValueError("There are no labels yet: accept an object first.")
         return labels
 
+    def forget(self) -> None:
+        """Forget what is known of the labels: they are those of another image."""
+        self._label_ids, self.features = LabelIds(), LabelFeatures()
+        self._records, self.last_written = RenumberedRecords(), None
+
     def next_free_label(self, labels: Labels) -> int:
         """Return a label above all that are in use in a layer."""
         self._label_ids.rescan(labels)

@@ -184,3 +184,15 @@ def natural_key(name: str) -> list[tuple[int, str]]:
     """Return a key that sorts cell2 before cell10."""
     parts = re.split(r"([0-9]+)", name.lower())
     return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts] + [(-1, name)]
+
+
+def files_of(output: Path) -> set[str]:
+    """Return the names of all files of a series, with slashes."""
+    found: set[str] = set()
+    for folder, _, names in os.walk(output):
+        own = [name for name in names if name.endswith(OWN_ENDINGS)]
+        if own:
+            prefix = Path(folder).relative_to(output).as_posix()
+            prefix = "" if prefix == "." else f"{prefix}/"
+            found.update(prefix + name for name in own)
+    return found

@@ -123,6 +123,16 @@ class ObjectTracker:
         """The slices in the order of the propagation."""
         return self.slice_range.slices[:: self.direction]
 
+    @property
+    def relative_size(self) -> float:
+        """Width of the object where it was seen last, relative to the first slice."""
+        pixel = self._stack.pixel_size
+        first, last = (
+            equivalent_radius(observation.patch, pixel)
+            for observation in (self._start, self._last)
+        )
+        return last / first
+
     def resume(self, results: Mapping[int, SliceResult]) -> Iterator[SliceResult]:
         """Take over the results of an earlier propagation, which are yielded."""
         for index in self.slices:

@@ -56,6 +56,7 @@ def test_an_object_alone_is_blue_and_keeps_its_colour() -> None:
     assert choose_colors([square(1, 0, 0)]) == [0]
     alone = choose_colors([square(3, 0, 0)])
     assert choose_colors([square(1, 50, 50), square(3, 0, 0)])[1:] == alone
+    assert choose_colors([square(1, 0, 0)], first=2) == [2]
     assert COLORS[inside_value(0)].startswith(PALETTE[0])
     assert COLORS[outline_value(6)].startswith(PALETTE[6])
 

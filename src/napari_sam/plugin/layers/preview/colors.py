@@ -35,6 +35,7 @@ _MAX_LAZY = 8
 def choose_colors(
     pieces: Sequence[ObjectPlaneMask],
     avoided: Sequence[Sequence[Sequence[float]]] = (),
+    first: int = 0,
 ) -> list[int]:
     """Choose a colour for each object of a plane, another than that of its neighbours.
 
@@ -46,6 +47,8 @@ def choose_colors(
         The objects.
     avoided : sequence of sequence of color
         Further colours beside each object, as RGB from 0 to 1.
+    first : int
+        Index of the colour of object 1.
 
     Returns
     -------
@@ -56,7 +59,7 @@ def choose_colors(
     beside = neighbours(pieces)
     for number in sorted(range(len(pieces)), key=lambda i: -len(beside[i])):
         taken = {chosen[other] for other in beside[number] if other in chosen}
-        own = pieces[number].object_id - 1
+        own = pieces[number].object_id - 1 + first
         alike = _likeness(avoided[number] if avoided else ())
         chosen[number] = min(
             range(len(PALETTE)),

@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.masks.patch import window_at
-from napari_sam.plugin.colors import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    SKY_BLUE,
-    VERMILION,
-    YELLOW,
-)
+from napari_sam.plugin.colors import NAMES, SKY_BLUE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +18,8 @@ if TYPE_CHECKING:
     from napari_sam.masks.painting import ObjectPlaneMask
     from napari_sam.plugin.layers.preview.window import Region
 
-# Of objects; the first colours are those that no prompt has.
-PALETTE = SKY_BLUE, ORANGE, PURPLE, BLUE, GREEN, VERMILION, YELLOW
+# Of objects.
+PALETTE = tuple(NAMES.values())
 # A tint inside and an opaque outline in the first colour; a paler frame; and a pale
 # outline around what may be an object. Other colours follow, inside before outline.
 INSIDE, OUTLINE, FRAME, UNLIKELY = 1, 2, 3, 4

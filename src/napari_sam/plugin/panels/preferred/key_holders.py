@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app_model.types import KeyCode
+from napari import Viewer
+from napari.components import ViewerModel
 from napari.layers import Image, Labels, Points, Shapes
 from napari.settings import get_settings
 from napari.utils.key_bindings import coerce_keybinding
@@ -13,9 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app_model.types import KeyBinding
-    from napari.components import ViewerModel
 
 _OURS = "napari_sam."
+# Plugins see the viewer through a proxy, whose type tells nothing.
+_OWNERS = Viewer, ViewerModel, Image, Labels, Points, Shapes
 
 
 def parse_key(text: str) -> KeyBinding:
@@ -47,8 +50,7 @@ def holder_of(key: KeyBinding, viewer: ViewerModel) -> str:
             return f"napari ({action.removeprefix('napari:').replace('_', ' ')})"
     keymaps: list[Mapping[object, object]] = [
         viewer.keymap,
-        type(viewer).class_keymap,
-        *(layer.class_keymap for layer in (Image, Labels, Points, Shapes)),
+        *(owner.class_keymap for owner in _OWNERS),
     ]
     for keymap in keymaps:
         for held, function in keymap.items():

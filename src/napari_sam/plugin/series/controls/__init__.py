@@ -1,0 +1,1 @@
+"""Controls of the dock *Image series*. They know no series that is open."""
