@@ -1,0 +1,216 @@
+"""Planning of jobs on stacks: all that the labels depend on, before any work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sam.checkpoints.registry import DEFAULT_MODEL
+from napari_sam.checks.arrays import as_image
+from napari_sam.checks.values import or_default
+from napari_sam.images.zarr_labels.placing import place_labels
+from napari_sam.masks.cleanup import CleanUp
+from napari_sam.prediction.loading import as_predictor
+from napari_sam.requests.from_arrays import automatic_stack_request, with_zoom
+from napari_sam.scale_out.folder import JobFolder
+from napari_sam.scale_out.job import Job
+from napari_sam.scale_out.source import Source, check_result_memory
+from napari_sam.scale_out.stack_job import stack_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import ArrayLike
+
+    from napari_sam.automatic.candidates import Thresholds
+    from napari_sam.automatic.linking import Linking
+    from napari_sam.automatic.search import SearchOptions
+    from napari_sam.images.intensity import IntensityMapping
+    from napari_sam.prediction.predictor import Predictor
+    from napari_sam.prediction.zoom.options import Zoom
+
+DEFAULT_NAME = "napari-sam"
+_ENDING = ".napari-sam"
+
+
+def plan_everything_volume(
+    volume: Any,
+    output: str | Path | None = None,
+    model: str | Path | Predictor = DEFAULT_MODEL,
+    axis: int | str = 0,
+    *,
+    name: str = DEFAULT_NAME,
+    workdir: str | Path | None = None,
+    overwrite: bool = False,
+    index: Mapping[str, int] | None = None,
+    series: str | None = None,
+    axes: str | None = None,
+    thresholds: Thresholds | None = None,
+    options: SearchOptions | None = None,
+    linking: Linking | None = None,
+    cleanup: CleanUp | None = None,
+    contrast_limits: IntensityMapping | ArrayLike | None = None,
+    region: ArrayLike | None = None,
+    spacing: float | Sequence[float] | None = None,
+    zoom: Zoom = "auto",
+    object_diameter: float | None = None,
+) -> Job:
+    """Plan the segmentation of all objects of a stack, without doing it.
+
+    Contrast limits are measured, and the model is loaded for its hash. The same plan
+    in the same folder is the same job: it goes on where it was.
+
+    Parameters
+    ----------
+    volume : array-like, str or Path
+        A stack, see `segment_everything_volume`, or the path of an image file or
+        OME-Zarr. An array is copied into the folder of the job.
+    output : str or Path, optional
+        The OME-Zarr of the image, or a new store, for the labels; None to get them as
+        an array.
+    model, axis
+        See `segment_everything_volume`.
+    name : str
+        Name of the labels in the OME-Zarr of the image.
+    workdir : str or Path, optional
+        Folder of the job; beside the output when None.
+    overwrite : bool
+        Whether labels of this name are replaced once the new ones are complete.
+    index : mapping, optional
+        {axis: index} of further axes of an image file, such as {"T": 0, "C": 1}.
+    series, axes : str, optional
+        Which image of a file, and names of its axes as stored.
+    thresholds, options, linking, zoom, object_diameter
+        See `segment_everything_volume`.
+    cleanup : CleanUp, optional
+        Post-processing of the masks.
+    contrast_limits : IntensityMapping, tuple of float or array-like, optional
+        As for `segment_everything_volume`, or a rule.
+    region : array-like, optional
+        (H, W) bool, where to search in every plane.
+    spacing : float or sequence of float, optional
+        Physical size of a voxel, for the clean-up.
+
+    Returns
+    -------
+    Job
+        The job; `run` runs it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When something cannot be used, or the folder has another job.
+    OSError
+        When a file cannot be read or written.
+    """
+    source, axis = open_source(volume, axis, index, series, axes)
+    request = automatic_stack_request(
+        source.used.volume(),
+        axis,
+        contrast_limits,
+        rgb=source.used.rgb,
+        spacing=spacing,
+        thresholds=thresholds,
+        options=with_zoom(options, zoom, object_diameter),
+        region=region,
+        linking=linking,
+        cleanup=or_default(cleanup, "cleanup", CleanUp),
+    )
+    stack = request.stack
+    entry = place_output(source, output, name, stack.axis, overwrite)
+    predictor = as_predictor(model)
+    plan = stack_plan(
+        "everything",
+        source,
+        request.view,
+        stack,
+        request.settings_to_json(len(stack)),
+        request.cleanup,
+        predictor,
+        entry,
+    )
+    return make_job(source, plan, workdir, output, name, predictor)
+
+
+def open_source(
+    volume: Any,
+    axis: int | str,
+    index: Mapping[str, int] | None,
+    series: str | None,
+    axes: str | None,
+) -> tuple[Source, int]:
+    """Open the image of a job; return it and the number of the axis.
+
+    Raises
+    ------
+    ValueError, OSError
+        When it cannot be read, or has no such axis.
+    """
+    if isinstance(volume, str | os.PathLike):
+        source = Source.of_path(Path(volume), index, series, axes)
+        if isinstance(axis, str):
+            return source, source.used.axis(axis)
+        return source, axis
+    if index or series or axes:
+        raise ValueError("index, series and axes are for files: select from the array.")
+    data = as_image(volume, "volume")
+    rgb = len(data.shape) == 4 and data.shape[-1] in (3, 4)
+    source = Source.of_array(data, rgb)
+    return source, source.used.axis(axis) if isinstance(axis, str) else axis
+
+
+def place_output(
+    source: Source, output: str | Path | None, name: str, axis: int, overwrite: bool
+) -> dict[str, Any] | None:
+    """Lay out the labels of a job; None to return them as an array.
+
+    Raises
+    ------
+    ValueError
+        When the output cannot be used, or an array does not fit into memory.
+    """
+    if output is None:
+        check_result_memory(source.used.shape)
+        return None
+    path = Path(output).expanduser()
+    if not path.name.lower().endswith(".zarr"):
+        raise ValueError(f"The output {path} is no zarr store: name one, *.zarr.")
+    is_store = source.path is not None and source.path.is_dir()
+    layout = place_labels(
+        path,
+        name,
+        source.file,
+        source.used,
+        axis,
+        source=source.path if is_store else None,
+        series=source.entry.get("series"),
+        index=source.entry.get("index"),
+        overwrite=overwrite,
+    )
+    return {"layout": layout.to_json(), "overwrite": overwrite}
+
+
+def make_job(
+    source: Source,
+    plan: Mapping[str, Any],
+    workdir: str | Path | None,
+    output: str | Path | None,
+    name: str,
+    predictor: Predictor,
+) -> Job:
+    """Write the folder of a job, or find the same job there.
+
+    Raises
+    ------
+    ValueError
+        When there is no folder to write to, or it has another job.
+    """
+    if workdir is None:
+        if output is None:
+            raise ValueError("A job without an output needs a folder: give workdir.")
+        path = Path(output).expanduser()
+        workdir = path.with_name(f"{path.name}.{name}{_ENDING}")
+    folder = JobFolder.create(workdir, plan)
+    source.keep(folder.path)
+    return Job(folder.path, predictor)
