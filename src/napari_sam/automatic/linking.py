@@ -141,9 +141,15 @@ def _link(
     counts = [PlaneCount.of(plane) for plane in stack]
     overlaps = [
         PlaneOverlaps.of(z, later, stack[z], stack[later])
-        for z, later in neighbours(len(stack), linking, nearest_planes(continued))
+        for z, later in neighbours(len(stack), linking.gap, nearest_planes(continued))
     ]
-    numbers = number_objects(counts, overlaps, linking, continued=continued)
+    numbers = number_objects(
+        counts,
+        overlaps,
+        min_overlap=linking.overlap,
+        min_slices=linking.min_slices,
+        continued=continued,
+    )
     gaps = numbers.gaps_by_plane()
     linked = np.empty(stack.shape, np.int32)
     for index, plane in enumerate(stack):

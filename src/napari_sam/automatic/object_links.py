@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.automatic.linking import Linking
-
 # Factor of a link's value for each plane without the object.
 _GAP_FACTOR = 0.5
 
@@ -139,21 +137,21 @@ def nearest_planes(continued: bool) -> int:
     return 2 if continued else 1
 
 
-def neighbours(count: int, linking: Linking, nearest: int) -> list[tuple[int, int]]:
+def neighbours(count: int, gap: int, nearest: int) -> list[tuple[int, int]]:
     """List the pairs of planes whose objects may be linked.
 
     Parameters
     ----------
     count : int
         Number of planes.
-    linking : Linking
-        Options.
+    gap : int
+        See `Linking`.
     nearest : int
         Smallest distance of linked planes, see `nearest_planes`.
     """
     return [
         (z, z + distance)
-        for distance in range(nearest, linking.gap + 2)
+        for distance in range(nearest, gap + 2)
         for z in range(count - distance)
     ]
 
@@ -161,8 +159,9 @@ def neighbours(count: int, linking: Linking, nearest: int) -> list[tuple[int, in
 def number_objects(
     planes: Sequence[PlaneCount],
     overlaps: Sequence[PlaneOverlaps],
-    linking: Linking,
     *,
+    min_overlap: float,
+    min_slices: int,
     continued: bool,
 ) -> ObjectNumbers:
     """Link the objects of planes, and number those that are long enough.
@@ -176,19 +175,21 @@ def number_objects(
         All planes.
     overlaps : sequence of PlaneOverlaps
         Of the pairs of `neighbours`.
-    linking : Linking
-        Options.
+    min_overlap, min_slices
+        See `Linking`.
     continued : bool
         Whether equal labels on different planes are the same object; else they are
         unrelated.
     """
     tracks = _Tracks.of(planes, continued)
-    successors = select_successors(len(tracks.first), *tracks.links(overlaps, linking))
+    successors = select_successors(
+        len(tracks.first), *tracks.links(overlaps, min_overlap)
+    )
     paths = _follow(successors)
     long_enough = [
         path
         for path in paths
-        if tracks.last[path[-1]] - tracks.first[path[0]] + 1 >= linking.min_slices
+        if tracks.last[path[-1]] - tracks.first[path[0]] + 1 >= min_slices
     ]
     ids = np.zeros(len(tracks.first), np.int32)
     gaps = []
@@ -313,7 +314,7 @@ class _Tracks:
         )
 
     def links(
-        self, overlaps: Sequence[PlaneOverlaps], linking: Linking
+        self, overlaps: Sequence[PlaneOverlaps], min_overlap: float
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Return the possible links: earlier track, later track, value."""
         empty = np.empty(0, np.int64)
@@ -327,7 +328,7 @@ class _Tracks:
             ends = (self.last[a] == overlap.first) & (self.first[b] == overlap.second)
             a, b, shared = a[ends], b[ends], overlap.pairs[ends, 2]
             areas = self.last_area[a], self.first_area[b]
-            possible = shared >= linking.overlap * np.minimum(*areas)
+            possible = shared >= min_overlap * np.minimum(*areas)
             iou = shared / (areas[0] + areas[1] - shared)
             factor = _GAP_FACTOR ** (overlap.second - overlap.first - 1)
             earlier.append(a[possible])

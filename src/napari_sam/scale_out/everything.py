@@ -214,12 +214,18 @@ class EverythingJob(StackJob):
         empty = [z for z, found in enumerate(stored) if found["is_empty"]]
         self.request.check_shown(empty, len(stored))
         counts = [PlaneCount(found["labels"], found["areas"]) for found in stored]
-        pairs = neighbours(len(stored), linking, nearest_planes(continued))
+        pairs = neighbours(len(stored), linking.gap, nearest_planes(continued))
         overlaps = [
             PlaneOverlaps(z, later, stored[z][f"pairs{later - z}"])
             for z, later in pairs
         ]
-        numbers = number_objects(counts, overlaps, linking, continued=continued)
+        numbers = number_objects(
+            counts,
+            overlaps,
+            min_overlap=linking.overlap,
+            min_slices=linking.min_slices,
+            continued=continued,
+        )
         gaps = [
             (g.object_id, g.start, g.stop, g.start_label, g.stop_label)
             for g in numbers.gaps

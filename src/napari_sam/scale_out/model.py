@@ -29,22 +29,33 @@ def model_to_json(predictor: Predictor) -> dict[str, Any]:
     return entry
 
 
+def check_loadable(entry: Mapping[str, Any]) -> None:
+    """Refuse a model that other processes cannot load.
+
+    Raises
+    ------
+    TypeError
+        When it was built in memory.
+    """
+    if "source" not in entry:
+        raise TypeError(
+            f"The model {entry['name']!r} was built in memory, and other processes "
+            "cannot load it: save it to a file, and load it by load_model."
+        )
+
+
 def load_from_json(entry: Mapping[str, Any]) -> Predictor:
     """Load the model of a plan, unless this process has it.
 
     Raises
     ------
     TypeError
-        When it was built in memory.
+        See `check_loadable`.
     ValueError
         When its weights are others than those of the plan.
     """
-    source = entry.get("source")
-    if source is None:
-        raise TypeError(
-            f"The model {entry['name']!r} was built in memory, and other processes "
-            "cannot load it: save it to a file, and load it by load_model."
-        )
+    check_loadable(entry)
+    source = entry["source"]
     config = source["config"] and SamConfig.from_dict(source["config"])
     return load_again(
         ModelSource(

@@ -217,16 +217,12 @@ def open_pool(scheduler: Scheduler, folder: JobFolder, work: Work) -> Pool:
     """
     if scheduler is None:
         return HerePool(folder, work)
+    if not isinstance(scheduler, ThreadPoolExecutor):
+        work.check_sendable()
     if isinstance(scheduler, int) and not isinstance(scheduler, bool):
         return ProcessPool(folder, _at_least_one(scheduler))
     if isinstance(scheduler, str):
-        local = _LOCAL.fullmatch(scheduler)
-        if local:
-            return ProcessPool(folder, _at_least_one(int(local[1] or 0) or _cores()))
-        if "://" in scheduler:
-            distributed = import_optional("distributed", EXTRA)
-            return DaskPool(folder, distributed.Client(scheduler), owned=True)
-        raise ValueError(f"scheduler={scheduler!r} is unknown: give {_WORDS}.")
+        return _open_named(scheduler, folder)
     if isinstance(scheduler, ThreadPoolExecutor):
 
         def run(_: str, stage: str, index: int) -> float:
@@ -238,6 +234,17 @@ def open_pool(scheduler: Scheduler, folder: JobFolder, work: Work) -> Pool:
     if hasattr(scheduler, "get_executor") and hasattr(scheduler, "nthreads"):
         return DaskPool(folder, scheduler)
     raise TypeError(f"scheduler is {describe(scheduler)}: give {_WORDS}.")
+
+
+def _open_named(scheduler: str, folder: JobFolder) -> Pool:
+    """Return the processes or the cluster that a text names."""
+    local = _LOCAL.fullmatch(scheduler)
+    if local:
+        return ProcessPool(folder, _at_least_one(int(local[1] or _cores())))
+    if "://" not in scheduler:
+        raise ValueError(f"scheduler={scheduler!r} is unknown: give {_WORDS}.")
+    distributed = import_optional("distributed", EXTRA)
+    return DaskPool(folder, distributed.Client(scheduler), owned=True)
 
 
 def _at_least_one(workers: int) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_sam.images.zarr_labels.layout import LabelLayout
 from napari_sam.requests.view import ImageView
-from napari_sam.scale_out.model import load_from_json, model_to_json
+from napari_sam.scale_out.model import check_loadable, load_from_json, model_to_json
 from napari_sam.scale_out.output import PAINT, FolderOutput, LabelOutput, ZarrOutput
 from napari_sam.scale_out.source import Source
 from napari_sam.scale_out.stages import Stage
@@ -98,6 +98,16 @@ class StackJob:
                 f"{place} has changed since the job was planned ({', '.join(names)}): "
                 "plan it again in another folder."
             )
+
+    def check_sendable(self) -> None:
+        """Refuse other processes when they cannot load the model.
+
+        Raises
+        ------
+        TypeError
+            When it was built in memory.
+        """
+        check_loadable(self.plan["model"])
 
     # -- labels ------------------------------------------------------------------------
 

@@ -62,6 +62,9 @@ class Work(Protocol):
     def check_unchanged(self) -> None:
         """Refuse to go on when the image is not that of the plan."""
 
+    def check_sendable(self) -> None:
+        """Refuse other processes when they cannot load the model."""
+
     def result(self) -> Any:
         """Return the result of the complete job."""
 

@@ -263,7 +263,8 @@ def _label_names(store: Any, name: str) -> list[str]:
     group = store.get(path)
     if group is None or hasattr(group, "shape"):
         return []
-    return sorted(key for key, _ in group.members())
+    # Hidden ones are being written.
+    return sorted(key for key, _ in group.members() if key[0] != ".")
 
 
 def _joined(name: str, key: str) -> str:
