@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_sam.prediction.processes import ModelSource
 from napari_sam.scale_out import schedulers, stack_job
+from napari_sam.scale_out.model import load_from_json
 from tests.helpers.discs import DiscPredictor
 from tests.helpers.instances import InstancePredictor, disc_plane
 
@@ -42,6 +43,8 @@ def install_stand_ins() -> None:
 
     def load(entry: Any) -> Any:
         name = entry["source"]["model"]
+        if "/" in name:
+            return load_from_json(entry)
         return models.setdefault(name, stand_in(name))
 
     stack_job.load_from_json = load  # type: ignore[assignment]

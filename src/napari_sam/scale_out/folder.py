@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_sam.files import atomic_write, first_line, read_json, write_json
+from napari_sam.scale_out.failures import describe_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -146,13 +147,13 @@ class JobFolder:
                 "again."
             ) from error
 
-    def note_failure(self, stage: str, index: int, error: BaseException) -> None:
+    def note_failure(self, stage: str, index: int, error: Exception) -> None:
         """Keep why a task failed."""
         file = self._failure_file(stage, index)
         file.parent.mkdir(exist_ok=True)
         lines = traceback.format_exception(error)
-        sentence = " ".join(str(error).split())[:500] or type(error).__name__
-        write_json(file, {"sentence": sentence, "traceback": "".join(lines)})
+        content = {"sentence": describe_failure(error), "traceback": "".join(lines)}
+        write_json(file, content)
 
     def failures(self) -> list[TaskFailure]:
         """List the tasks that failed and are not done since."""
