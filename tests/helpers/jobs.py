@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -13,26 +14,33 @@ from napari_sam.scale_out.model import load_from_json
 from tests.helpers.discs import DiscPredictor
 from tests.helpers.instances import InstancePredictor, disc_plane
 
-SECONDS = "seconds="
+SECONDS, ENDS = "seconds=", "ends="
 _start_worker = schedulers._start_worker
 
 
 def stand_in(model: str) -> Any:
-    """The model of a name: "boxes", "points" or "instances", and how long it takes."""
+    """The model of a name: "boxes", "points" or "instances".
+
+    Followed by the seconds that an embedding takes, or the value of the first pixel of
+    a plane that ends the process.
+    """
     kind, _, seconds = model.partition(SECONDS)
+    kind, _, deadly = kind.partition(ENDS)
     predictor: Any = {
         "boxes": lambda: DiscPredictor("box"),
         "points": lambda: DiscPredictor("point"),
         "instances": InstancePredictor,
     }[kind]()
-    if seconds:
-        embed = predictor.embed
+    embed = predictor.embed
 
-        def slow(*arguments: Any, **further: Any) -> Any:
-            time.sleep(float(seconds))
-            return embed(*arguments, **further)
+    def slow_or_deadly(plane: Any, *arguments: Any, **further: Any) -> Any:
+        time.sleep(float(seconds or 0))
+        if deadly and plane[0, 0] == int(deadly):
+            os._exit(1)
+        return embed(plane, *arguments, **further)
 
-        predictor.embed = slow
+    if seconds or deadly:
+        predictor.embed = slow_or_deadly
     predictor.source = ModelSource(model, predictor.key)
     return predictor
 

@@ -5,6 +5,7 @@ The functions are those of `AutomaticStackRequest.run`, so that the labels are t
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.steps import run_to_end
 from napari_sam.requests.automatic_stack import AutomaticStackRequest
 from napari_sam.scale_out import arrays
+from napari_sam.scale_out.cost import CostEstimate, CountingPredictor, timed
 from napari_sam.scale_out.stack_job import StackJob, one
 from napari_sam.scale_out.stages import Stage
 
@@ -106,6 +108,27 @@ class EverythingJob(StackJob):
         ):
             labels[piece.region][piece.mask] = piece.object_id
         return labels
+
+    def cost(self) -> CostEstimate:
+        """Estimate the work from a search of the middle plane."""
+        request, cache = self.request, EmbeddingCache()
+        side = run_to_end(request.choose_side(self.predictor, cache))
+        search = request.search_in_3d(self.predictor, cache, side)
+        plane = replace(request.plane_request(len(self.stack) // 2), side=side)
+        predictor: Any = CountingPredictor(self.predictor)
+        cache = EmbeddingCache()
+
+        def run() -> None:
+            if search is None:
+                for _ in request.search_plane(plane, predictor, cache):
+                    pass
+                return
+            source = plane.instance_source(predictor, cache)
+            with suppress(NothingShownError):
+                run_to_end(search.read_plane(source))
+
+        seconds = timed(run)
+        return self.estimate(cache.encoded_count, predictor.asked, seconds)
 
     # -- search ------------------------------------------------------------------------
 

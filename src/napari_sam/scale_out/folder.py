@@ -131,15 +131,15 @@ class JobFolder:
         Raises
         ------
         ValueError
-            When its file is damaged; the file is removed, so that the next run makes
-            it again.
+            When its file is missing or damaged. A damaged file is removed, so that
+            the next run makes it again.
         """
         file = self._file(stage, index)
         try:
-            with np.load(file, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
-        except FileNotFoundError:
-            raise
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as npz:
+                return {name: npz[name] for name in npz.files}
+        except FileNotFoundError as error:
+            raise ValueError(f"{file} is missing: run the job again.") from error
         except Exception as error:  # whatever a damaged archive raises
             file.unlink(missing_ok=True)
             raise ValueError(

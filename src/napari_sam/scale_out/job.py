@@ -15,10 +15,11 @@ from napari_sam.scale_out.schedulers import HerePool, open_pool
 from napari_sam.scale_out.stages import Stage, Work, open_work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
-    from napari_sam.scale_out.schedulers import Scheduler
+    from napari_sam.scale_out.cost import CostEstimate
+    from napari_sam.scale_out.schedulers import Pool, Scheduler
 
 _CLAIMS, _DRIVER = "claims", "driver"
 _MAX_NAMED = 3
@@ -97,6 +98,10 @@ class Job:
         """Whether all tasks are done."""
         return self.folder.is_done(self._work.stages[-1].name, 0)
 
+    def cost(self) -> CostEstimate:
+        """Estimate the work of the whole job from one plane, which is segmented."""
+        return self._work.cost()
+
     def status(self) -> list[StageStatus]:
         """Tell how far each stage is."""
         failed = [failure.stage for failure in self.failed]
@@ -147,14 +152,8 @@ class Job:
                 )
             pool = open_pool(scheduler, self.folder, self._work)
             try:
-                for stage in self._work.stages:
-                    pending, total = self._pending(stage)
-                    if not pending:
-                        continue
-                    run = StageRun(self.folder, stage, pool, total)
-                    yield from run.run(pending)
-                    if run.failed and not stage.goes_on:
-                        return
+                if not (yield from self._run_stages(pool)) and self._is_output_lost():
+                    yield from self._run_stages(pool)
             finally:
                 pool.close()
 
@@ -251,6 +250,27 @@ class Job:
             )
         if not self.is_complete:
             raise JobFailedError(f"{self.path} is not complete: run it to go on.")
+
+    def _run_stages(self, pool: Pool) -> Generator[JobProgress, None, bool]:
+        """Run what is left of all stages; return whether all of it was done."""
+        for stage in self._work.stages:
+            pending, total = self._pending(stage)
+            if pending:
+                run = StageRun(self.folder, stage, pool, total)
+                yield from run.run(pending)
+                if run.failed and not stage.goes_on:
+                    return False
+        return True
+
+    def _is_output_lost(self) -> bool:
+        """Tell whether a stage failed because files of an earlier one were damaged."""
+        failed = {failure.stage for failure in self.failed}
+        for stage in self._work.stages:
+            if stage.name in failed:
+                return False
+            if self._pending(stage)[0]:
+                return True
+        return False
 
     def _share(
         self,

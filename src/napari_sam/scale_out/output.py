@@ -30,6 +30,10 @@ class LabelOutput(Protocol):
     def level_counts(self) -> tuple[int, ...]:
         """Number of parts of each reduced level."""
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each level."""
+
     def planes(self, index: int) -> slice:
         """Return the planes of a part."""
 
@@ -67,6 +71,11 @@ class FolderOutput:
         self._depth = part_depth(shape, (1,) * len(shape), axis)
 
     level_counts: tuple[int, ...] = ()
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each level: there is one."""
+        return (self.shape,)
 
     @property
     def part_count(self) -> int:
@@ -115,6 +124,11 @@ class ZarrOutput:
     def __init__(self, layout: LabelLayout, overwrite: bool = False) -> None:
         self.layout, self.overwrite = layout, overwrite
         self._writer = LabelWriter(layout)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of each level."""
+        return self.layout.shapes
 
     @property
     def level_counts(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_sam.images.zarr_labels.layout import LabelLayout
 from napari_sam.requests.view import ImageView
+from napari_sam.scale_out.cost import CostEstimate, label_bytes, plane_bytes
 from napari_sam.scale_out.model import check_loadable, load_from_json, model_to_json
 from napari_sam.scale_out.output import PAINT, FolderOutput, LabelOutput, ZarrOutput
 from napari_sam.scale_out.source import Source
@@ -98,6 +99,23 @@ class StackJob:
                 f"{place} has changed since the job was planned ({', '.join(names)}): "
                 "plan it again in another folder."
             )
+
+    def estimate(self, encodes: int, prompts: int, seconds: float) -> CostEstimate:
+        """Return the work of all planes from that of one plane.
+
+        Parameters
+        ----------
+        encodes, prompts, seconds
+            Of one plane.
+        """
+        count = len(self.stack)
+        return CostEstimate(
+            encodes * count,
+            prompts * count,
+            plane_bytes(self.stack) * count,
+            label_bytes(self.output.shapes),
+            seconds * count,
+        )
 
     def check_sendable(self) -> None:
         """Refuse other processes when they cannot load the model.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from napari_sam.scale_out.cost import CostEstimate
+
 # Kinds of jobs by the name in their plan. They are imported when they are opened: a
 # folder above this one has kinds of its own.
 _KINDS = {
@@ -64,6 +66,9 @@ class Work(Protocol):
 
     def check_sendable(self) -> None:
         """Refuse other processes when they cannot load the model."""
+
+    def cost(self) -> CostEstimate:
+        """Estimate the work of the whole job."""
 
     def result(self) -> Any:
         """Return the result of the complete job."""
