@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from napari_sam.prediction.processes import ModelSource
-from napari_sam.scale_out import schedulers, stack_job
-from napari_sam.scale_out.model import load_from_json
+from napari_sam.scale_out.jobs import schedulers
+from napari_sam.scale_out.stacks import stack_job
+from napari_sam.scale_out.stacks.model import load_from_json
 from tests.helpers.discs import DiscPredictor
 from tests.helpers.instances import InstancePredictor, disc_plane
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_sam.scale_out import schedulers, stack_job
+from napari_sam.scale_out.jobs import schedulers
+from napari_sam.scale_out.stacks import stack_job
 from tests.helpers import jobs
 
 

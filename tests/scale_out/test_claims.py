@@ -14,10 +14,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam.scale_out import claims as claiming
-from napari_sam.scale_out.claims import Claims
-from napari_sam.scale_out.job import Job
-from napari_sam.scale_out.planning import plan_everything_volume
+from napari_sam.scale_out.jobs import claims as claiming
+from napari_sam.scale_out.jobs.claims import Claims
+from napari_sam.scale_out.jobs.job import Job
+from napari_sam.scale_out.stacks.planning import plan_everything_volume
 from tests.helpers.jobs import disc_stack, stand_in
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 WORK = """
 import sys
-from napari_sam.scale_out.job import Job
+from napari_sam.scale_out.jobs.job import Job
 from tests.helpers import jobs
 
 jobs.install_stand_ins()

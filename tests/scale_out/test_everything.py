@@ -13,7 +13,7 @@ from napari_sam.masks.cleanup import CleanUp
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.steps import run_to_end
 from napari_sam.requests.from_arrays import automatic_stack_request
-from napari_sam.scale_out.planning import plan_everything_volume
+from napari_sam.scale_out.stacks.planning import plan_everything_volume
 from tests.helpers.jobs import disc_stack, stand_in
 
 if TYPE_CHECKING:

@@ -17,10 +17,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam.scale_out.everything import EverythingJob
-from napari_sam.scale_out.job import Job, JobFailedError
-from napari_sam.scale_out.planning import plan_everything_volume
-from napari_sam.scale_out.stack_job import ChangedImageError
+from napari_sam.scale_out.jobs.job import Job, JobFailedError
+from napari_sam.scale_out.jobs.stages import ChangedImageError
+from napari_sam.scale_out.stacks.everything import EverythingJob
+from napari_sam.scale_out.stacks.planning import plan_everything_volume
 from tests.helpers.jobs import disc_stack, stand_in
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ SLOW = "boxesseconds=0.05"
 
 DRIVER = """
 import sys
-from napari_sam.scale_out.job import Job
-from napari_sam.scale_out import schedulers
+from napari_sam.scale_out.jobs.job import Job
+from napari_sam.scale_out.jobs import schedulers
 from tests.helpers import jobs
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
-from napari_sam.scale_out.job import Job, JobFailedError
-from napari_sam.scale_out.planning import plan_everything_volume
+from napari_sam.scale_out.jobs.job import Job, JobFailedError
+from napari_sam.scale_out.stacks.planning import plan_everything_volume
 from tests.helpers.jobs import disc_stack, install_stand_ins, stand_in
 from tests.helpers.ome_zarr import ball_stack
 from tests.helpers.processes import load_small

@@ -18,8 +18,8 @@ from napari_sam.requests.from_arrays import (
     with_zoom,
 )
 from napari_sam.requests.small_objects import SmallObjectWarning
-from napari_sam.scale_out.calls import run_call
-from napari_sam.scale_out.planning import DEFAULT_NAME, plan_everything_volume
+from napari_sam.scale_out.jobs.calls import run_call
+from napari_sam.scale_out.stacks.planning import DEFAULT_NAME, plan_everything_volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prediction.zoom.options import Zoom
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.scale_out.schedulers import Scheduler
+    from napari_sam.scale_out.jobs.schedulers import Scheduler
     from napari_sam.volume.results import PropagationOptions, VolumeResult
 
 

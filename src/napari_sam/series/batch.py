@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.records.image_record import make_record
-from napari_sam.scale_out.failures import describe_failure
+from napari_sam.scale_out.jobs.failures import describe_failure
 from napari_sam.series.editing import ItemEditor
 from napari_sam.series.storage.lock import LockedError
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from napari_sam.files import atomic_write, first_line, read_json, write_json
-from napari_sam.scale_out.failures import describe_failure
+from napari_sam.scale_out.jobs.failures import describe_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_sam.scale_out.job import Job
-    from napari_sam.scale_out.schedulers import Scheduler
+    from napari_sam.scale_out.jobs.job import Job
+    from napari_sam.scale_out.jobs.schedulers import Scheduler
 
 
 def run_call(

@@ -28,10 +28,10 @@ from napari_sam.masks.cleanup import CleanUp
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.steps import run_to_end
 from napari_sam.requests.automatic_stack import AutomaticStackRequest
-from napari_sam.scale_out import arrays
-from napari_sam.scale_out.cost import CostEstimate, CountingPredictor, timed
-from napari_sam.scale_out.stack_job import StackJob, one
-from napari_sam.scale_out.stages import Stage
+from napari_sam.scale_out.jobs.stages import Stage
+from napari_sam.scale_out.stacks import arrays
+from napari_sam.scale_out.stacks.cost import CountingPredictor, timed
+from napari_sam.scale_out.stacks.stack_job import StackJob, one
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from napari_sam.automatic.candidates import Candidates
     from napari_sam.automatic.instances.stack_search import StackSearch
     from napari_sam.masks.painting import ObjectPlaneMask
+    from napari_sam.scale_out.jobs.estimate import CostEstimate
 
     Arrays = dict[str, Any]
 

@@ -15,14 +15,14 @@ from concurrent.futures import (
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from napari_sam.scale_out.stack_job import ChangedImageError
+from napari_sam.scale_out.jobs.stages import ChangedImageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from napari_sam.scale_out.folder import JobFolder
-    from napari_sam.scale_out.schedulers import Pool
-    from napari_sam.scale_out.stages import Stage
+    from napari_sam.scale_out.jobs.folder import JobFolder
+    from napari_sam.scale_out.jobs.schedulers import Pool
+    from napari_sam.scale_out.jobs.stages import Stage
 
 MAX_TRIES = 3
 # A task that was running this often when a process died runs alone from then on.

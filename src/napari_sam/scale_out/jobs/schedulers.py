@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_sam.checks.values import describe
 from napari_sam.optional import import_optional
-from napari_sam.scale_out.stages import run_task, run_task_of
+from napari_sam.scale_out.jobs.stages import run_task, run_task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_sam.scale_out.folder import JobFolder
-    from napari_sam.scale_out.stages import Stage, Work
+    from napari_sam.scale_out.jobs.folder import JobFolder
+    from napari_sam.scale_out.jobs.stages import Stage, Work
 
     # None, a number of processes, "local:4", an address, a Client or an Executor.
     Scheduler = int | str | Executor | Any | None

@@ -11,11 +11,21 @@ import numpy as np
 
 from napari_sam.images.zarr_labels.layout import LabelLayout
 from napari_sam.requests.view import ImageView
-from napari_sam.scale_out.cost import CostEstimate, label_bytes, plane_bytes
-from napari_sam.scale_out.model import check_loadable, load_from_json, model_to_json
-from napari_sam.scale_out.output import PAINT, FolderOutput, LabelOutput, ZarrOutput
-from napari_sam.scale_out.source import Source
-from napari_sam.scale_out.stages import Stage
+from napari_sam.scale_out.jobs.estimate import CostEstimate
+from napari_sam.scale_out.jobs.stages import ChangedImageError, Stage
+from napari_sam.scale_out.stacks.cost import label_bytes, plane_bytes
+from napari_sam.scale_out.stacks.model import (
+    check_loadable,
+    load_from_json,
+    model_to_json,
+)
+from napari_sam.scale_out.stacks.output import (
+    PAINT,
+    FolderOutput,
+    LabelOutput,
+    ZarrOutput,
+)
+from napari_sam.scale_out.stacks.source import Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,11 +36,7 @@ if TYPE_CHECKING:
     from napari_sam.masks.cleanup import CleanUp
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.requests.view import ImageView as View
-    from napari_sam.scale_out.folder import JobFolder
-
-
-class ChangedImageError(ValueError):
-    """The image is not the one that was planned."""
+    from napari_sam.scale_out.jobs.folder import JobFolder
 
 
 class StackJob:

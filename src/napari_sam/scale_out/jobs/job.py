@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.scale_out.claims import Claims
-from napari_sam.scale_out.folder import JobFolder, TaskFailure
-from napari_sam.scale_out.running import JobProgress, StageRun
-from napari_sam.scale_out.schedulers import HerePool, open_pool
-from napari_sam.scale_out.stages import Stage, Work, open_work
+from napari_sam.scale_out.jobs.claims import Claims
+from napari_sam.scale_out.jobs.folder import JobFolder, TaskFailure
+from napari_sam.scale_out.jobs.running import JobProgress, StageRun
+from napari_sam.scale_out.jobs.schedulers import HerePool, open_pool
+from napari_sam.scale_out.jobs.stages import Stage, Work, open_work
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
-    from napari_sam.scale_out.cost import CostEstimate
-    from napari_sam.scale_out.schedulers import Pool, Scheduler
+    from napari_sam.scale_out.jobs.estimate import CostEstimate
+    from napari_sam.scale_out.jobs.schedulers import Pool, Scheduler
 
 _CLAIMS, _DRIVER = "claims", "driver"
 _MAX_NAMED = 3

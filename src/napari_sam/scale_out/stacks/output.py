@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.scale_out.folder import JobFolder
+    from napari_sam.scale_out.jobs.folder import JobFolder
 
 PAINT = "paint"
 

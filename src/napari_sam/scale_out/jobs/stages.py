@@ -8,22 +8,26 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from napari_sam.scale_out.folder import JobFolder
+from napari_sam.scale_out.jobs.folder import JobFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import ArrayLike
 
-    from napari_sam.scale_out.cost import CostEstimate
+    from napari_sam.scale_out.jobs.estimate import CostEstimate
 
 # Kinds of jobs by the name in their plan. They are imported when they are opened: a
 # folder above this one has kinds of its own.
 _KINDS = {
-    "everything": ("napari_sam.scale_out.everything", "EverythingJob"),
-    "volume": ("napari_sam.scale_out.propagation", "PropagationJob"),
+    "everything": ("napari_sam.scale_out.stacks.everything", "EverythingJob"),
+    "volume": ("napari_sam.scale_out.stacks.propagation", "PropagationJob"),
     "series": ("napari_sam.series.series_job", "SeriesJob"),
 }
+
+
+class ChangedImageError(ValueError):
+    """The image is not the one that was planned."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

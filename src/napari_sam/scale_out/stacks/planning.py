@@ -13,10 +13,10 @@ from napari_sam.images.zarr_labels.placing import place_labels
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.prediction.loading import as_predictor
 from napari_sam.requests.from_arrays import automatic_stack_request, with_zoom
-from napari_sam.scale_out.folder import JobFolder
-from napari_sam.scale_out.job import Job
-from napari_sam.scale_out.source import Source, check_result_memory
-from napari_sam.scale_out.stack_job import stack_plan
+from napari_sam.scale_out.jobs.folder import JobFolder
+from napari_sam.scale_out.jobs.job import Job
+from napari_sam.scale_out.stacks.source import Source, check_result_memory
+from napari_sam.scale_out.stacks.stack_job import stack_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
