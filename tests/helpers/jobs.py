@@ -32,6 +32,7 @@ def stand_in(model: str) -> Any:
         "points": lambda: DiscPredictor("point"),
         "instances": InstancePredictor,
     }[kind]()
+    predictor.input_size = 128
     embed = predictor.embed
 
     def slow_or_deadly(plane: Any, *arguments: Any, **further: Any) -> Any:

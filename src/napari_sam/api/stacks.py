@@ -19,7 +19,11 @@ from napari_sam.requests.from_arrays import (
 )
 from napari_sam.requests.small_objects import SmallObjectWarning
 from napari_sam.scale_out.jobs.calls import run_call
-from napari_sam.scale_out.stacks.planning import DEFAULT_NAME, plan_everything_volume
+from napari_sam.scale_out.stacks.planning import (
+    DEFAULT_NAME,
+    plan_everything_volume,
+    plan_volume,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -200,14 +204,20 @@ def segment_volume(
     options: PropagationOptions | None = None,
     cache: EmbeddingCache | None = None,
     zoom: Zoom = "auto",
+    scheduler: Scheduler = None,
+    output: str | Path | None = None,
+    name: str = DEFAULT_NAME,
+    workdir: str | Path | None = None,
+    overwrite: bool = False,
 ) -> VolumeResult:
     """Segment objects through a stack from prompts on some of its slices.
 
     Parameters
     ----------
-    volume : array-like
+    volume : array-like, str or Path
         Three axes besides those of `fixed`, and perhaps colour as the last one; any
-        real dtype. Dask and zarr arrays are read one plane at a time.
+        real dtype. Dask and zarr arrays are read one plane at a time. Or a path, see
+        `segment_everything_volume`.
     prompts : mapping
         {slice: Prompt} for one object, or {object id: {slice: Prompt}}; keys may be
         strings of whole numbers, as in JSON. Coordinates
@@ -240,6 +250,9 @@ def segment_volume(
     zoom : "auto", "off" or float
         As for `segment`. With "auto", small objects are followed in windows of the
         planes, and only these windows are read.
+    scheduler, output, name, workdir, overwrite
+        See `segment_everything_volume`. With a cache on disk, planes are encoded by
+        as many tasks; the objects are followed by one. `previous` is not used by jobs.
 
     Returns
     -------
@@ -264,19 +277,35 @@ def segment_volume(
     >>> result = ns.segment_volume(volume, prompts, spacing=(5, 1, 1))
     >>> doubtful = [s.index for s in result.slices if s.status == "doubtful"]
     """
-    request = stack_request(
-        volume,
-        by_object(prompts),
-        axis,
-        contrast_limits,
-        fixed=fixed,
-        masks=masks,
-        spacing=spacing,
-        previous=previous,
-        options=options,
-        zoom=zoom,
-    )
     cache = or_default(cache, "cache", EmbeddingCache)
+    settings: dict[str, Any] = {
+        "fixed": fixed,
+        "masks": masks,
+        "spacing": spacing,
+        "options": options,
+        "zoom": zoom,
+    }
+    if scheduler is not None or output is not None or workdir is not None:
+        if previous is not None:
+            raise ValueError("A job does not use previous: leave it out.")
+        plan = partial(
+            plan_volume,
+            volume,
+            prompts,
+            output,
+            model,
+            axis,
+            name=name,
+            overwrite=overwrite,
+            embeddings=None if cache.disk is None else cache.disk.folder,
+            contrast_limits=contrast_limits,
+            **settings,
+        )
+        found: VolumeResult = run_call(plan, scheduler, workdir, output)
+        return found
+    request = stack_request(
+        volume, by_object(prompts), axis, contrast_limits, previous=previous, **settings
+    )
     predictor = as_predictor(model)
     slices = request.iter_slices(predictor, cache)
     result = slices.result(list(slices))

@@ -48,7 +48,7 @@ def candidates_to_arrays(
         "planes": np.array([plane for plane, _ in candidates], np.int64),
         "numbers": np.array([candidate.number for candidate in members], np.int64),
         "qualities": np.array([candidate.quality for candidate in members], float),
-        **_pack([p.origin for p in patches], [p.logits for p in patches]),
+        **pack([p.origin for p in patches], [p.logits for p in patches]),
     }
 
 
@@ -61,7 +61,7 @@ def candidates_from_arrays(
     return [
         (plane, InstanceCandidate(crop, MaskPatch(origin, logits), quality, number))
         for plane, number, quality, (origin, logits) in zip(
-            *columns, _unpack(stored), strict=True
+            *columns, unpack(stored), strict=True
         )
     ]
 
@@ -70,10 +70,10 @@ def pieces_to_arrays(
     pieces: Sequence[ObjectPlaneMask], slice_of: Callable[[PlaneIndex], int]
 ) -> Arrays:
     """Store masks of objects on planes."""
-    packed = _pack([p.origin for p in pieces], [p.mask for p in pieces])
+    packed = pack([p.origin for p in pieces], [p.mask for p in pieces])
     return {
         **packed,
-        "values": np.packbits(packed["values"]),
+        "values": np.packbits(packed["values"].astype(bool)),
         "planes": np.array([slice_of(p.plane_index) for p in pieces], np.int64),
         "ids": np.array([p.object_id for p in pieces], np.int64),
     }
@@ -87,14 +87,14 @@ def pieces_from_arrays(
     """Read those pieces of `pieces_to_arrays` that lie on some of the planes."""
     count = int(stored["shapes"].prod(axis=1).sum())
     bits = np.unpackbits(stored["values"], count=count).astype(bool)
-    masks = _unpack({**stored, "values": bits})
+    masks = unpack({**stored, "values": bits})
     ids, slices = stored["ids"].tolist(), stored["planes"].tolist()
     for object_id, plane, (origin, mask) in zip(ids, slices, masks, strict=True):
         if planes.start <= plane < planes.stop:
             yield ObjectPlaneMask(object_id, index_of(plane), origin, mask)
 
 
-def _pack(origins: Iterable[tuple[int, int]], values: Sequence[NDArray[Any]]) -> Arrays:
+def pack(origins: Iterable[tuple[int, int]], values: Sequence[NDArray[Any]]) -> Arrays:
     """Put crops of any shape into one array."""
     empty = np.empty(0, values[0].dtype if values else np.float32)
     return {
@@ -104,7 +104,7 @@ def _pack(origins: Iterable[tuple[int, int]], values: Sequence[NDArray[Any]]) ->
     }
 
 
-def _unpack(
+def unpack(
     stored: Mapping[str, NDArray[Any]],
 ) -> list[tuple[tuple[int, int], NDArray[Any]]]:
     """Return origin and values of each crop."""

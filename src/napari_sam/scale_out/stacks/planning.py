@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
-from napari_sam.checks.arrays import as_image
+from napari_sam.checks.arrays import as_axis, as_image, axis_names
 from napari_sam.checks.values import or_default
 from napari_sam.images.zarr_labels.placing import place_labels
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.prediction.loading import as_predictor
-from napari_sam.requests.from_arrays import automatic_stack_request, with_zoom
+from napari_sam.requests.from_arrays import (
+    automatic_stack_request,
+    by_object,
+    stack_request,
+    with_zoom,
+)
 from napari_sam.scale_out.jobs.folder import JobFolder
 from napari_sam.scale_out.jobs.job import Job
 from napari_sam.scale_out.stacks.source import Source, check_result_memory
@@ -29,6 +35,9 @@ if TYPE_CHECKING:
     from napari_sam.images.intensity import IntensityMapping
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prediction.zoom.options import Zoom
+    from napari_sam.prompts.prompt import Prompt
+    from napari_sam.volume.results import PropagationOptions
+
 
 DEFAULT_NAME = "napari-sam"
 _ENDING = ".napari-sam"
@@ -133,14 +142,108 @@ def plan_everything_volume(
     return make_job(source, plan, workdir, output, name, predictor)
 
 
+def plan_volume(
+    volume: Any,
+    prompts: Mapping[int, Prompt] | Mapping[int, Mapping[int, Prompt]],
+    output: str | Path | None = None,
+    model: str | Path | Predictor = DEFAULT_MODEL,
+    axis: int | str = 0,
+    *,
+    name: str = DEFAULT_NAME,
+    workdir: str | Path | None = None,
+    embeddings: str | Path | None = None,
+    overwrite: bool = False,
+    index: Mapping[str, int] | None = None,
+    series: str | None = None,
+    axes: str | None = None,
+    fixed: Mapping[int | str, int] | None = None,
+    masks: Mapping[int, Mapping[int, ArrayLike]] | None = None,
+    spacing: float | Sequence[float] | None = None,
+    cleanup: CleanUp | None = None,
+    contrast_limits: IntensityMapping | ArrayLike | None = None,
+    options: PropagationOptions | None = None,
+    zoom: Zoom = "auto",
+) -> Job:
+    """Plan the segmentation of objects through a stack, without doing it.
+
+    Parameters
+    ----------
+    volume, output, model, axis, name, workdir, overwrite, index, series, axes
+        See `plan_everything_volume`.
+    prompts, fixed, masks, spacing, options, zoom
+        See `segment_volume`; `fixed` for arrays only.
+    embeddings : str or Path, optional
+        A folder for the embeddings of all planes, which is kept, and which a
+        `DiskCache` of a viewer or script can use. They are rounded to half precision:
+        the labels are those of `segment_volume` with such a cache.
+    cleanup : CleanUp, optional
+        Post-processing of the masks.
+    contrast_limits : IntensityMapping, tuple of float or array-like, optional
+        As for `segment_volume`, or a rule.
+
+    Returns
+    -------
+    Job
+        Its result is a `VolumeResult`.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        See `plan_everything_volume`.
+    """
+    source, axis = open_source(volume, axis, index, series, axes, len(fixed or ()))
+    data = source.used.data if fixed else source.used.volume()
+    request = stack_request(
+        data,
+        by_object(prompts),
+        axis,
+        contrast_limits,
+        rgb=source.used.rgb,
+        fixed=fixed,
+        masks=masks,
+        spacing=spacing,
+        options=options,
+        zoom=zoom,
+    )
+    request = replace(request, cleanup=or_default(cleanup, "cleanup", CleanUp))
+    objects = sorted({*request.prompts, *request.masks})
+    if not objects:
+        raise ValueError("There are no prompts: give some, or masks.")
+    entries = [request.settings_to_json(i) | {"object": i} for i in objects]
+    entry = place_output(source, output, name, request.stack.axis, overwrite)
+    predictor = as_predictor(model)
+    plan = stack_plan(
+        "volume",
+        source,
+        request.view,
+        request.stack,
+        {"objects": entries},
+        request.cleanup,
+        predictor,
+        entry,
+    )
+    if embeddings is not None:
+        embeddings = str(Path(embeddings).expanduser().resolve())
+    plan["embeddings"] = embeddings
+    return make_job(source, plan, workdir, output, name, predictor)
+
+
 def open_source(
     volume: Any,
     axis: int | str,
     index: Mapping[str, int] | None,
     series: str | None,
     axes: str | None,
+    fixed: int = 0,
 ) -> tuple[Source, int]:
     """Open the image of a job; return it and the number of the axis.
+
+    Parameters
+    ----------
+    volume, axis, index, series, axes
+        See `plan_everything_volume`.
+    fixed : int
+        Number of further axes that stay at an index.
 
     Raises
     ------
@@ -148,6 +251,8 @@ def open_source(
         When it cannot be read, or has no such axis.
     """
     if isinstance(volume, str | os.PathLike):
+        if fixed:
+            raise ValueError("fixed is for arrays: give index for a file.")
         source = Source.of_path(Path(volume), index, series, axes)
         if isinstance(axis, str):
             return source, source.used.axis(axis)
@@ -155,9 +260,9 @@ def open_source(
     if index or series or axes:
         raise ValueError("index, series and axes are for files: select from the array.")
     data = as_image(volume, "volume")
-    rgb = len(data.shape) == 4 and data.shape[-1] in (3, 4)
-    source = Source.of_array(data, rgb)
-    return source, source.used.axis(axis) if isinstance(axis, str) else axis
+    rgb = len(data.shape) - fixed == 4 and data.shape[-1] in (3, 4)
+    names = axis_names(volume, len(data.shape) - rgb)
+    return Source.of_array(data, rgb), as_axis(axis, names)
 
 
 def place_output(

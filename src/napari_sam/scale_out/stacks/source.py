@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _COPY = "pixels.npy"
 _SAMPLED_PLANES = 16
 _METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
-_LETTERS = "ZYX"
+_LETTERS = "ABCTZYX"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +61,10 @@ class Source:
     def of_array(cls, array: Any, rgb: bool) -> Source:
         """Take an array, which `keep` copies where other processes can read it."""
         ndim = len(array.shape) - rgb
+        if not 1 <= ndim <= len(_LETTERS):
+            raise ValueError(
+                f"The volume has shape {tuple(array.shape)}: give three axes."
+            )
         letters = _LETTERS[-ndim:] + "S" * rgb
         file = ImageFile(array, letters, named=False)
         return cls({"copy": _COPY, "rgb": rgb}, file, file)
