@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -45,7 +44,7 @@ def run_call(
     job = plan(workdir=workdir)
     result = _run(job, scheduler)
     if workdir is None:
-        shutil.rmtree(job.path, ignore_errors=True)
+        job.remove()
     return result
 
 

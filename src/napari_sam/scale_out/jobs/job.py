@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import deque
 from contextlib import contextmanager
@@ -169,8 +170,8 @@ class Job:
         Parameters
         ----------
         shard : tuple of int, optional
-            (number from 1, count): do only these tasks of the stages that run the
-            model; of other stages, whatever is left.
+            (number from 1, count): do only these tasks of the first stage that runs
+            the model on all planes; of later stages, whatever is left.
         stage : str, optional
             End after this stage.
 
@@ -206,8 +207,10 @@ class Job:
                 )
             for entry in self._work.stages:
                 pending, total = self._pending(entry)
-                if entry.needs_model:
+                if entry.needs_model and total > 1:
                     pending = [i for i in pending if i % count == number]
+                    # Who completes that stage can go on alone.
+                    number, count = 0, 1
                 yield from self._share(entry, pending, total, pool, claims)
                 left, _ = self._pending(entry)
                 is_stuck = bool(left) and not entry.goes_on
@@ -250,6 +253,10 @@ class Job:
             )
         if not self.is_complete:
             raise JobFailedError(f"{self.path} is not complete: run it to go on.")
+
+    def remove(self) -> None:
+        """Delete the folder; labels that were written elsewhere stay."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def _run_stages(self, pool: Pool) -> Generator[JobProgress, None, bool]:
         """Run what is left of all stages; return whether all of it was done."""
