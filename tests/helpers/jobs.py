@@ -12,6 +12,7 @@ from napari_sam.prediction.processes import ModelSource
 from napari_sam.scale_out.jobs import schedulers
 from napari_sam.scale_out.stacks import stack_job
 from napari_sam.scale_out.stacks.model import load_from_json
+from napari_sam.series import series_job
 from tests.helpers.discs import DiscPredictor
 from tests.helpers.instances import InstancePredictor, disc_plane
 
@@ -58,6 +59,7 @@ def install_stand_ins() -> None:
         return models.setdefault(name, stand_in(name))
 
     stack_job.load_from_json = load  # type: ignore[assignment]
+    series_job.load_from_json = load  # type: ignore[assignment]
 
 
 def start_worker(threads: int) -> None:

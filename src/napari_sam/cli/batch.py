@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions
+from napari_sam.cli.jobs import SOME_FAILED, read_scheduler, read_shard
 from napari_sam.cli.options import read_options
 from napari_sam.cli.outputs import check_output_file
 from napari_sam.cli.values import read_index, read_intensity
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from napari_sam.series.batch import BatchStep
     from napari_sam.series.image_series import ImageSeries
 
-SOME_FAILED = 3
 _MAX_NAMES = 5
 
 
@@ -58,7 +58,8 @@ def run_batch(
     if options.table is not None:
         check_output_file("--table", Path(options.table), overwrite=True)
 
-    from napari_sam.series.batch import iter_batch, pending_items
+    from napari_sam.series.batch import Batch, iter_batch, pending_items
+    from napari_sam.series.batch_job import segment_batch
     from napari_sam.series.jobs import ImageJob
     from napari_sam.series.opening import open_series
     from napari_sam.series.prompt_files import PromptSource
@@ -78,10 +79,20 @@ def run_batch(
         prompts = PromptSource(options.prompts, [item.name for item in series])
     job = ImageJob(prompts, **job_options)
     note(_ignored(series))
-    items = pending_items(series, options.again)
-    say(f"{len(items)} of {len(series)} images to segment")
+    number, count = read_shard(options.shard) or (1, 1)
+    names = tuple(item.name for item in series)
+    share = [item for i, item in enumerate(series) if i % count == number - 1]
+    items = pending_items(share, options.again)
+    say(f"{len(items)} of {len(share)} images to segment")
     failures = 0
-    if items:
+    if items and options.scheduler is not None:
+        batch = Batch(series.output, names, items, job, options.model, options.again)
+        scheduler = read_scheduler(options.scheduler)
+        problems = segment_batch(batch, scheduler, load_model())
+        failures = len(problems)
+        for name, problem in problems.items():
+            say(f"{name}: failed: {problem}")
+    elif items:
         predictor = load_model()
         for step in iter_batch(items, job, predictor, options.model, options.again):
             if step.is_finished:

@@ -63,15 +63,20 @@ def add_job_options(parser: argparse.ArgumentParser, *, run: bool = True) -> Non
     )
     if not run:
         return
-    job.add_argument(
-        "--scheduler",
-        metavar="local:N|ADDRESS",
-        help="run the tasks by N processes, or by a cluster of dask (tcp://...)",
-    )
+    add_scheduler(job, "run the tasks by")
     job.add_argument(
         "--dry-run",
         action="store_true",
         help="print what the job costs, from one plane, and do nothing else",
+    )
+
+
+def add_scheduler(parser: argparse._ActionsContainer, what: str) -> None:
+    """Add --scheduler; `what` says what it does here."""
+    parser.add_argument(
+        "--scheduler",
+        metavar="local:N|ADDRESS",
+        help=f"{what} N processes, or a cluster of dask (tcp://...)",
     )
 
 
@@ -108,7 +113,7 @@ def run_stack(
     if options.dry_run:
         say(job.cost().text)
         return COMPLETE
-    _show(job.run(_scheduler(options.scheduler)), show)
+    _show(job.run(read_scheduler(options.scheduler)), show)
     code = _report(job, say)
     if code == COMPLETE:
         _write(options, job, say)
@@ -187,9 +192,9 @@ def run_work(options: argparse.Namespace, say: Say, show: Say) -> int:
     if options.scheduler is not None:
         if options.shard or options.stage:
             raise ValueError("--shard and --stage are for work without a scheduler.")
-        steps = job.run(_scheduler(options.scheduler))
+        steps = job.run(read_scheduler(options.scheduler))
     else:
-        steps = job.work(_read_shard(options.shard), options.stage)
+        steps = job.work(read_shard(options.shard), options.stage)
     _show(steps, show)
     code = _report(job, say)
     return COMPLETE if code == NOT_COMPLETE else code
@@ -281,16 +286,19 @@ def _has_prompts(options: argparse.Namespace) -> bool:
     return any(getattr(options, name, None) for name in ("point", "box", "prompts"))
 
 
-def _scheduler(text: str | None) -> str | int | None:
+def read_scheduler(text: str | None) -> str | int | None:
     """Read --scheduler; a number is one of processes."""
     return int(text) if text is not None and text.isdecimal() else text
 
 
-def _read_shard(text: str | None) -> tuple[int, int] | None:
+def read_shard(text: str | None) -> tuple[int, int] | None:
     """Read --shard, such as 3/20."""
     if text is None:
         return None
     match = _SHARD.fullmatch(text)
     if not match:
         raise ValueError(f"--shard {text!r} is not of the form 3/20.")
-    return int(match[1]), int(match[2])
+    number, count = int(match[1]), int(match[2])
+    if not 1 <= number <= count:
+        raise ValueError(f"There is no shard {text}: give one from 1/{count} on.")
+    return number, count

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, get_args
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
-from napari_sam.cli.jobs import add_job_options
+from napari_sam.cli.jobs import add_job_options, add_scheduler
 from napari_sam.cli.options import TRAINING, add_options
 from napari_sam.cli.parsing.arguments import (
     FIRST_AXIS,
@@ -125,11 +125,7 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
         "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT",
     )
     parser.add_argument("--stage", help="end after this stage, see `job`")
-    parser.add_argument(
-        "--scheduler",
-        metavar="local:N|ADDRESS",
-        help="run the whole job by N processes, or by a cluster of dask (tcp://...)",
-    )
+    add_scheduler(parser, "run the whole job by")
 
 
 def _add_job(parser: argparse.ArgumentParser) -> None:
@@ -171,6 +167,12 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
         help="write a CSV table of the objects of all images; an existing one is "
         "replaced",
     )
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="segment this share of the images only, beside other processes",
+    )
+    add_scheduler(parser, "segment the images by")
     add_selection(parser)
     add_axis(parser, "axis of the slices of stacks", FIRST_AXIS)
     add_model(parser)
