@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.prediction.cache import EmbeddingCache
-from napari_sam.prediction.loading import as_predictor
 from napari_sam.records.image_record import make_record
 from napari_sam.scale_out.jobs.failures import describe_failure
 from napari_sam.series.editing import ItemEditor
@@ -110,6 +109,8 @@ class Batch:
         self, stopped: Callable[[], bool] = lambda: False
     ) -> Generator[BatchStep, None, dict[str, str]]:
         """Segment one image after the other; see `ImageSeries.iter_segment`."""
+        from napari_sam.prediction.loading import as_predictor
+
         if not self.items:
             return {}
         predictor = as_predictor(self.model)

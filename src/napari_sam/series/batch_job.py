@@ -15,7 +15,6 @@ from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.masks.cleanup import CleanUp
-from napari_sam.prediction.loading import as_predictor
 from napari_sam.scale_out.jobs.folder import JobFolder
 from napari_sam.scale_out.jobs.job import Job
 from napari_sam.scale_out.stacks.model import model_to_json
@@ -62,6 +61,8 @@ def segment_batch(
     dict
         {name: why the image failed}.
     """
+    from napari_sam.prediction.loading import as_predictor
+
     if not batch.items:
         return {}
     names, model = [item.name for item in batch.items], batch.model

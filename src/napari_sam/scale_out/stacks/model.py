@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.nets.config import SamConfig
-from napari_sam.prediction.loading import load_again
 from napari_sam.prediction.processes import ModelSource
 
 if TYPE_CHECKING:
@@ -54,6 +53,8 @@ def load_from_json(entry: Mapping[str, Any]) -> Predictor:
     ValueError
         When its weights are others than those of the plan.
     """
+    from napari_sam.prediction.loading import load_again
+
     check_loadable(entry)
     source = entry["source"]
     config = source["config"] and SamConfig.from_dict(source["config"])

@@ -12,7 +12,6 @@ from napari_sam.checks.arrays import as_axis, as_image, axis_names
 from napari_sam.checks.values import or_default
 from napari_sam.images.zarr_labels.placing import place_labels
 from napari_sam.masks.cleanup import CleanUp
-from napari_sam.prediction.loading import as_predictor
 from napari_sam.requests.from_arrays import (
     automatic_stack_request,
     by_object,
@@ -128,7 +127,7 @@ def plan_everything_volume(
     )
     stack = request.stack
     entry = place_output(source, output, name, stack.axis, overwrite)
-    predictor = as_predictor(model)
+    predictor = _load(model)
     plan = stack_plan(
         "everything",
         source,
@@ -211,7 +210,7 @@ def plan_volume(
         raise ValueError("There are no prompts: give some, or masks.")
     entries = [request.settings_to_json(i) | {"object": i} for i in objects]
     entry = place_output(source, output, name, request.stack.axis, overwrite)
-    predictor = as_predictor(model)
+    predictor = _load(model)
     plan = stack_plan(
         "volume",
         source,
@@ -319,3 +318,9 @@ def make_job(
     folder = JobFolder.create(workdir, plan)
     source.keep(folder.path)
     return Job(folder.path, predictor)
+
+
+def _load(model: str | Path | Predictor) -> Predictor:
+    from napari_sam.prediction.loading import as_predictor
+
+    return as_predictor(model)
