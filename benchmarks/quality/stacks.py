@@ -22,6 +22,7 @@ import numpy as np
 from scipy import ndimage
 from skimage import filters, io, measure, segmentation
 
+from benchmarks.quality import stack_kinds
 from benchmarks.quality.shapes import (
     Scene,
     branching,
@@ -176,6 +177,14 @@ def synthetic(
     return BenchStack(name, image, labels, (ratio, 1.0, 1.0), half)
 
 
+def of_kind(
+    name: str, half: Half, shape: tuple[int, int, int], ratio: float, *rest: Any
+) -> BenchStack:
+    """Make one stack of `stack_kinds`."""
+    image, truth = stack_kinds.image_and_truth(name, shape, ratio, *rest)
+    return BenchStack(name, image, truth, (ratio, 1.0, 1.0), half)
+
+
 # --------------------------------------------------------------------- real
 
 
@@ -263,6 +272,8 @@ def suite(small: bool = False, only: str | None = None) -> Iterator[BenchStack]:
     makers: dict[str, Callable[[], BenchStack]] = {
         row[0]: partial(synthetic, *row) for row in _rows()
     }
+    for row in stack_kinds.kinds():
+        makers[row[0]] = partial(of_kind, *row)
     makers["real: head"] = head_whole
     makers["real: ventricles"] = head_ventricles
     for name, make in makers.items():

@@ -10,6 +10,7 @@ import numpy as np
 from napari_sam.masks.morphology import innermost, large_components
 from napari_sam.masks.patch import MaskPatch, on_common_canvas, patch_iou, window_at
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
+from napari_sam.volume.appearance import UNKNOWN, Appearance
 from napari_sam.volume.box_motion import box_size, expand_box, extrapolate_box
 
 if TYPE_CHECKING:
@@ -87,11 +88,14 @@ class ExpectedMask:
         Expected components and holes.
     prompts : tuple of Prompt
         One for each part.
+    appearance : Appearance
+        How the object is expected to look.
     """
 
     patch: MaskPatch
     parts: tuple[MaskPart, ...]
     prompts: tuple[Prompt, ...]
+    appearance: Appearance = UNKNOWN
 
 
 def split_parts(patch: MaskPatch) -> list[MaskPart]:
@@ -126,6 +130,7 @@ def expect(
     margin: float | NDArray[np.float64],
     kinds: frozenset[str],
     goal: CrossSection | None = None,
+    appearance: Appearance = UNKNOWN,
 ) -> ExpectedMask | None:
     """Predict the mask of an object on a slice, and build the prompts for it.
 
@@ -146,6 +151,8 @@ def expect(
         Kinds of prompts to build: "box", "point" and "mask".
     goal : CrossSection, optional
         The object on the prompted slice at the end of the propagation.
+    appearance : Appearance
+        How the object looks.
 
     Returns
     -------
@@ -180,7 +187,7 @@ def expect(
         )
         for part in parts
     )
-    return ExpectedMask(patch, tuple(parts), prompts)
+    return ExpectedMask(patch, tuple(parts), prompts, appearance)
 
 
 def combine(components: Sequence[MaskPatch], holes: Sequence[MaskPatch]) -> MaskPatch:

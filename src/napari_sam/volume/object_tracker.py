@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # Masks of both directions with a smaller IoU are not blended: the better one is used.
 # Between the two values a third mask breaks the tie.
 _BLEND_IOU, _AGREEMENT_IOU = 0.3, 0.9
+# Weight of a slice in how the object looks on the next ones: it changes slowly.
+_APPEARANCE_GAIN = 0.25
 # Between two prompted slices, where the object must exist, this fraction of
 # `min_confidence` is enough: such a mask is better than interpolation.
 _FAINT_FRACTION = 0.25
@@ -128,6 +130,7 @@ class ObjectTracker:
                 self._usual_contrast,
                 result.confidence,
                 window=result.window,
+                appearance=result.appearance,
             )
             self._accept(observation)
             self._set_side(observation)
@@ -146,6 +149,7 @@ class ObjectTracker:
             margin=self._margin,
             kinds=kinds,
             goal=self._goal_section,
+            appearance=self._last.appearance,
         )
 
     def window(self, expected: ExpectedMask | None) -> Window | None:
@@ -188,6 +192,9 @@ class ObjectTracker:
             mask.contrast,
             confidence(features),
             window=mask.window,
+            appearance=last.appearance.updated(
+                mask.appearance.contrast, _APPEARANCE_GAIN
+            ),
         )
 
     def accepts(self, observation: Observation) -> bool:
@@ -357,4 +364,4 @@ def _interpolated(before: Observation, after: Observation, index: int) -> Observ
     """Interpolate the object on a slice between two others."""
     fraction = (index - before.index) / (after.index - before.index)
     patch = interpolate(before.patch, after.patch, fraction)
-    return Observation(index, patch, confidence=0.0, window=before.window)
+    return replace(before, index=index, patch=patch, pred_iou=0.0, confidence=0.0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from napari_sam.masks.patch import MaskPatch
+from napari_sam.volume.appearance import UNKNOWN, Appearance
 from napari_sam.volume.results import SliceResult
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Observation:
         Where the model looked for the object; None for the whole plane.
     is_shown : bool
         Whether the slice shows anything; otherwise nothing was looked for.
+    appearance : Appearance
+        How the object looks, from the slices up to this one.
     """
 
     index: int
@@ -50,6 +53,7 @@ class Observation:
     tie_break: MaskPatch | None = None
     window: Window | None = None
     is_shown: bool = True
+    appearance: Appearance = UNKNOWN
 
     @classmethod
     def of_empty_slice(cls, index: int) -> Self:
@@ -79,4 +83,5 @@ class Observation:
             self.confidence,
             provisional,
             self.window,
+            self.appearance,
         )

@@ -16,6 +16,7 @@ from napari_sam.images.empty_planes import (
 from napari_sam.images.uint8 import plane_key, to_uint8
 from napari_sam.images.window import Window
 from napari_sam.masks.contrast import border_contrast
+from napari_sam.volume.appearance import UNKNOWN, Appearance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,6 +128,17 @@ class PrefetchingPlaneEncoder:
             return 0.0
         pixels = self.pixels(slice_index, window)
         return window_contrast(pixels, window, patch, self.stack.plane_shape)
+
+    def appearance(
+        self, slice_index: int, window: Window | None, patch: MaskPatch
+    ) -> Appearance:
+        """Measure how the object of a mask looks, without encoding anything."""
+        if not patch.logits.size:
+            return UNKNOWN
+        pixels = self.pixels(slice_index, window)
+        if window is None:
+            return Appearance.of_patch(patch, pixels, self.stack.plane_shape)
+        return Appearance.of_patch(patch, pixels, window.shape, window.origin)
 
     def get(self, place: Place, following: Sequence[Place] = ()) -> EncodedWindow:
         """Return an encoded window, and start to encode the following ones."""

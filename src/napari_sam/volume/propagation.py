@@ -18,6 +18,7 @@ from napari_sam.volume.results import Fingerprint, assemble
 from napari_sam.volume.reuse import EarlierResult, settings_key
 from napari_sam.volume.slice_ranges import is_complete, slice_ranges
 from napari_sam.volume.slice_segmenter import SliceSegmenter
+from napari_sam.volume.territories import Territories
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
@@ -133,7 +134,10 @@ class Propagation:
 
     def _propagate(self, encoder: PrefetchingPlaneEncoder) -> Iterator[SliceResult]:
         object_windows = self._object_windows
-        segmenter = SliceSegmenter(self.predictor, self.options, object_windows)
+        territories = Territories(self.stack)
+        segmenter = SliceSegmenter(
+            self.predictor, self.options, object_windows, territories
+        )
         ranges: Ranges = {}
         yield from self._reuse(segmenter, ranges)
         observations: dict[tuple[int, int], Observation] = {}
@@ -142,6 +146,7 @@ class Propagation:
             encoder, segmenter
         ):
             segmenter.remember(object_id, observation.index, observation.patch)
+            territories.add(object_id, observation.index, observation.patch)
             observations[object_id, observation.index] = observation
             self.work.note_encoded(observation.index, observation.window)
             if len(observations) == count:
@@ -200,15 +205,22 @@ class Propagation:
                 known = self._earlier.anchor(object_id, index, prompted)
                 if known is not None:
                     patch, pred_iou, window = known.patch, known.score, known.window
+                    appearance = known.appearance
                 elif index in prompted.masks:
                     patch, pred_iou = prompted.masks[index], 1.0
                     window = self._window_around(patch, sizes[object_id])
+                    appearance = encoder.appearance(index, window, patch)
                 else:
                     to_segment[index][object_id] = prompted.prompts[index]
                     continue
                 contrast = encoder.contrast(index, window, patch)
                 observation = Observation(
-                    index, patch, pred_iou, contrast, window=window
+                    index,
+                    patch,
+                    pred_iou,
+                    contrast,
+                    window=window,
+                    appearance=appearance,
                 )
                 yield object_id, observation, known
         for index, prompts in sorted(to_segment.items()):
@@ -223,6 +235,7 @@ class Propagation:
                     mask.pred_iou,
                     mask.contrast,
                     window=mask.window,
+                    appearance=mask.appearance,
                 )
                 yield object_id, observation, None
 

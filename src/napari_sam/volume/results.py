@@ -16,6 +16,7 @@ from napari_sam.checks.values import (
 )
 from napari_sam.masks.painting import paint_pieces, pieces_from_patches
 from napari_sam.masks.patch import MaskPatch
+from napari_sam.volume.appearance import UNKNOWN, Appearance
 from napari_sam.volume.mask_projection import Projection
 
 if TYPE_CHECKING:
@@ -134,6 +135,8 @@ class SliceResult:
     window : Window or None
         The part of the plane in which the model looked for the object; None for all
         of it.
+    appearance : Appearance
+        How the object looks on the slice, from which the next ones are segmented.
     """
 
     object_id: int
@@ -145,6 +148,7 @@ class SliceResult:
     confidence: float = 1.0
     provisional: bool = False
     window: Window | None = None
+    appearance: Appearance = UNKNOWN
 
     @property
     def patch(self) -> MaskPatch:

@@ -18,6 +18,7 @@ from napari_sam.prediction.steps import run_to_end
 from napari_sam.prediction.zoom.answers import ZoomedPlane
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.prompt import Prompt
+from napari_sam.volume.appearance import UNKNOWN, Appearance, View
 from napari_sam.volume.box_motion import expand_box, refit_box
 from napari_sam.volume.mask_projection import combine
 from napari_sam.volume.object_windows import box_length
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from napari_sam.volume.object_windows import ObjectWindows
     from napari_sam.volume.plane_encoder import EncodedWindow, SliceWindows
     from napari_sam.volume.results import PropagationOptions
+    from napari_sam.volume.territories import Territories
 
 # Prompts per decoder batch; larger batches only take more memory.
 _BATCH_SIZE = 64
@@ -63,6 +65,10 @@ class SliceMask:
         Contrast at the border, in units of the image.
     window : Window or None
         Where it was found; None for the whole plane.
+    appearance : Appearance
+        How the object looks on the slice.
+    lost : float
+        Fraction of the mask that other objects have taken.
     """
 
     patch: MaskPatch
@@ -70,6 +76,8 @@ class SliceMask:
     stability_score: float = 0.0
     contrast: float = 0.0
     window: Window | None = None
+    appearance: Appearance = UNKNOWN
+    lost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +90,7 @@ class _Answer:
     patch: MaskPatch
     prediction: Prediction | None
     window: Window | None
+    appearance: Appearance = UNKNOWN
 
 
 @dataclass(eq=False)
@@ -96,11 +105,14 @@ class SliceSegmenter:
         Settings of the propagation.
     object_windows : ObjectWindows
         Choice of windows.
+    territories : Territories
+        Where the prompts of the objects are.
     """
 
     predictor: PredictorLike
     options: PropagationOptions
     object_windows: ObjectWindows
+    territories: Territories
     # {slice: {object id: mask}}
     _masks: dict[int, dict[int, MaskPatch]] = field(
         default_factory=lambda: defaultdict(dict)
@@ -162,10 +174,8 @@ class SliceSegmenter:
             }
             answers = run_to_end(plane.answer(asked, start))
             for object_id, answer in zip(members, answers, strict=True):
-                prediction = answer.prediction
-                found[object_id] = self._measure(
-                    windows, _Answer(prediction.patch, prediction, prediction.window)
-                )
+                first = _first_answer(windows, prompts[object_id], answer.prediction)
+                found[object_id] = self._measure(windows, first)
         return {object_id: found[object_id] for object_id in prompts}
 
     def _start_windows(self, prompt: Prompt, size: float) -> Windows:
@@ -209,11 +219,14 @@ class SliceSegmenter:
             todo = self._elsewhere(windows, {o: answers[o] for o in todo})
             if not todo:
                 break
-        patches = self._resolve_overlaps(
-            windows.index, list(expected), [answers[o].patch for o in expected]
-        )
+        object_ids, found = list(expected), [answers[o].patch for o in expected]
+        patches = self.territories.outside(windows.index, object_ids, found)
+        patches = self._resolve_overlaps(windows.index, object_ids, patches)
         return {
-            object_id: self._measure(windows, replace(answers[object_id], patch=patch))
+            object_id: replace(
+                self._measure(windows, replace(answers[object_id], patch=patch)),
+                lost=_lost(answers[object_id].patch, patch),
+            )
             for object_id, patch in zip(expected, patches, strict=True)
         }
 
@@ -246,8 +259,7 @@ class SliceSegmenter:
             encoded = windows.get(window)
             predictions = iter(self._decode_refitted(encoded, prompts))
             for object_id, mask in zip(members, masks, strict=True):
-                patch, prediction = _merge_parts(mask, predictions)
-                answers[object_id] = _Answer(patch, prediction, window)
+                answers[object_id] = _merge_parts(mask, predictions, encoded)
         return answers
 
     def _elsewhere(
@@ -273,9 +285,12 @@ class SliceSegmenter:
         return SliceMask(
             patch,
             prediction.score,
-            float(stability(prediction.logits[:rows, :cols])),
+            float(
+                stability(prediction.logits[:rows, :cols] - answer.appearance.threshold)
+            ),
             windows.get(answer.window).contrast(patch),
             answer.window,
+            answer.appearance,
         )
 
     def _decode(
@@ -289,11 +304,18 @@ class SliceSegmenter:
 
     def _decode_refitted(
         self, encoded: EncodedWindow, prompts: Sequence[Prompt]
-    ) -> list[Prediction]:
-        """Decode, and again where an object has grown or moved out of its box."""
+    ) -> list[tuple[Prediction, NDArray[np.float64]]]:
+        """Decode, and again where an object has grown or moved out of its box.
+
+        Returns
+        -------
+        list of (Prediction, ndarray)
+            Each answer with its (4,) box.
+        """
         embedding = encoded.embedding
         predictions = self._decode(embedding, prompts)
         boxes = {i: prompt.box for i, prompt in enumerate(prompts)}
+        last = dict(boxes)
         for _ in range(_MAX_REFITS):
             refitted = {}
             for i, box in boxes.items():
@@ -312,7 +334,8 @@ class SliceSegmenter:
             ):
                 predictions[i] = prediction
             boxes = refitted
-        return predictions
+            last |= refitted
+        return [(prediction, last[i]) for i, prediction in enumerate(predictions)]
 
     def _resolve_overlaps(
         self, slice_index: int, object_ids: Sequence[int], patches: Sequence[MaskPatch]
@@ -343,24 +366,50 @@ def _by_window(
     return groups
 
 
+def _lost(before: MaskPatch, after: MaskPatch) -> float:
+    """Return the fraction of a mask's pixels that another mask of it has not."""
+    area = np.count_nonzero(before.mask)
+    return 1 - np.count_nonzero(after.mask) / area if area else 0.0
+
+
+def _first_answer(
+    windows: SliceWindows, prompt: Prompt, prediction: Prediction
+) -> _Answer:
+    """Make the answer to a prompt of the user, and measure how the object looks."""
+    patch, window = prediction.patch, prediction.window
+    if not patch.logits.size:
+        return _Answer(patch, prediction, window)
+    box = patch.box if prompt.box is None else prompt.box
+    view = View.of(prediction, box, windows.get(window).pixels)
+    appearance = Appearance.first(view, is_users_box=prompt.box is not None)
+    refined, contrast = appearance.mask(view)
+    if refined.logits.size:
+        patch = refined
+        appearance = replace(appearance, contrast=contrast)
+    return _Answer(patch, prediction, window, appearance)
+
+
 def _merge_parts(
-    expected: ExpectedMask, predictions: Iterator[Prediction]
-) -> tuple[MaskPatch, Prediction]:
-    """Merge the masks of all parts; also return the prediction of the largest part."""
-    answers = [(part, next(predictions)) for part in expected.parts]
-    ious = [patch_iou(part.patch, prediction.patch) for part, prediction in answers]
-    components = [
-        (prediction, iou)
-        for (part, prediction), iou in zip(answers, ious, strict=True)
-        if not part.is_hole
-    ]
-    kept = [p for p, iou in components if iou >= _MIN_COMPONENT_IOU]
-    kept = kept or [components[0][0]]
-    holes = [
-        prediction.patch
-        for (part, prediction), iou in zip(answers, ious, strict=True)
-        if part.is_hole and iou >= _MIN_HOLE_IOU
-    ]
-    if len(kept) == 1 and not holes:
-        return kept[0].patch, kept[0]
-    return combine([p.patch for p in kept], holes), kept[0]
+    expected: ExpectedMask,
+    answers: Iterator[tuple[Prediction, NDArray[np.float64]]],
+    encoded: EncodedWindow,
+) -> _Answer:
+    """Merge the masks of all parts; the prediction is that of the largest part."""
+    components: list[tuple[float, MaskPatch, Prediction, float]] = []
+    holes = []
+    for part in expected.parts:
+        prediction, box = next(answers)
+        iou = patch_iou(part.patch, prediction.patch)
+        if part.is_hole:
+            if iou >= _MIN_HOLE_IOU:
+                holes.append(prediction.patch)
+            continue
+        view = View.of(prediction, box, encoded.pixels)
+        patch, contrast = expected.appearance.mask(view)
+        components.append((iou, patch, prediction, contrast))
+    kept = [c for c in components if c[0] >= _MIN_COMPONENT_IOU] or components[:1]
+    _, patch, prediction, contrast = kept[0]
+    if len(kept) > 1 or holes:
+        patch = combine([c[1] for c in kept], holes)
+    appearance = replace(expected.appearance, contrast=contrast)
+    return _Answer(patch, prediction, encoded.window, appearance)

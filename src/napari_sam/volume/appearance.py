@@ -1,0 +1,344 @@
+"""Appearance of an object: where its masks end, and how bright it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from napari_sam.images.axes import sample_centres
+from napari_sam.masks.patch import MaskPatch, mask_to_box, mask_to_window, window_at
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_sam.prediction.plane_transform import Region
+    from napari_sam.prediction.prediction import Prediction
+
+    Floats = NDArray[np.float32]
+    Mask = NDArray[np.bool_]
+
+# A view shows this fraction of the box on each side of it, and at least some pixels; a
+# mask extends at most so far out of its box.
+_VIEW_MARGIN, _MIN_VIEW, _MASK_MARGIN = 0.5, 4.0, 0.1
+# Logits at which a mask may end, from the usual one to the lowest.
+_THRESHOLDS = np.linspace(0.0, -4.0, 9)
+# Weight of the fit of a mask in the user's box against the step of brightness at its
+# border, which is 1 for the best threshold.
+_FIT_WEIGHT = 1.0
+# What brightness adds to the logits at most.
+_BRIGHTNESS_LOGITS = 6.0
+# Pixels up to this many contrasts brighter than the object still speak for it.
+_BRIGHTER = 2.0
+# Width of the smoothing for the border and for the brightness, in pixels.
+_BORDER_SIGMA, _SIGMA = 0.7, 1.0
+# The inside of a mask is deeper than this fraction of its depth. The ring around it
+# lies between two fractions of the square root of its area; its lower 40 % are
+# background, the rest may be neighbours.
+_CORE_DEPTH, _RING, _BACKGROUND_PERCENTILE = 0.4, (0.06, 0.31), 40.0
+# Contrast to noise at which brightness begins to count, and counts in full.
+_LEAST_CONTRAST, _FULL_CONTRAST = 1.0, 3.0
+# Components of a mask below this fraction of the largest are dropped.
+_MIN_COMPONENT = 0.3
+# Probabilities closer to 0 or 1 become no larger logits.
+_LEAST_ODDS = 1e-3
+# Measures are taken on at most so many pixels a side.
+_MEASURED_SIDE = 96
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What the model answered around an object, and the pixels there.
+
+    Parameters
+    ----------
+    origin : tuple of int
+        (row, col) of the first pixel on the plane.
+    logits : ndarray
+        (h, w) float32, of the model.
+    gray : ndarray
+        (h, w) float32, the image; colours are averaged.
+    box : ndarray
+        (4,) box of the prompt on the plane.
+    """
+
+    origin: tuple[int, int]
+    logits: Floats
+    gray: Floats
+    box: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        prediction: Prediction,
+        box: NDArray[np.float64],
+        pixels: NDArray[Any],
+    ) -> Self:
+        """Cut the view out of a prediction and of the pixels of its window.
+
+        Parameters
+        ----------
+        prediction : Prediction
+            The model's answer to the box.
+        box : ndarray
+            (4,) box on the plane.
+        pixels : ndarray
+            (h, w) or (h, w, C) of the window, perhaps at a lower resolution.
+        """
+        transform = prediction.transform
+        start = transform.origin
+        region = _region_around(box - np.tile(start, 2), transform.shape)
+        gray = _gray_of(pixels, transform.shape, region)
+        logits = transform.plane_logits(prediction.logits, region)
+        if transform.preprocessing.upsampled == "probabilities":
+            odds = np.clip(logits + 0.5, _LEAST_ODDS, 1 - _LEAST_ODDS)
+            logits = np.log(odds / (1 - odds)).astype(np.float32)
+        origin = (start[0] + region[0].start, start[1] + region[1].start)
+        return cls(origin, logits, gray, box)
+
+    def allowed(self) -> Mask:
+        """Return where the mask may lie, (h, w) bool."""
+        sides = np.tile(self.box[2:] - self.box[:2] + 1, 2)
+        around = np.maximum(1.0, _MASK_MARGIN * sides)
+        low_row, low_col, high_row, high_col = (
+            self.box + around * (-1, -1, 1, 1) - np.tile(self.origin, 2)
+        )
+        rows, cols = np.ogrid[: self.logits.shape[0], : self.logits.shape[1]]
+        inside: Mask = (rows >= low_row) & (rows <= high_row)
+        return inside & (cols >= low_col) & (cols <= high_col)
+
+    def coarse(self) -> View:
+        """Return a view of fewer pixels, for measures; large objects need no more."""
+        shape = self.logits.shape
+        steps = [ceil(side / _MEASURED_SIDE) for side in shape]
+        if max(steps) == 1:
+            return self
+        kept = [
+            sample_centres(n, n // step) for n, step in zip(shape, steps, strict=True)
+        ]
+        scale = np.tile([len(k) / n for k, n in zip(kept, shape, strict=True)], 2)
+        box = (self.box - np.tile(self.origin, 2) + 0.5) * scale - 0.5
+        grid = np.ix_(*kept)
+        return View((0, 0), self.logits[grid], self.gray[grid], box)
+
+
+@dataclass(frozen=True, slots=True)
+class Appearance:
+    """How an object looks: where its masks end, and how bright it is.
+
+    A network that saw small, blurred or dim objects rarely finds only their bright
+    core. On a prompted slice, a lower threshold of its logits may fit the border in
+    the image and the user's box better; that threshold holds on the other slices too.
+    Brightness between that of the object and of what surrounds it moves the border
+    further, as in active contours without edges (Chan and Vese 2001): the less the
+    noise, the more it counts.
+
+    Parameters
+    ----------
+    threshold : float
+        Logit of the model at which the masks end; at most 0.
+    contrast : float
+        Brightness of the object minus that of its surroundings, in units of the image.
+    trust : float
+        How much brightness counts, 0 to 1.
+    """
+
+    threshold: float = 0.0
+    contrast: float = 0.0
+    trust: float = 0.0
+
+    @classmethod
+    def first(cls, view: View, *, is_users_box: bool) -> Self:
+        """Measure the appearance on a prompted slice.
+
+        Parameters
+        ----------
+        view : View
+            Of the object there.
+        is_users_box : bool
+            Whether the box shows how large the object is.
+        """
+        coarse = view.coarse()
+        threshold = _best_threshold(coarse, _FIT_WEIGHT if is_users_box else 0.0)
+        mask = _main_components((coarse.logits > threshold) & coarse.allowed())
+        return cls.of_mask(coarse.gray, mask, threshold)
+
+    @classmethod
+    def of_patch(
+        cls,
+        patch: MaskPatch,
+        pixels: NDArray[Any],
+        shape: tuple[int, int],
+        start: tuple[int, int] = (0, 0),
+    ) -> Self:
+        """Measure the appearance of an object whose mask the user gave.
+
+        Parameters
+        ----------
+        patch : MaskPatch
+            The mask on the plane; not empty.
+        pixels : ndarray
+            (h, w) or (h, w, C) of a window, perhaps at a lower resolution.
+        shape, start : tuple of int
+            (H, W) of the window, and its (row, col) on the plane.
+        """
+        region = _region_around(patch.box - np.tile(start, 2), shape)
+        gray = _gray_of(pixels, shape, region)
+        origin = np.add(start, [part.start for part in region])
+        logits = np.full(gray.shape, -1, np.float32)
+        first, last = patch.box.reshape(2, 2).astype(int) - origin
+        low, high = np.maximum(first, 0), np.minimum(last + 1, gray.shape)
+        inside = patch.mask[mask_to_window(patch.mask)]
+        part = tuple(
+            slice(*ends) for ends in zip(low - first, high - first, strict=True)
+        )
+        logits[window_at(tuple(low), inside[part].shape)] = inside[part]
+        coarse = View((0, 0), logits, gray, patch.box - np.tile(origin, 2)).coarse()
+        return cls.of_mask(coarse.gray, coarse.logits > 0)
+
+    @classmethod
+    def of_mask(cls, gray: Floats, mask: Mask, threshold: float = 0.0) -> Self:
+        """Measure the brightness inside and around a mask."""
+        inside, outside, noise = _levels(gray, mask)
+        ratio = abs(inside - outside) / noise if noise else 0.0
+        trust = (ratio - _LEAST_CONTRAST) / (_FULL_CONTRAST - _LEAST_CONTRAST)
+        return cls(threshold, inside - outside, float(np.clip(trust, 0, 1)))
+
+    def mask(self, view: View) -> tuple[MaskPatch, float]:
+        """Return the mask of the object in a view, and its contrast there."""
+        logits, allowed = view.logits - np.float32(self.threshold), view.allowed()
+        coarse = view.coarse()
+        rough = (coarse.logits > self.threshold) & coarse.allowed()
+        if not rough.any():
+            return MaskPatch.empty(), 0.0
+        inside, outside, _ = _levels(coarse.gray, _main_components(rough))
+        if self.trust and self.contrast:
+            evidence = _brightness(view.gray, outside, self.contrast)
+            logits = logits + np.float32(self.trust * _BRIGHTNESS_LOGITS) * evidence
+        kept = _main_components((logits > 0) & allowed)
+        # Pixels that were dropped keep a logit, so that neighbours can have them.
+        logits = np.where(kept, logits, np.minimum(logits, np.float32(-1e-3)))
+        return MaskPatch.from_logits(logits, view.origin), inside - outside
+
+    def updated(self, contrast: float, gain: float) -> Self:
+        """Return the appearance after a slice with another contrast."""
+        if contrast * self.contrast <= 0:
+            return self
+        return replace(self, contrast=self.contrast + gain * (contrast - self.contrast))
+
+
+UNKNOWN = Appearance()
+"""Appearance of an object that was not measured: masks end at the usual threshold."""
+
+
+def _region_around(box: NDArray[np.float64], shape: tuple[int, int]) -> Region:
+    """Return rows and columns around a box of a window."""
+    margin = np.maximum(_VIEW_MARGIN * (box[2:] - box[:2] + 1), _MIN_VIEW)
+    low = np.clip(np.floor(box[:2] - margin), 0, np.subtract(shape, 1)).astype(int)
+    high = np.clip(np.ceil(box[2:] + margin) + 1, low + 1, shape).astype(int)
+    return slice(low[0], high[0]), slice(low[1], high[1])
+
+
+def _gray_of(pixels: NDArray[Any], shape: tuple[int, int], region: Region) -> Floats:
+    """Return a region of a window of (H, W) from its pixels, colours averaged."""
+    rows, cols = (
+        np.arange(part.start, part.stop) * count // size
+        for part, count, size in zip(region, pixels.shape, shape, strict=False)
+    )
+    gray = pixels[np.ix_(rows, cols)].astype(np.float32)
+    gray = gray.mean(-1) if gray.ndim == 3 else gray
+    finite = np.isfinite(gray)
+    if not finite.all():
+        gray[~finite] = np.median(gray[finite]) if finite.any() else 0
+    return gray
+
+
+def _brightness(gray: Floats, outside: float, contrast: float) -> Floats:
+    """Return how brightness speaks for the object, -1 to 1, in each pixel.
+
+    0 halfway between its surroundings and the object, and where pixels are much
+    brighter than it, as those of a brighter neighbour are.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    smooth = gaussian_filter(gray, _SIGMA)
+    relative = (smooth - np.float32(outside)) / np.float32(contrast)
+    dark, bright = 2 * relative - 1, 1 + _BRIGHTER - relative
+    evidence: Floats = np.clip(np.minimum(dark, bright), -1, 1).astype(np.float32)
+    return evidence
+
+
+def _best_threshold(view: View, fit_weight: float) -> float:
+    """Return the threshold whose mask has the sharpest border and fits the box."""
+    from scipy.ndimage import gaussian_filter
+
+    smooth = gaussian_filter(view.gray, _BORDER_SIGMA)
+    allowed = view.allowed()
+    box = view.box - np.tile(view.origin, 2)
+    steps, fits = np.zeros((2, len(_THRESHOLDS)))
+    for i, threshold in enumerate(_THRESHOLDS):
+        mask = _main_components((view.logits > threshold) & allowed)
+        if mask.any():
+            steps[i], fits[i] = _border_step(smooth, mask), _box_fit(mask, box)
+    if not fits.any():
+        return 0.0
+    steps *= np.sign(steps[np.argmax(np.abs(steps))])
+    scores = steps / max(float(steps.max()), 1e-12) + fit_weight * fits
+    return float(_THRESHOLDS[np.argmax(scores)])
+
+
+def _border_step(smooth: Floats, mask: Mask) -> float:
+    """Return the difference of brightness between both sides of a border."""
+    from scipy.ndimage import distance_transform_edt
+
+    width = max(1.5, _RING[0] * float(np.sqrt(np.count_nonzero(mask))))
+    inner = mask & (distance_transform_edt(mask) <= width)
+    outer = ~mask & (distance_transform_edt(~mask) <= width)
+    if not (inner.any() and outer.any()):
+        return 0.0
+    return float(smooth[inner].mean() - smooth[outer].mean())
+
+
+def _box_fit(mask: Mask, box: NDArray[np.float64]) -> float:
+    """Return the IoU of the box around a mask with another box."""
+    tight = mask_to_box(mask)
+    assert tight is not None
+    low, high = np.maximum(tight[:2], box[:2]), np.minimum(tight[2:], box[2:])
+    common = np.prod(np.maximum(high - low + 1, 0))
+    areas = [np.prod(b[2:] - b[:2] + 1) for b in (tight, box)]
+    return float(common / (sum(areas) - common))
+
+
+def _levels(gray: Floats, mask: Mask) -> tuple[float, float, float]:
+    """Return the brightness inside and around a mask, and the noise of both."""
+    from scipy.ndimage import distance_transform_edt
+
+    if mask.all() or not mask.any():
+        return 0.0, 0.0, 0.0
+    depth = distance_transform_edt(mask)
+    core = gray[depth >= _CORE_DEPTH * depth.max()]
+    near, far = (f * float(np.sqrt(np.count_nonzero(mask))) for f in _RING)
+    distance = distance_transform_edt(~mask)
+    around = gray[(distance > max(near, 1.5)) & (distance <= far + 2)]
+    if not around.size:
+        around = gray[~mask]
+    inside, percentile = float(np.median(core)), _BACKGROUND_PERCENTILE
+    if inside < np.median(around):
+        percentile = 100 - percentile
+    noise = np.sqrt((np.var(core) + np.var(around)) / 2)
+    return inside, float(np.percentile(around, percentile)), float(noise)
+
+
+def _main_components(mask: Mask) -> Mask:
+    """Return a mask without its small components."""
+    from scipy.ndimage import label
+
+    labels, count = label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    kept: Mask = (sizes >= _MIN_COMPONENT * sizes.max())[labels] & mask
+    return kept
