@@ -184,9 +184,7 @@ _CONTRAST_AGENT = Optics(
     texture=0.06, photons=0, noise=0.04,
 )  # fmt: skip
 
-Kind = tuple[
-    str, "Half", tuple[int, int, int], float, "Callable[[Scene], Any]", Optics
-]
+Kind = tuple[str, "Half", tuple[int, int, int], float, "Callable[[Scene], Any]", Optics]
 
 
 def kinds() -> Iterator[Kind]:

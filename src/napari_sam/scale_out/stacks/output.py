@@ -43,8 +43,8 @@ class LabelOutput(Protocol):
     def write(self, index: int, labels: NDArray[np.int32]) -> Mapping[str, Any]:
         """Write a part, with the axes of the volume; return what the task keeps."""
 
-    def write_level(self, level: int, index: int) -> None:
-        """Write a part of a reduced level, from 1 on."""
+    def write_level(self, level: int, index: int) -> int:
+        """Write a part of a reduced level, from 1 on; return the number of bytes."""
 
     def finish(self, record: Mapping[str, Any]) -> None:
         """Make the complete labels visible."""
@@ -94,8 +94,9 @@ class FolderOutput:
         """Keep the part in the file of the task."""
         return {"labels": labels}
 
-    def write_level(self, level: int, index: int) -> None:
+    def write_level(self, level: int, index: int) -> int:
         """Do nothing: there are no reduced levels."""
+        return 0
 
     def finish(self, record: Mapping[str, Any]) -> None:
         """Do nothing: the caller gets the labels."""
@@ -152,9 +153,9 @@ class ZarrOutput:
         """Write a part."""
         return {"bytes": self._writer.write(index, labels)}
 
-    def write_level(self, level: int, index: int) -> None:
-        """Write a part of a reduced level."""
-        self._writer.write_level(level, index)
+    def write_level(self, level: int, index: int) -> int:
+        """Write a part of a reduced level; return the number of bytes."""
+        return self._writer.write_level(level, index)
 
     def finish(self, record: Mapping[str, Any]) -> None:
         """Write the metadata, then give the labels their name."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _COPY = "pixels.npy"
-_SAMPLED_PLANES = 16
+SAMPLED_PLANES = 16
 _METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 _LETTERS = "ABCTZYX"
 
@@ -99,7 +99,7 @@ class Source:
         """
         data = self.used.data
         count = int(data.shape[0])
-        sampled = np.linspace(0, count - 1, min(count, _SAMPLED_PLANES)).round()
+        sampled = np.linspace(0, count - 1, min(count, SAMPLED_PLANES)).round()
         found: dict[str, Any] = {
             "shape": [int(size) for size in data.shape],
             "dtype": str(np.dtype(data.dtype)),

@@ -25,7 +25,7 @@ from napari_sam.scale_out.stacks.output import (
     LabelOutput,
     ZarrOutput,
 )
-from napari_sam.scale_out.stacks.source import Source
+from napari_sam.scale_out.stacks.source import SAMPLED_PLANES, Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,7 +118,8 @@ class StackJob:
         return CostEstimate(
             encodes * count,
             prompts * count,
-            plane_bytes(self.stack) * count,
+            # Some planes are read again, to notice a change.
+            plane_bytes(self.stack) * (count + min(count, SAMPLED_PLANES)),
             label_bytes(self.output.shapes),
             seconds * count,
         )
@@ -184,8 +185,7 @@ class StackJob:
         return self.output.write(index, labels)
 
     def _paint_level(self, level: int, index: int) -> Mapping[str, Any]:
-        self.output.write_level(level, index)
-        return {}
+        return {"bytes": self.output.write_level(level, index)}
 
     def _finish(self, _: int) -> Mapping[str, Any]:
         names = ("kind", "version", "model", "view", "settings", "cleanup", "image")
