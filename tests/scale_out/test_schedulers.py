@@ -63,6 +63,16 @@ def test_a_real_network_in_processes() -> None:
     assert_array_equal(job, plain)
 
 
+def test_a_folder_that_another_job_takes_over(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, install_stand_ins) as executor:
+        for seed in (1, 2):
+            other = disc_stack(3, seed=seed)
+            plain = ns.segment_everything_volume(other, stand_in("boxes"))
+            assert_array_equal(labels_by(other, tmp_path / "job", executor), plain)
+            Job(tmp_path / "job").remove()
+
+
 def test_executors_of_the_caller(
     tmp_path: Path, stack: np.ndarray, expected: np.ndarray
 ) -> None:

@@ -6,9 +6,10 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from napari_sam.scale_out.jobs.folder import JobFolder
+from napari_sam.scale_out.jobs.folder import PLAN, JobFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -118,7 +119,8 @@ def run_task(path: str, stage: str, index: int) -> float:
     float
         Seconds that it took.
     """
-    return run_task_of(*_opened(path), stage, index)
+    written = (Path(path) / PLAN).stat().st_mtime_ns
+    return run_task_of(*_opened(path, written), stage, index)
 
 
 def run_task_of(folder: JobFolder, work: Work, stage: str, index: int) -> float:
@@ -130,7 +132,10 @@ def run_task_of(folder: JobFolder, work: Work, stage: str, index: int) -> float:
 
 
 @lru_cache(maxsize=2)
-def _opened(path: str) -> tuple[JobFolder, Work]:
-    """Open a job once in each process, with its model and its tables."""
+def _opened(path: str, _written: int) -> tuple[JobFolder, Work]:
+    """Open a job once in each process, with its model and its tables.
+
+    Another job may have the same folder later.
+    """
     folder = JobFolder(path)
     return folder, open_work(folder)
