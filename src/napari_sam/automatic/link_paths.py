@@ -21,8 +21,8 @@ def select_successors(
 ) -> NDArray[np.int64]:
     """Select links so that each object has at most one successor and predecessor.
 
-    Objects that no link connects do not influence each other, so that each connected
-    component is solved alone.
+    Links that share no end, neither directly nor through others, do not influence each
+    other, so that each connected component of ends is solved alone.
 
     Parameters
     ----------
@@ -57,14 +57,17 @@ def select_successors(
 def _components(
     count: int, earlier: NDArray[np.int64], later: NDArray[np.int64]
 ) -> NDArray[np.int32]:
-    """Return the number of the connected component of each object."""
+    """Return the number of the component of each object as an earlier end.
+
+    As a later end an object is another node of the graph.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     entries = np.ones(len(earlier), np.int8)
     # The graphs of older SciPy take 32-bit indices only.
-    index = earlier.astype(np.int32), later.astype(np.int32)
-    matrix = coo_array((entries, index), shape=(count, count))
+    index = earlier.astype(np.int32), (later + count).astype(np.int32)
+    matrix = coo_array((entries, index), shape=(2 * count, 2 * count))
     components: NDArray[np.int32] = connected_components(matrix, directed=False)[1]
     return components
 
