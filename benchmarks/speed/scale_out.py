@@ -21,6 +21,7 @@ import numpy as np
 import psutil
 from tests.helpers import jobs
 from tests.helpers.jobs import disc_stack, stand_in
+from tests.helpers.processes import load_small
 
 import napari_sam as ns
 from napari_sam.automatic.object_links import (
@@ -239,10 +240,11 @@ def sparse_store(folder: Path, planes: int) -> None:
         job = plan_everything_volume(
             path,
             path,
-            stand_in("boxes"),
+            load_small(),
             workdir=folder / "job",
             index={"T": 3},
             contrast_limits=(0, 255),
+            options=ns.SearchOptions(points_per_side=2),
         )
         cost = job.cost()
         read = 0

@@ -32,7 +32,7 @@ class LabelOutput(Protocol):
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shape of each level."""
+        """Shape of each level, without axes that have one index."""
 
     def planes(self, index: int) -> slice:
         """Return the planes of a part."""
@@ -128,8 +128,14 @@ class ZarrOutput:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shape of each level."""
-        return self.layout.shapes
+        """Shape of each level, without axes that have one index."""
+        arranged = self.layout.arranged
+        return tuple(
+            tuple(
+                n for n, axis in zip(shape, arranged, strict=True) if axis is not None
+            )
+            for shape in self.layout.shapes
+        )
 
     @property
     def level_counts(self) -> tuple[int, ...]:
