@@ -113,7 +113,7 @@ def run_stack(
     if options.dry_run:
         say(job.cost().text)
         return COMPLETE
-    _show(job.run(read_scheduler(options.scheduler)), show)
+    _show(job.run(read_scheduler(options.scheduler)), say, show)
     code = _report(job, say)
     if code == COMPLETE:
         _write(options, job, say)
@@ -195,7 +195,7 @@ def run_work(options: argparse.Namespace, say: Say, show: Say) -> int:
         steps = job.run(read_scheduler(options.scheduler))
     else:
         steps = job.work(read_shard(options.shard), options.stage)
-    _show(steps, show)
+    _show(steps, say, show)
     code = _report(job, say)
     return COMPLETE if code == NOT_COMPLETE else code
 
@@ -241,8 +241,8 @@ def _report(job: Job, say: Say) -> int:
     return code
 
 
-def _show(steps: Iterable[Any], show: Say) -> None:
-    """Show each step."""
+def _show(steps: Iterable[Any], say: Say, show: Say) -> None:
+    """Show each step in place of the one before; say when a stage is complete."""
     from napari_sam.scale_out.jobs.estimate import duration_text
 
     for step in steps:
@@ -250,7 +250,13 @@ def _show(steps: Iterable[Any], show: Say) -> None:
         if step.seconds_left and step.done < step.total:
             left = f", {duration_text(step.seconds_left)} left"
         failed = f", {step.failed} failed" if step.failed else ""
-        show(f"{step.what}: {step.done} of {step.total}{failed}{left}")
+        line = f"{step.what}: {step.done} of {step.total}{failed}"
+        if step.done + step.failed < step.total:
+            show(f"{line}{left}")
+        else:
+            show("")
+            say(line)
+    show("")
 
 
 def _write(options: argparse.Namespace, job: Job, say: Say) -> None:
