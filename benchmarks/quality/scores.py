@@ -59,18 +59,27 @@ class Quality:
         (Z, objects).
     ids : list of int
         Object ids.
+    true, missed, beyond : int
+        Slices of the objects in truth; those of them without a mask; and those with a
+        mask beyond the ends.
     """
 
     dice: NDArray[np.float64]
     slice_dice: NDArray[np.float64]
     ids: list[int]
+    true: int = 0
+    missed: int = 0
+    beyond: int = 0
 
     @classmethod
     def of(cls, stack: BenchStack, labels: Labels) -> Quality:
         """Compare labels with the truth, which has the same object ids."""
         ids = stack.objects
         counts = areas(stack.truth, labels, max(ids))[:, :, ids]
-        return cls(dice_of(counts.sum(1)), dice_of(counts), ids)
+        truth, found = counts[0] > 0, counts[1] > 0
+        ends = (truth, truth & ~found, found & ~truth)
+        numbers = (int(np.count_nonzero(slices)) for slices in ends)
+        return cls(dice_of(counts.sum(1)), dice_of(counts), ids, *numbers)
 
     @property
     def mean(self) -> float:

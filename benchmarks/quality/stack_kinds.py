@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -155,7 +156,7 @@ def vessels(scene: Scene, count: int, radius: float) -> Iterator[Field]:
         tips = [(root, turn)]
         parts = []
         levels = np.array([0.05, 0.35, 0.65, 0.95]) * deep
-        for level, (low, high) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+        for level, (low, high) in enumerate(pairwise(levels)):
             grown = []
             for place, way in tips:
                 spread = (0.0,) if level == 0 else (-0.9, 0.9)

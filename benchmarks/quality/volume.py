@@ -1,11 +1,12 @@
 """Propagation through stacks: ours and the peer's algorithm on the same embeddings.
 
 Run ``python -m benchmarks.quality.volume``, with ``--cache FOLDER`` to keep embeddings
-for the next run. Every object gets a box on its middle slice, drawn as by hand (up to
-2 pixels off), and in a second run one at each quarter of its slices. Dice is over the
-voxels of an object, SA50 the fraction of objects with an IoU of at least 0.5; means are
-over the objects of a stack, then over stacks. All slices are encoded beforehand, so
-that seconds count decoding and the algorithms.
+for the next run, and ``--half report`` for stacks that calibrated nothing. Every object
+gets a box on its middle slice, drawn as by hand (up to 2 pixels off), and in a second
+run one at each quarter of its slices. Dice is over the voxels of an object, SA50 the
+fraction of objects with an IoU of at least 0.5; means are over the objects of a stack,
+then over stacks. All slices are encoded beforehand, so that seconds count decoding and
+the algorithms.
 
 A slice counts as flagged when it is doubtful, interpolated or where an object stopped;
 a slice beyond the last computed one, when that one is flagged.
@@ -119,6 +120,28 @@ def cells(values: Iterable[float]) -> str:
     return "".join(f"{v:>{widths[i % 2]}}" for i, v in enumerate(values))
 
 
+def print_ends(found: Sequence[Measured]) -> None:
+    """Print by stack how many slices were missed, and clicks beside boxes."""
+    print(
+        "\nby a box and by a click: Dice, SA50; fraction of the true slices missed, "
+        "and slices beyond the ends; flags: bad slices caught, good ones flagged"
+    )
+    rows = []
+    for m in found:
+        row = []
+        for run in (m.one, m.click):
+            q = run.quality
+            row += [q.mean, q.sa50, q.missed / q.true, q.beyond / q.true]
+        flags = Flagging.of(m.checked)
+        rows.append([*row, flags.caught, flags.alarms])
+        print(f"{m.stack.name:<22}{m.stack.half:<10}" + _columns(rows[-1]))
+    print(f"{'mean of the stacks':<32}" + _columns(np.nanmean(rows, axis=0)))
+
+
+def _columns(values: Iterable[float]) -> str:
+    return "".join(f"{value:>7.3f}" for value in values)
+
+
 def print_overall(found: Sequence[Measured], best: Setting) -> None:
     """Print the targets for Dice."""
     ours = np.array([m.one.quality.mean for m in found])
@@ -189,6 +212,8 @@ def run(bench: Bench, args: argparse.Namespace) -> None:
     print(f"{'stack':<20}{'ours 1':>7}{'ours 2':>7} | " + "  ".join(map(str, settings)))
     found = []
     for stack in suite(args.small, args.only):
+        if args.half not in (None, stack.half):
+            continue
         found.append(bench.measure(stack, settings, not args.no_correction))
         print_stack(found[-1])
         save(found, args.save)
@@ -198,6 +223,7 @@ def run(bench: Bench, args: argparse.Namespace) -> None:
         measured.peer_two = bench.peer(measured.stack, two, best)
     print_settings(found)
     print_table(found, best)
+    print_ends(found)
     print_overall(found, best)
     print_flags(found)
     print_corrections(found)
@@ -224,6 +250,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     made.add_argument("--small", action="store_true", help="a few stacks")
     made.add_argument("--only", metavar="NAME", help="stacks with this in their name")
+    made.add_argument("--half", choices=("calibrate", "report"), help="one half")
     made.add_argument("--cache", type=Path, metavar="FOLDER", help="keep embeddings")
     made.add_argument("--save", type=Path, metavar="FILE", help="raw results, as JSON")
     made.add_argument("--pictures", type=Path, metavar="FOLDER", help="stacks as PNG")

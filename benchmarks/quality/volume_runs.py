@@ -20,6 +20,7 @@ from benchmarks.quality.scores import Quality, SliceCheck, check_slices
 from benchmarks.quality.stacks import SEED, TWENTY, BenchStack, suite
 from benchmarks.speed.timing import Watch, clock
 from napari_sam.images.stack import Stack
+from napari_sam.masks.morphology import innermost
 from napari_sam.masks.patch import mask_to_box
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.prediction.disk_cache import DiskCache
@@ -62,6 +63,17 @@ def prompts_of(stack: BenchStack, fractions: Sequence[float]) -> Prompts:
     return found
 
 
+def clicks_of(stack: BenchStack) -> Prompts:
+    """Return a click deep inside each object, on its middle slice."""
+    found: Prompts = {}
+    for object_id in stack.objects:
+        mask = stack.truth == object_id
+        slices = np.flatnonzero(mask.any((1, 2)))
+        index = int(slices[int(ONE[0] * len(slices))])
+        found[object_id] = {index: ns.Prompt(points=[innermost(mask[index])])}
+    return found
+
+
 # ---------------------------------------------------------------- one stack
 
 
@@ -88,6 +100,7 @@ class Run:
             "sa50": self.quality.sa50,
             "seconds": self.seconds,
             "megabytes": self.megabytes,
+            "slices": [self.quality.true, self.quality.missed, self.quality.beyond],
         }
 
 
@@ -99,6 +112,7 @@ class Measured:
     encoding: float
     one: Run
     two: Run
+    click: Run
     checked: list[SliceCheck]
     peers: dict[Setting, Run] = field(default_factory=dict)
     peer_two: Run | None = None
@@ -116,6 +130,7 @@ class Measured:
             "encoding": self.encoding,
             "one": self.one.to_json(),
             "two": self.two.to_json(),
+            "click": self.click.to_json(),
             "peers": peers,
             "peer_two": None if self.peer_two is None else self.peer_two.to_json(),
             "correction": None if fixed is None else vars(fixed),
@@ -207,8 +222,9 @@ class Bench:
         encoding = self.encoding(stack)
         out, first = self.ours(stack, one)
         _, second = self.ours(stack, two)
+        _, clicked = self.ours(stack, clicks_of(stack))
         checked = list(check_slices(stack, out, first.quality))
-        measured = Measured(stack, encoding, first, second, checked)
+        measured = Measured(stack, encoding, first, second, clicked, checked)
         for setting in settings:
             measured.peers[setting] = self.peer(stack, one, setting)
         if correct:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import ceil
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_sam.images.axes import sample_centres
-from napari_sam.masks.patch import MaskPatch, mask_to_box, mask_to_window, window_at
+from napari_sam.masks.border import (
+    border_step,
+    coarse_grid,
+    gray_of,
+    measure_border,
+    measure_levels,
+    smoothed,
+)
+from napari_sam.masks.patch import MaskPatch, mask_to_box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_sam.masks.border import Border
     from napari_sam.prediction.plane_transform import Region
     from napari_sam.prediction.prediction import Prediction
 
@@ -26,26 +33,20 @@ _VIEW_MARGIN, _MIN_VIEW, _MASK_MARGIN = 0.5, 4.0, 0.1
 # Logits at which a mask may end, from the usual one to the lowest.
 _THRESHOLDS = np.linspace(0.0, -4.0, 9)
 # Weight of the fit of a mask in the user's box against the step of brightness at its
-# border, which is 1 for the best threshold.
+# border, which is 1 for the best threshold, or less within the noise.
 _FIT_WEIGHT = 1.0
 # What brightness adds to the logits at most.
 _BRIGHTNESS_LOGITS = 6.0
 # Pixels up to this many contrasts brighter than the object still speak for it.
 _BRIGHTER = 2.0
-# Width of the smoothing for the border and for the brightness, in pixels.
-_BORDER_SIGMA, _SIGMA = 0.7, 1.0
-# The inside of a mask is deeper than this fraction of its depth. The ring around it
-# lies between two fractions of the square root of its area; its lower 40 % are
-# background, the rest may be neighbours.
-_CORE_DEPTH, _RING, _BACKGROUND_PERCENTILE = 0.4, (0.06, 0.31), 40.0
+# Width of the smoothing of the brightness, in pixels.
+_SIGMA = 1.0
 # Contrast to noise at which brightness begins to count, and counts in full.
 _LEAST_CONTRAST, _FULL_CONTRAST = 1.0, 3.0
 # Components of a mask below this fraction of the largest are dropped.
 _MIN_COMPONENT = 0.3
 # Probabilities closer to 0 or 1 become no larger logits.
 _LEAST_ODDS = 1e-3
-# Measures are taken on at most so many pixels a side.
-_MEASURED_SIDE = 96
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +91,7 @@ class View:
         transform = prediction.transform
         start = transform.origin
         region = _region_around(box - np.tile(start, 2), transform.shape)
-        gray = _gray_of(pixels, transform.shape, region)
+        gray = gray_of(_read(pixels, transform.shape, region))
         logits = transform.plane_logits(prediction.logits, region)
         if transform.preprocessing.upsampled == "probabilities":
             odds = np.clip(logits + 0.5, _LEAST_ODDS, 1 - _LEAST_ODDS)
@@ -106,18 +107,14 @@ class View:
             self.box + around * (-1, -1, 1, 1) - np.tile(self.origin, 2)
         )
         rows, cols = np.ogrid[: self.logits.shape[0], : self.logits.shape[1]]
-        inside: Mask = (rows >= low_row) & (rows <= high_row)
-        return inside & (cols >= low_col) & (cols <= high_col)
+        inside = (rows >= low_row) & (rows <= high_row)
+        allowed: Mask = inside & (cols >= low_col) & (cols <= high_col)
+        return allowed
 
     def coarse(self) -> View:
         """Return a view of fewer pixels, for measures; large objects need no more."""
-        shape = self.logits.shape
-        steps = [ceil(side / _MEASURED_SIDE) for side in shape]
-        if max(steps) == 1:
-            return self
-        kept = [
-            sample_centres(n, n // step) for n, step in zip(shape, steps, strict=True)
-        ]
+        height, width = shape = self.logits.shape
+        kept = coarse_grid((height, width))
         scale = np.tile([len(k) / n for k, n in zip(kept, shape, strict=True)], 2)
         box = (self.box - np.tile(self.origin, 2) + 0.5) * scale - 0.5
         grid = np.ix_(*kept)
@@ -163,64 +160,30 @@ class Appearance:
         coarse = view.coarse()
         threshold = _best_threshold(coarse, _FIT_WEIGHT if is_users_box else 0.0)
         mask = _main_components((coarse.logits > threshold) & coarse.allowed())
-        return cls.of_mask(coarse.gray, mask, threshold)
+        return cls.of_border(measure_border(coarse.gray, mask), threshold)
 
     @classmethod
-    def of_patch(
-        cls,
-        patch: MaskPatch,
-        pixels: NDArray[Any],
-        shape: tuple[int, int],
-        start: tuple[int, int] = (0, 0),
-    ) -> Self:
-        """Measure the appearance of an object whose mask the user gave.
+    def of_border(cls, border: Border, threshold: float = 0.0) -> Self:
+        """Make the appearance of an object from the border of its mask."""
+        excess = border.contrast_to_noise - _LEAST_CONTRAST
+        trust = np.clip(excess / (_FULL_CONTRAST - _LEAST_CONTRAST), 0, 1)
+        return cls(threshold, border.contrast, float(trust))
 
-        Parameters
-        ----------
-        patch : MaskPatch
-            The mask on the plane; not empty.
-        pixels : ndarray
-            (h, w) or (h, w, C) of a window, perhaps at a lower resolution.
-        shape, start : tuple of int
-            (H, W) of the window, and its (row, col) on the plane.
-        """
-        region = _region_around(patch.box - np.tile(start, 2), shape)
-        gray = _gray_of(pixels, shape, region)
-        origin = np.add(start, [part.start for part in region])
-        logits = np.full(gray.shape, -1, np.float32)
-        first, last = patch.box.reshape(2, 2).astype(int) - origin
-        low, high = np.maximum(first, 0), np.minimum(last + 1, gray.shape)
-        inside = patch.mask[mask_to_window(patch.mask)]
-        part = tuple(
-            slice(*ends) for ends in zip(low - first, high - first, strict=True)
-        )
-        logits[window_at(tuple(low), inside[part].shape)] = inside[part]
-        coarse = View((0, 0), logits, gray, patch.box - np.tile(origin, 2)).coarse()
-        return cls.of_mask(coarse.gray, coarse.logits > 0)
-
-    @classmethod
-    def of_mask(cls, gray: Floats, mask: Mask, threshold: float = 0.0) -> Self:
-        """Measure the brightness inside and around a mask."""
-        inside, outside, noise = _levels(gray, mask)
-        ratio = abs(inside - outside) / noise if noise else 0.0
-        trust = (ratio - _LEAST_CONTRAST) / (_FULL_CONTRAST - _LEAST_CONTRAST)
-        return cls(threshold, inside - outside, float(np.clip(trust, 0, 1)))
-
-    def mask(self, view: View) -> tuple[MaskPatch, float]:
-        """Return the mask of the object in a view, and its contrast there."""
+    def mask(self, view: View) -> MaskPatch:
+        """Return the mask of the object in a view."""
         logits, allowed = view.logits - np.float32(self.threshold), view.allowed()
         coarse = view.coarse()
         rough = (coarse.logits > self.threshold) & coarse.allowed()
         if not rough.any():
-            return MaskPatch.empty(), 0.0
-        inside, outside, _ = _levels(coarse.gray, _main_components(rough))
+            return MaskPatch.empty()
+        outside = measure_levels(coarse.gray, _main_components(rough)).outside
         if self.trust and self.contrast:
             evidence = _brightness(view.gray, outside, self.contrast)
             logits = logits + np.float32(self.trust * _BRIGHTNESS_LOGITS) * evidence
         kept = _main_components((logits > 0) & allowed)
         # Pixels that were dropped keep a logit, so that neighbours can have them.
         logits = np.where(kept, logits, np.minimum(logits, np.float32(-1e-3)))
-        return MaskPatch.from_logits(logits, view.origin), inside - outside
+        return MaskPatch.from_logits(logits, view.origin)
 
     def updated(self, contrast: float, gain: float) -> Self:
         """Return the appearance after a slice with another contrast."""
@@ -241,18 +204,14 @@ def _region_around(box: NDArray[np.float64], shape: tuple[int, int]) -> Region:
     return slice(low[0], high[0]), slice(low[1], high[1])
 
 
-def _gray_of(pixels: NDArray[Any], shape: tuple[int, int], region: Region) -> Floats:
-    """Return a region of a window of (H, W) from its pixels, colours averaged."""
+def _read(pixels: NDArray[Any], shape: tuple[int, int], region: Region) -> NDArray[Any]:
+    """Read a region of a window of (H, W) from its pixels, the nearest of each."""
     rows, cols = (
         np.arange(part.start, part.stop) * count // size
         for part, count, size in zip(region, pixels.shape, shape, strict=False)
     )
-    gray = pixels[np.ix_(rows, cols)].astype(np.float32)
-    gray = gray.mean(-1) if gray.ndim == 3 else gray
-    finite = np.isfinite(gray)
-    if not finite.all():
-        gray[~finite] = np.median(gray[finite]) if finite.any() else 0
-    return gray
+    read: NDArray[Any] = pixels[np.ix_(rows, cols)]
+    return read
 
 
 def _brightness(gray: Floats, outside: float, contrast: float) -> Floats:
@@ -272,33 +231,21 @@ def _brightness(gray: Floats, outside: float, contrast: float) -> Floats:
 
 def _best_threshold(view: View, fit_weight: float) -> float:
     """Return the threshold whose mask has the sharpest border and fits the box."""
-    from scipy.ndimage import gaussian_filter
-
-    smooth = gaussian_filter(view.gray, _BORDER_SIGMA)
+    smooth = smoothed(view.gray)
     allowed = view.allowed()
     box = view.box - np.tile(view.origin, 2)
     steps, fits = np.zeros((2, len(_THRESHOLDS)))
     for i, threshold in enumerate(_THRESHOLDS):
         mask = _main_components((view.logits > threshold) & allowed)
         if mask.any():
-            steps[i], fits[i] = _border_step(smooth, mask), _box_fit(mask, box)
+            steps[i], fits[i] = border_step(smooth, mask), _box_fit(mask, box)
     if not fits.any():
         return 0.0
     steps *= np.sign(steps[np.argmax(np.abs(steps))])
-    scores = steps / max(float(steps.max()), 1e-12) + fit_weight * fits
+    # A step within the noise says nothing.
+    noise = measure_levels(smooth, _main_components((view.logits > 0) & allowed)).noise
+    scores = steps / max(float(steps.max()), noise, 1e-12) + fit_weight * fits
     return float(_THRESHOLDS[np.argmax(scores)])
-
-
-def _border_step(smooth: Floats, mask: Mask) -> float:
-    """Return the difference of brightness between both sides of a border."""
-    from scipy.ndimage import distance_transform_edt
-
-    width = max(1.5, _RING[0] * float(np.sqrt(np.count_nonzero(mask))))
-    inner = mask & (distance_transform_edt(mask) <= width)
-    outer = ~mask & (distance_transform_edt(~mask) <= width)
-    if not (inner.any() and outer.any()):
-        return 0.0
-    return float(smooth[inner].mean() - smooth[outer].mean())
 
 
 def _box_fit(mask: Mask, box: NDArray[np.float64]) -> float:
@@ -309,26 +256,6 @@ def _box_fit(mask: Mask, box: NDArray[np.float64]) -> float:
     common = np.prod(np.maximum(high - low + 1, 0))
     areas = [np.prod(b[2:] - b[:2] + 1) for b in (tight, box)]
     return float(common / (sum(areas) - common))
-
-
-def _levels(gray: Floats, mask: Mask) -> tuple[float, float, float]:
-    """Return the brightness inside and around a mask, and the noise of both."""
-    from scipy.ndimage import distance_transform_edt
-
-    if mask.all() or not mask.any():
-        return 0.0, 0.0, 0.0
-    depth = distance_transform_edt(mask)
-    core = gray[depth >= _CORE_DEPTH * depth.max()]
-    near, far = (f * float(np.sqrt(np.count_nonzero(mask))) for f in _RING)
-    distance = distance_transform_edt(~mask)
-    around = gray[(distance > max(near, 1.5)) & (distance <= far + 2)]
-    if not around.size:
-        around = gray[~mask]
-    inside, percentile = float(np.median(core)), _BACKGROUND_PERCENTILE
-    if inside < np.median(around):
-        percentile = 100 - percentile
-    noise = np.sqrt((np.var(core) + np.var(around)) / 2)
-    return inside, float(np.percentile(around, percentile)), float(noise)
 
 
 def _main_components(mask: Mask) -> Mask:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_sam.masks.border import Border
+    from napari_sam.volume.appearance import Appearance
+
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceFeatures:
@@ -35,13 +38,21 @@ class ConfidenceFeatures:
     step : float
         Distance from the last slice, in radii.
     contrast : float
-        Contrast at the border, relative to the slices before; negative when its sign
-        has changed.
+        Contrast relative to the slices before; negative when its sign has changed.
     filled : float
         Fraction of the prompt's box that the mask fills, minus the expected one: a
         mask that has lost its border fills its box.
     depth : float
         Logarithm of the distance from the prompted slice, in radii.
+    trust : float
+        How clear the contrast is, see `Appearance`.
+    fading : float
+        What the contrast has lost against the slices before, times `trust`.
+    offset : float
+        Distance from the border to where the image is sharpest, in radii, times
+        `trust`.
+    sharpness : float
+        How sharp the image is at the border, see `Border`, times `trust`.
     """
 
     iou: float
@@ -52,21 +63,28 @@ class ConfidenceFeatures:
     contrast: float
     filled: float
     depth: float
+    trust: float
+    fading: float
+    offset: float
+    sharpness: float
 
     def clipped(self) -> NDArray[np.float64]:
-        """Return the features as an array, (8,), each clipped to its range."""
+        """Return the features as an array, (12,), each clipped to its range."""
         values = np.array(astuple(self))
-        low = [0, 0, 0, 0, 0, -1, -1, 0]
-        high = [1, 1, 1, 2, 1, 1.5, 1, 3]
+        low = [0, 0, 0, 0, 0, -1, -1, 0, 0, 0, 0, -1]
+        high = [1, 1, 1, 2, 1, 1.5, 1, 3, 1, 1.5, 1, 1]
         clipped: NDArray[np.float64] = np.clip(values, low, high)
         return clipped
 
 
 # Logistic regression for a Dice above 0.7 with the truth, fitted with the default
-# weights on the calibration half of the stacks of benchmarks/quality/volume.py, good
-# and bad slices weighted equally. Change of area added nothing beyond the overlap.
-_WEIGHTS = np.array([2.03, 7.27, 7.70, -4.16, 1.01, 3.00, -1.00, -1.39])
-_BIAS = -14.77
+# weights on the calibration half of the stacks of benchmarks/quality/volume.py by
+# benchmarks/quality/fit_confidence.py; good and bad slices are weighted equally, and
+# stacks by the root of their slices.
+_WEIGHTS = np.array(
+    [0.55, 5.97, 2.39, -1.79, 1.61, 2.31, 0.72, -1.02, 1.61, -4.18, -2.44, 0.95]
+)
+_BIAS = -9.3
 
 
 def confidence(features: ConfidenceFeatures) -> float:
@@ -82,7 +100,8 @@ def confidence_features(
     *,
     pred_iou: float,
     stability_score: float,
-    contrast: float,
+    border: Border,
+    appearance: Appearance,
     step: float,
     depth: float,
     pixel: tuple[float, float],
@@ -95,8 +114,12 @@ def confidence_features(
         The mask, and the mask expected from the slices before; not empty.
     box : sequence of float
         (row_min, col_min, row_max, col_max) of the prompt.
-    pred_iou, stability_score, contrast
+    pred_iou, stability_score
         See `ConfidenceFeatures`.
+    border : Border
+        Of the mask.
+    appearance : Appearance
+        How the object looked on the slices before.
     step, depth : float
         Physical distance from the last slice and from the prompted slice.
     pixel : tuple of float
@@ -108,6 +131,8 @@ def confidence_features(
     sides = np.maximum(np.array(box[2:]) - box[:2] + 1, 1)
     tight = mask_to_box(expected.mask)
     assert tight is not None
+    trust, usual = appearance.trust, appearance.contrast
+    contrast = border.contrast / usual if usual else 0.0
     expected_filled = expected_area / np.prod(tight[2:] - tight[:2] + 1)
     return ConfidenceFeatures(
         iou=patch_iou(patch, expected),
@@ -118,6 +143,10 @@ def confidence_features(
         contrast=contrast,
         filled=float(area / sides.prod() - expected_filled),
         depth=float(np.log1p(depth / radius)),
+        trust=trust,
+        fading=trust * max(1 - contrast, 0.0),
+        offset=trust * abs(border.offset),
+        sharpness=trust * border.sharpness,
     )
 
 

@@ -127,7 +127,6 @@ class ObjectTracker:
                 index,
                 result.patch,
                 result.score,
-                self._usual_contrast,
                 result.confidence,
                 window=result.window,
                 appearance=result.appearance,
@@ -173,14 +172,15 @@ class ObjectTracker:
             return Observation(
                 slice_index, patch, mask.pred_iou, confidence=0.0, window=mask.window
             )
-        last, usual = self._last, self._usual_contrast
+        last = self._last
         features = confidence_features(
             patch,
             expected.patch,
             expected.prompts[0].box,
             pred_iou=mask.pred_iou,
             stability_score=mask.stability_score,
-            contrast=mask.contrast / usual if usual else 0.0,
+            border=mask.border,
+            appearance=last.appearance,
             step=abs(slice_index - last.index) * self._stack.slice_spacing,
             depth=abs(slice_index - self._start.index) * self._stack.slice_spacing,
             pixel=self._stack.pixel_size,
@@ -189,12 +189,9 @@ class ObjectTracker:
             slice_index,
             patch,
             mask.pred_iou,
-            mask.contrast,
             confidence(features),
             window=mask.window,
-            appearance=last.appearance.updated(
-                mask.appearance.contrast, _APPEARANCE_GAIN
-            ),
+            appearance=last.appearance.updated(mask.border.contrast, _APPEARANCE_GAIN),
         )
 
     def accepts(self, observation: Observation) -> bool:
@@ -283,22 +280,15 @@ class ObjectTracker:
             slice_index,
             blend(*patches, fraction) if third is None else majority([*patches, third]),
             (1 - fraction) * first.pred_iou + fraction * second.pred_iou,
-            better.contrast,
             merged_confidence,
             window=better.window,
+            appearance=better.appearance,
         )
 
     @property
     def _last(self) -> Observation:
         """The last accepted observation."""
         return self._history[-1][0]
-
-    @property
-    def _usual_contrast(self) -> float:
-        """Mean contrast of the last slices."""
-        return float(
-            np.mean([observation.contrast for observation, _ in self._history])
-        )
 
     @property
     def _allowed_gap(self) -> int:

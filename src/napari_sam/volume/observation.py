@@ -31,8 +31,6 @@ class Observation:
         The mask; may be empty.
     pred_iou : float
         IoU with the truth as the model predicts it.
-    contrast : float
-        Contrast at the border, in units of the image.
     confidence : float
         Probability that the mask is good.
     tie_break : MaskPatch, optional
@@ -48,7 +46,6 @@ class Observation:
     index: int
     patch: MaskPatch
     pred_iou: float = 0.0
-    contrast: float = 0.0
     confidence: float = 1.0
     tie_break: MaskPatch | None = None
     window: Window | None = None

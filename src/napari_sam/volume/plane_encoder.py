@@ -15,8 +15,7 @@ from napari_sam.images.empty_planes import (
 )
 from napari_sam.images.uint8 import plane_key, to_uint8
 from napari_sam.images.window import Window
-from napari_sam.masks.contrast import border_contrast
-from napari_sam.volume.appearance import UNKNOWN, Appearance
+from napari_sam.masks.border import NO_BORDER, Border, measure_border
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,9 +62,9 @@ class EncodedWindow:
         last = first + shape - 1
         return bool((box[2:] > first).all() and (box[:2] < last).all())
 
-    def contrast(self, patch: MaskPatch) -> float:
-        """Return the contrast at the border of a mask of the plane."""
-        return window_contrast(self.pixels, self.window, patch, self.embedding.shape)
+    def border(self, patch: MaskPatch) -> Border:
+        """Measure the border of a mask of the plane."""
+        return window_border(self.pixels, self.window, patch, self.embedding.shape)
 
 
 @dataclass(eq=False)
@@ -120,25 +119,14 @@ class PrefetchingPlaneEncoder:
         pixels = to_uint8(self.pixels(slice_index), self.contrast_limits)
         return shows_nothing(pixels)
 
-    def contrast(
+    def border(
         self, slice_index: int, window: Window | None, patch: MaskPatch
-    ) -> float:
-        """Return the contrast at the border of a mask, without encoding anything."""
+    ) -> Border:
+        """Measure the border of a mask, without encoding anything."""
         if not patch.logits.size:
-            return 0.0
+            return NO_BORDER
         pixels = self.pixels(slice_index, window)
-        return window_contrast(pixels, window, patch, self.stack.plane_shape)
-
-    def appearance(
-        self, slice_index: int, window: Window | None, patch: MaskPatch
-    ) -> Appearance:
-        """Measure how the object of a mask looks, without encoding anything."""
-        if not patch.logits.size:
-            return UNKNOWN
-        pixels = self.pixels(slice_index, window)
-        if window is None:
-            return Appearance.of_patch(patch, pixels, self.stack.plane_shape)
-        return Appearance.of_patch(patch, pixels, window.shape, window.origin)
+        return window_border(pixels, window, patch, self.stack.plane_shape)
 
     def get(self, place: Place, following: Sequence[Place] = ()) -> EncodedWindow:
         """Return an encoded window, and start to encode the following ones."""
@@ -243,14 +231,14 @@ class SliceWindows:
         return self._encoded[window]
 
 
-def window_contrast(
+def window_border(
     pixels: NDArray[Any],
     window: Window | None,
     patch: MaskPatch,
     plane_shape: tuple[int, int],
-) -> float:
-    """Compute the contrast at the border of a mask from the pixels of a window."""
+) -> Border:
+    """Measure the border of a mask from the pixels of a window."""
     if window is None:
-        return border_contrast(pixels, patch.mask, patch.origin, plane_shape)
+        return measure_border(pixels, patch.mask, patch.origin, plane_shape)
     row, col = np.subtract(patch.origin, window.origin).tolist()
-    return border_contrast(pixels, patch.mask, (row, col), window.shape)
+    return measure_border(pixels, patch.mask, (row, col), window.shape)

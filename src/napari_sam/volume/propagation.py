@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from napari_sam.prediction.zoom.grid import WindowGrid
+from napari_sam.volume.appearance import Appearance
 from napari_sam.volume.estimate import Estimate, ExpectedRange, RemainingWork
 from napari_sam.volume.object_tracker import ObjectTracker, disputed_box
 from napari_sam.volume.object_windows import ObjectWindows, box_length, prompt_size
@@ -209,16 +210,15 @@ class Propagation:
                 elif index in prompted.masks:
                     patch, pred_iou = prompted.masks[index], 1.0
                     window = self._window_around(patch, sizes[object_id])
-                    appearance = encoder.appearance(index, window, patch)
+                    border = encoder.border(index, window, patch)
+                    appearance = Appearance.of_border(border)
                 else:
                     to_segment[index][object_id] = prompted.prompts[index]
                     continue
-                contrast = encoder.contrast(index, window, patch)
                 observation = Observation(
                     index,
                     patch,
                     pred_iou,
-                    contrast,
                     window=window,
                     appearance=appearance,
                 )
@@ -233,9 +233,8 @@ class Propagation:
                     index,
                     mask.patch,
                     mask.pred_iou,
-                    mask.contrast,
                     window=mask.window,
-                    appearance=mask.appearance,
+                    appearance=Appearance.of_border(mask.border, mask.threshold),
                 )
                 yield object_id, observation, None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sam.masks.border import NO_BORDER, Border
 from napari_sam.masks.patch import (
     MaskPatch,
     patch_iou,
@@ -18,7 +19,7 @@ from napari_sam.prediction.steps import run_to_end
 from napari_sam.prediction.zoom.answers import ZoomedPlane
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.volume.appearance import UNKNOWN, Appearance, View
+from napari_sam.volume.appearance import Appearance, View
 from napari_sam.volume.box_motion import expand_box, refit_box
 from napari_sam.volume.mask_projection import combine
 from napari_sam.volume.object_windows import box_length
@@ -61,36 +62,34 @@ class SliceMask:
         IoU with the truth as the model predicts it.
     stability_score : float
         IoU of the masks at a lower and a higher threshold.
-    contrast : float
-        Contrast at the border, in units of the image.
+    border : Border
+        What the image shows at its border.
     window : Window or None
         Where it was found; None for the whole plane.
-    appearance : Appearance
-        How the object looks on the slice.
-    lost : float
-        Fraction of the mask that other objects have taken.
+    threshold : float
+        Logit of the model at which it ends.
     """
 
     patch: MaskPatch
     pred_iou: float = 0.0
     stability_score: float = 0.0
-    contrast: float = 0.0
+    border: Border = NO_BORDER
     window: Window | None = None
-    appearance: Appearance = UNKNOWN
-    lost: float = 0.0
+    threshold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Answer:
     """The mask of an object, all of its parts, before overlaps are resolved.
 
-    `prediction` is that of the largest part; None without an answer.
+    `prediction` is that of the largest part; None without an answer. `threshold` is
+    the logit at which the mask ends.
     """
 
     patch: MaskPatch
     prediction: Prediction | None
     window: Window | None
-    appearance: Appearance = UNKNOWN
+    threshold: float = 0.0
 
 
 @dataclass(eq=False)
@@ -223,11 +222,8 @@ class SliceSegmenter:
         patches = self.territories.outside(windows.index, object_ids, found)
         patches = self._resolve_overlaps(windows.index, object_ids, patches)
         return {
-            object_id: replace(
-                self._measure(windows, replace(answers[object_id], patch=patch)),
-                lost=_lost(answers[object_id].patch, patch),
-            )
-            for object_id, patch in zip(expected, patches, strict=True)
+            object_id: self._measure(windows, replace(answers[object_id], patch=patch))
+            for object_id, patch in zip(object_ids, patches, strict=True)
         }
 
     def break_ties(
@@ -285,12 +281,10 @@ class SliceSegmenter:
         return SliceMask(
             patch,
             prediction.score,
-            float(
-                stability(prediction.logits[:rows, :cols] - answer.appearance.threshold)
-            ),
-            windows.get(answer.window).contrast(patch),
+            float(stability(prediction.logits[:rows, :cols] - answer.threshold)),
+            windows.get(answer.window).border(patch),
             answer.window,
-            answer.appearance,
+            answer.threshold,
         )
 
     def _decode(
@@ -366,12 +360,6 @@ def _by_window(
     return groups
 
 
-def _lost(before: MaskPatch, after: MaskPatch) -> float:
-    """Return the fraction of a mask's pixels that another mask of it has not."""
-    area = np.count_nonzero(before.mask)
-    return 1 - np.count_nonzero(after.mask) / area if area else 0.0
-
-
 def _first_answer(
     windows: SliceWindows, prompt: Prompt, prediction: Prediction
 ) -> _Answer:
@@ -382,11 +370,13 @@ def _first_answer(
     box = patch.box if prompt.box is None else prompt.box
     view = View.of(prediction, box, windows.get(window).pixels)
     appearance = Appearance.first(view, is_users_box=prompt.box is not None)
-    refined, contrast = appearance.mask(view)
-    if refined.logits.size:
-        patch = refined
-        appearance = replace(appearance, contrast=contrast)
-    return _Answer(patch, prediction, window, appearance)
+    refined = appearance.mask(view)
+    return _Answer(
+        refined if refined.logits.size else patch,
+        prediction,
+        window,
+        appearance.threshold,
+    )
 
 
 def _merge_parts(
@@ -395,7 +385,7 @@ def _merge_parts(
     encoded: EncodedWindow,
 ) -> _Answer:
     """Merge the masks of all parts; the prediction is that of the largest part."""
-    components: list[tuple[float, MaskPatch, Prediction, float]] = []
+    components: list[tuple[float, MaskPatch, Prediction]] = []
     holes = []
     for part in expected.parts:
         prediction, box = next(answers)
@@ -405,11 +395,10 @@ def _merge_parts(
                 holes.append(prediction.patch)
             continue
         view = View.of(prediction, box, encoded.pixels)
-        patch, contrast = expected.appearance.mask(view)
-        components.append((iou, patch, prediction, contrast))
+        components.append((iou, expected.appearance.mask(view), prediction))
     kept = [c for c in components if c[0] >= _MIN_COMPONENT_IOU] or components[:1]
-    _, patch, prediction, contrast = kept[0]
+    _, patch, prediction = kept[0]
     if len(kept) > 1 or holes:
         patch = combine([c[1] for c in kept], holes)
-    appearance = replace(expected.appearance, contrast=contrast)
-    return _Answer(patch, prediction, encoded.window, appearance)
+    threshold = expected.appearance.threshold
+    return _Answer(patch, prediction, encoded.window, threshold)

@@ -1,4 +1,4 @@
-"""Contrast of an object against its surroundings."""
+"""Border of an object: contrast, and where the image is sharpest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_sam.masks.contrast import border_contrast
+from napari_sam.masks.border import measure_border
 
 DISC = np.hypot(*(np.indices((40, 44)) - np.reshape((15, 18), (2, 1, 1)))) < 12
 
@@ -19,23 +19,23 @@ DISC = np.hypot(*(np.indices((40, 44)) - np.reshape((15, 18), (2, 1, 1)))) < 12
 def test_contrast_is_positive_for_bright_objects(dtype: Any) -> None:
     bright = DISC.astype(dtype)
     dark = (~DISC).astype(dtype)
-    assert border_contrast(bright, DISC) == pytest.approx(1)
-    assert border_contrast(dark, DISC) == pytest.approx(-1)
+    assert measure_border(bright, DISC).contrast == pytest.approx(1)
+    assert measure_border(dark, DISC).contrast == pytest.approx(-1)
     colour = np.stack([bright] * 3, axis=-1)
-    assert border_contrast(colour, DISC) == pytest.approx(1)
+    assert measure_border(colour, DISC).contrast == pytest.approx(1)
 
 
 def test_contrast_of_masks_without_a_border_is_0() -> None:
     plane = DISC * 9.0
-    assert border_contrast(plane, np.zeros_like(DISC)) == 0
-    assert border_contrast(plane, np.ones_like(DISC)) == 0
+    assert measure_border(plane, np.zeros_like(DISC)).contrast == 0
+    assert measure_border(plane, np.ones_like(DISC)).contrast == 0
 
 
 def test_contrast_ignores_nan_and_infinities() -> None:
     plane = np.where(DISC, 5.0, 2.0)
     plane[15, 18], plane[0, 0] = np.nan, np.inf
-    assert border_contrast(plane, DISC) == pytest.approx(3)
-    assert border_contrast(np.full_like(plane, np.nan), DISC) == 0
+    assert measure_border(plane, DISC).contrast == pytest.approx(3)
+    assert measure_border(np.full_like(plane, np.nan), DISC).contrast == 0
 
 
 @given(
@@ -48,7 +48,7 @@ def test_contrast_of_a_crop_equals_that_of_the_plane(
 ) -> None:
     mask[: low[0]] = mask[:, : low[1]] = False
     part = mask[low[0] :, low[1] :]
-    assert border_contrast(plane, part, low, (8, 9)) == border_contrast(plane, mask)
+    assert measure_border(plane, part, low, (8, 9)) == measure_border(plane, mask)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
@@ -56,14 +56,14 @@ def test_contrast_on_a_downsampled_plane(factor: int) -> None:
     plane = np.where(DISC, 90.0, 20.0)
     zoom = np.ones((factor, factor), bool)
     large = np.kron(DISC, zoom)
-    expected = border_contrast(plane, DISC)
-    assert border_contrast(plane, large, plane_shape=large.shape) == expected
+    expected = measure_border(plane, DISC).contrast
+    assert measure_border(plane, large, plane_shape=large.shape).contrast == expected
     part = large[factor:, 2 * factor :]
-    found = border_contrast(plane, part, (factor, 2 * factor), large.shape)
+    found = measure_border(plane, part, (factor, 2 * factor), large.shape).contrast
     assert found == expected
 
 
 def test_contrast_of_an_object_lost_by_downsampling_is_0() -> None:
     speck = np.ones((1, 1), bool)
     plane = np.arange(25.0).reshape(5, 5)
-    assert border_contrast(plane, speck, (0, 0), (50, 50)) == 0
+    assert measure_border(plane, speck, (0, 0), (50, 50)).contrast == 0
