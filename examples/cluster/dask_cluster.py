@@ -13,12 +13,14 @@ import napari_sam as ns
 
 
 def main(path: str) -> None:
-    with LocalCluster(n_workers=2, threads_per_worker=1) as cluster:
-        with Client(cluster) as client:
-            job = ns.plan_everything_volume(path, output=path, name="sam")
-            print(job.cost().text)
-            for step in job.run(client):
-                print(f"{step.what}: {step.done} of {step.total}")
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1) as cluster,
+        Client(cluster) as client,
+    ):
+        job = ns.plan_everything_volume(path, output=path, name="sam")
+        print(job.cost().text)
+        for step in job.run(client):
+            print(f"{step.what}: {step.done} of {step.total}")
     print(job.result())
 
 
