@@ -181,8 +181,9 @@ class DaskPool(ExecutorPool):
 
     def __init__(self, folder: JobFolder, client: Any, owned: bool = False) -> None:
         threads = client.nthreads()
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
-        has_gpu = any(_GPU in worker.get("resources", {}) for worker in workers)
+        has_gpu = any(
+            _GPU in worker.get("resources", {}) for worker in _workers(client)
+        )
         # A task is no pure function: its output is a file.
         executor = client.get_executor(pure=False)
         on_gpu = (
@@ -195,6 +196,15 @@ class DaskPool(ExecutorPool):
         """Close the client, if it was opened here."""
         if self._client is not None:
             self._client.close()
+
+
+def _workers(client: Any) -> list[dict[str, Any]]:
+    """Describe all workers of a cluster."""
+    try:
+        found = client.scheduler_info(n_workers=-1)
+    except TypeError:  # before 2025.4 it always lists all
+        found = client.scheduler_info()
+    return list(found["workers"].values())
 
 
 def open_pool(scheduler: Scheduler, folder: JobFolder, work: Work) -> Pool:
