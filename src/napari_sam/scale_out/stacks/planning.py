@@ -73,7 +73,8 @@ def plan_everything_volume(
     ----------
     volume : array-like, str or Path
         A stack, see `segment_everything_volume`, or the path of an image file or
-        OME-Zarr. An array is copied into the folder of the job.
+        OME-Zarr. An array is copied into the folder of the job: of a large store, give
+        the path.
     output : str or Path, optional
         The OME-Zarr of the image, or a new store, for the labels; None to get them as
         an array.
