@@ -18,6 +18,8 @@ from napari_sam.masks.border import (
 from napari_sam.masks.patch import MaskPatch, mask_to_box
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_sam.masks.border import Border
@@ -30,11 +32,14 @@ if TYPE_CHECKING:
 # A view shows this fraction of the box on each side of it, and at least some pixels; a
 # mask extends at most so far out of its box.
 _VIEW_MARGIN, _MIN_VIEW, _MASK_MARGIN = 0.5, 4.0, 0.1
-# Logits at which a mask may end, from the usual one to the lowest.
-_THRESHOLDS = np.linspace(0.0, -4.0, 9)
+# Logits at which a mask may end, from the usual one to the lowest: on prompted slices,
+# and on the others, where they are compared for every object.
+_THRESHOLDS = tuple(np.linspace(0.0, -4.0, 9).tolist())
+_LATER_THRESHOLDS = _THRESHOLDS[::2]
 # Weight of the fit of a mask in the user's box against the step of brightness at its
-# border, which is 1 for the best threshold, or less within the noise.
-_FIT_WEIGHT = 1.0
+# border, which is 1 for the best threshold, or less within the noise; the same for the
+# box that is expected on other slices.
+_FIT_WEIGHT, _EXPECTED_FIT_WEIGHT = 1.0, 0.5
 # What brightness adds to the logits at most.
 _BRIGHTNESS_LOGITS = 6.0
 # Pixels up to this many contrasts brighter than the object still speak for it.
@@ -127,8 +132,8 @@ class Appearance:
 
     A network that saw small, blurred or dim objects rarely finds only their bright
     core. On a prompted slice, a lower threshold of its logits may fit the border in
-    the image and the user's box better; that threshold holds on the other slices too.
-    Brightness between that of the object and of what surrounds it moves the border
+    the image and the user's box better; on the other slices that threshold is the
+    highest. Brightness between that of the object and of what surrounds it moves the border
     further, as in active contours without edges (Chan and Vese 2001): the less the
     noise, the more it counts.
 
@@ -158,7 +163,8 @@ class Appearance:
             Whether the box shows how large the object is.
         """
         coarse = view.coarse()
-        threshold = _best_threshold(coarse, _FIT_WEIGHT if is_users_box else 0.0)
+        weight = _FIT_WEIGHT if is_users_box else 0.0
+        threshold = _best_threshold(coarse, _THRESHOLDS, weight)
         mask = _main_components((coarse.logits > threshold) & coarse.allowed())
         return cls.of_border(measure_border(coarse.gray, mask), threshold)
 
@@ -171,11 +177,15 @@ class Appearance:
 
     def mask(self, view: View) -> MaskPatch:
         """Return the mask of the object in a view."""
-        logits, allowed = view.logits - np.float32(self.threshold), view.allowed()
         coarse = view.coarse()
-        rough = (coarse.logits > self.threshold) & coarse.allowed()
+        lower = [t for t in _LATER_THRESHOLDS if t < self.threshold]
+        threshold = _best_threshold(
+            coarse, (self.threshold, *lower), _EXPECTED_FIT_WEIGHT
+        )
+        rough = (coarse.logits > threshold) & coarse.allowed()
         if not rough.any():
             return MaskPatch.empty()
+        logits, allowed = view.logits - np.float32(threshold), view.allowed()
         outside = measure_levels(coarse.gray, _main_components(rough)).outside
         if self.trust and self.contrast:
             evidence = _brightness(view.gray, outside, self.contrast)
@@ -229,23 +239,28 @@ def _brightness(gray: Floats, outside: float, contrast: float) -> Floats:
     return evidence
 
 
-def _best_threshold(view: View, fit_weight: float) -> float:
+def _best_threshold(
+    view: View, thresholds: Sequence[float], fit_weight: float
+) -> float:
     """Return the threshold whose mask has the sharpest border and fits the box."""
+    if len(thresholds) == 1:
+        return thresholds[0]
     smooth = smoothed(view.gray)
     allowed = view.allowed()
     box = view.box - np.tile(view.origin, 2)
-    steps, fits = np.zeros((2, len(_THRESHOLDS)))
-    for i, threshold in enumerate(_THRESHOLDS):
+    steps, fits = np.zeros((2, len(thresholds)))
+    for i, threshold in enumerate(thresholds):
         mask = _main_components((view.logits > threshold) & allowed)
         if mask.any():
             steps[i], fits[i] = border_step(smooth, mask), _box_fit(mask, box)
     if not fits.any():
-        return 0.0
+        return thresholds[0]
     steps *= np.sign(steps[np.argmax(np.abs(steps))])
     # A step within the noise says nothing.
-    noise = measure_levels(smooth, _main_components((view.logits > 0) & allowed)).noise
+    first = _main_components((view.logits > thresholds[0]) & allowed)
+    noise = measure_levels(smooth, first).noise
     scores = steps / max(float(steps.max()), noise, 1e-12) + fit_weight * fits
-    return float(_THRESHOLDS[np.argmax(scores)])
+    return thresholds[int(np.argmax(scores))]
 
 
 def _box_fit(mask: Mask, box: NDArray[np.float64]) -> float:

@@ -165,6 +165,21 @@ def extrapolate_box(
     return np.concatenate([middle - half + 0.5, middle + half - 0.5])
 
 
+def ball_size(size: NDArray[np.float64], distance: float) -> NDArray[np.float64]:
+    """Return the (height, width) that a ball would have at a distance, in radii."""
+    section: NDArray[np.float64] = size * np.sqrt(max(1 - distance**2, 0.0))
+    return section
+
+
+def enlarge_box(
+    box: NDArray[np.float64], least: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Enlarge a (4,) box around its centre to at least a (height, width)."""
+    added = np.maximum(least - box_size(box), 0) / 2
+    enlarged: NDArray[np.float64] = box + np.tile(added, 2) * (-1, -1, 1, 1)
+    return enlarged
+
+
 def box_size(box: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (height, width) in pixels; a box runs through the outermost centres."""
     sides: NDArray[np.float64] = box[2:] - box[:2] + 1

@@ -11,7 +11,12 @@ from napari_sam.masks.morphology import innermost, large_components
 from napari_sam.masks.patch import MaskPatch, on_common_canvas, patch_iou, window_at
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
 from napari_sam.volume.appearance import UNKNOWN, Appearance
-from napari_sam.volume.box_motion import box_size, expand_box, extrapolate_box
+from napari_sam.volume.box_motion import (
+    box_size,
+    enlarge_box,
+    expand_box,
+    extrapolate_box,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,6 +136,7 @@ def expect(
     kinds: frozenset[str],
     goal: CrossSection | None = None,
     appearance: Appearance = UNKNOWN,
+    least_size: NDArray[np.float64] | None = None,
 ) -> ExpectedMask | None:
     """Predict the mask of an object on a slice, and build the prompts for it.
 
@@ -153,6 +159,9 @@ def expect(
         The object on the prompted slice at the end of the propagation.
     appearance : Appearance
         How the object looks.
+    least_size : ndarray, optional
+        (height, width) of the smallest box of an object of one part. A mask that is
+        too small once would otherwise make all later boxes too small.
 
     Returns
     -------
@@ -166,6 +175,8 @@ def expect(
     parts = []
     for part in last.parts:
         box = extrapolate_box(_part_boxes(part, history), slice_index, goal_boxes)
+        if least_size is not None and len(last.parts) == 1:
+            box = enlarge_box(box, least_size)
         warped = _warp(part.patch, part.box, box, plane_shape)
         if warped is not None:
             parts.append(MaskPart(warped, part.is_hole))

@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_sam.masks.interpolation import blend, interpolate, majority
 from napari_sam.masks.patch import MaskPatch, patch_iou
-from napari_sam.volume.box_motion import user_margin
+from napari_sam.volume.box_motion import ball_size, box_size, user_margin
 from napari_sam.volume.confidence import (
     confidence,
     confidence_features,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _BLEND_IOU, _AGREEMENT_IOU = 0.3, 0.9
 # Weight of a slice in how the object looks on the next ones: it changes slowly.
 _APPEARANCE_GAIN = 0.25
+# Boxes are at least this fraction of what they would be if the object were a ball.
+_LEAST_FRACTION = 0.9
 # Between two prompted slices, where the object must exist, this fraction of
 # `min_confidence` is enough: such a mask is better than interpolation.
 _FAINT_FRACTION = 0.25
@@ -149,7 +151,15 @@ class ObjectTracker:
             kinds=kinds,
             goal=self._goal_section,
             appearance=self._last.appearance,
+            least_size=self._least_size(slice_index),
         )
+
+    def _least_size(self, slice_index: int) -> NDArray[np.float64]:
+        """Return the size below which the object is not expected yet."""
+        patch, stack = self._start.patch, self._stack
+        radius = equivalent_radius(patch, stack.pixel_size)
+        distance = abs(slice_index - self._start.index) * stack.slice_spacing / radius
+        return _LEAST_FRACTION * ball_size(box_size(patch.box), distance)
 
     def window(self, expected: ExpectedMask | None) -> Window | None:
         """Return the window for the next slice.
