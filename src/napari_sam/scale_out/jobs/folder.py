@@ -116,13 +116,20 @@ class JobFolder:
         """Tell whether a task is done."""
         return self._file(stage, index).exists()
 
-    def save(self, stage: str, index: int, arrays: Mapping[str, ArrayLike]) -> None:
+    def save(
+        self,
+        stage: str,
+        index: int,
+        arrays: Mapping[str, ArrayLike],
+        compressed: bool = True,
+    ) -> None:
         """Write what a task computed; the task is done."""
         file = self._file(stage, index)
         file.parent.mkdir(parents=True, exist_ok=True)
         kept: dict[str, Any] = {n: np.asarray(array) for n, array in arrays.items()}
         with atomic_write(file, ".npz") as part, part.open("wb") as stream:
-            np.savez_compressed(stream, **kept)
+            write = np.savez_compressed if compressed else np.savez
+            write(stream, **kept)
         self._failure_file(stage, index).unlink(missing_ok=True)
 
     def load(self, stage: str, index: int) -> dict[str, NDArray[Any]]:

@@ -49,6 +49,8 @@ class Stage:
         Whether the tasks run the model.
     goes_on : bool
         Whether the next stages run although tasks failed.
+    compressed : bool
+        Whether the files of the tasks are compressed.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Stage:
     run: Callable[[int], Mapping[str, ArrayLike]]
     needs_model: bool = False
     goes_on: bool = False
+    compressed: bool = True
 
 
 class Work(Protocol):
@@ -126,8 +129,8 @@ def run_task(path: str, stage: str, index: int) -> float:
 def run_task_of(folder: JobFolder, work: Work, stage: str, index: int) -> float:
     """Run one task of an open job; see `run_task`."""
     start = time.perf_counter()
-    run = next(s for s in work.stages if s.name == stage).run
-    folder.save(stage, index, run(index))
+    entry = next(s for s in work.stages if s.name == stage)
+    folder.save(stage, index, entry.run(index), entry.compressed)
     return time.perf_counter() - start
 
 

@@ -79,6 +79,7 @@ class EverythingJob(StackJob):
                 lambda: count if self.is_in_3d else 0,
                 self._maps,
                 needs_model=True,
+                compressed=False,
             ),
             Stage(
                 "split",
