@@ -141,3 +141,10 @@ def test_every_public_name_exists() -> None:
 def test_unknown_names_raise_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'segment_nothing'"):
         _ = napari_sam.segment_nothing
+
+
+def test_clusters_and_stores_are_loaded_when_they_are_used() -> None:
+    names = ["napari_sam", "napari_sam.api.stacks", "napari_sam.cli.main"]
+    names += ["napari_sam.scale_out.stacks.planning", "napari_sam.series.batch_job"]
+    unwanted = {"dask", "distributed", "yaozarrs", "zarr"}
+    assert modules_loading(names, unwanted) == {}

@@ -38,7 +38,7 @@ def test_pictures_and_links_exist(name: str) -> None:
 
 
 def test_commands_parse() -> None:
-    from napari_sam.cli.parser import make_parser
+    from napari_sam.cli.parsing.parser import make_parser
 
     lines = "\n".join(code_blocks("sh")).splitlines()
     commands = [line for line in lines if line.startswith("napari-sam ")]

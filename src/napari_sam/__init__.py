@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from napari_sam.records.record import read_record, write_record
     from napari_sam.records.replay import replay as replay
     from napari_sam.requests.small_objects import SmallObjectWarning
+    from napari_sam.scale_out.jobs.job import Job, JobFailedError
+    from napari_sam.scale_out.stacks.planning import plan_everything_volume, plan_volume
     from napari_sam.series.image_series import ImageSeries
     from napari_sam.series.opening import open_series
     from napari_sam.training.data import read_training_images, training_images
@@ -69,6 +71,8 @@ _HOMES = {
     "FineTuning": "training.finetune",
     "ImageSeries": "series.image_series",
     "IntensityMapping": "images.intensity",
+    "Job": "scale_out.jobs.job",
+    "JobFailedError": "scale_out.jobs.job",
     "Linking": "automatic.linking",
     "ModelSpec": "checkpoints.model_spec",
     "PlaneObjects": "automatic.candidates",
@@ -102,6 +106,8 @@ _HOMES = {
     "load_model": "prediction.loading",
     "open_series": "series.opening",
     "pipeline": "huggingface.generation.pipeline",
+    "plan_everything_volume": "scale_out.stacks.planning",
+    "plan_volume": "scale_out.stacks.planning",
     "read_record": "records.record",
     "read_training_images": "training.data",
     "replay": "records.replay",
@@ -125,6 +131,8 @@ __all__ = [
     "FineTuning",
     "ImageSeries",
     "IntensityMapping",
+    "Job",
+    "JobFailedError",
     "Linking",
     "ModelSpec",
     "PlaneObjects",
@@ -158,6 +166,8 @@ __all__ = [
     "load_model",
     "open_series",
     "pipeline",
+    "plan_everything_volume",
+    "plan_volume",
     "read_record",
     "read_training_images",
     "replay",

@@ -20,7 +20,7 @@ from numpy.testing import assert_array_equal
 import napari_sam as ns
 from napari_sam.checkpoints.registry import MODELS, get_model_spec
 from napari_sam.cli import main as cli
-from napari_sam.cli.parser import make_parser
+from napari_sam.cli.parsing.parser import make_parser
 from napari_sam.images.reading.read import read_image
 from napari_sam.prediction import loading
 from tests.helpers.command_line import labels_of, read_labels, run, write_stack

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
@@ -17,6 +18,12 @@ from napari_sam.requests.from_arrays import (
     with_zoom,
 )
 from napari_sam.requests.small_objects import SmallObjectWarning
+from napari_sam.scale_out.jobs.calls import run_call
+from napari_sam.scale_out.stacks.planning import (
+    DEFAULT_NAME,
+    plan_everything_volume,
+    plan_volume,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prediction.zoom.options import Zoom
     from napari_sam.prompts.prompt import Prompt
+    from napari_sam.scale_out.jobs.schedulers import Scheduler
     from napari_sam.volume.results import PropagationOptions, VolumeResult
 
 
@@ -46,6 +54,11 @@ def segment_everything_volume(
     contrast_limits: ArrayLike | None = None,
     zoom: Zoom = "auto",
     object_diameter: float | None = None,
+    scheduler: Scheduler = None,
+    output: str | Path | None = None,
+    name: str = DEFAULT_NAME,
+    workdir: str | Path | None = None,
+    overwrite: bool = False,
 ) -> NDArray[np.int32]:
     """Segment all objects of a stack.
 
@@ -54,9 +67,10 @@ def segment_everything_volume(
 
     Parameters
     ----------
-    volume : array-like
+    volume : array-like, str or Path
         Three axes, and perhaps colour as the last one; any real dtype. Dask and zarr
-        arrays are read one plane at a time.
+        arrays are read one plane at a time. Or the path of an OME-Zarr; with
+        `scheduler` or `output` that of any image file.
     model : str, Path or Predictor
         Model name, path or repository, see `load_model`, or a loaded model.
     axis : int or str
@@ -74,21 +88,56 @@ def segment_everything_volume(
         As for `segment_everything`; the windows of all planes have the same size.
     object_diameter : float, optional
         For models with an instance head: usual diameter of the objects in pixels.
+    scheduler : object, optional
+        What runs the work as small tasks, see `Job.run`: None for this process, a
+        number of processes or ``"local:4"``, a dask Client or the address of its
+        scheduler, or any `concurrent.futures.Executor`. The labels are the same.
+    output : str or Path, optional
+        The OME-Zarr of the image, or a new store, into which the labels are written.
+    name : str, optional
+        Name of the labels in the OME-Zarr, see `plan_everything_volume`.
+    overwrite : bool
+        Replace labels of that name, see `plan_everything_volume`.
+    workdir : str or Path, optional
+        Folder of the tasks, which all workers see; it is kept. When None, a folder
+        beside the output, or a temporary one, that is removed at the end.
 
     Returns
     -------
     ndarray
-        int32 labels of the volume's shape without colour; the background is 0.
+        int32 labels of the volume's shape without colour; the background is 0. With
+        `output`, the zarr array there, which is read when it is indexed.
 
     Raises
     ------
     ValueError
         When the volume, the axis or the contrast limits cannot be used.
+    JobFailedError
+        When tasks failed; the same call tries them again, and only them.
 
     See Also
     --------
     everything_volume : Plane by plane, for `link_planes`.
+    plan_everything_volume : The same as a job, with progress.
     """
+    if scheduler is not None or output is not None or workdir is not None:
+        plan = partial(
+            plan_everything_volume,
+            volume,
+            output,
+            model,
+            axis,
+            name=name,
+            overwrite=overwrite,
+            thresholds=thresholds,
+            options=options,
+            linking=linking,
+            contrast_limits=contrast_limits,
+            zoom=zoom,
+            object_diameter=object_diameter,
+        )
+        labels: NDArray[np.int32] = run_call(plan, scheduler, workdir, output)
+        return labels
     request = automatic_stack_request(
         volume,
         axis,
@@ -170,14 +219,20 @@ def segment_volume(
     options: PropagationOptions | None = None,
     cache: EmbeddingCache | None = None,
     zoom: Zoom = "auto",
+    scheduler: Scheduler = None,
+    output: str | Path | None = None,
+    name: str = DEFAULT_NAME,
+    workdir: str | Path | None = None,
+    overwrite: bool = False,
 ) -> VolumeResult:
     """Segment objects through a stack from prompts on some of its slices.
 
     Parameters
     ----------
-    volume : array-like
+    volume : array-like, str or Path
         Three axes besides those of `fixed`, and perhaps colour as the last one; any
-        real dtype. Dask and zarr arrays are read one plane at a time.
+        real dtype. Dask and zarr arrays are read one plane at a time. Or a path, see
+        `segment_everything_volume`.
     prompts : mapping
         {slice: Prompt} for one object, or {object id: {slice: Prompt}}; keys may be
         strings of whole numbers, as in JSON. Coordinates
@@ -210,6 +265,9 @@ def segment_volume(
     zoom : "auto", "off" or float
         As for `segment`. With "auto", small objects are followed in windows of the
         planes, and only these windows are read.
+    scheduler, output, name, workdir, overwrite
+        See `segment_everything_volume`. With a cache on disk, planes are encoded by
+        as many tasks; the objects are followed by one. `previous` is not used by jobs.
 
     Returns
     -------
@@ -234,19 +292,35 @@ def segment_volume(
     >>> result = ns.segment_volume(volume, prompts, spacing=(5, 1, 1))
     >>> doubtful = [s.index for s in result.slices if s.status == "doubtful"]
     """
-    request = stack_request(
-        volume,
-        by_object(prompts),
-        axis,
-        contrast_limits,
-        fixed=fixed,
-        masks=masks,
-        spacing=spacing,
-        previous=previous,
-        options=options,
-        zoom=zoom,
-    )
     cache = or_default(cache, "cache", EmbeddingCache)
+    settings: dict[str, Any] = {
+        "fixed": fixed,
+        "masks": masks,
+        "spacing": spacing,
+        "options": options,
+        "zoom": zoom,
+    }
+    if scheduler is not None or output is not None or workdir is not None:
+        if previous is not None:
+            raise ValueError("A job does not use previous: leave it out.")
+        plan = partial(
+            plan_volume,
+            volume,
+            prompts,
+            output,
+            model,
+            axis,
+            name=name,
+            overwrite=overwrite,
+            embeddings=None if cache.disk is None else cache.disk.folder,
+            contrast_limits=contrast_limits,
+            **settings,
+        )
+        found: VolumeResult = run_call(plan, scheduler, workdir, output)
+        return found
+    request = stack_request(
+        volume, by_object(prompts), axis, contrast_limits, previous=previous, **settings
+    )
     predictor = as_predictor(model)
     slices = request.iter_slices(predictor, cache)
     result = slices.result(list(slices))

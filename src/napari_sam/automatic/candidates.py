@@ -146,6 +146,10 @@ class PlaneObjects:
         """Whether it is known which are parts of the same object of the stack."""
         return 0 not in self.numbers and len(self.numbers) == len(self.patches)
 
+    def numbered(self, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Replace its `labels` by the numbers of the objects of the stack."""
+        return np.array([0, *self.numbers], np.int32)[labels]
+
     @property
     def labels(self) -> NDArray[np.int32]:
         """(H, W) int32, object i as i + 1; overlaps go to the larger logit."""

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_sam.automatic.candidates import PlaneObjects
+from napari_sam.automatic.object_links import (
+    PlaneCount,
+    PlaneOverlaps,
+    fill_gaps,
+    nearest_planes,
+    neighbours,
+    number_objects,
+    paint_linked,
+)
 from napari_sam.checks.arrays import as_label_array
 from napari_sam.checks.values import (
     check_fields,
@@ -19,19 +27,12 @@ from napari_sam.checks.values import (
     real_number,
     whole_number,
 )
-from napari_sam.masks.interpolation import interpolate
-from napari_sam.masks.patch import MaskPatch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-
-# Factor of a link's value for each plane without the object.
-_GAP_FACTOR = 0.5
-# Cost of no link. Costs of links are positive: a sparse matrix has no entries of 0.
-_NO_LINK_COST = 2.0
 
 _OPTIONS = {
     "gap": partial(whole_number, least=0),
@@ -97,9 +98,8 @@ def link_planes(
     stack = np.stack([plane.labels for plane in planes])
     if all(plane.are_numbered for plane in planes):
         for labels, plane in zip(stack, planes, strict=True):
-            labels[:] = np.array([0, *plane.numbers], np.int32)[labels]
-        tracks = _join_tracks(stack)
-        linked = _link_tracks(*tracks, linking, nearest=2)
+            labels[:] = plane.numbered(labels)
+        linked = _link(stack, linking, continued=True)
     else:
         linked = link_labels(stack, linking)
     return np.moveaxis(linked, 0, axis)
@@ -131,151 +131,29 @@ def link_labels(
     """
     stack = as_label_array(labels, "labels", 3).astype(np.int32)
     linking = or_default(linking, "linking", Linking)
-    return _link_tracks(*_single_tracks(stack), linking, nearest=1)
+    return _link(stack, linking, continued=False)
 
 
-class _Track(NamedTuple):
-    """An object on consecutive planes.
-
-    Parameters
-    ----------
-    first, last : int
-        Planes.
-    first_area, last_area : int
-        Pixels on them.
-    """
-
-    first: int
-    last: int
-    first_area: int
-    last_area: int
-
-
-def _single_tracks(
-    labels: NDArray[np.int32],
-) -> tuple[NDArray[np.int64], list[_Track]]:
-    """Renumber labels from 1, uniquely in the stack; list a track for each."""
-    unique = np.zeros(labels.shape, np.int64)
-    tracks: list[_Track] = []
-    for z, plane in enumerate(labels):
-        values, inverse, areas = np.unique(
-            plane, return_inverse=True, return_counts=True
-        )
-        renumbered = np.cumsum(values != 0) + len(tracks)
-        renumbered[values == 0] = 0
-        unique[z] = renumbered[inverse].reshape(plane.shape)
-        tracks += [_Track(z, z, a, a) for a in areas[values != 0].tolist()]
-    return unique, tracks
-
-
-def _join_tracks(
-    labels: NDArray[np.int32],
-) -> tuple[NDArray[np.int64], list[_Track]]:
-    """Renumber labels of a stack from 1; list the track of each."""
-    values, inverse = np.unique(labels, return_inverse=True)
-    unique = (np.cumsum(values != 0) * (values != 0))[inverse].reshape(labels.shape)
-    tracks: dict[int, _Track] = {}
-    for z, plane in enumerate(unique):
-        numbers, areas = np.unique(plane[plane > 0], return_counts=True)
-        for number, area in zip(numbers.tolist(), areas.tolist(), strict=True):
-            before = tracks.get(number, _Track(z, z, area, area))
-            tracks[number] = before._replace(last=z, last_area=area)
-    return unique, [tracks[number] for number in sorted(tracks)]
-
-
-def _link_tracks(
-    unique: NDArray[np.int64],
-    tracks: Sequence[_Track],
-    linking: Linking,
-    nearest: int,
+def _link(
+    stack: NDArray[np.int32], linking: Linking, *, continued: bool
 ) -> NDArray[np.int32]:
-    """Link tracks to objects, at a distance of at least `nearest` planes."""
-    numbers = np.zeros(len(tracks) + 1, np.int32)
-    object_id = 0
-    gaps: list[tuple[int, int, int]] = []
-    links = _possible_links(unique, tracks, linking, nearest)
-    for path in _select_paths(len(tracks), links):
-        if tracks[path[-1]].last - tracks[path[0]].first + 1 < linking.min_slices:
-            continue
-        object_id += 1
-        numbers[np.add(path, 1)] = object_id
-        gaps += [
-            (object_id, tracks[a].last, tracks[b].first) for a, b in pairwise(path)
-        ]
-    linked = numbers[unique]
-    # Gaps last: they never overwrite an object of the plane.
-    for object_id, start, stop in gaps:
-        _fill_gap(linked, object_id, start, stop)
-    return linked
-
-
-def _possible_links(
-    unique: NDArray[np.int64],
-    tracks: Sequence[_Track],
-    linking: Linking,
-    nearest: int,
-) -> list[tuple[int, int, float]]:
-    """List (earlier object, later object, value of the link)."""
-    links = []
-    for distance in range(nearest, linking.gap + 2):
-        for z in range(len(unique) - distance):
-            earlier, later = unique[z].ravel(), unique[z + distance].ravel()
-            both = (earlier > 0) & (later > 0)
-            pairs, overlaps = np.unique(
-                np.stack([earlier[both], later[both]]), axis=1, return_counts=True
-            )
-            for a, b, overlap in zip(
-                *(pairs - 1).tolist(), overlaps.tolist(), strict=True
-            ):
-                if tracks[a].last != z or tracks[b].first != z + distance:
-                    continue
-                areas = tracks[a].last_area, tracks[b].first_area
-                if overlap >= linking.overlap * min(areas):
-                    iou = overlap / (sum(areas) - overlap)
-                    links.append((a, b, iou * _GAP_FACTOR ** (distance - 1)))
-    return links
-
-
-def _select_paths(
-    count: int, links: Sequence[tuple[int, int, float]]
-) -> list[list[int]]:
-    """Select the cover by paths of the largest value; list the objects of each path."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-
-    if not count:
-        return []
-    # The matching of older SciPy takes 32-bit indices only.
-    nodes = np.arange(count, dtype=np.int32)
-    rows = np.concatenate([np.array([a for a, _, _ in links], np.int32), nodes])
-    # One column an object, and one for each that has no successor.
-    cols = np.concatenate([np.array([b for _, b, _ in links], np.int32), nodes + count])
-    cost = np.concatenate(
-        [
-            _NO_LINK_COST - np.array([v for _, _, v in links]),
-            np.full(count, _NO_LINK_COST),
-        ]
+    """Link the labels of a stack, (Z, H, W); its planes are read where gaps are."""
+    counts = [PlaneCount.of(plane) for plane in stack]
+    overlaps = [
+        PlaneOverlaps.of(z, later, stack[z], stack[later])
+        for z, later in neighbours(len(stack), linking.gap, nearest_planes(continued))
+    ]
+    numbers = number_objects(
+        counts,
+        overlaps,
+        min_overlap=linking.overlap,
+        min_slices=linking.min_slices,
+        continued=continued,
     )
-    matrix = coo_array((cost, (rows, cols)), shape=(count, 2 * count)).tocsr()
-    matching = min_weight_full_bipartite_matching(matrix)
-    successor = dict(zip(*(side.tolist() for side in matching), strict=True))
-    with_predecessor = {b for b in successor.values() if b < count}
-    paths = []
-    for start in range(count):
-        if start not in with_predecessor:
-            path = [start]
-            while successor[path[-1]] < count:
-                path.append(successor[path[-1]])
-            paths.append(path)
-    return paths
-
-
-def _fill_gap(linked: NDArray[np.int32], object_id: int, start: int, stop: int) -> None:
-    """Interpolate an object between two planes, on background only."""
-    if stop - start < 2:
-        return
-    first, last = (MaskPatch.from_mask(linked[z] == object_id) for z in (start, stop))
-    for z in range(start + 1, stop):
-        patch = interpolate(first, last, (z - start) / (stop - start))
-        part = linked[z][patch.region]
-        part[patch.mask & (part == 0)] = object_id
+    gaps = numbers.gaps_by_plane()
+    linked = np.empty(stack.shape, np.int32)
+    for index, plane in enumerate(stack):
+        linked[index] = paint_linked(plane, counts[index], numbers.ids[index])
+        # Gaps last: they never overwrite an object of the plane.
+        fill_gaps(linked[index], index, gaps.get(index, ()), stack.__getitem__)
+    return linked

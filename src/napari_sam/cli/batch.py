@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions
+from napari_sam.cli.jobs import SOME_FAILED, read_scheduler, read_shard
 from napari_sam.cli.options import read_options
 from napari_sam.cli.outputs import check_output_file
 from napari_sam.cli.values import read_index, read_intensity
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable
 
-    from napari_sam.series.batch import BatchStep
+    from napari_sam.series.batch import Batch, BatchStep
     from napari_sam.series.image_series import ImageSeries
 
-SOME_FAILED = 3
 _MAX_NAMES = 5
 
 
@@ -58,7 +58,7 @@ def run_batch(
     if options.table is not None:
         check_output_file("--table", Path(options.table), overwrite=True)
 
-    from napari_sam.series.batch import iter_batch, pending_items
+    from napari_sam.series.batch import Batch, pending_items
     from napari_sam.series.jobs import ImageJob
     from napari_sam.series.opening import open_series
     from napari_sam.series.prompt_files import PromptSource
@@ -78,21 +78,45 @@ def run_batch(
         prompts = PromptSource(options.prompts, [item.name for item in series])
     job = ImageJob(prompts, **job_options)
     note(_ignored(series))
-    items = pending_items(series, options.again)
-    say(f"{len(items)} of {len(series)} images to segment")
-    failures = 0
-    if items:
-        predictor = load_model()
-        for step in iter_batch(items, job, predictor, options.model, options.again):
-            if step.is_finished:
-                failures += bool(step.problem)
-                note(f"{step.item.name}: {text}" for text in step.notes)
-                say(_line(step))
+    number, count = read_shard(options.shard) or (1, 1)
+    names = tuple(item.name for item in series)
+    share = [item for i, item in enumerate(series) if i % count == number - 1]
+    items = pending_items(share, options.again)
+    say(f"{len(items)} of {len(share)} images to segment")
+    batch = Batch(series.output, names, items, job, options.model, options.again)
+    failures = _segment(batch, options.scheduler, load_model, say, note)
     failures += _write_table(series, options.table, say, note)
     say(", ".join(f"{count} {status}" for status, count in series.counts.items()))
     if failures:
         note([f"{failures} images failed; run the same command again to try them."])
     return SOME_FAILED if failures else 0
+
+
+def _segment(
+    batch: Batch,
+    scheduler: str | None,
+    load_model: Callable[[], Any],
+    say: Callable[[str], None],
+    note: Callable[[Iterable[str]], None],
+) -> int:
+    """Segment the images of a batch; return the number of those that failed."""
+    from napari_sam.series.batch import iter_batch
+    from napari_sam.series.batch_job import segment_batch
+
+    if not batch.items:
+        return 0
+    predictor, failures = load_model(), 0
+    if scheduler is not None:
+        problems = segment_batch(batch, read_scheduler(scheduler), predictor)
+        for name, problem in problems.items():
+            say(f"{name}: failed: {problem}")
+        return len(problems)
+    for step in iter_batch(batch.items, batch.job, predictor, batch.model, batch.again):
+        if step.is_finished:
+            failures += bool(step.problem)
+            note(f"{step.item.name}: {text}" for text in step.notes)
+            say(_line(step))
+    return failures
 
 
 def _line(step: BatchStep) -> str:

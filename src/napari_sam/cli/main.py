@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-import numpy as np
-
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
 from napari_sam.automatic.search import SearchOptions, search_method_text
@@ -17,9 +15,11 @@ from napari_sam.checkpoints.download import WeightsError, fetch
 from napari_sam.checkpoints.leftovers import remove_leftovers
 from napari_sam.checkpoints.registry import get_model_spec
 from napari_sam.cli.interrupts import termination_as_interrupt
+from napari_sam.cli.jobs import is_job, run_plan, run_stack, run_status, run_work
+from napari_sam.cli.object_lines import object_lines
 from napari_sam.cli.options import read_options
 from napari_sam.cli.outputs import read_export_output, read_outputs, read_replay_output
-from napari_sam.cli.parser import make_parser
+from napari_sam.cli.parsing.parser import make_parser
 from napari_sam.cli.postprocessing import PostprocessingOptions, describe_changes
 from napari_sam.cli.values import (
     plane_prompts,
@@ -36,9 +36,7 @@ from napari_sam.records.environment import describe_environment, describe_models
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Iterable, Sequence
 
     from napari_sam.cli.outputs import Outputs
     from napari_sam.images.reading.image_file import ImageFile
@@ -91,7 +89,9 @@ def _segment(options: argparse.Namespace) -> None:
     _write(options, files, image, request, result)
 
 
-def _volume(options: argparse.Namespace) -> None:
+def _volume(options: argparse.Namespace) -> int | None:
+    if is_job(options):
+        return _stack_job(options)
     files, intensity = read_outputs(options), read_intensity(options)
     postprocessing = PostprocessingOptions.read(options)
     zoom = check_zoom(options.zoom)
@@ -123,9 +123,12 @@ def _volume(options: argparse.Namespace) -> None:
         )
     result = request.finish(predictor, slices.result())
     _write(options, files, image, request, result, postprocessing)
+    return None
 
 
-def _everything(options: argparse.Namespace) -> None:
+def _everything(options: argparse.Namespace) -> int | None:
+    if is_job(options):
+        return _stack_job(options)
     files, intensity = read_outputs(options), read_intensity(options)
     postprocessing = PostprocessingOptions.read(options)
     search = read_options(SearchOptions, options, zoom=check_zoom(options.zoom))
@@ -171,6 +174,15 @@ def _everything(options: argparse.Namespace) -> None:
     print(f"automatic segmentation by {search_method_text(predictor.prompt_support)}")
     result = _run_automatic(request, predictor)
     _write(options, files, image, request, result, postprocessing)
+    return None
+
+
+def _stack_job(options: argparse.Namespace) -> int:
+    return run_stack(options, lambda: _load_model(options), _say, _show_line)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    return run_plan(options, lambda: _load_model(options), _say)
 
 
 def _run_automatic(
@@ -199,10 +211,7 @@ def _run_automatic(
 def _batch(options: argparse.Namespace) -> int:
     from napari_sam.cli.batch import run_batch
 
-    def say(line: str) -> None:
-        print(_printable(line, sys.stdout), flush=True)
-
-    return run_batch(options, lambda: _load_model(options), say, _print_notes)
+    return run_batch(options, lambda: _load_model(options), _say, _print_notes)
 
 
 def _replay(options: argparse.Namespace) -> None:
@@ -301,6 +310,16 @@ def _print_notes(notes: Iterable[str]) -> None:
         print(f"napari-sam: {_printable(note, sys.stderr)}", file=sys.stderr)
 
 
+def _say(line: str) -> None:
+    print(_printable(line, sys.stdout), flush=True)
+
+
+def _show_line(line: str) -> None:
+    """Show progress in place of the line before; only on a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+
+
 def _printable(text: str, stream: TextIO) -> str:
     """Replace what the terminal cannot show, such as letters in names of files."""
     encoding = stream.encoding or "utf-8"
@@ -324,7 +343,7 @@ def _write(
     if request.stack is not None:
         shape = request.stack.shape
     labels = result.paint(shape)
-    for line in (*_object_lines(request, result, labels), *result.warnings):
+    for line in (*object_lines(request, result, labels), *result.warnings):
         print(line)
     if request.cleanup:
         uncleaned = replace(request, cleanup=CleanUp()).refinish(result)
@@ -340,27 +359,6 @@ def _write(
         axis = 0 if request.stack is None else request.stack.axis
         table = postprocessing.write_table(files.table, labels, result, image, axis)
         print(f"wrote {table}")
-
-
-def _object_lines(
-    request: SegmentationRequest, result: SegmentationResult, labels: NDArray[np.int32]
-) -> Iterator[str]:
-    """Describe each object of a plane; count those of an automatic stack."""
-    sizes = np.bincount(labels.ravel(), minlength=max(result.scores, default=0) + 1)
-    if request.stack is not None:
-        if request.is_automatic:
-            yield f"{np.count_nonzero(sizes[1:])} objects"
-        return
-    windows = [prediction.window for prediction in result.predictions]
-    for number, (label, (score,)) in enumerate(result.scores.items()):
-        known = score.status in ("prompt", "everything")
-        method = "" if known else f", found by {score.status}"
-        window = windows[number] if windows else None
-        zoomed = "" if window is None else f", zoomed to {window.side} px"
-        yield (
-            f"object {label}: {sizes[label]} pixels, score {score.score:.2f}{method}"
-            f"{zoomed}"
-        )
 
 
 def _load_model(options: argparse.Namespace, device: str | None = None) -> Any:
@@ -387,6 +385,9 @@ _VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "volume": _volume,
     "everything": _everything,
     "batch": _batch,
+    "plan": _plan,
+    "work": lambda options: run_work(options, _say, _show_line),
+    "job": lambda options: run_status(options, _say),
     "replay": _replay,
     "export": _export,
     "export-labels": _export_labels,

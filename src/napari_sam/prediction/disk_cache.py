@@ -29,11 +29,14 @@ class DiskCache:
     ----------
     folder : str or Path
         Created by the first `put`.
-    max_bytes : int
-        Limit for all files together. The least recently used are deleted first.
+    max_bytes : int, optional
+        Limit for all files together; none when None. The least recently used are
+        deleted first.
     """
 
-    def __init__(self, folder: str | Path, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(
+        self, folder: str | Path, max_bytes: int | None = DEFAULT_MAX_BYTES
+    ) -> None:
         self.folder = Path(folder)
         self.max_bytes = max_bytes
 
@@ -77,6 +80,8 @@ class DiskCache:
         return sorted(files)
 
     def _shrink(self) -> None:
+        if self.max_bytes is None:
+            return
         files = self._files()
         total = sum(size for _, size, _ in files)
         for _, size, path in files[:-1]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from napari_sam.automatic.candidates import Candidates, Thresholds
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_sam.automatic.instances.stack_search import PlaneMaps
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.images.stack import Stack
     from napari_sam.prediction.cache import EmbeddingCache
@@ -107,22 +109,32 @@ class AutomaticStackRequest:
             When no plane shows anything.
         """
         yield Progress("Encoding the first slice", 0, 0)
-        side = yield from self._choose_side(predictor, cache)
-        search = None if side is None else self._stack_search(predictor, cache, side)
+        side = yield from self.choose_side(predictor, cache)
+        search = self.search_in_3d(predictor, cache, side)
         empty: list[int] = []
-        if search is not None and search.nbytes(self._count) <= _MAX_MAP_BYTES:
+        if search is not None:
             steps = self._run_in_3d(search, predictor, cache, stopped, empty)
         else:
             steps = self._run_by_plane(side, predictor, cache, stopped, empty)
         planes = yield from steps
-        if empty and len(empty) == len(planes):
+        self.check_shown(empty, len(planes))
+        return replace(
+            self.finish(predictor, planes), warnings=empty_slices_warnings(empty)
+        )
+
+    def check_shown(self, empty: Sequence[int], count: int) -> None:
+        """Refuse a stack of which no plane shows anything.
+
+        Raises
+        ------
+        NothingShownError
+            When all of the planes are empty.
+        """
+        if empty and len(empty) == count:
             limits = self.view.contrast_limits(self.plane_index)
             raise NothingShownError(
                 nothing_shown_text(limits, "The stack", "choose another stack")
             )
-        return replace(
-            self.finish(predictor, planes), warnings=empty_slices_warnings(empty)
-        )
 
     @property
     def _count(self) -> int:
@@ -148,7 +160,7 @@ class AutomaticStackRequest:
                 yield Progress(what, done, self._count * step.total)
             if step.shows_nothing:
                 empty.append(index)
-            planes.append(self._kept(candidates))
+            planes.append(self.kept(candidates))
             if stopped():
                 break
         return planes
@@ -162,15 +174,18 @@ class AutomaticStackRequest:
         empty: list[int],
     ) -> Generator[Progress, None, list[Candidates]]:
         """Read the maps of all planes, and split them together."""
+        maps: list[PlaneMaps] = []
         windows = len(search.tiles.windows)
         for index in range(self._count):
             source = self.plane_request(index).instance_source(predictor, cache)
-            before, total = index * windows, self._count * windows
+            steps = map_steps(
+                partial(_slice_progress, index, self._count, windows),
+                search.read_plane(source),
+            )
             try:
-                for done in search.add_plane(source):
-                    yield Progress(f"Slice {index}", before + done, total)
+                maps.append((yield from steps))
             except NothingShownError:
-                search.add_empty_plane()
+                maps.append({})
                 empty.append(index)
             if stopped():
                 break
@@ -178,17 +193,30 @@ class AutomaticStackRequest:
         def splitting(_: tuple[int, int]) -> Progress:
             return Progress("Splitting the stack into objects", 0, 0)
 
-        planes = yield from map_steps(splitting, search.split())
-        return list(map(self._kept, planes))
+        planes = yield from map_steps(splitting, search.split(maps))
+        return list(map(self.kept, planes))
 
-    def _stack_search(
-        self, predictor: PredictorLike, cache: EmbeddingCache, side: int
-    ) -> StackSearch:
+    def search_in_3d(
+        self, predictor: PredictorLike, cache: EmbeddingCache, side: int | None
+    ) -> StackSearch | None:
+        """Return the search of all planes together; None to search plane by plane.
+
+        Parameters
+        ----------
+        predictor, cache
+            See `run`.
+        side : int, optional
+            See `choose_side`.
+        """
+        if side is None:
+            return None
         source = self.plane_request(0).instance_source(predictor, cache)
         tiles = source.search(side, self.region).tiles
-        return StackSearch(tiles, source.input_size, self.region)
+        search = StackSearch(tiles, source.input_size, self.region)
+        return search if search.nbytes(self._count) <= _MAX_MAP_BYTES else None
 
-    def _kept(self, candidates: Candidates) -> Candidates:
+    def kept(self, candidates: Candidates) -> Candidates:
+        """Drop candidates of a plane that the result need not have."""
         if self.keep_candidates:
             return candidates
         return candidates.only_masks(self.thresholds)
@@ -212,7 +240,7 @@ class AutomaticStackRequest:
             self.view, self.stack.plane_index(index), self.options, region=self.region
         )
 
-    def _choose_side(
+    def choose_side(
         self, predictor: PredictorLike, cache: EmbeddingCache
     ) -> Generator[Progress, None, int | None]:
         """Choose the size of windows for all planes, on the middle one.
@@ -236,7 +264,7 @@ class AutomaticStackRequest:
         self, predictor: PredictorLike, cache: EmbeddingCache
     ) -> Iterator[AutomaticPlaneRequest]:
         """Return the requests of all planes, with the same size of windows."""
-        side = run_to_end(self._choose_side(predictor, cache))
+        side = run_to_end(self.choose_side(predictor, cache))
         for index in range(len(self.stack)):
             yield replace(self.plane_request(index), side=side)
 
@@ -249,28 +277,20 @@ class AutomaticStackRequest:
         self, predictor: PredictorLike, candidates: Sequence[Candidates]
     ) -> SegmentationResult:
         """Select the objects of each plane, link them, and clean them up."""
-        from scipy.ndimage import find_objects
-
         planes = [members.objects(self.thresholds) for members in candidates]
         pieces: list[ObjectPlaneMask] = []
         scores: dict[int, list[Score]] = defaultdict(list)
         for index, linked in enumerate(link_planes(planes, self.linking)):
-            plane_index = self.stack.plane_index(index)
+            on_plane = self.pieces(index, linked)
+            pieces += on_plane
             unlinked = planes[index].labels
-            for object_id, window in enumerate(find_objects(linked), start=1):
-                if window is None:
-                    continue
-                mask = linked[window] == object_id
-                origin = window[0].start, window[1].start
-                pieces.append(ObjectPlaneMask(object_id, plane_index, origin, mask))
+            for piece in on_plane:
                 # Where linking bridged a gap there is some background in the plane.
-                label = int(unlinked[window][mask].min())
+                label = int(unlinked[piece.region][piece.mask].min())
                 quality = planes[index].scores[label - 1] if label else 0.0
                 status = "everything" if label else "bridged"
-                scores[object_id].append(Score(index, quality, status))
-        if self.cleanup:
-            axis, voxel = self.stack.axis, self.stack.voxel_size
-            pieces = clean_up_pieces(pieces, self.cleanup, {}, axis, voxel)
+                scores[piece.object_id].append(Score(index, quality, status))
+        pieces = self.cleaned(pieces)
         return SegmentationResult(
             tuple(pieces),
             {object_id: tuple(members) for object_id, members in scores.items()},
@@ -279,18 +299,37 @@ class AutomaticStackRequest:
             candidates=tuple(candidates),
         )
 
+    def pieces(self, index: int, linked: NDArray[np.int32]) -> list[ObjectPlaneMask]:
+        """Cut the objects of a plane, (H, W) int32, out of it."""
+        from scipy.ndimage import find_objects
+
+        plane_index, found = self.stack.plane_index(index), []
+        for object_id, window in enumerate(find_objects(linked), start=1):
+            if window is not None:
+                mask = linked[window] == object_id
+                origin = window[0].start, window[1].start
+                found.append(ObjectPlaneMask(object_id, plane_index, origin, mask))
+        return found
+
+    def cleaned(self, pieces: list[ObjectPlaneMask]) -> list[ObjectPlaneMask]:
+        """Clean up the objects of all planes."""
+        if not self.cleanup:
+            return pieces
+        axis, voxel = self.stack.axis, self.stack.voxel_size
+        return clean_up_pieces(pieces, self.cleanup, {}, axis, voxel)
+
     def to_json(self, object_id: int, result: SegmentationResult) -> dict[str, Any]:
         """Describe how the objects were made; the same for all of them."""
+        return self.settings_to_json(len(result.candidates))
+
+    def settings_to_json(self, planes: int) -> dict[str, Any]:
+        """Describe all settings but the clean-up, of a number of planes."""
         search = search_to_json(self.options, self.thresholds, self.region)
         linking = asdict(self.linking)
         return {
             **stack_to_json(self.stack),
             "prompts": {},
-            "everything": {
-                **search,
-                "linking": linking,
-                "planes": len(result.candidates),
-            },
+            "everything": {**search, "linking": linking, "planes": planes},
         }
 
     @classmethod
@@ -301,3 +340,8 @@ class AutomaticStackRequest:
         search = search_from_json(entry, stack.plane_shape)
         linking = Linking(**entry["linking"])
         return cls(view, stack, *search, linking, planes=entry["planes"])
+
+
+def _slice_progress(index: int, count: int, windows: int, done: int) -> Progress:
+    """Return the progress after some of the windows of a slice."""
+    return Progress(f"Slice {index}", index * windows + done, count * windows)

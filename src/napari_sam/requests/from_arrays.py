@@ -17,6 +17,7 @@ from napari_sam.checks.values import check_type, flag, index_keys, or_default
 from napari_sam.images.axes import check_spacing
 from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import PlaneReader
+from napari_sam.images.reading.read import open_zarr
 from napari_sam.images.stack import Stack
 from napari_sam.images.uint8 import check_limits, data_limits, to_uint8
 from napari_sam.masks.cleanup import CleanUp
@@ -131,7 +132,7 @@ def view_of_plane(
     Arrays that are not in memory, such as dask and zarr, are not read here unless the
     limits need it.
     """
-    levels = _levels(plane)
+    levels = _levels(open_zarr(plane))
     pixels = levels[0]
     ndim = len(pixels.shape)
     if ndim == 3 and pixels.shape[-1] == 1 and isinstance(pixels, np.ndarray):
@@ -273,6 +274,7 @@ def _view_of_stack(
     spacing: float | Sequence[float] | None = None,
     fixed: Mapping[int | str, int] | None = None,
 ) -> tuple[ImageView, Stack]:
+    volume = open_zarr(volume)
     data = as_image(volume, "volume")
     if fixed is not None:
         check_type(fixed, "fixed", Mapping, "{axis: index}")

@@ -220,6 +220,10 @@ class StackRequest:
 
     def to_json(self, object_id: int, result: SegmentationResult) -> dict[str, Any]:
         """Describe how one object was made."""
+        return self.settings_to_json(object_id)
+
+    def settings_to_json(self, object_id: int) -> dict[str, Any]:
+        """Describe all settings of one object but the clean-up."""
         prompts = self.prompts.get(object_id, {})
         masks = self.masks.get(object_id, {})
         options = asdict(self.options)
@@ -243,7 +247,7 @@ class StackRequest:
         """Build the request from the entries of its objects, without clean-up."""
         prompts, masks, reached = {}, {}, {}
         for entry in entries:
-            for score in entry["scores"]:
+            for score in entry.get("scores", ()):
                 key = entry["object"], score["index"]
                 reached[key] = score["status"] == "provisional"
             prompts[entry["object"]] = {

@@ -10,16 +10,19 @@ import numpy as np
 
 from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.records.image_record import make_record
+from napari_sam.scale_out.jobs.failures import describe_failure
 from napari_sam.series.editing import ItemEditor
-from napari_sam.series.failures import describe_failure
+from napari_sam.series.jobs import ImageJob
+from napari_sam.series.prompt_files import PromptSource
 from napari_sam.series.storage.lock import LockedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Mapping
+    from pathlib import Path
 
+    from napari_sam.prediction.predictor import Predictor
     from napari_sam.requests.base import Progress, SegmentationResult
     from napari_sam.series.item import SeriesItem
-    from napari_sam.series.jobs import ImageJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,67 @@ class BatchStep:
     objects: int = 0
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """The images of a series to segment, and how.
+
+    Parameters
+    ----------
+    output : Path
+        Folder of the series.
+    names : tuple of str
+        Its images.
+    items : list of SeriesItem
+        Its `pending_items`.
+    job : ImageJob
+        How they are segmented.
+    model : str, Path or Predictor
+        The model as the user chose it.
+    again : bool
+        See `pending_items`.
+    """
+
+    output: Path
+    names: tuple[str, ...]
+    items: list[SeriesItem]
+    job: ImageJob
+    model: str | Path | Predictor
+    again: bool
+
+    @classmethod
+    def of(
+        cls,
+        images: Iterable[SeriesItem],
+        output: Path,
+        model: str | Path | Predictor,
+        prompts: str | Path | Mapping[str, Any] | None,
+        again: bool,
+        options: Mapping[str, Any],
+    ) -> Batch:
+        """Choose the images; see `ImageSeries.iter_segment`."""
+        images = list(images)
+        names = tuple(item.name for item in images)
+        source = None if prompts is None else PromptSource(prompts, names)
+        job = ImageJob(source, **options)
+        items = pending_items(images, again)
+        return cls(output, names, items, job, model, again)
+
+    def run(
+        self, stopped: Callable[[], bool] = lambda: False
+    ) -> Generator[BatchStep, None, dict[str, str]]:
+        """Segment one image after the other; see `ImageSeries.iter_segment`."""
+        from napari_sam.prediction.loading import as_predictor
+
+        if not self.items:
+            return {}
+        predictor = as_predictor(self.model)
+        return (
+            yield from iter_batch(
+                self.items, self.job, predictor, self.model, self.again, stopped
+            )
+        )
 
 
 def pending_items(items: Iterable[SeriesItem], again: bool) -> list[SeriesItem]:

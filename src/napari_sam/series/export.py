@@ -10,7 +10,7 @@ from napari_sam.exchange.formats import ENDINGS, Format
 from napari_sam.exchange.label_classes import UNNAMED, LabelClasses
 from napari_sam.exchange.labels import export_labels
 from napari_sam.files import atomic_write
-from napari_sam.series.failures import describe_failure
+from napari_sam.scale_out.jobs.failures import describe_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -26,16 +26,12 @@ from napari_sam.series.storage.project import Project
 from napari_sam.series.table import write_table
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        Callable,
-        Generator,
-        Mapping,
-        Sequence,
-    )
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from napari_sam.exchange.folders import FolderFormat
     from napari_sam.exchange.formats import Format
     from napari_sam.prediction.predictor import Predictor
+    from napari_sam.scale_out.jobs.schedulers import Scheduler
     from napari_sam.series.batch import BatchStep
     from napari_sam.series.storage.state import Status
 
@@ -135,18 +131,10 @@ class ImageSeries(ItemList):
         WeightsError
             When the model cannot be loaded.
         """
-        from napari_sam.prediction.loading import as_predictor
-        from napari_sam.series.batch import iter_batch, pending_items
-        from napari_sam.series.jobs import ImageJob
-        from napari_sam.series.prompt_files import PromptSource
+        from napari_sam.series.batch import Batch
 
-        source = None if prompts is None else PromptSource(prompts, tuple(self._items))
-        job = ImageJob(source, **options)
-        items = pending_items(self, again)
-        if not items:
-            return {}
-        predictor = as_predictor(model)
-        return (yield from iter_batch(items, job, predictor, model, again, stopped))
+        batch = Batch.of(self, self.output, model, prompts, again, options)
+        return (yield from batch.run(stopped))
 
     def segment(
         self,
@@ -154,12 +142,32 @@ class ImageSeries(ItemList):
         prompts: str | Path | Mapping[str, Any] | None = None,
         *,
         again: bool = False,
+        scheduler: Scheduler = None,
         **options: Any,
     ) -> dict[str, str]:
-        """Segment all new images, see `iter_segment`; return {name: why it failed}."""
-        from napari_sam.prediction.steps import run_to_end
+        """Segment all new images; see `iter_segment`.
 
-        return run_to_end(self.iter_segment(model, prompts, again=again, **options))
+        Parameters
+        ----------
+        model, prompts, again, **options
+            See `iter_segment`.
+        scheduler : object, optional
+            What segments the images, see `Job.run`; one after the other when None.
+
+        Returns
+        -------
+        dict
+            {name: why the image failed}; empty when all were written.
+        """
+        from napari_sam.prediction.steps import run_to_end
+        from napari_sam.series.batch import Batch
+        from napari_sam.series.batch_job import segment_batch
+
+        if scheduler is None:
+            steps = self.iter_segment(model, prompts, again=again, **options)
+            return run_to_end(steps)
+        batch = Batch.of(self, self.output, model, prompts, again, options)
+        return segment_batch(batch, scheduler)
 
     def write_table(self, path: str | Path) -> dict[str, str]:
         """Write a table of the objects of all images as CSV.

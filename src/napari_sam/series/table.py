@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sam.files import atomic_write
 from napari_sam.masks.measurements import mean_intensities, measure
-from napari_sam.series.failures import describe_failure
+from napari_sam.scale_out.jobs.failures import describe_failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -34,10 +34,10 @@ def columns(planes: int = 6) -> np.ndarray:
 def search(truth: np.ndarray, side: int = 80) -> list[PlaneObjects]:
     shape = truth.shape[1:]
     found = StackSearch(Tiles(shape, side, Window(0, 0, *shape)), INPUT)
-    for plane in truth:
-        grid = WindowGrid(shape, INPUT // 2)
-        list(found.add_plane(InstanceSource(OracleHead(plane), grid, INPUT)))
-    planes = run_to_end(found.split())
+    grid = WindowGrid(shape, INPUT // 2)
+    sources = [InstanceSource(OracleHead(plane), grid, INPUT) for plane in truth]
+    maps = [run_to_end(found.read_plane(source)) for source in sources]
+    planes = run_to_end(found.split(maps))
     return [candidates.objects(Thresholds()) for candidates in planes]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from napari_sam.automatic.instances.objects import objects_of_stack
 from napari_sam.automatic.instances.tiles import blend, blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,12 +22,17 @@ if TYPE_CHECKING:
     from napari_sam.automatic.instances.tiles import Tiles
     from napari_sam.images.window import Window
 
+    # The maps of the windows of a plane; none of a plane that shows nothing.
+    PlaneMaps = dict[Window, NDArray[np.uint8]]
+    # The window in which centroids must lie, and the one that is split.
+    Block = tuple[Window, Window]
+
 # Voxels of the maps that are split at once, least side of such a block, and the margin
 # around each, more than the largest object. Blocks hold all planes, as objects may.
 _VOXELS, _LEAST_BLOCK, _MARGIN = 2**25, 128, 96
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class StackSearch:
     """Search at one scale in all planes, whose objects continue through the stack.
 
@@ -44,7 +49,6 @@ class StackSearch:
     tiles: Tiles
     input_size: int
     region: NDArray[np.bool_] | None = None
-    _planes: list[dict[Window, NDArray[np.uint8]]] = field(default_factory=list)
 
     @property
     def scale(self) -> float:
@@ -57,19 +61,42 @@ class StackSearch:
         height, width = self.tiles.place(windows[0]).shape
         return round(3 * planes * len(windows) * height * width * self.scale**2)
 
-    def add_plane(self, source: InstanceSource) -> Iterator[int]:
-        """Read the maps of the next plane; yields the number of windows done."""
+    def read_plane(self, source: InstanceSource) -> Generator[int, None, PlaneMaps]:
+        """Read the maps of a plane; yields the number of windows done."""
         maps = {}
         for done, window in enumerate(self.tiles.windows, start=1):
             maps[self.tiles.place(window)] = source.read_maps(window)
             yield done
-        self._planes.append(maps)
+        return maps
 
-    def add_empty_plane(self) -> None:
-        """Add a plane without objects."""
-        self._planes.append({})
+    def blocks(self, planes: int) -> list[Block]:
+        """Return the blocks of a number of planes that are split one by one."""
+        side = self._block_side(planes)
+        return list(blocks_of(self.tiles.area, side, _MARGIN, self.scale))
 
-    def split(self) -> Generator[tuple[int, int], None, list[Candidates]]:
+    def split_block(
+        self, block: Block, planes: Sequence[PlaneMaps]
+    ) -> list[tuple[int, InstanceCandidate]]:
+        """Split a block of all planes into objects.
+
+        Returns
+        -------
+        list of tuple
+            (plane, its part of an object); objects are numbered from 1 in each block.
+        """
+        shape, scale = self.tiles.plane_shape, self.scale
+        crop, (owned, area) = Crop((0, 0), shape), block
+        stack = [blend(maps, area, shape, scale) for maps in planes]
+        return [
+            (index, InstanceCandidate(crop, patch, quality, number))
+            for number, index, patch, quality in objects_of_stack(
+                np.stack(stack, axis=1), area, owned, scale
+            )
+        ]
+
+    def split(
+        self, planes: Sequence[PlaneMaps]
+    ) -> Generator[tuple[int, int], None, list[Candidates]]:
         """Split the stack into objects; yields done and total blocks.
 
         Returns
@@ -77,24 +104,27 @@ class StackSearch:
         list of Candidates
             Of each plane; those of one object have its number and its quality.
         """
-        shape, scale = self.tiles.plane_shape, self.scale
-        crop = Crop((0, 0), shape)
-        found: list[list[InstanceCandidate]] = [[] for _ in self._planes]
-        blocks = list(blocks_of(self.tiles.area, self._block_side(), _MARGIN, scale))
-        count = 0
-        for done, (owned, area) in enumerate(blocks):
+        blocks, found = self.blocks(len(planes)), []
+        for done, block in enumerate(blocks):
             yield done, len(blocks)
-            stack = [blend(maps, area, shape, scale) for maps in self._planes]
-            before = count
-            for number, index, patch, quality in objects_of_stack(
-                np.stack(stack, axis=1), area, owned, scale
-            ):
-                candidate = InstanceCandidate(crop, patch, quality, before + number)
-                found[index].append(candidate)
-                count = max(count, candidate.number)
-        return [Candidates(tuple(plane), shape, self.region) for plane in found]
+            found.append(self.split_block(block, planes))
+        return [self.candidates(found, index) for index in range(len(planes))]
 
-    def _block_side(self) -> int:
+    def candidates(
+        self, blocks: Sequence[Sequence[tuple[int, InstanceCandidate]]], plane: int
+    ) -> Candidates:
+        """Collect the parts of objects on a plane from all blocks, in their order."""
+        members, before = [], 0
+        for block in blocks:
+            members += [
+                replace(candidate, number=before + candidate.number)
+                for index, candidate in block
+                if index == plane
+            ]
+            before += max((candidate.number for _, candidate in block), default=0)
+        return Candidates(tuple(members), self.tiles.plane_shape, self.region)
+
+    def _block_side(self, planes: int) -> int:
         """Return the side of a block without its margin, in pixels of the maps."""
-        with_margin = int(np.sqrt(_VOXELS / max(len(self._planes), 1)))
+        with_margin = int(np.sqrt(_VOXELS / max(planes, 1)))
         return max(with_margin - 2 * _MARGIN, _LEAST_BLOCK)

@@ -61,19 +61,49 @@ class ZarrImage:
         return np.dtype(self.array.dtype)
 
 
-def read_zarr(
-    path: Path, series: str | None = None, axes: str | None = None
-) -> ImageFile:
-    """Read an image of a zarr store; see `napari_sam.images.reading.read`.
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenZarr:
+    """A store, the image that was chosen in it, and the metadata of that.
 
-    The data are a `StoredArray`: planes are read when they are needed.
+    Parameters
+    ----------
+    store : zarr.Group or zarr.Array
+        The store, open for reading.
+    image : ZarrImage
+        The image.
+    note : str
+        Sentence about other images; empty when there are none.
+    scales : dict
+        Its entry of the multiscales; empty when it is a mere array.
+    version : str
+        Version of OME-Zarr; empty when it is a mere array.
+    """
+
+    store: Any
+    image: ZarrImage
+    note: str = ""
+    scales: Mapping[str, Any] = field(default_factory=dict)
+    version: str = ""
+
+    @property
+    def axes(self) -> list[dict[str, Any]]:
+        """The axes as in the metadata, each a dict with a name."""
+        return _axis_entries(self.scales, len(self.image.shape))
+
+    def level(self, path: str) -> Any:
+        """Return the array of a level."""
+        return self.store[_joined(self.image.name, path)]
+
+
+def open_image(path: Path, series: str | None = None) -> OpenZarr:
+    """Open a zarr store, and choose an image in it.
 
     Raises
     ------
     OSError
         When there is no such folder.
     ValueError
-        When it is no zarr store, or `series` or `axes` do not fit.
+        When it is no zarr store, or `series` does not fit.
     ModuleNotFoundError
         When zarr is not installed.
     """
@@ -87,6 +117,13 @@ def read_zarr(
         store = zarr.open(str(path), mode="r")
         images = list(_images(store))
         image, note = choose(path, images, series)
+        group = store if hasattr(store, "shape") else store.get(image.name or "/")
+        metadata: Mapping[str, Any] = {}
+        if group is not None and not hasattr(group, "shape"):
+            metadata = _metadata(group)
+        scales: Mapping[str, Any] = next(iter(metadata.get("multiscales", ())), {})
+        version = str(metadata.get("version") or scales.get("version") or "0.4")
+        return OpenZarr(store, image, note, scales, version if scales else "")
     except (OSError, ChoiceError):
         raise
     except Exception as error:  # damaged metadata fail anywhere
@@ -94,8 +131,24 @@ def read_zarr(
             f"{path} cannot be read as zarr ({first_line(error)}): check that it is a "
             "zarr array or OME-Zarr."
         ) from error
+
+
+def read_zarr(
+    path: Path, series: str | None = None, axes: str | None = None
+) -> ImageFile:
+    """Read an image of a zarr store; see `napari_sam.images.reading.read`.
+
+    The data are a `StoredArray`: planes are read when they are needed.
+
+    Raises
+    ------
+    OSError, ValueError, ModuleNotFoundError
+        See `open_image`; or when `axes` do not fit.
+    """
+    found = open_image(path, series)
+    image, note = found.image, found.note
     notes = [note] if note else []
-    if labels := _label_names(store, image.name):
+    if labels := _label_names(found.store, image.name):
         notes.append(f"{path} also holds labels, {', '.join(labels)}: not used.")
     names = name_axes(image.axes) if axes is None else check_axes(axes, image.shape)
     sizes = known_sizes(image.sizes, names)
@@ -137,9 +190,7 @@ def _multiscale(store: Any, name: str, scales: Mapping[str, Any]) -> ZarrImage:
     first = scales["datasets"][0]
     array = store[first["path"]]
     ndim = len(array.shape)
-    entries = scales.get("axes") or list(_OLD_AXES[-ndim:].lower())
-    # Version 0.3 names axes only.
-    entries = [axis if isinstance(axis, dict) else {"name": axis} for axis in entries]
+    entries = _axis_entries(scales, ndim)
     axes = "".join(_letter(str(entry["name"])) for entry in entries)
     scale = np.ones(ndim)
     # Of the level, and then of all levels.
@@ -158,6 +209,13 @@ def _multiscale(store: Any, name: str, scales: Mapping[str, Any]) -> ZarrImage:
     if all("unit" not in entry for entry in entries) and len(set(scale)) == 1:
         sizes = {}
     return ZarrImage(name, array, axes, sizes)
+
+
+def _axis_entries(scales: Mapping[str, Any], ndim: int) -> list[dict[str, Any]]:
+    """Return the axes of an image, each a dict with a name."""
+    entries = scales.get("axes") or list(_OLD_AXES[-ndim:].lower())
+    # Version 0.3 names axes only.
+    return [axis if isinstance(axis, dict) else {"name": axis} for axis in entries]
 
 
 def _array_axes(array: Any) -> str:
@@ -205,7 +263,8 @@ def _label_names(store: Any, name: str) -> list[str]:
     group = store.get(path)
     if group is None or hasattr(group, "shape"):
         return []
-    return sorted(key for key, _ in group.members())
+    # Hidden ones are being written.
+    return sorted(key for key, _ in group.members() if key[0] != ".")
 
 
 def _joined(name: str, key: str) -> str:

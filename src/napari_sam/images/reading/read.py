@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_sam.images.reading import raster
 from napari_sam.images.reading.ome_zarr import read_zarr
@@ -21,6 +22,26 @@ ENDINGS = (*TIFF_ENDINGS, *raster.ENDINGS, ZARR_ENDING)
 def is_zarr(path: Path) -> bool:
     """Tell whether a path is named like a zarr store, or like a group in one."""
     return any(part.lower().endswith(ZARR_ENDING) for part in path.parts)
+
+
+def open_zarr(image: Any) -> Any:
+    """Return the pixels of an OME-Zarr whose path is given; other images unchanged.
+
+    Axes of length 1 are dropped.
+
+    Parameters
+    ----------
+    image : object
+        A path that ends in ``.zarr``, or anything else.
+
+    Raises
+    ------
+    OSError, ValueError, ModuleNotFoundError
+        See `read_image`.
+    """
+    if isinstance(image, str | os.PathLike) and is_zarr(Path(image)):
+        return read_image(Path(image)).select().data
+    return image
 
 
 def read_image(

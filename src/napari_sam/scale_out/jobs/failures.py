@@ -1,4 +1,4 @@
-"""The reason why one image of many failed, in words."""
+"""The reason why one task or image of many failed, in words."""
 
 from __future__ import annotations
 

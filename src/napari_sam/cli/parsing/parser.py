@@ -6,7 +6,9 @@ import argparse
 from typing import TYPE_CHECKING, get_args
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
-from napari_sam.cli.arguments import (
+from napari_sam.cli.jobs import add_job_options, add_scheduler
+from napari_sam.cli.options import TRAINING, add_options
+from napari_sam.cli.parsing.arguments import (
     FIRST_AXIS,
     add_axis,
     add_contrast,
@@ -21,7 +23,6 @@ from napari_sam.cli.arguments import (
     add_selection,
     add_zoom,
 )
-from napari_sam.cli.options import TRAINING, add_options
 from napari_sam.cli.postprocessing import (
     add_cleanup_options,
     add_postprocessing_options,
@@ -88,9 +89,10 @@ def _add_volume(parser: argparse.ArgumentParser) -> None:
     add_axis(parser, "axis of propagation", FIRST_AXIS)
     add_zoom(parser)
     add_postprocessing_options(parser)
+    add_job_options(parser)
 
 
-def _add_everything(parser: argparse.ArgumentParser) -> None:
+def _add_everything(parser: argparse.ArgumentParser, *, job: bool = True) -> None:
     add_image(parser)
     add_axis(parser, "axis of the slices of a stack", FIRST_AXIS)
     add_zoom(parser)
@@ -100,6 +102,36 @@ def _add_everything(parser: argparse.ArgumentParser) -> None:
         help="search only in this box of the plane, or of every slice",
     )
     add_postprocessing_options(parser, automatic=True)
+    if job:
+        add_job_options(parser)
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    _add_everything(parser, job=False)
+    add_prompts(
+        parser,
+        point="SLICE:ROW,COL",
+        box="SLICE:R0,C0,R1,C1",
+        files="prompts as for `volume`; without any, everything is segmented",
+    )
+    add_job_options(parser, run=False)
+
+
+def _add_work(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", help="folder of the job, from `plan`")
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="of the stage that encodes, do this share only, for instance "
+        "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT",
+    )
+    parser.add_argument("--stage", help="end after this stage, see `job`")
+    add_scheduler(parser, "run the whole job by")
+
+
+def _add_job(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", help="folder of the job, from `plan`")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_batch(parser: argparse.ArgumentParser) -> None:
@@ -136,6 +168,12 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
         help="write a CSV table of the objects of all images; an existing one is "
         "replaced",
     )
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="segment this share of the images only, beside other processes",
+    )
+    add_scheduler(parser, "segment the images by")
     add_selection(parser)
     add_axis(parser, "axis of the slices of stacks", FIRST_AXIS)
     add_model(parser)
@@ -307,6 +345,24 @@ _VERBS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], object]]] 
         "when all were written, 3 when some failed",
         "napari-sam batch images/ --output annotations/ --table objects.csv",
         _add_batch,
+    ),
+    "plan": (
+        "write the folder of a job on a stack: many small tasks, and what they cost",
+        "napari-sam plan stack.ome.zarr --output stack.ome.zarr --name sam "
+        "--workdir job",
+        _add_plan,
+    ),
+    "work": (
+        "do the tasks of a job that are left, alone or beside others that do the same. "
+        "The exit code is 0, or 3 when tasks failed",
+        "napari-sam work job --shard 3/20",
+        _add_work,
+    ),
+    "job": (
+        "say how far a job is. The exit code is 0 when it is complete, 3 when tasks "
+        "failed, 4 when tasks are left",
+        "napari-sam job job --json",
+        _add_job,
     ),
     "replay": (
         "make labels again from their record",

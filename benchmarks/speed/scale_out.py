@@ -1,0 +1,273 @@
+"""Jobs of many tasks: overhead, restart, numbering, kills, bytes.
+
+`python -m benchmarks.speed.scale_out --kills 20`
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from tests.helpers import jobs
+from tests.helpers.jobs import disc_stack, stand_in
+from tests.helpers.processes import load_small
+
+import napari_sam as ns
+from napari_sam.automatic.object_links import (
+    PlaneCount,
+    PlaneOverlaps,
+    number_objects,
+)
+from napari_sam.images.reading.stored_array import StoredArray
+from napari_sam.scale_out.jobs import schedulers
+from napari_sam.scale_out.jobs.job import Job
+from napari_sam.scale_out.stacks.planning import plan_everything_volume
+
+_GIGABYTE = 1e9
+DRIVER = """
+import sys
+from benchmarks.speed import scale_out
+from napari_sam.scale_out.jobs.job import Job
+
+if __name__ == "__main__":
+    scale_out.use_stand_ins()
+    for step in Job(sys.argv[1]).run(int(sys.argv[2])):
+        pass
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--planes", type=int, default=512)
+    parser.add_argument("--tasks", type=int, default=10_000)
+    parser.add_argument("--nodes", type=int, default=2_000_000)
+    parser.add_argument("--kills", type=int, default=20)
+    options = parser.parse_args()
+    use_stand_ins()
+    for run, count in (
+        (overhead, options.planes),
+        (restart, options.tasks),
+        (numbering, options.nodes),
+        (kills, options.kills),
+        (sparse_store, 16),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            run(Path(folder), count)
+
+
+def use_stand_ins() -> None:
+    """Load stand-ins here and in the processes of pools."""
+    schedulers._start_worker = jobs.start_worker
+    jobs.install_stand_ins()
+
+
+def overhead(folder: Path, planes: int) -> None:
+    """Compare two processes with half of the time of one, 20 ms a plane."""
+    plane = disc_stack(1, (256, 256))[0]
+    stack = np.repeat(plane[None], planes, axis=0)
+    model = "instancesseconds=0.02"
+    started = time.perf_counter()
+    plain = ns.segment_everything_volume(stack, stand_in(model))
+    serial = time.perf_counter() - started
+    times: dict[str, float] = {}
+    job = plan_everything_volume(stack, model=stand_in(model), workdir=folder / "job")
+    started = time.perf_counter()
+    for step in job.run(2):
+        now = time.perf_counter()
+        times[step.stage] = times.get(step.stage, 0.0) + now - started
+        started = now
+    assert np.array_equal(job.result(), plain)
+    total = sum(times.values())
+    stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in times.items())
+    print(f"{planes} planes, 20 ms each: serial {serial:.1f} s, 2 processes")
+    print(f"  {total:.1f} s, ratio to half of it {2 * total / serial:.2f}")
+    print(f"  seconds by stage, the first with the start of the processes: {stages}")
+
+
+def restart(folder: Path, tasks: int) -> None:
+    """Time tasks that do nothing, and the restart of a finished job."""
+    stack = np.zeros((tasks, 8, 8), np.uint8)
+    stack[0, :4, :4] = 255  # the only plane that shows anything
+    job = plan_everything_volume(
+        stack,
+        model=stand_in("boxes"),
+        workdir=folder,
+        linking=ns.Linking(gap=0, min_slices=1),
+    )
+    started, count = time.perf_counter(), 0
+    for step in job.run():
+        count += 1
+        if (step.stage, step.done) == ("links", tasks):
+            seconds = time.perf_counter() - started
+    print(f"{count} tasks: {1000 * seconds / (2 * tasks):.1f} ms for each")
+    for what, run in (
+        ("run again", lambda: list(Job(folder).run())),
+        ("status", lambda: Job(folder).status()),
+    ):
+        started = time.perf_counter()
+        run()
+        print(f"  finished job, {what}: {time.perf_counter() - started:.2f} s")
+    (folder / "finish" / "00000" / "00000000.npz").unlink()
+    started = time.perf_counter()
+    assert len(list(Job(folder).run())) == 1
+    print(f"  all but its last task: {time.perf_counter() - started:.2f} s")
+
+
+def numbering(_: Path, nodes: int) -> None:
+    """Link and number objects; the peak memory is that of this process."""
+    each = 200
+    planes = nodes // each
+    rng = np.random.default_rng(0)
+    labels = np.arange(1, each + 1, dtype=np.int64)
+    counts = [PlaneCount(labels, np.full(each, 100, np.int64)) for _ in range(planes)]
+    overlaps, edges = [], 0
+    # Objects touch others of their group of four, and end after 40 planes.
+    mates = (labels - 1) // 4 * 4
+    for z in range(planes):
+        for distance in (1, 2):
+            if z + distance < planes and z // 40 == (z + distance) // 40:
+                more = rng.integers(0, each, each // 4)
+                first = np.concatenate([labels, labels[more]])
+                second = np.concatenate([labels, mates[more] + 1 + (labels[more] % 4)])
+                shared = rng.integers(50, 100, len(first))
+                pairs = np.column_stack([first, second, shared])
+                overlaps.append(PlaneOverlaps(z, z + distance, pairs))
+                edges += len(first)
+    started = time.perf_counter()
+    numbers = number_objects(
+        counts, overlaps, min_overlap=0.5, min_slices=2, continued=False
+    )
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(
+        f"numbering {nodes:,} objects of planes, {edges:,} links: {seconds:.0f} s, "
+        f"{numbers.count:,} objects, peak of the process {peak / _GIGABYTE:.2f} GB"
+    )
+
+
+def kills(folder: Path, count: int) -> None:
+    """Kill the driver, or one of its processes, at random moments."""
+    stack = disc_stack(24)
+    plain = ns.segment_everything_volume(stack, stand_in("boxes"))
+    rng, equal, rounds = random.Random(1), 0, 0
+    for number in range(count):
+        job = plan_everything_volume(
+            stack,
+            model=stand_in("boxesseconds=0.02"),
+            workdir=folder / str(number),
+        )
+        while not job.is_complete:
+            rounds += 1
+            kill_once(job.path, rng)
+        equal += bool(np.array_equal(job.result(), plain))
+    print(f"{equal} of {count} jobs have the same labels, {rounds} kills")
+
+
+def kill_once(path: Path, rng: random.Random) -> None:
+    """Run a job by two processes, and kill one of them or the driver."""
+    command = [sys.executable, "-c", DRIVER, str(path), "2"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as driver:
+        try:
+            driver.wait(rng.uniform(4, 14))
+        except subprocess.TimeoutExpired:
+            process = psutil.Process(driver.pid)
+            workers = [
+                c for c in process.children() if "spawn_main" in str(c.cmdline())
+            ]
+            rng.choice([process, *workers]).send_signal(signal.SIGKILL)
+            try:
+                driver.wait(60)
+            except subprocess.TimeoutExpired:
+                driver.kill()
+
+
+def sparse_store(folder: Path, planes: int) -> None:
+    """Segment a time point of an OME-Zarr of 64 GB; compare bytes with the plan."""
+    import zarr
+
+    path = folder / "image.ome.zarr"
+    shape, chunks = (128, planes, 4096, 4096), (1, 1, 1024, 1024)
+    root = zarr.open_group(str(path), mode="w")
+    array = root.create_array(
+        "0",
+        shape=shape,
+        chunks=chunks,
+        dtype="uint16",
+        compressors=None,
+        dimension_names=list("tzyx"),
+    )
+    kinds = {"t": "time"}
+    root.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [
+            {
+                "axes": [{"name": a, "type": kinds.get(a, "space")} for a in "tzyx"],
+                "datasets": [
+                    {
+                        "path": "0",
+                        "coordinateTransformations": [
+                            {"type": "scale", "scale": [1.0] * 4}
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+    for z, plane in enumerate(disc_stack(planes, (256, 256))):
+        array[3, z] = np.kron(plane, np.ones((16, 16), np.uint16)).astype(np.uint16)
+    read = 0
+    get = StoredArray.__getitem__
+
+    def counted(self: StoredArray, key: Any) -> Any:
+        nonlocal read
+        found = get(self, key)
+        read += found.nbytes
+        return found
+
+    StoredArray.__getitem__ = counted  # type: ignore[method-assign]
+    try:
+        job = plan_everything_volume(
+            path,
+            path,
+            load_small(),
+            workdir=folder / "job",
+            index={"T": 3},
+            contrast_limits=(0, 255),
+            options=ns.SearchOptions(points_per_side=2),
+        )
+        cost = job.cost()
+        read = 0
+        started = time.perf_counter()
+        stages = {step.stage: step.total for step in job.run()}
+    finally:
+        StoredArray.__getitem__ = get  # type: ignore[method-assign]
+    written = sum(
+        int(job.folder.load(stage, index)["bytes"])
+        for stage, total in stages.items()
+        for index in range(total)
+        if stage == "paint" or stage.startswith("level")
+    )
+    size = int(np.prod(shape, dtype=np.int64)) * 2
+    files = [f for f in path.rglob("*") if f.is_file()]
+    print(
+        f"{size / _GIGABYTE:.0f} GB store, one time point of {planes} planes: "
+        f"{time.perf_counter() - started:.0f} s; read {read / _GIGABYTE:.2f} GB, plan "
+        f"{cost.bytes_read / _GIGABYTE:.2f}; wrote {written / _GIGABYTE:.2f} GB, plan "
+        f"{cost.bytes_written / _GIGABYTE:.2f}; {len(files)} files, "
+        f"{sum(os.path.getsize(f) for f in files) / _GIGABYTE:.2f} GB on disk"
+    )
+
+
+if __name__ == "__main__":
+    main()

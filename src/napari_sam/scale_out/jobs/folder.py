@@ -1,0 +1,198 @@
+"""The folder of a job: its plan, what its tasks wrote, and which of them failed."""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from napari_sam.files import atomic_write, first_line, read_json, write_json
+from napari_sam.scale_out.jobs.failures import describe_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+
+PLAN = "plan.json"
+_FAILED = "failed"
+# Files of one folder: many thousands are slow, above all over a network.
+_PER_FOLDER = 1000
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailure:
+    """A task that failed at its last try.
+
+    Parameters
+    ----------
+    stage : str
+        Name of its stage.
+    index : int
+        Its number in the stage.
+    sentence : str
+        Why it failed.
+    details : Path
+        File with the traceback.
+    """
+
+    stage: str
+    index: int
+    sentence: str
+    details: Path
+
+
+class JobFolder:
+    """A folder in which the tasks of a job keep what they computed.
+
+    The output of a task appears by a rename when it is complete: a task is done when
+    its file exists, whoever wrote it.
+
+    Parameters
+    ----------
+    path : Path
+        The folder.
+
+    Raises
+    ------
+    ValueError, OSError
+        When it is no folder of a job, or of one by a later version.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).expanduser().resolve()
+        if not (self.path / PLAN).is_file():
+            raise FileNotFoundError(
+                f"{self.path} is not the folder of a job: it has no {PLAN}."
+            )
+        plan = read_json(self.path / PLAN)
+        if not isinstance(plan, dict) or plan.get("format") != FORMAT:
+            raise ValueError(
+                f"{self.path / PLAN} is not a plan that this version reads: plan the "
+                "job again."
+            )
+        self.plan: dict[str, Any] = plan
+
+    @classmethod
+    def create(cls, path: str | Path, plan: Mapping[str, Any]) -> Self:
+        """Write the plan into a folder; the same job may be there already.
+
+        Raises
+        ------
+        ValueError
+            When the folder has another job, or other files.
+        """
+        folder = Path(path).expanduser().resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        complete = json.loads(json.dumps({"format": FORMAT, **plan}))
+        if not (folder / PLAN).exists():
+            write_json(folder / PLAN, complete)
+        found = cls(folder)
+        if found.plan != complete:
+            names = sorted(complete.keys() | found.plan.keys())
+            others = [n for n in names if complete.get(n) != found.plan.get(n)]
+            raise ValueError(
+                f"{folder} holds another job, which differs in {', '.join(others)}: "
+                "delete it, or name another folder."
+            )
+        return found
+
+    def done(self, stage: str) -> set[int]:
+        """List the tasks of a stage that are done."""
+        return {
+            int(entry.name.partition(".")[0])
+            for folder in _folders(self.path / stage)
+            for entry in _entries(folder)
+            if entry.name.endswith(".npz") and entry.name[0] != "."
+        }
+
+    def is_done(self, stage: str, index: int) -> bool:
+        """Tell whether a task is done."""
+        return self._file(stage, index).exists()
+
+    def save(
+        self,
+        stage: str,
+        index: int,
+        arrays: Mapping[str, ArrayLike],
+        compressed: bool = True,
+    ) -> None:
+        """Write what a task computed; the task is done."""
+        file = self._file(stage, index)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        kept: dict[str, Any] = {n: np.asarray(array) for n, array in arrays.items()}
+        with atomic_write(file, ".npz") as part, part.open("wb") as stream:
+            write = np.savez_compressed if compressed else np.savez
+            write(stream, **kept)
+        self._failure_file(stage, index).unlink(missing_ok=True)
+
+    def load(self, stage: str, index: int) -> dict[str, NDArray[Any]]:
+        """Read what a task computed.
+
+        Raises
+        ------
+        ValueError
+            When its file is missing or damaged. A damaged file is removed, so that
+            the next run makes it again.
+        """
+        file = self._file(stage, index)
+        try:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as npz:
+                return {name: npz[name] for name in npz.files}
+        except FileNotFoundError as error:
+            raise ValueError(f"{file} is missing: run the job again.") from error
+        except Exception as error:  # whatever a damaged archive raises
+            file.unlink(missing_ok=True)
+            raise ValueError(
+                f"{file} was damaged ({first_line(error)}) and is removed: run the job "
+                "again."
+            ) from error
+
+    def note_failure(self, stage: str, index: int, error: Exception) -> None:
+        """Keep why a task failed."""
+        file = self._failure_file(stage, index)
+        file.parent.mkdir(exist_ok=True)
+        lines = traceback.format_exception(error)
+        content = {"sentence": describe_failure(error), "traceback": "".join(lines)}
+        write_json(file, content)
+
+    def failures(self) -> list[TaskFailure]:
+        """List the tasks that failed and are not done since."""
+        found = []
+        for entry in _entries(self.path / _FAILED):
+            stage, _, number = entry.name.removesuffix(".json").rpartition("-")
+            if not number.isdecimal() or entry.name.startswith("."):
+                continue
+            content = read_json(entry.path)
+            found.append(
+                TaskFailure(
+                    stage, int(number), str(content["sentence"]), Path(entry.path)
+                )
+            )
+        return sorted(found, key=lambda failure: (failure.stage, failure.index))
+
+    def _file(self, stage: str, index: int) -> Path:
+        group = f"{index // _PER_FOLDER:05d}"
+        return self.path / stage / group / f"{index:08d}.npz"
+
+    def _failure_file(self, stage: str, index: int) -> Path:
+        return self.path / _FAILED / f"{stage}-{index:08d}.json"
+
+
+def _folders(path: Path) -> list[Path]:
+    return [Path(entry.path) for entry in _entries(path) if entry.is_dir()]
+
+
+def _entries(path: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield what is in a folder; nothing when there is none."""
+    try:
+        with os.scandir(path) as entries:
+            yield from entries
+    except FileNotFoundError:
+        return
