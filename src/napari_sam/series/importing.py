@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from napari_sam.exchange.folders import FolderReader, flat_names
+from napari_sam.scale_out.jobs.failures import describe_failure
 from napari_sam.series.editing import ItemEditor
-from napari_sam.series.failures import describe_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

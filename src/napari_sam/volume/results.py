@@ -17,8 +17,7 @@ from napari_sam.checks.values import (
 )
 from napari_sam.masks.painting import paint_pieces, pieces_from_patches
 from napari_sam.masks.patch import MaskPatch
-from napari_sam.volume.tracking.appearance import UNKNOWN, Appearance
-from napari_sam.volume.tracking.mask_projection import Projection
+from napari_sam.volume.appearance import UNKNOWN, Appearance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from napari_sam.masks.painting import ObjectPlaneMask
     from napari_sam.volume.stack_prompts import PromptedSlices
 
+Projection = Literal["auto", "box", "box+point", "box+mask", "box+point+mask"]
 Status = Literal["anchor", "propagated", "interpolated", "doubtful", "stopped"]
 DOUBTFUL = frozenset({"doubtful", "interpolated"})
 # The status of a slice is the first of these that any object on it has.

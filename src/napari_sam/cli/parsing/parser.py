@@ -40,8 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Make the parser; `verb` of the parsed options is the verb."""
     parser = argparse.ArgumentParser(
         prog="napari-sam",
-        description="Segment images and stacks with Segment Anything models, without "
-        "a display.",
+        description="Segment images and stacks with Segment Anything models.",
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB", dest="verb")
     for name, (summary, example, add_arguments) in _VERBS.items():
@@ -359,8 +358,7 @@ _VERBS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], object]]] 
         _add_work,
     ),
     "job": (
-        "say how far a job is. The exit code is 0 when it is complete, 3 when tasks "
-        "failed, 4 when tasks are left",
+        "say how far a job is: exit code 0 when complete, 3 failed tasks, 4 tasks left",
         "napari-sam job job --json",
         _add_job,
     ),

@@ -13,7 +13,7 @@ from napari_sam.plugin.series.item_layers import ItemLayers
 from napari_sam.plugin.series.new_classes import NewClasses
 from napari_sam.plugin.series.opened_image import open_image
 from napari_sam.plugin.series.read_ahead import ReadAhead
-from napari_sam.series.failures import describe_failure
+from napari_sam.scale_out.jobs.failures import describe_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable

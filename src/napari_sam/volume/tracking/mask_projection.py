@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from napari_sam.masks.morphology import innermost, large_components
 from napari_sam.masks.patch import MaskPatch, on_common_canvas, patch_iou, window_at
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
-from napari_sam.volume.tracking.appearance import UNKNOWN, Appearance
+from napari_sam.volume.appearance import UNKNOWN, Appearance
 from napari_sam.volume.tracking.box_motion import (
     box_size,
     enlarge_box,
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.volume.tracking.box_motion import SliceBox
-
-Projection = Literal["auto", "box", "box+point", "box+mask", "box+point+mask"]
 
 # Smallest components and holes that get a prompt of their own: fractions of the
 # object's area, and pixels below which a model of 256 pixels resolves nothing.
