@@ -200,7 +200,7 @@ class Flagging:
             _fraction(flagged[bad]),
             _fraction(flagged[bad & computed]),
             _fraction(flagged[~bad]),
-            _auc(confidence[computed], ~bad[computed]),
+            auc(confidence[computed], ~bad[computed]),
         )
 
 
@@ -208,7 +208,8 @@ def _fraction(chosen: NDArray[np.bool_]) -> float:
     return float(chosen.mean()) if chosen.size else float("nan")
 
 
-def _auc(values: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+def auc(values: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
+    """Return the probability that a positive value is above another one."""
     count, rest = int(positive.sum()), int((~positive).sum())
     if not count or not rest:
         return float("nan")

@@ -2,7 +2,7 @@
 
 import argparse
 
-from napari_sam.cli.parser import make_parser
+from napari_sam.cli.parsing.parser import make_parser
 
 
 def verbs() -> dict[str, argparse.ArgumentParser]:

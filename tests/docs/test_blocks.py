@@ -5,9 +5,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from napari_sam.cli.parser import make_parser
 
 from napari_sam.cli.main import main
+from napari_sam.cli.parsing.parser import make_parser
 from napari_sam.prediction.loading import load_model
 from napari_sam.prediction.predictor import Predictor
 from tests.docs.documents import (

@@ -261,7 +261,9 @@ class StackRequest:
             if painted:
                 masks[entry["object"]] = painted
         stack = stack_from_json(view, entries[0])
-        options = PropagationOptions(**entries[0]["options"])
+        # Earlier records tell nothing of borders: masks were those of the model.
+        recorded = {"fit_border": False, **entries[0]["options"]}
+        options = PropagationOptions(**recorded)
         # Records without a zoom were made on whole planes.
         zoom = entries[0].get("zoom", "off")
         return cls(view, stack, prompts, options, masks, reached=reached, zoom=zoom)

@@ -81,7 +81,8 @@ class PropagationOptions:
     doubt : float
         Slices with a lower confidence (0 to 1) are "doubtful".
     fit_border : bool
-        Move the border of every mask to where the image has one, see `Appearance`.
+        Move the border of every mask to where the image has one, see `Appearance`,
+        and keep boxes at least as large as those of a ball.
         Otherwise masks are those of the model; a prompted slice then shows the same
         mask as `segment`.
     first, last : int, optional

@@ -168,8 +168,10 @@ class ObjectTracker:
             least_size=self._least_size(slice_index),
         )
 
-    def _least_size(self, slice_index: int) -> NDArray[np.float64]:
+    def _least_size(self, slice_index: int) -> NDArray[np.float64] | None:
         """Return the size below which the object is not expected yet."""
+        if not self._options.fit_border:
+            return None
         patch, stack = self._start.patch, self._stack
         radius = equivalent_radius(patch, stack.pixel_size)
         distance = abs(slice_index - self._start.index) * stack.slice_spacing / radius
