@@ -45,6 +45,8 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
+    # They need a cluster; docs/scale_out.md shows them.
+    "ignore_pattern": r"cluster",
     "image_scrapers": ("docs.generator.windows.take_windows",),
     "reset_modules": ("docs.generator.windows.end_of_run",),
     "abort_on_example_error": True,

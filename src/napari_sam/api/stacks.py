@@ -96,11 +96,11 @@ def segment_everything_volume(
         The OME-Zarr of the image, or a new store, into which the labels are written.
     name : str, optional
         Name of the labels in the OME-Zarr, see `plan_everything_volume`.
-    overwrite : bool
-        Replace labels of that name, see `plan_everything_volume`.
     workdir : str or Path, optional
         Folder of the tasks, which all workers see; it is kept. When None, a folder
         beside the output, or a temporary one, that is removed at the end.
+    overwrite : bool
+        Replace labels of that name, see `plan_everything_volume`.
 
     Returns
     -------
@@ -265,9 +265,18 @@ def segment_volume(
     zoom : "auto", "off" or float
         As for `segment`. With "auto", small objects are followed in windows of the
         planes, and only these windows are read.
-    scheduler, output, name, workdir, overwrite
-        See `segment_everything_volume`. With a cache on disk, planes are encoded by
-        as many tasks; the objects are followed by one. `previous` is not used by jobs.
+    scheduler : object, optional
+        What runs the work as small tasks, see `segment_everything_volume`. With a cache
+        on disk, planes are encoded by as many tasks; the objects are followed by one.
+        `previous` is not used by jobs.
+    output : str or Path, optional
+        The OME-Zarr of the image, or a new store, into which the labels are written.
+    name : str, optional
+        Name of the labels in the OME-Zarr, see `plan_volume`.
+    workdir : str or Path, optional
+        Folder of the tasks, see `segment_everything_volume`.
+    overwrite : bool
+        Replace labels of that name, see `plan_volume`.
 
     Returns
     -------

@@ -149,10 +149,16 @@ class ImageSeries(ItemList):
 
         Parameters
         ----------
-        model, prompts, again, **options
-            See `iter_segment`.
+        model : str, Path or Predictor
+            Model name, path or repository, see `load_model`, or a loaded model.
+        prompts : str, Path or mapping, optional
+            Prompts of the images; everything is segmented when None.
+        again : bool
+            Whether to replace the labels of images that wait for review.
         scheduler : object, optional
             What segments the images, see `Job.run`; one after the other when None.
+        **options
+            Further arguments of `iter_segment`.
 
         Returns
         -------
@@ -287,6 +293,16 @@ class ImageSeries(ItemList):
 
     def rename_class(self, name: str, new: str) -> ClassChange:
         """Rename a class in all images; see `merge_classes`.
+
+        Parameters
+        ----------
+        name, new : str
+            The class, and its new name.
+
+        Returns
+        -------
+        ClassChange
+            What `undo_classes` takes back.
 
         Raises
         ------

@@ -78,8 +78,10 @@ def plan_everything_volume(
     output : str or Path, optional
         The OME-Zarr of the image, or a new store, for the labels; None to get them as
         an array.
-    model, axis
-        See `segment_everything_volume`.
+    model : str, Path or Predictor
+        Model name, path or repository, see `load_model`, or a loaded model.
+    axis : int or str
+        The axis along which objects are linked, by number or name.
     name : str
         Name of the labels in the OME-Zarr of the image.
     workdir : str or Path, optional
@@ -90,8 +92,12 @@ def plan_everything_volume(
         {axis: index} of further axes of an image file, such as {"T": 0, "C": 1}.
     series, axes : str, optional
         Which image of a file, and names of its axes as stored.
-    thresholds, options, linking, zoom, object_diameter
-        See `segment_everything_volume`.
+    thresholds : Thresholds, optional
+        Selection of objects among the candidate masks.
+    options : SearchOptions, optional
+        Settings of the search for candidate masks.
+    linking : Linking, optional
+        Settings for linking objects of neighbouring planes, or across gaps.
     cleanup : CleanUp, optional
         Post-processing of the masks.
     contrast_limits : IntensityMapping, tuple of float or array-like, optional
@@ -100,6 +106,10 @@ def plan_everything_volume(
         (H, W) bool, where to search in every plane.
     spacing : float or sequence of float, optional
         Physical size of a voxel, for the clean-up.
+    zoom : "auto", "off" or float
+        As for `segment_everything_volume`.
+    object_diameter : float, optional
+        For models with an instance head: usual diameter of the objects in pixels.
 
     Returns
     -------
@@ -168,18 +178,47 @@ def plan_volume(
 
     Parameters
     ----------
-    volume, output, model, axis, name, workdir, overwrite, index, series, axes
-        See `plan_everything_volume`.
-    prompts, fixed, masks, spacing, options, zoom
-        See `segment_volume`; `fixed` for arrays only.
+    volume : array-like, str or Path
+        A stack, see `segment_volume`, or the path of an image file or OME-Zarr. An
+        array is copied into the folder of the job: of a large store, give the path.
+    prompts : mapping
+        {slice: Prompt} for one object, or {object id: {slice: Prompt}}, see
+        `segment_volume`.
+    output : str or Path, optional
+        The OME-Zarr of the image, or a new store, for the labels; None to get them as
+        an array.
+    model : str, Path or Predictor
+        Model name, path or repository, see `load_model`, or a loaded model.
+    axis : int or str
+        Axis of propagation, by number or name.
+    name : str
+        Name of the labels in the OME-Zarr of the image.
+    workdir : str or Path, optional
+        Folder of the job; beside the output when None.
     embeddings : str or Path, optional
         A folder for the embeddings of all planes, which is kept, and which a
         `DiskCache` of a viewer or script can use. They are rounded to half precision:
         the labels are those of `segment_volume` with such a cache.
+    overwrite : bool
+        Whether labels of this name are replaced once the new ones are complete.
+    index : mapping, optional
+        {axis: index} of further axes of an image file, such as {"T": 0, "C": 1}.
+    series, axes : str, optional
+        Which image of a file, and names of its axes as stored.
+    fixed : mapping, optional
+        {axis: index} of further axes of an array, which stay at that index.
+    masks : mapping, optional
+        {object id: {slice: (H, W) bool}}, painted or corrected by hand.
+    spacing : float or sequence of float, optional
+        Physical size of a voxel along each axis without colour, or one for all axes.
     cleanup : CleanUp, optional
         Post-processing of the masks.
     contrast_limits : IntensityMapping, tuple of float or array-like, optional
         As for `segment_volume`, or a rule.
+    options : PropagationOptions, optional
+        Settings of the propagation.
+    zoom : "auto", "off" or float
+        As for `segment_volume`.
 
     Returns
     -------
