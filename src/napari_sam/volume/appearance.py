@@ -40,6 +40,8 @@ _LATER_THRESHOLDS = _THRESHOLDS[::2]
 # border, which is 1 for the best threshold, or less within the noise; the same for the
 # box that is expected on other slices.
 _FIT_WEIGHT, _EXPECTED_FIT_WEIGHT = 1.0, 0.5
+# A lower threshold fits the box better by at least this much IoU.
+_LEAST_GAIN = 0.1
 # What brightness adds to the logits at most.
 _BRIGHTNESS_LOGITS = 6.0
 # Pixels up to this many contrasts brighter than the object still speak for it.
@@ -68,12 +70,17 @@ class View:
         (h, w) float32, the image; colours are averaged.
     box : ndarray
         (4,) box of the prompt on the plane.
+    expected : ndarray, optional
+        (4,) box that is expected around the mask; that of the prompt when None. With
+        it, nothing outside the prompt is of the object: masks that filled a little
+        more than their box would grow from slice to slice.
     """
 
     origin: tuple[int, int]
     logits: Floats
     gray: Floats
     box: NDArray[np.float64]
+    expected: NDArray[np.float64] | None = None
 
     @classmethod
     def of(
@@ -81,6 +88,7 @@ class View:
         prediction: Prediction,
         box: NDArray[np.float64],
         pixels: NDArray[Any],
+        expected: NDArray[np.float64] | None = None,
     ) -> Self:
         """Cut the view out of a prediction and of the pixels of its window.
 
@@ -92,6 +100,8 @@ class View:
             (4,) box on the plane.
         pixels : ndarray
             (h, w) or (h, w, C) of the window, perhaps at a lower resolution.
+        expected : ndarray, optional
+            (4,) box that is expected around the mask.
         """
         transform = prediction.transform
         start = transform.origin
@@ -102,12 +112,13 @@ class View:
             odds = np.clip(logits + 0.5, _LEAST_ODDS, 1 - _LEAST_ODDS)
             logits = np.log(odds / (1 - odds)).astype(np.float32)
         origin = (start[0] + region[0].start, start[1] + region[1].start)
-        return cls(origin, logits, gray, box)
+        return cls(origin, logits, gray, box, expected)
 
     def allowed(self) -> Mask:
         """Return where the mask may lie, (h, w) bool."""
         sides = np.tile(self.box[2:] - self.box[:2] + 1, 2)
-        around = np.maximum(1.0, _MASK_MARGIN * sides)
+        margin = (_MASK_MARGIN if self.expected is None else 0.0) * sides
+        around = np.maximum(1.0, margin)
         low_row, low_col, high_row, high_col = (
             self.box + around * (-1, -1, 1, 1) - np.tile(self.origin, 2)
         )
@@ -121,9 +132,13 @@ class View:
         height, width = shape = self.logits.shape
         kept = coarse_grid((height, width))
         scale = np.tile([len(k) / n for k, n in zip(kept, shape, strict=True)], 2)
-        box = (self.box - np.tile(self.origin, 2) + 0.5) * scale - 0.5
+        box, expected = (
+            None if b is None else (b - np.tile(self.origin, 2) + 0.5) * scale - 0.5
+            for b in (self.box, self.expected)
+        )
+        assert box is not None
         grid = np.ix_(*kept)
-        return View((0, 0), self.logits[grid], self.gray[grid], box)
+        return View((0, 0), self.logits[grid], self.gray[grid], box, expected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +178,9 @@ class Appearance:
             Whether the box shows how large the object is.
         """
         coarse = view.coarse()
-        weight = _FIT_WEIGHT if is_users_box else 0.0
-        threshold = _best_threshold(coarse, _THRESHOLDS, weight)
+        threshold = 0.0
+        if is_users_box:
+            threshold = _best_threshold(coarse, _THRESHOLDS, _FIT_WEIGHT)
         mask = _main_components((coarse.logits > threshold) & coarse.allowed())
         return cls.of_border(measure_border(coarse.gray, mask), threshold)
 
@@ -247,7 +263,8 @@ def _best_threshold(
         return thresholds[0]
     smooth = smoothed(view.gray)
     allowed = view.allowed()
-    box = view.box - np.tile(view.origin, 2)
+    wanted = view.box if view.expected is None else view.expected
+    box = wanted - np.tile(view.origin, 2)
     steps, fits = np.zeros((2, len(thresholds)))
     for i, threshold in enumerate(thresholds):
         mask = _main_components((view.logits > threshold) & allowed)
@@ -260,6 +277,9 @@ def _best_threshold(
     first = _main_components((view.logits > thresholds[0]) & allowed)
     noise = measure_levels(smooth, first).noise
     scores = steps / max(float(steps.max()), noise, 1e-12) + fit_weight * fits
+    # The box must say that the mask is too small: a border beside it may be sharper.
+    better = fits >= fits[0] + _LEAST_GAIN
+    scores[1:] = np.where(better[1:], scores[1:], -np.inf)
     return thresholds[int(np.argmax(scores))]
 
 

@@ -265,7 +265,7 @@ class SliceSegmenter:
                     holes.append(patch)
                 continue
             if self.options.fit_border:
-                view = View.of(prediction, box, encoded.pixels)
+                view = View.of(prediction, box, encoded.pixels, part.box)
                 patch = expected.appearance.mask(view)
             components.append((iou, patch, prediction))
         kept = [c for c in components if c[0] >= _MIN_COMPONENT_IOU] or components[:1]
