@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -270,7 +271,8 @@ def test_damaged_files_are_refused_or_read(
     try:
         read_image(path)
     except ValueError as error:
-        assert "cannot be read as TIFF" in str(error)
+        # The count of its images may be damaged, too.
+        assert re.search("cannot be read as TIFF|holds no image", str(error))
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.5, 0.9])
