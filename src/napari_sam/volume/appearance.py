@@ -15,7 +15,7 @@ from napari_sam.masks.border import (
     measure_levels,
     smoothed,
 )
-from napari_sam.masks.patch import MaskPatch, mask_to_box
+from napari_sam.masks.patch import MaskPatch, box_iou, mask_to_box
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,9 +71,9 @@ class View:
     box : ndarray
         (4,) box of the prompt on the plane.
     expected : ndarray, optional
-        (4,) box that is expected around the mask; that of the prompt when None. With
-        it, nothing outside the prompt is of the object: masks that filled a little
-        more than their box would grow from slice to slice.
+        (4,) box that is expected around the mask; that of the prompt when None. When
+        given, the mask stays within the prompt's box: masks that extend a little beyond
+        their box would grow from slice to slice.
     """
 
     origin: tuple[int, int]
@@ -145,12 +145,12 @@ class View:
 class Appearance:
     """How an object looks: where its masks end, and how bright it is.
 
-    A network that saw small, blurred or dim objects rarely finds only their bright
-    core. On a prompted slice, a lower threshold of its logits may fit the border in the
-    image and the user's box better; on the other slices that threshold is the highest.
-    Brightness between that of the object and of what surrounds it moves the border
-    further, as in active contours without edges (Chan and Vese 2001): the less the
-    noise, the more it counts.
+    Of small, blurred or dim objects, networks often find the bright core only. On a
+    prompted slice, a lower threshold of the logits may fit the border in the image and
+    the user's box better; on the other slices the threshold is that one or a lower one.
+    The border also moves towards where the brightness is halfway between that of the
+    object and of its surroundings, as in active contours without edges (Chan and Vese
+    2001); the less noise, the more this counts.
 
     Parameters
     ----------
@@ -202,8 +202,8 @@ class Appearance:
         if not rough.any():
             return MaskPatch.empty()
         logits, allowed = view.logits - np.float32(threshold), view.allowed()
-        outside = measure_levels(coarse.gray, _main_components(rough)).outside
         if self.trust and self.contrast:
+            outside = measure_levels(coarse.gray, _main_components(rough)).outside
             evidence = _brightness(view.gray, outside, self.contrast)
             logits = logits + np.float32(self.trust * _BRIGHTNESS_LOGITS) * evidence
         kept = _main_components((logits > 0) & allowed, view.logits > 0)
@@ -266,16 +266,17 @@ def _best_threshold(
     wanted = view.box if view.expected is None else view.expected
     box = wanted - np.tile(view.origin, 2)
     steps, fits = np.zeros((2, len(thresholds)))
-    for i, threshold in enumerate(thresholds):
-        mask = _main_components((view.logits > threshold) & allowed)
+    masks = [_main_components((view.logits > t) & allowed) for t in thresholds]
+    for i, mask in enumerate(masks):
         if mask.any():
-            steps[i], fits[i] = border_step(smooth, mask), _box_fit(mask, box)
+            tight = mask_to_box(mask)
+            assert tight is not None
+            steps[i], fits[i] = border_step(smooth, mask), box_iou(tight, box)
     if not fits.any():
         return thresholds[0]
     steps *= np.sign(steps[np.argmax(np.abs(steps))])
     # A step within the noise says nothing.
-    first = _main_components((view.logits > thresholds[0]) & allowed)
-    noise = measure_levels(smooth, first).noise
+    noise = measure_levels(smooth, masks[0]).noise
     scores = steps / max(float(steps.max()), noise, 1e-12) + fit_weight * fits
     # The box must say that the mask is too small: a border beside it may be sharper.
     better = fits >= fits[0] + _LEAST_GAIN
@@ -283,18 +284,8 @@ def _best_threshold(
     return thresholds[int(np.argmax(scores))]
 
 
-def _box_fit(mask: Mask, box: NDArray[np.float64]) -> float:
-    """Return the IoU of the box around a mask with another box."""
-    tight = mask_to_box(mask)
-    assert tight is not None
-    low, high = np.maximum(tight[:2], box[:2]), np.minimum(tight[2:], box[2:])
-    common = np.prod(np.maximum(high - low + 1, 0))
-    areas = [np.prod(b[2:] - b[:2] + 1) for b in (tight, box)]
-    return float(common / (sum(areas) - common))
-
-
 def _main_components(mask: Mask, found: Mask | None = None) -> Mask:
-    """Return a mask without its small components, but those the model has found."""
+    """Drop small components of a mask, except those that overlap `found`."""
     from scipy.ndimage import label
 
     labels, count = label(mask)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.masks.patch import MaskPatch, window_at
+from napari_sam.volume.tracking.confidence import equivalent_radius
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,8 +70,7 @@ class Territories:
         pixel = self.stack.pixel_size
         depth = distance_transform_edt(np.pad(patch.mask, 1), sampling=pixel)
         depth = depth[1:-1, 1:-1]
-        area = np.count_nonzero(patch.mask) * pixel[0] * pixel[1]
-        reach = float(np.sqrt(area / np.pi)) / self.stack.slice_spacing
+        reach = equivalent_radius(patch, pixel) / self.stack.slice_spacing
         shares = (depth / depth.max()).astype(np.float16)
         territory = _Territory(slice_index, patch.origin, shares, reach)
         self._known[object_id].append(territory)
@@ -80,10 +80,10 @@ class Territories:
     ) -> list[MaskPatch]:
         """Return the masks of objects on a slice without the territories of others."""
         claims = [
-            (object_id, territory.distance(slice_index), territory)
+            (object_id, distance, territory)
             for object_id, known in self._known.items()
             for territory in known
-            if territory.distance(slice_index) < 1
+            if (distance := territory.distance(slice_index)) < 1
         ]
         return [
             self._outside(slice_index, object_id, patch, claims)
