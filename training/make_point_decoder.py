@@ -4,6 +4,7 @@
 trains, evaluates, and writes weights, curves and a model card into the folder. Run the
 same command again to resume. ``--minutes 60`` stops after that time; ``--finish`` uses
 the best model so far. ``--quick`` runs all steps on a few images, as a test.
+``--further`` starts from the shipped click decoder and adds windows with small objects.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from evaluation import coin_images, table
+from object_looks import make_plane
 from packaged_images import IMAGES
 from synthetic_images import KINDS, MIXTURE, make_many
 from teacher import crop, teach
@@ -40,6 +42,9 @@ PARENT = "lite_medsam"
 # Seeds of the synthetic images: ranges that never meet.
 TRAIN_SEED, VALIDATE_SEED, TEST_SEED = 0, 1_000_000, 2_000_000
 SAVE_EVERY = 50
+# Sides of windows, and diameters of their objects in the network's input.
+WINDOWS, INPUT = (64, 91, 128, 181), 256
+SEEN = (12.0, 80.0)
 LARGEST_CACHE = 40 * 2**30
 
 
@@ -53,13 +58,16 @@ class Amounts:
     test: int = 27
     test_crops: int = 9
     objects: int = 4  # of each test image
+    small: int = 0  # windows with small objects; a tenth of them to validate
     steps: int = 6000
     minutes: float | None = 45.0
     validate_every: int = 250
     coins: bool = True
+    learning_rate: float = 2e-4
 
 
 FULL = Amounts()
+FURTHER = Amounts(synthetic=81, crops=33, small=300, minutes=35.0, learning_rate=1e-4)
 QUICK = Amounts(9, 4, 3, 3, 2, 1, 8, None, 4, coins=False)
 
 # Mostly clicks; boxes too, so that their masks do not become worse.
@@ -93,6 +101,11 @@ def published() -> Predictor:
     )
 
 
+def shipped() -> Predictor:
+    """Load LiteMedSAM with its click decoder."""
+    return load_model(PARENT, device="cpu")
+
+
 def with_clicks(predictor: Predictor, training: FineTuning) -> Predictor:
     """Return the published model with the trained click decoder, as shipped."""
     return Predictor(
@@ -102,10 +115,23 @@ def with_clicks(predictor: Predictor, training: FineTuning) -> Predictor:
         prompts=predictor.prompts,
         key=f"{predictor.key}, clicks {training.state.best_step}",
         click_decoder=training.best_model(),
+        instance_head=predictor.instance_head,
     )
 
 
 # -- data ----------------------------------------------------------------------
+
+
+def small_objects(count: int, seed: int) -> list[TrainingImage]:
+    """Make windows as the zoom cuts them for small objects: pixels are enlarged."""
+    images: list[TrainingImage] = []
+    for number in range(count):
+        rng = np.random.default_rng([23, seed + number])
+        side = int(rng.choice(WINDOWS))
+        low, high = (size * side / INPUT for size in SEEN)
+        plane, labels = make_plane(seed + number, side, (max(low, 4.5), high))
+        images += training_images(plane, labels, f"small objects {number}")
+    return images
 
 
 def real_crops(
@@ -140,12 +166,14 @@ def real_crops(
 
 
 def prepare(
-    predictor: Predictor, folder: Path, amounts: Amounts, clock: Clock
+    teacher: Predictor, start: Predictor, folder: Path, amounts: Amounts, clock: Clock
 ) -> FineTuning:
     """Make the data and the training run, and resume it if it was interrupted."""
     images = make_many(MIXTURE, amounts.synthetic, TRAIN_SEED)
-    images += real_crops(predictor, folder / "crops", amounts.crops, False, clock)
+    images += real_crops(teacher, folder / "crops", amounts.crops, False, clock)
+    images += small_objects(amounts.small, TRAIN_SEED)
     held_out = make_many(tuple(KINDS), amounts.validate, VALIDATE_SEED)
+    held_out += small_objects(amounts.small // 10, VALIDATE_SEED)
     options = TrainingOptions(
         steps=amounts.steps,
         minutes=amounts.minutes,
@@ -158,9 +186,10 @@ def prepare(
         patience=100,
         validation_objects=2 * len(held_out),
         instance_head=False,
+        learning_rate=amounts.learning_rate,
     )
     disk = DiskCache(folder / "embeddings", LARGEST_CACHE)
-    training = FineTuning(predictor, images, options, held_out=held_out, disk=disk)
+    training = FineTuning(start, images, options, held_out=held_out, disk=disk)
     run = folder / "run.safetensors"
     if run.is_file():
         training.resume(run)
@@ -311,8 +340,13 @@ def main() -> int:
         action="store_true",
         help="evaluate the published model only, to save time later",
     )
+    parser.add_argument(
+        "--further", action="store_true", help="train the shipped decoder further"
+    )
     arguments = parser.parse_args()
-    folder, amounts = arguments.folder, QUICK if arguments.quick else FULL
+    folder, amounts = arguments.folder, FURTHER if arguments.further else FULL
+    if arguments.quick:
+        amounts = QUICK
     folder.mkdir(parents=True, exist_ok=True)
     predictor = published()
     print(f"{torch.get_num_threads()} threads", flush=True)
@@ -322,7 +356,8 @@ def main() -> int:
         return 0
     clock = Clock(arguments.minutes)
     try:
-        training = prepare(predictor, folder, amounts, clock)
+        start = shipped() if arguments.further else predictor
+        training = prepare(predictor, start, folder, amounts, clock)
         if not arguments.finish:
             train(training, folder, clock)
     except TimeOver:

@@ -38,11 +38,14 @@ class Progress:
         The current step in words, for the status line.
     done, total : int
         Number of steps; total is 0 when it is not known.
+    may_end_early : bool
+        Whether `total` is the most that it can be.
     """
 
     what: str
     done: int
     total: int
+    may_end_early: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,9 @@ class StackRequest:
             text = f"Slice {result.index}"
             if slices.estimate is not None and not is_told:
                 text, is_told = slices.estimate.text, True
-            yield Progress(text, slices.work.done, slices.work.total)
+            # Objects end where they are no longer seen.
+            work = slices.work
+            yield Progress(text, work.done, work.total, may_end_early=True)
             if stopped():
                 break
         return self.finish(predictor, slices.result(results))

@@ -49,3 +49,7 @@ def test_another_phase_starts_anew() -> None:
 )
 def test_text(seconds: float | None, text: str) -> None:
     assert time_left_text(seconds) == text
+
+
+def test_text_of_a_job_that_may_end_early() -> None:
+    assert time_left_text(12, at_most=True) == ", at most 12 s left"

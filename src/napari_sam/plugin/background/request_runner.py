@@ -369,7 +369,8 @@ class RequestRunner:
 
     def _tell(self) -> None:
         progress, now = self._progress, perf_counter()
-        left = time_left_text(self._time_left.seconds(now, progress.total))
+        seconds = self._time_left.seconds(now, progress.total)
+        left = time_left_text(seconds, at_most=progress.may_end_early)
         self._on_progress(f"{progress.what}{left} ...", progress.done, progress.total)
 
 

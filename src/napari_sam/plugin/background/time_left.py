@@ -33,10 +33,19 @@ class TimeLeft:
         return max(each * (total - done) - (now - latest), 0.0)
 
 
-def time_left_text(seconds: float | None) -> str:
-    """Return ", about 12 s left"; empty when the time is not known."""
+def time_left_text(seconds: float | None, *, at_most: bool = False) -> str:
+    """Return ", about 12 s left"; empty when the time is not known.
+
+    Parameters
+    ----------
+    seconds : float or None
+        The estimate.
+    at_most : bool
+        Whether the job may end earlier.
+    """
     if seconds is None:
         return ""
+    limit = "at most" if at_most else "about"
     if seconds < 2 * _MINUTE:
-        return f", about {max(seconds, 1):.0f} s left"
-    return f", about {seconds / _MINUTE:.0f} min left"
+        return f", {limit} {max(seconds, 1):.0f} s left"
+    return f", {limit} {seconds / _MINUTE:.0f} min left"
