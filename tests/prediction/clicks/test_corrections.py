@@ -52,7 +52,7 @@ def test_a_click_on_a_missing_part_adds_that_part_only() -> None:
 def test_a_click_on_the_background_takes_that_part_away_only() -> None:
     before = disc(20, 20, 8) | disc(20, 30, 6)
     answer = disc(20, 20, 8) & ~disc(12, 20, 3)
-    found = correct(prediction(before), prediction(answer), click(20, 33, 0))
+    found = correct(prediction(before), prediction(answer), click(20, 32, 0))
     np.testing.assert_array_equal(found.mask, before & ~(before & ~disc(20, 20, 8)))
 
 
@@ -81,8 +81,46 @@ def test_an_answer_in_another_window_keeps_the_rest_of_the_mask() -> None:
     before = disc(20, 20, 8)
     answer = prediction(before | disc(20, 30, 6), window)
     found = correct(prediction(before), answer, click(20, 33, 1))
-    assert found.window == window
+    assert found.window is None
     np.testing.assert_array_equal(found.mask, before | disc(20, 30, 6))
+
+
+def test_an_answer_with_large_pixels_leaves_small_details() -> None:
+    """The mask keeps its own pixels, four for each of the answer."""
+    window = Window(8, 8, 32, 32)
+    fine = replace(
+        prediction(disc(20, 20, 8), window),
+        transform=PlaneTransform(PLANE, (64, 64), 64, 64, "lite_medsam", window),
+        logits=np.kron(prediction(disc(20, 20, 8), window).logits, np.ones((2, 2))),
+    )
+    answer = prediction(disc(20, 20, 5) | disc(20, 30, 6))
+    found = correct(fine, answer, click(20, 33, 1))
+    assert found.window == window
+    assert found.mask[20, 33]
+    kept = disc(20, 20, 7) & (np.indices(PLANE)[1] < 20)
+    assert found.mask[kept].all()
+
+
+def test_a_click_outside_the_window_of_the_mask_takes_a_larger_one() -> None:
+    window, before = Window(8, 8, 32, 32), disc(20, 20, 8)
+    answers = [
+        prediction(before | disc(20, 44, 6)),
+        prediction(disc(44, 44, 6), Window(30, 30, 32, 32)),
+    ]
+    found = best_correction(prediction(before, window), answers, click(20, 44, 1))
+    assert found.window is None
+    np.testing.assert_array_equal(found.mask, before | disc(20, 44, 6))
+
+
+def test_a_click_that_no_answer_agrees_with_changes_a_disc_around_it() -> None:
+    before = disc(20, 20, 8)
+    for row, col, label in ((20, 33, 1), (20, 24, 0)):
+        found = best_correction(
+            prediction(before), [prediction(before)], click(row, col, label)
+        ).mask
+        changed = np.argwhere(found != before)
+        assert found[row, col] == label
+        assert np.linalg.norm(changed - (row, col), axis=1).max() < 6
 
 
 def test_a_click_outside_the_window_of_the_answer_changes_nothing() -> None:

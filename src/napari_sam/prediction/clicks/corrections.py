@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 # Smallest IoU of a mask before and after a correction that makes a difference.
 _LOWEST_IOU = 0.1
 # What a click changes lies within this many times its distance from the outline; all
-# of a change that is not much larger.
-_REACH, _WHOLE_REACH = 1.5, 3.0
+# of a change that is not much larger. Some of a pixel is added to either.
+_REACH, _WHOLE_REACH, _SLACK = 1.25, 2.5, 0.25
+# Where no answer agrees with a click, a disc changes: its radius as a fraction of that
+# distance, the largest one in pixels of the mask, and the logit there.
+_DISC, _LARGEST_DISC, _DISC_LOGIT = 0.9, 10.0, 1.0
 # IoU of corrected masks: slope and offset on the logit of the estimate for the answer,
 # which does not know the mask before. Fitted to 324 corrections of objects of
 # benchmarks/quality/clicks.py, seed 101.
@@ -71,15 +74,17 @@ def best_correction(
 
     Of answers that are equally good the one that changes the mask least is best: people
     correct masks that are nearly right. The score of a corrected mask is higher than
-    that of the answer, as the user agrees with the rest of the mask.
+    that of the answer, as the user agrees with the rest of the mask. If no answer
+    agrees with the click, a disc around it changes.
     """
-    found = [correct(previous, answer, prompt) for answer in answers]
-    changed = [one for one in found if one is not previous]
-    # A coarser window would take detail away.
-    fine = [one for one in changed if _is_as_fine(one, previous)]
-    if not changed:
+    kept = _holding(previous, answers, prompt)
+    if _agrees(kept, prompt):
         return previous
-    best = max(fine or changed, key=lambda one: one.score * _similarity(previous, one))
+    found = [correct(kept, answer, prompt) for answer in answers]
+    changed = [one for one in found if one is not kept]
+    if not changed:
+        return _with_disc(kept, prompt)
+    best = max(changed, key=lambda one: one.score * _similarity(kept, one))
     return replace(best, score=_corrected_score(best.score))
 
 
@@ -90,18 +95,11 @@ def _corrected_score(score: float) -> float:
     return float(1 / (1 + np.exp(-(_SCORE_SLOPE * logit + _SCORE_OFFSET))))
 
 
-def _is_as_fine(one: Prediction, other: Prediction) -> bool:
-    """Tell whether the pixels of a mask are not larger than those of another."""
-    return bool(one.transform.scale.max() >= 0.99 * other.transform.scale.max())
-
-
-def _similarity(previous: Prediction, corrected: Prediction) -> float:
+def _similarity(before: Prediction, corrected: Prediction) -> float:
     """Return the IoU of a mask before and after a correction."""
-    transform = corrected.transform
-    rows, cols = transform.mask_shape
-    before = _logits_in(previous, transform)[:rows, :cols] > 0
-    iou = mask_iou(before, corrected.logits[:rows, :cols] > 0)
-    return float(max(iou, _LOWEST_IOU))
+    rows, cols = before.transform.mask_shape
+    masks = (one.logits[:rows, :cols] > 0 for one in (before, corrected))
+    return float(max(mask_iou(*masks), _LOWEST_IOU))
 
 
 def correct(previous: Prediction, answer: Prediction, prompt: Prompt) -> Prediction:
@@ -116,44 +114,100 @@ def correct(previous: Prediction, answer: Prediction, prompt: Prompt) -> Predict
     Parameters
     ----------
     previous : Prediction
-        The mask so far.
+        The mask so far. It keeps its window and its pixels, as those of another window
+        would take detail away.
     answer : Prediction
-        A mask for all points.
+        A mask for all points, in any window.
     prompt : Prompt
         In pixels of the plane; its last point is the correction.
     """
-    assert prompt.points is not None and prompt.labels is not None
-    point, wanted = prompt.points[-1], bool(prompt.labels[-1] == POSITIVE)
-    transform = answer.transform
-    if answer.window is not None and not answer.window.holds(point[None]).all():
+    point, wanted = _last(prompt)
+    windows = previous.window, answer.window
+    if any(w is not None and not w.holds(point[None]).all() for w in windows):
         return previous
+    transform = previous.transform
     rows, cols = transform.mask_shape
-    before = _logits_in(previous, transform)
-    old, new = before[:rows, :cols] > 0, answer.logits[:rows, :cols] > 0
+    logits = _logits_in(answer, transform)[:rows, :cols]
+    old = previous.logits[:rows, :cols] > 0
+    # Outside its window the answer changes nothing.
+    new = np.where(np.isnan(logits), old, logits > 0)
     row, col = _pixel(point, transform)
     if old[row, col] == wanted or new[row, col] != wanted:
         return previous
     changed = _connected_change(old, new, row, col)
-    logits = before.copy()
-    logits[:rows, :cols][changed] = answer.logits[:rows, :cols][changed]
-    return replace(answer, logits=logits, candidates=())
+    corrected = previous.logits.copy()
+    corrected[:rows, :cols][changed] = logits[changed]
+    return replace(answer, logits=corrected, transform=transform, candidates=())
+
+
+def _holding(
+    previous: Prediction, answers: Sequence[Prediction], prompt: Prompt
+) -> Prediction:
+    """Return the mask in a window that holds the click, its own one if possible."""
+    point, box = _last(prompt)[0][None], previous.coarse_box
+    needed = point if box is None else np.concatenate([point, box.reshape(2, 2)])
+    if previous.window is None or previous.window.holds(point).all():
+        return previous
+    larger = [
+        answer.transform
+        for answer in answers
+        if answer.window is None or answer.window.holds(needed).all()
+    ]
+    if not larger:
+        return previous
+    finest = max(larger, key=lambda transform: transform.scale.max())
+    logits = np.nan_to_num(_logits_in(previous, finest), nan=_OUTSIDE_LOGIT)
+    return replace(previous, logits=logits, transform=finest, candidates=())
+
+
+def _agrees(previous: Prediction, prompt: Prompt) -> bool:
+    """Tell whether a mask agrees with the last click, or its window lacks it."""
+    point, wanted = _last(prompt)
+    if previous.window is not None and not previous.window.holds(point[None]).all():
+        return True
+    return bool((previous.logits[_pixel(point, previous.transform)] > 0) == wanted)
+
+
+def _with_disc(previous: Prediction, prompt: Prompt) -> Prediction:
+    """Change a disc around a click that no answer agrees with."""
+    point, wanted = _last(prompt)
+    rows, cols = previous.transform.mask_shape
+    row, col = _pixel(point, previous.transform)
+    depth, distance = _distances(previous.logits[:rows, :cols] > 0, row, col)
+    logits = previous.logits.copy()
+    inside = distance <= min(_DISC * depth, _LARGEST_DISC)
+    logits[:rows, :cols][inside] = _DISC_LOGIT if wanted else -_DISC_LOGIT
+    return replace(previous, logits=logits, candidates=())
 
 
 def _connected_change(
     old: NDArray[np.bool_], new: NDArray[np.bool_], row: int, col: int
 ) -> NDArray[np.bool_]:
     """Return the pixels that a click changes, see `correct`."""
-    from scipy.ndimage import distance_transform_edt
-
-    wrong = old if old[row, col] else ~old
-    depth = float(distance_transform_edt(np.pad(wrong, 1))[row + 1, col + 1])
-    rows, cols = np.ogrid[: old.shape[0], : old.shape[1]]
-    distance = np.hypot(rows - row, cols - col)
+    depth, distance = _distances(old, row, col)
     click = np.array([[row, col]])
     change = components_at(old ^ new, click, connectivity=1)
-    if distance[change].max() <= _WHOLE_REACH * depth + 1:
+    if distance[change].max() <= _WHOLE_REACH * depth + _SLACK:
         return change
-    return components_at(change & (distance <= _REACH * depth + 1), click, 1)
+    return components_at(change & (distance <= _REACH * depth + _SLACK), click, 1)
+
+
+def _distances(
+    mask: NDArray[np.bool_], row: int, col: int
+) -> tuple[float, NDArray[np.float64]]:
+    """Return the distance of a click from the outline, and of all pixels from it."""
+    from scipy.ndimage import distance_transform_edt
+
+    wrong = mask if mask[row, col] else ~mask
+    depth = float(distance_transform_edt(np.pad(wrong, 1))[row + 1, col + 1])
+    rows, cols = np.ogrid[: mask.shape[0], : mask.shape[1]]
+    return depth, np.hypot(rows - row, cols - col)
+
+
+def _last(prompt: Prompt) -> tuple[NDArray[np.float64], bool]:
+    """Return the last point of a prompt, and whether it is on the object."""
+    assert prompt.points is not None and prompt.labels is not None
+    return prompt.points[-1], bool(prompt.labels[-1] == POSITIVE)
 
 
 def _pixel(point: NDArray[np.float64], transform: PlaneTransform) -> tuple[int, int]:
@@ -166,7 +220,7 @@ def _pixel(point: NDArray[np.float64], transform: PlaneTransform) -> tuple[int, 
 def _logits_in(
     prediction: Prediction, transform: PlaneTransform
 ) -> NDArray[np.float32]:
-    """Return the logits of a mask in the window of a transform."""
+    """Return the logits of a mask in the window of a transform; NaN outside its own."""
     from scipy import ndimage
 
     own = prediction.transform
@@ -176,12 +230,17 @@ def _logits_in(
     places = []
     for axis, count in enumerate(transform.mask_shape):
         on_plane = (np.arange(count) + 0.5) * steps[1][axis] + transform.origin[axis]
-        places.append((on_plane - own.origin[axis]) / steps[0][axis] - 0.5)
+        place = (on_plane - own.origin[axis]) / steps[0][axis] - 0.5
+        last = own.mask_shape[axis] - 1
+        is_inside = (place >= -0.5) & (place <= last + 0.5)
+        places.append(np.where(is_inside, np.clip(place, 0, last), np.nan))
     rows, cols = own.mask_shape
-    grid = np.meshgrid(*places, indexing="ij")
+    grid = np.stack(np.meshgrid(*places, indexing="ij"))
+    outside = np.isnan(grid).any(axis=0)
     sampled = ndimage.map_coordinates(
-        prediction.logits[:rows, :cols], grid, order=1, cval=_OUTSIDE_LOGIT
+        prediction.logits[:rows, :cols], np.nan_to_num(grid), order=1
     )
-    logits = np.full(prediction.logits.shape, _OUTSIDE_LOGIT, np.float32)
+    sampled[outside] = np.nan
+    logits = np.full((transform.mask_size,) * 2, np.nan, np.float32)
     logits[: sampled.shape[0], : sampled.shape[1]] = sampled
     return logits
