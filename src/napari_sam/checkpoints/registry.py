@@ -108,7 +108,7 @@ _ROWS = (
         image_size=256,
         click_decoder=PackagedWeights(
             "lite_medsam_clicks.safetensors",
-            "f34f1fa89b64a4382db2cf55d89c3815f81128a9d0d884fdb56298153affe398",
+            "33ed93987ab49a6242da5931e09bacaf649f3a39b6e46c15d7d5cc7814a1705f",
         ),
         instance_head=PackagedWeights(
             "lite_medsam_instances.safetensors",
