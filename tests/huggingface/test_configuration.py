@@ -54,6 +54,7 @@ def test_text_shows_what_is_unusual() -> None:
         "model_type": "sam_vision_model",
         "hidden_size": 48,
         "mlp_dim": 192,
+        "scale": 24,
     }
     assert "patch_size" in config.to_json_string(use_diff=False)
     assert repr(config).startswith("SamVisionConfig {")
