@@ -10,9 +10,10 @@ of the public repositories: ``examples/segment_anything.ipynb`` and
 transformers, and ``notebooks/*.ipynb`` of segment-anything.
 
 Needs ``pip install transformers segment-anything matplotlib opencv-python-headless
-monai accelerate onnx onnxruntime onnxscript``, not torchvision. Small random models and pictures
-made here take the place of downloads; `REPLACED` lists what else is changed, the same
-in both runs. The exit status is 1 when a cell fails with ours or something differs.
+monai accelerate onnx onnxruntime onnxscript``, not torchvision. Small random models and
+pictures made here take the place of downloads; `REPLACED` lists what else is changed,
+the same in both runs. The exit status is 1 when a cell fails with ours or something
+differs.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ import numpy as np
 import torch
 import transformers
 from PIL import Image
+from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 import requests
 from benchmarks.parity import stand_ins
