@@ -67,6 +67,8 @@ REPLACED = (
     ),
     (r"points_per_side=32", "points_per_side=8"),
     (r"MaskGenerator\(sam\)", "MaskGenerator(sam, points_per_side=8)"),
+    # The exporter that torch had then.
+    (r"export_params=True,", "export_params=True, dynamo=False,"),
     # An argument that newer releases of onnxruntime do not have.
     (r"optimize_model=True,", ""),
 )
