@@ -1,16 +1,16 @@
 """transformers' own tests of SAM, run with the classes of this package.
 
-    python -m benchmarks.parity.hf_tests TESTS [modeling processing image_processing]
+    python -m benchmarks.parity.hf_tests CHECKOUT [modeling processing image_processing]
 
-needs transformers and parameterized; TESTS is the folder ``tests`` of its repository,
-at the tag of the installed version (``git clone --depth 1 --branch v5.24.0``). The
-tests are not changed: what they import from transformers is replaced by ours.
-Prints what passed, failed and was skipped, with the last line of each reason.
+needs ``pip install transformers parameterized pytest httpx``, not torchvision. CHECKOUT
+is a checkout of transformers' repository, of which `tests` and `utils` are read. Take
+the tag of the installed version, or a commit near it. The tests are not changed: what
+they import from transformers is replaced by ours, and pictures of the hub by random
+ones.
 
-Some failures are expected, as they test what only transformers has: its registries
-(``AutoImageProcessor`` of transformers reads the folders into its own class), the
-declarations of keywords (``valid_kwargs``, ``_merge_kwargs``), chat templates, text
-prompts, images of four channels, and internals of ``PreTrainedModel``.
+Prints what passed, failed and does not apply, with a reason each. The exit status is 1
+when a test fails that is not one of `EXPECTED`. ``--published`` runs the
+tests with the classes of transformers, to tell failures of the environment.
 """
 
 from __future__ import annotations
@@ -18,19 +18,34 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import shutil
+import re
 import sys
 import tempfile
 import unittest
+from collections import Counter
+from functools import partialmethod
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import transformers
+import numpy as np
+from PIL import Image
 
-import napari_sam as ns
+os.environ["HF_HUB_OFFLINE"] = "1"
+sys.dont_write_bytecode = True
+
+import transformers  # noqa: E402
+from transformers import testing_utils  # noqa: E402
+from transformers.models.sam import image_processing_pil_sam as published  # noqa: E402
+
+import napari_sam as ns  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAMES = (
+    "AutoImageProcessor",
     "SamConfig",
     "SamImageProcessor",
     "SamMaskDecoderConfig",
@@ -42,45 +57,129 @@ NAMES = (
     "pipeline",
 )
 
+# Tests that fail, with the reason.
+EXPECTED = {
+    "test_call_numpy_4_channels": "SAM takes three channels; transformers fails too",
+    "test_gradient_checkpointing_enable_disable": (
+        "asks for layers of transformers' class GradientCheckpointingLayer; "
+        "checkpointing itself is switched on and off as tested elsewhere"
+    ),
+    "test_model_weights_reload_no_missing_tied_weights": (
+        "loads a file without any weights of the model, which is refused on purpose"
+    ),
+    "test_sdpa_can_dispatch_composite_models": (
+        "asks for modules whose class has SdpaAttention in its name; here one class "
+        "computes all kinds"
+    ),
+}
+
+
+class Pictures:
+    """Stand-in for a data set of the hub: pictures with segmentation maps."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self._columns: dict[str, list[Any]] = {"image": [], "map": []}
+        for height, width in ((512, 683), (400, 300)):
+            picture = rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8)
+            smooth = Image.fromarray(picture).resize((width, height))
+            labels = np.add.outer(np.arange(height) // 64, np.arange(width) // 50)
+            self._columns["image"].append(smooth)
+            self._columns["map"].append(Image.fromarray(labels.astype(np.uint8)))
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            return self._columns[key]
+        return {name: values[key] for name, values in self._columns.items()}
+
+
+def add_module(name: str, **members: Any) -> None:
+    """Make a module importable that is not installed."""
+    module = ModuleType(name)
+    module.__spec__ = ModuleSpec(name, None)
+    vars(module).update(members)
+    sys.modules[name] = module
+
 
 def replace_names() -> None:
     """Let ``from transformers import SamModel`` give ours."""
-    from transformers.models.sam import image_processing_pil_sam as published
-
     from napari_sam.huggingface.generation.masks import encode_runs
 
+    # Imports of its parts may have made it anew.
+    package = sys.modules["transformers"]
     for name in NAMES:
-        setattr(transformers, name, getattr(ns, name))
-    kind: Any = ns.SamImageProcessor
+        setattr(package, name, getattr(ns, name))
     # Declarations that the common tests read.
+    kind: Any = ns.SamImageProcessor
     kind.valid_kwargs = published.SamImageProcessorPil.valid_kwargs
     processor: Any = ns.SamProcessor
     processor.get_attributes = classmethod(lambda cls: ["image_processor"])
-    module: Any = ModuleType("transformers.models.sam.image_processing_sam")
-    module._mask_to_rle = encode_runs
-    sys.modules[module.__name__] = module
+    for model in (ns.SamModel, ns.SamVisionModel):
+        adapted: Any = model
+        adapted._from_config = model.from_config
+        adapted._supports_sdpa = True
+        adapted._can_set_attn_implementation = lambda: True
+        adapted._can_set_experts_implementation = lambda: False
+        adapted._keep_in_fp32_modules = adapted._keep_in_fp32_modules_strict = set()
+    add_module("transformers.models.sam.image_processing_sam", _mask_to_rle=encode_runs)
+    # It would make a new module, with the classes of transformers.
+    package.utils.direct_transformers_import = lambda _: package
+    # Ours does not need it.
+    testing_utils.require_torchvision = lambda test: test
+
+
+def load(name: str) -> ModuleType:
+    """Import a module of tests.
+
+    Names that the mixins import for other models, and that the installed version no
+    longer has, become None.
+    """
+    full = f"tests.models.sam.test_{name}_sam"
+    while True:
+        try:
+            return importlib.import_module(full)
+        except ImportError as error:
+            missing = re.match(r"cannot import name '(.+?)' from '(.+?)'", str(error))
+            if missing is None:
+                raise
+            setattr(importlib.import_module(missing[2]), missing[1], None)
+            for loaded in [k for k in sys.modules if k.partition(".")[0] == "tests"]:
+                del sys.modules[loaded]
 
 
 def adapt(module: ModuleType) -> None:
-    """Give the testers our class, where they ask the registry of transformers."""
-    for value in list(vars(module).values()):
-        if not isinstance(value, type):
-            continue
-        adapted: Any = value
-        if hasattr(value, "_get_image_processing_classes"):
-            adapted._get_image_processing_classes = lambda _: {
-                "pil": ns.SamImageProcessor
+    """Give the mixins our classes, where they ask the registry of transformers."""
+    for common in ("image_processing", "processing"):
+        mixins = sys.modules.get(f"tests.test_{common}_common")
+        if hasattr(mixins, "MODALITY_TO_AUTOPROCESSOR_MAPPING"):
+            mixins.MODALITY_TO_AUTOPROCESSOR_MAPPING = {
+                "image_processor": ns.AutoImageProcessor
             }
+    for value in list(vars(module).values()):
+        adapted: Any = value
         if hasattr(value, "_setup_from_components"):
             adapted._setup_image_processor = classmethod(
                 lambda _: ns.SamImageProcessor()
             )
+        elif hasattr(value, "test_backends_equivalence"):
+            adapted.setUp = partialmethod(set_up, value.setUp)
 
 
-def run(name: str) -> unittest.TestResult:
+def set_up(test: Any, inner: Callable[[Any], None]) -> None:
+    """Test our image processor, and where two are compared that of transformers."""
+    inner(test)
+    test.image_processing_classes = {"ours": ns.SamImageProcessor}
+    if "backends_equivalence" in test.id():
+        kind = published.SamImageProcessorPil
+        test.image_processing_classes["published"] = kind
+
+
+def run(name: str, *, ours: bool) -> unittest.TestResult:
     """Run the tests of one module."""
-    module = importlib.import_module(f"tests.models.sam.test_{name}_sam")
-    adapt(module)
+    module = load(name)
+    if ours:
+        adapt(module)
+    unittest.TestCase.maxDiff = None
     result = unittest.TestResult()
     unittest.defaultTestLoader.loadTestsFromModule(module).run(result)
     return result
@@ -88,30 +187,50 @@ def run(name: str) -> unittest.TestResult:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tests", type=Path)
+    parser.add_argument("checkout", type=Path)
     parser.add_argument("modules", nargs="*")
+    parser.add_argument("--published", action="store_true")
+    parser.add_argument("--traces", action="store_true", help="print whole reasons")
     options = parser.parse_args()
     modules = options.modules or ["image_processing", "processing", "modeling"]
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    replace_names()
+    add_module("datasets", load_dataset=lambda *_, **__: Pictures())
+    if not options.published:
+        replace_names()
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(options.tests, Path(folder) / "tests")
-        # Of the folder `utils` beside the tests: where to find pictures.
-        helper = Path(folder) / "fetch_hub_objects_for_ci.py"
-        helper.write_text("def url_to_local_path(url, *_, **__):\n    return url\n")
+        for part in ("tests", "utils"):
+            (Path(folder) / part).symlink_to(options.checkout.resolve() / part)
+        (Path(folder) / "src").mkdir()
+        installed = Path(transformers.__file__).parent
+        (Path(folder) / "src" / "transformers").symlink_to(installed)
         sys.path.insert(0, folder)
-        for name in modules:
-            result = run(name)
-            failed = [*result.failures, *result.errors]
-            passed = result.testsRun - len(failed) - len(result.skipped)
-            print(
-                f"{name}: {passed} passed, {len(failed)} failed, "
-                f"{len(result.skipped)} skipped"
-            )
-            for test, trace in failed:
-                print(f"  failed  {test}: {trace.strip().splitlines()[-1][:120]}")
-            for test, reason in result.skipped:
-                print(f"  skipped {test}: {reason[:80]}")
+        results = {name: run(name, ours=not options.published) for name in modules}
+    unexpected = [
+        report(name, result, traces=options.traces) for name, result in results.items()
+    ]
+    sys.exit(not options.published and any(unexpected))
+
+
+def report(name: str, result: unittest.TestResult, *, traces: bool) -> int:
+    """Print the result of a module; return the number of unexpected failures."""
+    failed = [*result.failures, *result.errors]
+    passed = result.testsRun - len(failed) - len(result.skipped)
+    print(
+        f"{name}: {passed} passed, {len(failed)} failed, "
+        f"{len(result.skipped)} not applicable"
+    )
+    unexpected = 0
+    for test, trace in failed:
+        *_, kind, method = test.id().split(" ")[0].split(".")
+        reason = EXPECTED.get(method)
+        unexpected += reason is None
+        last = trace.strip().splitlines()[-1][:150]
+        print(f"  failed  {kind}.{method}: {reason or last}")
+        if traces:
+            print(trace)
+    reasons = Counter(reason.strip()[:100] for _, reason in result.skipped)
+    for reason, count in reasons.most_common():
+        print(f"  not applicable, {count} x {reason}")
+    return unexpected
 
 
 if __name__ == "__main__":

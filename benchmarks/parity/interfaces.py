@@ -1,24 +1,22 @@
-"""Scripts for transformers and segment-anything, run beside ours.
+"""Pipeline, predictor, generator and configurations beside the published ones.
 
-    python -m benchmarks.parity.interfaces [--configs 300] [--page sam.md]
+    python -m benchmarks.parity.interfaces [--configs 300]
 
 needs ``pip install transformers segment-anything opencv-python-headless pycocotools``,
-not torchvision. Small random models get images that are made here. ``--page`` runs the
-examples of transformers' documentation page (``docs/source/en/model_doc/sam.md`` of its
-repository) with the import replaced. The exit status is 1 when something differs.
+not torchvision. Small random models get images that are made here. The exit status is 1
+when something differs. The published notebooks and the documentation page are run by
+`benchmarks.parity.notebooks`.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import tempfile
-import types
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock, patch
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -29,20 +27,20 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 import napari_sam as ns
 from benchmarks.parity import stand_ins
 from benchmarks.parity.hf_parity import Report, images, random_model, small_config
+from napari_sam.nets import common
 
 stand_ins.install()
 
+ACTIVATIONS = sorted(common.ACTIVATIONS)
 SIZES = {"size": {"longest_edge": 256}, "pad_size": {"height": 256, "width": 256}}
 
 
-def models(folder: Path) -> tuple[Any, Any, Any, Any]:
-    """Return a model and processor of transformers, and ours from their folder."""
+def models(folder: Path) -> tuple[Any, Any]:
+    """Return a model of transformers, and ours from its folder."""
     theirs = random_model(small_config())
-    processor = transformers.SamProcessor(SamImageProcessorPil(**SIZES))
     theirs.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    ours = ns.SamModel.from_pretrained(folder)
-    return theirs, processor, ours, ns.SamProcessor.from_pretrained(folder)
+    transformers.SamProcessor(SamImageProcessorPil(**SIZES)).save_pretrained(folder)
+    return theirs, ns.SamModel.from_pretrained(folder)
 
 
 def compare_pipelines(report: Report, folder: Path, theirs: Any) -> None:
@@ -81,69 +79,6 @@ def compare_pipelines(report: Report, folder: Path, theirs: Any) -> None:
                 pixels = max(int((np.asarray(a) != b).sum()) for a, b in pairs)
                 # Rounding decides a pixel with a logit of nearly 0.
                 report.line(f"{name}: most pixels that differ", pixels, pixels <= 2)
-
-
-def compare_notebooks(report: Report, libraries: list[tuple[Any, Any]]) -> None:
-    """Run the steps of the published notebooks with both libraries."""
-    image = Image.fromarray(images()[0])
-    boxes, points = [[[10, 20, 80, 70], [5, 5, 60, 40]]], [[[40, 30], [90, 60]]]
-    results: list[dict[str, Any]] = []
-    for model, processor in libraries:
-        found: dict[str, Any] = {}
-        # Inference with MedSAM: probabilities.
-        inputs = processor(image, input_boxes=[boxes[0][:1]], return_tensors="pt")
-        with torch.no_grad():
-            outputs = model(**inputs, multimask_output=False)
-        sizes = inputs["original_sizes"], inputs["reshaped_input_sizes"]
-        (found["probabilities"],) = processor.image_processor.post_process_masks(
-            outputs.pred_masks.sigmoid().cpu(), *sizes, binarize=False
-        )
-        # Segmentation: embeddings, nested boxes, points with a label.
-        embeddings = model.get_image_embeddings(inputs["pixel_values"])
-        found["embeddings"] = embeddings
-        prompts = {
-            "points": {"input_points": points},
-            "tensors": {"input_points": torch.tensor(points)},
-            "four deep": {"input_boxes": [boxes]},
-            "box and point": {
-                "input_boxes": [boxes[0][:1]],
-                "input_points": [points[0][:1]],
-                "input_labels": [[0]],
-            },
-        }
-        for name, given in prompts.items():
-            inputs = processor(image, return_tensors="pt", **given)
-            inputs.pop("pixel_values")
-            inputs.update({"image_embeddings": embeddings})
-            with torch.no_grad():
-                outputs = model(**inputs)
-            found[f"{name}: masks"], found[f"{name}: scores"] = (
-                outputs.pred_masks,
-                outputs.iou_scores,
-            )
-        # Fine-tuning: the decoder alone.
-        for name, parameter in model.named_parameters():
-            frozen = name.startswith(("vision_encoder", "prompt_encoder"))
-            parameter.requires_grad_(not frozen)
-        optimizer = torch.optim.SGD(model.mask_decoder.parameters(), lr=1e-3)
-        model.train()
-        inputs = processor(image, input_boxes=[boxes[0][:1]], return_tensors="pt")
-        for step in range(3):
-            outputs = model(
-                pixel_values=inputs["pixel_values"],
-                input_boxes=inputs["input_boxes"],
-                multimask_output=False,
-            )
-            loss = (outputs.pred_masks / 20 - 1).square().mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            found[f"loss of step {step}"] = loss.detach()
-        weights = sorted(model.mask_decoder.named_parameters())
-        found["trained weights"] = torch.cat([p.detach().flatten() for _, p in weights])
-        results.append(found)
-    for name, value in results[0].items():
-        report.difference(f"notebooks: {name}", results[1][name], value)
 
 
 def compare_state_dicts(report: Report, theirs: Any, ours: Any) -> None:
@@ -314,6 +249,9 @@ def random_case(rng: np.random.Generator) -> tuple[dict[str, Any], Any, torch.Te
             "window_size": int(rng.integers(2, 6)),
             "global_attn_indexes": [int(rng.integers(depth))],
             "qkv_bias": bool(rng.integers(2)),
+            "use_abs_pos": bool(rng.integers(4)),
+            "use_rel_pos": bool(rng.integers(4)),
+            "hidden_act": str(rng.choice(ACTIVATIONS)),
             "num_pos_feats": width // 2,
             "mlp_ratio": 2.0,
         },
@@ -322,11 +260,13 @@ def random_case(rng: np.random.Generator) -> tuple[dict[str, Any], Any, torch.Te
             "image_size": side,
             "patch_size": patch_size,
             "mask_input_channels": int(rng.choice([4, 8])),
+            "hidden_act": str(rng.choice(ACTIVATIONS)),
         },
         "mask_decoder_config": {
             "hidden_size": width,
             "num_attention_heads": int(rng.choice([1, 2])),
             "mlp_dim": 24,
+            "hidden_act": str(rng.choice(ACTIVATIONS)),
             "num_hidden_layers": int(rng.integers(1, 4)),
             "iou_head_depth": int(rng.integers(2, 5)),
             "iou_head_hidden_dim": 12,
@@ -352,53 +292,17 @@ def random_case(rng: np.random.Generator) -> tuple[dict[str, Any], Any, torch.Te
     return values, prompts, random(batch, 3, side, side)
 
 
-def run_page(report: Report, page: Path, folder: Path) -> None:
-    """Run the examples of the documentation page with the import replaced."""
-    picture = folder / "car.png"
-    Image.fromarray(np.concatenate([images()[0]] * 8).repeat(6, 1)).save(picture)
-    content = picture.read_bytes()
-
-    def get(*_: Any, **__: Any) -> Any:
-        raw = picture.open("rb")
-        return types.SimpleNamespace(
-            raw=raw, content=content, raise_for_status=lambda: None
-        )
-
-    plots = MagicMock()
-    modules = {"matplotlib": plots, "matplotlib.pyplot": plots.pyplot}
-    text = page.read_text()
-    blocks = re.findall(r"^( *)```py(?:thon)?\n(.*?)^ *```", text, re.S | re.M)
-    for number, (indent, block) in enumerate(blocks):
-        code = re.sub(f"^{indent}", "", block, flags=re.M)
-        code = code.replace("from transformers import", "from napari_sam import")
-        code = code.replace("facebook/sam-vit-base", str(folder))
-        with patch.dict(sys.modules, modules), patch("requests.get", get):
-            names: dict[str, Any] = {}
-            try:
-                exec(code, names)
-            except Exception as error:  # noqa: BLE001
-                report.line(f"example {number} of the page", repr(error), False)
-                continue
-        found = names.get("best_mask", names.get("outputs"))
-        shown = found.shape if hasattr(found, "shape") else len(found["masks"])
-        report.line(f"example {number} of the page runs", shown)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--configs", type=int, default=300)
-    parser.add_argument("--page", type=Path, help="the documentation page, sam.md")
     options = parser.parse_args()
     print(f"transformers {transformers.__version__}, torch {torch.__version__}")
     report = Report()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        theirs, processor, ours, own = models(folder)
+        theirs, ours = models(folder)
         compare_pipelines(report, folder, theirs)
-        compare_notebooks(report, [(theirs, processor), (ours, own)])
         compare_state_dicts(report, theirs, ours)
-        if options.page:
-            run_page(report, options.page, folder)
     compare_segment_anything(report)
     compare_configs(report, options.configs)
     print("all the same" if report.good else "SOME results differ")

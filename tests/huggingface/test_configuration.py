@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 import napari_sam as ns
 
@@ -54,6 +55,7 @@ def test_text_shows_what_is_unusual() -> None:
         "model_type": "sam_vision_model",
         "hidden_size": 48,
         "mlp_dim": 192,
+        "scale": 24,
     }
     assert "patch_size" in config.to_json_string(use_diff=False)
     assert repr(config).startswith("SamVisionConfig {")
@@ -64,3 +66,25 @@ def test_text_shows_what_is_unusual() -> None:
 def test_computed_values_in_files_are_left_out() -> None:
     config = ns.SamPromptEncoderConfig(image_size=64, image_embedding_size=99)
     assert config.image_embedding_size == 4
+
+
+def test_attention_is_kept_for_all_parts() -> None:
+    config = ns.SamConfig(attn_implementation="eager")
+    assert config.vision_config._attn_implementation == "eager"
+    config._attn_implementation = {"": "sdpa", "mask_decoder_config": "eager"}
+    assert config.vision_config._attn_implementation == "sdpa"
+    assert config.mask_decoder_config._attn_implementation == "eager"
+    assert "_attention" not in config.to_dict()
+
+
+def test_types_and_labels_of_a_configuration() -> None:
+    config = ns.SamVisionConfig(dtype="float16", num_labels=3)
+    assert config.dtype == torch.float16
+    assert config.to_dict()["dtype"] == "float16"
+    assert config.id2label == {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}
+    assert ns.SamVisionConfig().num_labels == 2
+
+
+def test_a_missing_configuration_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="neither a known model"):
+        ns.SamConfig.from_pretrained(tmp_path / "missing")

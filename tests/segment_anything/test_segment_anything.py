@@ -17,6 +17,7 @@ from napari_sam.segment_anything import (
     SamPredictor,
     sam_model_registry,
 )
+from napari_sam.segment_anything.utils.onnx import SamOnnxModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,3 +202,28 @@ def test_registry(tmp_path: Path, sam: Sam) -> None:
         built = sam_model_registry["vit_b"]()
     assert built.image_encoder.img_size == 1024
     assert set(dir(segment_anything)) >= {"SamPredictor", "build_sam"}
+
+
+def test_the_network_for_onnx(sam: Sam) -> None:
+    grid, width = sam.prompt_encoder.embedding_size, sam.prompt_encoder.width
+    assert sam.prompt_encoder.embed_dim == width
+    assert sam.prompt_encoder.image_embedding_size == (grid, grid)
+    inputs = (
+        torch.rand(1, width, grid, grid),
+        torch.tensor([[[5.0, 6.0], [0.0, 0.0]]]),
+        torch.tensor([[1.0, -1.0]]),
+        torch.zeros(1, 1, 4 * grid, 4 * grid),
+        torch.zeros(1),
+        torch.tensor([40.0, 60.0]),
+    )
+    with torch.no_grad():
+        masks, scores, low = SamOnnxModel(sam, return_single_mask=True)(*inputs)
+        full = SamOnnxModel(sam, False, return_extra_metrics=True)(*inputs)
+        by_stability = SamOnnxModel(sam, False, use_stability_score=True)(*inputs)
+    assert masks.shape == (1, 1, 40, 60)
+    assert low.shape == (1, 1, 4 * grid, 4 * grid)
+    # A single point: the best of the three alternatives.
+    assert scores.item() == full[1][0, 1:].max().item()
+    assert torch.equal(full[3], (full[0] > 0).sum((-1, -2)))
+    ratios = (full[4] > 1).sum((-1, -2)) / (full[4] > -1).sum((-1, -2))
+    torch.testing.assert_close(by_stability[1], ratios, equal_nan=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.files import atomic_write, read_json, write_json
-from napari_sam.nets.config import SamConfig, SamVisionConfig
+from napari_sam.nets.config import SamConfig, TinyViTConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_sam.checkpoints.families import Family
+    from napari_sam.nets.config import SamVisionConfig
     from napari_sam.nets.sam import SamNetwork
 
 CONFIG_FILE = "config.json"
@@ -267,11 +268,7 @@ def write_config(config: SamConfig, folder: Path, *, dtype: str = "float32") -> 
     ValueError
         When transformers does not support the image encoder.
     """
-    if not isinstance(config.vision_config, SamVisionConfig):
-        raise ValueError(
-            "Hugging Face's SAM has no TinyViT image encoder: keep the checkpoint "
-            "file, or export the model to ONNX."
-        )
+    check_encoder(config.vision_config)
     values = config.to_dict()
     values |= {"architectures": ["SamModel"], "dtype": dtype}
     # Half the width in every SAM; transformers needs it in the file.
@@ -279,6 +276,21 @@ def write_config(config: SamConfig, folder: Path, *, dtype: str = "float32") -> 
     values["vision_config"]["num_pos_feats"] = width // 2
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / CONFIG_FILE, values)
+
+
+def check_encoder(config: SamVisionConfig | TinyViTConfig) -> None:
+    """Refuse an image encoder that transformers does not support.
+
+    Raises
+    ------
+    ValueError
+        When it is TinyViT.
+    """
+    if isinstance(config, TinyViTConfig):
+        raise ValueError(
+            "Hugging Face's SAM has no TinyViT image encoder: keep the checkpoint "
+            "file, or export the model to ONNX."
+        )
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

@@ -26,6 +26,13 @@ _OLD_WEIGHTS = [
 ]
 
 
+class UnknownModelError(FileNotFoundError, ValueError):
+    """There is no model of this name and no such path.
+
+    It is an `OSError` as in transformers, too.
+    """
+
+
 def find_model(
     model: str | Path,
     *,
@@ -70,7 +77,7 @@ def find_model(
     if path.exists():
         return path / subfolder
     if not is_hub_name(model):
-        raise ValueError(
+        raise UnknownModelError(
             f"{str(model)!r} is neither a known model ({', '.join(MODELS)}), nor an "
             "existing file or folder, nor a repository of the Hugging Face hub "
             "(owner/name)."

@@ -6,17 +6,23 @@ import copy
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
 
 from napari_sam.checkpoints.hugging_face import (
     CONFIG_FILE,
+    check_encoder,
     read_config_values,
-    write_config,
 )
 from napari_sam.checkpoints.resolve import find_model
 from napari_sam.files import write_json
 from napari_sam.huggingface.hub_options import split_hub_options
 from napari_sam.nets import config as nets_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 
 class PretrainedConfig:
@@ -28,10 +34,17 @@ class PretrainedConfig:
 
     model_type: ClassVar[str]
     base_config_key: ClassVar[str] = ""
+    sub_configs: ClassVar[dict[str, type[PretrainedConfig]]] = {}
+    has_no_defaults_at_init: ClassVar[bool] = False
 
     return_dict = True
     output_attentions = False
     output_hidden_states = False
+    is_encoder_decoder = False
+    problem_type = None
+    id2label: Mapping[int, str] = MappingProxyType({0: "LABEL_0", 1: "LABEL_1"})
+    label2id: Mapping[str, int] = MappingProxyType({"LABEL_0": 0, "LABEL_1": 1})
+    base_model_tp_plan = None
 
     def __init__(self, *values: Any, **named: Any) -> None:
         names = self._field_names()
@@ -39,10 +52,54 @@ class PretrainedConfig:
         known |= {name: named.pop(name) for name in names if name in named}
         super().__init__(**known)
         named.pop("model_type", None)
+        attention = named.pop("attn_implementation", None)
+        if isinstance(named.get("dtype"), str):
+            named["dtype"] = getattr(torch, named["dtype"])
+        if "num_labels" in named:
+            self.num_labels = named.pop("num_labels")
         for name, value in named.items():
             # Computed here, such as `image_embedding_size`.
             if not isinstance(getattr(type(self), name, None), property):
                 setattr(self, name, value)
+        if attention is not None:
+            self._attn_implementation = attention
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (*self._field_names(), *vars(self))
+
+    @property
+    def _attn_implementation(self) -> str:
+        """Kind of attention that was asked for; all kinds give the same here."""
+        kind: str = vars(self).get("_attention", "sdpa")
+        return kind
+
+    @_attn_implementation.setter
+    def _attn_implementation(self, kind: str | dict[str, str] | None) -> None:
+        kinds = kind if isinstance(kind, dict) else {"": kind}
+        vars(self)["_attention"] = kinds.get("", self._attn_implementation)
+        for name in self.sub_configs:
+            part = getattr(self, name)
+            if isinstance(part, PretrainedConfig) and (name in kinds or "" in kinds):
+                part._attn_implementation = kinds.get(name, kinds.get(""))
+
+    @property
+    def num_labels(self) -> int:
+        """Number of classes that `id2label` names; SAM does not use them."""
+        return len(self.id2label)
+
+    @num_labels.setter
+    def num_labels(self, count: int) -> None:
+        self.id2label = {number: f"LABEL_{number}" for number in range(count)}
+        self.label2id = {name: number for number, name in self.id2label.items()}
+
+    @property
+    def use_return_dict(self) -> bool:
+        """Whether models return mappings."""
+        return self.return_dict
+
+    def get_text_config(self, *_: Any, **__: Any) -> Self:
+        """Return the configuration itself: SAM has no part for text."""
+        return self
 
     @classmethod
     def _field_names(cls) -> list[str]:
@@ -76,7 +133,9 @@ class PretrainedConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers, as in a ``config.json``."""
         values = {name: getattr(self, name) for name in self._field_names()}
-        values |= vars(self)
+        values |= {k: v for k, v in vars(self).items() if not k.startswith("_")}
+        if isinstance(values.get("dtype"), torch.dtype):
+            values["dtype"] = str(values["dtype"]).removeprefix("torch.")
         return {"model_type": self.model_type, **copy.deepcopy(values)}
 
     def to_diff_dict(self) -> dict[str, Any]:
@@ -131,12 +190,14 @@ class PretrainedConfig:
         return cls(**json.loads(Path(path).read_text()))
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, **options: Any) -> Any:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, **options: Any
+    ) -> Any:
         """Read the ``config.json`` of a folder or of a hub repository.
 
         Parameters
         ----------
-        path : str or Path
+        pretrained_model_name_or_path : str or Path
             A folder, a ``config.json``, or a repository of the Hugging Face hub.
         **options
             ``revision``, ``cache_dir``, ``local_files_only``, ``token``,
@@ -149,7 +210,7 @@ class PretrainedConfig:
             When there is no such folder, or it is not that of a SAM model.
         """
         hub, changes = split_hub_options(options)
-        found = find_model(path, weights=False, **hub)
+        found = find_model(pretrained_model_name_or_path, weights=False, **hub)
         if found.name == CONFIG_FILE:
             found = found.parent
         return cls.from_dict(cls._part_of(found), **changes)
@@ -189,10 +250,10 @@ class SamVisionConfig(PretrainedConfig, nets_config.SamVisionConfig):
     model_type = "sam_vision_model"
     base_config_key = "vision_config"
 
-    @property
-    def scale(self) -> int:
-        """Deviation of the random frequencies of a new model."""
-        return self.hidden_size // 2
+    def __init__(self, *values: Any, **named: Any) -> None:
+        super().__init__(*values, **named)
+        # Deviation of the random frequencies of a new model.
+        vars(self).setdefault("scale", self.hidden_size // 2)
 
 
 class SamPromptEncoderConfig(PretrainedConfig, nets_config.SamPromptEncoderConfig):
@@ -237,6 +298,11 @@ class SamConfig(PretrainedConfig, nets_config.SamConfig):
     """
 
     model_type = "sam"
+    sub_configs: ClassVar[dict[str, type[PretrainedConfig]]] = {
+        "vision_config": SamVisionConfig,
+        "prompt_encoder_config": SamPromptEncoderConfig,
+        "mask_decoder_config": SamMaskDecoderConfig,
+    }
 
     def __post_init__(self) -> None:
         if not isinstance(self.vision_config, nets_config.TinyViTConfig):
@@ -257,5 +323,20 @@ class SamConfig(PretrainedConfig, nets_config.SamConfig):
 
     def save_pretrained(self, save_directory: str | Path, **_: Any) -> list[str]:
         """Write ``config.json`` into a folder; return the names of the files."""
-        write_config(self, Path(save_directory))
-        return [str(Path(save_directory) / CONFIG_FILE)]
+        check_encoder(self.vision_config)
+        return super().save_pretrained(save_directory)
+
+
+def choose_attention(config: Any, chosen: str | dict[str, str]) -> None:
+    """Keep the kind of attention; see `SamModel.set_attn_implementation`."""
+    for kind in chosen.values() if isinstance(chosen, dict) else [chosen]:
+        if kind not in ("eager", "sdpa"):
+            raise ValueError(
+                f'Specified `attn_implementation="{kind}"` is not supported: give '
+                '"eager" or "sdpa".'
+            )
+    if isinstance(chosen, str):
+        config._attn_implementation = chosen
+        return
+    for name, kind in chosen.items():
+        vars(getattr(config, name) if name else config)["_attention"] = kind

@@ -180,11 +180,15 @@ class SamImageProcessor:
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path, *, family: Family | None = None, **options: Any
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        family: Family | None = None,
+        **options: Any,
     ) -> Self:
         """Create the image processor of a model; see `SamProcessor.from_pretrained`."""
         hub, changes = split_hub_options(options)
-        spec = find_spec(path)
+        spec = find_spec(pretrained_model_name_or_path)
         if family is None and spec is not None:
             family = spec.family
         if spec is not None and family == spec.family:
@@ -192,7 +196,7 @@ class SamImageProcessor:
             side = spec.image_size
             known = {"size": side, "pad_size": side, "family": family}
             return cls(**{**known, **changes})
-        files = find_model(path, weights=False, **hub)
+        files = find_model(pretrained_model_name_or_path, weights=False, **hub)
         settings = read_settings(files) if files.is_dir() else {}
         if settings and family in (None, settings.get(FAMILY_KEY, "sam")):
             return cls.from_dict(settings, **changes)

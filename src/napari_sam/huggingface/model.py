@@ -44,8 +44,10 @@ class SamModel(PretrainedModel):
     Raises
     ------
     ValueError
-        When the configuration has an option that no published SAM uses.
+        When an activation is not known.
     """
+
+    config_class = SamConfig
 
     def __init__(self, config: nets_config.SamConfig | None = None) -> None:
         super().__init__()
@@ -85,7 +87,9 @@ class SamModel(PretrainedModel):
         self.shared_image_embedding = positions
         self.vision_encoder = SamVisionEncoder(network, config.vision_config)
         self.prompt_encoder = SamPromptEncoder(prompted, positions)
-        self.mask_decoder = SamMaskDecoder(prompted)
+        self.mask_decoder = SamMaskDecoder(prompted, config.mask_decoder_config)
+        if getattr(config, "gradient_checkpointing", False):
+            self.gradient_checkpointing_enable()
 
     @property
     def network(self) -> PromptedNetwork:

@@ -43,6 +43,7 @@ class SamProcessor:
 
     # For code that was written for transformers; nothing is padded here.
     point_pad_value = -10
+    chat_template = None
 
     def __init__(self, image_processor: SamImageProcessor | None = None) -> None:
         self.image_processor = image_processor or SamImageProcessor()
@@ -59,14 +60,22 @@ class SamProcessor:
         return [*names, "original_sizes", "reshaped_input_sizes"]
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, **options: Any) -> Self:
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        image_processor: SamImageProcessor | None = None,
+        **options: Any,
+    ) -> Self:
         """Create the processor of a model.
 
         Parameters
         ----------
-        path : str or Path
+        pretrained_model_name_or_path : str or Path
             A folder in Hugging Face layout, a checkpoint file, a name in the registry
             or a repository of the Hugging Face hub.
+        image_processor : SamImageProcessor, optional
+            Used instead of that of the model.
         **options
             ``family``, the preprocessing that the weights were trained with ("sam",
             "medsam" or "lite_medsam"), needed for files that are not in the registry
@@ -82,7 +91,11 @@ class SamProcessor:
         WeightsError
             When a model of the hub cannot be downloaded.
         """
-        return cls(SamImageProcessor.from_pretrained(path, **options))
+        if image_processor is not None:
+            return cls(image_processor)
+        return cls(
+            SamImageProcessor.from_pretrained(pretrained_model_name_or_path, **options)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers, as in a ``processor_config.json``."""
@@ -111,7 +124,6 @@ class SamProcessor:
     def __call__(
         self,
         images: Any = None,
-        text: Any = None,
         segmentation_maps: Any = None,
         input_points: Any = None,
         input_labels: Any = None,
@@ -133,8 +145,6 @@ class SamProcessor:
         ----------
         images : array-like, Tensor, PIL.Image or sequence of these
             See `SamImageProcessor.preprocess`.
-        text : None
-            SAM has no text prompts.
         segmentation_maps : the same as images, optional
             (H, W) labels for training.
         input_points : nested list, Tensor or ndarray, optional
@@ -167,9 +177,13 @@ class SamProcessor:
             When images or prompts are invalid.
         """
         options.pop("point_pad_value", None)
+        if options.pop("text", None) is not None:
+            raise ValueError(
+                "SAM has no text prompts, its text encoder was never published: give "
+                "input_points, input_boxes or input_masks."
+            )
         if images_kwargs or common_kwargs:
             together = {
-                "text": text,
                 "segmentation_maps": segmentation_maps,
                 "input_points": input_points,
                 "input_labels": input_labels,
@@ -181,11 +195,6 @@ class SamProcessor:
                 **(images_kwargs or {}),
             }
             return self(images, **together)
-        if text is not None:
-            raise ValueError(
-                "SAM has no text prompts, its text encoder was never published: give "
-                "input_points, input_boxes or input_masks."
-            )
         if images is None:
             raise ValueError("There are no images: give at least one.")
         inputs = self.image_processor.preprocess(images, segmentation_maps, **options)

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+import torch
 from torch import Tensor, nn
 
+from napari_sam.checkpoints.hugging_face import (
+    CONFIG_FILE,
+    check_encoder,
+    weight_files,
+)
+from napari_sam.checkpoints.state_dict import (
+    build_model,
+    read_state_dict,
+    to_official_keys,
+)
+from napari_sam.files import read_json
 from napari_sam.huggingface.configuration import SamConfig, SamVisionConfig
 from napari_sam.huggingface.modeling.parts import SamVisionEncoder
 from napari_sam.huggingface.modeling.pretrained import PretrainedModel
+from napari_sam.nets.mask_decoder import MaskDecoder
+from napari_sam.nets.prompt_encoder import PromptEncoder
 from napari_sam.nets.sam import SamNetwork
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_sam.nets import config as nets_config
 
 
@@ -23,6 +39,8 @@ class SamVisionModel(PretrainedModel):
     config : SamVisionConfig
         Sizes; the default is SAM ViT-B.
     """
+
+    config_class = SamVisionConfig
 
     def __init__(self, config: nets_config.SamVisionConfig | None = None) -> None:
         super().__init__()
@@ -40,13 +58,38 @@ class SamVisionModel(PretrainedModel):
 
     def _adopt(self, network: SamNetwork, config: SamConfig) -> None:
         self.config = config.vision_config
-        # Written into folders, where the encoder is part of a whole model.
-        self._whole_config = config
         self.vision_encoder = SamVisionEncoder(network, self.config)
 
-    @property
-    def _folder_config(self) -> SamConfig:
-        return self._whole_config
+    @classmethod
+    def _read(
+        cls,
+        file: Path,
+        config: SamConfig | None,
+        dtype: torch.dtype | None,
+        variant: str | None,
+    ) -> Self:
+        """Read the encoder of a whole model, or a folder with nothing but it."""
+        described = file / CONFIG_FILE
+        values = read_json(described) if described.is_file() else {}
+        if values.get("model_type") != SamVisionConfig.model_type:
+            return super()._read(file, config, dtype, variant)
+        whole = SamConfig(vision_config=SamVisionConfig(**values))
+        state: dict[str, Tensor] = {}
+        for part in weight_files(file, variant):
+            state |= read_state_dict(part, dtype)
+        state = to_official_keys(state)
+        # The rest of the network, which is not used.
+        for name, module in (
+            ("prompt_encoder", PromptEncoder(whole.prompt_encoder_config)),
+            ("mask_decoder", MaskDecoder(whole.mask_decoder_config)),
+        ):
+            rest = module.state_dict().items()
+            state |= {f"{name}.{key}": value.to(dtype) for key, value in rest}
+        return cls.of(build_model(whole, state, source=str(file)), whole)
+
+    def _write_config(self, folder: Path) -> None:
+        check_encoder(self.config)
+        self.config.save_pretrained(folder)
 
     def forward(self, pixel_values: Tensor | None = None, **options: Any) -> Any:
         """Encode images; see `SamVisionEncoder.forward`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,43 @@ from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+# The activations of transformers by their names in configurations, without those that
+# have parameters.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_accurate": partial(F.gelu, approximate="tanh"),
+    "gelu_fast": partial(F.gelu, approximate="tanh"),
+    "gelu_new": partial(F.gelu, approximate="tanh"),
+    "gelu_python": F.gelu,
+    "gelu_python_tanh": partial(F.gelu, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
+    "hardswish": F.hardswish,
+    "leaky_relu": F.leaky_relu,
+    "linear": torch.clone,
+    "mish": F.mish,
+    "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
+    "relu": F.relu,
+    "relu2": lambda x: F.relu(x).square(),
+    "relu6": F.relu6,
+    "sigmoid": torch.sigmoid,
+    "silu": F.silu,
+    "swish": F.silu,
+    "tanh": torch.tanh,
+}
+
+
+class Activation(nn.Module):
+    """One of the `ACTIVATIONS` as a module."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the activation."""
+        return ACTIVATIONS[self.name](x)
 
 
 class LayerNorm2d(nn.Module):
@@ -34,17 +72,15 @@ class LayerNorm2d(nn.Module):
 class Mlp(nn.Module):
     """Two linear layers with an activation between them."""
 
-    def __init__(
-        self, width: int, hidden: int, activation: Callable[[Tensor], Tensor]
-    ) -> None:
+    def __init__(self, width: int, hidden: int, activation: str) -> None:
         super().__init__()
         self.lin1 = nn.Linear(width, hidden)
         self.lin2 = nn.Linear(hidden, width)
-        self.activation = activation
+        self.act = Activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., C) to (..., C)."""
-        return self.lin2(self.activation(self.lin1(x)))
+        return self.lin2(self.act(self.lin1(x)))
 
 
 class ReluMlp(nn.Module):

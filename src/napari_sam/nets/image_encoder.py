@@ -32,7 +32,9 @@ class ImageEncoderViT(nn.Module):
         grid, width = config.embedding_size, config.hidden_size
         self.image_size = config.image_size
         self.patch_embed = PatchEmbed(config)
-        self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, width))
+        self.pos_embed: nn.Parameter | None = None
+        if config.use_abs_pos:
+            self.pos_embed = nn.Parameter(torch.zeros(1, grid, grid, width))
         self.blocks = nn.ModuleList(
             Block(config, 0 if i in config.global_attn_indexes else config.window_size)
             for i in range(config.num_hidden_layers)
@@ -52,7 +54,9 @@ class ImageEncoderViT(nn.Module):
         Tensor
             (B, C, S / patch, S / patch) image embeddings.
         """
-        x = self.patch_embed(pixel_values) + self.pos_embed
+        x = self.patch_embed(pixel_values)
+        if self.pos_embed is not None:
+            x = x + self.pos_embed
         for block in self.blocks:
             x = block(x)
         return self.neck(x.permute(0, 3, 1, 2))
@@ -82,7 +86,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(width, eps)
         self.attn = Attention(config, window or config.embedding_size)
         self.norm2 = nn.LayerNorm(width, eps)
-        self.mlp = Mlp(width, config.mlp_dim, F.gelu)
+        self.mlp = Mlp(width, config.mlp_dim, config.hidden_act)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) tokens to the same shape."""
@@ -95,10 +99,17 @@ class Block(nn.Module):
         x = x + attended
         return x + self.mlp(self.norm2(x))
 
-    def attention_weights(self, x: Tensor) -> Tensor:
-        """Compute the weights of the attention, (B * windows * heads, N, N)."""
-        x = self.norm1(x)
-        return self.attn.weights(split_windows(x, self.window)[0] if self.window else x)
+    def with_attention(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Also return the attention that was used, (B * windows * heads, N, N)."""
+        attended = self.norm1(x)
+        if self.window:
+            windows, padded = split_windows(attended, self.window)
+            windows, weights = self.attn.with_weights(windows)
+            attended = join_windows(windows, padded, x.shape[1:3])
+        else:
+            attended, weights = self.attn.with_weights(attended)
+        x = x + attended
+        return x + self.mlp(self.norm2(x)), weights
 
 
 class Attention(nn.Module):
@@ -113,39 +124,62 @@ class Attention(nn.Module):
         width, self.heads = config.hidden_size, config.num_attention_heads
         self.qkv = nn.Linear(width, 3 * width, bias=config.qkv_bias)
         self.proj = nn.Linear(width, width)
-        positions = 2 * grid - 1
-        self.rel_pos_h = nn.Parameter(torch.zeros(positions, width // self.heads))
-        self.rel_pos_w = nn.Parameter(torch.zeros(positions, width // self.heads))
+        self.rel_pos_h: nn.Parameter | None = None
+        self.rel_pos_w: nn.Parameter | None = None
+        if config.use_rel_pos:
+            shape = 2 * grid - 1, width // self.heads
+            self.rel_pos_h = nn.Parameter(torch.zeros(shape))
+            self.rel_pos_w = nn.Parameter(torch.zeros(shape))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) tokens to the same shape."""
         b, h, w, c = x.shape
-        q, k, v, bias_h, bias_w = self._project(x)
-        if b * self.heads * (h * w) ** 2 <= _MAX_JOINT_BIAS:
+        q, k, v = self._project(x)
+        if self.rel_pos_h is None:
+            out = F.scaled_dot_product_attention(q, k, v)
+        elif b * self.heads * (h * w) ** 2 <= _MAX_JOINT_BIAS:
+            bias_h, bias_w = self._bias(q, h, w)
             bias = (bias_h + bias_w).flatten(-2)
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         else:
-            out = _attend_head_by_head(q, k, v, bias_h, bias_w)
+            out = _attend_head_by_head(q, k, v, *self._bias(q, h, w))
         return self.proj(out.transpose(1, 2).reshape(b, h, w, c))
 
-    def weights(self, x: Tensor) -> Tensor:
-        """Compute the attention of (B, H, W, C) tokens, (B * heads, HW, HW)."""
-        q, k, _, bias_h, bias_w = self._project(x)
+    def with_weights(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Also return the weights, (B * heads, HW, HW), which `forward` never holds."""
+        b, h, w, c = x.shape
+        q, k, v = self._project(x)
         scores = q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5
-        scores = scores + (bias_h + bias_w).flatten(-2)
-        return scores.softmax(-1, torch.float32).to(q.dtype).flatten(0, 1)
+        if self.rel_pos_h is not None:
+            bias_h, bias_w = self._bias(q, h, w)
+            scores = scores + (bias_h + bias_w).flatten(-2)
+        weights = scores.softmax(-1, torch.float32).to(q.dtype)
+        weights = weights.flatten(0, 1)
+        out = weights.unflatten(0, (b, self.heads)) @ v
+        return self.proj(out.transpose(1, 2).reshape(b, h, w, c)), weights
 
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Compute queries, keys and values, and the bias of rows and of columns."""
+    def relative_positions(self, h: int, w: int) -> tuple[Tensor, Tensor]:
+        """Look up the (h, h, c) and (w, w, c) positions of rows and columns."""
+        assert self.rel_pos_h is not None
+        assert self.rel_pos_w is not None
+        return relative(self.rel_pos_h, h), relative(self.rel_pos_w, w)
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute queries, keys and values, each (B, heads, HW, c)."""
         b, h, w, c = x.shape
         qkv = self.qkv(x).view(b, h * w, 3, self.heads, c // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, HW, c)
-        grid_q = q.reshape(b, self.heads, h, w, -1)
-        bias_h = torch.einsum("bnyxc,yvc->bnyxv", grid_q, relative(self.rel_pos_h, h))
-        bias_w = torch.einsum("bnyxc,xuc->bnyxu", grid_q, relative(self.rel_pos_w, w))
-        bias_h = bias_h.reshape(b, self.heads, h * w, h, 1)
-        bias_w = bias_w.reshape(b, self.heads, h * w, 1, w)
-        return q, k, v, bias_h, bias_w
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        return q, k, v
+
+    def _bias(self, q: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:
+        """Compute the bias of rows and of columns for (B, heads, HW, c) queries."""
+        grid_q = q.reshape(*q.shape[:2], h, w, -1)
+        rows, cols = self.relative_positions(h, w)
+        bias_h = torch.einsum("bnyxc,yvc->bnyxv", grid_q, rows)
+        bias_w = torch.einsum("bnyxc,xuc->bnyxu", grid_q, cols)
+        bias_h = bias_h.reshape(*q.shape[:3], h, 1)
+        bias_w = bias_w.reshape(*q.shape[:3], 1, w)
+        return bias_h, bias_w
 
 
 def _attend_head_by_head(

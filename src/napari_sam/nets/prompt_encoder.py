@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from napari_sam.nets.common import LayerNorm2d
+from napari_sam.nets.common import Activation, LayerNorm2d
 
 if TYPE_CHECKING:
     from napari_sam.nets.config import SamPromptEncoderConfig
@@ -40,10 +40,10 @@ class PromptEncoder(nn.Module):
         self.mask_downscaling = nn.Sequential(
             nn.Conv2d(1, hidden // 4, 2, 2),
             LayerNorm2d(hidden // 4, config.layer_norm_eps),
-            nn.GELU(),
+            Activation(config.hidden_act),
             nn.Conv2d(hidden // 4, hidden, 2, 2),
             LayerNorm2d(hidden, config.layer_norm_eps),
-            nn.GELU(),
+            Activation(config.hidden_act),
             nn.Conv2d(hidden, width, 1),
         )
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
+from napari_sam.nets.common import ACTIVATIONS
 from napari_sam.nets.config import SamConfig, TinyViTConfig
 from napari_sam.nets.image_encoder import ImageEncoderViT
 from napari_sam.nets.mask_decoder import MaskDecoder
@@ -25,7 +24,7 @@ class SamNetwork(nn.Module):
     Raises
     ------
     ValueError
-        When the configuration has an option that no published SAM uses.
+        When an activation is not known.
     """
 
     def __init__(self, config: SamConfig | None = None) -> None:
@@ -63,23 +62,16 @@ class SamNetwork(nn.Module):
 
 
 def _check_supported(config: SamConfig) -> None:
-    """Refuse options that no published SAM uses."""
-    vision = config.vision_config
-    prompt, decoder = config.prompt_encoder_config, config.mask_decoder_config
-    supported: list[tuple[str, Any, Any]] = [
-        ("prompt encoder's hidden_act", prompt.hidden_act, "gelu"),
-        ("mask decoder's hidden_act", decoder.hidden_act, "relu"),
-    ]
-    if not isinstance(vision, TinyViTConfig):
-        supported += [
-            ("image encoder's hidden_act", vision.hidden_act, "gelu"),
-            ("image encoder's use_abs_pos", vision.use_abs_pos, True),
-            ("image encoder's use_rel_pos", vision.use_rel_pos, True),
-            ("image encoder's attention_dropout", vision.attention_dropout, 0),
-        ]
-    for name, value, only in supported:
-        if value != only:
+    """Refuse activations that are not known."""
+    parts = (
+        ("image encoder", config.vision_config),
+        ("prompt encoder", config.prompt_encoder_config),
+        ("mask decoder", config.mask_decoder_config),
+    )
+    for name, part in parts:
+        activation = getattr(part, "hidden_act", "gelu")
+        if activation not in ACTIVATIONS:
             raise ValueError(
-                f"The {name} is {value!r}: only {only!r} is supported, as in every "
-                "published SAM."
+                f"The {name}'s hidden_act is {activation!r}: choose one of "
+                f"{', '.join(ACTIVATIONS)}."
             )

@@ -93,7 +93,7 @@ class TwoWayBlock(nn.Module):
         self.norm1 = nn.LayerNorm(width, eps)
         self.cross_attn_token_to_image = Attention(config, _BLOCK_DOWNSAMPLE_RATE)
         self.norm2 = nn.LayerNorm(width, eps)
-        self.mlp = Mlp(width, config.mlp_dim, F.relu)
+        self.mlp = Mlp(width, config.mlp_dim, config.hidden_act)
         self.norm3 = nn.LayerNorm(width, eps)
         self.norm4 = nn.LayerNorm(width, eps)
         self.cross_attn_image_to_token = Attention(config, _BLOCK_DOWNSAMPLE_RATE)

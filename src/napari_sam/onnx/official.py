@@ -208,9 +208,14 @@ class OfficialDecoder(DecoderGraph):
         low_res, scores = super().forward(
             image_embeddings, point_coords, point_labels, mask_input, has_mask_input
         )
+        scores = self.score(low_res, scores)
         if self._single_mask:
             low_res, scores = self._best(low_res, scores, point_coords.shape[1])
         return self._enlarge(low_res, orig_im_size), scores, low_res
+
+    def score(self, masks: Tensor, predicted: Tensor) -> Tensor:
+        """Return the scores of (1, M, m, m) logits: the predicted ones."""
+        return predicted
 
     def _best(
         self, masks: Tensor, scores: Tensor, points: Any

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
         sam_model_registry,
     )
     from napari_sam.segment_anything.predictor import SamPredictor
-    from napari_sam.segment_anything.transforms import ResizeLongestSide
+    from napari_sam.segment_anything.utils.transforms import ResizeLongestSide
 
 _HOMES = {
-    "ResizeLongestSide": "transforms",
+    "ResizeLongestSide": "utils.transforms",
     "Sam": "build_sam",
     "SamAutomaticMaskGenerator": "automatic_mask_generator",
     "SamPredictor": "predictor",

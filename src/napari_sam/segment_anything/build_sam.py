@@ -42,7 +42,13 @@ class Sam(SamNetwork):
 
     def __init__(self, config: SamConfig | None = None) -> None:
         super().__init__(config)
-        setattr(self.image_encoder, "img_size", self.image_size)  # noqa: B010
+        size = self.prompt_encoder.embedding_size
+        for module, name, value in (
+            (self.image_encoder, "img_size", self.image_size),
+            (self.prompt_encoder, "embed_dim", self.prompt_encoder.width),
+            (self.prompt_encoder, "image_embedding_size", (size, size)),
+        ):
+            setattr(module, name, value)
 
     @property
     def image_size(self) -> int:

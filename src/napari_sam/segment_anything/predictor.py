@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from napari_sam.huggingface.inputs import to_plane
-from napari_sam.segment_anything.transforms import ResizeLongestSide
+from napari_sam.segment_anything.utils.transforms import ResizeLongestSide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

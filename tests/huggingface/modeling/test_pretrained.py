@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+import napari_sam as ns
 from napari_sam.huggingface.model import SamModel
 
 if TYPE_CHECKING:
@@ -116,3 +117,78 @@ def test_points_on_weights_trained_on_boxes_warn(model: SamModel) -> None:
 @pytest.mark.weights
 def test_lite_medsam_knows_its_prompts() -> None:
     assert SamModel.from_pretrained("lite_medsam").trained_prompts == {"box"}
+
+
+def test_the_image_encoder_alone_is_written_and_read(
+    random_sam: Callable[..., SamModel], vit_config: SamConfig, tmp_path: Path
+) -> None:
+    whole = random_sam(vit_config)
+    whole.save_pretrained(tmp_path / "whole")
+    encoder = ns.SamVisionModel.from_pretrained(tmp_path / "whole")
+    encoder.save_pretrained(tmp_path / "encoder")
+    assert ns.SamVisionConfig.from_pretrained(tmp_path / "encoder") == encoder.config
+    again = ns.SamVisionModel.from_pretrained(tmp_path / "encoder")
+    state = whole.state_dict()
+    assert set(again.state_dict()) == {k for k in state if k.startswith("vision_")}
+    for name, value in again.state_dict().items():
+        assert torch.equal(value, state[name])
+
+
+def test_weights_that_are_given(
+    random_sam: Callable[..., SamModel], vit_config: SamConfig
+) -> None:
+    model = random_sam(vit_config)
+    again = SamModel.from_pretrained(
+        None, config=model.config, state_dict=model.state_dict()
+    )
+    for name, value in again.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name])
+    with pytest.raises(ValueError, match="give config and state_dict"):
+        SamModel.from_pretrained(None, config=model.config)
+
+
+def test_the_meta_device_holds_no_weights() -> None:
+    with torch.device("meta"), pytest.raises(RuntimeError, match="meta device"):
+        SamModel.from_pretrained("folder")
+
+
+def test_kinds_of_attention(
+    random_sam: Callable[..., SamModel], vit_config: SamConfig
+) -> None:
+    model = random_sam(vit_config)
+    model.set_attn_implementation("eager")
+    assert model.config.vision_config._attn_implementation == "eager"
+    with pytest.raises(ValueError, match="is not supported"):
+        model.set_attn_implementation("foo")
+
+
+def test_gradients_of_the_patches(
+    random_sam: Callable[..., SamModel], vit_config: SamConfig
+) -> None:
+    model = random_sam(vit_config).requires_grad_(False)
+    pixels = torch.rand(1, 3, 64, 64)
+    model.enable_input_require_grads()
+    assert model(pixel_values=pixels).pred_masks.requires_grad
+    model.disable_input_require_grads()
+    assert not model(pixel_values=pixels).pred_masks.requires_grad
+
+
+def test_attentions_have_gradients(
+    random_sam: Callable[..., SamModel], vit_config: SamConfig
+) -> None:
+    model = random_sam(vit_config).requires_grad_(True)
+    plain = model(pixel_values=torch.ones(1, 3, 64, 64)).pred_masks
+    output = model(pixel_values=torch.ones(1, 3, 64, 64), output_attentions=True)
+    torch.testing.assert_close(output.pred_masks, plain, atol=1e-4, rtol=1e-4)
+    output.vision_attentions[0].retain_grad()
+    output.pred_masks.sum().backward()
+    assert output.vision_attentions[0].grad is not None
+
+
+def test_new_weights_can_be_drawn(
+    random_sam: Callable[..., SamModel], vit_config: SamConfig
+) -> None:
+    model = random_sam(vit_config).requires_grad_(True)
+    before = model.mask_decoder.iou_token.weight.clone()
+    model.init_weights()
+    assert not torch.equal(model.mask_decoder.iou_token.weight, before)

@@ -65,7 +65,7 @@ class SamVisionEncoder(nn.Module):
     def __init__(self, network: SamNetwork, config: Any) -> None:
         super().__init__()
         self.config = config
-        self.gradient_checkpointing = False
+        self.gradient_checkpointing = getattr(config, "gradient_checkpointing", False)
         encoder = network.image_encoder
         self.image_size = encoder.image_size
         # In a tuple, so that its names are not registered as well.
@@ -133,12 +133,15 @@ class SamVisionEncoder(nn.Module):
                     "output_attentions and output_hidden_states out."
                 )
             return SamVisionEncoderOutput(last_hidden_state=encoder(pixels))
-        x = self.get_submodule("patch_embed")(pixels) + self.get_parameter("pos_embed")
+        x = self.get_submodule("patch_embed")(pixels)
+        if encoder.pos_embed is not None:
+            x = x + self.get_parameter("pos_embed")
         states, weights = [x], []
         for layer in self._layers():
             if attentions:
-                weights.append(layer.inner.attention_weights(x))
-            if self.gradient_checkpointing and self.training:
+                x, attention = layer.inner.with_attention(x)
+                weights.append(attention)
+            elif self.gradient_checkpointing and self.training:
                 x = checkpoint(layer, x, use_reentrant=False)
             else:
                 x = layer(x)
@@ -192,10 +195,13 @@ class SamMaskDecoder(Renamed):
     ----------
     network : PromptedNetwork
         The modules are those of its mask decoder.
+    config : SamMaskDecoderConfig
+        Its sizes.
     """
 
-    def __init__(self, network: PromptedNetwork) -> None:
+    def __init__(self, network: PromptedNetwork, config: Any) -> None:
         super().__init__(network.mask_decoder)
+        self.config = config
         add_renamed(self, "mask_decoder", network)
 
     def forward(

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_sam.nets.fast.strips import LinearWeights, WindowAttention, add_mlp_
-from napari_sam.nets.image_encoder import relative
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,17 +33,23 @@ class FastViT:
     Parameters
     ----------
     encoder : ImageEncoderViT
-        The encoder whose weights are used; they must not change afterwards.
+        The encoder whose weights are used; they must not change afterwards. One with
+        blocks that no published SAM has is called as it is.
     """
 
     @torch.no_grad()
     def __init__(self, encoder: ImageEncoderViT) -> None:
         self._encoder = encoder
-        self._blocks = [_Block(cast("Block", block)) for block in encoder.blocks]
+        blocks = [cast("Block", block) for block in encoder.blocks]
+        self._is_usual = encoder.pos_embed is not None and all(map(_is_usual, blocks))
+        self._blocks = [_Block(block) for block in blocks] if self._is_usual else []
 
     @torch.inference_mode()
     def __call__(self, pixel_values: Tensor) -> Tensor:
         """Encode (B, 3, S, S) images to (B, C, s, s) embeddings."""
+        if not self._is_usual:
+            embeddings: Tensor = self._encoder(pixel_values)
+            return embeddings
         return torch.cat([self._encode(image[None]) for image in pixel_values])
 
     def _encode(self, image: Tensor) -> Tensor:
@@ -53,6 +58,10 @@ class FastViT:
             block.update_(x)
         embedding: Tensor = self._encoder.neck(x[None].permute(0, 3, 1, 2))
         return embedding
+
+
+def _is_usual(block: Block) -> bool:
+    return block.attn.rel_pos_h is not None and block.mlp.act.name == "gelu"
 
 
 class _Block:
@@ -91,8 +100,7 @@ def _projection(linear: nn.Linear) -> LinearWeights:
 
 
 def _window_bias(attention: Attention, window: int) -> Callable[[Tensor], Tensor]:
-    rows = relative(attention.rel_pos_h, window)
-    cols = relative(attention.rel_pos_w, window)
+    rows, cols = attention.relative_positions(window, window)
 
     def bias(q: Tensor) -> Tensor:
         """Map (n, heads, L, c) queries to (n, heads, L, L), L = window**2."""
@@ -110,9 +118,9 @@ class _GlobalAttention:
     def __init__(self, block: Block, qkv: LinearWeights) -> None:
         self._norm, self._qkv, self._out = block.norm1, qkv, block.attn.proj
         self._heads = block.attn.heads
+        assert block.attn.rel_pos_h is not None
         size = (len(block.attn.rel_pos_h) + 1) // 2
-        self._rows = relative(block.attn.rel_pos_h, size)
-        self._cols = relative(block.attn.rel_pos_w, size)
+        self._rows, self._cols = block.attn.relative_positions(size, size)
 
     def add_(self, x: Tensor) -> None:
         """Compute ``x += attention(x)`` for (H, W, C) tokens."""
