@@ -56,6 +56,18 @@ def test_records_of_format_1_give_the_same_labels(
     name: str, folder: Path, default_predictor: Predictor
 ) -> None:
     record = read_record(folder / f"{name}.json")
-    with np.load(folder / "labels.npz") as expected:
-        labels = expected[name]
-    assert_array_equal(replay(record, image_of(name), default_predictor), labels)
+    with np.load(folder / "labels.npz") as stored:
+        expected = stored[name]
+    if name == "coins":  # an earlier click decoder answered the second object
+        del record["objects"]["2"]
+        expected = np.where(expected == 2, 0, expected)
+    assert_array_equal(replay(record, image_of(name), default_predictor), expected)
+
+
+@pytest.mark.weights
+def test_points_that_another_click_decoder_answered_are_refused(
+    folder: Path, default_predictor: Predictor
+) -> None:
+    record = read_record(folder / "coins.json")
+    with pytest.raises(ValueError, match="another click decoder"):
+        replay(record, image_of("coins"), default_predictor)

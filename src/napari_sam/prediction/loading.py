@@ -11,6 +11,10 @@ from napari_sam.checkpoints.families import PREPROCESSING, Family
 from napari_sam.checkpoints.hugging_face import read_family, weight_files
 from napari_sam.checkpoints.instance_head import read_instance_head
 from napari_sam.checkpoints.model_card import ModelCard
+from napari_sam.checkpoints.model_key import (
+    with_click_decoder,
+    without_click_decoder,
+)
 from napari_sam.checkpoints.registry import DEFAULT_MODEL, MODELS
 from napari_sam.checkpoints.resolve import find_model, find_spec, is_hub_name
 from napari_sam.checkpoints.state_dict import load_model_file, with_decoder
@@ -186,16 +190,12 @@ def load_parents_head(card: ModelCard) -> InstanceHead | None:
     """
     is_encoder_trained = card.training.get("options", {}).get("encoder_blocks", 1)
     for spec in MODELS.values():
-        name = f"{spec.family}:{spec.hash}"
-        is_parent = card.parent in (name, f"{name}, clicks {_click_hash(spec)}")
+        # The head belongs to the image encoder, whatever the click decoder.
+        parent = without_click_decoder(card.parent)
+        is_parent = parent == f"{spec.family}:{spec.hash}"
         if spec.instance_head and is_parent and not is_encoder_trained:
             return load_instance_head(spec.instance_head)
     return None
-
-
-def _click_hash(spec: ModelSpec) -> str | None:
-    decoder = spec.click_decoder
-    return None if decoder is None else f"sha256:{decoder.sha256}"
 
 
 def load_click_decoder(model: SamNetwork, decoder: PackagedWeights) -> SamNetwork:
@@ -264,7 +264,7 @@ def _predictor_from_spec(
     model, key, click_decoder = _load_network(path, device, config), spec.hash, None
     if spec.click_decoder is not None:
         click_decoder = load_click_decoder(model, spec.click_decoder)
-        key = f"{key}, clicks {_click_hash(spec)}"
+        key = with_click_decoder(key, f"sha256:{spec.click_decoder.sha256}")
     head = spec.instance_head
     return Predictor(
         model,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.checkpoints.model_key import without_click_decoder
 from napari_sam.masks.cleanup import CleanUp, LabelCleanUp
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.masks.painting import plan_changes
@@ -95,7 +96,7 @@ def replay(
             labels[changes.indices] = changes.values
             continue
         request = request_from_json(entries, levels, channels)
-        predictor = models.get(entries[0]["model"])
+        predictor = models.get(entries[0]["model"], has_points=_has_points(entries))
         if predictor.prompt_support.corrects_clicks and not _corrects(entries[0]):
             # Clicks were answered by the decoder alone.
             predictor = copy(predictor)
@@ -130,6 +131,14 @@ def request_from_json(
     return replace(request, cleanup=CleanUp(**first.get("cleanup", {})))
 
 
+def _has_points(entries: Sequence[RecordEntry]) -> bool:
+    """Tell whether a commit has prompts with points."""
+    prompts = (entry.get("prompts") or {} for entry in entries)
+    return any(
+        prompt.get("points") for by_slice in prompts for prompt in by_slice.values()
+    )
+
+
 def _corrects(entry: RecordEntry) -> bool:
     """Tell whether a commit used the instance head, for clicks or for all objects."""
     return "everything" in entry or entry.get("corrects_clicks", False)
@@ -161,8 +170,11 @@ class _Models:
         self._model = model
         self._loaded: dict[str, Predictor] = {}
 
-    def get(self, entry: Mapping[str, str]) -> Predictor:
-        """Load the model that an entry names."""
+    def get(self, entry: Mapping[str, str], *, has_points: bool) -> Predictor:
+        """Load the model that an entry names.
+
+        A click decoder of another version answers only points differently.
+        """
         key = entry["key"]
         if key not in self._loaded:
             model = self._model or entry.get("path") or entry["name"]
@@ -170,13 +182,20 @@ class _Models:
                 is_registered = model == entry["name"] and "path" not in entry
                 family: Any = None if is_registered else entry["family"]
                 model = load_model(model, family=family)
-            if model.key != key:
-                raise ValueError(
-                    f"The record was made with the model {entry['name']} ({key}), not "
-                    f"with {model.name} ({model.key}): give the same weights."
-                )
             self._loaded[key] = model
-        return self._loaded[key]
+        model = self._loaded[key]
+        if without_click_decoder(model.key) != without_click_decoder(key):
+            raise ValueError(
+                f"The record was made with the model {entry['name']} ({key}), not "
+                f"with {model.name} ({model.key}): give the same weights."
+            )
+        if has_points and model.key != key:
+            raise ValueError(
+                f"The points of the record were answered by another click decoder "
+                f"({key}) than that of {model.name} ({model.key}): install the version "
+                "of napari-sam that made the record."
+            )
+        return model
 
 
 def _check_complete(commits: Sequence[Sequence[RecordEntry]]) -> None:
