@@ -76,23 +76,63 @@ def overhead(folder: Path, planes: int) -> None:
     """Compare two processes with half of the time of one, 20 ms a plane."""
     plane = disc_stack(1, (256, 256))[0]
     stack = np.repeat(plane[None], planes, axis=0)
-    model = "instancesseconds=0.02"
-    started = time.perf_counter()
-    plain = ns.segment_everything_volume(stack, stand_in(model))
+    few = ns.SearchOptions(points_per_side=2)
+    for kind, options in (("points", few), ("instances", ns.SearchOptions())):
+        _overhead_of(folder / kind, stack, f"{kind}seconds=0.02", options)
+
+
+def _overhead_of(
+    folder: Path, stack: np.ndarray, model: str, options: ns.SearchOptions
+) -> None:
+    """Compare the plain call of a model with that of two processes.
+
+    Beside the wall time, which depends on what else runs, the time on two free cores
+    is computed from the processor time of each stage.
+    """
+    schedulers.warm_up(2)
+    before, started = time.process_time(), time.perf_counter()
+    plain = ns.segment_everything_volume(stack, stand_in(model), options=options)
     serial = time.perf_counter() - started
-    times: dict[str, float] = {}
-    job = plan_everything_volume(stack, model=stand_in(model), workdir=folder / "job")
+    asleep = 0.02 * len(stack)
+    serial_free = asleep + time.process_time() - before
+    job = plan_everything_volume(
+        stack, model=stand_in(model), workdir=folder / "two", options=options
+    )
     started = time.perf_counter()
-    for step in job.run(2):
-        now = time.perf_counter()
-        times[step.stage] = times.get(step.stage, 0.0) + now - started
-        started = now
+    for _ in job.run(2):
+        pass
+    total = time.perf_counter() - started
     assert np.array_equal(job.result(), plain)
-    total = sum(times.values())
-    stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in times.items())
-    print(f"{planes} planes, 20 ms each: serial {serial:.1f} s, 2 processes")
-    print(f"  {total:.1f} s, ratio to half of it {2 * total / serial:.2f}")
-    print(f"  seconds by stage, the first with the start of the processes: {stages}")
+    stages = _processor_time(folder / "one", stack, model, options)
+    two = asleep / 2 + sum(
+        seconds / min(tasks, 2) for seconds, tasks in stages.values()
+    )
+    text = ", ".join(f"{name} {seconds:.1f}" for name, (seconds, _) in stages.items())
+    print(
+        f"{len(stack)} planes, {model}: plain {serial:.1f} s, 2 processes {total:.1f}"
+    )
+    print(f"  ratio to half of it {2 * total / serial:.2f}")
+    print(
+        f"  on free cores {serial_free:.1f} and {two:.1f}: {2 * two / serial_free:.2f}"
+    )
+    print(f"  processor time by stage: {text}")
+
+
+def _processor_time(
+    folder: Path, stack: np.ndarray, model: str, options: ns.SearchOptions
+) -> dict[str, tuple[float, int]]:
+    """Return the processor time and the tasks of each stage, run in this process."""
+    job = plan_everything_volume(
+        stack, model=stand_in(model), workdir=folder, options=options
+    )
+    stages: dict[str, tuple[float, int]] = {}
+    before = time.process_time()
+    for step in job.run():
+        now = time.process_time()
+        earlier = stages.get(step.stage, (0.0, 0))[0]
+        stages[step.stage] = earlier + now - before, step.total
+        before = now
+    return stages
 
 
 def restart(folder: Path, tasks: int) -> None:
@@ -182,10 +222,9 @@ def kill_once(path: Path, rng: random.Random) -> None:
             driver.wait(rng.uniform(4, 14))
         except subprocess.TimeoutExpired:
             process = psutil.Process(driver.pid)
-            workers = [
-                c for c in process.children() if "spawn_main" in str(c.cmdline())
-            ]
-            rng.choice([process, *workers]).send_signal(signal.SIGKILL)
+            rng.choice([process, *jobs.pool_processes(process)]).send_signal(
+                signal.SIGKILL
+            )
             try:
                 driver.wait(60)
             except subprocess.TimeoutExpired:
