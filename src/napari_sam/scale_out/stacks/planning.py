@@ -266,9 +266,8 @@ def plan_volume(
         predictor,
         entry,
     )
-    plan["embeddings"] = _absolute(embeddings)
     earlier = previous and EarlierFile(previous)
-    plan["previous"] = earlier and earlier.key
+    plan |= {"embeddings": _absolute(embeddings), "previous": earlier and earlier.key}
     job = make_job(source, plan, workdir, output, name, predictor)
     if earlier:
         earlier.keep(job.path)
