@@ -15,7 +15,7 @@ from napari_sam.optional import import_optional
 from napari_sam.scale_out.jobs.stages import run_task, run_task_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from multiprocessing.context import BaseContext
 
     from napari_sam.scale_out.jobs.folder import JobFolder
@@ -153,8 +153,8 @@ class ProcessPool:
         return ProcessPoolExecutor(
             self._workers,
             mp_context=process_context(),
-            initializer=_start_worker,
-            initargs=(threads,),
+            initializer=_initialize,
+            initargs=(dict(os.environ), _start_worker, threads),
         )
 
     def submit(self, stage: Stage, index: int) -> Future[float]:
@@ -300,6 +300,16 @@ def _at_least_one(workers: int) -> int:
 
 def _cores() -> int:
     return os.cpu_count() or 1
+
+
+def _initialize(
+    environment: Mapping[str, str], start: Callable[[int], None], threads: int
+) -> None:
+    """Start a process with the environment of now, not of when the server started."""
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
+    start(threads)
 
 
 def _start_worker(threads: int) -> None:
