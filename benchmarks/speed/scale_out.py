@@ -30,20 +30,23 @@ from napari_sam.automatic.object_links import (
     number_objects,
 )
 from napari_sam.images.reading.stored_array import StoredArray
-from napari_sam.scale_out.jobs import schedulers
+from napari_sam.scale_out.jobs import schedulers, stages
 from napari_sam.scale_out.jobs.job import Job
 from napari_sam.scale_out.stacks.planning import plan_everything_volume
 
 _GIGABYTE = 1e9
+STARTED = "started.txt"
 DRIVER = """
 import sys
 from benchmarks.speed import scale_out
+from napari_sam.scale_out.jobs import schedulers
 from napari_sam.scale_out.jobs.job import Job
 
 if __name__ == "__main__":
     scale_out.use_stand_ins()
+    schedulers._start_worker = scale_out.start_noting_worker
     for step in Job(sys.argv[1]).run(int(sys.argv[2])):
-        pass
+        print(step.stage, step.done, flush=True)
 """
 
 
@@ -76,23 +79,63 @@ def overhead(folder: Path, planes: int) -> None:
     """Compare two processes with half of the time of one, 20 ms a plane."""
     plane = disc_stack(1, (256, 256))[0]
     stack = np.repeat(plane[None], planes, axis=0)
-    model = "instancesseconds=0.02"
-    started = time.perf_counter()
-    plain = ns.segment_everything_volume(stack, stand_in(model))
+    few = ns.SearchOptions(points_per_side=2)
+    for kind, options in (("points", few), ("instances", ns.SearchOptions())):
+        _overhead_of(folder / kind, stack, f"{kind}seconds=0.02", options)
+
+
+def _overhead_of(
+    folder: Path, stack: np.ndarray, model: str, options: ns.SearchOptions
+) -> None:
+    """Compare the plain call of a model with that of two processes.
+
+    Beside the wall time, which depends on what else runs, the time on two free cores
+    is computed from the processor time of each stage.
+    """
+    schedulers.warm_up(2)
+    before, started = time.process_time(), time.perf_counter()
+    plain = ns.segment_everything_volume(stack, stand_in(model), options=options)
     serial = time.perf_counter() - started
-    times: dict[str, float] = {}
-    job = plan_everything_volume(stack, model=stand_in(model), workdir=folder / "job")
+    asleep = 0.02 * len(stack)
+    serial_free = asleep + time.process_time() - before
+    job = plan_everything_volume(
+        stack, model=stand_in(model), workdir=folder / "two", options=options
+    )
     started = time.perf_counter()
-    for step in job.run(2):
-        now = time.perf_counter()
-        times[step.stage] = times.get(step.stage, 0.0) + now - started
-        started = now
+    for _ in job.run(2):
+        pass
+    total = time.perf_counter() - started
     assert np.array_equal(job.result(), plain)
-    total = sum(times.values())
-    stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in times.items())
-    print(f"{planes} planes, 20 ms each: serial {serial:.1f} s, 2 processes")
-    print(f"  {total:.1f} s, ratio to half of it {2 * total / serial:.2f}")
-    print(f"  seconds by stage, the first with the start of the processes: {stages}")
+    stages = _processor_time(folder / "one", stack, model, options)
+    two = asleep / 2 + sum(
+        seconds / min(tasks, 2) for seconds, tasks in stages.values()
+    )
+    text = ", ".join(f"{name} {seconds:.1f}" for name, (seconds, _) in stages.items())
+    print(
+        f"{len(stack)} planes, {model}: plain {serial:.1f} s, 2 processes {total:.1f}"
+    )
+    print(f"  ratio to half of it {2 * total / serial:.2f}")
+    print(
+        f"  on free cores {serial_free:.1f} and {two:.1f}: {2 * two / serial_free:.2f}"
+    )
+    print(f"  processor time by stage: {text}")
+
+
+def _processor_time(
+    folder: Path, stack: np.ndarray, model: str, options: ns.SearchOptions
+) -> dict[str, tuple[float, int]]:
+    """Return the processor time and the tasks of each stage, run in this process."""
+    job = plan_everything_volume(
+        stack, model=stand_in(model), workdir=folder, options=options
+    )
+    stages: dict[str, tuple[float, int]] = {}
+    before = time.process_time()
+    for step in job.run():
+        now = time.process_time()
+        earlier = stages.get(step.stage, (0.0, 0))[0]
+        stages[step.stage] = earlier + now - before, step.total
+        before = now
+    return stages
 
 
 def restart(folder: Path, tasks: int) -> None:
@@ -125,18 +168,24 @@ def restart(folder: Path, tasks: int) -> None:
 
 
 def numbering(_: Path, nodes: int) -> None:
-    """Link and number objects; the peak memory is that of this process."""
+    """Link and number objects of 40 planes, and objects through all planes."""
+    for depth in (40, nodes):
+        _numbering(nodes, depth)
+
+
+def _numbering(nodes: int, depth: int) -> None:
+    """Link and number objects of some planes; the peak memory is of this process."""
     each = 200
     planes = nodes // each
     rng = np.random.default_rng(0)
     labels = np.arange(1, each + 1, dtype=np.int64)
     counts = [PlaneCount(labels, np.full(each, 100, np.int64)) for _ in range(planes)]
     overlaps, edges = [], 0
-    # Objects touch others of their group of four, and end after 40 planes.
+    # Objects touch others of their group of four.
     mates = (labels - 1) // 4 * 4
     for z in range(planes):
         for distance in (1, 2):
-            if z + distance < planes and z // 40 == (z + distance) // 40:
+            if z + distance < planes and z // depth == (z + distance) // depth:
                 more = rng.integers(0, each, each // 4)
                 first = np.concatenate([labels, labels[more]])
                 second = np.concatenate([labels, mates[more] + 1 + (labels[more] % 4)])
@@ -144,52 +193,83 @@ def numbering(_: Path, nodes: int) -> None:
                 pairs = np.column_stack([first, second, shared])
                 overlaps.append(PlaneOverlaps(z, z + distance, pairs))
                 edges += len(first)
-    started = time.perf_counter()
+    started = time.process_time()
     numbers = number_objects(
         counts, overlaps, min_overlap=0.5, min_slices=2, continued=False
     )
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(
-        f"numbering {nodes:,} objects of planes, {edges:,} links: {seconds:.0f} s, "
+        f"numbering {nodes:,} objects of planes, {edges:,} links, at most {depth:,} "
+        f"planes each: {seconds:.0f} s of processor time, "
         f"{numbers.count:,} objects, peak of the process {peak / _GIGABYTE:.2f} GB"
     )
 
 
 def kills(folder: Path, count: int) -> None:
-    """Kill the driver, or one of its processes, at random moments."""
+    """Kill the driver, or one of its processes, once in each of some jobs."""
     stack = disc_stack(24)
-    plain = ns.segment_everything_volume(stack, stand_in("boxes"))
-    rng, equal, rounds = random.Random(1), 0, 0
+    few = ns.SearchOptions(points_per_side=4)
+    plain = ns.segment_everything_volume(stack, stand_in("points"), options=few)
+    rng, equal, most, drivers = random.Random(1), 0, 0, 0
     for number in range(count):
         job = plan_everything_volume(
             stack,
-            model=stand_in("boxesseconds=0.02"),
+            model=stand_in("pointsseconds=0.05"),
             workdir=folder / str(number),
+            options=few,
         )
-        while not job.is_complete:
-            rounds += 1
-            kill_once(job.path, rng)
+        drivers += kill_once(job.path, rng)
+        run_driver(job.path).wait()
+        started = (job.path / STARTED).read_text().split()
+        most = max(most, len(started) - len(set(started)))
         equal += bool(np.array_equal(job.result(), plain))
-    print(f"{equal} of {count} jobs have the same labels, {rounds} kills")
+    print(
+        f"{equal} of {count} jobs have the labels of the plain call, each after a kill"
+    )
+    print(f"  of its driver ({drivers}) or of one of 2 processes; tasks that were")
+    print(f"  started twice after a kill: at most {most}")
 
 
-def kill_once(path: Path, rng: random.Random) -> None:
-    """Run a job by two processes, and kill one of them or the driver."""
+def run_driver(path: Path) -> subprocess.Popen[str]:
+    """Run a job by two processes in a process of its own."""
     command = [sys.executable, "-c", DRIVER, str(path), "2"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as driver:
-        try:
-            driver.wait(rng.uniform(4, 14))
-        except subprocess.TimeoutExpired:
-            process = psutil.Process(driver.pid)
-            workers = [
-                c for c in process.children() if "spawn_main" in str(c.cmdline())
-            ]
-            rng.choice([process, *workers]).send_signal(signal.SIGKILL)
-            try:
-                driver.wait(60)
-            except subprocess.TimeoutExpired:
-                driver.kill()
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def kill_once(path: Path, rng: random.Random) -> bool:
+    """Kill the driver of a job or one of its processes; tell whether the driver."""
+    with run_driver(path) as driver:
+        assert driver.stdout is not None
+        wanted = rng.randint(1, 60)
+        for done, _ in enumerate(driver.stdout, start=1):
+            if done == wanted:
+                break
+        time.sleep(rng.uniform(0, 0.1))
+        process = psutil.Process(driver.pid)
+        chosen = rng.choice([process, *jobs.pool_processes(process)])
+        chosen.send_signal(signal.SIGKILL)
+        for _ in driver.stdout:
+            pass
+    return bool(chosen == process)
+
+
+def note_starts() -> None:
+    """Write down each task that starts, in this process and in those of pools."""
+    run = stages.run_task_of
+
+    def noted(folder: Any, work: Any, stage: str, index: int) -> float:
+        with (folder.path / STARTED).open("a") as file:
+            file.write(f"{stage}-{index}\n")
+        return run(folder, work, stage, index)
+
+    stages.run_task_of = noted
+
+
+def start_noting_worker(threads: int) -> None:
+    """Start a process of a pool that writes down its tasks."""
+    jobs.start_worker(threads)
+    note_starts()
 
 
 def sparse_store(folder: Path, planes: int) -> None:

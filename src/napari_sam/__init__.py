@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from napari_sam.records.replay import replay as replay
     from napari_sam.requests.small_objects import SmallObjectWarning
     from napari_sam.scale_out.jobs.job import Job, JobFailedError
+    from napari_sam.scale_out.jobs.stopping import JobStoppedError
     from napari_sam.scale_out.stacks.planning import plan_everything_volume, plan_volume
     from napari_sam.series.image_series import ImageSeries
     from napari_sam.series.opening import open_series
@@ -73,6 +74,7 @@ _HOMES = {
     "IntensityMapping": "images.intensity",
     "Job": "scale_out.jobs.job",
     "JobFailedError": "scale_out.jobs.job",
+    "JobStoppedError": "scale_out.jobs.stopping",
     "Linking": "automatic.linking",
     "ModelSpec": "checkpoints.model_spec",
     "PlaneObjects": "automatic.candidates",
@@ -133,6 +135,7 @@ __all__ = [
     "IntensityMapping",
     "Job",
     "JobFailedError",
+    "JobStoppedError",
     "Linking",
     "ModelSpec",
     "PlaneObjects",

@@ -16,7 +16,7 @@ import napari_sam as ns
 from napari_sam.cli.main import main
 from napari_sam.prediction import loading
 from napari_sam.scale_out.jobs import schedulers
-from napari_sam.scale_out.stacks import stack_job
+from napari_sam.scale_out.stacks import model_job
 from napari_sam.scale_out.stacks.everything import EverythingJob
 from tests.helpers import jobs
 from tests.helpers.jobs import disc_stack, stand_in
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model "boxes", here and in processes."""
-    monkeypatch.setattr(stack_job, "load_from_json", stack_job.load_from_json)
+    monkeypatch.setattr(model_job, "load_from_json", model_job.load_from_json)
     monkeypatch.setattr(schedulers, "_start_worker", jobs.start_worker)
     monkeypatch.setattr(loading, "load_model", lambda name, **_: stand_in(str(name)))
     jobs.install_stand_ins()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,14 @@ def perfect_maps(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return (labels > 0).astype(float), depth, border.astype(float)
 
 
+@lru_cache(16)
+def maps_of_bright(inside: bytes, shape: tuple[int, int]) -> np.ndarray:
+    """Return (3, h, w) uint8 maps of what is bright; planes may be alike."""
+    bright = np.frombuffer(inside, bool).reshape(shape)
+    objects = ndimage.label(bright)[0]
+    return (255 * np.stack(perfect_maps(objects))).round().astype(np.uint8)
+
+
 def disc_plane(
     shape: tuple[int, int], count: int, radii: tuple[float, float], seed: int
 ) -> np.ndarray:
@@ -102,5 +111,4 @@ class InstancePredictor(DiscPredictor):
     def instance_maps(self, embedding: Any, pixels: np.ndarray) -> np.ndarray:
         self.windows.append(embedding.window)
         gray = pixels if pixels.ndim == 2 else pixels.max(axis=-1)
-        objects = ndimage.label(gray > 127)[0]
-        return (255 * np.stack(perfect_maps(objects))).round().astype(np.uint8)
+        return maps_of_bright((gray > 127).tobytes(), gray.shape).copy()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_sam.prediction.processes import ModelSource
 from napari_sam.scale_out.jobs import schedulers
-from napari_sam.scale_out.stacks import stack_job
+from napari_sam.scale_out.stacks import model_job
 from napari_sam.scale_out.stacks.model import load_from_json
-from napari_sam.series import series_job
 from tests.helpers.discs import DiscPredictor
 from tests.helpers.instances import InstancePredictor, disc_plane
+
+if TYPE_CHECKING:
+    import psutil
 
 SECONDS, ENDS = "seconds=", "ends="
 _start_worker = schedulers._start_worker
@@ -58,8 +60,7 @@ def install_stand_ins() -> None:
             return load_from_json(entry)
         return models.setdefault(name, stand_in(name))
 
-    stack_job.load_from_json = load  # type: ignore[assignment]
-    series_job.load_from_json = load  # type: ignore[assignment]
+    model_job.load_from_json = load  # type: ignore[assignment]
 
 
 def start_worker(threads: int) -> None:
@@ -83,3 +84,14 @@ def disc_stack(
             if rng.random() < 0.8:
                 stack[z][moved == number] = 150 + 9 * number
     return stack
+
+
+def pool_processes(driver: psutil.Process) -> list[psutil.Process]:
+    """Find the processes that run tasks for a driver."""
+    found = []
+    for child in driver.children(recursive=True):
+        line = " ".join(child.cmdline())
+        is_forked = child.ppid() != driver.pid and "forkserver" in line
+        if is_forked or "spawn_main" in line:
+            found.append(child)
+    return found

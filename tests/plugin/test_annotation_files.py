@@ -34,7 +34,7 @@ def save(layer: Labels, path: Path) -> None:
 def test_the_manifest_names_the_endings() -> None:
     writers = PluginManifest.from_distribution("napari-sam").contributions.writers
     assert {end for writer in writers for end in writer.filename_extensions} == {
-        *(".geojson", ".zip", ".json")
+        *(".geojson", ".zip", ".json", ".zarr")
     }
 
 

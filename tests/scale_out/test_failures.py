@@ -21,7 +21,7 @@ from napari_sam.scale_out.jobs.job import Job, JobFailedError
 from napari_sam.scale_out.jobs.stages import ChangedImageError
 from napari_sam.scale_out.stacks.everything import EverythingJob
 from napari_sam.scale_out.stacks.planning import plan_everything_volume
-from tests.helpers.jobs import disc_stack, stand_in
+from tests.helpers.jobs import disc_stack, pool_processes, stand_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,8 +73,7 @@ def test_a_killed_worker_is_replaced(
     for step in job.run(WORKERS):
         started.append((step.stage, step.done))
         if step.stage == "search" and killed < 2 and step.done > 3 * killed:
-            children = psutil.Process().children()
-            workers = [c for c in children if "spawn_main" in " ".join(c.cmdline())]
+            workers = pool_processes(psutil.Process())
             workers[killed % len(workers)].send_signal(signal.SIGKILL)
             killed += 1
     assert killed == 2

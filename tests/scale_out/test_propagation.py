@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 import napari_sam as ns
 from napari_sam.masks.cleanup import CleanUp
 from napari_sam.prediction.disk_cache import DiskCache
+from napari_sam.scale_out.stacks import propagation
 from napari_sam.scale_out.stacks.planning import plan_volume
 from tests.helpers.jobs import stand_in
 from tests.helpers.ome_zarr import ball_stack, write_ome_zarr
@@ -34,7 +35,7 @@ def assert_same(found: ns.VolumeResult, expected: ns.VolumeResult) -> None:
         assert one.logits.dtype == other.logits.dtype
         for name in (
             *("object_id", "index", "score", "status", "origin", "confidence"),
-            *("provisional", "window"),
+            *("provisional", "window", "appearance"),
         ):
             assert getattr(one, name) == getattr(other, name), name
     assert found.fingerprint is not None
@@ -75,8 +76,47 @@ def test_a_result_of_a_job_can_be_corrected(tmp_path: Path) -> None:
     more = {**PROMPTS, 7: {4: ns.Prompt(box=(7, 12, 23, 28))}}
     again = ns.segment_volume(stack, more, model, previous=first)
     assert 0 < again.recomputed < first.recomputed
-    with pytest.raises(ValueError, match="does not use previous"):
-        ns.segment_volume(stack, more, model, previous=first, workdir=tmp_path)
+    by_job = ns.segment_volume(
+        stack, more, model, previous=first, workdir=tmp_path / "again"
+    )
+    assert_same(by_job, again)
+    with pytest.raises(ValueError, match="another job, which differs in previous"):
+        plan_volume(stack, more, None, model, workdir=tmp_path / "again")
+
+
+def two_apart(seed: int) -> tuple[np.ndarray, dict[int, dict[int, ns.Prompt]]]:
+    """A stack of balls in two far corners, and boxes of all of them."""
+    rng = np.random.default_rng(seed)
+    stack = np.zeros((9, 300, 600), np.uint16)
+    prompts, z = {}, int(rng.integers(3, 6))
+    # The second and the third ball touch in some of the stacks.
+    for number, (row, col) in enumerate(
+        ((60, 60), (60, 500), (60, 520 + int(rng.integers(0, 20))), (220, 90)), start=1
+    ):
+        grid = np.indices(stack.shape)
+        offsets = (grid[0] - z) * 2.5, grid[1] - row, grid[2] - col
+        stack[sum(o**2 for o in offsets) < 100] = 700
+        box = (row - 9, col - 9, row + 9, col + 9)
+        prompts[number] = {z: ns.Prompt(box=box)}
+    return stack, prompts
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("apart", [False, True])
+def test_objects_that_do_not_meet_are_tasks_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, apart: bool
+) -> None:
+    stack, prompts = two_apart(seed)
+    model = stand_in("boxes")
+    model.smallest_window = 64
+    expected = ns.segment_volume(stack, prompts, model)
+    if apart:  # also those that meet are apart at first
+        monkeypatch.setattr(propagation, "first_groups", lambda _: [[1], [2], [3], [4]])
+    job = plan_volume(stack, prompts, None, model, workdir=tmp_path)
+    tasks = [step.stage for step in job.run()]
+    assert tasks.count("follow") == (4 if apart else 3)
+    assert tasks.count("again") == int(apart)
+    assert_same(job.result(), expected)
 
 
 def test_a_further_axis_and_clean_up(tmp_path: Path) -> None:

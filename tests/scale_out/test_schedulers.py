@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
+from napari_sam.scale_out.jobs import schedulers
 from napari_sam.scale_out.jobs.job import Job, JobFailedError
 from napari_sam.scale_out.stacks.planning import plan_everything_volume
 from tests.helpers.jobs import disc_stack, install_stand_ins, stand_in
@@ -17,8 +20,6 @@ from tests.helpers.ome_zarr import ball_stack
 from tests.helpers.processes import load_small
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
 
 SHARDS = [(1, 3), (3, 3), (2, 3)]
@@ -42,6 +43,24 @@ def labels_by(stack: np.ndarray, folder: Path, scheduler: Any) -> np.ndarray:
 
 def test_processes(tmp_path: Path, stack: np.ndarray, expected: np.ndarray) -> None:
     assert_array_equal(labels_by(stack, tmp_path, "local:2"), expected)
+
+
+def note_environment(_: int) -> None:
+    """Start a process of a pool that notes where it should."""
+    Path(os.environ["NOTED_IN"]).touch()
+
+
+def test_processes_have_the_environment_of_now(
+    tmp_path: Path, stack: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedulers.warm_up(1)
+    monkeypatch.setattr(schedulers, "_start_worker", note_environment)
+    monkeypatch.setenv("NOTED_IN", str(tmp_path / "noted"))
+    model, folder = stand_in("boxes"), tmp_path / "job"
+    steps = plan_everything_volume(stack, model=model, workdir=folder).run(1)
+    assert next(steps).stage == "output"
+    steps.close()  # type: ignore[attr-defined]
+    assert (tmp_path / "noted").exists()
 
 
 def test_a_real_network_in_processes() -> None:

@@ -14,7 +14,7 @@ from napari_sam.cli.main import main
 from napari_sam.prediction import loading
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.scale_out.jobs import schedulers
-from napari_sam.series import series_job
+from napari_sam.scale_out.stacks import model_job
 from napari_sam.series.opening import open_series
 from tests.helpers import jobs
 from tests.helpers.discs import PLANE
@@ -41,7 +41,7 @@ sys.exit(cli.main(sys.argv[1:]))
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model "boxes", here and in processes."""
-    monkeypatch.setattr(series_job, "load_from_json", series_job.load_from_json)
+    monkeypatch.setattr(model_job, "load_from_json", model_job.load_from_json)
     monkeypatch.setattr(schedulers, "_start_worker", jobs.start_worker)
     monkeypatch.setattr(loading, "load_model", lambda name, **_: stand_in(str(name)))
     jobs.install_stand_ins()

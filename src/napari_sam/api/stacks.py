@@ -267,8 +267,8 @@ def segment_volume(
         planes, and only these windows are read.
     scheduler : object, optional
         What runs the work as small tasks, see `segment_everything_volume`. With a cache
-        on disk, planes are encoded by as many tasks; the objects are followed by one.
-        `previous` is not used by jobs.
+        on disk, planes are encoded by as many tasks; groups of objects that do not
+        meet are followed by a task each.
     output : str or Path, optional
         The OME-Zarr of the image, or a new store, into which the labels are written.
     name : str, optional
@@ -310,8 +310,6 @@ def segment_volume(
         "zoom": zoom,
     }
     if scheduler is not None or output is not None or workdir is not None:
-        if previous is not None:
-            raise ValueError("A job does not use previous: leave it out.")
         plan = partial(
             plan_volume,
             volume,
@@ -323,6 +321,7 @@ def segment_volume(
             overwrite=overwrite,
             embeddings=None if cache.disk is None else cache.disk.folder,
             contrast_limits=contrast_limits,
+            previous=previous,
             **settings,
         )
         found: VolumeResult = run_call(plan, scheduler, workdir, output)

@@ -26,7 +26,7 @@ from napari_sam.prompts.selection import ImageSelection
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from napari_sam.scale_out.jobs.job import Job
 
@@ -77,6 +77,17 @@ def add_scheduler(parser: argparse._ActionsContainer, what: str) -> None:
         "--scheduler",
         metavar="local:N|ADDRESS",
         help=f"{what} N processes, or a cluster of dask (tcp://...)",
+    )
+
+
+def add_status_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the verb that says how far a job is."""
+    parser.add_argument("job", help="folder of the job, from `plan`")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--stop",
+        action="store_true",
+        help="ask all who work on it to stop after their tasks; run it to go on",
     )
 
 
@@ -205,6 +216,8 @@ def run_status(options: argparse.Namespace, say: Say) -> int:
     from napari_sam.scale_out.jobs.job import Job
 
     job = Job(options.job)
+    if options.stop:
+        job.stop()
     if options.json:
         content = {
             "complete": job.is_complete,
@@ -245,7 +258,7 @@ def _show(steps: Iterable[Any], say: Say, show: Say) -> None:
     """Show each step in place of the one before; say when a stage is complete."""
     from napari_sam.scale_out.jobs.estimate import duration_text
 
-    for step in steps:
+    for step in _until_stopped(steps):
         left = ""
         if step.seconds_left and step.done < step.total:
             left = f", {duration_text(step.seconds_left)} left"
@@ -257,6 +270,16 @@ def _show(steps: Iterable[Any], say: Say, show: Say) -> None:
             show("")
             say(line)
     show("")
+
+
+def _until_stopped(steps: Iterable[Any]) -> Iterator[Any]:
+    """Yield steps; a job that was asked to stop ends as by Ctrl+C."""
+    from napari_sam.scale_out.jobs.stopping import JobStoppedError
+
+    try:
+        yield from steps
+    except JobStoppedError as error:
+        raise KeyboardInterrupt from error
 
 
 def _write(options: argparse.Namespace, job: Job, say: Say) -> None:

@@ -80,13 +80,12 @@ def split_objects(maps: Maps) -> Labels:
 
 def _merge_shallow(pieces: Labels, height: Floats, count: int) -> NDArray[np.int64]:
     """Return the object of each piece, merging over shallow saddles."""
-    from scipy import ndimage
-
     first, second, saddle = _saddles(pieces, height)
-    peak = np.full(count + 1, -np.inf)
-    numbers = np.arange(count + 1)
-    peak[1:] = ndimage.maximum(height, pieces, numbers[1:])
-    parent = numbers.copy()
+    highest = np.full(count + 1, -np.inf, height.dtype)
+    inside = pieces > 0
+    np.maximum.at(highest, pieces[inside], height[inside])
+    peak = highest.astype(np.float64)
+    parent = np.arange(count + 1)
 
     def root(i: int) -> int:
         while parent[i] != i:

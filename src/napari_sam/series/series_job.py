@@ -6,10 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.scale_out.jobs.stages import ChangedImageError, Stage
-from napari_sam.scale_out.stacks.model import (
-    check_loadable,
-    load_from_json,
-)
+from napari_sam.scale_out.stacks.model_job import ModelJob
 from napari_sam.series.batch import iter_batch
 from napari_sam.series.batch_job import ImageFailedError, job_from_json
 from napari_sam.series.opening import open_series
@@ -17,27 +14,13 @@ from napari_sam.series.opening import open_series
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari_sam.prediction.predictor import Predictor
     from napari_sam.scale_out.jobs.estimate import CostEstimate
-    from napari_sam.scale_out.jobs.folder import JobFolder
     from napari_sam.series.image_series import ImageSeries
     from napari_sam.series.jobs import ImageJob
 
 
-class SeriesJob:
-    """Segmentation of the images of a series.
-
-    Parameters
-    ----------
-    folder : JobFolder
-        Its folder.
-    predictor : Predictor, optional
-        The model, where it is loaded already.
-    """
-
-    def __init__(self, folder: JobFolder, predictor: Predictor | None = None) -> None:
-        self.folder, self.plan = folder, folder.plan
-        self._predictor = predictor
+class SeriesJob(ModelJob):
+    """Segmentation of the images of a series."""
 
     @property
     def stages(self) -> Sequence[Stage]:
@@ -70,10 +53,6 @@ class SeriesJob:
                 f"{missing[0]}: segment it again in a new job."
             )
 
-    def check_sendable(self) -> None:
-        """Refuse other processes when they cannot load the model; see `StackJob`."""
-        check_loadable(self.plan["model"])
-
     def cost(self) -> CostEstimate:
         """Refuse: images of a series have no common size."""
         raise ValueError("The cost of a series is not known: time some of its images.")
@@ -90,13 +69,6 @@ class SeriesJob:
     def _job(self) -> ImageJob:
         names = [item.name for item in self._series]
         return job_from_json(self.plan["job"], names)
-
-    @property
-    def predictor(self) -> Predictor:
-        """The model, loaded at its first use."""
-        if self._predictor is None:
-            self._predictor = load_from_json(self.plan["model"])
-        return self._predictor
 
     def _segment(self, index: int) -> Mapping[str, Any]:
         item = self._series[self.plan["items"][index]]

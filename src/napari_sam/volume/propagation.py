@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from napari_sam.prediction.zoom.grid import WindowGrid
 from napari_sam.volume.appearance import Appearance
 from napari_sam.volume.estimate import Estimate, ExpectedRange, RemainingWork
+from napari_sam.volume.footprint import Footprint
 from napari_sam.volume.object_windows import ObjectWindows, box_length, prompt_size
 from napari_sam.volume.plane_encoder import PrefetchingPlaneEncoder, SliceWindows
 from napari_sam.volume.results import Fingerprint, assemble
@@ -83,6 +84,8 @@ class Propagation:
         comes before the long work.
     work : RemainingWork
         What was done and is left, for a progress bar.
+    footprint : Footprint
+        Where objects were looked for and found, beyond the prompted slices.
     """
 
     stack: Stack
@@ -95,6 +98,7 @@ class Propagation:
     zoom: Zoom = "auto"
     estimate: Estimate | None = field(default=None, init=False)
     work: RemainingWork = field(default_factory=RemainingWork, init=False)
+    footprint: Footprint = field(default_factory=Footprint, init=False)
     _results: list[SliceResult] = field(default_factory=list)
     _computed: set[tuple[int, int]] = field(default_factory=set)
     _empty: set[int] = field(default_factory=set)
@@ -135,9 +139,9 @@ class Propagation:
 
     def _propagate(self, encoder: PrefetchingPlaneEncoder) -> Iterator[SliceResult]:
         object_windows = self._object_windows
-        territories = Territories(self.stack)
+        territories = Territories(self.stack, self.footprint)
         segmenter = SliceSegmenter(
-            self.predictor, self.options, object_windows, territories
+            self.predictor, self.options, object_windows, territories, self.footprint
         )
         ranges: Ranges = {}
         yield from self._reuse(segmenter, ranges)
@@ -361,6 +365,7 @@ class Propagation:
             ):
                 if not observation.is_shown:
                     self._empty.add(index)
+                    self.footprint.empty.add(index)
                 self._computed.add((tracker.object_id, index))
                 results = list(tracker.update(observation))
                 self.work.note_encoded(index, observation.window)

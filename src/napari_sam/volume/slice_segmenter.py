@@ -19,6 +19,7 @@ from napari_sam.prediction.zoom.answers import ZoomedPlane
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.volume.appearance import Appearance, View
+from napari_sam.volume.footprint import Footprint
 from napari_sam.volume.object_windows import box_length
 from napari_sam.volume.tracking.box_motion import expand_box, refit_box
 from napari_sam.volume.tracking.mask_projection import combine
@@ -78,12 +79,15 @@ class SliceSegmenter:
         Choice of windows.
     territories : Territories
         Where the prompts of the objects are.
+    footprint : Footprint
+        Gets where objects are looked for and found.
     """
 
     predictor: PredictorLike
     options: PropagationOptions
     object_windows: ObjectWindows
     territories: Territories
+    footprint: Footprint = field(default_factory=Footprint)
     # {slice: {object id: mask}}
     _masks: dict[int, dict[int, MaskPatch]] = field(
         default_factory=lambda: defaultdict(dict)
@@ -100,6 +104,7 @@ class SliceSegmenter:
         """Keep the mask of an object, so that other objects do not grow into it."""
         if patch.logits.size:
             self._masks[slice_index][object_id] = patch
+            self.footprint.add_mask(slice_index, patch)
 
     def segment_prompts(
         self,
@@ -193,6 +198,8 @@ class SliceSegmenter:
             if not todo:
                 break
         object_ids, found = list(expected), [answers[o].patch for o in expected]
+        for patch in found:
+            self.footprint.add_mask(windows.index, patch)
         patches = self.territories.outside(windows.index, object_ids, found)
         patches = self._resolve_overlaps(windows.index, object_ids, patches)
         return {
@@ -227,6 +234,7 @@ class SliceSegmenter:
             masks = [mask for o in members if (mask := expected[o]) is not None]
             prompts = [prompt for mask in masks for prompt in mask.prompts]
             encoded = windows.get(window)
+            self.footprint.windows.add((windows.index, window))
             predictions = iter(self._decode_refitted(encoded, prompts))
             for object_id, mask in zip(members, masks, strict=True):
                 answers[object_id] = self._merge_parts(mask, predictions, encoded)

@@ -129,6 +129,27 @@ def test_a_store_of_their_own(tmp_path: Path) -> None:
     assert again.spacing == read_image(image).spacing
 
 
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("axis", ["Z", "Y", "X"])
+def test_no_file_has_two_writers(tmp_path: Path, version: str, axis: str) -> None:
+    shape = (11, 70, 50)
+    path = write_ome_zarr(
+        tmp_path / "image.ome.zarr", np.zeros(shape, np.uint8), version=version
+    )
+    layout = lay_out(path, path, axis=axis)
+    LabelWriter(layout).create()
+    ones = np.ones(shape, np.int32)
+    written: list[set[Path]] = []
+    for index in range(layout.parts(0)):
+        planes = [slice(None)] * 3
+        planes["ZYX".index(axis)] = layout.part(0, index)
+        LabelWriter(layout).write(index, ones[tuple(planes)])
+        written.append(set(layout.files(0, layout.part(0, index))))
+    assert len(written) > 1
+    assert all(written)
+    assert len(set.union(*written)) == sum(map(len, written))
+
+
 def test_a_damaged_shard_is_written_again(tmp_path: Path) -> None:
     path = write_ome_zarr(tmp_path / "image.zarr", np.zeros((5, 30, 41), np.uint8))
     layout = lay_out(path, path)

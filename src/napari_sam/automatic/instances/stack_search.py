@@ -108,21 +108,31 @@ class StackSearch:
         for done, block in enumerate(blocks):
             yield done, len(blocks)
             found.append(self.split_block(block, planes))
-        return [self.candidates(found, index) for index in range(len(planes))]
+        return self.by_plane(found, len(planes))
 
-    def candidates(
-        self, blocks: Sequence[Sequence[tuple[int, InstanceCandidate]]], plane: int
-    ) -> Candidates:
-        """Collect the parts of objects on a plane from all blocks, in their order."""
-        members, before = [], 0
+    def by_plane(
+        self, blocks: Sequence[Sequence[tuple[int, InstanceCandidate]]], planes: int
+    ) -> list[Candidates]:
+        """Collect the parts of objects on each plane from all blocks, in their order.
+
+        Parameters
+        ----------
+        blocks : sequence
+            Results of `split_block`.
+        planes : int
+            Number of planes.
+        """
+        members: list[list[InstanceCandidate]] = [[] for _ in range(planes)]
+        before = 0
         for block in blocks:
-            members += [
-                replace(candidate, number=before + candidate.number)
-                for index, candidate in block
-                if index == plane
-            ]
+            for index, candidate in block:
+                number = before + candidate.number
+                members[index].append(replace(candidate, number=number))
             before += max((candidate.number for _, candidate in block), default=0)
-        return Candidates(tuple(members), self.tiles.plane_shape, self.region)
+        return [
+            Candidates(tuple(found), self.tiles.plane_shape, self.region)
+            for found in members
+        ]
 
     def _block_side(self, planes: int) -> int:
         """Return the side of a block without its margin, in pixels of the maps."""

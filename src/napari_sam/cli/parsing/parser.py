@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, get_args
 
 from napari_sam.checkpoints.registry import DEFAULT_MODEL
-from napari_sam.cli.jobs import add_job_options, add_scheduler
+from napari_sam.cli.jobs import add_job_options, add_scheduler, add_status_options
 from napari_sam.cli.options import TRAINING, add_options
 from napari_sam.cli.parsing.arguments import (
     FIRST_AXIS,
@@ -126,11 +126,6 @@ def _add_work(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--stage", help="end after this stage, see `job`")
     add_scheduler(parser, "run the whole job by")
-
-
-def _add_job(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", help="folder of the job, from `plan`")
-    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_batch(parser: argparse.ArgumentParser) -> None:
@@ -360,7 +355,7 @@ _VERBS: dict[str, tuple[str, str, Callable[[argparse.ArgumentParser], object]]] 
     "job": (
         "say how far a job is: exit code 0 when complete, 3 failed tasks, 4 tasks left",
         "napari-sam job job --json",
-        _add_job,
+        add_status_options,
     ),
     "replay": (
         "make labels again from their record",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from napari_sam.images.zarr_labels.layout import LabelLayout
 
-_KEY = "napari_sam"
+RECORD = "napari_sam"
 
 
 class LabelWriter:
@@ -160,7 +160,7 @@ class LabelWriter:
             yaozarrs.v05.LabelImage.model_validate(ome)
             attributes = {"ome": ome}
         # Through JSON, so that what cannot be written fails here.
-        group.attrs.update(json.loads(json.dumps({**attributes, _KEY: dict(record)})))
+        group.attrs.update(json.loads(json.dumps({**attributes, RECORD: dict(record)})))
 
     def _list_name(self) -> None:
         """Enter the name into the list of the labels of the image."""

@@ -6,6 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from napari_sam.scale_out.jobs.schedulers import warm_up
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,6 +40,7 @@ def run_call(
     JobFailedError
         When tasks failed.
     """
+    warm_up(scheduler)
     if workdir is None and output is None:
         with TemporaryDirectory(prefix="napari-sam-") as folder:
             return _run(plan(workdir=Path(folder)), scheduler)

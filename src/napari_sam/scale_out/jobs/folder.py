@@ -15,7 +15,7 @@ from napari_sam.files import atomic_write, first_line, read_json, write_json
 from napari_sam.scale_out.jobs.failures import describe_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -132,8 +132,19 @@ class JobFolder:
             write(stream, **kept)
         self._failure_file(stage, index).unlink(missing_ok=True)
 
-    def load(self, stage: str, index: int) -> dict[str, NDArray[Any]]:
+    def load(
+        self, stage: str, index: int, names: Iterable[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
         """Read what a task computed.
+
+        Parameters
+        ----------
+        stage : str
+            Name of the stage.
+        index : int
+            Number of the task.
+        names : iterable of str, optional
+            Arrays to read; all when None.
 
         Raises
         ------
@@ -144,7 +155,7 @@ class JobFolder:
         file = self._file(stage, index)
         try:
             with file.open("rb") as stream, np.load(stream, allow_pickle=False) as npz:
-                return {name: npz[name] for name in npz.files}
+                return {name: npz[name] for name in names or npz.files}
         except FileNotFoundError as error:
             raise ValueError(f"{file} is missing: run the job again.") from error
         except Exception as error:  # whatever a damaged archive raises

@@ -14,6 +14,7 @@ from napari_sam.scale_out.jobs.folder import JobFolder, TaskFailure
 from napari_sam.scale_out.jobs.running import JobProgress, StageRun
 from napari_sam.scale_out.jobs.schedulers import HerePool, open_pool
 from napari_sam.scale_out.jobs.stages import Stage, Work, open_work
+from napari_sam.scale_out.jobs.stopping import StopSign
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -99,6 +100,15 @@ class Job:
         """Whether all tasks are done."""
         return self.folder.is_done(self._work.stages[-1].name, 0)
 
+    @property
+    def workers(self) -> list[str]:
+        """The processes that work on it, as far as they have claimed something."""
+        return Claims(self.path / _CLAIMS).held_by_others()
+
+    def stop(self) -> None:
+        """Ask all processes that work on the job to stop after their tasks."""
+        StopSign(self.path).ask()
+
     def cost(self) -> CostEstimate:
         """Estimate the work of the whole job from one plane, which is segmented."""
         return self._work.cost()
@@ -139,10 +149,13 @@ class Job:
             When the image is not that of the plan.
         BlockingIOError
             When other processes run the job.
+        JobStoppedError
+            When `stop` was called meanwhile, perhaps by another process.
         """
         if self.is_complete:
             return
         self._work.check_unchanged()
+        sign = StopSign(self.path)
         with self._claims() as claims:
             others = claims.held_by_others()
             if others or not claims.take(_DRIVER):
@@ -153,8 +166,9 @@ class Job:
                 )
             pool = open_pool(scheduler, self.folder, self._work)
             try:
-                if not (yield from self._run_stages(pool)) and self._is_output_lost():
-                    yield from self._run_stages(pool)
+                is_done = yield from self._run_stages(pool, sign)
+                if not is_done and self._is_output_lost():
+                    yield from self._run_stages(pool, sign)
             finally:
                 pool.close()
 
@@ -188,6 +202,8 @@ class Job:
             When there is no such shard or stage.
         BlockingIOError
             When a process runs the whole job.
+        JobStoppedError
+            See `run`.
         """
         number, count = _check_shard(shard)
         names = [s.name for s in self._work.stages]
@@ -198,7 +214,7 @@ class Job:
         if self.is_complete:
             return
         self._work.check_unchanged()
-        pool = HerePool(self.folder, self._work)
+        pool, sign = HerePool(self.folder, self._work), StopSign(self.path)
         with self._claims() as claims:
             if claims.is_taken(_DRIVER):
                 raise BlockingIOError(
@@ -211,7 +227,9 @@ class Job:
                     pending = [i for i in pending if i % count == number]
                     # Who completes that stage can go on alone.
                     number, count = 0, 1
-                yield from self._share(entry, pending, total, pool, claims)
+                for step in self._share(entry, pending, total, pool, claims):
+                    yield step
+                    sign.check()
                 left, _ = self._pending(entry)
                 is_stuck = bool(left) and not entry.goes_on
                 if is_stuck or entry.name == stage:
@@ -258,13 +276,17 @@ class Job:
         """Delete the folder; labels that were written elsewhere stay."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _run_stages(self, pool: Pool) -> Generator[JobProgress, None, bool]:
+    def _run_stages(
+        self, pool: Pool, sign: StopSign
+    ) -> Generator[JobProgress, None, bool]:
         """Run what is left of all stages; return whether all of it was done."""
         for stage in self._work.stages:
             pending, total = self._pending(stage)
             if pending:
                 run = StageRun(self.folder, stage, pool, total)
-                yield from run.run(pending)
+                for step in run.run(pending):
+                    yield step
+                    sign.check()
                 if run.failed and not stage.goes_on:
                     return False
         return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import sys
 import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +15,8 @@ from napari_sam.optional import import_optional
 from napari_sam.scale_out.jobs.stages import run_task, run_task_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from multiprocessing.context import BaseContext
 
     from napari_sam.scale_out.jobs.folder import JobFolder
     from napari_sam.scale_out.jobs.stages import Stage, Work
@@ -30,6 +32,11 @@ _WORDS += "Executor"
 _AHEAD = 4
 _UNKNOWN_WORKERS = 8
 _LOCAL = re.compile(r"local(?::([0-9]+))?")
+# What every process of a pool needs. A server imports it once, and processes are forked
+# from there: no model was loaded in it, so no thread of torch gets lost.
+_PRELOADED = ["torch", "scipy.ndimage", "skimage.segmentation", "napari_sam.prediction"]
+_PRELOADED += ["napari_sam.scale_out.stacks.everything"]
+_PRELOADED += ["napari_sam.scale_out.stacks.propagation"]
 _GPU = "GPU"
 
 
@@ -145,10 +152,9 @@ class ProcessPool:
         threads = max((os.cpu_count() or 1) // self._workers, 1)
         return ProcessPoolExecutor(
             self._workers,
-            # The threads of torch do not survive a fork.
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(threads,),
+            mp_context=process_context(),
+            initializer=_initialize,
+            initargs=(dict(os.environ), _start_worker, threads),
         )
 
     def submit(self, stage: Stage, index: int) -> Future[float]:
@@ -164,6 +170,35 @@ class ProcessPool:
     def close(self) -> None:
         """End the processes after their task."""
         self._executor.shutdown(cancel_futures=True)
+
+
+def process_context() -> BaseContext:
+    """Return how processes are started: never by a fork of this one.
+
+    The threads of torch do not survive a fork.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    return context
+
+
+def warm_up(scheduler: Scheduler) -> None:
+    """Start what processes of this computer need, beside the planning of a job.
+
+    Parameters
+    ----------
+    scheduler : object
+        See `open_pool`; does nothing for others than processes of this computer.
+    """
+    is_number = isinstance(scheduler, int) and not isinstance(scheduler, bool)
+    is_local = isinstance(scheduler, str) and _LOCAL.fullmatch(scheduler)
+    if sys.platform == "linux" and (is_number or is_local):
+        from multiprocessing.forkserver import ensure_running
+
+        process_context()
+        ensure_running()
 
 
 class DaskPool(ExecutorPool):
@@ -265,6 +300,16 @@ def _at_least_one(workers: int) -> int:
 
 def _cores() -> int:
     return os.cpu_count() or 1
+
+
+def _initialize(
+    environment: Mapping[str, str], start: Callable[[int], None], threads: int
+) -> None:
+    """Start a process with the environment of now, not of when the server started."""
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
+    start(threads)
 
 
 def _start_worker(threads: int) -> None:

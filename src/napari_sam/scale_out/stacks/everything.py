@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from napari_sam.scale_out.stacks.cost import CountingPredictor, timed
 from napari_sam.scale_out.stacks.stack_job import StackJob, one
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -44,6 +45,11 @@ if TYPE_CHECKING:
     from napari_sam.scale_out.jobs.estimate import CostEstimate
 
     Arrays = dict[str, Any]
+
+
+# Planes of labels kept beside those of a gap, as several processes take tasks in turn,
+# and the memory that they may take.
+_KEPT_PLANES, _KEPT_BYTES = 6, 2**26
 
 
 class EverythingJob(StackJob):
@@ -184,9 +190,9 @@ class EverythingJob(StackJob):
     def _search(self, index: int) -> Arrays:
         """Keep the objects of a plane: their labels, and the objects they belong to."""
         if self.is_in_3d:
-            maps = self.folder.load("maps", index)
-            candidates = self.stack_search.candidates(self._blocks, index)
-            is_empty = not len(maps["windows"])
+            candidates = self._in_planes[index]
+            windows = self.folder.load("maps", index, ["windows"])["windows"]
+            is_empty = not len(windows)
         else:
             candidates, is_empty = self._search_plane(index)
         candidates = self.request.kept(candidates)
@@ -194,7 +200,9 @@ class EverythingJob(StackJob):
         labels = objects.labels
         if self.is_in_3d:
             labels = objects.numbered(labels)
-        return {"labels": labels, "is_empty": is_empty}
+        # Small numbers are compressed sooner.
+        smallest = np.min_scalar_type(int(labels.max(initial=0)))
+        return {"labels": labels.astype(smallest), "is_empty": is_empty}
 
     def _search_plane(self, index: int) -> tuple[Candidates, bool]:
         cache = EmbeddingCache()
@@ -203,33 +211,47 @@ class EverythingJob(StackJob):
         return last.candidates, last.shows_nothing
 
     @cached_property
-    def _blocks(self) -> list[Any]:
-        """The parts of objects of all blocks."""
-        return [
+    def _in_planes(self) -> list[Candidates]:
+        """The parts of objects on each plane, of all blocks."""
+        blocks = [
             arrays.candidates_from_arrays(
                 self.folder.load("split", index), self.stack.plane_shape
             )
             for index in range(self._sizes["blocks"])
         ]
+        return self.stack_search.by_plane(blocks, len(self.stack))
 
     # -- linking -----------------------------------------------------------------------
 
     def _labels(self, index: int) -> NDArray[np.int32]:
         """Return the labels of a plane before linking."""
-        labels: NDArray[np.int32] = self.folder.load("search", index)["labels"]
-        return labels
+        return self._kept_labels(index)
+
+    @cached_property
+    def _kept_labels(self) -> Callable[[int], NDArray[np.int32]]:
+        """Read labels of planes, and keep the last ones: neighbours need them, too."""
+        nbytes = np.dtype(np.int32).itemsize * prod(self.stack.plane_shape)
+        planes = min(_KEPT_BYTES // nbytes, self.request.linking.gap + _KEPT_PLANES)
+
+        def read(index: int) -> NDArray[np.int32]:
+            stored = self.folder.load("search", index, ["labels"])["labels"]
+            labels: NDArray[np.int32] = stored.astype(np.int32)
+            return labels
+
+        kept: Callable[[int], NDArray[np.int32]] = lru_cache(planes)(read)
+        return kept
 
     def _links(self, index: int) -> Arrays:
         """Count the objects of a plane, and what they share with later planes."""
-        found = self.folder.load("search", index)
-        count = PlaneCount.of(found["labels"])
+        labels = self._labels(index)
+        count = PlaneCount.of(labels)
         kept = {"labels": count.labels, "areas": count.areas}
-        kept["is_empty"] = found["is_empty"]
+        kept |= self.folder.load("search", index, ["is_empty"])
         nearest = nearest_planes(self.is_in_3d)
         farthest = min(self.request.linking.gap + 1, len(self.stack) - 1 - index)
         for distance in range(nearest, farthest + 1):
             later = self._labels(index + distance)
-            overlaps = PlaneOverlaps.of(index, index + distance, found["labels"], later)
+            overlaps = PlaneOverlaps.of(index, index + distance, labels, later)
             kept[f"pairs{distance}"] = overlaps.pairs
         return kept
 

@@ -20,6 +20,7 @@ from napari_sam.requests.from_arrays import (
 )
 from napari_sam.scale_out.jobs.folder import JobFolder
 from napari_sam.scale_out.jobs.job import Job
+from napari_sam.scale_out.stacks.previous import EarlierFile
 from napari_sam.scale_out.stacks.source import Source, check_result_memory
 from napari_sam.scale_out.stacks.stack_job import stack_plan
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.prediction.zoom.options import Zoom
     from napari_sam.prompts.prompt import Prompt
-    from napari_sam.volume.results import PropagationOptions
+    from napari_sam.volume.results import PropagationOptions, VolumeResult
 
 
 DEFAULT_NAME = "napari-sam"
@@ -168,6 +169,7 @@ def plan_volume(
     axes: str | None = None,
     fixed: Mapping[int | str, int] | None = None,
     masks: Mapping[int, Mapping[int, ArrayLike]] | None = None,
+    previous: VolumeResult | None = None,
     spacing: float | Sequence[float] | None = None,
     cleanup: CleanUp | None = None,
     contrast_limits: IntensityMapping | ArrayLike | None = None,
@@ -209,6 +211,9 @@ def plan_volume(
         {axis: index} of further axes of an array, which stay at that index.
     masks : mapping, optional
         {object id: {slice: (H, W) bool}}, painted or corrected by hand.
+    previous : VolumeResult, optional
+        An earlier result, which is copied into the folder: parts whose prompts and
+        pixels have not changed are reused.
     spacing : float or sequence of float, optional
         Physical size of a voxel along each axis without colour, or one for all axes.
     cleanup : CleanUp, optional
@@ -261,10 +266,16 @@ def plan_volume(
         predictor,
         entry,
     )
-    if embeddings is not None:
-        embeddings = str(Path(embeddings).expanduser().resolve())
-    plan["embeddings"] = embeddings
-    return make_job(source, plan, workdir, output, name, predictor)
+    earlier = previous and EarlierFile(previous)
+    plan |= {"embeddings": _absolute(embeddings), "previous": earlier and earlier.key}
+    job = make_job(source, plan, workdir, output, name, predictor)
+    if earlier:
+        earlier.keep(job.path)
+    return job
+
+
+def _absolute(path: str | Path | None) -> str | None:
+    return None if path is None else str(Path(path).expanduser().resolve())
 
 
 def open_source(

@@ -1,8 +1,10 @@
 """Propagation of prompts through a stack as tasks.
 
 Planes are encoded by as many tasks as there are planes, into a folder of embeddings
-that the viewer can use afterwards. The objects are followed by one task: where they
-meet, each depends on its neighbours. Their labels are painted in parts.
+that the viewer can use afterwards. The prompted slices are segmented together. Then
+groups of objects that are near each other are followed by a task each; groups that
+turn out to meet are followed again, together, because objects that meet depend on each
+other. The labels are painted in parts.
 """
 
 from __future__ import annotations
@@ -26,9 +28,25 @@ from napari_sam.requests.stack import StackRequest
 from napari_sam.scale_out.jobs.stages import Stage
 from napari_sam.scale_out.stacks import arrays
 from napari_sam.scale_out.stacks.cost import timed
+from napari_sam.scale_out.stacks.object_groups import (
+    first_groups,
+    groups_from_arrays,
+    groups_to_arrays,
+    request_of,
+)
 from napari_sam.scale_out.stacks.output import FolderOutput, LabelOutput
-from napari_sam.scale_out.stacks.slices import volume_from_arrays, volume_to_arrays
+from napari_sam.scale_out.stacks.previous import read_earlier
+from napari_sam.scale_out.stacks.slices import (
+    FOOTPRINT,
+    footprint_from_arrays,
+    footprint_to_arrays,
+    volume_from_arrays,
+    volume_to_arrays,
+)
 from napari_sam.scale_out.stacks.stack_job import StackJob, one
+from napari_sam.volume.footprint import meeting_groups
+from napari_sam.volume.results import Fingerprint, assemble
+from napari_sam.volume.stack_prompts import prompted_slices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +56,12 @@ if TYPE_CHECKING:
     from napari_sam.masks.painting import ObjectPlaneMask
     from napari_sam.scale_out.jobs.estimate import CostEstimate
     from napari_sam.volume.results import VolumeResult
+    from napari_sam.volume.stack_prompts import PromptedSlices
+
+    Arrays = dict[str, Any]
+
+
+_GROUPS = ("members", "counts")
 
 
 class NoOutput(FolderOutput):
@@ -54,7 +78,10 @@ class PropagationJob(StackJob):
         """The request of the plan."""
         request = StackRequest.from_json(self.view, self.plan["settings"]["objects"])
         cleanup = CleanUp(**self.plan["cleanup"])
-        return replace(request, cleanup=cleanup, reached=None)
+        previous = None
+        if self.plan["previous"] is not None:
+            previous = read_earlier(self.folder.path, request.stack)
+        return replace(request, cleanup=cleanup, reached=None, previous=previous)
 
     @property
     def stack(self) -> Any:
@@ -70,11 +97,33 @@ class PropagationJob(StackJob):
 
     @property
     def own_stages(self) -> Sequence[Stage]:
-        """Encode and follow."""
+        """Encode, segment the prompted slices, follow, and combine."""
         count = len(self.stack) if self.plan["embeddings"] else 0
         return (
             Stage("encode", "Encoding", lambda: count, self._encode, needs_model=True),
-            Stage("follow", "Following objects", one, self._follow, needs_model=True),
+            Stage(
+                "prompted",
+                "Segmenting prompted slices",
+                one,
+                self._segment_prompted,
+                needs_model=True,
+            ),
+            Stage(
+                "follow",
+                "Following objects",
+                lambda: len(self._groups),
+                lambda index: self._follow(self._groups[index]),
+                needs_model=True,
+            ),
+            Stage("meet", "Comparing objects", one, self._meet),
+            Stage(
+                "again",
+                "Following objects that meet",
+                lambda: len(self._met),
+                lambda index: self._follow(self._met[index]),
+                needs_model=True,
+            ),
+            Stage("combine", "Combining", one, self._combine, needs_model=True),
         )
 
     def plane(self, index: int) -> NDArray[np.int32]:
@@ -102,9 +151,13 @@ class PropagationJob(StackJob):
         SmallObjectWarning
             See `segment_volume`.
         """
-        for sentence in self._followed["warnings"].tolist():
+        for sentence in self._combined["warnings"].tolist():
             warnings.warn(sentence, SmallObjectWarning, stacklevel=3)
-        return volume_from_arrays(self._followed, self.request)
+        return volume_from_arrays(self._combined, self.stack, self._prompts)
+
+    @cached_property
+    def _prompts(self) -> Mapping[int, PromptedSlices]:
+        return prompted_slices(self.request.prompts, self.request.masks)
 
     @property
     def _cache(self) -> EmbeddingCache:
@@ -118,9 +171,80 @@ class PropagationJob(StackJob):
             self.view.embed(self.predictor, self._cache, plane)
         return {}
 
-    def _follow(self, _: int) -> Mapping[str, Any]:
+    # -- following ---------------------------------------------------------------------
+
+    def _segment_prompted(self, _: int) -> Arrays:
+        """Segment all prompted slices, as one propagation does, and form groups."""
         slices = self.request.iter_slices(self.predictor, self._cache)
+        left = sum(len(prompted.indices) for prompted in self._prompts.values())
+        found = []
+        for result in slices:
+            found.append(result)
+            left -= result.status == "anchor"
+            if not left:
+                break
+        anchors = slices.result(found)
+        groups = first_groups(anchors)
+        return {**volume_to_arrays(anchors), **groups_to_arrays(groups)}
+
+    @cached_property
+    def _anchors(self) -> VolumeResult:
+        """The objects on their prompted slices, and what is reused of before."""
+        stored = self.folder.load("prompted", 0)
+        return volume_from_arrays(stored, self.stack, self._prompts)
+
+    @cached_property
+    def _groups(self) -> list[list[int]]:
+        return groups_from_arrays(self.folder.load("prompted", 0, _GROUPS))
+
+    def _follow(self, objects: Sequence[int]) -> Arrays:
+        """Follow a group of objects from their prompted slices."""
+        request = request_of(self.request, objects, self._anchors)
+        slices = request.iter_slices(self.predictor, self._cache)
         volume = slices.result(list(slices))
+        return {
+            **volume_to_arrays(volume),
+            **footprint_to_arrays(slices.footprint),
+            "members": np.array(objects, np.int64),
+        }
+
+    def _meet(self, _: int) -> Arrays:
+        """Find the groups that met, to be followed again together."""
+        groups = self._groups
+        met = meeting_groups(
+            [
+                footprint_from_arrays(self.folder.load("follow", i, FOOTPRINT))
+                for i in range(len(groups))
+            ]
+        )
+        joined = [_joined(groups, members) for members in met if len(members) > 1]
+        return groups_to_arrays(joined)
+
+    @cached_property
+    def _met(self) -> list[list[int]]:
+        return groups_from_arrays(self.folder.load("meet", 0))
+
+    def _combine(self, _: int) -> Arrays:
+        """Combine all objects; what still meets is followed until nothing does."""
+        again = {object_id for group in self._met for object_id in group}
+        followed = [self.folder.load("again", i) for i in range(len(self._met))]
+        followed += [
+            self.folder.load("follow", i)
+            for i, group in enumerate(self._groups)
+            if group[0] not in again
+        ]
+        while True:
+            groups = [found["members"].tolist() for found in followed]
+            met = meeting_groups([footprint_from_arrays(f) for f in followed])
+            if len(met) == len(groups):
+                break
+            followed = [
+                self._follow(_joined(groups, members))
+                if len(members) > 1
+                else followed[members[0]]
+                for members in met
+            ]
+        volume = self._volume(followed)
         pieces = self.request.finish(self.predictor, volume).pieces
         small = self.request.small_object_warnings(self.predictor, volume)
         axis = self.stack.axis
@@ -131,17 +255,48 @@ class PropagationJob(StackJob):
             **{f"piece {name}": array for name, array in packed.items()},
         }
 
+    def _volume(self, followed: Sequence[Mapping[str, Any]]) -> VolumeResult:
+        """Return the result of all groups together."""
+        anchors, prompted = self._anchors, self._prompts
+        assert anchors.fingerprint is not None
+        pixels, slices = dict(anchors.fingerprint.pixels), list(anchors.slices)
+        recomputed, empty = anchors.recomputed, anchors.empty
+        for stored in followed:
+            part = volume_from_arrays(stored, self.stack, prompted)
+            assert part.fingerprint is not None
+            pixels |= part.fingerprint.pixels
+            slices += part.slices
+            recomputed += part.recomputed
+            empty |= part.empty
+        made_from = Fingerprint(anchors.fingerprint.settings, pixels)
+        return assemble(
+            self.stack,
+            slices,
+            prompted,
+            recomputed,
+            complete=True,
+            empty=empty,
+            fingerprint=made_from,
+        )
+
+    # -- labels ------------------------------------------------------------------------
+
     @cached_property
-    def _followed(self) -> dict[str, NDArray[Any]]:
-        return self.folder.load("follow", 0)
+    def _combined(self) -> dict[str, NDArray[Any]]:
+        return self.folder.load("combine", 0)
 
     @cached_property
     def _pieces(self) -> Mapping[int, list[ObjectPlaneMask]]:
         """The masks on each plane."""
         names = ("origins", "shapes", "values", "planes", "ids")
-        stored = {name: self._followed[f"piece {name}"] for name in names}
+        stored = {name: self._combined[f"piece {name}"] for name in names}
         found: dict[int, list[ObjectPlaneMask]] = defaultdict(list)
         whole = slice(0, len(self.stack))
         for piece in arrays.pieces_from_arrays(stored, self.stack.plane_index, whole):
             found[piece.plane_index[self.stack.axis]].append(piece)
         return found
+
+
+def _joined(groups: Sequence[Sequence[int]], members: Sequence[int]) -> list[int]:
+    """Return the objects of some groups."""
+    return sorted(object_id for i in members for object_id in groups[i])

@@ -9,17 +9,21 @@ import numpy as np
 
 from napari_sam.images.window import Window
 from napari_sam.scale_out.stacks.arrays import pack, unpack
+from napari_sam.volume.appearance import Appearance
+from napari_sam.volume.footprint import Footprint
 from napari_sam.volume.results import Fingerprint, SliceResult, VolumeResult
-from napari_sam.volume.stack_prompts import prompted_slices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from napari_sam.requests.stack import StackRequest
+    from napari_sam.images.stack import Stack
+    from napari_sam.volume.stack_prompts import PromptedSlices
 
 _NO_WINDOW = (-1,) * 4
+FOOTPRINT = ("seen", "crops", "claims", "unseen")
+"""Names of the arrays of a footprint."""
 
 
 def volume_to_arrays(volume: VolumeResult) -> dict[str, Any]:
@@ -34,10 +38,12 @@ def volume_to_arrays(volume: VolumeResult) -> dict[str, Any]:
         ],
         "statuses": [entry.status for entry in slices],
     }
+    looks = [(a.threshold, a.contrast, a.trust) for a in (s.appearance for s in slices)]
     return {
         **pack([s.origin for s in slices], [s.logits for s in slices]),
         "objects": np.array([(s.object_id, s.index) for s in slices], np.int64),
         "scores": np.array([(s.score, s.confidence) for s in slices], np.float64),
+        "looks": np.array(looks, np.float64),
         "provisional": np.array([s.provisional for s in slices], bool),
         "windows": np.array([s.window or _NO_WINDOW for s in slices], np.int64),
         "text": np.frombuffer(json.dumps(text).encode(), np.uint8),
@@ -48,9 +54,11 @@ def volume_to_arrays(volume: VolumeResult) -> dict[str, Any]:
 
 
 def volume_from_arrays(
-    stored: Mapping[str, NDArray[Any]], request: StackRequest
+    stored: Mapping[str, NDArray[Any]],
+    stack: Stack,
+    prompted: Mapping[int, PromptedSlices],
 ) -> VolumeResult:
-    """Read the result of `volume_to_arrays`, of the same request."""
+    """Read the result of `volume_to_arrays`, with its stack and its prompts."""
     text = json.loads(stored["text"].tobytes())
     rows = zip(
         stored["objects"].reshape(-1, 2).tolist(),
@@ -59,6 +67,7 @@ def volume_from_arrays(
         unpack(stored),
         stored["provisional"].tolist(),
         stored["windows"].reshape(-1, 4).tolist(),
+        stored["looks"].reshape(-1, 3).tolist(),
         strict=True,
     )
     slices = tuple(
@@ -72,11 +81,12 @@ def volume_from_arrays(
             confidence,
             provisional,
             _window(window),
+            Appearance(*look),
         )
         for (object_id, index), (score, confidence), status, (
             origin,
             logits,
-        ), provisional, window in rows
+        ), provisional, window, look in rows
     )
     made_from = None
     if text["settings"] is not None:
@@ -86,13 +96,35 @@ def volume_from_arrays(
         }
         made_from = Fingerprint(text["settings"], pixels)
     return VolumeResult(
-        request.stack,
+        stack,
         slices,
-        dict(prompted_slices(request.prompts, request.masks)),
+        dict(prompted),
         int(stored["recomputed"]),
         bool(stored["complete"]),
         frozenset(stored["empty"].tolist()),
         made_from,
+    )
+
+
+def footprint_to_arrays(footprint: Footprint) -> dict[str, Any]:
+    """Store a footprint."""
+    windows = [(index, *(w or _NO_WINDOW)) for index, w in footprint.windows]
+    return {
+        "seen": np.array(windows, np.int64),
+        "crops": np.array(footprint.crops, np.int64),
+        "claims": np.array(footprint.claims, np.int64),
+        "unseen": np.array(sorted(footprint.empty), np.int64),
+    }
+
+
+def footprint_from_arrays(stored: Mapping[str, NDArray[Any]]) -> Footprint:
+    """Read the result of `footprint_to_arrays`."""
+    seen = stored["seen"].reshape(-1, 5).tolist()
+    return Footprint(
+        {(index, _window(sides)) for index, *sides in seen},
+        [tuple(row) for row in stored["crops"].reshape(-1, 5).tolist()],
+        [tuple(row) for row in stored["claims"].reshape(-1, 6).tolist()],
+        set(stored["unseen"].tolist()),
     )
 
 

@@ -14,11 +14,8 @@ from napari_sam.requests.view import ImageView
 from napari_sam.scale_out.jobs.estimate import CostEstimate
 from napari_sam.scale_out.jobs.stages import ChangedImageError, Stage
 from napari_sam.scale_out.stacks.cost import label_bytes, plane_bytes
-from napari_sam.scale_out.stacks.model import (
-    check_loadable,
-    load_from_json,
-    model_to_json,
-)
+from napari_sam.scale_out.stacks.model import model_to_json
+from napari_sam.scale_out.stacks.model_job import ModelJob
 from napari_sam.scale_out.stacks.output import (
     PAINT,
     FolderOutput,
@@ -36,23 +33,10 @@ if TYPE_CHECKING:
     from napari_sam.masks.cleanup import CleanUp
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.requests.view import ImageView as View
-    from napari_sam.scale_out.jobs.folder import JobFolder
 
 
-class StackJob:
-    """A job that paints labels of a stack; subclasses compute the planes.
-
-    Parameters
-    ----------
-    folder : JobFolder
-        Its folder.
-    predictor : Predictor, optional
-        The model, where it is loaded already.
-    """
-
-    def __init__(self, folder: JobFolder, predictor: Predictor | None = None) -> None:
-        self.folder, self.plan = folder, folder.plan
-        self._predictor = predictor
+class StackJob(ModelJob):
+    """A job that paints labels of a stack; subclasses compute the planes."""
 
     # -- for subclasses ----------------------------------------------------------------
 
@@ -81,13 +65,6 @@ class StackJob:
     def view(self) -> View:
         """The image with the contrast limits of the plan."""
         return ImageView.from_json(self.plan["view"], [self.source.used.data])
-
-    @property
-    def predictor(self) -> Predictor:
-        """The model, loaded at its first use."""
-        if self._predictor is None:
-            self._predictor = load_from_json(self.plan["model"])
-        return self._predictor
 
     def check_unchanged(self) -> None:
         """Refuse to go on with an image that has changed since it was planned.
@@ -123,16 +100,6 @@ class StackJob:
             label_bytes(self.output.shapes),
             seconds * count,
         )
-
-    def check_sendable(self) -> None:
-        """Refuse other processes when they cannot load the model.
-
-        Raises
-        ------
-        TypeError
-            When it was built in memory.
-        """
-        check_loadable(self.plan["model"])
 
     # -- labels ------------------------------------------------------------------------
 

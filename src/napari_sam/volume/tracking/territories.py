@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sam.masks.patch import MaskPatch, window_at
+from napari_sam.volume.footprint import Footprint
 from napari_sam.volume.tracking.confidence import equivalent_radius
 
 if TYPE_CHECKING:
@@ -54,9 +55,12 @@ class Territories:
     ----------
     stack : Stack
         Gives the size of a voxel.
+    footprint : Footprint
+        Gets what the objects claim.
     """
 
     stack: Stack
+    footprint: Footprint = field(default_factory=Footprint)
     _known: dict[int, list[_Territory]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -74,6 +78,7 @@ class Territories:
         shares = (depth / depth.max()).astype(np.float16)
         territory = _Territory(slice_index, patch.origin, shares, reach)
         self._known[object_id].append(territory)
+        self.footprint.add_territory(slice_index, reach, patch)
 
     def outside(
         self, slice_index: int, object_ids: Sequence[int], patches: Sequence[MaskPatch]
