@@ -113,6 +113,33 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         part.write_text(text + "\n", encoding="utf-8")
 
 
+@contextmanager
+def refusing_damage(name: str | Path, cure: str) -> Iterator[None]:
+    """Turn what is raised on values of the wrong kind into one sentence.
+
+    For code that makes objects of what a file says, and of nothing else.
+
+    Parameters
+    ----------
+    name : str or Path
+        Subject of the sentence, such as the file.
+    cure : str
+        What to do, such as "restore the file".
+
+    Raises
+    ------
+    ValueError
+        In place of errors of type, key, attribute and arithmetic.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        # LinAlgError is a ValueError of NumPy.
+        what = first_line(error)
+        reason = f"{what} is missing" if isinstance(error, KeyError) else what
+        raise ValueError(f"{name} is damaged ({reason}): {cure}.") from error
+
+
 def first_line(error: Exception) -> str:
     """Return the first line of an error message, for use inside a sentence."""
     lines = str(error).strip().splitlines() or [""]

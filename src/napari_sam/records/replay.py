@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.files import refusing_damage
 from napari_sam.masks.cleanup import CleanUp, LabelCleanUp
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.masks.painting import plan_changes
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from napari_sam.records.record import Record, RecordEntry
     from napari_sam.requests.base import SegmentationRequest, SegmentationResult
 
+
+_CURE = "restore the file"
 
 # Keys that an entry needs to be replayed.
 _NEEDED = (
@@ -91,10 +94,13 @@ def replay(
     cache = EmbeddingCache()
     for entries in commits:
         if "cleaned" in entries[0]:
-            changes = LabelCleanUp.from_json(entries[0]["cleaned"]).changes(labels)
+            with refusing_damage("The record", _CURE):
+                cleaning = LabelCleanUp.from_json(entries[0]["cleaned"])
+            changes = cleaning.changes(labels)
             labels[changes.indices] = changes.values
             continue
-        request = request_from_json(entries, levels, channels)
+        with refusing_damage("The record", _CURE):
+            request = request_from_json(entries, levels, channels)
         predictor = models.get(entries[0]["model"])
         if predictor.prompt_support.corrects_clicks and not _corrects(entries[0]):
             # Clicks were answered by the decoder alone.
@@ -137,7 +143,8 @@ def _corrects(entry: RecordEntry) -> bool:
 
 def _empty_labels(entry: RecordEntry) -> NDArray[Any]:
     """Make the label array of a record, which may come from anywhere."""
-    shape, dtype = entry["grid"]["shape"], np.dtype(entry["dtype"])
+    with refusing_damage("The record", _CURE):
+        shape, dtype = entry["grid"]["shape"], np.dtype(entry["dtype"])
     is_shape = isinstance(shape, list | tuple) and all(
         isinstance(size, int) and size >= 0 for size in shape
     )

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 import numpy as np
 
+from napari_sam.checks.values import choice, optional
 from napari_sam.images.window import Window
 from napari_sam.masks.cleanup import CleanUp, clean_up_pieces, prompted_pixels
 from napari_sam.masks.painting import pieces_from_patches
-from napari_sam.prediction.click_sequence import predict_iteratively, select_alternative
+from napari_sam.prediction.click_sequence import (
+    Size,
+    predict_iteratively,
+    select_alternative,
+)
 from napari_sam.prediction.zoom.answers import ZoomedPlane
 from napari_sam.prediction.zoom.grid import WindowGrid
 from napari_sam.prediction.zoom.options import ZoomHints
@@ -24,7 +30,6 @@ if TYPE_CHECKING:
 
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
     from napari_sam.prediction.cache import EmbeddingCache
-    from napari_sam.prediction.click_sequence import Size
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.prediction import Prediction
     from napari_sam.prediction.protocol import PredictorLike
@@ -173,7 +178,9 @@ class PlaneRequest:
             e["object"]: tuple(w and Window(*w) for w in e.get("windows", [None]))
             for e in entries
         }
-        size = entries[0].get("size")
+        size = optional(partial(choice, options=get_args(Size)))(
+            entries[0].get("size"), "size"
+        )
         return cls(view, plane_index, prompts, size, windows=windows, repeat=True)
 
 

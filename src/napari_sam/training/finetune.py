@@ -29,9 +29,11 @@ from napari_sam.training.options import TrainingOptions, TrainingProgress
 from napari_sam.training.saving import save_model
 from napari_sam.training.state import (
     RunState,
+    check_tensors,
     optimiser_tensors,
     read_state,
     restore_optimiser,
+    run_state,
     write_state,
 )
 from napari_sam.training.tiles import fitting_tiles
@@ -376,9 +378,8 @@ class FineTuning:
                 f"The training run in {path} used another model, other images or other "
                 "options: give the same ones, or start training again."
             )
-        state = RunState(**values["state"])
-        state.history = [(int(step), scores) for step, scores in state.history]
-        self.state = state
+        check_tensors(Path(path), tensors, self._weights)
+        self.state = run_state(values)
         self._rng.bit_generator.state = values["generator"]
         with torch.no_grad():
             for name, parameter in self._weights.items():
