@@ -57,7 +57,7 @@ def limited_time(seconds: float = SECONDS) -> Iterator[None]:
 def is_sentence(text: str) -> bool:
     """Tell whether a message is one sentence of this package."""
     # Sentences begin with a capital, a value, a path, or an option as in "size=3: ...".
-    begins = re.match(r"[A-Z0-9/\"'\[{]|[a-z_]+=", text) is not None
+    begins = re.match(r"[A-Z0-9/\"'\[{]|[a-z_]+=|--axes ", text) is not None
     return begins and text.endswith((".", ".)", "?")) and "\n" not in text.strip()
 
 

@@ -26,9 +26,12 @@ from napari_sam.requests.serialization import index_from_json, index_to_json
 from napari_sam.requests.small_objects import small_object_warnings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
+    from napari_sam.masks.patch import MaskPatch
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.prediction import Prediction
@@ -137,15 +140,21 @@ class PlaneRequest:
             object_id: (Score(None, prediction.score, prediction.method),)
             for object_id, prediction in zip(object_ids, predictions, strict=True)
         }
-        patches = [prediction.patch for prediction in predictions]
-        pieces = pieces_from_patches(object_ids, self.plane_index, patches)
+        seeds: dict[int, NDArray[np.intp]] = {}
+
+        def patches() -> Iterator[MaskPatch]:
+            """Yield the masks one by one; all together may be far more than a plane."""
+            for (object_id, prompt), prediction in zip(
+                self.prompts.items(), predictions, strict=True
+            ):
+                patch = prediction.make_patch()
+                if self.cleanup:
+                    pixels = prompted_pixels(prompt, patch)
+                    seeds[object_id] = np.insert(pixels, 0, 0, axis=1)
+                yield patch
+
+        pieces = pieces_from_patches(object_ids, self.plane_index, patches())
         if self.cleanup:
-            seeds = {
-                object_id: np.insert(prompted_pixels(prompt, patch), 0, 0, axis=1)
-                for (object_id, prompt), patch in zip(
-                    self.prompts.items(), patches, strict=True
-                )
-            }
             pieces = clean_up_pieces(pieces, self.cleanup, seeds)
         return SegmentationResult(
             tuple(pieces),
