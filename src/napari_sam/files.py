@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import shutil
 import tempfile
 import time
 from contextlib import contextmanager, suppress
@@ -18,6 +21,10 @@ MEGABYTE = 1_000_000
 ABANDONED_SECONDS = 24 * 60 * 60
 """Age of temporary files and folders that belong to no running process."""
 _PART_PREFIX = ".napari-sam-"
+# A full disk, an exceeded quota, a file that is too large for the file system.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_QUOTED = re.compile(r"\(os error (\d+)\)")
+_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")  # of NumPy
 
 
 @contextmanager
@@ -40,18 +47,47 @@ def atomic_write(path: Path, suffix: str = "", mode: int = 0o644) -> Iterator[Pa
     ------
     Path
         The temporary file, in the same folder.
+
+    Raises
+    ------
+    OSError
+        When the disk is full; the message names the folder.
     """
     _remove_abandoned(path.parent)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=_PART_PREFIX, suffix=f".part{suffix}"
-    )
-    os.close(handle)
+    with _naming_full_disks(path):
+        handle, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=_PART_PREFIX, suffix=f".part{suffix}"
+        )
+        os.close(handle)
+        try:
+            yield Path(temporary)
+            os.chmod(temporary, mode)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming_full_disks(path: Path) -> Iterator[None]:
+    """Say in one sentence that a file does not fit on its disk."""
     try:
-        yield Path(temporary)
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        yield
+    except Exception as error:
+        # Libraries have errors of their own, which quote the system's.
+        quoted = _QUOTED.search(str(error))
+        code = int(quoted[1]) if quoted else getattr(error, "errno", None)
+        if _CUT_SHORT.search(str(error)):
+            code = errno.ENOSPC
+        if code not in _FULL:
+            raise
+        free = shutil.disk_usage(path.parent).free / MEGABYTE
+        full = OSError(
+            f"{path.name} does not fit on the disk of the folder "
+            f"{path.parent.resolve()}, where {free:,.0f} MB are free: free some space, "
+            "or choose another folder."
+        )
+        full.errno = code  # for callers that end all their work then
+        raise full from error
 
 
 def _remove_abandoned(folder: Path) -> None:

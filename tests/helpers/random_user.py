@@ -168,7 +168,7 @@ class User:
             if isinstance(layer, Points | Shapes):
                 if not layer.metadata:  # ours are emptied when a result is accepted
                     content = [np.asarray(item).tolist() for item in layer.data]
-                    about += (content, layer.features.to_dict())
+                    about += (content, repr(layer.features.to_dict()))
             else:
                 about += (id(layer.data),)
             seen[layer] = about

@@ -99,6 +99,7 @@ def replay(
             changes = cleaning.changes(labels)
             labels[changes.indices] = changes.values
             continue
+        _check_axes(entries[0])
         with refusing_damage("The record", _CURE):
             request = request_from_json(entries, levels, channels)
         predictor = models.get(entries[0]["model"])
@@ -143,8 +144,13 @@ def _corrects(entry: RecordEntry) -> bool:
 
 def _empty_labels(entry: RecordEntry) -> NDArray[Any]:
     """Make the label array of a record, which may come from anywhere."""
-    with refusing_damage("The record", _CURE):
-        shape, dtype = entry["grid"]["shape"], np.dtype(entry["dtype"])
+    shape = entry["grid"]["shape"]
+    try:
+        dtype = np.dtype(entry["dtype"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The record is damaged at the dtype {entry['dtype']!r}: {_CURE}."
+        ) from error
     is_shape = isinstance(shape, list | tuple) and all(
         isinstance(size, int) and size >= 0 for size in shape
     )
@@ -159,6 +165,16 @@ def _empty_labels(entry: RecordEntry) -> NDArray[Any]:
         "replay it on a machine with more, or restore the record",
     )
     return np.zeros(shape, dtype)
+
+
+def _check_axes(entry: RecordEntry) -> None:
+    """Refuse a commit whose parts name different numbers of axes."""
+    counts = {len(entry["shape"]), len(entry["plane"]), entry["grid"]["image_ndim"]}
+    if len(counts) > 1:
+        raise ValueError(
+            "The record is damaged: image, plane and labels name different axes; "
+            f"{_CURE}."
+        )
 
 
 class _Models:

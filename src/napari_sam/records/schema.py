@@ -13,16 +13,23 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
+    return isinstance(value, str) and value.isprintable() and value != ""
 
 
 def _is_policy(value: Any) -> bool:
     return isinstance(value, str) and value in POLICIES
 
 
+def _is_plane(value: Any) -> bool:
+    """Whether it names a plane: two axes are its rows and columns."""
+    if not isinstance(value, list) or misfit(value, [_INDEX]) is not None:
+        return False
+    return value.count(None) == 2
+
+
 _INDEX = (None, int)
 _LIMITS = (None, [float, float], [[float, float]])
-_MODEL = {"name": _is_name, "key": str, "family?": str, "path?": _is_name}
+_MODEL = {"name": _is_name, "key": _is_name, "family?": str, "path?": _is_name}
 _CHANNEL = {"axis": _INDEX, "index": int, "own": bool}
 _PROJECTION = (None, {"mode": str, "margins": [[_is_count, _is_count]]})
 _GRID = {
@@ -61,7 +68,7 @@ ENTRY = {
     "dtype?": str,
     "grid?": _GRID,
     "model?": _MODEL,
-    "plane?": [_INDEX],
+    "plane?": _is_plane,
     "axis?": int,
     "spacing?": (None, [float]),
     "prompts?": {str: dict},

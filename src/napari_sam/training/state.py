@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
-    from torch.optim import Optimizer
+
+    from napari_sam.training.adamw import AdamW
 
 _STATE_KEY = "napari_sam_training"
 _ENTRIES = ("step", "exp_avg", "exp_avg_sq")
@@ -186,12 +187,14 @@ def check_tensors(
         for part in ("weights", "best")
         for name, weight in weights.items()
     }
-    if any(key.startswith(_OPTIMISER) for key in tensors):
-        shapes |= {
-            f"{_OPTIMISER}{number}.{entry}": () if entry == "step" else weight.shape
-            for number, weight in enumerate(weights.values())
-            for entry in _ENTRIES
-        }
+    for number, weight in enumerate(weights.values()):
+        # Weights that got no gradient have no state.
+        names = {entry: f"{_OPTIMISER}{number}.{entry}" for entry in _ENTRIES}
+        if not tensors.keys().isdisjoint(names.values()):
+            shapes |= {
+                name: () if entry == "step" else tuple(weight.shape)
+                for entry, name in names.items()
+            }
     if tensors.keys() != shapes.keys():
         raise _damaged(path, min(tensors.keys() ^ shapes.keys()))
     for key, tensor in tensors.items():
@@ -204,22 +207,12 @@ def _damaged(path: Path, place: str) -> ValueError:
     return ValueError(f"{path} is damaged at {place}: start training again.")
 
 
-def optimiser_tensors(optimiser: Optimizer) -> dict[str, Tensor]:
-    """Flatten the state of an optimiser into tensors named by parameter and entry."""
-    state = optimiser.state_dict()["state"]
-    return {
-        f"{_OPTIMISER}{number}.{name}": value
-        for number, entries in state.items()
-        for name, value in entries.items()
-    }
+def optimiser_tensors(optimiser: AdamW) -> dict[str, Tensor]:
+    """Name the state of an optimiser for a file."""
+    return {f"{_OPTIMISER}{name}": t for name, t in optimiser.tensors().items()}
 
 
-def restore_optimiser(optimiser: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def restore_optimiser(optimiser: AdamW, tensors: Mapping[str, Tensor]) -> None:
     """Restore the state of an optimiser from `optimiser_tensors`."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        kind, _, rest = key.partition(".")
-        if kind == "optimiser":
-            number, _, name = rest.partition(".")
-            state.setdefault(int(number), {})[name] = value
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+    own = [name for name in tensors if name.startswith(_OPTIMISER)]
+    optimiser.restore({name.removeprefix(_OPTIMISER): tensors[name] for name in own})

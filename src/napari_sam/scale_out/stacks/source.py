@@ -90,14 +90,16 @@ class Source:
         if "copy" not in self.entry or (folder / _COPY).exists():
             return
         data = self.used.data
-        with atomic_write(folder / _COPY, ".npy") as part:
-            copy = np.lib.format.open_memmap(
-                part, "w+", np.dtype(data.dtype), tuple(data.shape)
-            )
+        header = {
+            "descr": np.lib.format.dtype_to_descr(np.dtype(data.dtype)),
+            "fortran_order": False,
+            "shape": tuple(map(int, data.shape)),
+        }
+        # Not mapped: writing to a map on a full disk ends the process.
+        with atomic_write(folder / _COPY, ".npy") as part, part.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
             for index in range(data.shape[0]):
-                copy[index] = np.asarray(data[index])
-            copy.flush()
-            del copy
+                file.write(np.ascontiguousarray(data[index]).tobytes())
 
     def fingerprint(self) -> dict[str, Any]:
         """Describe the image so that a change of it is noticed.
