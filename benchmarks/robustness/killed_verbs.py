@@ -88,7 +88,7 @@ def check_export(folder: Path) -> None:
     """Check that each ONNX file is whole."""
     import onnx
 
-    for path in (folder / "onnx").glob("*.onnx"):
+    for path in (folder / "onnx").glob("[!.]*.onnx"):
         onnx.checker.check_model(onnx.load(path))
 
 

@@ -126,6 +126,20 @@ def verify(path: Path, expected: str) -> bool:
     return hash_file(path, expected.partition(":")[0]) == expected.lower()
 
 
+def check_file(path: str | Path) -> None:
+    """Refuse a path of no file, in a sentence.
+
+    Raises
+    ------
+    OSError
+        When there is nothing, or a folder.
+    """
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it.")
+    if not Path(path).exists():
+        raise FileNotFoundError(f"There is no file {path}: check the path.")
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
@@ -134,8 +148,9 @@ def read_json(path: str | Path) -> Any:
     ValueError
         When the file is not JSON.
     OSError
-        When the file cannot be read.
+        When there is no file, or it cannot be read.
     """
+    check_file(path)
     try:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:  # of the encoding or of JSON

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_sam.files import check_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -70,6 +72,7 @@ def read_table(path: str | Path) -> CsvTable:
     OSError
         When the file cannot be read.
     """
+    check_file(path)
     data = Path(path).read_bytes()
     encoding = "utf-16" if data.startswith(_UTF16) else "utf-8-sig"
     try:
