@@ -17,8 +17,8 @@ from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.registry import MODELS
 from napari_sam.checks.values import or_default
 from napari_sam.huggingface.modeling.prompted_network import PromptedNetwork
+from napari_sam.nets.adamw import AdamW
 from napari_sam.prediction.loading import predictor_from_card
-from napari_sam.training.adamw import AdamW
 from napari_sam.training.augmented_embeddings import AugmentedEmbeddings
 from napari_sam.training.data import augment, data_key, split, summarise
 from napari_sam.training.instances.head_training import (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from napari_sam.training.adamw import AdamW
+    from napari_sam.nets.adamw import AdamW
 
 _STATE_KEY = "napari_sam_training"
 _ENTRIES = ("step", "exp_avg", "exp_avg_sq")

@@ -20,7 +20,7 @@ from napari_sam.checks.values import (
     real_number,
     whole_number,
 )
-from napari_sam.training.adamw import AdamW
+from napari_sam.nets.adamw import AdamW
 from napari_sam.training.instances.loss import head_losses
 from napari_sam.training.instances.scores import HeadScore, score_head
 from napari_sam.training.instances.windows import WindowEncoder

@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from napari_sam.training.adamw import AdamW
+from napari_sam.nets.adamw import AdamW
 
 TRAIN = """
 import sys
