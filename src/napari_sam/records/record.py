@@ -322,7 +322,7 @@ def check_record(record: Any, name: str = "The record") -> Record:
         place = misfit_of_entries(entries)
         if place is not None:
             raise ValueError(
-                f"{name} is damaged at object {label}, {place}: restore the file."
+                f"{name} is damaged at object {label!r}, {place}: restore the file."
             )
     with refusing_damage(name, "restore the file"):
         return upgrade(record)
