@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from napari_sam.files import (
     ABANDONED_SECONDS,
     atomic_write,
     read_json,
+    refusing_damage,
     verify,
     write_json,
 )
@@ -92,3 +94,49 @@ def test_parts_of_killed_processes_go_after_a_day(tmp_path: Path) -> None:
     names = {path.name for path in tmp_path.iterdir()}
     assert ".napari-sam-x1.part.tif" not in names
     assert len(names) == 6
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EFBIG, "File too large"),
+        OSError("1000 requested and 24 written"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_named(tmp_path: Path, error: Exception) -> None:
+    with (
+        pytest.raises(OSError, match=r"^a\.bin does not fit on the disk"),
+        atomic_write(tmp_path / "a.bin"),
+    ):
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_errors_of_a_write_are_left(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RuntimeError, match="another"),
+        atomic_write(tmp_path / "a.bin"),
+    ):
+        raise RuntimeError("another")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match="is a folder: name a file in it"):
+        read_json(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*none"):
+        read_json(tmp_path / "none")
+
+
+def test_errors_of_values_become_a_sentence() -> None:
+    with (
+        pytest.raises(ValueError, match=r"^a is damaged \('x' is missing\): get it\.$"),
+        refusing_damage("a", "get it"),
+    ):
+        {}["x"]
+    with (
+        pytest.raises(ValueError, match=r"^own$"),
+        refusing_damage("a", "get it"),
+    ):
+        raise ValueError("own")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
+import shutil
 import tempfile
 import time
 from contextlib import contextmanager, suppress
@@ -18,6 +21,10 @@ MEGABYTE = 1_000_000
 ABANDONED_SECONDS = 24 * 60 * 60
 """Age of temporary files and folders that belong to no running process."""
 _PART_PREFIX = ".napari-sam-"
+# A full disk, an exceeded quota, a file that is too large for the file system.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_QUOTED = re.compile(r"\(os error (\d+)\)")
+_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")  # of NumPy
 
 
 @contextmanager
@@ -40,18 +47,47 @@ def atomic_write(path: Path, suffix: str = "", mode: int = 0o644) -> Iterator[Pa
     ------
     Path
         The temporary file, in the same folder.
+
+    Raises
+    ------
+    OSError
+        When the disk is full; the message names the folder.
     """
     _remove_abandoned(path.parent)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=_PART_PREFIX, suffix=f".part{suffix}"
-    )
-    os.close(handle)
+    with _naming_full_disks(path):
+        handle, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=_PART_PREFIX, suffix=f".part{suffix}"
+        )
+        os.close(handle)
+        try:
+            yield Path(temporary)
+            os.chmod(temporary, mode)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming_full_disks(path: Path) -> Iterator[None]:
+    """Say in one sentence that a file does not fit on its disk."""
     try:
-        yield Path(temporary)
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        yield
+    except Exception as error:
+        # Libraries have errors of their own, which quote the system's.
+        quoted = _QUOTED.search(str(error))
+        code = int(quoted[1]) if quoted else getattr(error, "errno", None)
+        if _CUT_SHORT.search(str(error)):
+            code = errno.ENOSPC
+        if code not in _FULL:
+            raise
+        free = shutil.disk_usage(path.parent).free / MEGABYTE
+        full = OSError(
+            f"{path.name} does not fit on the disk of the folder "
+            f"{path.parent.resolve()}, where {free:,.0f} MB are free: free some space, "
+            "or choose another folder."
+        )
+        full.errno = code  # for callers that end all their work then
+        raise full from error
 
 
 def _remove_abandoned(folder: Path) -> None:
@@ -90,6 +126,20 @@ def verify(path: Path, expected: str) -> bool:
     return hash_file(path, expected.partition(":")[0]) == expected.lower()
 
 
+def check_file(path: str | Path) -> None:
+    """Refuse a path of no file, in a sentence.
+
+    Raises
+    ------
+    OSError
+        When there is nothing, or a folder.
+    """
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it.")
+    if not Path(path).exists():
+        raise FileNotFoundError(f"There is no file {path}: check the path.")
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
@@ -98,8 +148,9 @@ def read_json(path: str | Path) -> Any:
     ValueError
         When the file is not JSON.
     OSError
-        When the file cannot be read.
+        When there is no file, or it cannot be read.
     """
+    check_file(path)
     try:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:  # of the encoding or of JSON
@@ -111,6 +162,33 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     with atomic_write(path) as part:
         text = json.dumps(values, indent=2, sort_keys=True)
         part.write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def refusing_damage(name: str | Path, cure: str) -> Iterator[None]:
+    """Turn what is raised on values of the wrong kind into one sentence.
+
+    For code that makes objects of what a file says, and of nothing else.
+
+    Parameters
+    ----------
+    name : str or Path
+        Subject of the sentence, such as the file.
+    cure : str
+        What to do, such as "restore the file".
+
+    Raises
+    ------
+    ValueError
+        In place of errors of type, key, attribute and arithmetic.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        # LinAlgError is a ValueError of NumPy.
+        what = first_line(error)
+        reason = f"{what} is missing" if isinstance(error, KeyError) else what
+        raise ValueError(f"{name} is damaged ({reason}): {cure}.") from error
 
 
 def first_line(error: Exception) -> str:

@@ -108,7 +108,10 @@ def test_stacks_go_out_and_come_back(tmp_path: Path, ending: str) -> None:
             "--image or --shape",
         ),
         (("import-labels", "A", "-o", "A"), "is the file of annotations itself"),
-        (("import-labels", "none.json", "--shape", "3,4"), "No such file"),
+        (
+            ("import-labels", "none.json", "--shape", "3,4"),
+            "There is no file none.json",
+        ),
     ],
 )
 def test_errors(

@@ -290,7 +290,10 @@ def second_image(content: Any) -> None:
         (lambda c: entry(c)["model"].update(key="sam:x"), "give the same weights"),
         (lambda c: entry(c).pop("image"), r"damaged \(KeyError\('image'\)\)"),
         (lambda c: entry(c).pop("prompts"), "lacks prompts: it is damaged"),
-        (lambda c: entry(c).update(grid=7), "damaged .*: save the record again"),
+        (
+            lambda c: entry(c).update(grid=7),
+            "damaged .*: (save the record again|restore the file)",
+        ),
         (lambda c: c["objects"].update({"1": 7}), "damaged at object '1'"),
         (lambda c: entry(c).update(prompts={"6": {"bax": 1}}), "is not a prompt"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -285,3 +286,20 @@ def test_rounding_errors_of_transforms_are_ignored(error: float) -> None:
     (part,) = grid.place(ObjectPlaneMask(1, (FULL, FULL), (2, 3), SQUARE))
     assert part.origin == (1, 3)
     assert_array_equal(part.mask, SQUARE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"matrix": [[1.0, 0.0], [0.0, 1.0]]},
+        {"matrix": [[1.0, 0.0, 0.0], [0.0], [0.0, 0.0, 1.0]]},
+        {"matrix": [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]},
+        {"extra": [1]},
+        {"image_ndim": 1},
+    ],
+)
+def test_damaged_grids_are_refused(change: dict[str, Any]) -> None:
+    entry = LabelGrid.same((4, 5)).to_json()
+    assert LabelGrid.from_json(entry).shape == (4, 5)
+    with pytest.raises(ValueError, match=r"^The grid of the labels is damaged"):
+        LabelGrid.from_json({**entry, **change})

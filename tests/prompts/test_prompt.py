@@ -282,3 +282,16 @@ def test_shifted_and_scaled() -> None:
 )
 def test_label_from_polarity(value: Any, label: int | None) -> None:
     assert label_from_polarity(value) == label
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"points": [[1e300, 2]], "labels": [1]},
+        {"box": [0, 0, 1e13, 5]},
+        {"mask": np.ones((2, 2), bool), "mask_origin": (1e300, 0)},
+    ],
+)
+def test_positions_that_no_image_has(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"pixels away|integers"):
+        Prompt(**values)

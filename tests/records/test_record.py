@@ -335,9 +335,9 @@ def with_search(search: str) -> bytes:
         (b'{"format": 1, "objects": {"1": [5]}}', "damaged at object '1'"),
         (b'{"format": 1, "objects": {"1": [{"commit": 1}]}}', "damaged at object"),
         (b'{"format": 1, "objects": {"cell": []}}', "damaged at object 'cell'"),
-        (with_search("null"), "damaged in its settings"),
-        (with_search('{"options": null}'), "damaged in its settings"),
-        (with_search('{"thresholds": [1]}'), "damaged in its settings"),
+        (with_search("null"), "is damaged"),
+        (with_search('{"options": null}'), "is damaged"),
+        (with_search('{"thresholds": [1]}'), "is damaged"),
     ],
 )
 def test_damaged_and_newer_files_raise(

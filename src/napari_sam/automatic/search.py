@@ -59,9 +59,11 @@ _REGION_MARGIN = 0.15
 _STEPS_PER_CROP = 100
 
 
+# More points or crops than pixels help nothing, and take days.
+_MAX_POINTS_PER_SIDE, _MAX_CROP_LAYERS = 1024, 6
 _OPTIONS = {
-    "points_per_side": partial(whole_number, least=1),
-    "crop_n_layers": partial(whole_number, least=0),
+    "points_per_side": partial(whole_number, least=1, most=_MAX_POINTS_PER_SIDE),
+    "crop_n_layers": partial(whole_number, least=0, most=_MAX_CROP_LAYERS),
     "min_pred_iou": partial(real_number, least=0, most=1),
     "min_stability_score": partial(real_number, least=0, most=1),
     "zoom": lambda value, _: check_zoom(value),

@@ -94,8 +94,12 @@ def positions(values: Any, name: str) -> tuple[tuple[float, ...], ...]:
         When they are no finite numbers, or not two for each.
     """
     array = as_numbers(values, name, "(row, col) of each position")
-    if array.size and (array.ndim != 2 or array.shape[1] != 2):
-        raise ValueError(f"{name} of shape {array.shape}: give (N, 2).")
+    if not array.size:
+        return ()
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise ValueError(
+            f"{name}={describe(values)} has shape {array.shape}: give (N, 2)."
+        )
     if not np.isfinite(array).all():
         raise ValueError(f"{name} is not finite: give rows and columns in pixels.")
     return tuple(map(tuple, array.tolist()))

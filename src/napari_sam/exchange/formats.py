@@ -11,7 +11,7 @@ from napari_sam.exchange.geojson import is_geojson, read_geojson
 from napari_sam.exchange.imagej import read_imagej
 from napari_sam.exchange.labelme import is_labelme, read_labelme
 from napari_sam.exchange.yolo import read_yolo
-from napari_sam.files import read_json
+from napari_sam.files import check_file, read_json
 
 if TYPE_CHECKING:
     from napari_sam.exchange.annotation import AnnotationFile
@@ -70,6 +70,7 @@ def find_format(path: str | Path) -> tuple[Format | None, Any]:
         When the file cannot be read.
     """
     path = Path(path)
+    check_file(path)
     ending = path.suffix.lower()
     with path.open("rb") as file:
         start = file.read(_START)

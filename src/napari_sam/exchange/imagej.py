@@ -187,10 +187,15 @@ def _files(path: Path, ignored: Ignored) -> Iterator[tuple[str, bytes]]:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
                 if not entry.filename.lower().endswith(".roi"):
-                    ignored["files that are no ROIs"] += not entry.is_dir()
+                    ignored["files that are no ROIs"] += not entry.filename.endswith(
+                        "/"
+                    )
                     continue
                 if entry.file_size > _MAX_BYTES:
-                    raise ValueError(f"{entry.filename} has {entry.file_size} bytes")
+                    raise ValueError(
+                        f"{path} has {entry.file_size:,} bytes in one ROI, more than "
+                        "any has: save it again."
+                    )
                 with archive.open(entry) as file:
                     yield entry.filename[:-4], file.read(_MAX_BYTES)
     except _DAMAGED as error:

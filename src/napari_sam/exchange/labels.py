@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from napari_sam.checks.arrays import as_image
 from napari_sam.exchange.annotation import MAX_ID
 from napari_sam.exchange.coco import CocoImage, write_coco
 from napari_sam.exchange.formats import ENDINGS, Format, open_annotations
@@ -361,7 +362,7 @@ def _select(
 
 
 def _check_labels(labels: ArrayLike) -> NDArray[Any]:
-    stack = np.asarray(labels)
+    stack = np.asarray(as_image(labels, "labels"))
     if stack.ndim not in (2, 3, 4) or stack.dtype.kind not in "iub" or 0 in stack.shape:
         raise ValueError(
             f"The labels have shape {stack.shape} and type {stack.dtype}: give "

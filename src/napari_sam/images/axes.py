@@ -21,6 +21,9 @@ PlaneIndex = tuple[slice | int, ...]
 ContrastLimits = tuple[float, float] | tuple[tuple[float, float], ...]
 
 
+_FAR = 2.0**62
+
+
 def plane_sides(shape: Sequence[int], plane_index: PlaneIndex) -> tuple[int, int]:
     """Return (H, W) of a plane of an array; a colour axis is left out."""
     sides = zip(shape, plane_index, strict=False)
@@ -45,7 +48,8 @@ def nearest(position: ArrayLike) -> NDArray[np.int64]:
         int64, of the shape of `position`.
     """
     pixels = np.floor(np.round(np.asarray(position, float), 6) + 0.5)
-    return pixels.astype(np.int64)
+    # An integer cannot hold what lies further out; it is off any image.
+    return pixels.clip(-_FAR, _FAR).astype(np.int64)
 
 
 def sample_centres(size: int, count: int) -> NDArray[np.intp]:

@@ -67,10 +67,30 @@ class LabelGrid:
 
     @classmethod
     def from_json(cls, entry: dict[str, Any]) -> Self:
-        """Create from the output of `to_json`."""
-        matrix = np.array(entry["matrix"], float)
-        extra = tuple(entry["extra"])
-        return cls(tuple(entry["shape"]), entry["image_ndim"], matrix, extra)
+        """Create from the output of `to_json`.
+
+        Raises
+        ------
+        ValueError
+            When the parts do not fit each other.
+        """
+        rows, shape = entry["matrix"], tuple(entry["shape"])
+        extra, ndim = tuple(entry["extra"]), entry["image_ndim"]
+        shared = min(len(shape), ndim)
+        is_square = len(rows) == shared + 1 == max(map(len, rows), default=0)
+        is_square = is_square and min(map(len, rows)) == shared + 1
+        if not is_square or len(extra) != len(shape) - shared:
+            raise ValueError(
+                "The grid of the labels is damaged: its matrix, shape and extra axes "
+                "do not fit each other; restore the file."
+            )
+        matrix = np.array(rows, float)
+        if not np.isfinite(np.linalg.cond(matrix)):
+            raise ValueError(
+                "The grid of the labels is damaged: its matrix has no inverse; restore "
+                "the file."
+            )
+        return cls(shape, ndim, matrix, extra)
 
     def to_json(self) -> dict[str, Any]:
         """Convert to plain JSON types, for the record."""

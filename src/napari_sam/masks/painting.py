@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from napari_sam.images.axes import plane_sides
 from napari_sam.masks.label_tiles import largest_label, tiles
-from napari_sam.masks.patch import mask_to_window, resolve_overlaps, window_at
+from napari_sam.masks.morphology import DIRECTIONS, shifted
+from napari_sam.masks.overlaps import PatchOverlaps
+from napari_sam.masks.patch import window_at
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 
 Policy = Literal["keep", "overwrite", "background"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
+
+# Reach of neighbours: in pixels of the plane, or samples of a large one.
+_REACHES = 1, 3
+_MAX_SAMPLES = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,9 +156,12 @@ def covered_objects(
 
 
 def pieces_from_patches(
-    object_ids: Sequence[int], plane_index: PlaneIndex, patches: Sequence[MaskPatch]
+    object_ids: Sequence[int], plane_index: PlaneIndex, patches: Iterable[MaskPatch]
 ) -> list[ObjectPlaneMask]:
     """Resolve overlaps on one plane, and crop what each object gets to its box.
+
+    Many large patches are taken one by one: the memory follows the plane then, not the
+    sum of their areas.
 
     Parameters
     ----------
@@ -159,22 +169,22 @@ def pieces_from_patches(
         The object of each patch.
     plane_index : tuple
         Index of the plane.
-    patches : sequence of MaskPatch
-        Masks on the plane; where they overlap, the larger logit decides.
+    patches : iterable of MaskPatch
+        Masks on the plane; where they overlap, the larger logit decides. Give an
+        iterator that makes them where there may be many.
 
     Returns
     -------
     list of ObjectPlaneMask
         In the order of the patches, without objects that get no pixel.
     """
+    together = PatchOverlaps()
+    for patch in patches:
+        together.add(patch)
     pieces = []
-    masks = resolve_overlaps(patches)
-    for object_id, patch, mask in zip(object_ids, patches, masks, strict=True):
-        window = mask_to_window(mask)
-        if window is not None:
-            rows, cols = window
-            origin = patch.origin[0] + rows.start, patch.origin[1] + cols.start
-            pieces.append(ObjectPlaneMask(object_id, plane_index, origin, mask[window]))
+    for object_id, part in zip(object_ids, together.resolve(), strict=True):
+        if part is not None:
+            pieces.append(ObjectPlaneMask(object_id, plane_index, *part))
     return pieces
 
 
@@ -314,3 +324,45 @@ def _to_array_indices(
         else:
             indices.append(np.full(len(pixels[0]), entry))
     return tuple(indices)
+
+
+def neighbours(pieces: Sequence[ObjectPlaneMask]) -> list[set[int]]:
+    """Find the neighbours of each object among others on the same plane.
+
+    Returns
+    -------
+    list of set of int
+        Positions of the neighbours in `pieces`.
+    """
+    found: list[set[int]] = [set() for _ in pieces]
+    if len(pieces) < 2:
+        return found
+    numbers = _paint_numbers(pieces)
+    count = len(pieces) + 1
+    for reach, (down, right) in product(_REACHES, DIRECTIONS):
+        first, second = shifted(numbers, (reach * down, reach * right))
+        differs = (first != second) & (first > 0) & (second > 0)
+        codes = first[differs].astype(np.int64) * count + second[differs]
+        for code in np.unique(codes).tolist():
+            one, other = divmod(code, count)
+            found[one - 1].add(other - 1)
+            found[other - 1].add(one - 1)
+    return found
+
+
+def _paint_numbers(pieces: Sequence[ObjectPlaneMask]) -> NDArray[np.int32]:
+    """Paint each object with its position from 1; large planes are sampled."""
+    regions = [piece.region for piece in pieces]
+    starts = [min(region[axis].start for region in regions) for axis in (0, 1)]
+    stops = [max(region[axis].stop for region in regions) for axis in (0, 1)]
+    sides = np.subtract(stops, starts)
+    step = max(1, -(-int(sides.max()) // _MAX_SAMPLES))
+    numbers = np.zeros(-(-sides // step), np.int32)
+    for number, piece in enumerate(pieces, start=1):
+        offset = np.subtract(piece.origin, starts)
+        row, col = (-offset % step).tolist()  # the first sample in the mask
+        mask = piece.mask[row::step, col::step]
+        top, left = (-(-offset // step)).tolist()
+        part = numbers[top : top + mask.shape[0], left : left + mask.shape[1]]
+        part[mask] = number
+    return numbers

@@ -44,11 +44,13 @@ class DiskCache:
         """Return the array of a key, or None when it is missing or damaged."""
         path = self._path(key)
         try:
-            array: NDArray[np.float16] = np.load(path, allow_pickle=False)
+            # Mapped first, a header cannot ask for more memory than the file holds.
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+            array: NDArray[np.float16] = np.array(mapped)
             os.utime(path)  # mark as recently used
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, EOFError):
+        except Exception:  # noqa: BLE001 - whatever NumPy raises on a damaged file
             with contextlib.suppress(OSError):
                 path.unlink()
             return None

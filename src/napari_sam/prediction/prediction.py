@@ -85,8 +85,13 @@ class Prediction:
 
     @cached_property
     def patch(self) -> MaskPatch:
-        """Logits at the size of the plane, cut tight around the mask."""
+        """Logits at the size of the plane, cut tight around the mask; kept."""
         return self.transform.patch(self.logits)
+
+    def make_patch(self) -> MaskPatch:
+        """Return `patch` without keeping it: of many large objects it takes memory."""
+        known: MaskPatch | None = self.__dict__.get("patch")
+        return self.transform.patch(self.logits) if known is None else known
 
     @cached_property
     def mask(self) -> NDArray[np.bool_]:

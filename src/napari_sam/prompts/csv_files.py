@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from napari_sam.prompts.prompt import POLARITY, POSITIVE, Prompt, label_from_pol
 from napari_sam.prompts.shapes import SHAPE_TYPES, shape_prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -71,7 +72,8 @@ def csv_entries(
         if are_shapes:
             prompt = _shape(vertices, first["shape-type"], source, selection)
         else:
-            prompt = Prompt(points=vertices, labels=[_point_label(first, source)])
+            label = _point_label(first, source)
+            prompt = _named(source, partial(Prompt, points=vertices, labels=[label]))
         slice_index = found[selection.along] if selection.along else 0
         object_id = _object_id(table, first, source)
         yield PromptEntry(source, slice_index, prompt, object_id, prompt.box is None)
@@ -90,7 +92,7 @@ def _axes(path: str | Path, table: CsvTable, selection: ImageSelection) -> str:
         if len(selection.axes) > len(wanted):
             more = f" or the axes {selection.axes} of its file"
         raise ValueError(
-            f"{path} has the columns {', '.join(table.columns) or '(none)'}: give a "
+            f"{path} has the columns {table.describe_columns()}: give a "
             f"Points or Shapes layer saved by napari, with {', '.join(wanted)}, as "
             f"many axes as the image has{more}."
         )
@@ -170,4 +172,13 @@ def _shape(
         raise ValueError(
             f"{source} is a {shape_type!r}: give one of {', '.join(SHAPE_TYPES)}."
         )
-    return shape_prompt(vertices, shape_type.lower(), selection.plane_shape)
+    kind, shape = shape_type.lower(), selection.plane_shape
+    return _named(source, partial(shape_prompt, vertices, kind, shape))
+
+
+def _named(source: str, make: Callable[[], Prompt]) -> Prompt:
+    """Make a prompt; name its source when it is refused."""
+    try:
+        return make()
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_sam.files import check_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,6 +21,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _DELIMITERS = ",;\t"
 _COMMENT = "#"
 _AXIS = "axis-"
+_MAX_NAME = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,10 @@ class CsvTable:
     columns: list[str]
     rows: list[tuple[int, Row]]
     decimal_comma: bool
+
+    def describe_columns(self) -> str:
+        """Name the columns in a message; damaged ones may hold half the file."""
+        return ", ".join(map(_shown, self.columns)) or "(none)"
 
     def number(self, text: str) -> float:
         """Read a number; NaN when it is none."""
@@ -65,6 +72,7 @@ def read_table(path: str | Path) -> CsvTable:
     OSError
         When the file cannot be read.
     """
+    check_file(path)
     data = Path(path).read_bytes()
     encoding = "utf-16" if data.startswith(_UTF16) else "utf-8-sig"
     try:
@@ -81,10 +89,15 @@ def read_table(path: str | Path) -> CsvTable:
     twice = {name for name in columns if name and columns.count(name) > 1}
     if twice:
         raise ValueError(
-            f"{path} has several columns named {', '.join(sorted(twice))}: leave one."
+            f"{path} has several columns named {', '.join(map(_shown, sorted(twice)))}"
+            ": leave one."
         )
     rows = list(_rows(path, columns, table[1:], delimiter))
     return CsvTable(columns, rows, delimiter != ",")
+
+
+def _shown(name: str) -> str:
+    return " ".join(name.split())[:_MAX_NAME]
 
 
 def _is_header(line: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.checks.values import describe
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def check_object_id(value: Any, source: str) -> int:
     """Check that a value is an integer from 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(
-            f"{source}: Object id {value} is not a label: use integers from 1."
+            f"{source}: Object id {describe(value)} is not a label: use integers "
+            "from 1."
         )
     return value
 

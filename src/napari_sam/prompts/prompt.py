@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 
 # Point labels, as in SAM.
+# No image is larger.
+MAX_POSITION = 1e12
+
 POSITIVE = 1
 NEGATIVE = 0
 
@@ -231,6 +234,30 @@ class Prompt:
         )
 
 
+def check_positions(positions: NDArray[np.float64], what: str) -> None:
+    """Refuse positions that no image has.
+
+    Parameters
+    ----------
+    positions : ndarray
+        In pixels, of any shape.
+    what : str
+        What has them, the subject of the message.
+
+    Raises
+    ------
+    ValueError
+        When one is not finite, or further away than the size of any image.
+    """
+    if not np.isfinite(positions).all():
+        raise ValueError(f"{what} is not finite: give rows and columns in pixels.")
+    if (abs(positions) >= MAX_POSITION).any():
+        raise ValueError(
+            f"{what} lies {abs(positions).max():.0e} pixels away: give rows and "
+            "columns in pixels."
+        )
+
+
 def _check_points(
     points: Any, labels: Any
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.int64] | None]:
@@ -243,8 +270,7 @@ def _check_points(
         raise ValueError(
             f"Points have shape {points.shape}: give (N, 2) rows and columns."
         )
-    if not np.isfinite(points).all():
-        raise ValueError("A point is not finite: give rows and columns in pixels.")
+    check_positions(points, "A point")
     labels = np.ones(len(points)) if labels is None else as_labels(labels)
     if labels.shape != (len(points),):
         raise ValueError(
@@ -262,8 +288,7 @@ def _check_box(value: Any) -> NDArray[np.float64] | None:
     if value is None:
         return None
     box = as_box(value)
-    if not np.isfinite(box).all():
-        raise ValueError("The box is not finite: give rows and columns in pixels.")
+    check_positions(box, "The box")
     if box[2] < box[0] or box[3] < box[1]:
         raise ValueError(
             f"The box {_format_box(box)} is reversed: give (row_min, col_min, row_max, "
@@ -295,7 +320,8 @@ def _check_mask(value: Any) -> NDArray[Any] | None:
 
 def _check_origin(value: Any, mask: NDArray[Any] | None) -> tuple[int, int]:
     origin = as_numbers(value, "mask_origin", "integers (row, col)")
-    if origin.shape != (2,) or (origin % 1).any():
+    is_whole = origin.shape == (2,) and (abs(origin) < MAX_POSITION).all()
+    if not is_whole or (origin % 1).any():
         raise ValueError(
             f"The mask_origin is {describe(value)}: give integers (row, col)."
         )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.checks.schema import misfit
+from napari_sam.checks.values import describe
+from napari_sam.memory import check_memory
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -40,7 +44,8 @@ def prompt_from_json(entry: Any) -> Prompt:
     known = {"points", "labels", "box", "mask"}
     if not isinstance(entry, dict) or not entry.keys() <= known:
         raise ValueError(
-            f"{entry!r} is not a prompt: give an object with points, labels and box."
+            f"{describe(entry)} is not a prompt: give an object with points, labels "
+            "and box."
         )
     fields = dict(entry)
     if "mask" in fields:
@@ -48,7 +53,7 @@ def prompt_from_json(entry: Any) -> Prompt:
     try:
         return Prompt(**fields)
     except TypeError as error:
-        raise ValueError(f"{entry!r} is not a prompt: give numbers.") from error
+        raise ValueError(f"{describe(entry)} is not a prompt: give numbers.") from error
 
 
 def mask_to_json(mask: NDArray[np.bool_], origin: tuple[int, int]) -> dict[str, Any]:
@@ -71,15 +76,25 @@ def mask_from_json(entry: dict[str, Any]) -> tuple[NDArray[np.bool_], tuple[int,
     ValueError
         When the entry is not a mask.
     """
-    try:
-        counts = np.asarray(entry["counts"], dtype=np.int64)
-        inside = np.arange(len(counts)) % 2 == 1
-        rows, cols = entry["origin"]
-        height, width = entry["size"]
-        mask = np.repeat(inside, counts).reshape(height, width)
-    except (TypeError, KeyError, ValueError) as error:
+    is_mask = misfit(entry, _MASK) is None
+    if not is_mask or sum(entry["counts"]) != math.prod(entry["size"]):
         raise ValueError(
             "The mask of a prompt is damaged: give its origin, its size, and counts "
             "that add up to the size."
-        ) from error
-    return mask, (rows, cols)
+        )
+    (rows, cols), (height, width) = entry["origin"], entry["size"]
+    check_memory(
+        float(height * width),
+        f"The mask of a prompt, of {height} x {width} pixels,",
+        "restore the file",
+    )
+    counts = np.asarray(entry["counts"], dtype=np.int64)
+    inside = np.arange(len(counts)) % 2 == 1
+    return np.repeat(inside, counts).reshape(height, width), (rows, cols)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**62
+
+
+_MASK = {"counts": [_is_count], "origin": [int, int], "size": [_is_count, _is_count]}

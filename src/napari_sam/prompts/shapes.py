@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.prompts.prompt import Prompt
+from napari_sam.prompts.prompt import Prompt, check_positions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,13 @@ def shape_prompt(
         As named by napari.
     plane_shape : tuple of int
         (H, W) of the plane, to which masks are cropped.
+
+    Raises
+    ------
+    ValueError
+        When a vertex is not finite, or further away than the size of any image.
     """
+    check_positions(vertices, f"The {shape_type}")
     if shape_type in _OPEN:
         return Prompt(points=points_along(vertices))
     crop = None

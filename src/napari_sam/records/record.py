@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.checks.values import as_path
-from napari_sam.files import atomic_write, read_json
+from napari_sam.files import atomic_write, read_json, refusing_damage
 from napari_sam.masks.label_tiles import c_order_blocks, contains_label
+from napari_sam.records.schema import misfit_of_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -180,7 +181,10 @@ def is_intact(entry: RecordEntry, labels: Any) -> bool:
     """Tell whether an object looks as it did when the entry was made."""
     label, region = entry["label"], entry["region"]
     first_label = entry.get("first_label", label)
-    return bool(checksum(labels, label, region, first_label) == entry["checksum"])
+    # The user may have put other data into the layer.
+    return len(region) == len(labels.shape) and bool(
+        checksum(labels, label, region, first_label) == entry["checksum"]
+    )
 
 
 def checksum(
@@ -224,7 +228,8 @@ def _drop_undone(entries: list[RecordEntry], labels: Any) -> list[RecordEntry]:
 
 
 def _holds(labels: Any, region: list[list[int]], label: int) -> bool:
-    return contains_label(labels, label, _window(region))
+    has_axes = len(region) == len(labels.shape)
+    return has_axes and contains_label(labels, label, _window(region))
 
 
 def _window(region: list[list[int]]) -> tuple[slice, ...]:
@@ -310,17 +315,17 @@ def check_record(record: Any, name: str = "The record") -> Record:
             "install a newer napari-sam."
         )
     for label, entries in record["objects"].items():
-        is_list = isinstance(entries, list) and all(map(_is_entry, entries))
-        if not is_list or not str(label).isdecimal():
+        if not str(label).isdecimal():
             raise ValueError(
                 f"{name} is damaged at object {label!r}: restore the file."
             )
-    try:
+        place = misfit_of_entries(entries)
+        if place is not None:
+            raise ValueError(
+                f"{name} is damaged at object {label!r}, {place}: restore the file."
+            )
+    with refusing_damage(name, "restore the file"):
         return upgrade(record)
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{name} is damaged in its settings ({error}): restore the file."
-        ) from error
 
 
 def upgrade(record: Record) -> Record:
@@ -348,12 +353,3 @@ def _upgrade_entry(entry: RecordEntry) -> RecordEntry:
         search[part] = {names.get(key, key): values[key] for key in values}
     search["options"].setdefault("method", "prompts")
     return {**entry, "everything": search}
-
-
-def _is_entry(entry: Any) -> bool:
-    if not isinstance(entry, dict):
-        return False
-    numbers = (entry.get(key) for key in ("commit", "object", "label"))
-    return all(isinstance(n, int) for n in numbers) and {"region", "checksum"} <= {
-        *entry
-    }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.checkpoints.model_key import without_click_decoder
+from napari_sam.files import refusing_damage
 from napari_sam.masks.cleanup import CleanUp, LabelCleanUp
 from napari_sam.masks.label_grid import LabelGrid
 from napari_sam.masks.painting import plan_changes
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from napari_sam.records.record import Record, RecordEntry
     from napari_sam.requests.base import SegmentationRequest, SegmentationResult
 
+
+_CURE = "restore the file"
 
 # Keys that an entry needs to be replayed.
 _NEEDED = (
@@ -92,10 +95,14 @@ def replay(
     cache = EmbeddingCache()
     for entries in commits:
         if "cleaned" in entries[0]:
-            changes = LabelCleanUp.from_json(entries[0]["cleaned"]).changes(labels)
+            with refusing_damage("The record", _CURE):
+                cleaning = LabelCleanUp.from_json(entries[0]["cleaned"])
+            changes = cleaning.changes(labels)
             labels[changes.indices] = changes.values
             continue
-        request = request_from_json(entries, levels, channels)
+        _check_axes(entries[0])
+        with refusing_damage("The record", _CURE):
+            request = request_from_json(entries, levels, channels)
         predictor = models.get(entries[0]["model"], has_points=_has_points(entries))
         if predictor.prompt_support.corrects_clicks and not _corrects(entries[0]):
             # Clicks were answered by the decoder alone.
@@ -146,7 +153,13 @@ def _corrects(entry: RecordEntry) -> bool:
 
 def _empty_labels(entry: RecordEntry) -> NDArray[Any]:
     """Make the label array of a record, which may come from anywhere."""
-    shape, dtype = entry["grid"]["shape"], np.dtype(entry["dtype"])
+    shape = entry["grid"]["shape"]
+    try:
+        dtype = np.dtype(entry["dtype"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"The record is damaged at the dtype {entry['dtype']!r}: {_CURE}."
+        ) from error
     is_shape = isinstance(shape, list | tuple) and all(
         isinstance(size, int) and size >= 0 for size in shape
     )
@@ -161,6 +174,16 @@ def _empty_labels(entry: RecordEntry) -> NDArray[Any]:
         "replay it on a machine with more, or restore the record",
     )
     return np.zeros(shape, dtype)
+
+
+def _check_axes(entry: RecordEntry) -> None:
+    """Refuse a commit whose parts name different numbers of axes."""
+    counts = {len(entry["shape"]), len(entry["plane"]), entry["grid"]["image_ndim"]}
+    if len(counts) > 1:
+        raise ValueError(
+            "The record is damaged: image, plane and labels name different axes; "
+            f"{_CURE}."
+        )
 
 
 class _Models:

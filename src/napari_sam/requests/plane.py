@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
 import numpy as np
 
+from napari_sam.checks.values import choice, optional
 from napari_sam.images.window import Window
 from napari_sam.masks.cleanup import CleanUp, clean_up_pieces, prompted_pixels
 from napari_sam.masks.painting import pieces_from_patches
-from napari_sam.prediction.click_sequence import predict_iteratively, select_alternative
+from napari_sam.prediction.click_sequence import (
+    Size,
+    predict_iteratively,
+    select_alternative,
+)
 from napari_sam.prediction.zoom.answers import ZoomedPlane
 from napari_sam.prediction.zoom.grid import WindowGrid
 from napari_sam.prediction.zoom.options import ZoomHints
@@ -20,11 +26,13 @@ from napari_sam.requests.serialization import index_from_json, index_to_json
 from napari_sam.requests.small_objects import small_object_warnings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
+    from napari_sam.masks.patch import MaskPatch
     from napari_sam.prediction.cache import EmbeddingCache
-    from napari_sam.prediction.click_sequence import Size
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.prediction import Prediction
     from napari_sam.prediction.protocol import PredictorLike
@@ -132,15 +140,21 @@ class PlaneRequest:
             object_id: (Score(None, prediction.score, prediction.method),)
             for object_id, prediction in zip(object_ids, predictions, strict=True)
         }
-        patches = [prediction.patch for prediction in predictions]
-        pieces = pieces_from_patches(object_ids, self.plane_index, patches)
+        seeds: dict[int, NDArray[np.intp]] = {}
+
+        def patches() -> Iterator[MaskPatch]:
+            """Yield the masks one by one; all together may be far more than a plane."""
+            for (object_id, prompt), prediction in zip(
+                self.prompts.items(), predictions, strict=True
+            ):
+                patch = prediction.make_patch()
+                if self.cleanup:
+                    pixels = prompted_pixels(prompt, patch)
+                    seeds[object_id] = np.insert(pixels, 0, 0, axis=1)
+                yield patch
+
+        pieces = pieces_from_patches(object_ids, self.plane_index, patches())
         if self.cleanup:
-            seeds = {
-                object_id: np.insert(prompted_pixels(prompt, patch), 0, 0, axis=1)
-                for (object_id, prompt), patch in zip(
-                    self.prompts.items(), patches, strict=True
-                )
-            }
             pieces = clean_up_pieces(pieces, self.cleanup, seeds)
         return SegmentationResult(
             tuple(pieces),
@@ -173,7 +187,9 @@ class PlaneRequest:
             e["object"]: tuple(w and Window(*w) for w in e.get("windows", [None]))
             for e in entries
         }
-        size = entries[0].get("size")
+        size = optional(partial(choice, options=get_args(Size)))(
+            entries[0].get("size"), "size"
+        )
         return cls(view, plane_index, prompts, size, windows=windows, repeat=True)
 
 

@@ -121,8 +121,9 @@ def _sentences(sides: Mapping[int, float]) -> tuple[str, ...]:
 def _side(prompt: Prompt, prediction: Prediction) -> float:
     """Return the longer side of the box prompt, else of the mask, in pixels."""
     box = prompt.box
-    if box is None and prediction.patch.logits.size:
-        box = prediction.patch.box
+    if box is None:
+        patch = prediction.make_patch()
+        box = patch.box if patch.logits.size else None
     return np.inf if box is None else _length(box)
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from napari_sam.checks.values import index_key
 from napari_sam.images.empty_planes import empty_slices_warnings
 from napari_sam.masks.cleanup import CleanUp, clean_up_pieces, prompted_pixels
 from napari_sam.masks.patch import PAINTED_LOGIT, MaskPatch
+from napari_sam.prediction.zoom.options import check_zoom
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.prompts.serialization import (
     mask_from_json,
@@ -253,11 +255,13 @@ class StackRequest:
                 key = entry["object"], score["index"]
                 reached[key] = score["status"] == "provisional"
             prompts[entry["object"]] = {
-                int(index): prompt_from_json(prompt)
+                index_key(index, "slice"): prompt_from_json(prompt)
                 for index, prompt in entry["prompts"].items()
             }
             painted = {
-                int(index): MaskPatch.from_mask(*mask_from_json(mask), PAINTED_LOGIT)
+                index_key(index, "slice"): MaskPatch.from_mask(
+                    *mask_from_json(mask), PAINTED_LOGIT
+                )
                 for index, mask in entry.get("painted", {}).items()
             }
             if painted:
@@ -267,7 +271,7 @@ class StackRequest:
         recorded = {"fit_border": False, **entries[0]["options"]}
         options = PropagationOptions(**recorded)
         # Records without a zoom were made on whole planes.
-        zoom = entries[0].get("zoom", "off")
+        zoom = check_zoom(entries[0].get("zoom", "off"))
         return cls(view, stack, prompts, options, masks, reached=reached, zoom=zoom)
 
 

@@ -17,6 +17,7 @@ from napari_sam.checkpoints.model_card import ModelCard
 from napari_sam.checkpoints.registry import MODELS
 from napari_sam.checks.values import or_default
 from napari_sam.huggingface.modeling.prompted_network import PromptedNetwork
+from napari_sam.nets.adamw import AdamW
 from napari_sam.prediction.loading import predictor_from_card
 from napari_sam.training.augmented_embeddings import AugmentedEmbeddings
 from napari_sam.training.data import augment, data_key, split, summarise
@@ -29,9 +30,11 @@ from napari_sam.training.options import TrainingOptions, TrainingProgress
 from napari_sam.training.saving import save_model
 from napari_sam.training.state import (
     RunState,
+    check_tensors,
     optimiser_tensors,
     read_state,
     restore_optimiser,
+    run_state,
     write_state,
 )
 from napari_sam.training.tiles import fitting_tiles
@@ -115,7 +118,7 @@ class FineTuning:
         self._weights = trainable_weights(self.model, self.options.encoder_blocks)
         self._best = {name: p.detach().clone() for name, p in self._weights.items()}
         decay, weights = options.weight_decay, self._weights.values()
-        self._optimiser = torch.optim.AdamW(weights, weight_decay=decay)
+        self._optimiser = AdamW(weights, decay)
         encoder = self.model.image_encoder if self.options.encoder_blocks else None
         self._embeddings = AugmentedEmbeddings(predictor, encoder, disk)
 
@@ -223,8 +226,7 @@ class FineTuning:
         cosine = 0.5 * (1 + math.cos(math.pi * self.fraction_done))
         warm_up = min(1.0, (self.state.step + 1) / _WARM_UP_STEPS)
         rate = self.options.learning_rate * cosine * warm_up
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
+        self._optimiser.learning_rate = rate
 
     # -- validation --------------------------------------------------------------
 
@@ -376,9 +378,8 @@ class FineTuning:
                 f"The training run in {path} used another model, other images or other "
                 "options: give the same ones, or start training again."
             )
-        state = RunState(**values["state"])
-        state.history = [(int(step), scores) for step, scores in state.history]
-        self.state = state
+        check_tensors(Path(path), tensors, self._weights)
+        self.state = run_state(values)
         self._rng.bit_generator.state = values["generator"]
         with torch.no_grad():
             for name, parameter in self._weights.items():

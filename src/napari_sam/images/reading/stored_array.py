@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.files import first_line
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -75,13 +77,24 @@ class StoredArray:
         index: list[Any] = list(self.fixed)
         for axis, part in zip(self.axes, parts, strict=True):
             index[axis] = part if isinstance(part, slice) else int(part)
-        data = np.asarray(self.array[tuple(index)])
+        data = self._read(tuple(index))
         kept = [
             axis
             for axis, part in zip(self.axes, parts, strict=True)
             if isinstance(part, slice)
         ]
         return data.transpose([sorted(kept).index(axis) for axis in kept])
+
+    def _read(self, index: tuple[Any, ...]) -> NDArray[Any]:
+        try:
+            return np.asarray(self.array[index])
+        except (IndexError, MemoryError, OSError):
+            raise
+        except Exception as error:  # whatever the codecs raise on damaged chunks
+            place = getattr(self.array, "store_path", "of the image")
+            raise OSError(
+                f"The store {place} is damaged ({first_line(error)}): copy it again."
+            ) from error
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Read the whole view."""

@@ -6,6 +6,7 @@ import json
 import os
 import traceback
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 PLAN = "plan.json"
-_FAILED = "failed"
+_FAILED, _DIGEST = "failed", "digest"
 # Files of one folder: many thousands are slow, above all over a network.
 _PER_FOLDER = 1000
 FORMAT = 1
@@ -72,7 +73,8 @@ class JobFolder:
                 f"{self.path} is not the folder of a job: it has no {PLAN}."
             )
         plan = read_json(self.path / PLAN)
-        if not isinstance(plan, dict) or plan.get("format") != FORMAT:
+        is_known = isinstance(plan, dict) and plan.get("format") == FORMAT
+        if not is_known or plan.pop(_DIGEST, None) != _digest(plan):
             raise ValueError(
                 f"{self.path / PLAN} is not a plan that this version reads: plan the "
                 "job again."
@@ -92,7 +94,7 @@ class JobFolder:
         folder.mkdir(parents=True, exist_ok=True)
         complete = json.loads(json.dumps({"format": FORMAT, **plan}))
         if not (folder / PLAN).exists():
-            write_json(folder / PLAN, complete)
+            write_json(folder / PLAN, {**complete, _DIGEST: _digest(complete)})
         found = cls(folder)
         if found.plan != complete:
             names = sorted(complete.keys() | found.plan.keys())
@@ -155,7 +157,8 @@ class JobFolder:
         file = self._file(stage, index)
         try:
             with file.open("rb") as stream, np.load(stream, allow_pickle=False) as npz:
-                return {name: npz[name] for name in names or npz.files}
+                wanted = npz.files if names is None else names
+                return _Arrays(file, {name: _array(npz[name]) for name in wanted})
         except FileNotFoundError as error:
             raise ValueError(f"{file} is missing: run the job again.") from error
         except Exception as error:  # whatever a damaged archive raises
@@ -180,11 +183,8 @@ class JobFolder:
             stage, _, number = entry.name.removesuffix(".json").rpartition("-")
             if not number.isdecimal() or entry.name.startswith("."):
                 continue
-            content = read_json(entry.path)
             found.append(
-                TaskFailure(
-                    stage, int(number), str(content["sentence"]), Path(entry.path)
-                )
+                TaskFailure(stage, int(number), _sentence(entry.path), Path(entry.path))
             )
         return sorted(found, key=lambda failure: (failure.stage, failure.index))
 
@@ -194,6 +194,44 @@ class JobFolder:
 
     def _failure_file(self, stage: str, index: int) -> Path:
         return self.path / _FAILED / f"{stage}-{index:08d}.json"
+
+
+class _Arrays(dict[str, Any]):
+    """Arrays of a task; one that is missing was lost by damage."""
+
+    def __init__(self, file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+        super().__init__(arrays)
+        self._file = file
+
+    def __missing__(self, name: str) -> Any:
+        self._file.unlink(missing_ok=True)
+        raise ValueError(
+            f"{self._file} was damaged (it lacks {name}) and is removed: run the job "
+            "again."
+        )
+
+
+def _array(value: Any) -> NDArray[Any]:
+    """Return an array of an archive; a damaged one is raw bytes."""
+    if not isinstance(value, np.ndarray):
+        raise TypeError("an array is none")
+    return value
+
+
+def _digest(plan: Mapping[str, Any]) -> str:
+    """Return a hash of a plan, which nobody edits: a changed one is damaged."""
+    text = json.dumps(plan, sort_keys=True)
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _sentence(path: str) -> str:
+    """Return why a task failed; the file tells only, so a damaged one stops nothing."""
+    try:
+        content = read_json(path)
+    except (OSError, ValueError) as error:
+        return str(error)
+    found = content.get("sentence") if isinstance(content, dict) else None
+    return found if isinstance(found, str) else f"{path} is damaged: run the job again."
 
 
 def _folders(path: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.files import atomic_write, hash_file
+from napari_sam.files import atomic_write, first_line, hash_file
 from napari_sam.images.reading.image_file import ImageFile
 from napari_sam.images.reading.read import is_zarr, read_image
 from napari_sam.memory import check_memory
@@ -75,7 +75,14 @@ class Source:
         if "path" in entry:
             file = read_image(entry["path"], entry.get("series"), entry.get("axes"))
             return cls(entry, file, file.select(**entry["index"]))
-        array = np.load(folder / _COPY, mmap_mode="r", allow_pickle=False)
+        path = folder / _COPY
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except Exception as error:  # whatever NumPy raises on a damaged header
+            raise ValueError(
+                f"{path} is damaged ({first_line(error)}): plan the job again in "
+                "another folder."
+            ) from error
         return cls.of_array(array, bool(entry["rgb"]))
 
     def keep(self, folder: Path) -> None:
@@ -83,14 +90,16 @@ class Source:
         if "copy" not in self.entry or (folder / _COPY).exists():
             return
         data = self.used.data
-        with atomic_write(folder / _COPY, ".npy") as part:
-            copy = np.lib.format.open_memmap(
-                part, "w+", np.dtype(data.dtype), tuple(data.shape)
-            )
+        header = {
+            "descr": np.lib.format.dtype_to_descr(np.dtype(data.dtype)),
+            "fortran_order": False,
+            "shape": tuple(map(int, data.shape)),
+        }
+        # Not mapped: writing to a map on a full disk ends the process.
+        with atomic_write(folder / _COPY, ".npy") as part, part.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
             for index in range(data.shape[0]):
-                copy[index] = np.asarray(data[index])
-            copy.flush()
-            del copy
+                file.write(np.ascontiguousarray(data[index]).tobytes())
 
     def fingerprint(self) -> dict[str, Any]:
         """Describe the image so that a change of it is noticed.

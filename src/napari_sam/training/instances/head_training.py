@@ -20,6 +20,7 @@ from napari_sam.checks.values import (
     real_number,
     whole_number,
 )
+from napari_sam.nets.adamw import AdamW
 from napari_sam.training.instances.loss import head_losses
 from napari_sam.training.instances.scores import HeadScore, score_head
 from napari_sam.training.instances.windows import WindowEncoder
@@ -229,12 +230,11 @@ class InstanceHeadTraining:
         self._trained_from = time.perf_counter()
         head = _copy(self._parent).requires_grad_(True)
         average = _copy(self._parent)
-        optimiser = torch.optim.AdamW(head.parameters(), weight_decay=_WEIGHT_DECAY)
+        optimiser = AdamW(head.parameters(), _WEIGHT_DECAY)
         while (fraction := self.fraction_done) < 1:
             cosine = 0.5 * (1 + math.cos(math.pi * fraction))
             warm_up = min(1.0, (self.steps + 1) / _WARM_UP_STEPS)
-            for group in optimiser.param_groups:
-                group["lr"] = self.options.learning_rate * cosine * warm_up
+            optimiser.learning_rate = self.options.learning_rate * cosine * warm_up
             chosen = self._rng.choice(len(data), min(_BATCH, len(data)), replace=False)
             batch = [
                 torch.stack(part)
@@ -268,9 +268,7 @@ class InstanceHeadTraining:
         weights[height:], weights[:, width:] = 0.0, 0.0
         return *inputs, torch.where(known, targets, before), weights
 
-    def _step(
-        self, head: InstanceHead, optimiser: torch.optim.Optimizer, batch: list[Tensor]
-    ) -> float:
+    def _step(self, head: InstanceHead, optimiser: AdamW, batch: list[Tensor]) -> float:
         """Train on some windows; return the loss."""
         embeddings, pixels, targets, weights = (
             part.to(self._device, torch.float32) for part in batch

@@ -5,8 +5,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_sam.masks.neighbours import neighbours
-from napari_sam.masks.painting import ObjectPlaneMask
+from napari_sam.masks.painting import ObjectPlaneMask, neighbours
 from napari_sam.plugin.layers.preview.colors import choose_colors, colors_beside
 from napari_sam.plugin.layers.preview.drawing import (
     COLORS,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.images.axes import plane_sides
-from napari_sam.masks.neighbours import neighbours
+from napari_sam.masks.painting import neighbours
 from napari_sam.plugin.layers.preview.drawing import PALETTE
 from napari_sam.plugin.layers.transforms import Sliders, label_grid
 

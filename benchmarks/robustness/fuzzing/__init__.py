@@ -1,0 +1,1 @@
+"""Parts of `benchmarks.robustness.fuzz`: damaged files, readers, limits."""
