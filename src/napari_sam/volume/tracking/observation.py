@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -12,8 +12,11 @@ from napari_sam.volume.appearance import UNKNOWN, Appearance
 from napari_sam.volume.results import SliceResult
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_sam.images.window import Window
     from napari_sam.volume.results import Status
+    from napari_sam.volume.stack_prompts import PromptedSlices
 
 # Largest and smallest logits that are kept, within the range of float16.
 _MAX_LOGIT, _MIN_POSITIVE_LOGIT = 6e4, 1e-4
@@ -33,6 +36,9 @@ class Observation:
         IoU with the truth as the model predicts it.
     confidence : float
         Probability that the mask is good.
+    weakest : float
+        Lowest confidence of the masks from the prompted slice to this one, each by
+        itself.
     tie_break : MaskPatch, optional
         A third mask, where the opposite direction gave a different one.
     window : Window or None
@@ -47,6 +53,7 @@ class Observation:
     patch: MaskPatch
     pred_iou: float = 0.0
     confidence: float = 1.0
+    weakest: float = 1.0
     tie_break: MaskPatch | None = None
     window: Window | None = None
     is_shown: bool = True
@@ -55,7 +62,8 @@ class Observation:
     @classmethod
     def of_empty_slice(cls, index: int) -> Self:
         """Make the observation of an object on a slice that shows nothing."""
-        return cls(index, MaskPatch.empty(), confidence=0.0, is_shown=False)
+        empty = MaskPatch.empty()
+        return cls(index, empty, confidence=0.0, weakest=0.0, is_shown=False)
 
     @property
     def is_empty(self) -> bool:
@@ -81,4 +89,31 @@ class Observation:
             provisional,
             self.window,
             self.appearance,
+            self.weakest,
         )
+
+
+def share_thresholds(
+    observations: dict[tuple[int, int], Observation],
+    prompted: Mapping[int, PromptedSlices],
+) -> None:
+    """Give each painted mask the threshold of its object's nearest box, in place.
+
+    A painted mask shows how bright the object is there, but not at which logit of the
+    model it ends; without a box the usual threshold stays.
+
+    Parameters
+    ----------
+    observations : dict
+        {(object id, slice): Observation} on the prompted slices.
+    prompted : mapping
+        {object id: PromptedSlices}.
+    """
+    for object_id, slices in prompted.items():
+        boxes = [i for i, prompt in slices.prompts.items() if prompt.box is not None]
+        for index in slices.masks if boxes else ():
+            nearest = min(boxes, key=lambda i, index=index: abs(i - index))
+            threshold = observations[object_id, nearest].appearance.threshold
+            observation = observations[object_id, index]
+            appearance = replace(observation.appearance, threshold=threshold)
+            observations[object_id, index] = replace(observation, appearance=appearance)
