@@ -112,7 +112,7 @@ def share_thresholds(
     for object_id, slices in prompted.items():
         boxes = [i for i, prompt in slices.prompts.items() if prompt.box is not None]
         for index in slices.masks if boxes else ():
-            nearest = min(boxes, key=lambda i, index=index: abs(i - index))
+            _, nearest = min((abs(i - index), i) for i in boxes)
             threshold = observations[object_id, nearest].appearance.threshold
             observation = observations[object_id, index]
             appearance = replace(observation.appearance, threshold=threshold)
