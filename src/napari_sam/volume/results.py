@@ -100,7 +100,7 @@ class PropagationOptions:
     min_confidence: float = 0.08
     patience: int = 1
     reach: float = 0.15
-    doubt: float = 0.45
+    doubt: float = 0.65
     fit_border: bool = True
     first: int | None = None
     last: int | None = None
