@@ -1,4 +1,4 @@
-"""Tracking: what prompted slices share, and two directions that disagree."""
+"""Tracking: two directions that disagree."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from numpy.testing import assert_array_equal
 from napari_sam.images.stack import Stack
 from napari_sam.masks.patch import MaskPatch
 from napari_sam.prediction.zoom.grid import WindowGrid
-from napari_sam.prompts.prompt import Prompt
-from napari_sam.volume.appearance import Appearance
 from napari_sam.volume.object_windows import ObjectWindows
 from napari_sam.volume.results import PropagationOptions
 from napari_sam.volume.slice_ranges import SliceRange
-from napari_sam.volume.stack_prompts import PromptedSlices
 from napari_sam.volume.tracking.object_tracker import ObjectTracker
-from napari_sam.volume.tracking.observation import Observation, share_thresholds
+from napari_sam.volume.tracking.observation import Observation
 from tests.helpers.models import World
 
 LAST = 8
@@ -46,27 +43,3 @@ def test_where_directions_disagree_the_surer_mask_counts(
     merged = {result.index: result for result in up.merge_with(down)}
     assert merged[2].origin == expected.origin
     assert_array_equal(merged[2].mask, expected.mask)
-
-
-def seen(index: int, threshold: float) -> Observation:
-    return Observation(index, HERE, appearance=Appearance(threshold, 3.0, 1.0))
-
-
-def test_a_painted_mask_gets_the_threshold_of_the_nearest_box() -> None:
-    box = Prompt(box=(4, 5, 9, 10))
-    prompted = {1: PromptedSlices({0: box, 6: box}, {7: HERE}, frozenset())}
-    observations = {(1, i): seen(i, -i / 2) for i in (0, 6, 7)}
-    observations[1, 7] = seen(7, 0.0)
-    share_thresholds(observations, prompted)
-    shared = {i: observations[1, i].appearance for i in (0, 6, 7)}
-    assert [shared[i].threshold for i in (0, 6, 7)] == [0.0, -3.0, -3.0]
-    assert shared[7].contrast == 3.0
-
-
-def test_without_a_box_the_usual_threshold_stays() -> None:
-    click = Prompt(points=[(6, 7)])
-    prompted = {1: PromptedSlices({0: click}, {7: HERE}, frozenset())}
-    observations = {(1, i): seen(i, 0.0) for i in (0, 7)}
-    before = dict(observations)
-    share_thresholds(observations, prompted)
-    assert observations == before

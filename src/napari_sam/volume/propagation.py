@@ -19,7 +19,7 @@ from napari_sam.volume.slice_observer import observe_slice, windows_ahead
 from napari_sam.volume.slice_ranges import is_complete, slice_ranges
 from napari_sam.volume.slice_segmenter import SliceSegmenter
 from napari_sam.volume.tracking.object_tracker import ObjectTracker
-from napari_sam.volume.tracking.observation import Observation, share_thresholds
+from napari_sam.volume.tracking.observation import Observation
 from napari_sam.volume.tracking.territories import Territories
 
 if TYPE_CHECKING:
@@ -153,7 +153,6 @@ class Propagation:
             if len(observations) == count:
                 self.estimate = self._estimate(encoder, ranges, observations)
             yield known_result or observation.result(object_id, "anchor")
-        share_thresholds(observations, self.prompted)
         upward: dict[SliceRange, ObjectTracker] = {}
         for direction in (1, -1):
             trackers = self._trackers(ranges, observations, direction)

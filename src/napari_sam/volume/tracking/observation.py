@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -12,11 +12,8 @@ from napari_sam.volume.appearance import UNKNOWN, Appearance
 from napari_sam.volume.results import SliceResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from napari_sam.images.window import Window
     from napari_sam.volume.results import Status
-    from napari_sam.volume.stack_prompts import PromptedSlices
 
 # Largest and smallest logits that are kept, within the range of float16.
 _MAX_LOGIT, _MIN_POSITIVE_LOGIT = 6e4, 1e-4
@@ -91,29 +88,3 @@ class Observation:
             self.appearance,
             self.weakest,
         )
-
-
-def share_thresholds(
-    observations: dict[tuple[int, int], Observation],
-    prompted: Mapping[int, PromptedSlices],
-) -> None:
-    """Give each painted mask the threshold of its object's nearest box, in place.
-
-    A painted mask shows how bright the object is there, but not at which logit of the
-    model it ends; without a box the usual threshold stays.
-
-    Parameters
-    ----------
-    observations : dict
-        {(object id, slice): Observation} on the prompted slices.
-    prompted : mapping
-        {object id: PromptedSlices}.
-    """
-    for object_id, slices in prompted.items():
-        boxes = [i for i, prompt in slices.prompts.items() if prompt.box is not None]
-        for index in slices.masks if boxes else ():
-            _, nearest = min((abs(i - index), i) for i in boxes)
-            threshold = observations[object_id, nearest].appearance.threshold
-            observation = observations[object_id, index]
-            appearance = replace(observation.appearance, threshold=threshold)
-            observations[object_id, index] = replace(observation, appearance=appearance)
