@@ -28,6 +28,9 @@ class Correction:
         Mean Dice of the objects.
     others_before, others_after : float
         The same without the slices whose mask was given.
+    near_before, near_after : float
+        The same on the other slices between the prompted slices next to the corrected
+        one.
     recomputed, allowed : int
         Pairs of object and slice that were computed again, and those between the
         corrected slice and the prompted slices next to it.
@@ -39,9 +42,17 @@ class Correction:
     after: float
     others_before: float
     others_after: float
+    near_before: float
+    near_after: float
     recomputed: int
     allowed: int
     strays: int
+
+    @property
+    def regained(self) -> float:
+        """Share of the Dice missing near the corrected slices that came back."""
+        missing = 1 - self.near_before
+        return (self.near_after - self.near_before) / missing if missing else 1.0
 
 
 def worst_slices(
@@ -65,8 +76,20 @@ def between(index: int, prompted: Iterable[int], length: int) -> list[int]:
     return list(range(low + 1, high))
 
 
+def near(
+    stack: BenchStack,
+    labels: NDArray[np.int32],
+    worst: Mapping[int, int],
+    free: Mapping[int, Iterable[int]],
+) -> float:
+    """Return the mean Dice of objects on the free slices but the corrected ones."""
+    every = set(range(len(stack.image)))
+    rest = {i: sorted(every.difference(free[i]) | {worst[i]}) for i in worst}
+    return elsewhere(stack, labels, rest)
+
+
 def elsewhere(
-    stack: BenchStack, labels: NDArray[np.int32], given: dict[int, list[int]]
+    stack: BenchStack, labels: NDArray[np.int32], given: Mapping[int, Iterable[int]]
 ) -> float:
     """Return the mean Dice of objects without the slices whose mask was given."""
     truth, found = stack.truth.copy(), labels.copy()

@@ -3,7 +3,8 @@
 Run ``python -m benchmarks.quality.fit_confidence [--cache FOLDER]``. Every mask of a
 propagation from one box is recorded with its features; it is good when its Dice with
 the truth is above 0.7. The weights for `volume.tracking.confidence` are printed, and
-how well each stack is judged by weights fitted on the others.
+how well each stack is judged by weights fitted on the others; this also after several
+weights of the weakest mask on the way.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from benchmarks.quality.stacks import BenchStack
 
 # Masks that would end an object are needed too: it goes on longer than usual.
-LEAST_CONFIDENCE = 0.08
+LEAST_CONFIDENCE = 0.04
 # Weight of the squared coefficients of standardized features.
 RIDGE = 0.02
 CAUGHT = 0.85
+WAY_WEIGHTS = (0.0, 2.0, 4.0, 6.0)
 
 
 @dataclass
@@ -46,6 +48,8 @@ class Recorder:
     features: list[NDArray[np.float64]] = field(default_factory=list)
     dice: list[float] = field(default_factory=list)
     stacks: list[str] = field(default_factory=list)
+    # Number of the tracker of each mask; its masks are in the order of its way.
+    trackers: list[int] = field(default_factory=list)
 
     @contextmanager
     def recording(self, stack: BenchStack) -> Iterator[None]:
@@ -53,6 +57,8 @@ class Recorder:
         observe = object_tracker.ObjectTracker.observe
         measure = object_tracker.confidence_features
         last: list[ConfidenceFeatures] = []
+        numbers: dict[object_tracker.ObjectTracker, int] = {}
+        start = max(self.trackers, default=-1) + 1
 
         def measured(*args: Any, **kwargs: Any) -> ConfidenceFeatures:
             last.append(measure(*args, **kwargs))
@@ -69,6 +75,7 @@ class Recorder:
                 self.features.append(last[0].clipped())
                 self.dice.append(both / (found.sum() + truth.sum()))
                 self.stacks.append(stack.name)
+                self.trackers.append(numbers.setdefault(tracker, start + len(numbers)))
             return observation
 
         tracker = object_tracker.ObjectTracker
@@ -109,6 +116,21 @@ def fit(
     return found, float(values[-1] - found @ mean)
 
 
+def weakest_before(
+    odds: NDArray[np.float64], trackers: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return the lowest confidence of the masks before each, which did not end it."""
+    confidence = 1 / (1 + np.exp(-odds))
+    weakest = np.ones(len(odds))
+    for number in np.unique(trackers):
+        lowest = 1.0
+        for i in np.flatnonzero(trackers == number).tolist():
+            weakest[i] = lowest
+            if confidence[i] >= LEAST_CONFIDENCE:
+                lowest = min(lowest, confidence[i])
+    return weakest
+
+
 def main() -> None:
     """Record, fit and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -129,8 +151,14 @@ def main() -> None:
         weights = weights_of(stacks[others], good[others])
         found, bias = fit(features[others], good[others], weights)
         odds[~others] = features[~others] @ found + bias
-    alarms = np.mean(odds[good] < np.quantile(odds[~good], CAUGHT))
-    print(f"other stacks: AUC {auc(odds, good):.3f}, {alarms:.3f} of good ones flagged")
+    weakest = weakest_before(odds, np.array(recorder.trackers))
+    for weight in WAY_WEIGHTS:
+        after = odds + weight * (weakest - 1)
+        alarms = np.mean(after[good] < np.quantile(after[~good], CAUGHT))
+        print(
+            f"other stacks, weakest mask on the way times {weight:g}: "
+            f"AUC {auc(after, good):.3f}, {alarms:.3f} of good ones flagged"
+        )
     found, bias = fit(features, good, weights_of(stacks, good))
     for item, weight in zip(fields(ConfidenceFeatures), found, strict=True):
         print(f"{item.name:<18}{weight:>8.2f}")

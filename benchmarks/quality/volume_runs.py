@@ -13,6 +13,7 @@ from benchmarks.quality.corrections import (
     Correction,
     between,
     elsewhere,
+    near,
     strays,
     worst_slices,
 )
@@ -208,6 +209,8 @@ class Bench:
             run.quality.mean,
             elsewhere(stack, out.labels, given),
             elsewhere(stack, fixed.labels, given),
+            near(stack, out.labels, worst, free),
+            near(stack, fixed.labels, worst, free),
             fixed.recomputed,
             sum(len(slices) - 1 for slices in free.values()),
             strays(out, fixed, free),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from napari_sam.volume.tracking.box_motion import refit_box
+from napari_sam.volume.tracking.box_motion import extrapolate_box, refit_box
 
 SHAPE = (80, 90)
 
@@ -55,3 +55,23 @@ def test_refitting_commutes_with_flipping(box: np.ndarray, data: st.DataObject) 
     assert (moved is None) == (other is None)
     if moved is not None and other is not None:
         assert_allclose(mirrored(moved), other, atol=1e-9)
+
+
+def test_a_box_grows_at_once_towards_a_large_goal() -> None:
+    small, large = np.array([28.0, 28, 32, 32]), np.array([10.0, 10, 50, 50])
+    goal = ((0, small), (9, large))
+    slow, fast = (
+        extrapolate_box([(0, small)], 1, goal, limits_goal=limits)
+        for limits in (True, False)
+    )
+    sides = np.array([slow, fast])[:, 2:] - np.array([slow, fast])[:, :2] + 1
+    # The squares of the sides change linearly.
+    assert_allclose(sides[1], np.sqrt((8 * 5**2 + 41**2) / 9))
+    assert (sides[0] < 5 * 1.4).all()
+
+
+def test_measured_growth_is_limited_with_a_goal_too() -> None:
+    boxes = [(0, np.array([30.0, 30, 31, 31])), (1, np.array([10.0, 10, 50, 50]))]
+    goal = (boxes[-1], (5, boxes[-1][1]))
+    box = extrapolate_box(boxes, 2, goal, limits_goal=False)
+    assert (box[2:] - box[:2] + 1 <= 41 * np.exp(0.3)).all()

@@ -124,9 +124,12 @@ def test_reach_allows_more_bad_slices_when_they_are_thin() -> None:
     volume = lit(mask)
     volume[4:6, :25] = DARK  # half of the object
     prompts = {1: {1: box_on(mask, 1)}}
-    unsure = World(score=0.1)
-    assert statuses(propagate_stack(volume, prompts, unsure))[4] == "stopped"
-    thin = propagate_stack(volume, prompts, unsure, spacing=(0.25, 1, 1))
+    unsure, options = World(score=0.1), PropagationOptions(min_confidence=0.15)
+    thick = propagate_stack(volume, prompts, unsure, options=options)
+    assert statuses(thick)[4] == "stopped"
+    thin = propagate_stack(
+        volume, prompts, unsure, spacing=(0.25, 1, 1), options=options
+    )
     assert {statuses(thin)[i] for i in (4, 5)} == {"interpolated"}
     assert_array_equal(thin.labels > 0, mask)
 

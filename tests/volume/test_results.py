@@ -299,9 +299,9 @@ def test_an_object_ends_where_another_thing_begins() -> None:
     mask[:2, 5:25, 5:25] = True
     mask[2:, 6:10, 6:10] = True  # what is left is another thing
     prompts = {1: {0: box_on(mask, 0)}}
-    assert (
-        statuses(propagate_stack(lit(mask), prompts, World(score=0.4)))[2] == "stopped"
-    )
+    options = PropagationOptions(min_confidence=0.15)
+    out = propagate_stack(lit(mask), prompts, World(score=0.4), options=options)
+    assert statuses(out)[2] == "stopped"
     patient = PropagationOptions(min_confidence=0)
     assert_array_equal(
         propagate_stack(lit(mask), prompts, options=patient).labels > 0, mask

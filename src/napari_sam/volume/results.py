@@ -69,8 +69,8 @@ class PropagationOptions:
         Kinds of prompts for the next slice: "box", "box+point", "box+mask" or
         "box+point+mask"; "auto" takes all kinds that the model was trained on.
     min_confidence : float
-        Masks with a lower confidence (0 to 1) are rejected. Between two prompted
-        slices, where the object must exist, a quarter of it is enough.
+        Masks that have a lower confidence (0 to 1) by themselves are rejected. Between
+        two prompted slices, where the object must exist, a quarter of it is enough.
     patience : int
         An object ends after more rejected slices than this in a row; fewer are
         interpolated.
@@ -97,10 +97,10 @@ class PropagationOptions:
     margin: float = 0.06
     memory: int = 3
     projection: Projection = "auto"
-    min_confidence: float = 0.15
+    min_confidence: float = 0.08
     patience: int = 1
     reach: float = 0.15
-    doubt: float = 0.6
+    doubt: float = 0.65
     fit_border: bool = True
     first: int | None = None
     last: int | None = None
@@ -145,6 +145,9 @@ class SliceResult:
         of it.
     appearance : Appearance
         How the object looks on the slice, from which the next ones are segmented.
+    weakest : float
+        Lowest confidence of the masks from the prompted slice to this one, each by
+        itself; `confidence` counts it.
     """
 
     object_id: int
@@ -157,6 +160,7 @@ class SliceResult:
     provisional: bool = False
     window: Window | None = None
     appearance: Appearance = UNKNOWN
+    weakest: float = 1.0
 
     @property
     def patch(self) -> MaskPatch:

@@ -115,6 +115,8 @@ def extrapolate_box(
     boxes: Sequence[SliceBox],
     slice_index: int,
     goal: tuple[SliceBox, SliceBox] | None = None,
+    *,
+    limits_goal: bool = True,
 ) -> NDArray[np.float64]:
     """Predict the box of an object on a slice from the slices before.
 
@@ -130,6 +132,9 @@ def extrapolate_box(
     goal : ((int, ndarray), (int, ndarray)), optional
         Slice and box of the whole object: on the last slice, and on the prompted
         slice at the end of the propagation.
+    limits_goal : bool
+        Whether the growth towards the goal is limited as measured growth is. From a
+        prompt near the end of an object it is large at first, and known.
 
     Returns
     -------
@@ -150,6 +155,8 @@ def extrapolate_box(
         growth += weight * (grow - growth)
         is_measured = True
     motion, growth = _MOTION_GAIN * motion, _GROWTH_GAIN * growth
+    if not limits_goal:
+        growth = _limited(growth)
     if goal is not None:
         (first, start_box), (last, end_box) = goal
         distance = abs(last - first)
@@ -159,7 +166,8 @@ def extrapolate_box(
         weight = _GOAL_WEIGHT if is_measured else 1.0
         motion += weight * (straight - motion)
         growth += weight * (widening - growth)
-    growth = np.clip(growth, -_MAX_LOG_GROWTH, _MAX_LOG_GROWTH)
+    if limits_goal:
+        growth = _limited(growth)
     half = size * np.exp(growth * steps) / 2
     middle = centre + motion * steps
     return np.concatenate([middle - half + 0.5, middle + half - 0.5])
@@ -197,6 +205,11 @@ def _log_growth(
     squares = (1 - fraction) * size**2 + fraction * goal**2
     growth: NDArray[np.float64] = np.log(squares / size**2) / 2
     return growth
+
+
+def _limited(growth: NDArray[np.float64]) -> NDArray[np.float64]:
+    limited: NDArray[np.float64] = np.clip(growth, -_MAX_LOG_GROWTH, _MAX_LOG_GROWTH)
+    return limited
 
 
 def _centre(box: NDArray[np.float64]) -> NDArray[np.float64]:

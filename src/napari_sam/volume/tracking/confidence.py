@@ -87,9 +87,51 @@ _WEIGHTS = np.array(
 _BIAS = -9.3
 
 
-def confidence(features: ConfidenceFeatures) -> float:
-    """Estimate the probability that the Dice of a mask with the truth is over 0.7."""
-    log_odds = float(features.clipped() @ _WEIGHTS + _BIAS)
+# The same for masks as the model gives them, which need only the first features.
+_MODEL_WEIGHTS = np.array([2.03, 7.27, 7.70, -4.16, 1.01, 3.00, -1.00, -1.39])
+_MODEL_BIAS = -14.77
+# What the weakest mask on the way takes from the log odds, times what it lacks to 1;
+# the bias makes up for it on average.
+_WAY_WEIGHT, _WAY_BIAS = 4.0, 1.2
+_LEAST_ODDS = 1e-9
+
+
+def confidence(features: ConfidenceFeatures, *, fits_border: bool = True) -> float:
+    """Estimate the probability that the Dice of a mask with the truth is over 0.7.
+
+    Parameters
+    ----------
+    features : ConfidenceFeatures
+        Of the mask.
+    fits_border : bool
+        Whether its border was fitted to the image, see `PropagationOptions`.
+    """
+    values = features.clipped()
+    if fits_border:
+        log_odds = float(values @ _WEIGHTS + _BIAS)
+    else:
+        log_odds = float(values[: len(_MODEL_WEIGHTS)] @ _MODEL_WEIGHTS + _MODEL_BIAS)
+    return _probability(log_odds)
+
+
+def confidence_on_the_way(own: float, weakest: float) -> float:
+    """Estimate how sure a mask is after those before.
+
+    What follows from a wrong mask is wrong as well, however well the two agree.
+
+    Parameters
+    ----------
+    own : float
+        Confidence of the mask by itself.
+    weakest : float
+        Lowest confidence of the masks from the prompted slice, where it is 1, to here.
+    """
+    kept = min(max(own, _LEAST_ODDS), 1 - _LEAST_ODDS)
+    log_odds = float(np.log(kept / (1 - kept)))
+    return _probability(log_odds + _WAY_WEIGHT * (weakest - 1) + _WAY_BIAS)
+
+
+def _probability(log_odds: float) -> float:
     return float(1 / (1 + np.exp(-log_odds)))
 
 

@@ -135,6 +135,7 @@ def expect(
     goal: CrossSection | None = None,
     appearance: Appearance = UNKNOWN,
     least_size: NDArray[np.float64] | None = None,
+    limits_goal: bool = True,
 ) -> ExpectedMask | None:
     """Predict the mask of an object on a slice, and build the prompts for it.
 
@@ -160,6 +161,8 @@ def expect(
     least_size : ndarray, optional
         (height, width) of the smallest box of an object of one part. A mask that is
         too small once would otherwise make all later boxes too small.
+    limits_goal : bool
+        See `extrapolate_box`.
 
     Returns
     -------
@@ -172,7 +175,8 @@ def expect(
         goal_boxes = (last.index, last.patch.box), (goal.index, goal.patch.box)
     parts = []
     for part in last.parts:
-        box = extrapolate_box(_part_boxes(part, history), slice_index, goal_boxes)
+        known = _part_boxes(part, history)
+        box = extrapolate_box(known, slice_index, goal_boxes, limits_goal=limits_goal)
         if least_size is not None and len(last.parts) == 1:
             box = enlarge_box(box, least_size)
         warped = _warp(part.patch, part.box, box, plane_shape)

@@ -13,6 +13,7 @@ from napari_sam.volume.tracking.box_motion import ball_size, box_size, user_marg
 from napari_sam.volume.tracking.confidence import (
     confidence,
     confidence_features,
+    confidence_on_the_way,
     equivalent_radius,
 )
 from napari_sam.volume.tracking.mask_projection import (
@@ -144,6 +145,7 @@ class ObjectTracker:
                 result.patch,
                 result.score,
                 result.confidence,
+                result.weakest,
                 window=result.window,
                 appearance=result.appearance,
             )
@@ -166,6 +168,7 @@ class ObjectTracker:
             goal=self._goal_section,
             appearance=self._last.appearance,
             least_size=self._least_size(slice_index),
+            limits_goal=not self._options.fit_border,
         )
 
     def _least_size(self, slice_index: int) -> NDArray[np.float64] | None:
@@ -196,7 +199,12 @@ class ObjectTracker:
         if expected is None or not patch.logits.size:
             patch = MaskPatch.empty()
             return Observation(
-                slice_index, patch, mask.pred_iou, confidence=0.0, window=mask.window
+                slice_index,
+                patch,
+                mask.pred_iou,
+                confidence=0.0,
+                weakest=0.0,
+                window=mask.window,
             )
         last = self._last
         features = confidence_features(
@@ -211,11 +219,15 @@ class ObjectTracker:
             depth=abs(slice_index - self._start.index) * self._stack.slice_spacing,
             pixel=self._stack.pixel_size,
         )
+        fits_border = self._options.fit_border
+        own = confidence(features, fits_border=fits_border)
+        after = confidence_on_the_way(own, last.weakest) if fits_border else own
         return Observation(
             slice_index,
             patch,
             mask.pred_iou,
-            confidence(features),
+            after,
+            min(own, last.weakest),
             window=mask.window,
             appearance=last.appearance.updated(mask.border.contrast, _APPEARANCE_GAIN),
         )
@@ -225,7 +237,7 @@ class ObjectTracker:
         threshold = self._options.min_confidence
         if self.slice_range.is_between:
             threshold = _FAINT_FRACTION * threshold
-        return not observation.is_empty and observation.confidence >= threshold
+        return not observation.is_empty and observation.weakest >= threshold
 
     def accepted(self, slice_index: int) -> Observation | None:
         """Return the observation on a slice; None when it was rejected."""
@@ -296,8 +308,11 @@ class ObjectTracker:
         position = (slice_index - slice_range.first + 1) / length
         weights = (1 - position) * first.confidence, position * second.confidence
         fraction = weights[1] / sum(weights)
-        better = first if fraction < 0.5 else second
         iou = patch_iou(first.patch, second.patch)
+        better = first if fraction < 0.5 else second
+        if iou < _BLEND_IOU and self._options.fit_border:
+            # Confidence counts the way already, see `confidence_on_the_way`.
+            better = max(first, second, key=lambda o: o.confidence)
         merged_confidence = min(1.0, 0.5 + iou) * better.confidence
         if iou < _BLEND_IOU:
             return replace(better, confidence=merged_confidence)
@@ -307,6 +322,7 @@ class ObjectTracker:
             blend(*patches, fraction) if third is None else majority([*patches, third]),
             (1 - fraction) * first.pred_iou + fraction * second.pred_iou,
             merged_confidence,
+            better.weakest,
             window=better.window,
             appearance=better.appearance,
         )
@@ -321,7 +337,7 @@ class ObjectTracker:
         """Number of rejected slices in a row that do not end the object yet."""
         options = self._options
         faint = _FAINT_FRACTION * options.min_confidence
-        if max(o.confidence for o in self._rejected) < faint:
+        if max(o.weakest for o in self._rejected) < faint:
             return options.patience
         radius = equivalent_radius(self._last.patch, self._stack.pixel_size)
         return max(
@@ -352,7 +368,7 @@ class ObjectTracker:
 
     def _stop(self) -> SliceResult:
         self.ended = True
-        certainty = 1 - max(o.confidence for o in self._rejected)
+        certainty = 1 - max(o.weakest for o in self._rejected)
         end = replace(self._rejected[0], patch=MaskPatch.empty(), confidence=certainty)
         return end.result(self.object_id, "stopped")
 

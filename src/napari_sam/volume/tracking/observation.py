@@ -33,6 +33,9 @@ class Observation:
         IoU with the truth as the model predicts it.
     confidence : float
         Probability that the mask is good.
+    weakest : float
+        Lowest confidence of the masks from the prompted slice to this one, each by
+        itself.
     tie_break : MaskPatch, optional
         A third mask, where the opposite direction gave a different one.
     window : Window or None
@@ -47,6 +50,7 @@ class Observation:
     patch: MaskPatch
     pred_iou: float = 0.0
     confidence: float = 1.0
+    weakest: float = 1.0
     tie_break: MaskPatch | None = None
     window: Window | None = None
     is_shown: bool = True
@@ -55,7 +59,8 @@ class Observation:
     @classmethod
     def of_empty_slice(cls, index: int) -> Self:
         """Make the observation of an object on a slice that shows nothing."""
-        return cls(index, MaskPatch.empty(), confidence=0.0, is_shown=False)
+        empty = MaskPatch.empty()
+        return cls(index, empty, confidence=0.0, weakest=0.0, is_shown=False)
 
     @property
     def is_empty(self) -> bool:
@@ -81,4 +86,5 @@ class Observation:
             provisional,
             self.window,
             self.appearance,
+            self.weakest,
         )
