@@ -42,7 +42,9 @@ def volume_to_arrays(volume: VolumeResult) -> dict[str, Any]:
     return {
         **pack([s.origin for s in slices], [s.logits for s in slices]),
         "objects": np.array([(s.object_id, s.index) for s in slices], np.int64),
-        "scores": np.array([(s.score, s.confidence) for s in slices], np.float64),
+        "scores": np.array(
+            [(s.score, s.confidence, s.weakest) for s in slices], np.float64
+        ),
         "looks": np.array(looks, np.float64),
         "provisional": np.array([s.provisional for s in slices], bool),
         "windows": np.array([s.window or _NO_WINDOW for s in slices], np.int64),
@@ -62,7 +64,7 @@ def volume_from_arrays(
     text = json.loads(stored["text"].tobytes())
     rows = zip(
         stored["objects"].reshape(-1, 2).tolist(),
-        stored["scores"].reshape(-1, 2).tolist(),
+        stored["scores"].reshape(-1, 3).tolist(),
         text["statuses"],
         unpack(stored),
         stored["provisional"].tolist(),
@@ -82,8 +84,9 @@ def volume_from_arrays(
             provisional,
             _window(window),
             Appearance(*look),
+            weakest,
         )
-        for (object_id, index), (score, confidence), status, (
+        for (object_id, index), (score, confidence, weakest), status, (
             origin,
             logits,
         ), provisional, window, look in rows
