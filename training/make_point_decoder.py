@@ -301,8 +301,9 @@ Best after step {card.training["best_step"]}.
 
 {card.data["planes"]} planes, {card.data["objects"]} objects: synthetic images with
 exact labels ({", ".join(KINDS)}), windows with small objects of the generator of the
-instance head (in training with `--further`), and crops of images of scikit-image. The labels of
-the crops are masks that LiteMedSAM gives for boxes, where they are consistent:
+instance head (in training with `--further`), and crops of images of scikit-image. The
+labels of the crops are masks that LiteMedSAM gives for boxes, where they are
+consistent:
 
 {listed}
 
