@@ -12,7 +12,8 @@ Schema = Any
 """What a JSON value must be.
 
 - A type: a value of it. ``int`` takes no bool, ``float`` any finite number.
-- ``[schema]``: a list of such values; ``[schema, schema]``: a list of just these.
+- ``[schema]``: a list of such values, or a tuple, which becomes one in a file;
+  ``[schema, schema]``: a list of just these.
 - ``{name: schema}``: an object with these keys, and maybe others. A name that ends in
   ``?`` may be missing.
 - ``{str: schema}``: an object whose values are all such.
@@ -27,7 +28,7 @@ def misfit(value: Any, schema: Schema, place: str = "") -> str | None:
     Parameters
     ----------
     value : object
-        As `json.loads` returns it.
+        As `json.loads` returns it, or `json.dumps` takes it.
     schema : object
         See `Schema`.
     place : str
@@ -68,7 +69,7 @@ def _misfit_of_object(value: Any, schema: Mapping[Any, Any], place: str) -> str 
 
 
 def _misfit_of_list(value: Any, schema: list[Any], place: str) -> str | None:
-    if not isinstance(value, list) or len(schema) not in (1, len(value)):
+    if not isinstance(value, list | tuple) or len(schema) not in (1, len(value)):
         return place or "its start"
     parts = schema if len(schema) > 1 else schema * len(value)
     found = (misfit(v, part, place) for v, part in zip(value, parts, strict=True))
