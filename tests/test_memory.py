@@ -65,9 +65,9 @@ def test_a_tiff_that_unpacks_to_much_is_told(tmp_path: Path) -> None:
     ("shape", "dtype", "sentence"),
     [
         ([10**6, 10**6, 10**6], "int32", "GB of memory"),
-        ([40, -1], "int32", "cannot be"),
-        ("40", "int32", "cannot be"),
-        ([40, 1.5], "int32", "cannot be"),
+        ([40, -1], "int32", "damaged at object '1', 'grid', 'shape'"),
+        ("40", "int32", "damaged at object '1', 'grid', 'shape'"),
+        ([40, 1.5], "int32", "damaged at object '1', 'grid', 'shape'"),
         ([40, 50], "float64", "cannot be"),
         ([40, 50], "O", "cannot be"),
     ],
@@ -75,10 +75,15 @@ def test_a_tiff_that_unpacks_to_much_is_told(tmp_path: Path) -> None:
 def test_records_that_ask_for_impossible_labels(
     shape: Any, dtype: str, sentence: str
 ) -> None:
-    keys = ("model", "intensity", "channels", "shape", "rgb", "levels", "plane")
-    keys += ("prompts", "scores", "policy", "replaced")
-    entry = {**dict.fromkeys(keys), "commit": 1, "object": 1, "label": 1}
-    entry |= {"grid": {"shape": shape}, "dtype": dtype, "region": [], "checksum": ""}
+    entry = {
+        **{"commit": 1, "object": 1, "label": 1, "region": [], "checksum": ""},
+        **{"prompts": {}, "scores": [], "policy": "keep", "replaced": []},
+        **{"model": {"name": "sam", "key": "sam"}, "intensity": {"limits": None}},
+        **{"channels": [], "rgb": False, "levels": 1, "plane": [None, None]},
+        "shape": [40, 50],
+        "grid": {"shape": shape, "image_ndim": 2, "matrix": [[1.0]], "extra": []},
+        "dtype": dtype,
+    }
     record = {**new_record(), "objects": {"1": [entry]}}
     with pytest.raises(ValueError, match=sentence):
         replay(record, np.zeros((40, 50), np.uint8))

@@ -311,9 +311,9 @@ def test_json_round_trip_in_both_forms(
         (f"{POINTS}\n0,-1,2,3\n", "row 1 lies on slice -1: slices begin at 0"),
         (f"{POINTS},polarity\n0,1,2,3,up\n", "row 1 has polarity 'up': write positive"),
         (f"{POINTS},object\n0,1,2,3,0\n", "row 1: Object id 0 is not a label"),
-        (f"{POINTS},object\n0,1,2,3,1.5\n", "row 1: Object id 1.5 is not a label"),
-        (f"{POINTS},object\n0,1,2,3,inf\n", "row 1: Object id inf is not a label"),
-        (f"{POINTS},object\n0,1,2,3,cell\n", "row 1: Object id cell is not a label"),
+        (f"{POINTS},object\n0,1,2,3,1.5\n", "row 1: Object id '1.5' is not a label"),
+        (f"{POINTS},object\n0,1,2,3,inf\n", "row 1: Object id 'inf' is not a label"),
+        (f"{POINTS},object\n0,1,2,3,cell\n", "row 1: Object id 'cell' is not a label"),
         (f"{SHAPES}\n{shape('star', SQUARE)}", "shape 0 is a 'star': give one of rect"),
         (f"{SHAPES}\n0,line,0,1,2,3\n0,line,1,4,2,3\n", "reaches from slice 1 to 4"),
         (f"{POINTS}\n0,1,2,{'3' * 200_000}\n", "is not CSV in UTF-8"),
@@ -349,7 +349,7 @@ def test_invalid_csv_is_refused(write: Any, content: str, sentence: str) -> None
             [{"object": 0, "slice": 1, "box": [1, 2, 3, 4]}],
             "Object id 0 is not a label",
         ),
-        ([{"object": "a", "slice": 1, "box": [1, 2, 3, 4]}], "Object id a is not a"),
+        ([{"object": "a", "slice": 1, "box": [1, 2, 3, 4]}], "Object id 'a' is not a"),
         ({"1": []}, "object 1 has no slices"),
         ({"1": {"x": {"box": [1, 2, 3, 4]}}}, "'x' is not a slice or object id"),
         ({"1": {"2": {}}}, "object 1, slice 2: The prompt is empty"),
@@ -632,6 +632,13 @@ def test_multipoints_on_several_slices(tmp_path: Path) -> None:
     roi.tofile(tmp_path / "a.roi")
     found = read_selected(tmp_path / "a.roi", STACK).objects
     assert [list(slices) for slices in found.values()] == [[1], [1], [6]]
+
+
+def test_the_uuid_of_a_roi_without_a_name_is_no_object(tmp_path: Path) -> None:
+    roi = ImagejRoi.frompoints([[5, 3], [8, 2], [9, 9]])
+    roi.roitype, roi.name = ROI_TYPE.POINT, "12345678-ece5-11f1-817f-02fc00000001"
+    roi.tofile(tmp_path / "a.roi")
+    assert len(read_selected(tmp_path / "a.roi", PLANE).objects) == 3
 
 
 def test_annotations_lie_in_planes_of_rows_and_columns(write: Any) -> None:

@@ -17,6 +17,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import napari_sam as ns
+from napari_sam.scale_out.jobs.folder import JobFolder
 from napari_sam.scale_out.jobs.job import Job, JobFailedError
 from napari_sam.scale_out.jobs.stages import ChangedImageError
 from napari_sam.scale_out.stacks.everything import EverythingJob
@@ -227,6 +228,10 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text('{"format": 99}')
     with pytest.raises(ValueError, match="not a plan that this version reads"):
         Job(tmp_path)
-    (tmp_path / "plan.json").write_text('{"format": 1, "kind": "os:system"}')
+    other = JobFolder.create(tmp_path / "other", {"kind": "os:system"})
     with pytest.raises(ValueError, match="the unknown kind 'os:system'"):
-        Job(tmp_path)
+        Job(other.path)
+    plan = (other.path / "plan.json").read_text().replace("os:system", "stack")
+    (other.path / "plan.json").write_text(plan)
+    with pytest.raises(ValueError, match="not a plan that this version reads"):
+        Job(other.path)

@@ -44,9 +44,14 @@ _DAMAGED = (
 # Of a name that is a number, as it is written.
 _POSITIONS = re.compile(r"(?<=\d)(_[czt]\d+)+$")
 # The class of a ROI: in its properties, and after its number in its name. Fiji itself
-# names ROIs with two or three numbers.
+# names ROIs with two or three numbers, and roifile with a UUID, which may begin with
+# eight digits.
 _CLASS = "class"
-_CLASS_IN_NAME = re.compile(r"(\d+(?:_[czt]\d+)*)-(?=.*[^\d-])(.+)", re.DOTALL)
+_CLASS_IN_NAME = re.compile(
+    r"(?!\d{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$)"
+    r"(\d+(?:_[czt]\d+)*)-(?=.*[^\d-])(.+)",
+    re.DOTALL,
+)
 _NO_FILE_NAME = re.compile(r"[\x00-\x1f/\\]+")
 # Segments of a path, and the number of coordinates that follow each.
 _MOVE, _LINE, _QUADRATIC, _CUBIC, _CLOSE = range(5)

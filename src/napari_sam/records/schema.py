@@ -22,7 +22,7 @@ def _is_policy(value: Any) -> bool:
 
 def _is_plane(value: Any) -> bool:
     """Whether it names a plane: two axes are its rows and columns."""
-    if not isinstance(value, list) or misfit(value, [_INDEX]) is not None:
+    if not isinstance(value, list | tuple) or misfit(value, [_INDEX]) is not None:
         return False
     return value.count(None) == 2
 

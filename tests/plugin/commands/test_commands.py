@@ -57,7 +57,7 @@ SERIES = {
     "needs_review": "needs_review",
     "skip_image": "skip",
 }
-WIDGETS = {"widget", "series"}
+WIDGETS = {"widget", "series", "job"}
 
 
 def app() -> Any:
