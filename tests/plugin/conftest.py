@@ -7,7 +7,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_sam.plugin.session import SamSession
-from tests.helpers.leaks import active, windows
+from tests.helpers.leaks import active, leftovers, windows
 from tests.helpers.models import BrightPredictor
 
 
@@ -58,3 +58,13 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     allowed = getattr(request.node, "leaks_allowed", False)
     if uses_qt and not allowed and request.session.testsfailed == failed:
         assert active(known) == []
+
+
+@pytest.fixture
+def nothing_from_before() -> None:
+    """Delete what earlier tests left to the garbage collector.
+
+    The fixture of napari that makes viewers holds all windows that are there: use this
+    one before it, as a mark of the module.
+    """
+    leftovers()

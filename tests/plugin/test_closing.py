@@ -19,18 +19,11 @@ from tests.helpers.sessions import press
 from tests.helpers.squares import CENTRES, SHAPE, Squares
 from tests.helpers.widgets import type_key
 
+pytestmark = pytest.mark.usefixtures("nothing_from_before")
+
 LONG = 20_000
 HIDINGS = 5
 KEYS = [*"GJKNQ", *(f"Shift+{letter}" for letter in "DMORS"), *"UW"]
-
-
-@pytest.fixture(autouse=True)
-def nothing_from_before() -> None:
-    """Delete what earlier tests left to the garbage collector.
-
-    The fixture of napari that makes viewers holds all windows that are there.
-    """
-    leftovers()
 
 
 @pytest.fixture

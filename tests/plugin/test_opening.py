@@ -12,12 +12,13 @@ from napari_sam.plugin.widget import SamWidget
 from tests.helpers.leaks import leftovers
 from tests.helpers.squares import SHAPE
 
+pytestmark = pytest.mark.usefixtures("nothing_from_before")
+
 LONG = 60_000
 
 
 @pytest.fixture
 def viewer(make_napari_viewer: Any, qtbot: Any) -> Iterator[Any]:
-    leftovers()  # of earlier tests
     viewer = make_napari_viewer()
     viewer.add_image(np.full(SHAPE, 200, np.uint8), contrast_limits=(0, 255))
     yield viewer

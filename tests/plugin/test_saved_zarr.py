@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import zarr
 from napari.layers import Labels
 from numpy.testing import assert_array_equal
 
@@ -15,6 +14,9 @@ from tests.helpers.ome_zarr import ball_stack, write_ome_zarr
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+zarr = pytest.importorskip("zarr")
+pytest.importorskip("yaozarrs")
 
 
 @pytest.mark.parametrize("levels", [1, 2])
