@@ -13,7 +13,6 @@ from napari_sam.scale_out.jobs import stopping
 from napari_sam.scale_out.jobs.stopping import JobStoppedError
 from napari_sam.scale_out.stacks.planning import plan_everything_volume
 from tests.helpers.jobs import disc_stack, stand_in
-from tests.helpers.leaks import leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +22,11 @@ if TYPE_CHECKING:
 
 PLANES, LONG = 6, 20_000
 
+pytestmark = pytest.mark.usefixtures("nothing_from_before")
+
 
 @pytest.fixture
 def viewer(make_napari_viewer: Any, qtbot: Any) -> Iterator[Any]:
-    leftovers()  # of earlier tests
     viewer = make_napari_viewer()
     yield viewer
     for widget in list(viewer.window.dock_widgets.values()):

@@ -29,10 +29,11 @@ from tests.helpers.series_dock import (
 NAMES = [f"{letter}.tif" for letter in "abcd"]
 STEPS = 25
 
+pytestmark = pytest.mark.usefixtures("nothing_from_before")
+
 
 @pytest.fixture
 def viewer(make_napari_viewer: Any, qtbot: Any) -> Iterator[Any]:
-    leftovers()  # of earlier tests
     viewer = make_napari_viewer()
     yield viewer
     for widget in list(viewer.window.dock_widgets.values()):
