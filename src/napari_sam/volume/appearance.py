@@ -147,7 +147,7 @@ class Appearance:
 
     Of small, blurred or dim objects, networks often find the bright core only. On a
     prompted slice, a lower threshold of the logits may fit the border in the image and
-    the user's box better; on the other slices the threshold is that one or a lower one.
+    the user's box better; on the other slices, the box that is expected there.
     The border also moves towards where the brightness is halfway between that of the
     object and of its surroundings, as in active contours without edges (Chan and Vese
     2001); the less noise, the more this counts.
@@ -194,9 +194,8 @@ class Appearance:
     def mask(self, view: View) -> MaskPatch:
         """Return the mask of the object in a view."""
         coarse = view.coarse()
-        lower = [t for t in _LATER_THRESHOLDS if t < self.threshold]
         threshold = _best_threshold(
-            coarse, (self.threshold, *lower), _EXPECTED_FIT_WEIGHT
+            coarse, self._thresholds(view), _EXPECTED_FIT_WEIGHT
         )
         rough = (coarse.logits > threshold) & coarse.allowed()
         if not rough.any():
@@ -210,6 +209,17 @@ class Appearance:
         # Pixels that were dropped keep a logit, so that neighbours can have them.
         logits = np.where(kept, logits, np.minimum(logits, np.float32(-1e-3)))
         return MaskPatch.from_logits(logits, view.origin)
+
+    def _thresholds(self, view: View) -> list[float]:
+        """Return the thresholds to choose from, the preferred one first."""
+        if view.expected is None:
+            return [
+                self.threshold,
+                *(t for t in _LATER_THRESHOLDS if t < self.threshold),
+            ]
+        # That of the prompted slice may be too low for the next ones: each lowers its
+        # own only where it fits the box better.
+        return sorted({*_LATER_THRESHOLDS, self.threshold}, reverse=True)
 
     def updated(self, contrast: float, gain: float) -> Self:
         """Return the appearance after a slice with another contrast."""
