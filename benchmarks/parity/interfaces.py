@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -27,6 +26,7 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 import napari_sam as ns
 from benchmarks.parity import stand_ins
 from benchmarks.parity.hf_parity import Report, images, random_model, small_config
+from benchmarks.parity.random_sam import random_sam
 from napari_sam.nets import common
 
 stand_ins.install()
@@ -93,48 +93,6 @@ def compare_state_dicts(report: Report, theirs: Any, ours: Any) -> None:
     report.line("parameters of only one", sorted(only), not only)
 
 
-def published_sam() -> Any:
-    """Return a small random model of segment-anything."""
-    from segment_anything.modeling import (
-        ImageEncoderViT,
-        MaskDecoder,
-        PromptEncoder,
-        Sam,
-        TwoWayTransformer,
-    )
-
-    torch.manual_seed(0)
-    encoder = ImageEncoderViT(
-        depth=2,
-        embed_dim=32,
-        img_size=128,
-        mlp_ratio=4,
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-        num_heads=2,
-        patch_size=8,
-        qkv_bias=True,
-        use_rel_pos=True,
-        global_attn_indexes=[1],
-        window_size=6,
-        out_chans=64,
-    )
-    decoder = MaskDecoder(
-        num_multimask_outputs=3,
-        transformer=TwoWayTransformer(2, 64, 8, 128),
-        transformer_dim=64,
-        iou_head_depth=3,
-        iou_head_hidden_dim=32,
-    )
-    sam = Sam(encoder, PromptEncoder(64, (16, 16), (128, 128), 16), decoder).eval()
-    with torch.no_grad():
-        for name, parameter in sam.named_parameters():
-            if not parameter.any():
-                parameter.normal_(std=0.1)
-            elif "norm" not in name and parameter.ndim > 1:
-                parameter.mul_(3)
-    return sam
-
-
 def compare_segment_anything(report: Report) -> None:
     """Compare the predictor and the generator of segment-anything with ours."""
     import segment_anything
@@ -142,7 +100,7 @@ def compare_segment_anything(report: Report) -> None:
     from napari_sam.checkpoints.infer_config import infer_config
     from napari_sam.nets.config import SamMaskDecoderConfig
 
-    published = published_sam()
+    published = random_sam(0, side=128, patch_size=8, window_size=6)
     state = published.state_dict()
     heads = SamMaskDecoderConfig(num_attention_heads=8, layer_norm_eps=1e-5)
     config = infer_config(state, heads, source="the published model")

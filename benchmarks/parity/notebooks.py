@@ -42,6 +42,7 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 import requests
 from benchmarks.parity import stand_ins
 from benchmarks.parity.hf_parity import ALLOWED, Report, random_model, small_config
+from benchmarks.parity.random_sam import random_sam
 from napari_sam import segment_anything as ours
 
 if TYPE_CHECKING:
@@ -169,45 +170,9 @@ def published_pipeline(task: str, model: str, **_: Any) -> Any:
 
 def published_sam(checkpoint: str | None = None) -> Any:
     """Return a small model of segment-anything with a grid of the usual size."""
-    from functools import partial
-
-    from segment_anything.modeling import (
-        ImageEncoderViT,
-        MaskDecoder,
-        PromptEncoder,
-        Sam,
-        TwoWayTransformer,
-    )
-
-    torch.manual_seed(3)
-    encoder = ImageEncoderViT(
-        depth=2,
-        embed_dim=32,
-        img_size=256,
-        mlp_ratio=4,
-        norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-        num_heads=2,
-        patch_size=4,
-        qkv_bias=True,
-        use_rel_pos=True,
-        global_attn_indexes=[1],
-        window_size=7,
-        out_chans=64,
-    )
-    decoder = MaskDecoder(
-        num_multimask_outputs=3,
-        transformer=TwoWayTransformer(2, 64, 8, 128),
-        transformer_dim=64,
-        iou_head_depth=3,
-        iou_head_hidden_dim=32,
-    )
-    sam = Sam(encoder, PromptEncoder(64, (64, 64), (256, 256), 16), decoder).eval()
+    sam = random_sam(3, side=256, patch_size=4, window_size=7)
+    decoder = sam.mask_decoder
     with torch.no_grad():
-        for name, parameter in sam.named_parameters():
-            if not parameter.any():
-                parameter.normal_(std=0.1)
-            elif "norm" not in name and parameter.ndim > 1:
-                parameter.mul_(3)
         head = decoder.iou_prediction_head.layers[-1]
         head.weight.mul_(0.01)
         head.bias.fill_(0.95)
