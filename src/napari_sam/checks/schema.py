@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+# What an int64 holds.
+_TOO_LARGE = 2**63
+
 Schema = Any
 """What a JSON value must be.
 
@@ -93,7 +96,3 @@ def _fits(value: Any, schema: Any) -> bool:
 
 def _join(place: str, key: Any) -> str:
     return f"{place}, {str(key)[:40]!r}" if place else repr(str(key)[:40])
-
-
-# What an int64 holds.
-_TOO_LARGE = 2**63

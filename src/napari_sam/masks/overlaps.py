@@ -73,6 +73,9 @@ class _WinnerMap:
     """Largest logit of each pixel of a region, and the number of its patch."""
 
     def __init__(self, low: NDArray[np.intp], high: NDArray[np.intp]) -> None:
+        self._cover(low, high)
+
+    def _cover(self, low: NDArray[np.intp], high: NDArray[np.intp]) -> None:
         self._low, self._high = low, high
         self._logits = np.zeros(high - low, np.float32)
         self._owners = np.zeros(high - low, np.int32)
@@ -82,11 +85,10 @@ class _WinnerMap:
         low, high = np.minimum(low, self._low), np.maximum(high, self._high)
         if (low == self._low).all() and (high == self._high).all():
             return
-        larger = _WinnerMap(low, high)
-        first = self._low - low
-        place = window_at((int(first[0]), int(first[1])), self._logits.shape)
-        larger._logits[place], larger._owners[place] = self._logits, self._owners
-        self.__dict__ = larger.__dict__
+        logits, owners, first = self._logits, self._owners, self._low - low
+        place = window_at((int(first[0]), int(first[1])), logits.shape)
+        self._cover(low, high)
+        self._logits[place], self._owners[place] = logits, owners
 
     def add(self, number: int, patch: MaskPatch) -> None:
         """Give a patch the pixels where its logit is positive and the largest."""

@@ -56,8 +56,9 @@ def save_labels(
     """
     if not np.issubdtype(labels.dtype, np.integer):
         raise TypeError(f"The labels are {labels.dtype}: give integers.")
-    store, index = Path(store).expanduser(), {}
+    store, index, source = Path(store).expanduser(), {}, None
     if store.exists():
+        source = store
         file = read_image(store)
         index = {"C": 0} if "C" in file.order else {}
         used = file.select(**index)
@@ -70,7 +71,6 @@ def save_labels(
             "channels: save labels of the whole image."
         )
     axis = used.axes.index("Z") if "Z" in used.axes else 0
-    source = store if store.exists() else None
     layout = place_labels(
         store, name, file, used, axis, source=source, index=index, overwrite=True
     )

@@ -122,8 +122,7 @@ def correct(previous: Prediction, answer: Prediction, prompt: Prompt) -> Predict
         In pixels of the plane; its last point is the correction.
     """
     point, wanted = _last(prompt)
-    windows = previous.window, answer.window
-    if any(w is not None and not w.holds(point[None]).all() for w in windows):
+    if not (_sees(previous, point[None]) and _sees(answer, point[None])):
         return previous
     transform = previous.transform
     rows, cols = transform.mask_shape
@@ -144,15 +143,12 @@ def _holding(
     previous: Prediction, answers: Sequence[Prediction], prompt: Prompt
 ) -> Prediction:
     """Return the mask in a window that holds the click, its own one if possible."""
-    point, box = _last(prompt)[0][None], previous.coarse_box
-    needed = point if box is None else np.concatenate([point, box.reshape(2, 2)])
-    if previous.window is None or previous.window.holds(point).all():
+    point = _last(prompt)[0][None]
+    if _sees(previous, point):
         return previous
-    larger = [
-        answer.transform
-        for answer in answers
-        if answer.window is None or answer.window.holds(needed).all()
-    ]
+    box = previous.coarse_box
+    needed = point if box is None else np.concatenate([point, box.reshape(2, 2)])
+    larger = [answer.transform for answer in answers if _sees(answer, needed)]
     if not larger:
         return previous
     finest = max(larger, key=lambda transform: transform.scale.max())
@@ -163,7 +159,7 @@ def _holding(
 def _agrees(previous: Prediction, prompt: Prompt) -> bool:
     """Tell whether a mask agrees with the last click, or its window lacks it."""
     point, wanted = _last(prompt)
-    if previous.window is not None and not previous.window.holds(point[None]).all():
+    if not _sees(previous, point[None]):
         return True
     return bool((previous.logits[_pixel(point, previous.transform)] > 0) == wanted)
 
@@ -202,6 +198,11 @@ def _distances(
     depth = float(distance_transform_edt(np.pad(wrong, 1))[row + 1, col + 1])
     rows, cols = np.ogrid[: mask.shape[0], : mask.shape[1]]
     return depth, np.hypot(rows - row, cols - col)
+
+
+def _sees(prediction: Prediction, points: NDArray[np.float64]) -> bool:
+    """Tell whether all (N, 2) points of the plane lie in the window of a mask."""
+    return prediction.window is None or bool(prediction.window.holds(points).all())
 
 
 def _last(prompt: Prompt) -> tuple[NDArray[np.float64], bool]:
