@@ -129,3 +129,21 @@ def test_contrast_follows_slowly_and_never_changes_sign() -> None:
     appearance = Appearance(contrast=100.0, trust=1.0)
     assert appearance.updated(60, 0.25).contrast == pytest.approx(90)
     assert appearance.updated(-60, 0.25) == appearance
+
+
+@given(
+    small=st.floats(-50, 50),
+    large=st.floats(-50, 50),
+    trust=st.tuples(*2 * [st.floats(0, 1)]),
+)
+def test_a_small_cross_section_is_seen_with_the_contrast_of_a_larger_one(
+    small: float, large: float, trust: tuple[float, float]
+) -> None:
+    start, other = Appearance(-1, small, trust[0]), Appearance(0, large, trust[1])
+    found = start.of_clearer(other)
+    assert found.threshold == start.threshold
+    # Never fainter, and never dark where it is bright.
+    assert abs(found.contrast) >= abs(small)
+    assert found.contrast * small >= 0
+    if small * large > 0:
+        assert abs(found.contrast) == max(abs(small), abs(large))

@@ -92,3 +92,43 @@ def test_a_range_that_is_continued_keeps_what_was_done() -> None:
     whole = segment(lit(BALL), previous=part, model=model)
     assert_array_equal(whole.labels, BALL)
     assert 0 < len(model.embedded) < len(BALL)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    first=st.sets(st.integers(1, 11), min_size=1, max_size=3),
+    more=st.sets(st.integers(0, 12), max_size=3),
+    seed=st.integers(0, 5),
+)
+def test_further_prompts_give_what_they_give_at_once(
+    first: set[int], more: set[int], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    volume = np.clip(lit(BALL) * 0.7 + rng.normal(30, 12, SHAPE), 0, 255)
+    held = set(np.flatnonzero(BALL.any((1, 2))).tolist())
+    boxes = {i: box_on(BALL, i) for i in sorted(first & held) or [6]}
+    painted = {1: {i: BALL[i] for i in sorted((more & held) - {*boxes})}}
+    arguments = {"model": World(reach=2), "contrast_limits": (0, 255)}
+    before = ns.segment_volume(volume, boxes, **arguments)
+    both = {"masks": painted} if painted[1] else {}
+    corrected = ns.segment_volume(volume, boxes, previous=before, **both, **arguments)
+    at_once = ns.segment_volume(volume, boxes, **both, **arguments)
+    assert_array_equal(corrected.labels, at_once.labels)
+    for one, other in zip(corrected.slices, at_once.slices, strict=True):
+        assert one.confidence == other.confidence
+
+
+def test_a_correction_near_an_end_leaves_the_other_end_as_it_was() -> None:
+    boxes = {6: box_on(BALL, 6)}
+    before = ns.segment_volume(lit(BALL), boxes, World())
+    end = int(np.flatnonzero(BALL.any((1, 2)))[-1])
+    model = World()
+    after = ns.segment_volume(
+        lit(BALL), boxes, model, masks={1: {end: BALL[end]}}, previous=before
+    )
+    assert after.recomputed
+    kept = before.of_object(1), after.of_object(1)
+    for index in range(6):
+        assert (index in kept[0]) == (index in kept[1])
+        if index in kept[0]:
+            assert kept[0][index].confidence == kept[1][index].confidence

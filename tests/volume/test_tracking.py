@@ -12,6 +12,7 @@ from napari_sam.prediction.zoom.grid import WindowGrid
 from napari_sam.volume.object_windows import ObjectWindows
 from napari_sam.volume.results import PropagationOptions
 from napari_sam.volume.slice_ranges import SliceRange
+from napari_sam.volume.tracking.merging import merge_directions
 from napari_sam.volume.tracking.object_tracker import ObjectTracker
 from napari_sam.volume.tracking.observation import Observation
 from tests.helpers.models import World
@@ -27,7 +28,7 @@ def tracker(direction: int, options: PropagationOptions) -> ObjectTracker:
     windows = ObjectWindows(WindowGrid.of(World(), stack.plane_shape), "off")
     slice_range = SliceRange(1, 1, LAST - 1, 0, LAST)
     return ObjectTracker(
-        slice_range, direction, *ends, None, stack, options, windows, None
+        slice_range, direction, *ends, None, None, stack, options, windows, None
     )
 
 
@@ -40,6 +41,6 @@ def test_where_directions_disagree_the_surer_mask_counts(
     # Slice 2 is nearer to where the wrong mask comes from.
     list(up.update(Observation(2, ELSEWHERE, 0.9, 0.4, 0.4)))
     list(down.update(Observation(2, HERE, 0.9, 0.97, 0.97)))
-    merged = {result.index: result for result in up.merge_with(down)}
+    merged = {result.index: result for result in merge_directions(up, down)}
     assert merged[2].origin == expected.origin
     assert_array_equal(merged[2].mask, expected.mask)

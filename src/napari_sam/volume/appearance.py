@@ -227,6 +227,24 @@ class Appearance:
             return self
         return replace(self, contrast=self.contrast + gain * (contrast - self.contrast))
 
+    def of_clearer(self, other: Appearance) -> Appearance:
+        """Return the appearance with the contrast of a larger cross-section.
+
+        A small one near an end is dim, as images are blurred along the stack. Seen by
+        its contrast, the haze beyond the end would belong to the object, and the
+        brighter inside would not.
+
+        Parameters
+        ----------
+        other : Appearance
+            Of the larger cross-section.
+        """
+        if self.contrast * other.contrast < 0:
+            return self
+        if abs(other.contrast) <= abs(self.contrast):
+            return self
+        return replace(self, contrast=other.contrast, trust=other.trust)
+
 
 UNKNOWN = Appearance()
 """Appearance of an object that was not measured: masks end at the usual threshold."""

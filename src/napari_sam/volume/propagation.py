@@ -12,14 +12,15 @@ from napari_sam.prediction.zoom.grid import WindowGrid
 from napari_sam.volume.appearance import Appearance
 from napari_sam.volume.estimate import Estimate, ExpectedRange, RemainingWork
 from napari_sam.volume.footprint import Footprint
-from napari_sam.volume.object_windows import ObjectWindows, box_length, prompt_size
+from napari_sam.volume.object_windows import ObjectWindows, box_length
 from napari_sam.volume.plane_encoder import PrefetchingPlaneEncoder, SliceWindows
 from napari_sam.volume.results import Fingerprint, assemble
 from napari_sam.volume.reuse import EarlierResult, settings_key
 from napari_sam.volume.slice_observer import observe_slice, windows_ahead
 from napari_sam.volume.slice_ranges import is_complete, slice_ranges
 from napari_sam.volume.slice_segmenter import SliceSegmenter
-from napari_sam.volume.tracking.object_tracker import ObjectTracker
+from napari_sam.volume.tracker_factory import TrackerFactory, prompted_sizes
+from napari_sam.volume.tracking.merging import merge_directions
 from napari_sam.volume.tracking.observation import Observation
 from napari_sam.volume.tracking.territories import Territories
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from napari_sam.volume.results import PropagationOptions, SliceResult, VolumeResult
     from napari_sam.volume.slice_ranges import SliceRange
     from napari_sam.volume.stack_prompts import PromptedSlices
+    from napari_sam.volume.tracking.object_tracker import ObjectTracker
 
     # Earlier results to resume from, by range.
     Ranges = dict[SliceRange, dict[int, SliceResult]]
@@ -143,23 +145,26 @@ class Propagation:
         segmenter = SliceSegmenter(
             self.predictor, self.options, object_windows, territories, self.footprint
         )
-        ranges: Ranges = {}
-        yield from self._reuse(segmenter, ranges)
-        observations: dict[tuple[int, int], Observation] = {}
-        count = sum(len(prompted.indices) for prompted in self.prompted.values())
+        factory = TrackerFactory(
+            self.stack, self.prompted, self.options, object_windows
+        )
         for object_id, observation, known_result in self._segment_prompted(
             encoder, segmenter
         ):
             segmenter.remember(object_id, observation.index, observation.patch)
             territories.add(object_id, observation.index, observation.patch)
-            observations[object_id, observation.index] = observation
+            factory.add(object_id, observation)
             self.work.note_encoded(observation.index, observation.window)
-            if len(observations) == count:
-                self.estimate = self._estimate(encoder, ranges, observations)
+            if factory.is_complete:
+                kept, ranges = self._reused(factory)
+                for result in kept:
+                    segmenter.remember(result.object_id, result.index, result.patch)
+                    yield result
+                self.estimate = self._estimate(encoder, ranges, factory)
             yield known_result or observation.result(object_id, "anchor")
         upward: dict[SliceRange, ObjectTracker] = {}
         for direction in (1, -1):
-            trackers = self._trackers(ranges, observations, direction)
+            trackers = factory.trackers(ranges, direction)
             for tracker in trackers:
                 yield from tracker.resume(ranges[tracker.slice_range])
             yield from self._sweep(encoder, segmenter, trackers, direction, upward)
@@ -168,42 +173,37 @@ class Propagation:
             else:
                 for tracker in trackers:
                     if tracker.slice_range.is_between:
-                        yield from upward[tracker.slice_range].merge_with(tracker)
+                        upper = upward[tracker.slice_range]
+                        yield from merge_directions(upper, tracker)
 
-    def _reuse(
-        self, segmenter: SliceSegmenter, open_ranges: Ranges
-    ) -> Iterator[SliceResult]:
-        """Yield the earlier results of complete ranges; collect all other ranges."""
+    def _reused(self, factory: TrackerFactory) -> tuple[list[SliceResult], Ranges]:
+        """Return the earlier results of complete ranges, and all other ranges."""
         self._empty |= self._earlier.empty
-        for slice_range, known in self._ranges():
-            if known is not None and is_complete(slice_range, known):
-                for result in known.values():
-                    segmenter.remember(
-                        slice_range.object_id, result.index, result.patch
-                    )
-                    yield result
-            else:
-                # A range beyond the outermost prompt is resumed where it was stopped.
-                open_ranges[slice_range] = {} if slice_range.is_between else known or {}
+        kept: list[SliceResult] = []
+        count = len(self.stack)
+        open_ranges: Ranges = {}
+        for object_id, prompted in self.prompted.items():
+            radii = factory.radii(object_id) if self.options.fit_border else {}
+            for slice_range in slice_ranges(object_id, prompted, count, self.options):
+                known = self._earlier.results(slice_range, prompted, count, radii)
+                if known is not None and is_complete(slice_range, known):
+                    kept += known.values()
+                else:
+                    # Beyond the outermost prompt it is resumed where it was stopped.
+                    is_between = slice_range.is_between
+                    open_ranges[slice_range] = {} if is_between else known or {}
+        return kept, open_ranges
 
     @property
     def _object_windows(self) -> ObjectWindows:
         grid = WindowGrid.of(self.predictor, self.stack.plane_shape)
         return ObjectWindows(grid, self.zoom)
 
-    def _ranges(self) -> Iterator[tuple[SliceRange, dict[int, SliceResult] | None]]:
-        """Find all slice ranges, with the earlier results of unchanged ones."""
-        count = len(self.stack)
-        for object_id, prompted in self.prompted.items():
-            for slice_range in slice_ranges(object_id, prompted, count, self.options):
-                known = self._earlier.results(slice_range, prompted, count)
-                yield slice_range, known
-
     def _segment_prompted(
         self, encoder: PrefetchingPlaneEncoder, segmenter: SliceSegmenter
     ) -> Iterator[tuple[int, Observation, SliceResult | None]]:
         """Yield each object on each prompted slice: reused, painted or segmented."""
-        sizes = self._prompted_sizes()
+        sizes = prompted_sizes(self.prompted)
         to_segment: dict[int, dict[int, Prompt]] = defaultdict(dict)
         for object_id, prompted in self.prompted.items():
             for index in prompted.indices:
@@ -248,44 +248,21 @@ class Propagation:
         side = object_windows.side_on_slice(box_length(box), size)
         return object_windows.around(box, side)
 
-    def _prompted_sizes(self) -> dict[int, float]:
-        """Return the size of objects with boxes or masks, {object id: pixels}."""
-        found = {}
-        for object_id, prompted in self.prompted.items():
-            sizes = [prompt_size(prompt) for prompt in prompted.prompts.values()]
-            sizes += [box_length(patch.box) for patch in prompted.masks.values()]
-            known = [size for size in sizes if size is not None]
-            if known:
-                found[object_id] = max(known)
-        return found
-
-    def _largest_sizes(
-        self, observations: Mapping[tuple[int, int], Observation]
-    ) -> dict[int, float]:
-        """Return the size of each object on the prompted slice where it is largest."""
-        sizes = self._prompted_sizes()
-        for (object_id, _), observation in observations.items():
-            if not observation.is_empty:
-                length = box_length(observation.patch.box)
-                sizes[object_id] = max(sizes.get(object_id, 0.0), length)
-        return sizes
-
     def _estimate(
         self,
         encoder: PrefetchingPlaneEncoder,
         ranges: Ranges,
-        observations: Mapping[tuple[int, int], Observation],
+        factory: TrackerFactory,
     ) -> Estimate | None:
         """Estimate the time from the number of windows to encode."""
         expected: dict[Hashable, ExpectedRange] = {}
         pixel = max(self.stack.pixel_size)
         for direction in (1, -1):
-            for tracker in self._trackers(ranges, observations, direction):
+            for tracker in factory.trackers(ranges, direction):
                 if tracker.ended:
                     continue
                 known, slice_range = ranges[tracker.slice_range], tracker.slice_range
-                start = observations[slice_range.object_id, tracker.start_index]
-                depth = box_length(start.patch.box) / 2 * pixel
+                depth = box_length(tracker.start.patch.box) / 2 * pixel
                 expected[slice_range, direction] = ExpectedRange(
                     tracker.object_id,
                     tuple(i for i in tracker.slices if i not in known),
@@ -296,40 +273,6 @@ class Propagation:
                 )
         self.work.expect(expected)
         return Estimate.of(expected.values(), encoder.seconds_each)
-
-    def _trackers(
-        self,
-        ranges: Iterable[SliceRange],
-        observations: Mapping[tuple[int, int], Observation],
-        direction: int,
-    ) -> list[ObjectTracker]:
-        """Make the trackers of one sweep, for ranges that start with a prompt."""
-        trackers = []
-        object_windows, sizes = self._object_windows, self._largest_sizes(observations)
-        for slice_range in ranges:
-            start, goal = (slice_range.below, slice_range.above)[::direction]
-            if start is None:
-                continue
-            object_id = slice_range.object_id
-            prompt = self.prompted[object_id].prompts.get(start)
-            first, side = observations[object_id, start], None
-            if not first.is_empty:
-                length = box_length(first.patch.box)
-                side = object_windows.side_on_slice(length, sizes[object_id])
-            trackers.append(
-                ObjectTracker(
-                    slice_range,
-                    direction,
-                    first,
-                    None if goal is None else observations[object_id, goal],
-                    None if prompt is None else prompt.box,
-                    self.stack,
-                    self.options,
-                    object_windows,
-                    side,
-                )
-            )
-        return trackers
 
     def _sweep(
         self,

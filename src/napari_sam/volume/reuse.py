@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.images.uint8 import plane_key, to_uint8
+from napari_sam.volume.tracking.ball import radius_in_slices, reference_slice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import ArrayLike
 
@@ -103,7 +104,11 @@ class EarlierResult:
         return result
 
     def results(
-        self, slice_range: SliceRange, prompted: PromptedSlices, count: int
+        self,
+        slice_range: SliceRange,
+        prompted: PromptedSlices,
+        count: int,
+        radii: Mapping[int, float],
     ) -> dict[int, SliceResult] | None:
         """Return the results of a range whose prompts and pixels have not changed.
 
@@ -115,6 +120,9 @@ class EarlierResult:
             Prompts of the object now.
         count : int
             Number of slices in the stack.
+        radii : mapping
+            {prompted slice: radius of the object in slices} now; empty when masks do
+            not depend on prompts elsewhere.
 
         Returns
         -------
@@ -131,10 +139,37 @@ class EarlierResult:
             if 0 <= index < count and not prompted.same_on(before, index):
                 return None
         results = self.volume.of_object(slice_range.object_id)
+        if radii and not self._same_reference(slice_range, prompted, radii):
+            return None
         known = {i: results[i] for i in slice_range.slices if i in results}
         ends = {slice_range.below, slice_range.above} - {None}
         # Also slices beyond an end were seen, and might now continue the object.
         return known if self._holds([*slice_range.slices, *ends]) else None
+
+    def _same_reference(
+        self,
+        slice_range: SliceRange,
+        prompted: PromptedSlices,
+        radii: Mapping[int, float],
+    ) -> bool:
+        """Tell whether the same slice tells where the middle of the object is."""
+        assert self.volume is not None
+        start = slice_range.below if slice_range.above is None else slice_range.above
+        if slice_range.is_between or start is None:
+            return True
+        object_id = slice_range.object_id
+        before = {
+            index: radius_in_slices(result.patch, self.volume.stack)
+            for index, result in self.volume.of_object(object_id).items()
+            if result.status == "anchor" and result.logits.size
+        }
+        reference = reference_slice(radii, start)
+        if reference != reference_slice(before, start):
+            return False
+        return reference is None or (
+            prompted.same_on(self.volume.prompted[object_id], reference)
+            and self._holds([reference])
+        )
 
     def _holds(self, slices: Iterable[Any]) -> bool:
         """Tell whether the model would see the same pixels on some slices."""

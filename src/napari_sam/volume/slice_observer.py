@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_sam.volume.plane_encoder import SliceWindows
-from napari_sam.volume.tracking.object_tracker import ObjectTracker, disputed_box
+from napari_sam.volume.tracking.merging import disputed_box
 from napari_sam.volume.tracking.observation import Observation
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from napari_sam.volume.plane_encoder import Place, PrefetchingPlaneEncoder
     from napari_sam.volume.slice_ranges import SliceRange
     from napari_sam.volume.slice_segmenter import SliceSegmenter
+    from napari_sam.volume.tracking.object_tracker import ObjectTracker
 
 
 def windows_ahead(trackers: Iterable[ObjectTracker]) -> list[Window | None]:
@@ -40,7 +41,7 @@ def observe_slice(
     if windows.show_nothing():
         return [(tracker, Observation.of_empty_slice(index)) for tracker in trackers]
     masks = segmenter.segment(windows, expected, places)
-    observations, disputes = [], {}
+    observations, disputes, appearances = [], {}, {}
     for tracker in trackers:
         object_id = tracker.object_id
         observation = tracker.observe(index, masks[object_id], expected[object_id])
@@ -51,9 +52,9 @@ def observe_slice(
         earlier = None if other is None else other.accepted(index)
         box = None if earlier is None else disputed_box(earlier, observation)
         if box is not None:
-            disputes[object_id] = box
+            disputes[object_id], appearances[object_id] = box, observation.appearance
     places = {t.object_id: observation.window for t, observation in observations}
-    tie_breaks = segmenter.break_ties(windows, disputes, places)
+    tie_breaks = segmenter.break_ties(windows, disputes, places, appearances)
     return [
         (tracker, replace(observation, tie_break=tie_breaks.get(tracker.object_id)))
         for tracker, observation in observations

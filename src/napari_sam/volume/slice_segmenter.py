@@ -212,14 +212,23 @@ class SliceSegmenter:
         windows: SliceWindows,
         boxes: Mapping[int, NDArray[np.float64]],
         places: Mapping[int, Window | None],
+        appearances: Mapping[int, Appearance],
     ) -> dict[int, MaskPatch]:
         """Segment objects once more from boxes, where both directions disagree."""
         margin = self.options.margin / 2
         found: dict[int, MaskPatch] = {}
         for window, members in _by_window(places, boxes).items():
-            prompts = [Prompt(box=expand_box(boxes[o], margin)) for o in members]
-            predictions = self._decode(windows.get(window).embedding, prompts)
-            found |= {o: p.patch for o, p in zip(members, predictions, strict=True)}
+            wide = [expand_box(boxes[o], margin) for o in members]
+            encoded = windows.get(window)
+            asked = [Prompt(box=box) for box in wide]
+            predictions = self._decode(encoded.embedding, asked)
+            for object_id, box, prediction in zip(
+                members, wide, predictions, strict=True
+            ):
+                found[object_id] = prediction.patch
+                if self.options.fit_border:
+                    view = View.of(prediction, box, encoded.pixels, boxes[object_id])
+                    found[object_id] = appearances[object_id].mask(view)
         return found
 
     def _ask(

@@ -116,7 +116,7 @@ def extrapolate_box(
     slice_index: int,
     goal: tuple[SliceBox, SliceBox] | None = None,
     *,
-    limits_goal: bool = True,
+    slice_step: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Predict the box of an object on a slice from the slices before.
 
@@ -132,9 +132,10 @@ def extrapolate_box(
     goal : ((int, ndarray), (int, ndarray)), optional
         Slice and box of the whole object: on the last slice, and on the prompted
         slice at the end of the propagation.
-    limits_goal : bool
-        Whether the growth towards the goal is limited as measured growth is. From a
-        prompt near the end of an object it is large at first, and known.
+    slice_step : ndarray, optional
+        (2,) distance between slices in pixels, along rows and columns. With it, the
+        object grows towards the goal as a ball through both does: from a prompt near
+        its end much at first. Without it, growth is limited as measured growth is.
 
     Returns
     -------
@@ -155,28 +156,23 @@ def extrapolate_box(
         growth += weight * (grow - growth)
         is_measured = True
     motion, growth = _MOTION_GAIN * motion, _GROWTH_GAIN * growth
-    if not limits_goal:
+    if slice_step is not None:
         growth = _limited(growth)
     if goal is not None:
         (first, start_box), (last, end_box) = goal
         distance = abs(last - first)
         straight = (_centre(end_box) - _centre(start_box)) / distance
         sizes = box_size(start_box), box_size(end_box)
-        widening = _log_growth(*sizes, steps / distance) / steps
+        bulge = 0.0 if slice_step is None else 2 * distance * slice_step
+        widening = _log_growth(*sizes, steps / distance, bulge) / steps
         weight = _GOAL_WEIGHT if is_measured else 1.0
         motion += weight * (straight - motion)
         growth += weight * (widening - growth)
-    if limits_goal:
+    if slice_step is None:
         growth = _limited(growth)
     half = size * np.exp(growth * steps) / 2
     middle = centre + motion * steps
     return np.concatenate([middle - half + 0.5, middle + half - 0.5])
-
-
-def ball_size(size: NDArray[np.float64], distance: float) -> NDArray[np.float64]:
-    """Return the (height, width) that a ball would have at a distance, in radii."""
-    section: NDArray[np.float64] = size * np.sqrt(max(1 - distance**2, 0.0))
-    return section
 
 
 def enlarge_box(
@@ -195,15 +191,22 @@ def box_size(box: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _log_growth(
-    size: NDArray[np.float64], goal: NDArray[np.float64], fraction: float
+    size: NDArray[np.float64],
+    goal: NDArray[np.float64],
+    fraction: float,
+    bulge: NDArray[np.float64] | float = 0.0,
 ) -> NDArray[np.float64]:
     """Compute the logarithmic growth of sides at a fraction of the distance to a goal.
 
-    The squares of the sides change linearly, as those of an ellipsoid do at least: an
-    object shrinks late towards its end, and grows fast from its end.
+    The squares of the sides of an ellipsoid change linearly and by a part that is
+    largest in between; `bulge` is its diameter for a ball with both at its poles.
+    Nothing becomes larger than both: tubes, which are longer than wide, stay as they
+    are.
     """
     squares = (1 - fraction) * size**2 + fraction * goal**2
-    growth: NDArray[np.float64] = np.log(squares / size**2) / 2
+    squares = squares + fraction * (1 - fraction) * bulge**2
+    limited = np.minimum(squares, np.maximum(size, goal) ** 2)
+    growth: NDArray[np.float64] = np.log(limited / size**2) / 2
     return growth
 
 

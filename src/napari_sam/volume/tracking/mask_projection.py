@@ -135,7 +135,7 @@ def expect(
     goal: CrossSection | None = None,
     appearance: Appearance = UNKNOWN,
     least_size: NDArray[np.float64] | None = None,
-    limits_goal: bool = True,
+    slice_step: NDArray[np.float64] | None = None,
 ) -> ExpectedMask | None:
     """Predict the mask of an object on a slice, and build the prompts for it.
 
@@ -161,7 +161,7 @@ def expect(
     least_size : ndarray, optional
         (height, width) of the smallest box of an object of one part. A mask that is
         too small once would otherwise make all later boxes too small.
-    limits_goal : bool
+    slice_step : ndarray, optional
         See `extrapolate_box`.
 
     Returns
@@ -176,7 +176,7 @@ def expect(
     parts = []
     for part in last.parts:
         known = _part_boxes(part, history)
-        box = extrapolate_box(known, slice_index, goal_boxes, limits_goal=limits_goal)
+        box = extrapolate_box(known, slice_index, goal_boxes, slice_step=slice_step)
         if least_size is not None and len(last.parts) == 1:
             box = enlarge_box(box, least_size)
         warped = _warp(part.patch, part.box, box, plane_shape)

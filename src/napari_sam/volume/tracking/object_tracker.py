@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks.interpolation import blend, interpolate, majority
-from napari_sam.masks.patch import MaskPatch, patch_iou
-from napari_sam.volume.tracking.box_motion import ball_size, box_size, user_margin
+from napari_sam.masks.patch import MaskPatch
+from napari_sam.volume.tracking.ball import Ball, radius_in_slices
+from napari_sam.volume.tracking.box_motion import box_size, user_margin
 from napari_sam.volume.tracking.confidence import (
     confidence,
     confidence_features,
@@ -21,7 +21,7 @@ from napari_sam.volume.tracking.mask_projection import (
     ExpectedMask,
     expect,
 )
-from napari_sam.volume.tracking.observation import Observation
+from napari_sam.volume.tracking.observation import Observation, interpolated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from napari_sam.volume.slice_ranges import SliceRange
     from napari_sam.volume.tracking.slice_mask import SliceMask
 
-# Masks of both directions with a smaller IoU are not blended: the better one is used.
-# Between the two values a third mask breaks the tie.
-_BLEND_IOU, _AGREEMENT_IOU = 0.3, 0.9
 # Weight of a slice in how the object looks on the next ones: it changes slowly.
 _APPEARANCE_GAIN = 0.25
 # Boxes are at least this fraction of what they would be if the object were a ball.
@@ -60,6 +57,8 @@ class ObjectTracker:
         The object on the prompted slice where the propagation starts.
     goal : Observation, optional
         The object on the prompted slice at the other end.
+    reference : Observation, optional
+        The object on another prompted slice, which tells more about its size.
     user_box : ndarray, optional
         (4,) box that the user drew on the first slice.
     stack : Stack
@@ -73,6 +72,8 @@ class ObjectTracker:
 
     Attributes
     ----------
+    start : Observation
+        The object on the first, prompted slice.
     ended : bool
         Whether the object has ended in this direction.
     resumed : set of int
@@ -85,6 +86,7 @@ class ObjectTracker:
         direction: int,
         start: Observation,
         goal: Observation | None,
+        reference: Observation | None,
         user_box: NDArray[np.float64] | None,
         stack: Stack,
         options: PropagationOptions,
@@ -94,9 +96,10 @@ class ObjectTracker:
         self.slice_range, self.direction = slice_range, direction
         self.ended = start.is_empty
         self.resumed: set[int] = set()
-        self._start, self._stack, self._options = start, stack, options
+        self.start, self._stack, self._options = start, stack, options
         self._object_windows, self._side = object_windows, side
         self._observations: dict[int, Observation] = {}
+        self._ball = self._ball_through(reference)
         self._goal_section = None
         if goal is not None and not goal.is_empty:
             self._goal_section = CrossSection.of(goal.index, goal.patch)
@@ -105,7 +108,7 @@ class ObjectTracker:
         self._last_result = start.result(self.object_id, "anchor")
         self._margin = np.full(4, options.margin)
         if not self.ended:
-            self._accept(start)
+            self._accept(_seen_with(start, reference))
             if user_box is not None:
                 self._margin = user_margin(user_box, start.patch.box, options.margin)
 
@@ -115,9 +118,9 @@ class ObjectTracker:
         return self.slice_range.object_id
 
     @property
-    def start_index(self) -> int:
-        """The prompted slice where the propagation starts."""
-        return self._start.index
+    def fits_border(self) -> bool:
+        """Whether the borders of masks are fitted to the image."""
+        return self._options.fit_border
 
     @property
     def slices(self) -> range:
@@ -130,7 +133,7 @@ class ObjectTracker:
         pixel = self._stack.pixel_size
         first, last = (
             equivalent_radius(observation.patch, pixel)
-            for observation in (self._start, self._last)
+            for observation in (self.start, self._last)
         )
         return last / first
 
@@ -168,17 +171,37 @@ class ObjectTracker:
             goal=self._goal_section,
             appearance=self._last.appearance,
             least_size=self._least_size(slice_index),
-            limits_goal=not self._options.fit_border,
+            slice_step=self._slice_step,
         )
+
+    @property
+    def _slice_step(self) -> NDArray[np.float64] | None:
+        """Distance between slices in pixels, (2,); None without fitted borders."""
+        if not self.fits_border:
+            return None
+        return self._stack.slice_spacing / np.array(self._stack.pixel_size)
 
     def _least_size(self, slice_index: int) -> NDArray[np.float64] | None:
         """Return the size below which the object is not expected yet."""
-        if not self._options.fit_border:
+        if not self.fits_border:
             return None
-        patch, stack = self._start.patch, self._stack
-        radius = equivalent_radius(patch, stack.pixel_size)
-        distance = abs(slice_index - self._start.index) * stack.slice_spacing / radius
-        return _LEAST_FRACTION * ball_size(box_size(patch.box), distance)
+        share = self._ball.width(slice_index) / self._ball.width(self.start.index)
+        return _LEAST_FRACTION * share * box_size(self.start.patch.box)
+
+    def _ball_through(self, reference: Observation | None) -> Ball:
+        """Return the ball through the first slice and another one."""
+        sections = [
+            (o.index, radius_in_slices(o.patch, self._stack))
+            for o in (self.start, reference)
+            if o is not None and not o.is_empty
+        ]
+        return Ball.through(*sections) if sections else Ball(self.start.index, 1.0)
+
+    def _depth(self, slice_index: int) -> float:
+        """Return the distance of a slice from what is known, in physical units."""
+        is_between = self.slice_range.is_between
+        known = self.start.index if is_between else self._ball.centre
+        return abs(slice_index - known) * self._stack.slice_spacing
 
     def window(self, expected: ExpectedMask | None) -> Window | None:
         """Return the window for the next slice.
@@ -216,10 +239,10 @@ class ObjectTracker:
             border=mask.border,
             appearance=last.appearance,
             step=abs(slice_index - last.index) * self._stack.slice_spacing,
-            depth=abs(slice_index - self._start.index) * self._stack.slice_spacing,
+            depth=self._depth(slice_index),
             pixel=self._stack.pixel_size,
         )
-        fits_border = self._options.fit_border
+        fits_border = self.fits_border
         own = confidence(features, fits_border=fits_border)
         after = confidence_on_the_way(own, last.weakest) if fits_border else own
         return Observation(
@@ -261,7 +284,7 @@ class ObjectTracker:
             if not is_between:
                 yield from self._interpolate_gap([o.index for o in gap], observation)
             self._last_result = observation.result(
-                self.object_id, self._status(observation), provisional=is_between
+                self.object_id, self.status(observation), provisional=is_between
             )
             yield self._last_result
             self._accept(observation)
@@ -276,56 +299,6 @@ class ObjectTracker:
         else:
             # Whether the object has ended is not known yet; cancelling works here too.
             yield self._last_result
-
-    def merge_with(self, other: ObjectTracker) -> Iterator[SliceResult]:
-        """Merge both directions of a range; `other` went downwards, this one upwards.
-
-        Yields
-        ------
-        SliceResult
-            Of all slices of the range that hold the object.
-        """
-        known = {o.index: o for o in (self._start, other._start) if not o.is_empty}
-        for index in self.slice_range.slices:
-            merged = self._merge(index, other)
-            if merged is not None:
-                known[index] = merged
-                yield merged.result(self.object_id, self._status(merged))
-        for index in self.slice_range.slices:
-            before = [i for i in known if i < index]
-            after = [i for i in known if i > index]
-            if index not in known and before and after:
-                filled = _interpolated(known[max(before)], known[min(after)], index)
-                yield filled.result(self.object_id, "interpolated")
-
-    def _merge(self, slice_index: int, other: ObjectTracker) -> Observation | None:
-        """Blend the masks of both directions, weighted by distance and confidence."""
-        first, second = self.accepted(slice_index), other.accepted(slice_index)
-        if first is None or second is None:
-            return first or second
-        slice_range = self.slice_range
-        length = slice_range.last - slice_range.first + 2
-        position = (slice_index - slice_range.first + 1) / length
-        weights = (1 - position) * first.confidence, position * second.confidence
-        fraction = weights[1] / sum(weights)
-        iou = patch_iou(first.patch, second.patch)
-        better = first if fraction < 0.5 else second
-        if iou < _BLEND_IOU and self._options.fit_border:
-            # Confidence counts the way already, see `confidence_on_the_way`.
-            better = max(first, second, key=lambda o: o.confidence)
-        merged_confidence = min(1.0, 0.5 + iou) * better.confidence
-        if iou < _BLEND_IOU:
-            return replace(better, confidence=merged_confidence)
-        patches, third = (first.patch, second.patch), second.tie_break
-        return Observation(
-            slice_index,
-            blend(*patches, fraction) if third is None else majority([*patches, third]),
-            (1 - fraction) * first.pred_iou + fraction * second.pred_iou,
-            merged_confidence,
-            better.weakest,
-            window=better.window,
-            appearance=better.appearance,
-        )
 
     @property
     def _last(self) -> Observation:
@@ -344,7 +317,8 @@ class ObjectTracker:
             options.patience, int(options.reach * radius / self._stack.slice_spacing)
         )
 
-    def _status(self, observation: Observation) -> Status:
+    def status(self, observation: Observation) -> Status:
+        """Tell whether a mask is sure or doubtful."""
         is_sure = observation.confidence >= self._options.doubt
         return "propagated" if is_sure else "doubtful"
 
@@ -363,7 +337,7 @@ class ObjectTracker:
     ) -> Iterator[SliceResult]:
         before = self._last
         for index in gap:
-            filled = _interpolated(before, after, index)
+            filled = interpolated(before, after, index)
             yield filled.result(self.object_id, "interpolated")
 
     def _stop(self) -> SliceResult:
@@ -373,27 +347,12 @@ class ObjectTracker:
         return end.result(self.object_id, "stopped")
 
 
-def disputed_box(first: Observation, second: Observation) -> NDArray[np.float64] | None:
-    """Return the box around two masks of a slice that differ.
-
-    Where two directions differ, one has usually lost a part of the object; the two
-    masks together hold all of it.
-
-    Returns
-    -------
-    ndarray or None
-        (4,) box; None where the masks agree, or hardly overlap.
-    """
-    if second.is_empty:
-        return None
-    if not _BLEND_IOU <= patch_iou(first.patch, second.patch) < _AGREEMENT_IOU:
-        return None
-    boxes = np.stack([first.patch.box, second.patch.box])
-    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
-
-
-def _interpolated(before: Observation, after: Observation, index: int) -> Observation:
-    """Interpolate the object on a slice between two others."""
-    fraction = (index - before.index) / (after.index - before.index)
-    patch = interpolate(before.patch, after.patch, fraction)
-    return replace(before, index=index, patch=patch, pred_iou=0.0, confidence=0.0)
+def _seen_with(start: Observation, reference: Observation | None) -> Observation:
+    """Return the object on a slice with the contrast that it has where it is larger."""
+    if reference is None or reference.is_empty:
+        return start
+    areas = [np.count_nonzero(o.patch.mask) for o in (start, reference)]
+    if areas[0] >= areas[1]:
+        return start
+    appearance = start.appearance.of_clearer(reference.appearance)
+    return replace(start, appearance=appearance)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from napari_sam.masks.interpolation import interpolate
 from napari_sam.masks.patch import MaskPatch
 from napari_sam.volume.appearance import UNKNOWN, Appearance
 from napari_sam.volume.results import SliceResult
@@ -88,3 +89,10 @@ class Observation:
             self.appearance,
             self.weakest,
         )
+
+
+def interpolated(before: Observation, after: Observation, index: int) -> Observation:
+    """Interpolate the object on a slice between two others."""
+    fraction = (index - before.index) / (after.index - before.index)
+    patch = interpolate(before.patch, after.patch, fraction)
+    return replace(before, index=index, patch=patch, pred_iou=0.0, confidence=0.0)
