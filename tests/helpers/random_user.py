@@ -478,7 +478,11 @@ class User:
         number = int(self.rng.integers(len(self.requests)))
         request, data, model = self.requests.pop(number)
         image = request.image
-        answer = run_to_end(request.request.run(model, self.session.cache))
+        # A worker may refuse as well, for example where a slice shows nothing.
+        steps = request.request.run(model, self.session.cache)
+        answer = self.ask(lambda: run_to_end(steps))
+        if answer is None:
+            return
         before = self.session.result
         self.ask(lambda: self.session.accept_result(request, answer))
         if self.session.result is answer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -173,6 +173,27 @@ def test_count_outside_counts_centres_beyond_the_labels(
         inside = ((there >= -0.5) & (there < sizes[axes] - 0.5)).all()
         beyond += not (inside and shows_plane)
     assert grid.count_outside(piece) == beyond
+
+
+@given(case=cases(), same=st.booleans(), shifts=st.lists(offsets, max_size=4))
+def test_many_pieces_are_placed_as_one_by_one(
+    case: Case, same: bool, shifts: list[float]
+) -> None:
+    grid = LabelGrid.same(case.grid.shape) if same else case.grid
+    if same and len(case.image) != len(grid.shape):
+        return
+    pieces = [case.piece] + [
+        replace(case.piece, object_id=4, origin=(int(shift), int(2 * shift)))
+        for shift in shifts
+    ]
+    placed, outside = grid.place_all(pieces)
+    assert outside == sum(grid.count_outside(piece) for piece in pieces)
+    expected = [part for piece in pieces for part in grid.place(piece)]
+    painted = np.zeros((2, *grid.shape), int)
+    for canvas, parts in zip(painted, (placed, expected), strict=True):
+        for part in parts:
+            canvas[part.plane_index][part.region] += part.object_id * part.mask
+    assert_array_equal(*painted)
 
 
 @given(case=cases())

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from napari_sam.images.axes import nearest
-from napari_sam.masks.painting import ObjectPlaneMask
+from napari_sam.masks.painting import ObjectPlaneMask, by_plane
 from napari_sam.masks.patch import mask_to_window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -165,6 +165,30 @@ class LabelGrid:
             for plane_index in self._indices(piece.plane_index)
         ]
 
+    def place_all(
+        self, pieces: Iterable[ObjectPlaneMask]
+    ) -> tuple[list[ObjectPlaneMask], int]:
+        """Place many pieces, and count their pixels that lie outside the labels.
+
+        See `place` and `count_outside`; what pieces of a plane share is found once.
+        """
+        is_same_place = self.is_same_place
+        placed: list[ObjectPlaneMask] = []
+        outside = 0
+        for group in by_plane(pieces):
+            plane_index = group[0].plane_index
+            shape, indices = (
+                self._plane_map(plane_index).shape,
+                self._indices(plane_index),
+            )
+            for piece in group:
+                if is_same_place and indices and _is_inside(piece, shape):
+                    placed += [replace(piece, plane_index=index) for index in indices]
+                else:
+                    placed += self.place(piece)
+                    outside += self.count_outside(piece)
+        return placed, outside
+
     def count_outside(self, piece: ObjectPlaneMask) -> int:
         """Count the pixels of a piece whose centres lie outside the labels."""
         count = int(np.count_nonzero(piece.mask))
@@ -236,6 +260,11 @@ class LabelGrid:
             return None
         origin = int(low[0]) + window[0].start, int(low[1]) + window[1].start
         return origin, mask[window]
+
+
+def _is_inside(piece: ObjectPlaneMask, shape: tuple[int, int]) -> bool:
+    sides = zip(piece.origin, piece.mask.shape, shape, strict=True)
+    return all(first >= 0 and first + length <= size for first, length, size in sides)
 
 
 def _clip(

@@ -104,7 +104,7 @@ def plan_changes(
     erase_within : sequence of tuple, optional
         Regions of the array that contain all pixels of `replaced`; None when unknown.
     """
-    groups = _by_plane(pieces) if replaced else [[piece] for piece in pieces]
+    groups = by_plane(pieces) if replaced else [[piece] for piece in pieces]
     indices: list[tuple[NDArray[np.intp], ...]] = []
     values: list[NDArray[Any]] = []
     kept = 0
@@ -214,7 +214,8 @@ def next_free_label(data: Any) -> int:
     return largest_label(data) + 1
 
 
-def _by_plane(pieces: Iterable[ObjectPlaneMask]) -> list[list[ObjectPlaneMask]]:
+def by_plane(pieces: Iterable[ObjectPlaneMask]) -> list[list[ObjectPlaneMask]]:
+    """Group pieces by their plane, in their order."""
     planes: dict[tuple[int | None, ...], list[ObjectPlaneMask]] = defaultdict(list)
     for piece in pieces:
         # Python 3.11 cannot hash slices.

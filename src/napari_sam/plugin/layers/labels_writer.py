@@ -144,8 +144,7 @@ def plan(
 
     See `plan_changes`.
     """
-    placed = [part for piece in pieces for part in grid.place(piece)]
-    outside = sum(grid.count_outside(piece) for piece in pieces)
+    placed, outside = grid.place_all(pieces)
     changes = plan_changes(labels.data, placed, ids, policy, replaced, erase_within)
     return changes, outside
 

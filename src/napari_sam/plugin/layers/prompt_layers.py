@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -158,13 +160,14 @@ def remove_prompts(layer: Points | Shapes, prompts: Sequence[LayerPrompt]) -> No
 
     Those that were moved since they were read stay.
     """
-    items = [np.atleast_2d(item) for item in layer.data]
-    found: set[int] = set()
+    places: dict[tuple[float, ...], list[int]] = defaultdict(list)
+    for index, item in enumerate(layer.data):
+        places[_drawing_key(item)].append(index)
+    found = set()
     for prompt in prompts:
-        for index, item in enumerate(items):
-            if index not in found and np.array_equal(item, prompt.drawn):
-                found.add(index)
-                break
+        same = places.get(_drawing_key(prompt.drawn))
+        if same:
+            found.add(same.pop(0))
     if found:
         layer.selected_data = found
         layer.remove_selected()
@@ -172,18 +175,31 @@ def remove_prompts(layer: Points | Shapes, prompts: Sequence[LayerPrompt]) -> No
 
 def restore_prompts(layer: Points | Shapes, prompts: Sequence[LayerPrompt]) -> None:
     """Add prompts again that were removed from a layer of the plugin."""
-    present = [np.atleast_2d(item) for item in layer.data]
-    for prompt in prompts:
-        if any(np.array_equal(prompt.drawn, item) for item in present):
-            continue
-        if prompt.kind != "point":
-            layer.add(prompt.drawn, shape_type=prompt.kind)
+    present = {_drawing_key(item) for item in layer.data}
+    absent = [p for p in prompts if _drawing_key(p.drawn) not in present]
+    # All of a kind at once: each addition lets napari measure the layer anew.
+    for (is_point, is_positive), group in groupby(absent, _kind):
+        members = list(group)
+        drawn = [prompt.drawn for prompt in members]
+        if not is_point:
+            layer.add(drawn, shape_type=[prompt.kind for prompt in members])
             continue
         before = next_is_positive(layer)
-        set_next_polarity(layer, len(prompt.prompt.positives) > 0)
-        layer.add(prompt.drawn)
+        set_next_polarity(layer, is_positive)
+        layer.add(np.concatenate([np.atleast_2d(point) for point in drawn]))
         set_next_polarity(layer, before)
     layer.selected_data = set()
+
+
+def _drawing_key(drawn: Any) -> tuple[float, ...]:
+    """Return what two drawings have in common that are the same."""
+    return tuple(np.ravel(drawn).tolist())
+
+
+def _kind(prompt: LayerPrompt) -> tuple[bool, bool]:
+    """Return whether a prompt is a point, and whether a positive one."""
+    is_point = prompt.kind == "point"
+    return is_point, is_point and len(prompt.prompt.positives) > 0
 
 
 def _named_features(layer: Points) -> Any:

@@ -136,9 +136,14 @@ def _sizes(sizes: Series, change: LabelChange) -> NDArray[np.float64]:
 
 def _counts(values: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
     """Count how often each label, in ascending order, is among values."""
-    place = np.searchsorted(labels, values).ravel()
+    flat = values.ravel()
+    largest = max(int(flat.max(initial=0)), int(labels[-1]))
+    if flat.min(initial=0) >= 0 and largest <= _FAST_COUNT_SIZE:
+        counts = np.bincount(flat.astype(np.intp, copy=False), minlength=largest + 1)
+        return np.asarray(counts[labels], float)
+    place = np.searchsorted(labels, flat)
     place[place == len(labels)] = 0
-    found = place[labels[place] == values.ravel()]
+    found = place[labels[place] == flat]
     return np.bincount(found, minlength=len(labels)).astype(float)
 
 

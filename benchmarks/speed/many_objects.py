@@ -1,0 +1,92 @@
+"""Main-thread times of accept, undo and measure with many objects.
+
+1,000 objects on a plane of 2,048 pixels, and 300 in 40 slices of 1,024. A stand-in
+answers boxes at once, so that only the plugin's own work counts. Needs neither weights
+nor a display: `python -m benchmarks.speed.many_objects`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.components import ViewerModel
+from tests.helpers.models import BrightPredictor
+
+from napari_sam.plugin.session import SamSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+AIM_MS = 100.0
+RADIUS = 12
+
+
+def scene(shape: tuple[int, ...], count: int) -> tuple[NDArray[np.uint8], list[Any]]:
+    """Return an image of discs, or columns through all slices, and their boxes."""
+    side = shape[-1]
+    columns = int(np.ceil(np.sqrt(count)))
+    step = side / columns
+    disc = np.hypot(*np.ogrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]) <= RADIUS
+    image, boxes = np.zeros(shape, np.uint8), []
+    for number in range(count):
+        row, col = (int((n + 0.5) * step) for n in divmod(number, columns))
+        place = (
+            slice(row - RADIUS, row + RADIUS + 1),
+            slice(col - RADIUS, col + RADIUS + 1),
+        )
+        image[(..., *place)][..., disc] = 200
+        boxes.append(
+            (row - RADIUS - 1, col - RADIUS - 1, row + RADIUS + 1, col + RADIUS + 1)
+        )
+    return image, boxes
+
+
+def corners(box: tuple[int, ...], index: tuple[int, ...]) -> NDArray[np.float64]:
+    low, high = (box[0], box[1]), (box[2], box[3])
+    found = [low, (low[0], high[1]), high, (high[0], low[1])]
+    return np.array([(*index, *corner) for corner in found], float)
+
+
+def timed(what: str, action: Callable[[], Any], aim: float | None = AIM_MS) -> None:
+    started = time.perf_counter()
+    action()
+    milliseconds = 1000 * (time.perf_counter() - started)
+    met = "" if aim is None else f"   {'met' if milliseconds <= aim else 'MISSED'}"
+    print(f"  {what:<32}{milliseconds:>9.0f} ms{met}", flush=True)
+
+
+def measure(shape: tuple[int, ...], count: int) -> None:
+    """Print the times for a number of objects in an image of a shape."""
+    print(f"{count} objects in {' x '.join(map(str, shape))}")
+    image, boxes = scene(shape, count)
+    viewer = ViewerModel()
+    viewer.add_image(image, contrast_limits=(0, 255))
+    middle = (shape[0] // 2,) if len(shape) == 3 else ()
+    if middle:
+        viewer.dims.set_current_step(0, middle[0])
+    session = SamSession(viewer, BrightPredictor())
+    session.new_prompt_layers()
+    session.each_prompt_an_object = True
+    assert session.shapes_layer is not None
+    session.shapes_layer.add_rectangles([corners(box, middle) for box in boxes])
+    ask = session.propagate if middle else session.preview
+    timed("segment and preview (worker too)", ask, None)
+    timed("accept", session.commit)
+    timed("undo", session.undo)
+    timed("measure (worker too)", session.measure, None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.parse_args()
+    measure((2048, 2048), 1000)
+    measure((40, 1024, 1024), 300)
+
+
+if __name__ == "__main__":
+    main()
