@@ -197,6 +197,23 @@ def test_unknown_activations_are_refused() -> None:
         SamModel(SamConfig(vision_config=SamVisionConfig(hidden_act="xielu")))
 
 
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"vision_config": {"hidden_size": 30}}, "image encoder's.*multiple of 12"),
+        (
+            {"mask_decoder_config": {"attention_downsample_rate": 64}},
+            "mask decoder's.*multiple of 512",
+        ),
+    ],
+)
+def test_heads_that_do_not_divide_the_width_are_refused(
+    part: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        SamModel(SamConfig(**part))
+
+
 def test_prompt_embeddings(model: SamModel) -> None:
     sparse, dense = model.get_prompt_embeddings(
         input_points=torch.zeros(2, 3, 4, 2), input_boxes=torch.zeros(2, 3, 4)

@@ -309,6 +309,7 @@ def test_text_prompts_are_refused(
         ({"input_points": [40, 30]}, "input_points is nested 1 deep"),
         ({"input_points": [[[40, 30, 1]]]}, "give 2 numbers for each"),
         ({"input_points": [[["a", 3]]]}, "not a list of numbers"),
+        ({"input_points": [[[float("nan"), 3]]]}, "give finite numbers"),
         ({"input_boxes": [[[1, 2, 3]]]}, "give 4 numbers for each"),
         ({"input_boxes": BOXES}, "input_boxes is for 2 images, there are 1"),
         ({"return_tensors": "tf"}, "export the model to ONNX"),
@@ -327,12 +328,19 @@ def test_invalid_prompts(
 # -- images
 
 
-def test_image_formats_are_equivalent(processor: ns.SamProcessor) -> None:
+def test_image_formats_are_equivalent(
+    processor: ns.SamProcessor, tmp_path: Path
+) -> None:
     from PIL import Image
 
+    file = tmp_path / "picture.png"
     picture = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(picture).save(file)
     expected = processor(picture)["pixel_values"]
     forms = {
+        "path": file,
+        "name of a file": str(file),
+        "names": [str(file)],
         "PIL": Image.fromarray(picture),
         "RGBA": np.concatenate([picture, picture[..., :1]], -1),
         "first": picture.transpose(2, 0, 1),
@@ -349,6 +357,49 @@ def test_image_formats_are_equivalent(processor: ns.SamProcessor) -> None:
     assert torch.equal(
         grey, processor(np.repeat(picture[..., :1], 3, -1))["pixel_values"]
     )
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_images_have_as_many_channels_as_there_are_means(first: bool) -> None:
+    from PIL import Image
+
+    means, deviations = [0.1, 0.2, 0.3, 0.4], [1.0, 0.5, 0.5, 2.0]
+    processor = ns.SamProcessor(
+        ns.SamImageProcessor(
+            size=64, pad_size=64, image_mean=means, image_std=deviations
+        )
+    )
+    picture = np.random.default_rng(0).integers(0, 256, (32, 64, 4), dtype=np.uint8)
+    given = picture.transpose(2, 0, 1) if first else picture
+    pixels = processor(given)["pixel_values"][0]
+    expected = (picture / 255 - means) / deviations
+    close(pixels[:, :32].permute(1, 2, 0), torch.from_numpy(expected).float(), 1e-6)
+    assert torch.equal(
+        pixels, processor(Image.fromarray(picture, "RGBA")).pixel_values[0]
+    )
+    assert torch.equal(pixels, processor(picture.astype(float)).pixel_values[0])
+    config = ns.SamVisionConfig(
+        num_channels=4,
+        image_size=64,
+        patch_size=8,
+        hidden_size=24,
+        num_hidden_layers=1,
+    )
+    assert ns.SamVisionModel(config)(pixels[None])[0].shape == (1, 256, 8, 8)
+    with pytest.raises(ValueError, match=r"for 4 channels: give \(H, W, 4\)"):
+        processor(picture[..., :3])
+    with pytest.raises(ValueError, match="one number for each channel"):
+        ns.SamImageProcessor(image_mean=means)
+
+
+def test_steps_without_a_value_are_left_out(processor: ns.SamProcessor) -> None:
+    picture = np.full((32, 64, 3), 200, np.uint8)
+    values = {**processor.image_processor.to_dict(), "do_normalize": None, "size": None}
+    read = ns.SamImageProcessor.from_dict(values)
+    assert read.to_dict()["do_normalize"] is None
+    assert read.size == {"longest_edge": 1024}
+    pixels = processor(picture, do_normalize=None)["pixel_values"]
+    assert torch.equal(pixels, processor(picture, do_normalize=False)["pixel_values"])
 
 
 def test_three_rows_are_not_three_channels(processor: ns.SamProcessor) -> None:
@@ -528,6 +579,12 @@ def test_grouped_options_and_device(
     assert grouped.data.keys() == plain.keys()
     for name, value in plain.items():
         np.testing.assert_array_equal(grouped[name], value)
+    with pytest.raises(ValueError, match="do_rescale is given twice"):
+        processor(pictures[0], do_rescale=True, images_kwargs={"do_rescale": True})
+    with pytest.raises(ValueError, match="padding is given twice"):
+        processor(pictures[0], padding=True, text_kwargs={"padding": False})
+    without = processor(pictures[0], text_kwargs={"max_length": 5})
+    assert torch.equal(without.pixel_values, processor(pictures[0]).pixel_values)
     moved = processor(pictures[0], input_points=[[[3, 4]]], device="meta")
     assert {value.device.type for value in moved.values()} == {"meta"}
 
@@ -557,4 +614,6 @@ def test_settings_as_text_and_files(processor: ns.SamProcessor, tmp_path: Path) 
     images = processor.image_processor
     images.to_json_file(tmp_path / "a.json")
     read = ns.SamImageProcessor.from_json_file(tmp_path / "a.json")
-    assert read.to_dict() == images.to_dict() == json.loads(images.to_json_string())
+    assert read.to_dict() == images.to_dict()
+    plain = json.loads(json.dumps(images.to_dict()))
+    assert plain == json.loads(images.to_json_string())

@@ -204,6 +204,12 @@ def test_registry(tmp_path: Path, sam: Sam) -> None:
     assert set(dir(segment_anything)) >= {"SamPredictor", "build_sam"}
 
 
+@pytest.mark.weights
+def test_other_image_encoders_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"TinyViT.*use napari_sam\.load_model"):
+        sam_model_registry["vit_b"](checkpoint="lite_medsam")
+
+
 def test_the_network_for_onnx(sam: Sam) -> None:
     grid, width = sam.prompt_encoder.embedding_size, sam.prompt_encoder.width
     assert sam.prompt_encoder.embed_dim == width

@@ -16,14 +16,23 @@ _HUB = (
 # that do not exist here: nothing is pickled, and all weights fit.
 _WITHOUT_EFFECT = frozenset(
     {
+        "_commit_hash",
+        "_from_auto",
+        "_from_pipeline",
         "adapter_kwargs",
+        "adapter_name",
+        "allow_all_kernels",
         "attn_implementation",
         "backend",
         "commit_hash",
+        "device_mesh",
+        "distributed_config",
         "experts_implementation",
         "force_download",
         "from_flax",
         "from_tf",
+        "generation_config",
+        "kernel_config",
         "key_mapping",
         "low_cpu_mem_usage",
         "max_memory",
@@ -34,10 +43,13 @@ _WITHOUT_EFFECT = frozenset(
         "proxies",
         "resume_download",
         "tp_plan",
+        "tp_size",
+        "tqdm_class",
         "trust_remote_code",
         "use_fast",
         "use_kernels",
         "use_safetensors",
+        "user_agent",
         "weights_only",
     }
 )

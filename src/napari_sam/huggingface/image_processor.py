@@ -24,12 +24,12 @@ from napari_sam.huggingface.hub_options import split_hub_options
 from napari_sam.huggingface.inputs import (
     SamInputs,
     as_list,
+    channel_statistics,
     check_filter,
     convert_tensors,
     height_width,
     longest_edge,
     pad,
-    per_channel,
     resize,
     stack,
     to_map,
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from napari_sam.huggingface.inputs import Channels, Size
     from napari_sam.nets.config import SamConfig
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _BILINEAR = 2
 # Parameters that transformers' processor takes and does not use for SAM.
 _WITHOUT_EFFECT = ("do_center_crop", "crop_size", "disable_grouping")
@@ -73,7 +72,8 @@ class SamImageProcessor:
     do_rescale, rescale_factor : bool, float
         Multiply values of 0 to 255 by the factor.
     do_normalize, image_mean, image_std : bool, list of float, list of float
-        Subtract a mean and divide by a deviation for each channel.
+        Subtract a mean and divide by a deviation for each channel. Images have as many
+        channels as there are numbers.
     do_pad, pad_size, mask_pad_size : bool, dict, dict
         Add zeros at the right and the bottom up to ``{"height", "width"}``.
     do_convert_rgb : bool
@@ -122,8 +122,7 @@ class SamImageProcessor:
         self.do_rescale = do_rescale
         self.rescale_factor = rescale_factor
         self.do_normalize = do_normalize
-        self.image_mean = per_channel(image_mean, _MEAN)
-        self.image_std = per_channel(image_std, _STD)
+        self.image_mean, self.image_std = channel_statistics(image_mean, image_std)
         self.do_pad = do_pad
         self.pad_size = height_width(pad_size, side)
         self.mask_pad_size = height_width(mask_pad_size, _MASK_SIZE)
@@ -164,7 +163,9 @@ class SamImageProcessor:
     def from_dict(cls, values: Mapping[str, Any], **changes: Any) -> Self:
         """Read a ``preprocessor_config.json``; other keys are ignored."""
         names = set(vars(cls())) - {"family"}
-        known = {k: v for k, v in values.items() if k in names and v is not None}
+        known = {k: values[k] for k in names & values.keys()}
+        # Without a value a step is left out, and a number is the usual one.
+        known = {k: v for k, v in known.items() if v is not None or k[:3] == "do_"}
         if FAMILY_KEY in values:
             known["family"] = values[FAMILY_KEY]
         return cls(**{**known, **changes})
@@ -239,7 +240,7 @@ class SamImageProcessor:
 
         Parameters
         ----------
-        images : array-like, Tensor, PIL.Image or sequence of these
+        images : array-like, Tensor, PIL.Image, path, address or sequence of these
             (H, W), (H, W, 3), (H, W, 4) or (3, H, W) each. Values of 0 to 255 are used
             as they are and floats in [0, 1] as fractions of white; all others are
             mapped by their 0.5 and 99.5 percentile (`napari_sam.images.uint8`).
@@ -282,7 +283,7 @@ class SamImageProcessor:
         if data_format != "channels_first":
             raise ValueError("data_format must be 'channels_first', as SAM takes it.")
         planes = [
-            to_plane(image, input_data_format, self.do_rescale)
+            to_plane(image, input_data_format, self.do_rescale, len(self.image_mean))
             for image in as_list(images)
         ]
         prepared = [self._prepare(plane) for plane in planes]
@@ -330,13 +331,11 @@ class SamImageProcessor:
         if not self._configurable:
             return transform.pixel_values(plane)[0], transform.resized_shape
         # Read-only memory, as Pillow's, is copied.
-        pixels = torch.from_numpy(
-            np.require(np.atleast_3d(plane), requirements=["C", "W"])
-        )
-        pixels = pixels.permute(2, 0, 1)
+        writable = np.require(np.atleast_3d(plane), requirements=["C", "W"])
+        pixels = torch.from_numpy(writable).permute(2, 0, 1)
         if self.do_resize:
             pixels = resize(pixels, transform.resized_shape, self.resample)
-        pixels = pixels.float().expand(3, -1, -1)
+        pixels = pixels.float().expand(len(self.image_mean), -1, -1)
         if self.do_rescale:
             pixels = pixels * self.rescale_factor
         if self.do_normalize:

@@ -9,6 +9,8 @@ everywhere in this package.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -26,6 +28,9 @@ Size = Mapping[str, int] | int | None
 
 # Numbers of Pillow's filters, as in preprocessor_config.json.
 FILTERS = {0: "nearest-exact", 2: "bilinear", 3: "bicubic"}
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_RGB = 3
 
 
 class SamInputs(dict[str, Any]):
@@ -88,18 +93,39 @@ def as_list(images: Any, ndim: int = 3) -> list[Any]:
     return listed
 
 
-def to_numpy(image: Any) -> NDArray[Any]:
-    """Convert an array, a tensor or a Pillow image to an array."""
+def open_image(image: Any, timeout: float | None = None) -> Any:
+    """Read an image from a path or an address; others are returned as they are."""
+    if not isinstance(image, str | Path):
+        return image
+    from PIL import Image, ImageOps
+
+    if str(image).startswith(("http://", "https://")):
+        import requests
+
+        answer = requests.get(str(image), timeout=timeout)
+        answer.raise_for_status()
+        opened = Image.open(BytesIO(answer.content))
+    else:
+        opened = Image.open(image)
+    with opened:
+        return ImageOps.exif_transpose(opened)
+
+
+def to_numpy(image: Any, count: int = _RGB) -> NDArray[Any]:
+    """Convert an array, a tensor, a Pillow image or its path to an array."""
+    image = open_image(image)
     if isinstance(image, Tensor):
         return image.detach().cpu().numpy()
     if hasattr(image, "convert"):  # Pillow's, without importing it
         grey = image.mode in ("L", "I;16", "I", "F")
-        image = image if grey else image.convert("RGB")
+        fits = count != _RGB and len(image.getbands()) == count
+        image = image if grey or fits else image.convert("RGB")
     return np.asarray(image)
 
 
 def to_map(labels: Any) -> NDArray[np.int64]:
     """Convert a segmentation map to (H, W) labels; palettes are not looked up."""
+    labels = open_image(labels)
     plane = labels.detach().cpu() if isinstance(labels, Tensor) else labels
     array = np.asarray(plane)
     if array.ndim == 3 and array.shape[0] == 1:
@@ -115,21 +141,39 @@ def to_map(labels: Any) -> NDArray[np.int64]:
 
 
 def to_plane(
-    image: Any, channels: Channels | None, rescale: bool
+    image: Any, channels: Channels | None, rescale: bool, count: int = _RGB
 ) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Convert an image to (H, W) or (H, W, 3) uint8; keep floats without `rescale`."""
-    plane = to_numpy(image)
+    """Convert an image to (H, W) or (H, W, count) uint8; keep floats without `rescale`.
+
+    Raises
+    ------
+    ValueError
+        When it is no image of `count` channels. For three channels, grey values are
+        taken as well, and a fourth channel is left out.
+    """
+    plane = to_numpy(image, count)
     if plane.ndim == 3:
-        last = plane.shape[-1] in (1, 3, 4)
+        usual = (1, 3, 4, count)
         if channels == "channels_first" or (
-            channels is None and not last and plane.shape[0] in (1, 3, 4)
+            channels is None
+            and plane.shape[-1] not in usual
+            and plane.shape[0] in usual
         ):
             plane = plane.transpose(1, 2, 0)
         if plane.shape[-1] == 1:
             plane = plane[..., 0]
+    found = plane.shape[-1] if plane.ndim == 3 else 1
+    if count != _RGB and (found != count or plane.ndim not in (2, 3)):
+        raise ValueError(
+            f"The image has the shape {plane.shape}, image_mean and image_std are for "
+            f"{count} channels: give (H, W, {count}), or a number for each channel."
+        )
     if plane.dtype.kind == "f" and not rescale:
-        return (plane[..., :3] if plane.ndim == 3 else plane).astype(np.float32)
-    return to_uint8(plane, _contrast_limits(plane))
+        return (plane[..., :count] if plane.ndim == 3 else plane).astype(np.float32)
+    if count in (1, _RGB):
+        return to_uint8(plane, _contrast_limits(plane))
+    side_by_side = plane.reshape(len(plane), -1)
+    return to_uint8(side_by_side, _contrast_limits(plane)).reshape(plane.shape)
 
 
 def _contrast_limits(plane: NDArray[Any]) -> tuple[float, float] | None:
@@ -172,16 +216,26 @@ def height_width(size: Size, default: int) -> dict[str, int]:
         ) from error
 
 
-def per_channel(
-    values: float | Sequence[float] | None, default: tuple[float, float, float]
-) -> list[float]:
-    """Read one number for all channels, or one for each of three."""
+def channel_statistics(
+    mean: float | Sequence[float] | None, std: float | Sequence[float] | None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Read mean and deviation: one number for all channels, or one for each."""
+    means, deviations = _numbers(mean, _MEAN), _numbers(std, _STD)
+    if len(means) != len(deviations) or not means:
+        raise ValueError(
+            f"image_mean {mean!r} and image_std {std!r} must have one number for each "
+            "channel, three for RGB."
+        )
+    return means, deviations
+
+
+def _numbers(
+    values: float | Sequence[float] | None, usual: tuple[float, ...]
+) -> tuple[float, ...]:
     if values is None:
-        return list(default)
-    listed = [values] * 3 if isinstance(values, int | float) else list(values)
-    if len(listed) != 3:
-        raise ValueError(f"{values!r} is not one number for each of three channels.")
-    return [float(value) for value in listed]
+        return usual
+    listed = [values] * _RGB if isinstance(values, int | float) else values
+    return tuple(float(value) for value in listed)
 
 
 def check_filter(resample: int) -> int:

@@ -44,7 +44,7 @@ class SamModel(PretrainedModel):
     Raises
     ------
     ValueError
-        When an activation is not known.
+        When an activation is not known, or attention heads do not divide a width.
     """
 
     config_class = SamConfig
@@ -246,7 +246,7 @@ class SamModel(PretrainedModel):
             f"These weights were trained on prompts by {' and '.join(sorted(trained))} "
             "only, so masks of points are poor: give input_boxes, or use "
             "napari_sam.load_model, whose predictor answers points.",
-            stacklevel=4,
+            stacklevel=5,  # the line that calls the model
         )
 
     @contextmanager

@@ -31,6 +31,15 @@ _NESTING: dict[str, tuple[int, str, int | None]] = {
     "input_boxes": (3, "(x_min, y_min, x_max, y_max)", 4),
 }
 
+# Groups of options, those that precede last.
+_GROUPS = (
+    "text_kwargs",
+    "videos_kwargs",
+    "audio_kwargs",
+    "common_kwargs",
+    "images_kwargs",
+)
+
 
 class SamProcessor:
     """Preprocessing of images, points, labels and boxes for a SAM model.
@@ -130,8 +139,6 @@ class SamProcessor:
         input_boxes: Any = None,
         *,
         return_tensors: str | None = None,
-        images_kwargs: Mapping[str, Any] | None = None,
-        common_kwargs: Mapping[str, Any] | None = None,
         device: Any = None,
         **options: Any,
     ) -> SamInputs:
@@ -143,7 +150,7 @@ class SamProcessor:
 
         Parameters
         ----------
-        images : array-like, Tensor, PIL.Image or sequence of these
+        images : array-like, Tensor, PIL.Image, path, address or sequence of these
             See `SamImageProcessor.preprocess`.
         segmentation_maps : the same as images, optional
             (H, W) labels for training.
@@ -156,13 +163,12 @@ class SamProcessor:
             (images, objects, 4) as (x_min, y_min, x_max, y_max), or (images, 4).
         return_tensors : {"pt", "np"}, optional
             Tensors, also when None, or numpy arrays.
-        images_kwargs, common_kwargs : dict, optional
-            The same options, grouped as in transformers; `images_kwargs` precede.
         device : str or torch.device, optional
             Where the tensors go.
         **options
-            See `SamImageProcessor.preprocess`. ``point_pad_value`` is accepted as in
-            transformers; nothing is padded.
+            See `SamImageProcessor.preprocess`. As in transformers, options may be
+            grouped as ``images_kwargs`` and ``common_kwargs``, and those of texts,
+            videos and sounds and ``point_pad_value`` have no effect.
 
         Returns
         -------
@@ -174,7 +180,7 @@ class SamProcessor:
         Raises
         ------
         ValueError
-            When images or prompts are invalid.
+            When images or prompts are invalid, or an option is given twice.
         """
         options.pop("point_pad_value", None)
         if options.pop("text", None) is not None:
@@ -182,8 +188,8 @@ class SamProcessor:
                 "SAM has no text prompts, its text encoder was never published: give "
                 "input_points, input_boxes or input_masks."
             )
-        if images_kwargs or common_kwargs:
-            together = {
+        if any(name in options for name in _GROUPS):
+            named = {
                 "segmentation_maps": segmentation_maps,
                 "input_points": input_points,
                 "input_labels": input_labels,
@@ -191,10 +197,8 @@ class SamProcessor:
                 "return_tensors": return_tensors,
                 "device": device,
                 **options,
-                **(common_kwargs or {}),
-                **(images_kwargs or {}),
             }
-            return self(images, **together)
+            return self(images, **_ungrouped(named))
         if images is None:
             raise ValueError("There are no images: give at least one.")
         inputs = self.image_processor.preprocess(images, segmentation_maps, **options)
@@ -216,6 +220,21 @@ class SamProcessor:
     def post_process_masks(self, *args: Any, **kwargs: Any) -> list[Tensor]:
         """Call `SamImageProcessor.post_process_masks`."""
         return self.image_processor.post_process_masks(*args, **kwargs)
+
+
+def _ungrouped(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Take options out of their groups; those of other kinds of data are left out."""
+    single = {k: v for k, v in options.items() if k not in _GROUPS and v is not None}
+    found = dict(single)
+    for group in _GROUPS:
+        values = {k: v for k, v in (options.get(group) or {}).items() if v is not None}
+        for name in values.keys() & single.keys():
+            raise ValueError(
+                f"{name} is given twice, alone and in {group}: leave one of them out."
+            )
+        if group in ("common_kwargs", "images_kwargs"):
+            found |= values
+    return found
 
 
 # -- nested lists --------------------------------------------------------------
@@ -278,6 +297,8 @@ def _to_array(name: str, item: Any, width: int | None) -> NDArray[np.float64] | 
         array = np.asarray(item, np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} has {item!r}, not a list of numbers.") from error
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} has {item!r}: give finite numbers.")
     if width is not None and array.shape[-1] != width:
         raise ValueError(f"{name} has {item!r}: give {width} numbers for each.")
     return array

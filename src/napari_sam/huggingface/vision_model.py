@@ -91,6 +91,15 @@ class SamVisionModel(PretrainedModel):
         check_encoder(self.config)
         self.config.save_pretrained(folder)
 
-    def forward(self, pixel_values: Tensor | None = None, **options: Any) -> Any:
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **_: Any,
+    ) -> Any:
         """Encode images; see `SamVisionEncoder.forward`."""
-        return self.vision_encoder(pixel_values, **options)
+        return self.vision_encoder(
+            pixel_values, output_attentions, output_hidden_states, return_dict
+        )

@@ -24,7 +24,7 @@ class SamNetwork(nn.Module):
     Raises
     ------
     ValueError
-        When an activation is not known.
+        When an activation is not known, or attention heads do not divide a width.
     """
 
     def __init__(self, config: SamConfig | None = None) -> None:
@@ -62,7 +62,7 @@ class SamNetwork(nn.Module):
 
 
 def _check_supported(config: SamConfig) -> None:
-    """Refuse activations that are not known."""
+    """Refuse activations that are not known, and heads that do not fit."""
     parts = (
         ("image encoder", config.vision_config),
         ("prompt encoder", config.prompt_encoder_config),
@@ -75,3 +75,19 @@ def _check_supported(config: SamConfig) -> None:
                 f"The {name}'s hidden_act is {activation!r}: choose one of "
                 f"{', '.join(ACTIVATIONS)}."
             )
+    decoder, vision = config.mask_decoder_config, config.vision_config
+    # A head of the decoder has a part of the reduced width.
+    heads = decoder.num_attention_heads * decoder.attention_downsample_rate
+    _check_width("mask decoder", decoder.hidden_size, heads)
+    if not isinstance(vision, TinyViTConfig):
+        heads = vision.num_attention_heads
+        _check_width("image encoder", vision.hidden_size, heads)
+
+
+def _check_width(name: str, width: int, divisor: int) -> None:
+    """Refuse a width that its attention heads do not divide."""
+    if width % divisor:
+        raise ValueError(
+            f"The {name}'s attention heads do not divide its hidden_size {width}: give "
+            f"a multiple of {divisor}."
+        )

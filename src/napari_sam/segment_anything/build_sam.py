@@ -195,8 +195,12 @@ def _build(encoder: str, checkpoint: str | Path | None = None) -> Sam:
     sam = load_model_file(
         find_model(checkpoint), official_layer_norm=True, network=Sam
     ).requires_grad_(True)
-    vision_config = sam.config.vision_config
-    found = getattr(vision_config, "hidden_size", "TinyViT")
+    found = getattr(sam.config.vision_config, "hidden_size", None)
+    if found is None:
+        raise ValueError(
+            f"{checkpoint} has a TinyViT image encoder, which is not one of "
+            "segment-anything: use napari_sam.load_model."
+        )
     if found != width:
         raise ValueError(
             f"{checkpoint} has an image encoder of width {found}, {encoder} has "

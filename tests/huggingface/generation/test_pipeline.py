@@ -88,6 +88,12 @@ def test_images_of_all_kinds_give_the_same(
     assert_same(several[1], expected)
 
 
+def test_files_of_16_bits_are_read_like_arrays(generator: Any, tmp_path: Path) -> None:
+    plane = (PICTURE[..., 0].astype(np.uint16) * 150).astype(np.uint16)
+    Image.fromarray(plane).save(tmp_path / "plane.png")
+    assert_same(generator(tmp_path / "plane.png"), generator(plane))
+
+
 def test_batches_do_not_matter_and_thresholds_do(generator: Any) -> None:
     expected = generator(PICTURE)
     for count in (2, None):

@@ -45,6 +45,8 @@ def assert_same(one: SamModel, other: SamModel) -> None:
         {"torch_dtype": "auto", "use_safetensors": True, "low_cpu_mem_usage": True},
         {"attn_implementation": "eager", "revision": "main", "local_files_only": True},
         {"subfolder": None, "force_download": True, "trust_remote_code": True},
+        {"generation_config": None, "tp_size": None, "kernel_config": None},
+        {"distributed_config": None, "device_mesh": None, "adapter_name": "default"},
     ],
 )
 def test_options_without_effect(
@@ -110,8 +112,11 @@ def test_points_on_weights_trained_on_boxes_warn(model: SamModel) -> None:
     model(pixels, input_points=points)  # nothing is known of these weights
     model.trained_prompts = ("box",)
     model(pixels, input_boxes=torch.tensor([[[3.0, 4, 40, 50]]]))
-    with pytest.warns(UserWarning, match="trained on prompts by box only.*load_model"):
+    with pytest.warns(
+        UserWarning, match="trained on prompts by box only.*load_model"
+    ) as found:
         model(pixels, input_points=points)
+    assert found[0].filename == __file__  # it points to the line of the user
 
 
 @pytest.mark.weights

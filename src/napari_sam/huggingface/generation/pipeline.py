@@ -21,7 +21,7 @@ from napari_sam.huggingface.generation.masks import (
     suppress,
 )
 from napari_sam.huggingface.image_processor import SamImageProcessor
-from napari_sam.huggingface.inputs import to_plane
+from napari_sam.huggingface.inputs import open_image, to_plane
 from napari_sam.huggingface.model import SamModel
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class MaskGenerationPipeline:
 
     @torch.inference_mode()
     def _segment(self, image: Any, options: dict[str, Any]) -> dict[str, Any]:
-        plane = to_plane(_load(image, options["timeout"]), None, rescale=True)
+        plane = to_plane(open_image(image, options["timeout"]), None, rescale=True)
         shape = (plane.shape[0], plane.shape[1])
         boxes, layers = crop_boxes(
             shape, options["crops_n_layers"], options["crop_overlap_ratio"]
@@ -287,26 +287,6 @@ def _check_options(options: dict[str, Any]) -> dict[str, Any]:
             "or more."
         )
     return options
-
-
-def _load(image: Any, timeout: float | None) -> Any:
-    """Read an image from a path or an address; others are returned as they are."""
-    if not isinstance(image, str | Path):
-        return image
-    from PIL import Image, ImageOps
-
-    if str(image).startswith(("http://", "https://")):
-        from io import BytesIO
-
-        import requests
-
-        answer = requests.get(str(image), timeout=timeout)
-        answer.raise_for_status()
-        opened = Image.open(BytesIO(answer.content))
-    else:
-        opened = Image.open(image)
-    with opened:
-        return ImageOps.exif_transpose(opened).convert("RGB")
 
 
 def _parse_device(device: Any) -> torch.device:

@@ -93,7 +93,7 @@ class SamVisionEncoder(nn.Module):
         Parameters
         ----------
         pixel_values : Tensor
-            (B, 3, S, S) preprocessed images.
+            (B, C, S, S) preprocessed images of the model's channels, usually three.
         output_attentions, output_hidden_states : bool, optional
             Also return these; as the configuration says when None.
         return_dict : bool, optional
@@ -113,12 +113,12 @@ class SamVisionEncoder(nn.Module):
         return select(output, asks(self.config, "return_dict", return_dict, True))
 
     def _check(self, pixel_values: Tensor) -> None:
-        shape = (3, self.image_size, self.image_size)
+        channels = getattr(self.config, "num_channels", 3)
+        shape = (channels, self.image_size, self.image_size)
         if pixel_values.ndim != 4 or pixel_values.shape[1:] != shape:
             raise ValueError(
                 f"pixel_values have the shape {tuple(pixel_values.shape)}: give "
-                f"(images, 3, {self.image_size}, {self.image_size}), as the processor "
-                "makes them."
+                f"(images, {', '.join(map(str, shape))}), as the processor makes them."
             )
 
     def _encode(
