@@ -4,8 +4,9 @@ import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from docs.generator.inventories import ALIASES, mapping
 
 project = "napari-sam"
 author = "the napari-sam developers"
@@ -16,6 +17,7 @@ version = ".".join(release.split(".")[:2])
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "numpydoc",
     "myst_parser",
     "sphinx_copybutton",
@@ -25,13 +27,19 @@ extensions = [
 ]
 root_doc = "index"
 templates_path = ["_templates"]
-exclude_patterns = ["_templates", "generator"]
+exclude_patterns = ["_templates", "generator", "inventories"]
 
 # Types stand in the docstrings, in words; signatures stay short enough to read.
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autosummary_generate = True
 numpydoc_show_class_members = False
+# Types that have a page are links; the other words stay words.
+numpydoc_xref_param_type = True
+numpydoc_xref_aliases = ALIASES
+numpydoc_xref_ignore = "all"
+# The inventories lie in the repository: the site is built without a network.
+intersphinx_mapping = mapping()
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
@@ -51,6 +59,7 @@ sphinx_gallery_conf = {
     "reset_modules": ("docs.generator.windows.end_of_run",),
     "abort_on_example_error": True,
     "download_all_examples": False,
+    "thumbnail_size": (400, 280),
     "show_signature": False,
     "show_memory": False,
     "min_reported_time": 10_000,

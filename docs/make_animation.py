@@ -97,6 +97,7 @@ def main() -> None:
     film, session = Film(viewer), widget.session
     centres, boxes = samples.coin_centres(), samples.coin_boxes()
     click, box = tuple(centres[CLICKED]), boxes[BOXED]
+    widget.press("positive")
     film.take(1200, (150, 330), "Point at an object")
     film.take(700, click, "Point at an object")
     session.points_layer.add(np.array([click]))
@@ -105,6 +106,7 @@ def main() -> None:
     widget.panel.accept.changed.emit(True)
     wait(widget)
     film.take(1500, click, "W writes it as a label")
+    widget.press("box")
     for part in (0.1, 0.4, 0.7, 1):
         grown = np.concatenate((box[:2], box[:2] + part * (box[2:] - box[:2])))
         shapes = session.shapes_layer

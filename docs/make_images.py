@@ -43,6 +43,16 @@ def corners(box: np.ndarray) -> np.ndarray:
     return np.array([(r0, c0), (r0, c1), (r1, c1), (r1, c0)])
 
 
+def fit(viewer: napari.Viewer) -> None:
+    """Wait until the panel has opened and the canvas keeps its size; show all of it."""
+    before = None
+    while before != (now := viewer.screenshot(flash=False).shape):
+        before = now
+        rest(1)
+    viewer.reset_view()
+    rest(0.5)
+
+
 def open_viewer(sample: str = "", **image: np.ndarray) -> tuple[napari.Viewer, object]:
     """Open a sample, or an image by its name, and the panel."""
     viewer = napari.Viewer(show=True)
@@ -52,8 +62,7 @@ def open_viewer(sample: str = "", **image: np.ndarray) -> tuple[napari.Viewer, o
     for name, data in image.items():
         viewer.add_image(data, name=name)
     _, widget = viewer.window.add_plugin_dock_widget("napari-sam")
-    rest(1)
-    viewer.reset_view()  # in what the panel left of the canvas
+    fit(viewer)
     return viewer, widget
 
 
@@ -206,8 +215,7 @@ def series(folder: Path) -> None:
         "napari-sam", "Segment Anything", tabify=True
     )
     widget.panel.new_prompts.changed.emit(True)
-    rest(1)
-    viewer.reset_view()
+    fit(viewer)
     for number, count in ((1, 4), (2, 3), (3, 2)):
         moved = samples.coin_boxes() + np.array([0, 47, 0, 47]) * number
         inside = [box for box in moved if box[3] < samples.coins().shape[1]]

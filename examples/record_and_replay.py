@@ -5,6 +5,7 @@ The same labels again
 Save a record of how labels were made, and make the same labels from it.
 """
 
+# sphinx_gallery_thumbnail_path = "images/accepted.png"
 from pathlib import Path
 from tempfile import TemporaryDirectory
 

@@ -5,6 +5,7 @@ A session without a display
 Script a napari session: the same objects as in the panel, without a window.
 """
 
+# sphinx_gallery_thumbnail_path = "images/coins.png"
 import numpy as np
 from napari.components import ViewerModel
 from skimage.data import coins

@@ -1,9 +1,11 @@
-"""Check the built pages: texts for pictures, nothing from the web, size, all names."""
+"""Check the built pages: texts for pictures, nothing from the web, size, links."""
 
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+
+from docs.generator.inventories import addresses
 
 MAX_BYTES = 30_000_000
 MAX_PAGE_BYTES = 2_000_000
@@ -25,6 +27,7 @@ class Page(HTMLParser):
         super().__init__()
         self.problems: list[str] = []
         self.has_viewport = False
+        self.links: set[str] = set()
 
     def handle_starttag(self, tag: str, found: list[tuple[str, str | None]]) -> None:
         attributes = {name: value or "" for name, value in found}
@@ -32,6 +35,8 @@ class Page(HTMLParser):
             self.problems.append(f"no text for the picture {attributes.get('src')}")
         if tag == "meta" and attributes.get("name") == "viewport":
             self.has_viewport = True
+        if tag == "a":
+            self.links.add(attributes.get("href", ""))
         is_loaded = tag in LOADED and (
             tag != "link" or LOADING_LINKS & set(attributes.get("rel", "").split())
         )
@@ -44,15 +49,18 @@ def problems(site: Path) -> Iterator[str]:
     pages = [p for p in sorted(site.rglob("*.html")) if "_static" not in p.parts]
     if not pages:
         yield f"no pages in {site}"
+    links: set[str] = set()
     for path in pages:
         text = path.read_text(encoding="utf-8")
         page = Page()
         page.feed(text)
+        links |= page.links
         yield from (f"{path.relative_to(site)}: {line}" for line in page.problems)
         if not page.has_viewport:
             yield f"{path.relative_to(site)}: not made for telephones"
         if len(text) > MAX_PAGE_BYTES:
             yield f"{path.relative_to(site)}: {len(text):,} characters"
+    yield from (f"nothing links to {a}" for a in addresses() if a not in links)
     for path in sorted(site.rglob("*.css")):
         style = path.read_text(encoding="utf-8")
         if "url(http" in style or "@import url(" in style or "url(//" in style:

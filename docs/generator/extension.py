@@ -54,9 +54,11 @@ def rewrite_links(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = rewrite(source[0], folder)
 
 
-def describe_thumbnails(_: Sphinx, doctree: nodes.document) -> None:
-    """Give the small pictures of the gallery a text."""
+def describe_pictures(_: Sphinx, doctree: nodes.document) -> None:
+    """Give the small pictures of the gallery a text, and let windows open in full size."""
     for image in doctree.findall(nodes.image):
+        if image["uri"].startswith("images/"):
+            image.setdefault("width", "100%")  # a picture with a width is a link
         name = Path(image["uri"]).stem
         if name.startswith("sphx_glr_") and not image.get("alt"):
             title = name.removeprefix("sphx_glr_").removesuffix("_thumb")
@@ -69,5 +71,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("generated", Generated)
     app.add_directive("repository-file", RepositoryFile)
     app.connect("source-read", rewrite_links)
-    app.connect("doctree-read", describe_thumbnails)
+    app.connect("doctree-read", describe_pictures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
