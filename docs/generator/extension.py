@@ -55,7 +55,7 @@ def rewrite_links(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def describe_pictures(_: Sphinx, doctree: nodes.document) -> None:
-    """Give the small pictures of the gallery a text, and let windows open in full size."""
+    """Give thumbnails a text, and let pictures of windows open in full size."""
     for image in doctree.findall(nodes.image):
         if image["uri"].startswith("images/"):
             image.setdefault("width", "100%")  # a picture with a width is a link
