@@ -60,8 +60,8 @@ def prepare_folder(folder: Path) -> None:
     for place in ("images", "labels"):
         (folder / place).mkdir()
     for name in ("a.tif", "b.tif"):
-        imwrite(folder / "images" / name, samples.coins()[:90, :130])
-        imwrite(folder / "labels" / name, labels[:90, :130].astype(np.uint16))
+        imwrite(folder / "images" / name, samples.coins()[:160, :240])
+        imwrite(folder / "labels" / name, labels.astype(np.uint16))
     (folder / "points.csv").write_text(
         "index,axis-0,axis-1,axis-2,object\n0,16,50,62,1\n"
     )
