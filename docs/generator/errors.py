@@ -1,12 +1,9 @@
 """The error sentences of the package, from its source."""
 
-import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
-SOURCE = Path(__file__).parents[2] / "src" / "napari_sam"
+from docs.generator.raises import SOURCE, said_by_raises
 
 # {folder or module: heading}, in the order of the page.
 TOPICS = {
@@ -31,7 +28,6 @@ TOPICS = {
     "nets": "Networks and devices",
 }
 OTHERS = "Files, memory and extras"
-_WORD, _FEW = re.compile(r"[^\W\d_]{2,}"), 3
 # The cure follows the first colon outside quotation marks that words stand before.
 _CURE = re.compile(r"([^:]*[^\W\d_]{2}[^:]*): (?=[a-z])(.*)")
 
@@ -39,7 +35,6 @@ _CURE = re.compile(r"([^:]*[^\W\d_]{2}[^:]*): (?=[a-z])(.*)")
 class Sentence(NamedTuple):
     """What an error says; an ellipsis stands for a value."""
 
-    kind: str
     problem: str
     cure: str
 
@@ -47,11 +42,11 @@ class Sentence(NamedTuple):
 def sentences() -> dict[str, list[Sentence]]:
     """Return {heading: error sentences}, without repetitions."""
     found: dict[str, dict[Sentence, None]] = {t: {} for t in (*TOPICS.values(), OTHERS)}
-    for path in sorted(SOURCE.rglob("*.py")):
-        folder = path.relative_to(SOURCE).parts[0]
-        heading = TOPICS.get(folder, OTHERS)
-        for sentence in _raised(ast.parse(path.read_text(encoding="utf-8"))):
-            found[heading][sentence] = None
+    for path, said in said_by_raises().items():
+        heading = TOPICS.get(path.relative_to(SOURCE).parts[0], OTHERS)
+        for text in (text for texts in said.values() for text in texts):
+            match = _CURE.fullmatch(text)
+            found[heading][Sentence(*(match.groups() if match else (text, "")))] = None
     return {heading: list(unique) for heading, unique in found.items() if unique}
 
 
@@ -69,26 +64,6 @@ def errors_page() -> str:
 
 def _first_letters(sentence: Sentence) -> str:
     return "".join(filter(str.isalpha, sentence.problem)).lower()
-
-
-def _raised(tree: ast.Module) -> Iterator[Sentence]:
-    for node in ast.walk(tree):
-        if not (isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)):
-            continue
-        name = ast.unparse(node.exc.func)
-        text = _text(node.exc.args[0]) if node.exc.args else ""
-        # A sentence ends; what does not is a part of one, or for programmers.
-        if text.endswith(".") and len(_WORD.findall(text)) >= _FEW:
-            match = _CURE.fullmatch(text)
-            yield Sentence(name, *(match.groups() if match else (text, "")))
-
-
-def _text(node: ast.expr) -> str:
-    if isinstance(node, ast.Constant):
-        return str(node.value)
-    if isinstance(node, ast.JoinedStr):
-        return "".join(_text(part) for part in node.values)
-    return "…" if isinstance(node, ast.FormattedValue) else ""
 
 
 def _literal(text: str) -> str:

@@ -47,7 +47,6 @@ PROJECTS = {
             Target("torch.Tensor", "py:class", "tensors.html"),
             Target("torch.device", "py:class", "tensor_attributes.html"),
             Target("torch.dtype", "py:class", "tensor_attributes.html"),
-            generated("torch.nn.Module", "generated"),
         ],
     ),
     "napari": (
@@ -72,7 +71,6 @@ PYTHON = "https://docs.python.org/3/"
 ALIASES = {
     "Image": "napari.layers.Image",
     "Labels": "napari.layers.Labels",
-    "Module": "torch.nn.Module",
     "PIL.Image": "PIL.Image.Image",
     "Path": "pathlib.Path",
     "SamSession": "napari_sam.plugin.session.SamSession",

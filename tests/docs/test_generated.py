@@ -1,11 +1,13 @@
 """What the code offers stands in the documents: names, options, keys, errors."""
 
+import ast
 import re
 
 import pytest
 from docs.generator.commands import commands_page, option_names, verbs
 from docs.generator.errors import errors_page, sentences
 from docs.generator.links import PAGES, REPOSITORY, rewrite
+from docs.generator.raises import SOURCE, said_by_raises
 from docs.generator.tables import keys_page, models_page
 
 import napari_sam
@@ -13,6 +15,17 @@ from napari_sam.checkpoints.registry import MODELS
 from napari_sam.plugin.panels.buttons import BUTTONS
 from tests.docs.documents import ROOT
 
+# These pass on the sentence of another error, or are a part of one.
+PASSED_ON = {
+    "ImageFailedError(last.problem)",
+    "LockedError(editor.read_only)",
+    "RuntimeError(str(error))",
+    "SourceError(_network_reason(url, error))",
+    "ValueError(opened.read_only)",
+    "ValueError(self._damage)",
+    "ValueError(str(error))",
+    "_CallbackError(reason)",
+}
 API = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
 
 
@@ -53,6 +66,51 @@ def test_errors_say_what_to_do() -> None:
         for sentence in group:
             words = re.findall(r"[^\W\d_]{3,}", sentence.problem)
             assert all(word in page for word in words)
+
+
+def test_each_raise_of_a_composed_sentence_is_understood() -> None:
+    silent = set()
+    for path, said in said_by_raises().items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)):
+                continue
+            text = node.exc.args[0] if node.exc.args else ast.Constant("")
+            is_composed = not isinstance(text, ast.Constant | ast.JoinedStr)
+            if is_composed and not said[node.lineno]:
+                silent.add(ast.unparse(node.exc))
+    assert silent == PASSED_ON
+
+
+def test_each_full_sentence_in_a_raise_is_listed() -> None:
+    page = re.sub(r"[\W_]+", " ", errors_page())
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)):
+                continue
+            for text in map(ast.literal_eval, filter(_is_sentence, node.exc.args[:1])):
+                assert re.sub(r"[\W_]+", " ", text).strip() in page, text
+
+
+def _is_sentence(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and str(node.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("problem", "cure"),
+    [
+        # A function with a default, a constant, a branch, and both sides of a sum.
+        ("The labels layer … is hidden", "make the layer visible."),
+        ("The labels layer … is multiscale", "choose '(new layer)' or another one."),
+        ("A model is training", "wait, or stop it in the training panel."),
+        ("The prompts … are hidden", "show the layer."),
+        ("… is incomplete or damaged (…)", "save the record again."),
+        ("… is not a key", "write a letter, such as W or Shift+S."),
+    ],
+)
+def test_sentences_that_are_put_together_are_listed(problem: str, cure: str) -> None:
+    assert (problem, cure) in {
+        tuple(s) for group in sentences().values() for s in group
+    }
 
 
 def test_a_known_error_is_split_into_problem_and_cure() -> None:
