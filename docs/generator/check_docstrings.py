@@ -16,6 +16,7 @@ import napari_sam
 from napari_sam import segment_anything
 from napari_sam.onnx.decoder import OnnxDecoder
 from napari_sam.plugin.session import SamSession
+from napari_sam.plugin.state.settings import SessionSettings
 
 # Parameters are documented (PR01), exist (PR02), in their order (PR03), with types
 # (PR04); what is returned (RT01); a summary (SS01); a docstring at all (GL08).
@@ -26,7 +27,7 @@ def public_objects() -> Iterator[Any]:
     for module in (napari_sam, segment_anything):
         for name in module.__all__:
             yield getattr(module, name)
-    yield from (SamSession, OnnxDecoder)
+    yield from (SamSession, SessionSettings, OnnxDecoder)
 
 
 def public_names() -> Iterator[str]:

@@ -74,6 +74,7 @@ ALIASES = {
     "PIL.Image": "PIL.Image.Image",
     "Path": "pathlib.Path",
     "SamSession": "napari_sam.plugin.session.SamSession",
+    "SessionSettings": "napari_sam.plugin.state.settings.SessionSettings",
     "Tensor": "torch.Tensor",
     "mapping": ":term:`python:mapping`",
     **{

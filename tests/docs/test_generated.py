@@ -1,6 +1,7 @@
 """What the code offers stands in the documents: names, options, keys, errors."""
 
 import ast
+import inspect
 import re
 
 import pytest
@@ -11,8 +12,11 @@ from docs.generator.raises import SOURCE, said_by_raises
 from docs.generator.tables import keys_page, models_page
 
 import napari_sam
+from napari_sam import segment_anything
 from napari_sam.checkpoints.registry import MODELS
 from napari_sam.plugin.panels.buttons import BUTTONS
+from napari_sam.plugin.session import SamSession
+from napari_sam.plugin.state.settings import SessionSettings, Setting
 from tests.docs.documents import ROOT
 
 # These pass on the sentence of another error, or are a part of one.
@@ -29,9 +33,19 @@ PASSED_ON = {
 API = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
 
 
+def test_every_setting_of_a_session_is_described() -> None:
+    text = inspect.getdoc(SessionSettings) or ""
+    for name in (n for n, thing in vars(SamSession).items() if type(thing) is Setting):
+        member = inspect.getattr_static(SessionSettings, name, None)
+        is_listed = re.search(rf"^[\w, ]*\b{name}\b[\w, ]* : ", text, flags=re.M)
+        assert is_listed or inspect.getdoc(member), name
+
+
 def test_every_public_name_has_a_page() -> None:
     listed = re.findall(r"^   (\w+)$", API, flags=re.MULTILINE)
-    assert sorted(set(napari_sam.__all__) - set(listed)) == []
+    public = {*napari_sam.__all__, *segment_anything.__all__} - {"sam_model_registry"}
+    assert sorted(public - set(listed)) == []
+    assert "`napari_sam.segment_anything.sam_model_registry`" in API  # a mapping
     assert len(listed) == len(set(listed))
 
 

@@ -273,6 +273,11 @@ class SessionSettings:
 
         Axes are aligned on the right. None when no axis is chosen or the layer lacks
         it.
+
+        Parameters
+        ----------
+        layer : Labels
+            Layer with as many axes as the image, or fewer.
         """
         image = self.image_layer
         if image is None or self.axis is None:
@@ -302,6 +307,11 @@ class SessionSettings:
 
     def set_polarity(self, positive: bool) -> None:
         """Make the next and the selected points positive or negative.
+
+        Parameters
+        ----------
+        positive : bool
+            Whether they lie on the object; otherwise on the background.
 
         Raises
         ------
