@@ -27,6 +27,9 @@ def take_windows(_: Any, variables: dict[str, Any], settings: dict[str, Any]) ->
     for viewer in {id(v): v for v in found if isinstance(v, napari.Viewer)}.values():
         viewer.window.resize(*SIZE)
         napari_events(0.5)
+        if viewer.window.dock_widgets:
+            viewer.reset_view()  # in what a panel has left of the canvas
+            napari_events(0.2)
         path = variables["image_path_iterator"].next()
         viewer.screenshot(path, canvas_only=False, flash=False)
         paths.append(path)
