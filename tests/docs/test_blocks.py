@@ -49,8 +49,6 @@ def run_command(line: str) -> None:
     options = make_parser().parse_args(arguments)
     if options.verb in LONG:
         return
-    if hasattr(options, "overwrite"):
-        arguments.append("--overwrite")
     with pytest.MonkeyPatch.context() as patch:
         if options.verb in ANY_WEIGHTS:
             load_always(patch, load_model("my_sam.pth", family="sam"))
@@ -69,7 +67,14 @@ def runnable(block: str) -> ast.Module:
 
 def run_page(name: str) -> None:
     names = names_in_documents() | {"__name__": "document"}
-    for language, block in all_blocks(name):
+    blocks = all_blocks(name)
+    commands = [
+        line for kind, text in blocks if kind == "sh" for line in commands_in(text)
+    ]
+    first = next((line for line in commands if "cells" in line), "")
+    if "cells_labels" not in first:  # the page makes this file, and replaces none
+        Path("cells_labels.tif").unlink()
+    for language, block in blocks:
         if language == "python":
             exec(compile(runnable(block), name, "exec"), names)
         for line in commands_in(block) if language == "sh" else ():
