@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[2] / "src" / "napari_sam"
-_WORD, _FEW = re.compile(r"[^\W\d_]{2,}"), 3
+_WORD, _FEW = re.compile(r"[^\W\d_]+"), 3
 # A sentence is put together in a few steps: a constant, a function, a variable.
 _STEPS = 6
 # A value with more texts than these is left open.
@@ -78,7 +78,26 @@ class _Speaker:
             is_name = isinstance(node.value, ast.Name) and node.conversion < 0
             texts = self._texts(node.value, bound, steps) if is_name else []
             return texts if any(texts) else []
+        if isinstance(node, ast.Subscript):
+            items = self._items(node)
+            return [text for item in items for text in self._texts(item, bound, steps)]
         return self._meant(node, bound, steps)
+
+    def _items(self, node: ast.Subscript) -> list[ast.AST]:
+        """Return what a tuple has at an index, or all that a table holds."""
+        held, index = node.value, node.slice
+        nested = isinstance(held, ast.Subscript)
+        found = self._items(held) if nested else self._meanings_of(_name(held))
+        items: list[ast.AST] = []
+        for container in found:
+            if isinstance(container, ast.Dict):
+                items += container.values
+            elif isinstance(container, ast.Tuple) and isinstance(index, ast.Constant):
+                items.append(container.elts[index.value])
+        return items
+
+    def _meanings_of(self, name: str) -> list[ast.AST]:
+        return next((scope[name] for scope in self._scopes if scope.get(name)), [])
 
     def _joined(self, parts: Iterable[ast.expr], bound: Bound, steps: int) -> list[str]:
         """Return the texts that begin with those of the first part, and so on."""
@@ -96,9 +115,8 @@ class _Speaker:
             return [
                 t for part in node.args[:1] for t in self._texts(part, bound, steps)
             ]
-        found = next((s[name] for s in self._scopes if s.get(name)), [])
         texts: list[str] = []
-        for meaning in found if steps else []:
+        for meaning in self._meanings_of(name) if steps else []:
             if isinstance(meaning, ast.FunctionDef):
                 if isinstance(node, ast.Call):
                     given = self._given(node, meaning, bound, steps - 1)
@@ -134,8 +152,18 @@ def _meanings(tree: ast.AST) -> Meanings:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if node.value is not None:
                 for target in targets:
-                    found[_name(target)].append(node.value)
+                    for name, value in _assigned(target, node.value):
+                        found[name].append(value)
     return found
+
+
+def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    """Yield (name, what it gets); a tuple of names gets the items of the value."""
+    if isinstance(target, ast.Tuple):
+        for place, part in enumerate(target.elts):
+            yield _name(part), ast.Subscript(value, ast.Constant(place))
+    else:
+        yield _name(target), value
 
 
 def _returned(function: ast.FunctionDef) -> Iterator[ast.expr]:
