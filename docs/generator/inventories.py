@@ -1,8 +1,9 @@
 """Names in the documentation of other projects, so that links to them need no network.
 
-`python.inv` is the whole inventory of Python's documentation, as Debian's package
-python3.11-doc (3.11.2) ships it. The others are small: they hold the names below, with
-their public addresses. Write them again by `python -m docs.generator.inventories`.
+`python.inv` is the whole inventory of Python's documentation (licence PSF-2.0), as
+Debian's package python3.11-doc (3.11.2) ships it. The others are small: they hold the
+names below, with their public addresses. Write them again by
+`python -m docs.generator.inventories`.
 """
 
 import zlib
