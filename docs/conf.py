@@ -33,6 +33,8 @@ exclude_patterns = ["_templates", "generator", "inventories"]
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autosummary_generate = True
+# The list of members beside a page is narrow.
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False
 # Types that have a page are links; the other words stay words.
 numpydoc_xref_param_type = True

@@ -76,7 +76,10 @@ ALIASES = {
     "Path": "pathlib.Path",
     "SamSession": "napari_sam.plugin.session.SamSession",
     "SessionSettings": "napari_sam.plugin.state.settings.SessionSettings",
+    "Points": "napari.layers.Points",
+    "Shapes": "napari.layers.Shapes",
     "Tensor": "torch.Tensor",
+    "ViewerModel": "napari.components.ViewerModel",
     "mapping": ":term:`python:mapping`",
     **{
         name: f":class:`{name}`"
