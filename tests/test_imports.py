@@ -148,3 +148,18 @@ def test_clusters_and_stores_are_loaded_when_they_are_used() -> None:
     names += ["napari_sam.scale_out.stacks.planning", "napari_sam.series.batch_job"]
     unwanted = {"dask", "distributed", "yaozarrs", "zarr"}
     assert modules_loading(names, unwanted) == {}
+
+
+@pytest.mark.parametrize("name", ["napari_sam", "napari_sam.segment_anything"])
+def test_no_module_hides_a_public_name(name: str) -> None:
+    # A module that is loaded sets its own name on its package.
+    script = (
+        "import importlib, pkgutil, types\n"
+        f"package = importlib.import_module({name!r})\n"
+        "names = {m.name for m in pkgutil.iter_modules(package.__path__)}\n"
+        "print(sorted(names.intersection(package.__all__)))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from napari_sam.segment_anything.automatic_mask_generator import (
         SamAutomaticMaskGenerator,
     )
-    from napari_sam.segment_anything.build_sam import (
+    from napari_sam.segment_anything.predictor import SamPredictor
+    from napari_sam.segment_anything.registry import (
         Sam,
         build_sam,
         build_sam_vit_b,
@@ -21,19 +22,18 @@ if TYPE_CHECKING:
         build_sam_vit_l,
         sam_model_registry,
     )
-    from napari_sam.segment_anything.predictor import SamPredictor
     from napari_sam.segment_anything.utils.transforms import ResizeLongestSide
 
 _HOMES = {
     "ResizeLongestSide": "utils.transforms",
-    "Sam": "build_sam",
+    "Sam": "registry",
     "SamAutomaticMaskGenerator": "automatic_mask_generator",
     "SamPredictor": "predictor",
-    "build_sam": "build_sam",
-    "build_sam_vit_b": "build_sam",
-    "build_sam_vit_h": "build_sam",
-    "build_sam_vit_l": "build_sam",
-    "sam_model_registry": "build_sam",
+    "build_sam": "registry",
+    "build_sam_vit_b": "registry",
+    "build_sam_vit_h": "registry",
+    "build_sam_vit_l": "registry",
+    "sam_model_registry": "registry",
 }
 
 __all__ = [

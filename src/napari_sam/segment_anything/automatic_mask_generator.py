@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_sam.segment_anything.build_sam import Sam
+    from napari_sam.segment_anything.registry import Sam
 
 _OUTPUT_MODES = ("binary_mask", "uncompressed_rle", "coco_rle")
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_sam.segment_anything.build_sam import Sam
+    from napari_sam.segment_anything.registry import Sam
 
 
 class SamPredictor:
