@@ -266,6 +266,8 @@ class User:
             session.set_polarity(bool(self.rng.random() < 0.8))
             layer.add(plane_index)
             return
+        if self.viewer.dims.ndisplay == 3:
+            return  # napari fails to add some shapes to others there
         corners = np.tile(plane_index, (4, 1))
         half = self.rng.uniform(3, 8)
         corners[:, shown[0]] = centre[shown[0]] + np.array([-half, -half, half, half])
@@ -283,6 +285,8 @@ class User:
         layer = self.pick(self.layers(Points) + self.layers(Shapes))
         if layer is None or not len(layer.data):
             return
+        if isinstance(layer, Shapes) and self.viewer.dims.ndisplay == 3:
+            return  # as in `do_draw`
         data = [np.array(item, float) for item in layer.data]
         number = self.rng.integers(len(data))
         data[number] = data[number] + self.rng.normal(0, 2, np.shape(data[number])[-1])
