@@ -65,3 +65,11 @@ def test_neighbouring_slices_do_not_refer_to_each_other() -> None:
     assert reference_slice(radii, 11) is None
     assert reference_slice({10: 8.0}, 12) is None
     assert not np.isnan(Ball.through((10, 8.0), (11, 8.3)).radius)
+
+
+def test_a_painted_mask_refers_to_a_prompt_and_not_the_reverse() -> None:
+    radii = {10: 6.0, 16: 5.8}
+    assert reference_slice(radii, 10) == 16
+    assert reference_slice(radii, 10, painted={16}) is None
+    assert reference_slice(radii, 16, painted={16}) == 10
+    assert reference_slice(radii, 10, painted={10, 16}) == 16

@@ -158,17 +158,17 @@ class EarlierResult:
         if slice_range.is_between or start is None:
             return True
         object_id = slice_range.object_id
+        said = self.volume.prompted[object_id]
         before = {
             index: radius_in_slices(result.patch, self.volume.stack)
             for index, result in self.volume.of_object(object_id).items()
             if result.status == "anchor" and result.logits.size
         }
-        reference = reference_slice(radii, start)
-        if reference != reference_slice(before, start):
+        reference = reference_slice(radii, start, prompted.masks)
+        if reference != reference_slice(before, start, said.masks):
             return False
         return reference is None or (
-            prompted.same_on(self.volume.prompted[object_id], reference)
-            and self._holds([reference])
+            prompted.same_on(said, reference) and self._holds([reference])
         )
 
     def _holds(self, slices: Iterable[Any]) -> bool:

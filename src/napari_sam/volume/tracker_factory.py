@@ -108,7 +108,9 @@ class TrackerFactory:
         assert start is not None
         reference = goal
         if goal is None:
-            reference = reference_slice(self.radii(object_id), start)
+            reference = reference_slice(
+                self.radii(object_id), start, self.prompted[object_id].masks
+            )
         if not self.options.fit_border:
             reference = None
         first, side = known[start], None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from napari_sam.volume.tracking.confidence import equivalent_radius
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from napari_sam.images.stack import Stack
     from napari_sam.masks.patch import MaskPatch
@@ -68,7 +68,9 @@ def radius_in_slices(patch: MaskPatch, stack: Stack) -> float:
     return equivalent_radius(patch, stack.pixel_size) / stack.slice_spacing
 
 
-def reference_slice(radii: Mapping[int, float], slice_index: int) -> int | None:
+def reference_slice(
+    radii: Mapping[int, float], slice_index: int, painted: Container[int] = ()
+) -> int | None:
     """Return the other slice that tells where the middle of an object is, if any.
 
     Parameters
@@ -77,6 +79,9 @@ def reference_slice(radii: Mapping[int, float], slice_index: int) -> int | None:
         {prompted slice: radius in slices}, without empty cross-sections.
     slice_index : int
         The slice from which the object is followed.
+    painted : container of int
+        Slices with painted masks. Other prompts do not refer to them: a correction
+        changes nothing beyond the prompts next to it.
 
     Returns
     -------
@@ -84,7 +89,8 @@ def reference_slice(radii: Mapping[int, float], slice_index: int) -> int | None:
         The slice with the largest other cross-section; None where `slice_index` is
         near the middle already.
     """
-    others = [index for index in radii if index != slice_index]
+    is_painted = slice_index in painted
+    others = [i for i in radii if i != slice_index and (is_painted or i not in painted)]
     if slice_index not in radii or not others:
         return None
     largest = max(others, key=lambda index: (radii[index], -index))
