@@ -233,3 +233,12 @@ def test_the_network_for_onnx(sam: Sam) -> None:
     assert torch.equal(full[3], (full[0] > 0).sum((-1, -2)))
     ratios = (full[4] > 1).sum((-1, -2)) / (full[4] > -1).sum((-1, -2))
     torch.testing.assert_close(by_stability[1], ratios, equal_nan=True)
+
+
+@pytest.mark.parametrize("other", [None, "vit_b", object()])
+@pytest.mark.parametrize(
+    "kind", [segment_anything.SamPredictor, segment_anything.SamAutomaticMaskGenerator]
+)
+def test_other_objects_than_models_are_refused(kind: Any, other: Any) -> None:
+    with pytest.raises(TypeError, match="is not a model of segment-anything: give one"):
+        kind(other)

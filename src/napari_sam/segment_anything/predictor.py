@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from napari_sam.huggingface.inputs import to_plane
+from napari_sam.segment_anything.registry import Sam
 from napari_sam.segment_anything.utils.transforms import ResizeLongestSide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
-
-    from napari_sam.segment_anything.registry import Sam
 
 
 class SamPredictor:
@@ -29,9 +28,20 @@ class SamPredictor:
     ----------
     sam_model : Sam
         From `sam_model_registry`.
+
+    Raises
+    ------
+    TypeError
+        When it is another object.
     """
 
     def __init__(self, sam_model: Sam) -> None:
+        if not isinstance(sam_model, Sam):
+            raise TypeError(
+                f"A {type(sam_model).__name__} is not a model of segment-anything: "
+                "give one of sam_model_registry, or use the methods of "
+                "napari_sam.load_model's predictor."
+            )
         self.model = sam_model
         self.transform = ResizeLongestSide(sam_model.image_size)
         self.reset_image()
