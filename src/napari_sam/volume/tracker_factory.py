@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_sam.volume.object_windows import box_length, prompt_size
-from napari_sam.volume.tracking.ball import radius_in_slices, reference_slice
+from napari_sam.volume.tracking.ball import ball_section, reference_slice
 from napari_sam.volume.tracking.object_tracker import ObjectTracker
 
 if TYPE_CHECKING:
@@ -72,13 +72,13 @@ class TrackerFactory:
         self.observations.setdefault(object_id, {})[observation.index] = observation
 
     def radii(self, object_id: int) -> dict[int, float]:
-        """Return the size of an object, {prompted slice: radius in slices}."""
+        """Return the size of an object, {prompted slice: radius in slices}.
+
+        Without slices on which it is no section of a ball.
+        """
         known = self.observations[object_id].items()
-        return {
-            index: radius_in_slices(observation.patch, self.stack)
-            for index, observation in known
-            if not observation.is_empty
-        }
+        found = {index: ball_section(o.patch, self.stack) for index, o in known}
+        return {index: radius for index, radius in found.items() if radius is not None}
 
     def trackers(
         self, ranges: Iterable[SliceRange], direction: int
@@ -106,13 +106,7 @@ class TrackerFactory:
         known = self.observations[object_id]
         start, goal = (slice_range.below, slice_range.above)[::direction]
         assert start is not None
-        reference = goal
-        if goal is None:
-            reference = reference_slice(
-                self.radii(object_id), start, self.prompted[object_id].masks
-            )
-        if not self.options.fit_border:
-            reference = None
+        reference = self._reference(object_id, start, goal)
         first, side = known[start], None
         if not first.is_empty:
             length = box_length(first.patch.box)
@@ -130,6 +124,15 @@ class TrackerFactory:
             self.object_windows,
             side,
         )
+
+    def _reference(self, object_id: int, start: int, goal: int | None) -> int | None:
+        """Return the slice that tells where the middle of an object is, if any."""
+        if not self.options.fit_border:
+            return None
+        radii = self.radii(object_id)
+        if goal is None:
+            return reference_slice(radii, start, self.prompted[object_id].masks)
+        return goal if {start, goal} <= radii.keys() else None
 
     def _largest_sizes(self) -> dict[int, float]:
         """Return the size of each object on the prompted slice where it is largest."""

@@ -7,6 +7,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, Self
 
 from napari_sam.volume.tracking.confidence import equivalent_radius
+from napari_sam.volume.tracking.mask_projection import split_parts
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
@@ -61,6 +62,16 @@ class Ball:
     def width(self, slice_index: int) -> float:
         """Return the width of the cross-section on a slice, 1 in the middle."""
         return sqrt(max(1 - ((slice_index - self.centre) / self.radius) ** 2, 0.0))
+
+
+def ball_section(patch: MaskPatch, stack: Stack) -> float | None:
+    """Return the radius of a cross-section in slices; None where it is none of a ball.
+
+    Branches and rings, which have several parts or a hole, are none.
+    """
+    if not patch.logits.size or len(split_parts(patch)) > 1:
+        return None
+    return radius_in_slices(patch, stack)
 
 
 def radius_in_slices(patch: MaskPatch, stack: Stack) -> float:

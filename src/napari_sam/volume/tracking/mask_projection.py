@@ -73,6 +73,11 @@ class CrossSection:
     patch: MaskPatch
     parts: tuple[MaskPart, ...]
 
+    @property
+    def is_single(self) -> bool:
+        """Whether it is of one part, without holes."""
+        return len(self.parts) == 1
+
     @classmethod
     def of(cls, index: int, patch: MaskPatch) -> Self:
         """Make the cross-section of a mask."""
@@ -173,6 +178,9 @@ def expect(
     goal_boxes = None
     if goal is not None:
         goal_boxes = (last.index, last.patch.box), (goal.index, goal.patch.box)
+        if slice_step is not None and not (last.is_single and goal.is_single):
+            # Branches are not parts of one ball.
+            slice_step = np.zeros(2)
     parts = []
     for part in last.parts:
         known = _part_boxes(part, history)
