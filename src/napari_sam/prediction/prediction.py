@@ -83,6 +83,24 @@ class Prediction:
         moved: NDArray[np.float64] = on_window + np.tile(self.transform.origin, 2)
         return moved
 
+    def holds(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell which (N, 2) points of the plane lie on the mask, by its low resolution.
+
+        Returns
+        -------
+        ndarray
+            (N,) bool.
+        """
+        shape = np.array(self.transform.mask_shape)
+        per_pixel = shape / self.transform.shape
+        places = (points - self.transform.origin + 0.5) * per_pixel
+        found = np.floor(places).astype(int)
+        within = (found >= 0) & (found < shape)
+        inside: NDArray[np.bool_] = within[:, 0] & within[:, 1]
+        rows, cols = found[inside].T
+        inside[inside] = self.logits[rows, cols] > 0
+        return inside
+
     @cached_property
     def patch(self) -> MaskPatch:
         """Logits at the size of the plane, cut tight around the mask; kept."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from napari_sam.images.window import Window
 from napari_sam.prediction.plane_transform import PlaneTransform
@@ -244,3 +246,72 @@ def test_steps_tell_what_comes_next() -> None:
     assert not world.encoded
     assert next(steps) == ("decode", first.window)
     assert not world.decoded
+
+
+@dataclass
+class Clumps(Discs):
+    """A model whose best answer holds all discs together; its second, one of them."""
+
+    def answer(self, window: Window | None, prompt: Prompt) -> Prediction:
+        one = super().answer(window, prompt).candidates[0]
+        rows, cols = np.indices(one.logits.shape)
+        start = (0, 0) if window is None else (window.row, window.col)
+        discs = [
+            np.hypot(rows + start[0] - row, cols + start[1] - col) < radius
+            for row, col, radius in self.discs
+        ]
+        together = np.where(np.any(discs, axis=0), 9, -9).astype(np.float32)
+        clump = Prediction(together, one.score + 0.05, one.transform)
+        return replace(clump, candidates=(clump, one))
+
+
+TWO = [(150, 150, 40), (150, 240, 40)]
+
+
+@pytest.mark.parametrize("zoom", ["off", "auto"])
+def test_a_click_does_not_take_what_another_click_is_on(zoom: Any) -> None:
+    scene = Clumps(TWO)
+    clicks = [Prompt(points=[disc[:2]]) for disc in TWO]
+    together = run_to_end(scene.plane(zoom).answer(clicks))
+    for number, answer in enumerate(together):
+        assert scene.iou(answer.prediction, number) > 0.9
+    (alone,) = run_to_end(scene.plane(zoom).answer(clicks[:1]))
+    assert alone.prediction.holds(np.array(TWO, float)[:, :2]).all()
+    # Again in the same windows, as a replay asks.
+    start = {i: answer.windows for i, answer in enumerate(together)}
+    again = run_to_end(scene.plane(zoom).answer(clicks, start, repeat=True))
+    for first, second in zip(together, again, strict=True):
+        np.testing.assert_array_equal(first.prediction.mask, second.prediction.mask)
+
+
+def test_a_box_may_hold_other_objects() -> None:
+    scene = Clumps(TWO)
+    prompts = [box_around(150, 195, 90), Prompt(points=[TWO[0][:2]])]
+    box, _ = run_to_end(scene.plane("off").answer(prompts))
+    assert box.prediction.holds(np.array(TWO, float)[:, :2]).all()
+
+
+def test_without_another_answer_clicks_in_one_object_keep_theirs() -> None:
+    scene = Discs(TWO)
+    clicks = [Prompt(points=[(150, 140)]), Prompt(points=[(150, 160)])]
+    for answer in run_to_end(scene.plane().answer(clicks)):
+        assert scene.iou(answer.prediction) > 0.9
+
+
+@given(seed=st.integers(0, 99), shape=st.tuples(st.integers(9, 70), st.integers(9, 70)))
+def test_points_on_a_mask_are_told_by_its_low_resolution(
+    seed: int, shape: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(seed)
+    window = Window(3, 5, *shape)
+    plane_shape = (shape[0] + 10, shape[1] + 9)
+    side = max(shape)
+    transform = PlaneTransform(plane_shape, shape, side, side, "lite_medsam", window)
+    logits = np.where(rng.random((side, side)) < 0.5, 1, -1).astype(np.float32)
+    prediction = Prediction(logits, 0.5, transform)
+    points = rng.uniform(-2, np.array(plane_shape) + 2, (40, 2))
+    rows, cols = np.floor(points - (3, 5) + 0.5).astype(int).T
+    inside = (rows >= 0) & (cols >= 0) & (rows < shape[0]) & (cols < shape[1])
+    expected = np.zeros(len(points), bool)
+    expected[inside] = logits[rows[inside], cols[inside]] > 0
+    np.testing.assert_array_equal(prediction.holds(points), expected)

@@ -18,6 +18,7 @@ from napari_sam.prediction.zoom.ranking import (
     is_same,
     quality,
     with_candidates,
+    without_others,
 )
 
 if TYPE_CHECKING:
@@ -215,16 +216,26 @@ class ZoomedPlane:
             for i, prompt in enumerate(prompts)
         }
         smaller = self._postpone(prompts, todo, given)
+        others = _points_on_others(prompts)
         for number in range(3 + _MAX_GROWTH):
             yield from self._ask(prompts, todo, asked)
             if repeat or self.zoom == "off":
                 break
             is_last = number > 1 + _MAX_GROWTH
-            todo = {} if is_last else self._more_windows(prompts, asked, given, smaller)
+            apart = list(map(without_others, asked, others))
+            more = {} if is_last else self._more_windows(prompts, apart, given, smaller)
+            todo = {
+                i: new
+                for i, windows in more.items()
+                if (new := tuple(w for w in windows if w not in asked[i]))
+            }
             smaller = {}
             if not todo:
                 break
-        return [ZoomedAnswer(self._best(answers), tuple(answers)) for answers in asked]
+        return [
+            ZoomedAnswer(self._best(without_others(answers, points)), tuple(answers))
+            for answers, points in zip(asked, others, strict=True)
+        ]
 
     def _postpone(
         self,
@@ -343,6 +354,17 @@ def _on_object(prompt: Prompt) -> NDArray[np.float64]:
     if prompt.box is None:
         return prompt.positives
     return np.concatenate([prompt.positives, prompt.box.reshape(2, 2)])
+
+
+def _points_on_others(prompts: Sequence[Prompt]) -> list[NDArray[np.float64]]:
+    """Return for each click the points on all other objects; nothing for boxes."""
+    points = [prompt.positives for prompt in prompts]
+    return [
+        np.concatenate([np.empty((0, 2)), *points[:i], *points[i + 1 :]])
+        if prompt.kinds == {"point"}
+        else np.empty((0, 2))
+        for i, prompt in enumerate(prompts)
+    ]
 
 
 def _is_clear(prediction: Prediction) -> bool:

@@ -14,6 +14,8 @@ from napari_sam.prediction.prediction import MAX_ANSWERS, SAME_MASK_IOU
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from napari_sam.images.window import Window
     from napari_sam.prediction.click_sequence import Size
     from napari_sam.prediction.prediction import Prediction
@@ -63,6 +65,28 @@ def best_answer(
             kept.append(replace(candidate, candidates=()))
     candidates = tuple(kept[:MAX_ANSWERS])
     return select_alternative(replace(candidates[0], candidates=candidates), size)
+
+
+def without_others(
+    answers: Mapping[Window | None, Prediction], others: NDArray[np.float64]
+) -> Mapping[Window | None, Prediction]:
+    """Drop the alternatives that hold a point on another object, if others are left.
+
+    Parameters
+    ----------
+    answers : mapping
+        {window: its answer}.
+    others : ndarray
+        (N, 2) points on other objects of the plane.
+    """
+    if not len(others):
+        return answers
+    kept = {}
+    for window, answer in answers.items():
+        alone = [c for c in with_candidates(answer) if not c.holds(others).any()]
+        if alone:
+            kept[window] = replace(alone[0], candidates=tuple(alone))
+    return kept or answers
 
 
 def is_cut(prediction: Prediction, plane_shape: tuple[int, int]) -> bool:
