@@ -161,7 +161,7 @@ def restart(folder: Path, tasks: int) -> None:
         started = time.perf_counter()
         run()
         print(f"  finished job, {what}: {time.perf_counter() - started:.2f} s")
-    (folder / "finish" / "00000" / "00000000.npz").unlink()
+    (folder / "finish" / "00000" / "00000000.arrays").unlink()
     started = time.perf_counter()
     assert len(list(Job(folder).run())) == 1
     print(f"  all but its last task: {time.perf_counter() - started:.2f} s")

@@ -62,7 +62,7 @@ def files(folder: Path) -> dict[str, int]:
     """When each output was written."""
     return {
         str(path.relative_to(folder)): path.stat().st_mtime_ns
-        for path in folder.rglob("*.npz")
+        for path in folder.rglob("*.arrays")
     }
 
 
@@ -214,7 +214,7 @@ def test_a_damaged_output_is_made_again(
 ) -> None:
     job = plan(stack, tmp_path)
     list(job.work(stage="search"))
-    (damaged,) = (tmp_path / "search").rglob("00000004.npz")
+    (damaged,) = (tmp_path / "search").rglob("00000004.arrays")
     damaged.write_bytes(damaged.read_bytes()[:50])
     steps = [step.stage for step in job.run()]
     assert steps.count("search") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from napari_sam.masks.patch import MaskPatch
 from napari_sam.masks.watershed import Maps, connected_parts, split_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -58,10 +59,34 @@ def objects_of(
                 yield patch, float(qualities[number - 1])
 
 
-def objects_of_stack(
+@dataclass(frozen=True, slots=True, eq=False)
+class PlaneParts:
+    """The parts of objects of a block of a stack that lie on one plane.
+
+    Parameters
+    ----------
+    numbers : tuple of int
+        The object of each part, from 1 in the block.
+    patches : tuple of MaskPatch
+        The parts, each of one piece, on the plane.
+    sections : ndarray
+        (n,) int64, the objects that have pixels of the maps, increasing.
+    diameters, qualities : ndarray
+        (n,) float64 of their cross-sections: the square root of the area, and the
+        estimated probability that each is an object.
+    """
+
+    numbers: tuple[int, ...]
+    patches: tuple[MaskPatch, ...]
+    sections: NDArray[np.int64]
+    diameters: NDArray[np.float64]
+    qualities: NDArray[np.float64]
+
+
+def split_stack(
     values: NDArray[np.float32], area: Window, owned: Window, scale: float
-) -> Iterator[tuple[int, int, MaskPatch, float]]:
-    """Split a part of all planes of a stack into objects, and yield it by plane.
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Split a part of all planes of a stack into objects.
 
     Parameters
     ----------
@@ -70,48 +95,89 @@ def objects_of_stack(
     area, owned, scale
         See `objects_of`.
 
-    Yields
-    ------
-    number : int
-        Number of the object, from 1.
-    index : int
-        Plane.
-    patch : MaskPatch
-        A connected part of the object on that plane.
-    quality : float
-        Estimated probability that the object is one: the mean of its cross-sections,
-        weighted by their diameters.
+    Returns
+    -------
+    labels : ndarray
+        (Z, h, w) int32, N labels.
+    numbers : ndarray
+        (N + 1,) int64, the number of each label from 1 on; 0 for the background, and
+        for objects whose centroids do not lie in `owned`.
     """
     from scipy import ndimage
 
     labels = split_objects(Maps(*values))
-    qualities = _stack_qualities(labels, values)
-    numbers, number = np.zeros(len(qualities) + 1, int), count(1)
+    numbers, number = np.zeros(int(labels.max()) + 1, np.int64), count(1)
     for label, part in enumerate(ndimage.find_objects(labels), start=1):
         inside = labels[part] == label
         centre = np.argwhere(inside).mean(axis=0) + [side.start for side in part]
         if owned.holds((centre[1:] + 0.5) / scale - 0.5 + area.origin):
             numbers[label] = next(number)
-    for index, plane in enumerate(labels):
-        pieces = connected_parts(plane)
-        for piece, window in enumerate(ndimage.find_objects(pieces), start=1):
-            label = plane[window][pieces[window] == piece][0]
-            if numbers[label]:
-                patch = _on_plane(values[0, index], pieces, piece, window, area, scale)
-                if patch.logits.size:
-                    yield numbers[label], index, patch, float(qualities[label - 1])
+    return labels, numbers
 
 
-def _stack_qualities(
-    labels: NDArray[np.int32], values: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """Return the quality of each object of a stack, (N,)."""
-    total, weight = np.zeros((2, int(labels.max())))
-    for index, plane in enumerate(labels):
-        quality = quality_of(plane, Maps(*values[:, index]))
-        diameters = np.sqrt(np.bincount(plane.ravel())[1:])
-        total[: len(quality)] += diameters * quality
-        weight[: len(quality)] += diameters
+def parts_of_plane(
+    labels: NDArray[np.int32],
+    values: NDArray[np.float32],
+    numbers: NDArray[np.int64],
+    area: Window,
+    scale: float,
+) -> PlaneParts:
+    """Cut the objects of `split_stack` on one plane out of it, and measure them.
+
+    Parameters
+    ----------
+    labels : ndarray
+        (h, w) int32, the plane of the result of `split_stack`.
+    values : ndarray
+        (3, h, w) the plane of its maps.
+    numbers : ndarray
+        Its second result.
+    area, scale
+        See `objects_of`.
+    """
+    from scipy import ndimage
+
+    quality = quality_of(labels, Maps(*values))
+    diameters = np.sqrt(np.bincount(labels.ravel()))
+    sections = np.flatnonzero(numbers[: len(diameters)] * diameters)
+    found, patches = [], []
+    pieces = connected_parts(labels)
+    for piece, window in enumerate(ndimage.find_objects(pieces), start=1):
+        number = numbers[labels[window][pieces[window] == piece][0]]
+        if number:
+            patch = _on_plane(values[0], pieces, piece, window, area, scale)
+            if patch.logits.size:
+                found.append(int(number))
+                patches.append(patch)
+    return PlaneParts(
+        tuple(found),
+        tuple(patches),
+        numbers[sections],
+        diameters[sections],
+        quality[sections - 1],
+    )
+
+
+def mean_qualities(planes: Sequence[PlaneParts], count: int) -> NDArray[np.float64]:
+    """Estimate for each object of a block the probability that it is one.
+
+    Parameters
+    ----------
+    planes : sequence of PlaneParts
+        All planes, in order.
+    count : int
+        Number of objects.
+
+    Returns
+    -------
+    ndarray
+        (count + 1,) the mean of the cross-sections of each object, weighted by their
+        diameters; the first entry is of no object.
+    """
+    total, weight = np.zeros((2, count + 1))
+    for plane in planes:
+        total[plane.sections] += plane.diameters * plane.qualities
+        weight[plane.sections] += plane.diameters
     mean: NDArray[np.float64] = total / np.maximum(weight, 1)
     return mean
 

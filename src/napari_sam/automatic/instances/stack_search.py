@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,12 @@ import numpy as np
 from napari_sam.automatic.candidates import Candidates
 from napari_sam.automatic.crops import Crop
 from napari_sam.automatic.instances.candidate import InstanceCandidate
-from napari_sam.automatic.instances.objects import objects_of_stack
+from napari_sam.automatic.instances.objects import (
+    PlaneParts,
+    mean_qualities,
+    parts_of_plane,
+    split_stack,
+)
 from napari_sam.automatic.instances.tiles import blend, blocks_of
 
 if TYPE_CHECKING:
@@ -74,24 +79,61 @@ class StackSearch:
         side = self._block_side(planes)
         return list(blocks_of(self.tiles.area, side, _MARGIN, self.scale))
 
-    def split_block(
+    def block_maps(
         self, block: Block, planes: Sequence[PlaneMaps]
-    ) -> list[tuple[int, InstanceCandidate]]:
-        """Split a block of all planes into objects.
+    ) -> NDArray[np.float32]:
+        """Blend the maps of a block of some planes, (3, planes, h, w).
 
-        Returns
-        -------
-        list of tuple
-            (plane, its part of an object); objects are numbered from 1 in each block.
+        Parameters
+        ----------
+        block : tuple of Window
+            One of `blocks`.
+        planes : sequence
+            The maps of the planes.
         """
+        _, area = block
         shape, scale = self.tiles.plane_shape, self.scale
-        crop, (owned, area) = Crop((0, 0), shape), block
-        stack = [blend(maps, area, shape, scale) for maps in planes]
+        return np.stack([blend(maps, area, shape, scale) for maps in planes], axis=1)
+
+    def split_block(
+        self, block: Block, values: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Split a block of all planes into objects; see `split_stack`.
+
+        Parameters
+        ----------
+        block : tuple of Window
+            The block.
+        values : ndarray
+            Its `block_maps` of all planes.
+        """
+        owned, area = block
+        return split_stack(values, area, owned, self.scale)
+
+    def parts(
+        self,
+        block: Block,
+        values: NDArray[np.float32],
+        labels: NDArray[np.int32],
+        numbers: NDArray[np.int64],
+    ) -> list[PlaneParts]:
+        """Cut the objects of a block out of some planes.
+
+        Parameters
+        ----------
+        block : tuple of Window
+            The block.
+        values : ndarray
+            Its `block_maps` of the planes.
+        labels : ndarray
+            (planes, h, w) these planes of the first result of `split_block`.
+        numbers : ndarray
+            Its second result.
+        """
+        _, area = block
         return [
-            (index, InstanceCandidate(crop, patch, quality, number))
-            for number, index, patch, quality in objects_of_stack(
-                np.stack(stack, axis=1), area, owned, scale
-            )
+            parts_of_plane(plane, values[:, index], numbers, area, self.scale)
+            for index, plane in enumerate(labels)
         ]
 
     def split(
@@ -104,35 +146,41 @@ class StackSearch:
         list of Candidates
             Of each plane; those of one object have its number and its quality.
         """
-        blocks, found = self.blocks(len(planes)), []
+        blocks = self.blocks(len(planes))
+        qualities, parts = [], []
         for done, block in enumerate(blocks):
             yield done, len(blocks)
-            found.append(self.split_block(block, planes))
-        return self.by_plane(found, len(planes))
+            values = self.block_maps(block, planes)
+            labels, numbers = self.split_block(block, values)
+            found = self.parts(block, values, labels, numbers)
+            parts.append(found)
+            qualities.append(mean_qualities(found, int(numbers.max())))
+        return [
+            self.candidates([found[index] for found in parts], qualities)
+            for index in range(len(planes))
+        ]
 
-    def by_plane(
-        self, blocks: Sequence[Sequence[tuple[int, InstanceCandidate]]], planes: int
-    ) -> list[Candidates]:
-        """Collect the parts of objects on each plane from all blocks, in their order.
+    def candidates(
+        self, parts: Sequence[PlaneParts], qualities: Sequence[NDArray[np.float64]]
+    ) -> Candidates:
+        """Collect the parts of objects on one plane from all blocks, in their order.
 
         Parameters
         ----------
-        blocks : sequence
-            Results of `split_block`.
-        planes : int
-            Number of planes.
+        parts : sequence of PlaneParts
+            Of the plane in each block.
+        qualities : sequence of ndarray
+            The result of `mean_qualities` for each block.
         """
-        members: list[list[InstanceCandidate]] = [[] for _ in range(planes)]
-        before = 0
-        for block in blocks:
-            for index, candidate in block:
-                number = before + candidate.number
-                members[index].append(replace(candidate, number=number))
-            before += max((candidate.number for _, candidate in block), default=0)
-        return [
-            Candidates(tuple(found), self.tiles.plane_shape, self.region)
-            for found in members
-        ]
+        members, before = [], 0
+        crop = Crop((0, 0), self.tiles.plane_shape)
+        for found, of_block in zip(parts, qualities, strict=True):
+            members += [
+                InstanceCandidate(crop, patch, float(of_block[number]), before + number)
+                for number, patch in zip(found.numbers, found.patches, strict=True)
+            ]
+            before += len(of_block) - 1
+        return Candidates(tuple(members), self.tiles.plane_shape, self.region)
 
     def _block_side(self, planes: int) -> int:
         """Return the side of a block without its margin, in pixels of the maps."""

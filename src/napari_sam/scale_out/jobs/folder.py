@@ -10,9 +10,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from napari_sam.files import atomic_write, first_line, read_json, write_json
+from napari_sam.scale_out.jobs.array_file import read_arrays, write_arrays
 from napari_sam.scale_out.jobs.failures import describe_failure
 
 if TYPE_CHECKING:
@@ -24,7 +23,8 @@ PLAN = "plan.json"
 _FAILED, _DIGEST = "failed", "digest"
 # Files of one folder: many thousands are slow, above all over a network.
 _PER_FOLDER = 1000
-FORMAT = 1
+_SUFFIX = ".arrays"
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class JobFolder:
             int(entry.name.partition(".")[0])
             for folder in _folders(self.path / stage)
             for entry in _entries(folder)
-            if entry.name.endswith(".npz") and entry.name[0] != "."
+            if entry.name.endswith(_SUFFIX) and entry.name[0] != "."
         }
 
     def is_done(self, stage: str, index: int) -> bool:
@@ -128,10 +128,8 @@ class JobFolder:
         """Write what a task computed; the task is done."""
         file = self._file(stage, index)
         file.parent.mkdir(parents=True, exist_ok=True)
-        kept: dict[str, Any] = {n: np.asarray(array) for n, array in arrays.items()}
-        with atomic_write(file, ".npz") as part, part.open("wb") as stream:
-            write = np.savez_compressed if compressed else np.savez
-            write(stream, **kept)
+        with atomic_write(file, _SUFFIX) as part, part.open("wb") as stream:
+            write_arrays(stream, arrays, compressed)
         self._failure_file(stage, index).unlink(missing_ok=True)
 
     def load(
@@ -156,12 +154,11 @@ class JobFolder:
         """
         file = self._file(stage, index)
         try:
-            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as npz:
-                wanted = npz.files if names is None else names
-                return _Arrays(file, {name: _array(npz[name]) for name in wanted})
+            with file.open("rb") as stream:
+                return _Arrays(file, read_arrays(stream, names))
         except FileNotFoundError as error:
             raise ValueError(f"{file} is missing: run the job again.") from error
-        except Exception as error:  # whatever a damaged archive raises
+        except Exception as error:  # whatever a damaged file raises
             file.unlink(missing_ok=True)
             raise ValueError(
                 f"{file} was damaged ({first_line(error)}) and is removed: run the job "
@@ -190,7 +187,7 @@ class JobFolder:
 
     def _file(self, stage: str, index: int) -> Path:
         group = f"{index // _PER_FOLDER:05d}"
-        return self.path / stage / group / f"{index:08d}.npz"
+        return self.path / stage / group / f"{index:08d}{_SUFFIX}"
 
     def _failure_file(self, stage: str, index: int) -> Path:
         return self.path / _FAILED / f"{stage}-{index:08d}.json"
@@ -209,13 +206,6 @@ class _Arrays(dict[str, Any]):
             f"{self._file} was damaged (it lacks {name}) and is removed: run the job "
             "again."
         )
-
-
-def _array(value: Any) -> NDArray[Any]:
-    """Return an array of an archive; a damaged one is raw bytes."""
-    if not isinstance(value, np.ndarray):
-        raise TypeError("an array is none")
-    return value
 
 
 def _digest(plan: Mapping[str, Any]) -> str:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.automatic.crops import Crop
-from napari_sam.automatic.instances.candidate import InstanceCandidate
+from napari_sam.automatic.instances.objects import PlaneParts
 from napari_sam.images.window import Window
 from napari_sam.masks.painting import ObjectPlaneMask
 from napari_sam.masks.patch import MaskPatch
@@ -38,32 +37,58 @@ def maps_from_arrays(stored: Mapping[str, NDArray[Any]]) -> PlaneMaps:
     }
 
 
-def candidates_to_arrays(
-    candidates: Sequence[tuple[int, InstanceCandidate]],
-) -> Arrays:
-    """Store the parts of objects on planes, as `StackSearch.split_block` gives them."""
-    members = [candidate for _, candidate in candidates]
-    patches = [candidate.mask_patch for candidate in members]
+SECTIONS = ("sections", "diameters", "qualities", "section counts")
+"""Arrays of `parts_to_arrays` that are needed of all planes."""
+
+
+def parts_to_arrays(parts: Sequence[PlaneParts]) -> Arrays:
+    """Store the parts of objects on some planes."""
+    patches = [patch for plane in parts for patch in plane.patches]
+    numbers = [number for plane in parts for number in plane.numbers]
     return {
-        "planes": np.array([plane for plane, _ in candidates], np.int64),
-        "numbers": np.array([candidate.number for candidate in members], np.int64),
-        "qualities": np.array([candidate.quality for candidate in members], float),
+        "numbers": np.array(numbers, np.int64),
+        "counts": np.array([len(plane.numbers) for plane in parts], np.int64),
         **pack([p.origin for p in patches], [p.logits for p in patches]),
+        **{
+            name: np.concatenate([getattr(plane, name) for plane in parts])
+            for name in SECTIONS[:-1]
+        },
+        SECTIONS[-1]: np.array([len(plane.sections) for plane in parts], np.int64),
     }
 
 
-def candidates_from_arrays(
-    stored: Mapping[str, NDArray[Any]], plane_shape: tuple[int, int]
-) -> list[tuple[int, InstanceCandidate]]:
-    """Read the result of `candidates_to_arrays`."""
-    crop = Crop((0, 0), plane_shape)
-    columns = (stored[name].tolist() for name in ("planes", "numbers", "qualities"))
+def parts_from_arrays(stored: Mapping[str, NDArray[Any]]) -> list[PlaneParts]:
+    """Read the result of `parts_to_arrays`."""
+    numbers = _split(stored["numbers"].tolist(), stored["counts"])
+    patches = [MaskPatch(origin, logits) for origin, logits in unpack(stored)]
     return [
-        (plane, InstanceCandidate(crop, MaskPatch(origin, logits), quality, number))
-        for plane, number, quality, (origin, logits) in zip(
-            *columns, unpack(stored), strict=True
+        PlaneParts(tuple(own), tuple(shown), *sections)
+        for own, shown, sections in zip(
+            numbers,
+            _split(patches, stored["counts"]),
+            _sections(stored),
+            strict=True,
         )
     ]
+
+
+def sections_from_arrays(stored: Mapping[str, NDArray[Any]]) -> list[PlaneParts]:
+    """Read the measurements of `parts_to_arrays` without the masks."""
+    return [PlaneParts((), (), *sections) for sections in _sections(stored)]
+
+
+def _sections(
+    stored: Mapping[str, NDArray[Any]],
+) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    counts = stored[SECTIONS[-1]]
+    columns = (_split(stored[name], counts) for name in SECTIONS[:-1])
+    yield from zip(*columns, strict=True)
+
+
+def _split(values: Any, counts: NDArray[Any]) -> list[Any]:
+    """Cut a list or an array into runs."""
+    stops = np.cumsum(counts).tolist()
+    return [values[a:b] for a, b in zip([0, *stops[:-1]], stops, strict=True)]
 
 
 def pieces_to_arrays(

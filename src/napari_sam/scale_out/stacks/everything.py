@@ -32,7 +32,8 @@ from napari_sam.requests.automatic_stack import AutomaticStackRequest
 from napari_sam.scale_out.jobs.stages import Stage
 from napari_sam.scale_out.stacks import arrays
 from napari_sam.scale_out.stacks.cost import CountingPredictor, timed
-from napari_sam.scale_out.stacks.stack_job import StackJob, one
+from napari_sam.scale_out.stacks.objects_in_3d import MAPS, PARTS, SPLIT, ObjectsIn3D
+from napari_sam.scale_out.stacks.stack_job import PlaneGroups, StackJob, one
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.automatic.candidates import Candidates
-    from napari_sam.automatic.instances.stack_search import StackSearch
     from napari_sam.masks.painting import ObjectPlaneMask
     from napari_sam.scale_out.jobs.estimate import CostEstimate
 
@@ -78,9 +78,9 @@ class EverythingJob(StackJob):
         count = len(self.stack)
         cleaned = int(bool(self.request.cleanup))
         return (
-            Stage("size", "Measuring objects", one, self._size, needs_model=True),
+            Stage("size", "Choosing windows", one, self._size, needs_model=True),
             Stage(
-                "maps",
+                MAPS,
                 "Reading maps",
                 lambda: count if self.is_in_3d else 0,
                 self._maps,
@@ -88,20 +88,27 @@ class EverythingJob(StackJob):
                 compressed=False,
             ),
             Stage(
-                "split",
+                SPLIT,
                 "Splitting objects",
                 lambda: self._sizes["blocks"],
-                self._split,
+                lambda index: self._in_3d.split(index),
+                needs_model=True,
+            ),
+            Stage(
+                PARTS,
+                "Measuring objects on planes",
+                lambda: len(self._groups) if self.is_in_3d else 0,
+                lambda index: self._in_3d.parts(index),
                 needs_model=True,
             ),
             Stage(
                 "search",
                 "Searching planes",
-                lambda: count,
+                lambda: len(self._searched),
                 self._search,
                 needs_model=True,
             ),
-            Stage("links", "Comparing planes", lambda: count, self._links),
+            Stage("links", "Comparing planes", lambda: len(self._groups), self._links),
             Stage("numbers", "Numbering objects", one, self._numbers),
             Stage("clean", "Cleaning up", lambda: cleaned, self._clean),
         )
@@ -163,46 +170,48 @@ class EverythingJob(StackJob):
         return self._sizes["blocks"] > 0
 
     @cached_property
-    def stack_search(self) -> StackSearch:
+    def _groups(self) -> PlaneGroups:
+        """The planes of tasks that cost little for each."""
+        return PlaneGroups.of(len(self.stack), self.stack.plane_shape)
+
+    @property
+    def _searched(self) -> PlaneGroups:
+        """The planes of each task of the search, which runs the model unless in 3D."""
+        return self._groups if self.is_in_3d else PlaneGroups(len(self.stack), 1)
+
+    @cached_property
+    def _in_3d(self) -> ObjectsIn3D:
         """The search of all planes together."""
         search = self.request.search_in_3d(self.predictor, EmbeddingCache(), self.side)
         assert search is not None
-        return search
+        return ObjectsIn3D(self.folder, search, len(self.stack), self._groups)
 
     def _maps(self, index: int) -> Arrays:
         plane = self.request.plane_request(index)
         source = plane.instance_source(self.predictor, EmbeddingCache())
         try:
-            maps = run_to_end(self.stack_search.read_plane(source))
+            maps = run_to_end(self._in_3d.search.read_plane(source))
         except NothingShownError:
             maps = {}
         return dict(arrays.maps_to_arrays(maps))
 
-    def _split(self, index: int) -> Arrays:
-        block = self.stack_search.blocks(len(self.stack))[index]
-        maps = [
-            arrays.maps_from_arrays(self.folder.load("maps", z))
-            for z in range(len(self.stack))
-        ]
-        found = self.stack_search.split_block(block, maps)
-        return dict(arrays.candidates_to_arrays(found))
-
     def _search(self, index: int) -> Arrays:
-        """Keep the objects of a plane: their labels, and the objects they belong to."""
+        """Keep the objects of planes: their labels, and the objects they belong to."""
         if self.is_in_3d:
-            candidates = self._in_planes[index]
-            windows = self.folder.load("maps", index, ["windows"])["windows"]
-            is_empty = not len(windows)
+            steps = self._in_3d.planes(index)
         else:
-            candidates, is_empty = self._search_plane(index)
-        candidates = self.request.kept(candidates)
-        objects = candidates.objects(self.request.thresholds)
-        labels = objects.labels
-        if self.is_in_3d:
-            labels = objects.numbered(labels)
-        # Small numbers are compressed sooner.
-        smallest = np.min_scalar_type(int(labels.max(initial=0)))
-        return {"labels": labels.astype(smallest), "is_empty": is_empty}
+            steps = map(self._search_plane, self._searched[index])
+        found: Arrays = {}
+        for z, (candidates, is_empty) in zip(self._searched[index], steps, strict=True):
+            objects = candidates.objects(self.request.thresholds)
+            labels = objects.labels
+            if self.is_in_3d:
+                labels = objects.numbered(labels)
+            # Small numbers are compressed sooner.
+            smallest = np.min_scalar_type(int(labels.max(initial=0)))
+            found[f"labels{z}"] = labels.astype(smallest)
+            found[f"is_empty{z}"] = is_empty
+        return found
 
     def _search_plane(self, index: int) -> tuple[Candidates, bool]:
         cache = EmbeddingCache()
@@ -210,16 +219,11 @@ class EverythingJob(StackJob):
         *_, last = self.request.search_plane(plane, self.predictor, cache)
         return last.candidates, last.shows_nothing
 
-    @cached_property
-    def _in_planes(self) -> list[Candidates]:
-        """The parts of objects on each plane, of all blocks."""
-        blocks = [
-            arrays.candidates_from_arrays(
-                self.folder.load("split", index), self.stack.plane_shape
-            )
-            for index in range(self._sizes["blocks"])
-        ]
-        return self.stack_search.by_plane(blocks, len(self.stack))
+    def _load_plane(self, name: str, index: int) -> NDArray[Any]:
+        """Read what the search kept of a plane."""
+        name = f"{name}{index}"
+        stored = self.folder.load("search", index // self._searched.size, [name])
+        return stored[name]
 
     # -- linking -----------------------------------------------------------------------
 
@@ -234,7 +238,7 @@ class EverythingJob(StackJob):
         planes = min(_KEPT_BYTES // nbytes, self.request.linking.gap + _KEPT_PLANES)
 
         def read(index: int) -> NDArray[np.int32]:
-            stored = self.folder.load("search", index, ["labels"])["labels"]
+            stored = self._load_plane("labels", index)
             labels: NDArray[np.int32] = stored.astype(np.int32)
             return labels
 
@@ -242,29 +246,35 @@ class EverythingJob(StackJob):
         return kept
 
     def _links(self, index: int) -> Arrays:
-        """Count the objects of a plane, and what they share with later planes."""
-        labels = self._labels(index)
-        count = PlaneCount.of(labels)
-        kept = {"labels": count.labels, "areas": count.areas}
-        kept |= self.folder.load("search", index, ["is_empty"])
+        """Count the objects of planes, and what they share with later planes."""
+        kept: Arrays = {}
         nearest = nearest_planes(self.is_in_3d)
-        farthest = min(self.request.linking.gap + 1, len(self.stack) - 1 - index)
-        for distance in range(nearest, farthest + 1):
-            later = self._labels(index + distance)
-            overlaps = PlaneOverlaps.of(index, index + distance, labels, later)
-            kept[f"pairs{distance}"] = overlaps.pairs
+        for z in self._groups[index]:
+            labels = self._labels(z)
+            count = PlaneCount.of(labels)
+            kept |= {f"labels{z}": count.labels, f"areas{z}": count.areas}
+            kept[f"is_empty{z}"] = self._load_plane("is_empty", z)
+            farthest = min(self.request.linking.gap + 1, len(self.stack) - 1 - z)
+            for distance in range(nearest, farthest + 1):
+                later = self._labels(z + distance)
+                overlaps = PlaneOverlaps.of(z, z + distance, labels, later)
+                kept[f"pairs{z}-{z + distance}"] = overlaps.pairs
         return kept
 
     def _numbers(self, _: int) -> Arrays:
         linking, continued = self.request.linking, self.is_in_3d
-        stored = [self.folder.load("links", z) for z in range(len(self.stack))]
-        empty = [z for z, found in enumerate(stored) if found["is_empty"]]
-        self.request.check_shown(empty, len(stored))
-        counts = [PlaneCount(found["labels"], found["areas"]) for found in stored]
-        pairs = neighbours(len(stored), linking.gap, nearest_planes(continued))
+        stored: Arrays = {}
+        for index in range(len(self._groups)):
+            stored |= self.folder.load("links", index)
+        planes = range(len(self.stack))
+        empty = [z for z in planes if stored[f"is_empty{z}"]]
+        self.request.check_shown(empty, len(planes))
+        counts = [PlaneCount(stored[f"labels{z}"], stored[f"areas{z}"]) for z in planes]
         overlaps = [
-            PlaneOverlaps(z, later, stored[z][f"pairs{later - z}"])
-            for z, later in pairs
+            PlaneOverlaps(z, later, stored[f"pairs{z}-{later}"])
+            for z, later in neighbours(
+                len(planes), linking.gap, nearest_planes(continued)
+            )
         ]
         numbers = number_objects(
             counts,

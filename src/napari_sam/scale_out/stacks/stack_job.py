@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import cached_property, partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from math import prod
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -33,6 +34,41 @@ if TYPE_CHECKING:
     from napari_sam.masks.cleanup import CleanUp
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.requests.view import ImageView as View
+
+
+# Where a plane costs little a task has several: so many pixels and planes at most, and
+# no fewer tasks than this.
+_GROUP_PIXELS, _GROUP_PLANES, _LEAST_TASKS = 2**21, 16, 16
+
+
+class PlaneGroups:
+    """Runs of planes that are one task each.
+
+    Parameters
+    ----------
+    planes : int
+        Number of planes.
+    size : int
+        Planes of each group but the last.
+    """
+
+    def __init__(self, planes: int, size: int) -> None:
+        self._planes, self.size = planes, size
+
+    @classmethod
+    def of(cls, planes: int, plane_shape: tuple[int, int]) -> Self:
+        """Return groups of planes of a shape."""
+        size = min(
+            _GROUP_PIXELS // prod(plane_shape), _GROUP_PLANES, planes // _LEAST_TASKS
+        )
+        return cls(planes, max(size, 1))
+
+    def __len__(self) -> int:
+        return -(-self._planes // self.size)
+
+    def __getitem__(self, index: int) -> range:
+        start = index * self.size
+        return range(start, min(start + self.size, self._planes))
 
 
 class StackJob(ModelJob):

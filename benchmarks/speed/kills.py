@@ -1,0 +1,238 @@
+"""Jobs whose driver or one of whose processes is killed at a random moment.
+
+`python -m benchmarks.speed.kills --count 20`
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+from tests.helpers import jobs
+from tests.helpers.jobs import disc_stack, stand_in
+
+import napari_sam as ns
+from napari_sam.masks.cleanup import CleanUp
+from napari_sam.prediction.cache import EmbeddingCache
+from napari_sam.prediction.steps import run_to_end
+from napari_sam.requests.from_arrays import automatic_stack_request
+from napari_sam.scale_out.jobs import schedulers, stages
+from napari_sam.scale_out.jobs.job import Job
+from napari_sam.scale_out.stacks.planning import plan_everything_volume, plan_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WORKERS = 2
+STARTED = "started.txt"
+DRIVER = """
+import sys
+from benchmarks.speed import kills
+from napari_sam.scale_out.jobs import schedulers
+from napari_sam.scale_out.jobs.job import Job
+
+if __name__ == "__main__":
+    kills.use_stand_ins()
+    schedulers._start_worker = kills.start_noting_worker
+    for step in Job(sys.argv[1]).run(int(sys.argv[2])):
+        print(step.stage, step.done, flush=True)
+"""
+SLOW = "seconds=0.05"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A job that is killed within its first steps: a model, an image and options."""
+
+    model: str
+    steps: int = 50
+    axis: int = 0
+    dtype: str = "uint8"
+    options: Mapping[str, Any] | None = None
+
+
+FEW = ns.SearchOptions(points_per_side=4)
+TILES = ns.SearchOptions(points_per_side=4, crop_n_layers=1)
+LONG_GAPS = ns.Linking(gap=3, min_slices=3, overlap=0.2)
+CLEANUP = CleanUp(fill_holes=True, smooth=1.0, min_size=90)
+# Tiles, gaps, clean-up, another axis, integers and floats, in 3D and by planes; the
+# prompts of "prompts" are boxes in a stack.
+CASES = {
+    "tiles, uint8": Case("points", options={"options": TILES}),
+    "gaps, axis 1, float32": Case(
+        "points", 50, 1, "float32", {"options": FEW, "linking": LONG_GAPS}
+    ),
+    "clean-up, uint8": Case("boxes", options={"cleanup": CLEANUP}),
+    "3D, gaps, uint8": Case("instances", 75, options={"linking": LONG_GAPS}),
+    "3D, clean-up, axis 2, float32": Case(
+        "instances", 75, 2, "float32", {"cleanup": CLEANUP, "spacing": (2, 1, 1)}
+    ),
+    "tiles, gaps, clean-up, axis 1, float32": Case(
+        "points",
+        50,
+        1,
+        "float32",
+        {"options": TILES, "linking": LONG_GAPS, "cleanup": CLEANUP},
+    ),
+    "prompts, uint8": Case("prompts", 6),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    use_stand_ins()
+    with tempfile.TemporaryDirectory() as folder:
+        kills(Path(folder), options.count, options.seed)
+
+
+def use_stand_ins() -> None:
+    """Load stand-ins here and in the processes of pools."""
+    schedulers._start_worker = jobs.start_worker
+    jobs.install_stand_ins()
+
+
+def kills(folder: Path, count: int, seed: int = 1) -> None:
+    """Kill the driver, or one of its processes, once in each of some jobs."""
+    rng, plain = random.Random(seed), {}
+    equal, most, killed = 0, 0, Counter()
+    for number in range(count):
+        name = list(CASES)[number % len(CASES)]
+        if name not in plain:
+            plain[name] = plain_labels(CASES[name])
+        job = plan(CASES[name], folder / str(number))
+        who, moment = kill_once(job.path, CASES[name].steps, rng)
+        run_driver(job.path).wait()
+        started = (job.path / STARTED).read_text().split()
+        repeated = len(started) - len(set(started))
+        is_equal = np.array_equal(labels_of(Job(job.path)), plain[name])
+        print(
+            f"{number + 1}: {name}: {who} killed after {moment}; "
+            f"{len(set(started))} tasks, {repeated} of them twice; "
+            f"{'the same labels' if is_equal else 'OTHER LABELS'}, "
+            f"{plain[name].max()} objects",
+            flush=True,
+        )
+        killed[who] += 1
+        most = max(most, repeated)
+        equal += is_equal
+    print(
+        f"{equal} of {count} jobs have the labels of the plain call, each after a kill "
+        f"of its driver ({killed['driver']}) or of one of {WORKERS} processes "
+        f"({killed['process']}); tasks that ran twice: at most {most}"
+    )
+
+
+def stack_of(case: Case) -> np.ndarray:
+    """Return the image of a case."""
+    stack = disc_stack(24)
+    if case.dtype != "uint8":
+        stack = (stack.astype(float) * 3.7 - 50).clip(0).astype(case.dtype)
+    return np.moveaxis(stack, 0, case.axis)
+
+
+def prompts_of(stack: np.ndarray) -> dict[int, dict[int, ns.Prompt]]:
+    """Return a box of each object of the middle plane."""
+    from scipy import ndimage
+
+    middle = len(stack) // 2
+    boxes = ndimage.find_objects(ndimage.label(stack[middle] > 127)[0])
+    return {
+        number: {middle: ns.Prompt(box=(r.start, c.start, r.stop - 1, c.stop - 1))}
+        for number, (r, c) in enumerate(boxes, start=1)
+    }
+
+
+def plain_labels(case: Case) -> np.ndarray:
+    """Return the labels of the plain call."""
+    stack, options = stack_of(case), dict(case.options or {})
+    if case.model == "prompts":
+        model = stand_in("boxes")
+        return ns.segment_volume(stack, prompts_of(stack), model, **options).labels
+    request = automatic_stack_request(stack, case.axis, **options)
+    result = run_to_end(request.run(stand_in(case.model), EmbeddingCache()))
+    return np.asarray(result.paint(request.stack.shape))
+
+
+def plan(case: Case, folder: Path) -> Job:
+    """Plan the job of a case, with a slow model."""
+    stack, options = stack_of(case), dict(case.options or {})
+    if case.model == "prompts":
+        return plan_volume(
+            stack,
+            prompts_of(stack),
+            model=stand_in(f"boxes{SLOW}"),
+            workdir=folder,
+            **options,
+        )
+    return plan_everything_volume(
+        stack,
+        model=stand_in(f"{case.model}{SLOW}"),
+        workdir=folder,
+        axis=case.axis,
+        **options,
+    )
+
+
+def labels_of(job: Job) -> np.ndarray:
+    """Return the labels of a complete job."""
+    result = job.result()
+    return np.asarray(getattr(result, "labels", result))
+
+
+def run_driver(path: Path) -> subprocess.Popen[str]:
+    """Run a job by two processes in a process of its own."""
+    command = [sys.executable, "-c", DRIVER, str(path), str(WORKERS)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def kill_once(path: Path, steps: int, rng: random.Random) -> tuple[str, str]:
+    """Kill the driver of a job or one of its processes; tell which, and when."""
+    with run_driver(path) as driver:
+        assert driver.stdout is not None
+        wanted, line = rng.randint(1, steps), ""
+        for done, line in enumerate(driver.stdout, start=1):
+            if done == wanted:
+                break
+        time.sleep(rng.uniform(0, 0.1))
+        process = psutil.Process(driver.pid)
+        chosen = rng.choice([process, *jobs.pool_processes(process)])
+        chosen.send_signal(signal.SIGKILL)
+        for _ in driver.stdout:
+            pass
+    return "driver" if chosen == process else "process", line.strip()
+
+
+def note_starts() -> None:
+    """Write down each task that starts, in this process and in those of pools."""
+    run = stages.run_task_of
+
+    def noted(folder: Any, work: Any, stage: str, index: int) -> float:
+        with (folder.path / STARTED).open("a") as file:
+            file.write(f"{stage}-{index}\n")
+        return run(folder, work, stage, index)
+
+    stages.run_task_of = noted
+
+
+def start_noting_worker(threads: int) -> None:
+    """Start a process of a pool that writes down its tasks."""
+    jobs.start_worker(threads)
+    note_starts()
+
+
+if __name__ == "__main__":
+    main()
