@@ -1,20 +1,17 @@
 """Jobs whose driver or one of whose processes is killed at a random moment.
 
-`python -m benchmarks.speed.kills --count 20`
+Run by `benchmarks.speed.scale_out --kills 20`. Drivers are forked from the server that
+has imported everything, as the processes of pools are.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,21 +30,12 @@ from napari_sam.scale_out.stacks.planning import plan_everything_volume, plan_vo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
+    from pathlib import Path
 
 WORKERS = 2
 STARTED = "started.txt"
-DRIVER = """
-import sys
-from benchmarks.speed import kills
-from napari_sam.scale_out.jobs import schedulers
-from napari_sam.scale_out.jobs.job import Job
-
-if __name__ == "__main__":
-    kills.use_stand_ins()
-    schedulers._start_worker = kills.start_noting_worker
-    for step in Job(sys.argv[1]).run(int(sys.argv[2])):
-        print(step.stage, step.done, flush=True)
-"""
 SLOW = "seconds=0.05"
 
 
@@ -89,22 +77,6 @@ CASES = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    use_stand_ins()
-    with tempfile.TemporaryDirectory() as folder:
-        kills(Path(folder), options.count, options.seed)
-
-
-def use_stand_ins() -> None:
-    """Load stand-ins here and in the processes of pools."""
-    schedulers._start_worker = jobs.start_worker
-    jobs.install_stand_ins()
-
-
 def kills(folder: Path, count: int, seed: int = 1) -> None:
     """Kill the driver, or one of its processes, once in each of some jobs."""
     rng, plain = random.Random(seed), {}
@@ -115,7 +87,11 @@ def kills(folder: Path, count: int, seed: int = 1) -> None:
             plain[name] = plain_labels(CASES[name])
         job = plan(CASES[name], folder / str(number))
         who, moment = kill_once(job.path, CASES[name].steps, rng)
-        run_driver(job.path).wait()
+        driver, progress = run_driver(job.path)
+        with suppress(EOFError):
+            while True:
+                progress.recv()
+        driver.join()
         started = (job.path / STARTED).read_text().split()
         repeated = len(started) - len(set(started))
         is_equal = np.array_equal(labels_of(Job(job.path)), plain[name])
@@ -193,27 +169,40 @@ def labels_of(job: Job) -> np.ndarray:
     return np.asarray(getattr(result, "labels", result))
 
 
-def run_driver(path: Path) -> subprocess.Popen[str]:
-    """Run a job by two processes in a process of its own."""
-    command = [sys.executable, "-c", DRIVER, str(path), str(WORKERS)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def run_driver(path: Path) -> tuple[BaseProcess, Connection]:
+    """Run a job by two processes in a process of its own, which tells its progress."""
+    context: Any = schedulers.process_context()
+    progress, told = context.Pipe(duplex=False)
+    driver = context.Process(target=drive, args=(path, told))
+    driver.start()
+    told.close()
+    return driver, progress
+
+
+def drive(path: Path, told: Connection) -> None:
+    """Run a job, and tell its progress."""
+    jobs.install_stand_ins()
+    schedulers._start_worker = start_noting_worker
+    for step in Job(path).run(WORKERS):
+        told.send((step.stage, step.done))
 
 
 def kill_once(path: Path, steps: int, rng: random.Random) -> tuple[str, str]:
     """Kill the driver of a job or one of its processes; tell which, and when."""
-    with run_driver(path) as driver:
-        assert driver.stdout is not None
-        wanted, line = rng.randint(1, steps), ""
-        for done, line in enumerate(driver.stdout, start=1):
-            if done == wanted:
-                break
-        time.sleep(rng.uniform(0, 0.1))
-        process = psutil.Process(driver.pid)
-        chosen = rng.choice([process, *jobs.pool_processes(process)])
-        chosen.send_signal(signal.SIGKILL)
-        for _ in driver.stdout:
-            pass
-    return "driver" if chosen == process else "process", line.strip()
+    driver, progress = run_driver(path)
+    stage, done = "", 0
+    for _ in range(rng.randint(1, steps)):
+        stage, done = progress.recv()
+    time.sleep(rng.uniform(0, 0.1))
+    server = psutil.Process(driver.pid).parent()
+    assert server is not None
+    chosen = rng.choice(server.children())
+    chosen.send_signal(signal.SIGKILL)
+    with suppress(EOFError):
+        while True:
+            progress.recv()
+    driver.join()
+    return "driver" if chosen.pid == driver.pid else "process", f"{stage} {done}"
 
 
 def note_starts() -> None:
@@ -232,7 +221,3 @@ def start_noting_worker(threads: int) -> None:
     """Start a process of a pool that writes down its tasks."""
     jobs.start_worker(threads)
     note_starts()
-
-
-if __name__ == "__main__":
-    main()

@@ -7,47 +7,30 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import resource
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from tests.helpers import jobs
 from tests.helpers.jobs import disc_stack, stand_in
 from tests.helpers.processes import load_small
 
 import napari_sam as ns
+from benchmarks.speed.kills import kills
 from napari_sam.automatic.object_links import (
     PlaneCount,
     PlaneOverlaps,
     number_objects,
 )
 from napari_sam.images.reading.stored_array import StoredArray
-from napari_sam.scale_out.jobs import schedulers, stages
+from napari_sam.scale_out.jobs import schedulers
 from napari_sam.scale_out.jobs.job import Job
 from napari_sam.scale_out.stacks.planning import plan_everything_volume
 
 _GIGABYTE = 1e9
-STARTED = "started.txt"
-DRIVER = """
-import sys
-from benchmarks.speed import scale_out
-from napari_sam.scale_out.jobs import schedulers
-from napari_sam.scale_out.jobs.job import Job
-
-if __name__ == "__main__":
-    scale_out.use_stand_ins()
-    schedulers._start_worker = scale_out.start_noting_worker
-    for step in Job(sys.argv[1]).run(int(sys.argv[2])):
-        print(step.stage, step.done, flush=True)
-"""
 
 
 def main() -> None:
@@ -204,72 +187,6 @@ def _numbering(nodes: int, depth: int) -> None:
         f"planes each: {seconds:.0f} s of processor time, "
         f"{numbers.count:,} objects, peak of the process {peak / _GIGABYTE:.2f} GB"
     )
-
-
-def kills(folder: Path, count: int) -> None:
-    """Kill the driver, or one of its processes, once in each of some jobs."""
-    stack = disc_stack(24)
-    few = ns.SearchOptions(points_per_side=4)
-    plain = ns.segment_everything_volume(stack, stand_in("points"), options=few)
-    rng, equal, most, drivers = random.Random(1), 0, 0, 0
-    for number in range(count):
-        job = plan_everything_volume(
-            stack,
-            model=stand_in("pointsseconds=0.05"),
-            workdir=folder / str(number),
-            options=few,
-        )
-        drivers += kill_once(job.path, rng)
-        run_driver(job.path).wait()
-        started = (job.path / STARTED).read_text().split()
-        most = max(most, len(started) - len(set(started)))
-        equal += bool(np.array_equal(job.result(), plain))
-    print(
-        f"{equal} of {count} jobs have the labels of the plain call, each after a kill"
-    )
-    print(f"  of its driver ({drivers}) or of one of 2 processes; tasks that were")
-    print(f"  started twice after a kill: at most {most}")
-
-
-def run_driver(path: Path) -> subprocess.Popen[str]:
-    """Run a job by two processes in a process of its own."""
-    command = [sys.executable, "-c", DRIVER, str(path), "2"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def kill_once(path: Path, rng: random.Random) -> bool:
-    """Kill the driver of a job or one of its processes; tell whether the driver."""
-    with run_driver(path) as driver:
-        assert driver.stdout is not None
-        wanted = rng.randint(1, 60)
-        for done, _ in enumerate(driver.stdout, start=1):
-            if done == wanted:
-                break
-        time.sleep(rng.uniform(0, 0.1))
-        process = psutil.Process(driver.pid)
-        chosen = rng.choice([process, *jobs.pool_processes(process)])
-        chosen.send_signal(signal.SIGKILL)
-        for _ in driver.stdout:
-            pass
-    return bool(chosen == process)
-
-
-def note_starts() -> None:
-    """Write down each task that starts, in this process and in those of pools."""
-    run = stages.run_task_of
-
-    def noted(folder: Any, work: Any, stage: str, index: int) -> float:
-        with (folder.path / STARTED).open("a") as file:
-            file.write(f"{stage}-{index}\n")
-        return run(folder, work, stage, index)
-
-    stages.run_task_of = noted
-
-
-def start_noting_worker(threads: int) -> None:
-    """Start a process of a pool that writes down its tasks."""
-    jobs.start_worker(threads)
-    note_starts()
 
 
 def sparse_store(folder: Path, planes: int) -> None:

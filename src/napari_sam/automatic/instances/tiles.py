@@ -197,6 +197,9 @@ def _sample(
     for axis, places in ((1, rows), (2, cols)):
         last = sampled.shape[axis] - 1
         at = np.clip(places, 0, last)
+        if (at == np.floor(at)).all():  # maps at their own resolution
+            sampled = np.take(sampled, at.astype(int), axis)
+            continue
         low = np.minimum(at.astype(int), max(last - 1, 0))
         fraction = (at - low).astype(np.float32)
         fraction = fraction[:, None] if axis == 1 else fraction

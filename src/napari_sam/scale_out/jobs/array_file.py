@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 _MAGIC = b"napari-sam arrays\n"
 _LENGTH_BYTES = 8
-# Fast rather than small; 0 keeps the bytes as they are.
-_LEVEL = 1
+_LEVEL = 1  # fast rather than small
 # Numbers, truth values and text; never objects.
 _KINDS = frozenset("biufU")
 
@@ -41,13 +40,16 @@ def write_arrays(
         array = np.asarray(values)
         if array.dtype.kind not in _KINDS:
             raise TypeError(f"The array {name} has the type {array.dtype}.")
-        content = zlib.compress(array.tobytes(), _LEVEL if compressed else 0)
-        entries.append([name, array.dtype.str, array.shape, len(content)])
+        content = array.tobytes()
+        if compressed:
+            content = zlib.compress(content, _LEVEL)
+        check = None if compressed else zlib.crc32(content)
+        entries.append([name, array.dtype.str, array.shape, len(content), check])
         contents.append(content)
     header = json.dumps(entries).encode()
     length = len(header).to_bytes(_LENGTH_BYTES, "little")
-    check = zlib.crc32(header).to_bytes(_LENGTH_BYTES, "little")
-    stream.write(b"".join([_MAGIC, length, check, header, *contents]))
+    header_check = zlib.crc32(header).to_bytes(_LENGTH_BYTES, "little")
+    stream.write(b"".join([_MAGIC, length, header_check, header, *contents]))
 
 
 def read_arrays(
@@ -69,21 +71,24 @@ def read_arrays(
     """
     if stream.read(len(_MAGIC)) != _MAGIC:
         raise ValueError("it is no file of arrays")
-    length, check = (
+    length, header_check = (
         int.from_bytes(stream.read(_LENGTH_BYTES), "little") for _ in range(2)
     )
     header = stream.read(length)
-    if zlib.crc32(header) != check:
+    if zlib.crc32(header) != header_check:
         raise ValueError("its header is incomplete")
     places, start = {}, stream.tell()
-    for name, dtype, shape, size in json.loads(header):
-        places[name] = dtype, shape, start, size
+    for name, *entry, size, check in json.loads(header):
+        places[name] = *entry, start, size, check
         start += size
     found = {}
     for name in places if names is None else names:
-        dtype, shape, start, size = places[name]
+        dtype, shape, start, size, check = places[name]
         stream.seek(start)
-        # The check sum of the compressed bytes tells damage.
-        content = zlib.decompress(stream.read(size))
+        content = stream.read(size)
+        if check is None:  # compressed bytes have a check sum of their own
+            content = zlib.decompress(content)
+        elif zlib.crc32(content) != check:
+            raise ValueError(f"the array {name} is incomplete")
         found[name] = np.ndarray(shape, dtype, bytearray(content))
     return found

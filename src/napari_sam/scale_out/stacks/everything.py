@@ -93,6 +93,7 @@ class EverythingJob(StackJob):
                 lambda: self._sizes["blocks"],
                 lambda index: self._in_3d.split(index),
                 needs_model=True,
+                compressed=False,
             ),
             Stage(
                 PARTS,
