@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ _OVERLAP = 0.25
 # Part of a window next to its inner edges that is not used, where the network does not
 # see what comes after.
 _UNUSED = 1 / 32
+# Places of windows in results that are kept: two axes of some hundred windows.
+_KEPT_AXES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +165,13 @@ def blend(
     return blended
 
 
+@lru_cache(_KEPT_AXES)
 def _axis(
     window: Window, area: Window, axis: int, size: int, scale: float, count: int
 ) -> tuple[slice, NDArray[np.float64], NDArray[np.float32]]:
     """Return where a window lies in the result along an axis, and its weights.
+
+    The same for all planes of a stack, and kept; not to be changed.
 
     Returns
     -------
@@ -197,9 +203,6 @@ def _sample(
     for axis, places in ((1, rows), (2, cols)):
         last = sampled.shape[axis] - 1
         at = np.clip(places, 0, last)
-        if (at == np.floor(at)).all():  # maps at their own resolution
-            sampled = np.take(sampled, at.astype(int), axis)
-            continue
         low = np.minimum(at.astype(int), max(last - 1, 0))
         fraction = (at - low).astype(np.float32)
         fraction = fraction[:, None] if axis == 1 else fraction

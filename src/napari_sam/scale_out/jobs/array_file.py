@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from os import SEEK_END
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,8 +75,11 @@ def read_arrays(
     length, header_check = (
         int.from_bytes(stream.read(_LENGTH_BYTES), "little") for _ in range(2)
     )
-    header = stream.read(length)
-    if zlib.crc32(header) != header_check:
+    start = stream.tell()
+    is_whole = start + length <= stream.seek(0, SEEK_END)
+    stream.seek(start)
+    header = stream.read(length) if is_whole else b""
+    if len(header) != length or zlib.crc32(header) != header_check:
         raise ValueError("its header is incomplete")
     places, start = {}, stream.tell()
     for name, *entry, size, check in json.loads(header):
