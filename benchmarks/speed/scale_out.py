@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from tests.helpers import jobs
 from tests.helpers.jobs import disc_stack, stand_in
 from tests.helpers.processes import load_small
@@ -45,6 +46,7 @@ def main() -> None:
         (overhead, options.planes),
         (restart, options.tasks),
         (numbering, options.nodes),
+        (driver_memory, options.tasks),
         (kills, options.kills),
         (sparse_store, 16),
     ):
@@ -187,6 +189,39 @@ def _numbering(nodes: int, depth: int) -> None:
         f"planes each: {seconds:.0f} s of processor time, "
         f"{numbers.count:,} objects, peak of the process {peak / _GIGABYTE:.2f} GB"
     )
+
+
+def driver_memory(folder: Path, planes: int) -> None:
+    """Run what follows the search of planes with 200 objects each, by two processes.
+
+    The objects go through all planes. The peak is of this process, with the program.
+    """
+    cells = np.arange(1, 201).reshape(10, 20)
+    labels = np.kron(cells, np.pad(np.ones((2, 2), int), (0, 1))).astype(np.uint8)
+    stack = np.broadcast_to(labels, (planes, *labels.shape))
+    job = plan_everything_volume(stack, model=stand_in("points"), workdir=folder)
+    for stage in ("output", "size"):
+        for _ in job.work(stage=stage):
+            pass
+    for z in range(planes):
+        found = {f"labels{z}": labels, f"is_empty{z}": False}
+        job.folder.save("search", z, found)
+    seconds: dict[str, float] = {}
+    largest, started = 0, time.perf_counter()
+    for step in job.run(2):
+        now = time.perf_counter()
+        seconds[step.stage] = seconds.get(step.stage, 0) + now - started
+        started = now
+        if step.done == step.total:
+            pool = jobs.pool_processes(psutil.Process())
+            largest = max(largest, *(p.memory_info().rss for p in pool))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    objects = job.folder.load("numbers", 0, ["count"])["count"]
+    print(
+        f"{planes:,} planes of {cells.size} objects, {int(objects):,} objects: peak of "
+        f"the driver {peak / _GIGABYTE:.2f} GB, of a process {largest / _GIGABYTE:.2f}"
+    )
+    print("  " + ", ".join(f"{name} {spent:.0f} s" for name, spent in seconds.items()))
 
 
 def sparse_store(folder: Path, planes: int) -> None:
