@@ -86,7 +86,7 @@ def kills(folder: Path, count: int, seed: int = 1) -> None:
         if name not in plain:
             plain[name] = plain_labels(CASES[name])
         job = plan(CASES[name], folder / str(number))
-        who, moment = kill_once(job.path, CASES[name].steps, rng)
+        who, moment = kill_once(job.path, CASES[name].steps, number, rng)
         driver, progress = run_driver(job.path)
         with suppress(EOFError):
             while True:
@@ -187,22 +187,23 @@ def drive(path: Path, told: Connection) -> None:
         told.send((step.stage, step.done))
 
 
-def kill_once(path: Path, steps: int, rng: random.Random) -> tuple[str, str]:
-    """Kill the driver of a job or one of its processes; tell which, and when."""
+def kill_once(
+    path: Path, steps: int, number: int, rng: random.Random
+) -> tuple[str, str]:
+    """Kill the driver of a job, or of even ones a process; tell which, and when."""
     driver, progress = run_driver(path)
     stage, done = "", 0
     for _ in range(rng.randint(1, steps)):
         stage, done = progress.recv()
     time.sleep(rng.uniform(0, 0.1))
-    server = psutil.Process(driver.pid).parent()
-    assert server is not None
-    chosen = rng.choice(server.children())
+    process = psutil.Process(driver.pid)
+    chosen = process if number % 2 else rng.choice(jobs.pool_processes(process))
     chosen.send_signal(signal.SIGKILL)
     with suppress(EOFError):
         while True:
             progress.recv()
     driver.join()
-    return "driver" if chosen.pid == driver.pid else "process", f"{stage} {done}"
+    return "driver" if chosen == process else "process", f"{stage} {done}"
 
 
 def note_starts() -> None:

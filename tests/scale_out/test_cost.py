@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+import napari_sam as ns
 from napari_sam.images.reading.stored_array import StoredArray
+from napari_sam.prediction.cache import EmbeddingCache
 from napari_sam.scale_out.jobs.estimate import CostEstimate, duration_text
-from napari_sam.scale_out.stacks.planning import plan_everything_volume
+from napari_sam.scale_out.stacks.planning import plan_everything_volume, plan_volume
 from tests.helpers.jobs import disc_stack, stand_in
-from tests.helpers.ome_zarr import write_ome_zarr
+from tests.helpers.ome_zarr import ball_stack, write_ome_zarr
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +58,43 @@ def test_arrays_cost_as_well(tmp_path: Path, model: str) -> None:
     assert cost.bytes_read == 10 * 90 * 110
     assert cost.encodes >= 5
     assert not job.folder.done("search")
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_following_costs_encodes_and_prompts_of_all_slices(
+    tmp_path: Path, few: bool
+) -> None:
+    prompts = {4: ns.Prompt(box=(7, 12, 23, 28))}
+    stack = ball_stack()
+    if few:
+        stack = stack[4:6]
+        prompts = {0: prompts[4]}
+    model = stand_in("boxes")
+    plain = EmbeddingCache()
+    ns.segment_volume(stack, prompts, model, cache=plain)
+    asked = len(model.received)
+    job = plan_volume(stack, prompts, model=stand_in("boxes"), workdir=tmp_path)
+    cost = job.cost()
+    assert not job.folder.done("prompted")
+    # The ball ends before the stack does.
+    assert cost.encodes == plain.encoded_count if few else cost.encodes >= 9
+    assert cost.prompts >= asked
+    assert cost.seconds > 0
+
+
+def test_embeddings_of_all_planes_are_in_the_cost(tmp_path: Path) -> None:
+    prompts = {4: ns.Prompt(box=(7, 12, 23, 28))}
+    stack, encodes = ball_stack(), []
+    for name, folder in (("with", tmp_path / "embeddings"), ("without", None)):
+        job = plan_volume(
+            stack,
+            prompts,
+            model=stand_in("boxes"),
+            workdir=tmp_path / name,
+            embeddings=folder,
+        )
+        encodes.append(job.cost().encodes)
+    assert encodes[0] == encodes[1] + len(stack)
 
 
 def test_a_sentence_says_it() -> None:

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
+from napari_sam.images.reading.read import read_image
 from napari_sam.plugin.jobs.dock import JobWidget
 from napari_sam.scale_out.jobs import stopping
 from napari_sam.scale_out.jobs.stopping import JobStoppedError
 from napari_sam.scale_out.stacks.planning import plan_everything_volume
 from tests.helpers.jobs import disc_stack, stand_in
+from tests.helpers.ome_zarr import write_ome_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +81,29 @@ def test_a_job_that_goes_on_elsewhere(
     dock.show_labels.native.click()
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=LONG)
     assert_array_equal(np.asarray(viewer.layers[0].data), job.result())
+
+
+@pytest.mark.parametrize("in_store", [False, True])
+def test_the_labels_lie_on_their_image(
+    dock: JobWidget, viewer: Any, tmp_path: Path, qtbot: Any, in_store: bool
+) -> None:
+    path = write_ome_zarr(tmp_path / "image.ome.zarr", disc_stack(PLANES))
+    image = read_image(path)
+    job = plan_everything_volume(
+        path,
+        path if in_store else None,
+        model=stand_in("boxes"),
+        workdir=tmp_path / "job",
+    )
+    list(job.run())
+    open_job(dock, job.path, qtbot)
+    qtbot.waitUntil(lambda: dock.show_labels.enabled, timeout=LONG)
+    dock.show_labels.native.click()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=LONG)
+    (layer,) = viewer.layers
+    scale = [image.spacing[axis] for axis in image.axes]
+    assert_allclose(layer.scale, scale)
+    assert len(set(scale)) > 1
 
 
 def test_stopping(

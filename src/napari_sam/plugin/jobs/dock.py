@@ -153,7 +153,8 @@ class JobWidget(Container[Any]):
         if not hasattr(labels, "shape"):
             self.status.value = "The labels of a series are beside its images."
             return
-        self._viewer.add_labels(labels, name=self._watch.job.path.name)
+        job = self._watch.job
+        self._viewer.add_labels(labels, name=job.path.name, **job.placement)
 
     def _show_failure(self, error: Exception) -> None:
         self._timer.stop()

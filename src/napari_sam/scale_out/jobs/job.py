@@ -17,7 +17,7 @@ from napari_sam.scale_out.jobs.stages import Stage, Work, open_work
 from napari_sam.scale_out.jobs.stopping import StopSign
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping
     from pathlib import Path
 
     from napari_sam.scale_out.jobs.estimate import CostEstimate
@@ -104,6 +104,15 @@ class Job:
     def workers(self) -> list[str]:
         """The processes that work on it, as far as they have claimed something."""
         return Claims(self.path / _CLAIMS).held_by_others()
+
+    @property
+    def placement(self) -> Mapping[str, tuple[float, ...]]:
+        """Where the labels of the result lie, as napari's layers say it.
+
+        Of each axis ``scale``, the distance of neighbouring pixels, and ``translate``,
+        the place of the first; what is not known is missing.
+        """
+        return self._work.placement
 
     def stop(self) -> None:
         """Ask all processes that work on the job to stop after their tasks."""

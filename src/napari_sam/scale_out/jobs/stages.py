@@ -69,6 +69,10 @@ class Work(Protocol):
     def stages(self) -> Sequence[Stage]:
         """All stages, in order."""
 
+    @property
+    def placement(self) -> Mapping[str, tuple[float, ...]]:
+        """Scale and translation of the labels; nothing where none are known."""
+
     def check_unchanged(self) -> None:
         """Refuse to go on when the image is not that of the plan."""
 

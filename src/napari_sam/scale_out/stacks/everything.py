@@ -143,8 +143,10 @@ class EverythingJob(StackJob):
             with suppress(NothingShownError):
                 run_to_end(search.read_plane(source))
 
-        seconds = timed(run)
-        return self.estimate(cache.encoded_count, predictor.asked, seconds)
+        seconds, count = timed(run), len(self.stack)
+        return self.estimate(
+            cache.encoded_count * count, predictor.asked * count, seconds * count
+        )
 
     # -- search ------------------------------------------------------------------------
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from napari_sam.scale_out.stacks.model import check_loadable, load_from_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_sam.prediction.predictor import Predictor
     from napari_sam.scale_out.jobs.folder import JobFolder
 
@@ -32,6 +34,11 @@ class ModelJob:
         if self._predictor is None:
             self._predictor = load_from_json(self.plan["model"])
         return self._predictor
+
+    @property
+    def placement(self) -> Mapping[str, tuple[float, ...]]:
+        """Scale and translation of the labels; nothing where none are known."""
+        return {}
 
     def check_sendable(self) -> None:
         """Refuse other processes when they cannot load the model.

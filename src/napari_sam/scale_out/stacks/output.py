@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -33,6 +34,10 @@ class LabelOutput(Protocol):
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """Shape of each level, without axes that have one index."""
+
+    @property
+    def placement(self) -> Mapping[str, tuple[float, ...]]:
+        """Scale and translation of the result; nothing when it is an array."""
 
     def planes(self, index: int) -> slice:
         """Return the planes of a part."""
@@ -71,6 +76,7 @@ class FolderOutput:
         self._depth = part_depth(shape, (1,) * len(shape), axis)
 
     level_counts: tuple[int, ...] = ()
+    placement: Mapping[str, tuple[float, ...]] = MappingProxyType({})
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -146,6 +152,16 @@ class ZarrOutput:
     def part_count(self) -> int:
         """Number of parts at full resolution."""
         return self.layout.parts(0)
+
+    @property
+    def placement(self) -> Mapping[str, tuple[float, ...]]:
+        """Scale and translation of the array at full resolution."""
+        given = {entry["type"]: entry for entry in self.layout.transforms[0]}
+        return {
+            name: tuple(given[kind][kind])
+            for name, kind in (("scale", "scale"), ("translate", "translation"))
+            if kind in given
+        }
 
     def planes(self, index: int) -> slice:
         """Return the planes of a part."""

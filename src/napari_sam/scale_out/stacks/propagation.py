@@ -9,6 +9,7 @@ other. The labels are painted in parts.
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections import defaultdict
 from contextlib import suppress
@@ -27,7 +28,7 @@ from napari_sam.requests.small_objects import SmallObjectWarning
 from napari_sam.requests.stack import StackRequest
 from napari_sam.scale_out.jobs.stages import Stage
 from napari_sam.scale_out.stacks import arrays
-from napari_sam.scale_out.stacks.cost import timed
+from napari_sam.scale_out.stacks.cost import CountingPredictor, timed
 from napari_sam.scale_out.stacks.object_groups import (
     first_groups,
     groups_from_arrays,
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
 
 
 _GROUPS = ("members", "counts")
+# Slices of each object that are segmented to estimate the cost of all.
+_TRIED_SLICES = 2
 
 
 class NoOutput(FolderOutput):
@@ -133,15 +136,48 @@ class PropagationJob(StackJob):
             labels[piece.region][piece.mask] = piece.object_id
         return labels
 
+    @property
+    def placement(self) -> Mapping[str, tuple[float, ...]]:
+        """Scale of the labels, which have the shape of the image."""
+        return self.image_placement
+
     def cost(self) -> CostEstimate:
-        """Estimate the work from the encoding of the middle plane."""
-        index = self.stack.plane_index(len(self.stack) // 2)
+        """Estimate the work from the prompted slices and the first ones after them.
 
-        def run() -> None:
-            with suppress(NothingShownError):
-                self.view.embed(self.predictor, EmbeddingCache(), index)
+        As if all objects went through all planes: it is at most that.
+        """
+        spent = self._spent_on_following()
+        if self.plan["embeddings"]:
+            index = self.stack.plane_index(len(self.stack) // 2)
 
-        return self.estimate(1, len(self.request.prompts), timed(run))
+            def encode() -> None:
+                with suppress(NothingShownError):
+                    self.view.embed(self.predictor, EmbeddingCache(), index)
+
+            spent += np.array([1, 0, timed(encode)]) * len(self.stack)
+        encodes, prompts, seconds = spent.tolist()
+        return self.estimate(round(encodes), round(prompts), seconds)
+
+    def _spent_on_following(self) -> NDArray[np.float64]:
+        """Return encodes, prompts and seconds of all slices, from the first ones."""
+        predictor: Any = CountingPredictor(self.predictor)
+        cache, start = EmbeddingCache(), time.perf_counter()
+        objects = len(self._prompts)
+        left = sum(len(prompted.indices) for prompted in self._prompts.values())
+        before, tried = np.zeros(3), 0
+        now, results = before, objects * len(self.stack)
+        for result in self.request.iter_slices(predictor, cache):
+            seconds = time.perf_counter() - start
+            now = np.array([cache.encoded_count, predictor.asked, seconds])
+            results -= 1
+            if left:
+                left -= result.status == "anchor"
+                before = now
+                continue
+            tried += 1
+            if tried == _TRIED_SLICES * objects:
+                return now + (now - before) / tried * results
+        return now
 
     def result(self) -> VolumeResult:
         """Return the objects on all slices.

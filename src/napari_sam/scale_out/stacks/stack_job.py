@@ -120,21 +120,21 @@ class StackJob(ModelJob):
             )
 
     def estimate(self, encodes: int, prompts: int, seconds: float) -> CostEstimate:
-        """Return the work of all planes from that of one plane.
+        """Add what is read and written to the work of the model.
 
         Parameters
         ----------
         encodes, prompts, seconds
-            Of one plane.
+            Of all planes.
         """
         count = len(self.stack)
         return CostEstimate(
-            encodes * count,
-            prompts * count,
+            encodes,
+            prompts,
             # Some planes are read again, to notice a change.
             plane_bytes(self.stack) * (count + min(count, SAMPLED_PLANES)),
             label_bytes(self.output.shapes),
-            seconds * count,
+            seconds,
         )
 
     # -- labels ------------------------------------------------------------------------
@@ -167,6 +167,20 @@ class StackJob(ModelJob):
             *levels,
             Stage("finish", "Finishing", one, self._finish),
         )
+
+    @property
+    def placement(self) -> Mapping[str, tuple[float, ...]]:
+        """Scale and translation of the labels; nothing where none are known."""
+        return self.output.placement or self.image_placement
+
+    @property
+    def image_placement(self) -> Mapping[str, tuple[float, ...]]:
+        """Scale of labels that have the shape of the image, where it is known."""
+        used = self.source.used
+        if not used.spacing:
+            return {}
+        axes = used.axes.removesuffix("S")
+        return {"scale": tuple(used.spacing.get(axis, 1.0) for axis in axes)}
 
     def result(self) -> Any:
         """Return the labels of the complete job."""
