@@ -5,7 +5,9 @@
 Every verb that writes is started, and ended by SIGKILL, SIGTERM or SIGINT. Afterwards
 each output is either complete or not there, what was there before is as it was or
 complete, and a further start ends well. Files of killed processes are gone after the
-next start when they are older than a day.
+next start when they are older than a day. Moments are counted in processor time, so
+that those on a busy machine are as on an idle one. `--trainings 3` kills longer runs of
+training instead, and checks that at most a minute of each is lost.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 _PART = ".napari-sam-"
 _TWO_DAYS = 2 * 24 * 60 * 60
+_MINUTE, _SLACK = 60.0, 20.0  # a state is written between two steps
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -157,16 +161,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--verb", action="append", choices=list(VERBS))
-    parser.add_argument("--seconds", type=float, default=12.0, help="latest kill")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--trainings", type=int, default=0, help="of over a minute")
     options = parser.parse_args()
-    names, chance = options.verb or list(VERBS), random.Random(0)
+    names, chance = options.verb or list(VERBS), random.Random(options.seed)
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder)
+        if options.trainings:
+            return kill_trainings(folder, options.trainings, chance)
+        lengths = {verb: length(folder, verb) for verb in names}
+        print("processor time:", {v: round(s, 1) for v, s in lengths.items()})
         for kill in range(options.kills):
             verb, number = names[kill % len(names)], SIGNALS[kill // len(names) % 3]
-            outcome = one(folder, verb, number, chance.uniform(0.2, options.seconds))
+            moment = chance.uniform(0.1, 1.05) * lengths[verb]
+            outcome = one(folder, verb, number, moment)
             counts[f"{verb} {outcome}"] += 1
             print(f"{kill + 1}: {verb}, {number.name}: {outcome}", flush=True)
         left = sweep(folder)
@@ -192,7 +202,7 @@ def prepare(folder: Path) -> None:
 
 
 def one(folder: Path, verb: str, number: signal.Signals, seconds: float) -> str:
-    """Start a verb and kill it; return what came of it."""
+    """Start a verb, and kill it after processor time; return what came of it."""
     entry = VERBS[verb]
     if verb == "work" and not (folder / "job" / "plan.json").exists():
         run(folder, "plan").wait()
@@ -200,10 +210,12 @@ def one(folder: Path, verb: str, number: signal.Signals, seconds: float) -> str:
         shutil.rmtree(folder / "job", ignore_errors=True)
         shutil.rmtree(folder / "l.zarr", ignore_errors=True)
     process = run(folder, verb)
-    try:
-        process.wait(seconds)
-        ended = "ended before"
-    except subprocess.TimeoutExpired:
+    used = 0.0
+    while used < seconds and process.poll() is None:
+        time.sleep(0.01)
+        used = processor_seconds(process.pid)
+    ended = "ended before"
+    if process.poll() is None:
         process.send_signal(number)
         ended = "killed"
     told = process.communicate()[1].decode()
@@ -218,11 +230,59 @@ def one(folder: Path, verb: str, number: signal.Signals, seconds: float) -> str:
     return ended
 
 
-def run(folder: Path, verb: str) -> subprocess.Popen[bytes]:
-    """Start a verb."""
+def processor_seconds(pid: int) -> float:
+    """Return the processor time of a process that was not waited for."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def length(folder: Path, verb: str) -> float:
+    """Run a verb to its end; return its processor time."""
+    before = os.times()
+    process = run(folder, verb)
+    told = process.communicate()[1].decode()
+    after = os.times()
+    assert process.returncode == 0, told
+    VERBS[verb].check(folder)
+    return (
+        after.children_user
+        + after.children_system
+        - before.children_user
+        - before.children_system
+    )
+
+
+def kill_trainings(folder: Path, count: int, chance: random.Random) -> int:
+    """Kill runs of training after more than a minute; return whether more is lost."""
+    state, faults = folder / "tuned.safetensors.run.safetensors", 0
+    for kill in range(count):
+        state.unlink(missing_ok=True)
+        start = time.time()
+        process = run(folder, "train", "--steps", "1000000")
+        while not state.exists() and process.poll() is None:
+            time.sleep(0.2)
+        time.sleep(chance.uniform(0, _MINUTE))
+        process.send_signal(SIGNALS[kill % len(SIGNALS)])
+        process.communicate()
+        end = time.time()
+        lost = end - state.stat().st_mtime
+        step = read_state(state)[1]["state"]["step"]
+        faults += lost > _MINUTE + _SLACK
+        print(
+            f"{kill + 1}: {SIGNALS[kill % 3].name} after {end - start:.0f} s: "
+            f"step {step}, {lost:.0f} s lost",
+            flush=True,
+        )
+    print(f"{count} trainings killed, {faults} lost more than a minute")
+    return 1 if faults else 0
+
+
+def run(folder: Path, verb: str, *further: str) -> subprocess.Popen[bytes]:
+    """Start a verb; `further` arguments count instead of those before."""
     command = [sys.executable, "-m", "napari_sam.cli", *VERBS[verb].arguments]
     command += [] if verb in ("work", "export") else _MODEL
     command += ["--overwrite"] if verb in _OVERWRITING else []
+    command += further
     return subprocess.Popen(
         command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )

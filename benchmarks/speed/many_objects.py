@@ -1,8 +1,9 @@
 """Main-thread times of accept, undo and measure with many objects.
 
 1,000 objects on a plane of 2,048 pixels, and 300 in 40 slices of 1,024. A stand-in
-answers boxes at once, so that only the plugin's own work counts. Needs neither weights
-nor a display: `python -m benchmarks.speed.many_objects`.
+answers boxes at once, with masks as small as a model's, so that only the plugin's own
+work counts. Needs neither weights nor a display:
+`python -m benchmarks.speed.many_objects`.
 """
 
 from __future__ import annotations
@@ -13,17 +14,36 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.components import ViewerModel
-from tests.helpers.models import BrightPredictor
+from tests.helpers.models import StandInPredictor
 
 from napari_sam.plugin.session import SamSession
+from napari_sam.prediction.plane_transform import PlaneTransform
+from napari_sam.prediction.prediction import Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from napari_sam.prompts.prompt import Prompt
+
 AIM_MS = 100.0
 RADIUS = 12
+INPUT_SIZE, MASK_SIZE = 1024, 256  # of SAM
+
+
+class BoxPredictor(StandInPredictor):
+    """Fills the box of each prompt."""
+
+    def answer(self, pixels: NDArray[np.uint8], prompt: Prompt) -> Prediction:
+        height, width = pixels.shape
+        transform = PlaneTransform.fit((height, width), INPUT_SIZE, MASK_SIZE, "sam")
+        assert prompt.box is not None
+        corners = transform.to_mask(prompt.box.reshape(2, 2)).round().astype(int)
+        (top, left), (bottom, right) = corners
+        logits = np.full((MASK_SIZE, MASK_SIZE), -9, np.float32)
+        logits[top : bottom + 1, left : right + 1] = 9
+        return Prediction(logits, 0.9, transform)
 
 
 def scene(shape: tuple[int, ...], count: int) -> tuple[NDArray[np.uint8], list[Any]]:
@@ -69,7 +89,7 @@ def measure(shape: tuple[int, ...], count: int) -> None:
     middle = (shape[0] // 2,) if len(shape) == 3 else ()
     if middle:
         viewer.dims.set_current_step(0, middle[0])
-    session = SamSession(viewer, BrightPredictor())
+    session = SamSession(viewer, BoxPredictor("boxes"))
     session.new_prompt_layers()
     session.each_prompt_an_object = True
     assert session.shapes_layer is not None

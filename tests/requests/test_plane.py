@@ -15,6 +15,7 @@ from napari_sam.images.intensity import IntensityMapping
 from napari_sam.images.planes import Channel, PlaneReader
 from napari_sam.images.projection import Projection
 from napari_sam.prediction.cache import EmbeddingCache
+from napari_sam.prediction.zoom import answers
 from napari_sam.prompts.prompt import Prompt
 from napari_sam.requests.base import Score
 from napari_sam.requests.plane import PlaneRequest
@@ -49,6 +50,30 @@ def test_a_plane_request_gives_the_labels_of_segment() -> None:
     assert result.scores == {
         number: (Score(None, pytest.approx(0.9), "prompt"),) for number in (1, 2)
     }
+
+
+def test_many_prompts_tell_how_many_are_done_and_give_the_masks_of_one_batch(
+    tiny_predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corners = [(r, c, r + 9, c + 7) for r in range(0, 30, 3) for c in range(0, 28, 3)]
+    prompts = {i: Prompt(box=box) for i, box in enumerate(corners, start=1)}
+    request = PlaneRequest(view_of(SCENE), AT, prompts, zoom="off")
+    steps = request.run(tiny_predictor, EmbeddingCache())
+    told = []
+    while True:
+        try:
+            told.append(next(steps))
+        except StopIteration as stop:
+            result = stop.value
+            break
+    counts = [(p.what, p.done) for p in told if p.total == len(prompts)]
+    assert [done for what, done in counts if what == "Segmenting"] == [0, 32, 64, 96]
+    assert [done for what, done in counts if "Combining" in what] == [32, 64, 96]
+    monkeypatch.setattr(answers, "DECODED_AT_ONCE", len(prompts))
+    together = run(request, tiny_predictor)
+    for one, other in zip(result.predictions, together.predictions, strict=True):
+        assert_array_equal(one.logits, other.logits)
+    assert_array_equal(result.paint(SHAPE), together.paint(SHAPE))
 
 
 @pytest.mark.parametrize("value", [0, 50, 200, 255, np.nan])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_sam.images.axes import PlaneIndex
     from napari_sam.masks.label_tiles import Region
+    from napari_sam.masks.overlaps import Part
     from napari_sam.masks.patch import MaskPatch
 
 Policy = Literal["keep", "overwrite", "background"]
@@ -181,11 +182,18 @@ def pieces_from_patches(
     together = PatchOverlaps()
     for patch in patches:
         together.add(patch)
-    pieces = []
-    for object_id, part in zip(object_ids, together.resolve(), strict=True):
-        if part is not None:
-            pieces.append(ObjectPlaneMask(object_id, plane_index, *part))
-    return pieces
+    return pieces_from_parts(object_ids, plane_index, together.resolve())
+
+
+def pieces_from_parts(
+    object_ids: Sequence[int], plane_index: PlaneIndex, parts: Iterable[Part | None]
+) -> list[ObjectPlaneMask]:
+    """Make pieces of what each object got on a plane, see `PatchOverlaps.resolve`."""
+    return [
+        ObjectPlaneMask(object_id, plane_index, *part)
+        for object_id, part in zip(object_ids, parts, strict=True)
+        if part is not None
+    ]
 
 
 def paint_pieces(

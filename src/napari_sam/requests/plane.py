@@ -11,13 +11,15 @@ import numpy as np
 from napari_sam.checks.values import choice, optional
 from napari_sam.images.window import Window
 from napari_sam.masks.cleanup import CleanUp, clean_up_pieces, prompted_pixels
-from napari_sam.masks.painting import pieces_from_patches
+from napari_sam.masks.overlaps import PatchOverlaps
+from napari_sam.masks.painting import pieces_from_parts
 from napari_sam.prediction.click_sequence import (
     Size,
     predict_iteratively,
     select_alternative,
 )
-from napari_sam.prediction.zoom.answers import ZoomedPlane
+from napari_sam.prediction.steps import map_steps, run_to_end
+from napari_sam.prediction.zoom.answers import DECODED_AT_ONCE, ZoomedPlane
 from napari_sam.prediction.zoom.grid import WindowGrid
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.serialization import prompt_from_json, prompt_to_json
@@ -26,12 +28,11 @@ from napari_sam.requests.serialization import index_from_json, index_to_json
 from napari_sam.requests.small_objects import small_object_warnings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from napari_sam.images.axes import ContrastLimits, PlaneIndex
-    from napari_sam.masks.patch import MaskPatch
     from napari_sam.prediction.cache import EmbeddingCache
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.prediction import Prediction
@@ -107,24 +108,23 @@ class PlaneRequest:
         numbers = {object_id: i for i, object_id in enumerate(self.prompts)}
         start = {numbers[o]: w for o, w in self.windows.items() if o in numbers}
         steps = plane.answer(list(self.prompts.values()), start, repeat=self.repeat)
-        while True:
-            try:
-                yield Progress(_step_text(next(steps)), 0, 0)
-            except StopIteration as stop:
-                answers: list[ZoomedAnswer] = stop.value
-                break
-        return self._finish(
-            predictor,
-            view.contrast_limits(index),
-            [answer.prediction for answer in answers],
-            {o: answers[i].windows for o, i in numbers.items()},
+        answers: list[ZoomedAnswer] = yield from map_steps(_progress, steps)
+        return (
+            yield from self._finish(
+                predictor,
+                view.contrast_limits(index),
+                [answer.prediction for answer in answers],
+                {o: answers[i].windows for o, i in numbers.items()},
+            )
         )
 
     def refinish(self, result: SegmentationResult) -> SegmentationResult:
         """Apply `size` and `cleanup` to an earlier result, without a model."""
         predictions = [select_alternative(p, self.size) for p in result.predictions]
-        return self._finish(
-            result.model, result.contrast_limits, predictions, result.windows
+        return run_to_end(
+            self._finish(
+                result.model, result.contrast_limits, predictions, result.windows
+            )
         )
 
     def _finish(
@@ -133,7 +133,7 @@ class PlaneRequest:
         contrast_limits: ContrastLimits | None,
         predictions: Sequence[Prediction],
         windows: Mapping[int, Windows],
-    ) -> SegmentationResult:
+    ) -> Generator[Progress, None, SegmentationResult]:
         """Resolve overlaps, crop the masks and clean them up."""
         object_ids = list(self.prompts)
         scores: dict[int, tuple[Score, ...]] = {
@@ -142,18 +142,19 @@ class PlaneRequest:
         }
         seeds: dict[int, NDArray[np.intp]] = {}
 
-        def patches() -> Iterator[MaskPatch]:
-            """Yield the masks one by one; all together may be far more than a plane."""
-            for (object_id, prompt), prediction in zip(
-                self.prompts.items(), predictions, strict=True
-            ):
-                patch = prediction.make_patch()
-                if self.cleanup:
-                    pixels = prompted_pixels(prompt, patch)
-                    seeds[object_id] = np.insert(pixels, 0, 0, axis=1)
-                yield patch
-
-        pieces = pieces_from_patches(object_ids, self.plane_index, patches())
+        # One by one; all masks together may be far larger than the plane.
+        together = PatchOverlaps()
+        for done, ((object_id, prompt), prediction) in enumerate(
+            zip(self.prompts.items(), predictions, strict=True)
+        ):
+            if done and done % DECODED_AT_ONCE == 0:
+                yield Progress("Combining the masks", done, len(predictions))
+            patch = prediction.make_patch()
+            together.add(patch)
+            if self.cleanup:
+                pixels = prompted_pixels(prompt, patch)
+                seeds[object_id] = np.insert(pixels, 0, 0, axis=1)
+        pieces = pieces_from_parts(object_ids, self.plane_index, together.resolve())
         if self.cleanup:
             pieces = clean_up_pieces(pieces, self.cleanup, seeds)
         return SegmentationResult(
@@ -193,8 +194,13 @@ class PlaneRequest:
         return cls(view, plane_index, prompts, size, windows=windows, repeat=True)
 
 
+def _progress(step: ZoomStep) -> Progress:
+    """Describe a step for the status line; count prompts where they are many."""
+    total = step.total if step.total > DECODED_AT_ONCE else 0
+    return Progress(_step_text(step), step.done if total else 0, total)
+
+
 def _step_text(step: ZoomStep) -> str:
-    """Describe a step for the status line."""
     what = "Encoding" if step.what == "encode" else "Segmenting"
     if step.window is None:
         return f"{what} the slice" if step.what == "encode" else what

@@ -14,7 +14,11 @@ from napari_sam.images.window import Window
 from napari_sam.prediction.plane_transform import PlaneTransform
 from napari_sam.prediction.prediction import Prediction
 from napari_sam.prediction.steps import run_to_end
-from napari_sam.prediction.zoom.answers import ZoomedPlane, ZoomStep
+from napari_sam.prediction.zoom.answers import (
+    DECODED_AT_ONCE,
+    ZoomedPlane,
+    ZoomStep,
+)
 from napari_sam.prediction.zoom.grid import WindowGrid
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.prompt import Prompt
@@ -244,7 +248,7 @@ def test_steps_tell_what_comes_next() -> None:
     assert isinstance(first, ZoomStep)
     assert first.what == "encode"
     assert not world.encoded
-    assert next(steps) == ("decode", first.window)
+    assert next(steps) == ("decode", first.window, 0, 1)
     assert not world.decoded
 
 
@@ -315,3 +319,26 @@ def test_points_on_a_mask_are_told_by_its_low_resolution(
     expected = np.zeros(len(points), bool)
     expected[inside] = logits[rows[inside], cols[inside]] > 0
     np.testing.assert_array_equal(prediction.holds(points), expected)
+
+
+def test_many_prompts_are_decoded_in_batches_with_a_step_before_each() -> None:
+    world = Discs([(250, 260, 60)])
+    count = 2 * DECODED_AT_ONCE + 5
+    steps = world.plane("off").answer([box_around(250, 260, 60)] * count)
+    told = [step for step in steps if step.what == "decode"]
+    assert [step.done for step in told] == [0, DECODED_AT_ONCE, 2 * DECODED_AT_ONCE]
+    assert {step.total for step in told} == {count}
+    assert [len(asked) for _, asked in world.decoded] == [
+        DECODED_AT_ONCE,
+        DECODED_AT_ONCE,
+        5,
+    ]
+
+
+def test_who_stops_in_the_middle_decodes_no_more() -> None:
+    world = Discs([(250, 260, 60)])
+    steps = world.plane("off").answer([box_around(250, 260, 60)] * 500)
+    while next(steps).done == 0:
+        pass
+    steps.close()
+    assert len(world.decoded) == 1

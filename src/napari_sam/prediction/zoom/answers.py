@@ -49,14 +49,29 @@ _MIN_QUALITY = 0.7
 _FITTING_RATIO = (3.0, 20.0)
 # Quality and size in the network from which the largest window gives a clear answer.
 _CLEAR_QUALITY, _CLEAR_NETWORK_PIXELS = 0.78, 16.0
+# Prompts between two steps: a second on a CPU. A multiple of the decoder's own batches,
+# so that masks do not depend on it.
+DECODED_AT_ONCE = 32
 _NO_HINTS = ZoomHints()
 
 
 class ZoomStep(NamedTuple):
-    """A step of an answer: encode a window, or decode prompts in it."""
+    """A step of an answer: encode a window, or decode prompts in it.
+
+    Parameters
+    ----------
+    what : {"encode", "decode"}
+        What comes next.
+    window : Window or None
+        Where; None for the whole plane.
+    done, total : int
+        Prompts that are decoded, and that are to be, in windows chosen so far.
+    """
 
     what: Literal["encode", "decode"]
     window: Window | None
+    done: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -269,14 +284,18 @@ class ZoomedPlane:
         for i, windows in todo.items():
             for window in windows:
                 by_window.setdefault(window, []).append(i)
+        done, total = 0, sum(map(len, by_window.values()))
         for window, members in by_window.items():
-            yield ZoomStep("encode", window)
+            yield ZoomStep("encode", window, done, total)
             embedding = self.embed(window)
-            yield ZoomStep("decode", window)
-            nearby = [_nearby(prompts[i], window) for i in members]
-            predictions = self.decode(embedding, nearby)
-            for i, prediction in zip(members, predictions, strict=True):
-                asked[i][window] = prediction
+            for first in range(0, len(members), DECODED_AT_ONCE):
+                yield ZoomStep("decode", window, done, total)
+                batch = members[first : first + DECODED_AT_ONCE]
+                nearby = [_nearby(prompts[i], window) for i in batch]
+                predictions = self.decode(embedding, nearby)
+                for i, prediction in zip(batch, predictions, strict=True):
+                    asked[i][window] = prediction
+                done += len(batch)
 
     def _more_windows(
         self,
