@@ -32,17 +32,22 @@ RADIUS = 12
 INPUT_SIZE, MASK_SIZE = 1024, 256  # of SAM
 
 
-class BoxPredictor(StandInPredictor):
-    """Fills the box of each prompt."""
+class CoarsePredictor(StandInPredictor):
+    """Finds what is bright in the box of a prompt, in the pixels of small masks."""
 
     def answer(self, pixels: NDArray[np.uint8], prompt: Prompt) -> Prediction:
         height, width = pixels.shape
         transform = PlaneTransform.fit((height, width), INPUT_SIZE, MASK_SIZE, "sam")
         assert prompt.box is not None
-        corners = transform.to_mask(prompt.box.reshape(2, 2)).round().astype(int)
-        (top, left), (bottom, right) = corners
+        low, high = transform.to_mask(prompt.box.reshape(2, 2))
+        top, left = np.maximum(np.floor(low).astype(int), 0)
+        bottom, right = np.minimum(np.ceil(high).astype(int), MASK_SIZE - 1) + 1
+        step = height // MASK_SIZE
+        seen = pixels[step // 2 :: step, step // 2 :: step]
         logits = np.full((MASK_SIZE, MASK_SIZE), -9, np.float32)
-        logits[top : bottom + 1, left : right + 1] = 9
+        logits[top:bottom, left:right] = np.where(
+            seen[top:bottom, left:right] > 100, 9, -9
+        )
         return Prediction(logits, 0.9, transform)
 
 
@@ -73,11 +78,17 @@ def corners(box: tuple[int, ...], index: tuple[int, ...]) -> NDArray[np.float64]
 
 
 def timed(what: str, action: Callable[[], Any], aim: float | None = AIM_MS) -> None:
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     action()
     milliseconds = 1000 * (time.perf_counter() - started)
-    met = "" if aim is None else f"   {'met' if milliseconds <= aim else 'MISSED'}"
-    print(f"  {what:<32}{milliseconds:>9.0f} ms{met}", flush=True)
+    # Other programs on the machine do not count.
+    processor = 1000 * (time.process_time() - used)
+    met = "" if aim is None else f"   {'met' if processor <= aim else 'MISSED'}"
+    print(
+        f"  {what:<32}{processor:>9.0f} ms of one core,{milliseconds:>9.0f} by the "
+        f"clock{met}",
+        flush=True,
+    )
 
 
 def measure(shape: tuple[int, ...], count: int) -> None:
@@ -89,7 +100,7 @@ def measure(shape: tuple[int, ...], count: int) -> None:
     middle = (shape[0] // 2,) if len(shape) == 3 else ()
     if middle:
         viewer.dims.set_current_step(0, middle[0])
-    session = SamSession(viewer, BoxPredictor("boxes"))
+    session = SamSession(viewer, CoarsePredictor("coarse"))
     session.new_prompt_layers()
     session.each_prompt_an_object = True
     assert session.shapes_layer is not None

@@ -180,6 +180,26 @@ def test_old_values_restore_the_labels(case: Case) -> None:
     np.testing.assert_array_equal(data, case.data)
 
 
+@pytest.mark.parametrize("side", [40, 1000])
+def test_pieces_far_apart_change_what_pieces_nearby_do(side: int) -> None:
+    data = np.zeros((2, side, side), np.int32)
+    corners = [(0, 0), (0, side - 3), (side - 3, 0), (side - 3, side - 3)]
+    data[0, :2, :2], data[1, -1] = 7, 8
+    pieces = [
+        ObjectPlaneMask(number, (plane, FULL, FULL), corner, np.ones((3, 3), bool))
+        for plane in (0, 1)
+        for number, corner in enumerate(corners, start=1)
+    ]
+    changes = plan_changes(data, pieces, {1: 1, 2: 2, 3: 3, 4: 4})
+    assert changes.kept == 4 + 6
+    data[changes.indices] = changes.values
+    for piece in pieces:
+        painted = data[piece.plane_index][piece.region]
+        assert set(np.unique(painted)) <= {piece.object_id, 7, 8}
+    assert np.count_nonzero(data) == 8 * 9 + side - 6
+    assert len(changes.values) == 8 * 9 - 10
+
+
 @pytest.mark.parametrize("replaced", [(), (1,)])
 def test_no_pieces_change_nothing(replaced: tuple[int, ...]) -> None:
     data = np.ones((3, 4, 5), np.int16)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 
 from napari_sam.cli.main import main
 from napari_sam.onnx.decoder import OnnxDecoder
 from napari_sam.onnx.export import export_onnx
 from napari_sam.prediction.predictor import Predictor
 from napari_sam.prompts.prompt import Prompt
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import torch
 
 ATOL = 1e-4
 SHAPE = (45, 60)
@@ -208,6 +205,32 @@ def test_wrong_network_is_deleted(
     with pytest.raises(ValueError, match="differs from the model by 1 and was removed"):
         export_onnx(tiny_sam, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def half(monkeypatch: pytest.MonkeyPatch, end: BaseException | None) -> None:
+    """Let torch write the beginning of a file, and end as if by a signal, if at all."""
+
+    def export(*arguments: Any, **_: Any) -> None:
+        Path(arguments[2]).write_bytes(b"\x08")
+        if end is not None:
+            raise end
+
+    monkeypatch.setattr(torch.onnx, "export", export)
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), SystemExit(), None])
+def test_an_incomplete_network_takes_the_place_of_none(
+    tiny_sam: Predictor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    end: BaseException | None,
+) -> None:
+    (tmp_path / "encoder.onnx").write_bytes(b"earlier")
+    half(monkeypatch, end)
+    with pytest.raises(type(end) if end is not None else Exception):
+        export_onnx(tiny_sam, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["encoder.onnx"]
+    assert (tmp_path / "encoder.onnx").read_bytes() == b"earlier"
 
 
 @pytest.mark.parametrize("settings", ["{", "{}", '{"family": "sam9"}'])

@@ -104,6 +104,15 @@ def test_slices_and_stacks_of_several_objects() -> None:
     assert_same_again(session, STACK)
 
 
+def test_an_object_of_a_stack_without_prompts_is_refused_in_a_sentence() -> None:
+    session = session_on(STACK)
+    accept(session, FIRST, stack=True)
+    record = json.loads(json.dumps(session.record()))
+    record["objects"]["1"][0]["prompts"] = {}
+    with pytest.raises(ValueError, match=r"Object 1 .* has no prompts: restore"):
+        replay(record, STACK, BrightPredictor())
+
+
 @pytest.mark.parametrize("policy", ["keep", "overwrite", "background"])
 def test_policies(policy: Any) -> None:
     session = session_on(STACK)

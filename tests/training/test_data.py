@@ -134,6 +134,17 @@ def test_pairs_from_folders_by_name(tmp_path: Path) -> None:
     assert [image.name for image in images] == ["a.tif", "b.tif"]
 
 
+def test_hidden_files_are_no_images(tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "a.tif", LABELS.astype(np.uint16))
+        # Of a killed process, and of a Macintosh.
+        for name in (".napari-sam-1.part.tif", "._a.tif"):
+            (tmp_path / folder / name).write_bytes(b"")
+    (image,) = read_training_images(tmp_path / "images", tmp_path / "masks")
+    assert image.name == "a.tif"
+
+
 def test_images_and_labels_in_one_folder(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.ome.tif", PLANE)
     tifffile.imwrite(tmp_path / "a_labels.tif", LABELS.astype(np.uint16))

@@ -99,6 +99,8 @@ def tiles(array: Any, region: Region | None = None) -> Iterator[Region]:
 
 def contains_label(array: Any, label: int, region: Region | None = None) -> bool:
     """Tell whether a region of an array contains a label."""
+    if isinstance(array, np.ndarray) and _is_small(array, region):
+        return bool((array[region] == label).any())
     return any((_read(array, tile) == label).any() for tile in tiles(array, region))
 
 
@@ -167,6 +169,9 @@ def c_order_blocks(array: Any, region: tuple[slice, ...]) -> Iterator[NDArray[An
 
     Their concatenation is the flattened region; each has about four million pixels.
     """
+    if isinstance(array, np.ndarray) and _is_small(array, region):
+        yield array[region].ravel()
+        return
     spans = [
         range(*entry.indices(int(size)))
         for entry, size in zip(region, array.shape, strict=True)
@@ -185,6 +190,11 @@ def c_order_blocks(array: Any, region: tuple[slice, ...]) -> Iterator[NDArray[An
     )
     for block in product(*parts):
         yield np.asarray(array[block]).ravel()
+
+
+def _is_small(array: NDArray[Any], region: Region | None) -> bool:
+    """Tell quickly that a region is no larger than a tile."""
+    return region is not None and array[region].size <= _TILE_SIZE
 
 
 def _read(array: Any, region: Region) -> NDArray[Any]:

@@ -31,6 +31,8 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 # Reach of neighbours: in pixels of the plane, or samples of a large one.
 _REACHES = 1, 3
 _MAX_SAMPLES = 1024
+# Painting a piece alone takes as long as looking through so many pixels.
+_PIXELS_PER_PIECE = 30_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +107,9 @@ def plan_changes(
     erase_within : sequence of tuple, optional
         Regions of the array that contain all pixels of `replaced`; None when unknown.
     """
-    groups = by_plane(pieces) if replaced else [[piece] for piece in pieces]
+    groups = by_plane(pieces)
+    if not replaced:
+        groups = [part for group in groups for part in _painted_together(group)]
     indices: list[tuple[NDArray[np.intp], ...]] = []
     values: list[NDArray[Any]] = []
     kept = 0
@@ -243,27 +247,24 @@ def _paint(
 
     What lies beyond the window is left out.
     """
-    both = [
-        slice(max(part.start, side.start), min(part.stop, side.stop))
-        for part, side in zip(piece.region, window, strict=True)
-    ]
-    if any(side.start >= side.stop for side in both):
+    (rows, cols), (first_row, first_col) = window, piece.origin
+    height, width = piece.mask.shape
+    top, bottom = max(first_row, rows.start), min(first_row + height, rows.stop)
+    left, right = max(first_col, cols.start), min(first_col + width, cols.stop)
+    if top >= bottom or left >= right:
         return 0
-    mask = piece.mask[_relative(both, piece.origin)]
-    part = labels[_relative(both, [side.start for side in window])]
+    mask = piece.mask[
+        top - first_row : bottom - first_row, left - first_col : right - first_col
+    ]
+    part = labels[
+        top - rows.start : bottom - rows.start, left - cols.start : right - cols.start
+    ]
     others = mask & (part != 0) & (part != label)
     if policy == "overwrite":
         part[mask] = label
         return 0
     part[mask & ~others] = label
     return int(np.count_nonzero(others))
-
-
-def _relative(region: Sequence[slice], origin: Sequence[int]) -> tuple[slice, ...]:
-    return tuple(
-        slice(side.start - first, side.stop - first)
-        for side, first in zip(region, origin, strict=True)
-    )
 
 
 def _windows(
@@ -273,23 +274,39 @@ def _windows(
     erase_within: Sequence[Region] | None,
 ) -> Iterator[tuple[slice, slice]]:
     """Yield the windows of a plane in which pixels may change; they do not overlap."""
-    if not erases:
-        yield group[0].region
-        return
     plane_index = group[0].plane_index
     boxes = [piece.region for piece in group]
+    if not erases:
+        yield _around(boxes)
+        return
     if erase_within is None:
         boxes.append(window_at((0, 0), plane_sides(data.shape, plane_index)))
     for region in erase_within or ():
         boxes.extend(_on_this_plane(data.shape, plane_index, region))
+    for tile in tiles(data, _on_plane(plane_index, _around(boxes))):
+        rows, cols = (entry for entry in tile if isinstance(entry, slice))
+        if any(_meet(rows, box[0]) and _meet(cols, box[1]) for box in boxes):
+            yield rows, cols
+
+
+def _painted_together(
+    group: list[ObjectPlaneMask],
+) -> list[list[ObjectPlaneMask]]:
+    """Paint the pieces of a plane in one window, unless they are few and far apart."""
+    rows, cols = _around([piece.region for piece in group])
+    pixels = (rows.stop - rows.start) * (cols.stop - cols.start)
+    if pixels <= _PIXELS_PER_PIECE * len(group):
+        return [group]
+    return [[piece] for piece in group]
+
+
+def _around(boxes: Sequence[tuple[slice, slice]]) -> tuple[slice, slice]:
+    """Return the bounding box of boxes on a plane."""
     rows, cols = (
         slice(min(side.start for side in sides), max(side.stop for side in sides))
         for sides in zip(*boxes, strict=True)
     )
-    for tile in tiles(data, _on_plane(plane_index, (rows, cols))):
-        rows, cols = (entry for entry in tile if isinstance(entry, slice))
-        if any(_meet(rows, box[0]) and _meet(cols, box[1]) for box in boxes):
-            yield rows, cols
+    return rows, cols
 
 
 def _meet(one: slice, other: slice) -> bool:

@@ -7,6 +7,7 @@ points with labels 2 and 3, and a mask prompt that can be switched off.
 from __future__ import annotations
 
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from napari_sam.onnx.decoder import (
 from napari_sam.optional import import_optional
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from napari_sam.nets.sam import SamNetwork
@@ -72,15 +73,17 @@ def export_onnx(predictor: Predictor, folder: Path) -> list[Path]:
     embeddings = model.get_image_embeddings(pixels).clone()
     encoder, decoder = folder / ENCODER_FILE, folder / DECODER_FILE
     inputs = {"pixel_values": pixels}
-    write_network(model.image_encoder, inputs, ["image_embeddings"], encoder, {})
-    check_network(encoder, inputs, [embeddings])
+    with written_network(
+        model.image_encoder, inputs, ["image_embeddings"], encoder, {}
+    ) as part:
+        check_network(part, inputs, [embeddings])
     graph = DecoderGraph(model)
     prompts = example_prompts(model, embeddings, points=3, objects=2)
-    write_network(graph, prompts, _MASKS, decoder, _AXES)
-    # Other numbers of points and objects than in the trace.
-    prompts = example_prompts(model, embeddings, points=2, objects=3)
-    with torch.inference_mode():
-        check_network(decoder, prompts, list(graph(*prompts.values())))
+    with written_network(graph, prompts, _MASKS, decoder, _AXES) as part:
+        # Other numbers of points and objects than in the trace.
+        prompts = example_prompts(model, embeddings, points=2, objects=3)
+        with torch.inference_mode():
+            check_network(part, prompts, list(graph(*prompts.values())))
     settings = folder / SETTINGS_FILE
     values = {
         "name": predictor.name,
@@ -168,48 +171,71 @@ def example_prompts(
     }
 
 
-def write_network(
+@contextmanager
+def written_network(
     module: nn.Module,
     inputs: Mapping[str, Tensor],
     outputs: Sequence[str],
     path: Path,
     axes: Mapping[str, Mapping[int, str]],
-) -> None:
-    """Trace a network, and write it; `axes` names the axes of any size."""
-    with (
-        atomic_write(path, ".onnx") as part,
-        warnings.catch_warnings(),
-        # With gradients the encoder does not write into shared buffers, which the
-        # trace would lose.
-        torch.enable_grad(),
-    ):
-        # The newer exporter needs another package, onnxscript; `check_network`
-        # verifies the trace of this one.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module,
-            tuple(inputs.values()),
-            str(part),
-            input_names=list(inputs),
-            output_names=list(outputs),
-            dynamic_axes=dict(axes),
-            opset_version=_OPSET,
-            dynamo=False,
-        )
+) -> Iterator[Path]:
+    """Trace a network and write it; it takes its place when the block ends.
+
+    A network that the block refuses, or that is not complete, never stands at `path`.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network.
+    inputs : mapping
+        {name: example}, in the order of its arguments.
+    outputs : sequence of str
+        Names of the outputs.
+    path : Path
+        The file; an existing one is replaced.
+    axes : mapping
+        {name: {axis: name of an axis of any size}}.
+
+    Yields
+    ------
+    Path
+        The file to check, beside its place.
+    """
+    with atomic_write(path, ".onnx") as part:
+        with (
+            warnings.catch_warnings(),
+            # With gradients the encoder does not write into shared buffers, which the
+            # trace would lose.
+            torch.enable_grad(),
+        ):
+            # The newer exporter needs another package, onnxscript; `check_network`
+            # verifies the trace of this one.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                module,
+                tuple(inputs.values()),
+                str(part),
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_axes=dict(axes),
+                opset_version=_OPSET,
+                dynamo=False,
+            )
+        yield part
 
 
 def check_network(
     path: Path, inputs: Mapping[str, Tensor], expected: Sequence[Tensor]
 ) -> None:
-    """Delete and refuse a network whose output differs from that of the model."""
+    """Refuse a network whose output differs from that of the model."""
     runtime: Any = import_optional("onnxruntime", "onnx")
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     arrays = {name: value.numpy() for name, value in inputs.items()}
     for output, reference in zip(session.run(None, arrays), expected, strict=True):
         error = float(np.abs(output - reference.numpy()).max())
         if not error <= _TOLERANCE * max(1.0, float(reference.abs().max())):
-            path.unlink()
             raise ValueError(
-                f"The network written to {path} differs from the model by {error:.2g} "
-                "and was removed; please report the model and the version of torch."
+                f"A network written to {path.parent} differs from the model by "
+                f"{error:.2g} and was removed; please report the model and the version "
+                "of torch."
             )

@@ -18,7 +18,7 @@ from napari_sam.onnx.export import (
     DecoderGraph,
     check_network,
     example_prompts,
-    write_network,
+    written_network,
 )
 from napari_sam.optional import import_optional
 
@@ -86,8 +86,10 @@ def export_official(
     ]
     with torch.inference_mode():
         embeddings = [encoder(**image).clone() for image in images]
-    write_network(encoder, images[0], ["image_embeddings"], paths[0], _PIXEL_AXES)
-    check_network(paths[0], images[1], [embeddings[1]])
+    with written_network(
+        encoder, images[0], ["image_embeddings"], paths[0], _PIXEL_AXES
+    ) as part:
+        check_network(part, images[1], [embeddings[1]])
     prompts = [
         {
             **example_prompts(model, embeddings[0].clone(), points=points, objects=1),
@@ -96,9 +98,11 @@ def export_official(
         for points, shape in ((3, (30, 70)), (2, (90, 40)))
     ]
     outputs = ["masks", "iou_predictions", "low_res_masks"]
-    write_network(decoder, prompts[0], outputs, paths[1], _PROMPT_AXES)
-    with torch.inference_mode():
-        check_network(paths[1], prompts[1], decoder(**prompts[1]))
+    with (
+        written_network(decoder, prompts[0], outputs, paths[1], _PROMPT_AXES) as part,
+        torch.inference_mode(),
+    ):
+        check_network(part, prompts[1], decoder(**prompts[1]))
     return paths
 
 

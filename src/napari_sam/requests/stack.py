@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -230,7 +230,7 @@ class StackRequest:
         """Describe all settings of one object but the clean-up."""
         prompts = self.prompts.get(object_id, {})
         masks = self.masks.get(object_id, {})
-        options = asdict(self.options)
+        options = {f.name: getattr(self.options, f.name) for f in fields(self.options)}
         return {
             **stack_to_json(self.stack),
             "prompts": {str(i): prompt_to_json(p) for i, p in prompts.items()},
@@ -266,6 +266,11 @@ class StackRequest:
             }
             if painted:
                 masks[entry["object"]] = painted
+            elif not prompts[entry["object"]]:
+                raise ValueError(
+                    f"Object {entry['object']} of the record has no prompts: restore "
+                    "the file."
+                )
         stack = stack_from_json(view, entries[0])
         # Earlier records tell nothing of borders: masks were those of the model.
         recorded = {"fit_border": False, **entries[0]["options"]}

@@ -271,9 +271,13 @@ def _is_folder(path: Path) -> bool:
 
 
 def _image_files(folder: Path) -> dict[str, Path]:
-    """Return {name without ending: file} of the images in a folder."""
+    """Return {name without ending: file} of the images in a folder.
+
+    Hidden files are none: they are parts of files, or notes of other systems.
+    """
     files: dict[str, Path] = {}
-    for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in ENDINGS):
+    listed = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    for path in (p for p in listed if p.suffix.lower() in ENDINGS):
         other = files.setdefault(_stem(path), path)
         if other != path:
             raise ValueError(

@@ -74,9 +74,10 @@ def collect_prompts(
         to_world = world_affine(layer, sliders)
         extra = max(layer.ndim - image.ndim, 0)
         for index, kind, drawn in _shown_items(layer):
-            world = to_world[:-1, :-1] @ drawn[0] + to_world[:-1, -1]
-            if not _is_at_slider(world[:extra], layer, dims):
-                continue
+            if extra:
+                world = to_world[:-1, :-1] @ drawn[0] + to_world[:-1, -1]
+                if not _is_at_slider(world[:extra], layer, dims):
+                    continue
             vertices = to_image(drawn)
             slices = _slices(vertices, plane)
             if slices is None:

@@ -25,6 +25,7 @@ _METADATA_KEY = "napari_sam_features"
 _MAX_ROWS = 10_000
 # Pixels of larger layers are not counted again.
 _FAST_COUNT_SIZE = 2**22
+_COUNTED_AT_ONCE = 2**16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,7 +140,11 @@ def _counts(values: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
     flat = values.ravel()
     largest = max(int(flat.max(initial=0)), int(labels[-1]))
     if flat.min(initial=0) >= 0 and largest <= _FAST_COUNT_SIZE:
-        counts = np.bincount(flat.astype(np.intp, copy=False), minlength=largest + 1)
+        counts = np.zeros(largest + 1, np.intp)
+        step = max(_COUNTED_AT_ONCE, len(counts))
+        for start in range(0, len(flat), step):  # wide copies stay in the cache
+            part = flat[start : start + step].astype(np.intp, copy=False)
+            counts += np.bincount(part, minlength=len(counts))
         return np.asarray(counts[labels], float)
     place = np.searchsorted(labels, flat)
     place[place == len(labels)] = 0
