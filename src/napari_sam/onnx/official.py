@@ -90,13 +90,7 @@ def export_official(
         encoder, images[0], ["image_embeddings"], paths[0], _PIXEL_AXES
     ) as part:
         check_network(part, images[1], [embeddings[1]])
-    prompts = [
-        {
-            **example_prompts(model, embeddings[0].clone(), points=points, objects=1),
-            "orig_im_size": torch.tensor(shape, dtype=torch.float32),
-        }
-        for points, shape in ((3, (30, 70)), (2, (90, 40)))
-    ]
+    prompts = _example_prompts(model, embeddings[0])
     outputs = ["masks", "iou_predictions", "low_res_masks"]
     with (
         written_network(decoder, prompts[0], outputs, paths[1], _PROMPT_AXES) as part,
@@ -104,6 +98,17 @@ def export_official(
     ):
         check_network(part, prompts[1], decoder(**prompts[1]))
     return paths
+
+
+def _example_prompts(model: SamNetwork, embeddings: Tensor) -> list[dict[str, Tensor]]:
+    """Make prompts of one object, with several numbers of points and sizes."""
+    return [
+        {
+            **example_prompts(model, embeddings.clone(), points=points, objects=1),
+            "orig_im_size": torch.tensor(shape, dtype=torch.float32),
+        }
+        for points, shape in ((3, (30, 70)), (2, (90, 40)))
+    ]
 
 
 def _check_family(preprocessing: Preprocessing) -> None:
