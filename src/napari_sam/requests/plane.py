@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.prediction import Prediction
     from napari_sam.prediction.protocol import PredictorLike
-    from napari_sam.prediction.zoom.answers import Windows, ZoomedAnswer, ZoomStep
-    from napari_sam.prediction.zoom.options import Zoom
+    from napari_sam.prediction.zoom.answers import Windows, ZoomedAnswer
+    from napari_sam.prediction.zoom.options import Zoom, ZoomStep
     from napari_sam.prompts.prompt import Prompt
     from napari_sam.requests.view import ImageView
 

@@ -17,10 +17,9 @@ from napari_sam.prediction.steps import run_to_end
 from napari_sam.prediction.zoom.answers import (
     DECODED_AT_ONCE,
     ZoomedPlane,
-    ZoomStep,
 )
 from napari_sam.prediction.zoom.grid import WindowGrid
-from napari_sam.prediction.zoom.options import ZoomHints
+from napari_sam.prediction.zoom.options import ZoomHints, ZoomStep
 from napari_sam.prompts.prompt import Prompt
 
 if TYPE_CHECKING:

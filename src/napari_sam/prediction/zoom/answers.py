@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from napari_sam.prediction.click_sequence import select_alternative
 from napari_sam.prediction.clicks.corrections import best_correction, correction_steps
 from napari_sam.prediction.prediction import MAX_ANSWERS
 from napari_sam.prediction.zoom.choice import choose_windows
-from napari_sam.prediction.zoom.options import ZoomHints
+from napari_sam.prediction.zoom.options import ZoomHints, ZoomStep
 from napari_sam.prediction.zoom.ranking import (
     best_answer,
     is_cut,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Embed = Callable[[Window | None], Embedding]
     Decode = Callable[[Embedding, Sequence[Prompt]], list[Prediction]]
-    Steps = Generator["ZoomStep", None, list["ZoomedAnswer"]]
+    Steps = Generator[ZoomStep, None, list["ZoomedAnswer"]]
     Windows = tuple[Window | None, ...]
 
 # A mask that its window cuts is asked again in a larger one, this many times.
@@ -53,25 +53,6 @@ _CLEAR_QUALITY, _CLEAR_NETWORK_PIXELS = 0.78, 16.0
 # so that masks do not depend on it.
 DECODED_AT_ONCE = 32
 _NO_HINTS = ZoomHints()
-
-
-class ZoomStep(NamedTuple):
-    """A step of an answer: encode a window, or decode prompts in it.
-
-    Parameters
-    ----------
-    what : {"encode", "decode"}
-        What comes next.
-    window : Window or None
-        Where; None for the whole plane.
-    done, total : int
-        Prompts that are decoded, and that are to be, in windows chosen so far.
-    """
-
-    what: Literal["encode", "decode"]
-    window: Window | None
-    done: int = 0
-    total: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

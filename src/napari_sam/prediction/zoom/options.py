@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -57,3 +57,22 @@ def check_zoom(value: Any) -> Zoom:
             "least 1."
         )
     return factor
+
+
+class ZoomStep(NamedTuple):
+    """A step of an answer: encode a window, or decode prompts in it.
+
+    Parameters
+    ----------
+    what : {"encode", "decode"}
+        What comes next.
+    window : Window or None
+        Where; None for the whole plane.
+    done, total : int
+        Prompts that are decoded, and that are to be, in windows chosen so far.
+    """
+
+    what: Literal["encode", "decode"]
+    window: Window | None
+    done: int = 0
+    total: int = 0
