@@ -84,7 +84,12 @@ class Prediction:
         return moved
 
     def holds(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Tell which (N, 2) points of the plane lie on the mask, by its low resolution.
+        """Tell which points of the plane lie on the mask, by its low resolution.
+
+        Parameters
+        ----------
+        points : ndarray
+            (N, 2) in pixels of the plane.
 
         Returns
         -------
