@@ -87,6 +87,7 @@ def test_a_job_that_goes_on_elsewhere(
 def test_the_labels_lie_on_their_image(
     dock: JobWidget, viewer: Any, tmp_path: Path, qtbot: Any, in_store: bool
 ) -> None:
+    pytest.importorskip("yaozarrs")  # which writing into a store needs
     path = write_ome_zarr(tmp_path / "image.ome.zarr", disc_stack(PLANES))
     image = read_image(path)
     job = plan_everything_volume(
