@@ -25,7 +25,7 @@ import napari
 import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QEventLoop, QPoint, Qt, QTimer
+from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtOpenGLWidgets import QOpenGLWidget
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import (
@@ -38,6 +38,7 @@ from qtpy.QtWidgets import (
 from tests.helpers.models import BrightPredictor
 from tests.helpers.random_user import is_sentence
 
+from benchmarks.robustness.series_window import rest
 from napari_sam.plugin.widget import SamWidget
 
 if TYPE_CHECKING:
@@ -52,12 +53,6 @@ KEYS = [
 ]
 # Their choices download weights.
 MODEL_NAMES = ("medsam", "vit")
-
-
-def rest(milliseconds: int) -> None:
-    loop = QEventLoop()
-    QTimer.singleShot(milliseconds, loop.quit)
-    loop.exec()
 
 
 class Faults:
@@ -125,7 +120,7 @@ class RandomHands:
         except ValueError as error:
             if not is_sentence(str(error)):
                 raise
-        rest(int(self.rng.choice([0, 0, 20, 120])))
+        rest(float(self.rng.choice([0, 0, 0.02, 0.12])))
         for layer, data in list(self.images.items()):
             if layer not in self.viewer.layers:
                 del self.images[layer]
@@ -141,7 +136,7 @@ class RandomHands:
                 dock.destroyOnClose()
             del widget
         self.viewer.layers.clear()
-        rest(300)
+        rest(0.3)
         self.closer.stop()
         left = [t.name for t in threading.enumerate() if "napari-sam" in t.name]
         if left:
@@ -270,7 +265,7 @@ class RandomHands:
         QTest.mouseMove(canvas, start)
         QTest.mousePress(canvas, left, modifier, start)
         QTest.mouseMove(canvas, end)
-        rest(5)
+        rest(0.005)
         QTest.mouseRelease(canvas, left, modifier, end)
 
     def _one_of(self, kind: Any, action: Callable[[Any], None]) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.components import ViewerModel
 from tests.helpers.models import StandInPredictor
+from tests.helpers.sessions import corners
 
 from napari_sam.plugin.session import SamSession
 from napari_sam.prediction.plane_transform import PlaneTransform
@@ -71,12 +72,6 @@ def scene(shape: tuple[int, ...], count: int) -> tuple[NDArray[np.uint8], list[A
     return image, boxes
 
 
-def corners(box: tuple[int, ...], index: tuple[int, ...]) -> NDArray[np.float64]:
-    low, high = (box[0], box[1]), (box[2], box[3])
-    found = [low, (low[0], high[1]), high, (high[0], low[1])]
-    return np.array([(*index, *corner) for corner in found], float)
-
-
 def timed(what: str, action: Callable[[], Any], aim: float | None = AIM_MS) -> None:
     started, used = time.perf_counter(), time.process_time()
     action()
@@ -104,7 +99,7 @@ def measure(shape: tuple[int, ...], count: int) -> None:
     session.new_prompt_layers()
     session.each_prompt_an_object = True
     assert session.shapes_layer is not None
-    session.shapes_layer.add_rectangles([corners(box, middle) for box in boxes])
+    session.shapes_layer.add_rectangles([corners(box, *middle) for box in boxes])
     ask = session.propagate if middle else session.preview
     timed("segment and preview (worker too)", ask, None)
     timed("accept", session.commit)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from napari_sam.images.stack import Stack
 from napari_sam.masks.patch import MaskPatch
-from napari_sam.volume.tracking.ball import Ball, ball_section, reference_slice
+from napari_sam.volume.tracking.ball import Ball, ball_sections, reference_slice
 
 
 def section(centre: float, radius: float, index: int) -> tuple[int, float]:
@@ -74,15 +74,15 @@ def test_branches_and_rings_are_no_sections_of_a_ball(gap: int) -> None:
     stack = Stack(np.zeros((5, 40, 40), np.uint8), spacing=(2, 0.5, 0.5))
     mask = np.zeros((40, 40), bool)
     mask[5:25, 5:25] = True
-    whole = ball_section(MaskPatch.from_mask(mask, (0, 0)), stack)
-    assert whole == pytest.approx(sqrt(400 / np.pi) * 0.5 / 2)
+    whole = ball_sections({3: MaskPatch.from_mask(mask, (0, 0))}, stack)
+    assert whole[3] == pytest.approx(sqrt(400 / np.pi) * 0.5 / 2)
     ring = mask.copy()
     ring[10:20, 10:20] = False
     mask[:, 12 : 12 + gap] = False
-    parts = ball_section(MaskPatch.from_mask(mask, (0, 0)), stack)
-    assert (parts is None) == (gap > 0)
-    assert ball_section(MaskPatch.from_mask(ring, (0, 0)), stack) is None
-    assert ball_section(MaskPatch.empty(), stack) is None
+    parts = ball_sections({3: MaskPatch.from_mask(mask, (0, 0))}, stack)
+    assert (parts == {}) == (gap > 0)
+    assert ball_sections({3: MaskPatch.from_mask(ring, (0, 0))}, stack) == {}
+    assert ball_sections({3: MaskPatch.empty()}, stack) == {}
 
 
 def test_a_painted_mask_refers_to_a_prompt_and_not_the_reverse() -> None:

@@ -177,10 +177,8 @@ class LabelGrid:
         outside = 0
         for group in by_plane(pieces):
             plane_index = group[0].plane_index
-            shape, indices = (
-                self._plane_map(plane_index).shape,
-                self._indices(plane_index),
-            )
+            shape = self._plane_map(plane_index).shape
+            indices = self._indices(plane_index)
             for piece in group:
                 if is_same_place and indices and _is_inside(piece, shape):
                     placed += [replace(piece, plane_index=index) for index in indices]

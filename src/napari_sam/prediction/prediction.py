@@ -96,11 +96,9 @@ class Prediction:
         ndarray
             (N,) bool.
         """
-        shape = np.array(self.transform.mask_shape)
-        per_pixel = shape / self.transform.shape
-        places = (points - self.transform.origin + 0.5) * per_pixel
-        found = np.floor(places).astype(int)
-        within = (found >= 0) & (found < shape)
+        places = self.transform.to_mask(points - self.transform.origin)
+        found = np.floor(places + 0.5).astype(int)
+        within = (found >= 0) & (found < self.transform.mask_shape)
         inside: NDArray[np.bool_] = within[:, 0] & within[:, 1]
         rows, cols = found[inside].T
         inside[inside] = self.logits[rows, cols] > 0

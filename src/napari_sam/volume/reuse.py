@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.images.uint8 import plane_key, to_uint8
-from napari_sam.volume.tracking.ball import ball_section, reference_slice
+from napari_sam.volume.tracking.ball import ball_sections, reference_slice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -159,12 +159,12 @@ class EarlierResult:
             return True
         object_id = slice_range.object_id
         said = self.volume.prompted[object_id]
-        sections = {
-            index: ball_section(result.patch, self.volume.stack)
+        anchors = {
+            index: result.patch
             for index, result in self.volume.of_object(object_id).items()
             if result.status == "anchor"
         }
-        before = {i: radius for i, radius in sections.items() if radius is not None}
+        before = ball_sections(anchors, self.volume.stack)
         reference = reference_slice(radii, start, prompted.masks)
         if reference != reference_slice(before, start, said.masks):
             return False

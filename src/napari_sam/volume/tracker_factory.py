@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_sam.volume.object_windows import box_length, prompt_size
-from napari_sam.volume.tracking.ball import ball_section, reference_slice
+from napari_sam.volume.tracking.ball import ball_sections, reference_slice
 from napari_sam.volume.tracking.object_tracker import ObjectTracker
 
 if TYPE_CHECKING:
@@ -77,8 +77,7 @@ class TrackerFactory:
         Without slices on which it is no section of a ball.
         """
         known = self.observations[object_id].items()
-        found = {index: ball_section(o.patch, self.stack) for index, o in known}
-        return {index: radius for index, radius in found.items() if radius is not None}
+        return ball_sections({index: o.patch for index, o in known}, self.stack)
 
     def trackers(
         self, ranges: Iterable[SliceRange], direction: int

@@ -64,14 +64,23 @@ class Ball:
         return sqrt(max(1 - ((slice_index - self.centre) / self.radius) ** 2, 0.0))
 
 
-def ball_section(patch: MaskPatch, stack: Stack) -> float | None:
-    """Return the radius of a cross-section in slices; None where it is none of a ball.
+def ball_sections(patches: Mapping[int, MaskPatch], stack: Stack) -> dict[int, float]:
+    """Return the radii of cross-sections in slices, without those that are of no ball.
 
-    Branches and rings, which have several parts or a hole, are none.
+    Branches and rings, which have several parts or a hole, are of none.
+
+    Parameters
+    ----------
+    patches : mapping
+        {prompted slice: mask}; masks may be empty.
+    stack : Stack
+        Gives the size of a voxel.
     """
-    if not patch.logits.size or len(split_parts(patch)) > 1:
-        return None
-    return radius_in_slices(patch, stack)
+    return {
+        index: radius_in_slices(patch, stack)
+        for index, patch in patches.items()
+        if patch.logits.size and len(split_parts(patch)) == 1
+    }
 
 
 def radius_in_slices(patch: MaskPatch, stack: Stack) -> float:
