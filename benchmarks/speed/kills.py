@@ -193,11 +193,14 @@ def kill_once(
     """Kill the driver of a job, or of even ones a process; tell which, and when."""
     driver, progress = run_driver(path)
     stage, done = "", 0
-    for _ in range(rng.randint(1, steps)):
+    # Not among the last ones, which may end before the signal comes.
+    for _ in range(rng.randint(1, round(0.8 * steps))):
         stage, done = progress.recv()
     time.sleep(rng.uniform(0, 0.1))
     process = psutil.Process(driver.pid)
-    chosen = process if number % 2 else rng.choice(jobs.pool_processes(process))
+    # A pool that has just been closed has none left: the driver is killed instead.
+    pool = [] if number % 2 else jobs.pool_processes(process)
+    chosen = rng.choice(pool) if pool else process
     chosen.send_signal(signal.SIGKILL)
     with suppress(EOFError):
         while True:

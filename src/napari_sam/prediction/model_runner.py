@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from threading import RLock
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -35,10 +35,11 @@ _PLANES_ON_GPU = 4
 
 
 class ModelRunner:
-    """Encodes images and decodes prompts, for one thread at a time.
+    """Encodes images and decodes prompts, all on one thread of its own.
 
-    torch starts as many worker threads as there are cores for every thread that calls
-    it. Two calls at once would therefore slow each other down.
+    torch keeps as many worker threads as there are cores for every thread that calls
+    it. Those of two callers slow each other down, even when they take turns: planes
+    that are encoded ahead while others are decoded took twice as long.
 
     When a GPU has too little memory for one image and one prompt, the model moves to
     the CPU permanently, with a warning.
@@ -62,7 +63,8 @@ class ModelRunner:
         check_not_forked()
         self._model, self._click_model = model, click_decoder
         self._instance_head = instance_head
-        self._lock = RLock()
+        # Its thread ends with this object.
+        self._thread = ThreadPoolExecutor(1, "napari-sam model")
         self._set_up()
 
     @torch.inference_mode()
@@ -84,7 +86,6 @@ class ModelRunner:
         """Number of images to encode together."""
         return 1 if self.device.type == "cpu" else _PLANES_ON_GPU
 
-    @torch.inference_mode()
     def encode(self, pixel_values: Tensor) -> list[ImageContext]:
         """Encode images.
 
@@ -107,18 +108,16 @@ class ModelRunner:
             parts = in_batches(encode_batch, len(pixel_values), self.planes_at_once)
             return [self._decoder.prepare(e[None]) for part in parts for e in part]
 
-        return self._run_with_fallback(run)
+        return self._compute(run)
 
-    @torch.inference_mode()
     def prepare(self, image_embedding: Tensor) -> ImageContext:
         """Prepare a stored (1, C, S, S) image embedding on any device for decoding."""
 
         def run() -> ImageContext:
             return self._decoder.prepare(image_embedding.to(self.device, torch.float32))
 
-        return self._run_with_fallback(run)
+        return self._compute(run)
 
-    @torch.inference_mode()
     def decode(
         self,
         context: ImageContext,
@@ -144,9 +143,8 @@ class ModelRunner:
                 context.to(device), tokens.to(device), masks, multimask_output
             )
 
-        return self._run_with_fallback(run)
+        return self._compute(run)
 
-    @torch.inference_mode()
     def instance_maps(self, image_embedding: Tensor, pixel_values: Tensor) -> Tensor:
         """Predict the maps of one window, (3, S, S) on the CPU; see `InstanceMaps`."""
 
@@ -155,34 +153,43 @@ class ModelRunner:
             inputs = image_embedding.to(self.device), pixel_values.to(self.device)
             return torch.stack(self._instance_head(*inputs))[:, 0].cpu()
 
+        return self._compute(run)
+
+    def _compute(self, run: Callable[[], _Result]) -> _Result:
+        """Call `run` on the thread of the model, and wait for it."""
+        check_not_forked()  # in another process there is no such thread
+        return self._thread.submit(self._run, run, torch.get_num_threads()).result()
+
+    @torch.inference_mode()
+    def _run(self, run: Callable[[], _Result], threads: int) -> _Result:
+        """Call `run` with as many threads as its caller has."""
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
         return self._run_with_fallback(run)
 
     def _run_with_fallback(self, run: Callable[[], _Result]) -> _Result:
         """Call `run`, on the CPU if the device runs out of memory."""
-        check_not_forked()  # before the lock, which may be held for ever
-        with self._lock, devices.own_precision(self.device):
-            try:
-                return run()
-            except RuntimeError as error:
-                if not (
-                    devices.has_fallback(self.device)
-                    and devices.is_out_of_memory(error)
-                ):
-                    raise
-                device, reason = self.device, str(error).split("\n")[0]
-            # Outside the except clause the error no longer keeps tensors alive.
-            self._model.to("cpu")
-            if self._click_model is not None:
-                self._click_model.to("cpu")
-            self._set_up()
-            devices.free_gpu_memory()
-            warnings.warn(
-                f"{device} has too little memory for this model: it computes on the "
-                f"CPU from now on, slower. ({reason})",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        try:
             return run()
+        except RuntimeError as error:
+            if not (
+                devices.has_fallback(self.device) and devices.is_out_of_memory(error)
+            ):
+                raise
+            device, reason = self.device, str(error).split("\n")[0]
+        # Outside the except clause the error no longer keeps tensors alive.
+        self._model.to("cpu")
+        if self._click_model is not None:
+            self._click_model.to("cpu")
+        self._set_up()
+        devices.free_gpu_memory()
+        warnings.warn(
+            f"{device} has too little memory for this model: it computes on the "
+            f"CPU from now on, slower. ({reason})",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return run()
 
 
 def _mask_decoder(model: SamNetwork) -> FastMaskDecoder:

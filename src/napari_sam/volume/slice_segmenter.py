@@ -18,10 +18,12 @@ from napari_sam.prediction.steps import run_to_end
 from napari_sam.prediction.zoom.answers import ZoomedPlane
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.prompt import Prompt
-from napari_sam.volume.appearance import Appearance, View
 from napari_sam.volume.footprint import Footprint
 from napari_sam.volume.object_windows import box_length
-from napari_sam.volume.tracking.box_motion import expand_box, refit_box
+from napari_sam.volume.slice_decoder import SliceDecoder
+from napari_sam.volume.tracking.appearance import Appearance, View
+from napari_sam.volume.tracking.box_motion import expand_box
+from napari_sam.volume.tracking.branches import branch_boxes, is_clearer
 from napari_sam.volume.tracking.mask_projection import combine
 from napari_sam.volume.tracking.slice_mask import SliceMask
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.images.window import Window
-    from napari_sam.prediction.embedding import Embedding
     from napari_sam.prediction.prediction import Prediction
     from napari_sam.prediction.protocol import PredictorLike
     from napari_sam.prediction.zoom.answers import Windows
@@ -41,10 +42,6 @@ if TYPE_CHECKING:
     from napari_sam.volume.tracking.mask_projection import ExpectedMask
     from napari_sam.volume.tracking.territories import Territories
 
-# Prompts per decoder batch; larger batches only take more memory.
-_BATCH_SIZE = 64
-# A box follows an object that grows or moves out of it this many times.
-_MAX_REFITS = 2
 # Components and holes whose mask has a smaller IoU with the expected one are dropped.
 _MIN_COMPONENT_IOU, _MIN_HOLE_IOU = 0.1, 0.3
 # A mask that its window cuts is asked again in another one, this many times.
@@ -94,6 +91,10 @@ class SliceSegmenter:
     )
 
     @property
+    def _decoder(self) -> SliceDecoder:
+        return SliceDecoder(self.predictor, self.options.margin)
+
+    @property
     def prompt_kinds(self) -> frozenset[str]:
         """Kinds of prompts to build for the next slice."""
         if self.options.projection == "auto":
@@ -137,7 +138,7 @@ class SliceSegmenter:
             plane = ZoomedPlane(
                 self.object_windows.grid,
                 lambda window: windows.get(window).embedding,
-                self._decode,
+                self._decoder.decode,
                 self.object_windows.zoom,
                 ZoomHints(size),
                 corrects=self.predictor.prompt_support.corrects_clicks,
@@ -221,7 +222,7 @@ class SliceSegmenter:
             wide = [expand_box(boxes[o], margin) for o in members]
             encoded = windows.get(window)
             asked = [Prompt(box=box) for box in wide]
-            predictions = self._decode(encoded.embedding, asked)
+            predictions = self._decoder.decode(encoded.embedding, asked)
             for object_id, box, prediction in zip(
                 members, wide, predictions, strict=True
             ):
@@ -244,7 +245,13 @@ class SliceSegmenter:
             prompts = [prompt for mask in masks for prompt in mask.prompts]
             encoded = windows.get(window)
             self.footprint.windows.add((windows.index, window))
-            predictions = iter(self._decode_refitted(encoded, prompts))
+            # Boxes of objects of one part are large enough, see `enlarge_box`.
+            fits = self.options.fit_border
+            grow = [
+                not (fits and len(m.prompts) == 1) for m in masks for _ in m.prompts
+            ]
+            decoded = self._decoder.decode_refitted(encoded, prompts, grow)
+            predictions = iter(decoded)
             for object_id, mask in zip(members, masks, strict=True):
                 answers[object_id] = self._merge_parts(mask, predictions, encoded)
         return answers
@@ -256,13 +263,41 @@ class SliceSegmenter:
         patch, window = prediction.patch, prediction.window
         if not patch.logits.size or not self.options.fit_border:
             return _Answer(patch, prediction, window)
+        encoded = windows.get(window)
+        has_box = prompt.box is not None
         box = patch.box if prompt.box is None else prompt.box
-        view = View.of(prediction, box, windows.get(window).pixels)
-        appearance = Appearance.first(view, is_users_box=prompt.box is not None)
-        fitted = appearance.mask(view)
-        if fitted.logits.size:
-            patch = fitted
-        return _Answer(patch, prediction, window, appearance.threshold)
+        view = View.of(prediction, box, encoded.pixels)
+        answer = _fitted(prediction, view, is_users_box=has_box)
+        if prompt.kinds == {"box"}:
+            return self._branches(encoded, view, answer) or answer
+        return answer
+
+    def _branches(
+        self, encoded: EncodedWindow, view: View, found: _Answer
+    ) -> _Answer | None:
+        """Ask for the branches in a box one by one; None where that is no better."""
+        boxes = branch_boxes(view, found.patch)
+        if not boxes:
+            return None
+        wide = [expand_box(box, self.options.margin / 2) for box in boxes]
+        asked = [Prompt(box=box) for box in wide]
+        answers = [
+            _fitted(
+                prediction, View.of(prediction, box, encoded.pixels), is_users_box=True
+            )
+            for prediction, box in zip(
+                self._decoder.decode(encoded.embedding, asked), wide, strict=True
+            )
+            if prediction.patch.logits.size
+        ]
+        if len(answers) < len(boxes):
+            return None
+        patch = combine([answer.patch for answer in answers], [])
+        return (
+            replace(answers[0], patch=patch)
+            if is_clearer(view, patch, found.patch)
+            else None
+        )
 
     def _merge_parts(
         self,
@@ -321,50 +356,6 @@ class SliceSegmenter:
             answer.threshold,
         )
 
-    def _decode(
-        self, embedding: Embedding, prompts: Sequence[Prompt]
-    ) -> list[Prediction]:
-        predictions: list[Prediction] = []
-        for first in range(0, len(prompts), _BATCH_SIZE):
-            batch = prompts[first : first + _BATCH_SIZE]
-            predictions += self.predictor.predict_batch(embedding, batch)
-        return predictions
-
-    def _decode_refitted(
-        self, encoded: EncodedWindow, prompts: Sequence[Prompt]
-    ) -> list[tuple[Prediction, NDArray[np.float64]]]:
-        """Decode, and again where an object has grown or moved out of its box.
-
-        Returns
-        -------
-        list of (Prediction, ndarray)
-            Each answer with its (4,) box.
-        """
-        embedding = encoded.embedding
-        predictions = self._decode(embedding, prompts)
-        boxes = {i: prompt.box for i, prompt in enumerate(prompts)}
-        last = dict(boxes)
-        for _ in range(_MAX_REFITS):
-            refitted = {}
-            for i, box in boxes.items():
-                patch = predictions[i].patch
-                if patch.logits.size:
-                    moved = refit_box(
-                        box, patch.box, embedding.shape, self.options.margin
-                    )
-                    if moved is not None and encoded.shows(moved):
-                        refitted[i] = moved
-            if not refitted:
-                break
-            again = [Prompt(box=box) for box in refitted.values()]
-            for i, prediction in zip(
-                refitted, self._decode(embedding, again), strict=True
-            ):
-                predictions[i] = prediction
-            boxes = refitted
-            last |= refitted
-        return [(prediction, last[i]) for i, prediction in enumerate(predictions)]
-
     def _resolve_overlaps(
         self, slice_index: int, object_ids: Sequence[int], patches: Sequence[MaskPatch]
     ) -> list[MaskPatch]:
@@ -382,6 +373,14 @@ class SliceSegmenter:
             )
             for patch, mask in zip(patches, masks, strict=True)
         ]
+
+
+def _fitted(prediction: Prediction, view: View, *, is_users_box: bool) -> _Answer:
+    """Fit the border of an answer to the image; of a box that a user drew, its size."""
+    appearance = Appearance.first(view, is_users_box=is_users_box)
+    fitted = appearance.mask(view)
+    patch = fitted if fitted.logits.size else prediction.patch
+    return _Answer(patch, prediction, prediction.window, appearance.threshold)
 
 
 def _by_window(

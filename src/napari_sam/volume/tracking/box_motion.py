@@ -33,6 +33,8 @@ def refit_box(
     mask_box: NDArray[np.float64],
     plane_shape: tuple[int, int],
     margin: float,
+    *,
+    grows: bool = True,
 ) -> NDArray[np.float64] | None:
     """Move the sides of a box prompt that its mask touches.
 
@@ -52,6 +54,10 @@ def refit_box(
         (H, W) of a slice; at its border a mask may touch its box.
     margin : float
         Margin of the box as a fraction of its sides.
+    grows : bool
+        Whether the object may have grown out of the box. A box that is at least as
+        large as the object must be, see `enlarge_box`, follows movements only: asking
+        again costs as much as the first time.
 
     Returns
     -------
@@ -64,12 +70,12 @@ def refit_box(
     room = np.concatenate([box[:2], np.subtract(plane_shape, 1) - box[2:]])
     opposite = gaps[[2, 3, 0, 1]]
     moves = (gaps <= near) & (opposite > 2 * near + 1)
-    grows = (gaps < _TOUCH_FRACTION * near) & (room > 0) & ~moves
-    if not (moves | grows).any():
+    cut = (gaps < _TOUCH_FRACTION * near) & (room > 0) & ~moves
+    if not (moves.any() or (grows and cut.any())):
         return None
     # At most half an object at once: further out there may be another one.
     shift = np.where(moves, np.minimum(opposite - near, sides / 2), 0.0)
-    outwards = shift + np.where(grows, _WIDEN_FRACTION * sides, 0.0)
+    outwards = shift + np.where(cut, _WIDEN_FRACTION * sides, 0.0)
     outwards -= shift[[2, 3, 0, 1]]
     refitted: NDArray[np.float64] = box + outwards * (-1, -1, 1, 1)
     return refitted
