@@ -75,3 +75,12 @@ def test_measured_growth_is_limited_with_a_goal_too() -> None:
     goal = (boxes[-1], (5, boxes[-1][1]))
     box = extrapolate_box(boxes, 2, goal, slice_step=np.ones(2))
     assert (box[2:] - box[:2] + 1 <= 41 * np.exp(0.3)).all()
+
+
+def test_a_box_of_full_size_follows_movements_only() -> None:
+    box = np.array([10.0, 20.0, 50.0, 60.0])
+    touched, moved = np.add(box, (3, 3, -3, 0)), np.add(box, (3, 12, -3, 0))
+    assert refit_box(box, touched, SHAPE, 0.06, grows=False) is None
+    expected = refit_box(box, moved, SHAPE, 0.06)
+    assert expected is not None
+    assert_array_equal(refit_box(box, moved, SHAPE, 0.06, grows=False), expected)
