@@ -10,8 +10,8 @@ from numpy.testing import assert_array_equal
 from napari_sam.images.stack import Stack
 from napari_sam.images.window import Window
 from napari_sam.scale_out.stacks.slices import volume_from_arrays, volume_to_arrays
+from napari_sam.volume.appearance import Appearance
 from napari_sam.volume.results import SliceResult, VolumeResult
-from napari_sam.volume.tracking.appearance import Appearance
 
 
 def test_every_field_of_a_slice_survives() -> None:

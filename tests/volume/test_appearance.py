@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from scipy.ndimage import gaussian_filter
 
 from napari_sam.masks.patch import mask_iou
-from napari_sam.volume.tracking.appearance import UNKNOWN, Appearance, View
+from napari_sam.volume.appearance import UNKNOWN, Appearance, View
 
 SHAPE, CENTRE, RADIUS = (60, 70), (28, 33), 14
 

@@ -23,6 +23,7 @@ from napari_sam.prompts.serialization import (
 from napari_sam.requests.base import Progress, Score, SegmentationResult
 from napari_sam.requests.serialization import stack_from_json, stack_to_json
 from napari_sam.requests.small_objects import small_on_slices_warnings
+from napari_sam.requests.unfilled_boxes import unfilled_boxes_warnings
 from napari_sam.volume.propagation import Propagation
 from napari_sam.volume.results import PropagationOptions
 from napari_sam.volume.stack_prompts import prompted_slices
@@ -210,6 +211,7 @@ class StackRequest:
             volume=volume,
             warnings=(
                 *self.small_object_warnings(predictor, volume),
+                *unfilled_boxes_warnings(self.prompts, volume.slices),
                 *empty_slices_warnings(volume.empty),
             ),
         )

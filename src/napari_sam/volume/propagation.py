@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from napari_sam.prediction.zoom.grid import WindowGrid
+from napari_sam.volume.appearance import Appearance
 from napari_sam.volume.estimate import Estimate, ExpectedRange, RemainingWork
 from napari_sam.volume.footprint import Footprint
 from napari_sam.volume.object_windows import ObjectWindows, box_length
@@ -19,7 +20,6 @@ from napari_sam.volume.slice_observer import observe_slice, windows_ahead
 from napari_sam.volume.slice_ranges import is_complete, slice_ranges
 from napari_sam.volume.slice_segmenter import SliceSegmenter
 from napari_sam.volume.tracker_factory import TrackerFactory, prompted_sizes
-from napari_sam.volume.tracking.appearance import Appearance
 from napari_sam.volume.tracking.merging import merge_directions
 from napari_sam.volume.tracking.observation import Observation
 from napari_sam.volume.tracking.territories import Territories

@@ -17,7 +17,7 @@ from napari_sam.checks.values import (
 )
 from napari_sam.masks.painting import paint_pieces, pieces_from_patches
 from napari_sam.masks.patch import MaskPatch
-from napari_sam.volume.tracking.appearance import UNKNOWN, Appearance
+from napari_sam.volume.appearance import UNKNOWN, Appearance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -18,10 +18,10 @@ from napari_sam.prediction.steps import run_to_end
 from napari_sam.prediction.zoom.answers import ZoomedPlane
 from napari_sam.prediction.zoom.options import ZoomHints
 from napari_sam.prompts.prompt import Prompt
+from napari_sam.volume.appearance import Appearance, View
 from napari_sam.volume.footprint import Footprint
 from napari_sam.volume.object_windows import box_length
 from napari_sam.volume.slice_decoder import SliceDecoder
-from napari_sam.volume.tracking.appearance import Appearance, View
 from napari_sam.volume.tracking.box_motion import expand_box
 from napari_sam.volume.tracking.branches import branch_boxes, is_clearer
 from napari_sam.volume.tracking.mask_projection import combine

@@ -9,9 +9,9 @@ import numpy as np
 
 from napari_sam.images.window import Window
 from napari_sam.scale_out.stacks.arrays import pack, unpack
+from napari_sam.volume.appearance import Appearance
 from napari_sam.volume.footprint import Footprint
 from napari_sam.volume.results import Fingerprint, SliceResult, VolumeResult
-from napari_sam.volume.tracking.appearance import Appearance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,7 +19,7 @@ from napari_sam.masks.patch import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_sam.volume.tracking.appearance import View
+    from napari_sam.volume.appearance import View
 
     Mask = NDArray[np.bool_]
 

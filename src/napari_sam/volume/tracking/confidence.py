@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_sam.masks.border import Border
-    from napari_sam.volume.tracking.appearance import Appearance
+    from napari_sam.volume.appearance import Appearance
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 from napari_sam.masks.morphology import innermost, large_components
 from napari_sam.masks.patch import MaskPatch, on_common_canvas, patch_iou, window_at
 from napari_sam.prompts.prompt import NEGATIVE, POSITIVE, Prompt
-from napari_sam.volume.tracking.appearance import UNKNOWN, Appearance
+from napari_sam.volume.appearance import UNKNOWN, Appearance
 from napari_sam.volume.tracking.box_motion import (
     box_size,
     enlarge_box,

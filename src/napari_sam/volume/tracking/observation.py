@@ -9,8 +9,8 @@ import numpy as np
 
 from napari_sam.masks.interpolation import interpolate
 from napari_sam.masks.patch import MaskPatch
+from napari_sam.volume.appearance import UNKNOWN, Appearance
 from napari_sam.volume.results import SliceResult
-from napari_sam.volume.tracking.appearance import UNKNOWN, Appearance
 
 if TYPE_CHECKING:
     from napari_sam.images.window import Window
