@@ -196,7 +196,7 @@ def kill_once(
     # Not among the last ones, which may end before the signal comes.
     for _ in range(rng.randint(1, round(0.8 * steps))):
         stage, done = progress.recv()
-    time.sleep(rng.uniform(0, 0.1))
+    time.sleep(rng.uniform(0, 0.03))
     process = psutil.Process(driver.pid)
     # A pool that has just been closed has none left: the driver is killed instead.
     pool = [] if number % 2 else jobs.pool_processes(process)

@@ -186,7 +186,14 @@ class ObjectTracker:
         if not self.fits_border:
             return None
         share = self._ball.width(slice_index) / self._ball.width(self.start.index)
-        return _LEAST_FRACTION * share * box_size(self.start.patch.box)
+        size = box_size(self.start.patch.box)
+        least = _LEAST_FRACTION * share * size
+        if self._goal_section is None:
+            return least
+        # A ball through distant sections of a tube is much wider than the tube.
+        return np.minimum(
+            least, np.maximum(size, box_size(self._goal_section.patch.box))
+        )
 
     def _ball_through(self, reference: Observation | None) -> Ball:
         """Return the ball through the first slice and another one."""
