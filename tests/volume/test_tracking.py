@@ -21,14 +21,19 @@ LAST = 8
 HERE, ELSEWHERE = (MaskPatch((row, 5), np.ones((6, 6), np.float32)) for row in (4, 20))
 
 
-def tracker(direction: int, options: PropagationOptions) -> ObjectTracker:
+def tracker(
+    direction: int,
+    options: PropagationOptions,
+    patches: tuple[MaskPatch, MaskPatch] = (HERE, HERE),
+) -> ObjectTracker:
     """Make a tracker between two prompted slices."""
     stack = Stack(np.zeros((LAST + 1, 40, 40), np.uint8))
-    ends = [Observation(index, HERE) for index in (0, LAST)][::direction]
+    known = zip((0, LAST), patches, strict=True)
+    ends = [Observation(index, patch) for index, patch in known][::direction]
     windows = ObjectWindows(WindowGrid.of(World(), stack.plane_shape), "off")
     slice_range = SliceRange(1, 1, LAST - 1, 0, LAST)
     return ObjectTracker(
-        slice_range, direction, *ends, None, None, stack, options, windows, None
+        slice_range, direction, *ends, ends[1], None, stack, options, windows, None
     )
 
 
@@ -44,3 +49,20 @@ def test_where_directions_disagree_the_surer_mask_counts(
     merged = {result.index: result for result in merge_directions(up, down)}
     assert merged[2].origin == expected.origin
     assert_array_equal(merged[2].mask, expected.mask)
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("first", [2, 4, 7])
+def test_a_tube_is_not_expected_wider_than_its_drawn_ends(
+    direction: int, first: int
+) -> None:
+    # The ball through both discs, 8 slices apart, has a radius of 4 pixels at least.
+    patches = tuple(
+        MaskPatch.from_mask(np.ones((side, side), bool), (15, 15))
+        for side in (first, 5)
+    )
+    following = tracker(direction, PropagationOptions(), patches)  # type: ignore[arg-type]
+    expected = following.expect(LAST // 2, (40, 40), frozenset({"box"}))
+    assert expected is not None
+    box = expected.patch.box
+    assert (box[2:] - box[:2] + 1 <= max(first, 5)).all()
