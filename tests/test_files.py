@@ -96,6 +96,19 @@ def test_parts_of_killed_processes_go_after_a_day(tmp_path: Path) -> None:
     assert len(names) == 6
 
 
+def test_a_folder_is_listed_once_for_many_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = []
+    scandir = os.scandir
+    monkeypatch.setattr(
+        os, "scandir", lambda path: listed.append(path) or scandir(path)
+    )
+    for number in range(5):
+        write_json(tmp_path / f"{number}.json", {})
+    assert len(listed) == 1
+
+
 @pytest.mark.parametrize(
     "error",
     [

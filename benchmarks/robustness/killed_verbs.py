@@ -46,6 +46,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 _PART = ".napari-sam-"
 _TWO_DAYS = 2 * 24 * 60 * 60
 _MINUTE, _SLACK = 60.0, 20.0  # a state is written between two steps
+_ENDLESS = ("--steps", "1000000", "--validate-every", "1000000")  # of training
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -258,7 +259,7 @@ def kill_trainings(folder: Path, count: int, chance: random.Random) -> int:
     for kill in range(count):
         state.unlink(missing_ok=True)
         start = time.time()
-        process = run(folder, "train", "--steps", "1000000")
+        process = run(folder, "train", *_ENDLESS)
         while not state.exists() and process.poll() is None:
             time.sleep(0.2)
         time.sleep(chance.uniform(0, _MINUTE))

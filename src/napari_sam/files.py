@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 from contextlib import contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ MEGABYTE = 1_000_000
 ABANDONED_SECONDS = 24 * 60 * 60
 """Age of temporary files and folders that belong to no running process."""
 _PART_PREFIX = ".napari-sam-"
+_listed: dict[str, float] = {}  # when folders were listed for such files
 # A full disk, an exceeded quota, a file that is too large for the file system.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _QUOTED = re.compile(r"\(os error (\d+)\)")
@@ -32,7 +34,8 @@ def atomic_write(path: Path, suffix: str = "", mode: int = 0o644) -> Iterator[Pa
     """Write a temporary file and rename it to `path` when it is complete.
 
     An error during the write leaves an existing file at `path` as it was. The temporary
-    file is hidden; those of killed processes are removed after a day.
+    file is hidden; those of killed processes are removed after a day, see
+    `remove_abandoned`.
 
     Parameters
     ----------
@@ -53,7 +56,7 @@ def atomic_write(path: Path, suffix: str = "", mode: int = 0o644) -> Iterator[Pa
     OSError
         When the disk is full; the message names the folder.
     """
-    _remove_abandoned(path.parent)
+    remove_abandoned(path.parent)
     with _naming_full_disks(path):
         handle, temporary = tempfile.mkstemp(
             dir=path.parent, prefix=_PART_PREFIX, suffix=f".part{suffix}"
@@ -90,15 +93,31 @@ def _naming_full_disks(path: Path) -> Iterator[None]:
         raise full from error
 
 
-def _remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files of killed processes, unchanged for a day."""
-    oldest = time.time() - ABANDONED_SECONDS
-    with os.scandir(folder) as entries:
-        parts = [e for e in entries if e.name.startswith(_PART_PREFIX)]
-    for part in parts:
-        with suppress(OSError):  # another process may remove it, too
-            if part.is_file(follow_symlinks=False) and part.stat().st_mtime < oldest:
-                os.unlink(part.path)
+def remove_abandoned(*folders: Path) -> None:
+    """Remove the temporary files of killed processes, unchanged for a day.
+
+    A process lists each folder once a day: jobs write thousands of files into one.
+
+    Parameters
+    ----------
+    *folders : Path
+        Folders without their sub-folders; those that cannot be listed are left out.
+    """
+    now = time.time()
+    for folder in folders:
+        name = os.path.abspath(folder)
+        if now - _listed.get(name, -inf) < ABANDONED_SECONDS:
+            continue
+        _listed[name] = now
+        with suppress(OSError), os.scandir(name) as entries:
+            for part in [e for e in entries if e.name.startswith(_PART_PREFIX)]:
+                _remove_older(part, now - ABANDONED_SECONDS)
+
+
+def _remove_older(part: os.DirEntry[str], oldest: float) -> None:
+    with suppress(OSError):  # another process may remove it, too
+        if part.is_file(follow_symlinks=False) and part.stat().st_mtime < oldest:
+            os.unlink(part.path)
 
 
 def hash_file(path: Path, algorithm: str) -> str:

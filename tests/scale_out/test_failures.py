@@ -23,6 +23,7 @@ from napari_sam.scale_out.jobs.stages import ChangedImageError
 from napari_sam.scale_out.stacks.everything import EverythingJob
 from napari_sam.scale_out.stacks.planning import plan_everything_volume
 from tests.helpers.jobs import disc_stack, pool_processes, stand_in
+from tests.helpers.old_parts import write_old_parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -220,6 +221,31 @@ def test_a_damaged_output_is_made_again(
     assert steps.count("search") == 1
     assert not job.failed
     assert_array_equal(job.result(), expected)
+
+
+def test_an_output_that_cannot_be_read_now_stays(
+    tmp_path: Path, stack: np.ndarray
+) -> None:
+    job = plan(stack, tmp_path)
+    list(job.work(stage="search"))
+    (file,) = (tmp_path / "search").rglob("00000004.arrays")
+    file.rename(tmp_path / "kept")
+    file.mkdir()  # raises an OSError, as a lost connection does
+    with pytest.raises(OSError, match=r"00000004\.arrays"):
+        job.folder.load("search", 4)
+    assert file.exists()
+
+
+def test_files_of_killed_tasks_go_when_a_job_is_opened(
+    tmp_path: Path, stack: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = plan(stack, tmp_path)
+    list(job.work(stage="search"))
+    group = tmp_path / "search" / "00000"
+    old = write_old_parts(monkeypatch, tmp_path, group.parent, group)
+    Job(tmp_path)
+    assert not any(part.exists() for part in old)
+    assert job.folder.done("search") == set(range(PLANES))
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

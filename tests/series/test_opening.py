@@ -12,6 +12,7 @@ import pytest
 from napari_sam.series.opening import open_series
 from napari_sam.series.storage.listing import natural_key
 from tests.helpers.discs import discs
+from tests.helpers.old_parts import write_old_parts
 from tests.helpers.series import open_images, save, write_images
 
 if TYPE_CHECKING:
@@ -170,3 +171,14 @@ def test_folders_of_two_people_merge(tmp_path: Path) -> None:
 def test_ten_thousand_names_sort_as_numbers() -> None:
     wanted = [f"a{i}.tif" for i in range(10_000)]
     assert sorted(sorted(wanted), key=natural_key) == wanted
+
+
+def test_files_of_killed_processes_go_when_a_series_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series = open_images(tmp_path, "a.tif", "day2/b.tif")
+    for name in ("a.tif", "day2/b.tif"):
+        series[name].labels_path.parent.mkdir(parents=True, exist_ok=True)
+    old = write_old_parts(monkeypatch, tmp_path / "out", tmp_path / "out" / "day2")
+    open_series(tmp_path / "out")
+    assert not any(part.exists() for part in old)

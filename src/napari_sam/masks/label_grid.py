@@ -181,7 +181,12 @@ class LabelGrid:
             indices = self._indices(plane_index)
             for piece in group:
                 if is_same_place and indices and _is_inside(piece, shape):
-                    placed += [replace(piece, plane_index=index) for index in indices]
+                    placed += [
+                        ObjectPlaneMask(
+                            piece.object_id, index, piece.origin, piece.mask
+                        )
+                        for index in indices
+                    ]
                 else:
                     placed += self.place(piece)
                     outside += self.count_outside(piece)

@@ -141,6 +141,11 @@ def largest_label(array: Any) -> int:
     return max((int(_read(array, t).max(initial=0)) for t in tiles(array)), default=0)
 
 
+def run_starts(values: NDArray[Any]) -> NDArray[np.intp]:
+    """Return where runs of equal values begin, in an array of at least one value."""
+    return np.flatnonzero(np.r_[True, values[1:] != values[:-1]])
+
+
 def read_pixels(array: Any, indices: Sequence[NDArray[np.intp]]) -> NDArray[Any]:
     """Return single pixels, one index array per axis; reads a box in each tile."""
     if isinstance(array, np.ndarray) or not len(indices[0]):

@@ -259,10 +259,10 @@ def _paint(
     part = labels[
         top - rows.start : bottom - rows.start, left - cols.start : right - cols.start
     ]
-    others = mask & (part != 0) & (part != label)
-    if policy == "overwrite":
+    if policy == "overwrite" or not part.any():
         part[mask] = label
         return 0
+    others = mask & (part != 0) & (part != label)
     part[mask & ~others] = label
     return int(np.count_nonzero(others))
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sam.files import remove_abandoned
 from napari_sam.images.reading.read import ZARR_ENDING
 from napari_sam.records.image_record import Choice
 from napari_sam.series.image_series import ImageSeries
@@ -97,7 +98,10 @@ def open_series(
     folder.mkdir(parents=True, exist_ok=True)
     if project != known:
         project.write(folder / PROJECT_FILE)
-    return ImageSeries(folder, project, listing)
+    series = ImageSeries(folder, project, listing)
+    # Nothing is written again into the folders of finished images.
+    remove_abandoned(folder, *{item.labels_path.parent for item in series})
+    return series
 
 
 def _known_project(folder: Path) -> Project | None:

@@ -12,7 +12,7 @@ from napari_builtins.io import napari_write_points, napari_write_shapes
 
 from napari_sam.exchange.prompts import read_prompts as read_selected
 from napari_sam.plugin.layers.prompt_layers import add_prompt_layers, set_polarity
-from napari_sam.plugin.layers.prompt_reader import point_label
+from napari_sam.plugin.layers.prompt_reader import point_labels
 from napari_sam.prompts.prompt import POLARITY, Prompt
 from napari_sam.prompts.selection import ImageSelection
 from tests.helpers.sessions import corners
@@ -73,7 +73,7 @@ def test_polarity_is_read_as_in_the_viewer(
     features = {column: values, "object": [1, 1]}
     layer = Points([(4, 5, 6), (4, 7, 8)], features=features)
     prompt = read_prompts(saved(layer, tmp_path / "points.csv"))[1][4]
-    assert prompt.labels.tolist() == [point_label(layer, n) for n in (0, 1)]
+    assert prompt.labels.tolist() == point_labels(layer)
 
 
 @pytest.mark.parametrize("values", [[7, 7], [7.0, 7.0], ["7", "7"]])

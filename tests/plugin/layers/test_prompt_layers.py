@@ -15,7 +15,7 @@ from napari_sam.plugin.layers.prompt_layers import (
     remove_prompts,
     restore_prompts,
 )
-from napari_sam.plugin.layers.prompt_reader import LayerPrompt, point_label
+from napari_sam.plugin.layers.prompt_reader import LayerPrompt, point_labels
 from napari_sam.prompts.prompt import Prompt
 
 KINDS = ("rectangle", "ellipse", "polygon")
@@ -72,7 +72,7 @@ def test_prompts_come_back_in_their_order(
         assert described(layer) == first
         restore_prompts(layer, prompts)  # they are there already
         assert described(layer) == first
-    assert [point_label(points, i) for i in range(len(labels))] == labels
+    assert point_labels(points) == labels
 
 
 def test_many_shapes_come_back_as_one_change() -> None:

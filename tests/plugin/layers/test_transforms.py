@@ -15,7 +15,7 @@ from napari_sam.masks.patch import window_at
 from napari_sam.plugin.layers.displayed_stack import displayed_stack
 from napari_sam.plugin.layers.image_source import ImageSource
 from napari_sam.plugin.layers.prompt_layers import add_prompt_layers, set_polarity
-from napari_sam.plugin.layers.prompt_reader import collect_prompts
+from napari_sam.plugin.layers.prompt_reader import PromptReader
 from napari_sam.plugin.layers.transforms import (
     Sliders,
     displayed_plane,
@@ -123,7 +123,7 @@ def test_prompts_are_on_the_displayed_plane_in_every_axis_order(
     viewer.dims.order = order
     hidden = order[0]
     plane = displayed_plane(image, viewer.dims)
-    (prompt,) = collect_prompts([points, shapes], image, plane, viewer.dims)
+    (prompt,) = PromptReader().read([points, shapes], image, plane, viewer.dims)
     assert prompt.slices == {hidden: (2, 3, 4)[hidden]}
     kept = [(2, 3, 4)[axis] for axis in sorted(order[1:])]
     np.testing.assert_allclose(prompt.prompt.points, [kept])
@@ -252,7 +252,7 @@ def test_multiscale_images_are_read_at_full_resolution() -> None:
     assert spatial_shape(image) == (4, 32, 48)
     assert (plane.index, plane.shape) == ({0: 2}, (32, 48))
     points = viewer.add_points([[4, 10, 20]])
-    (prompt,) = collect_prompts([points], image, plane, viewer.dims)
+    (prompt,) = PromptReader().read([points], image, plane, viewer.dims)
     np.testing.assert_allclose(prompt.prompt.points, [[20, 40]])
 
 
@@ -307,7 +307,7 @@ def test_prompt_layers_are_aligned_and_show_polarity() -> None:
     set_polarity(points, True)
     points.add([1, 30, 30])
     plane = displayed_plane(image, viewer.dims)
-    prompts = collect_prompts([points, shapes], image, plane, viewer.dims)
+    prompts = PromptReader().read([points, shapes], image, plane, viewer.dims)
     assert [list(p.prompt.labels) for p in prompts] == [[0], [1]]
     assert [symbol.value for symbol in points.symbol] == ["x", "disc"]
     assert not np.allclose(points.face_color[0], points.face_color[1])
@@ -333,7 +333,7 @@ def test_prompts_of_fewer_axes_are_on_the_current_slice() -> None:
     for step in (2, 0):
         viewer.dims.set_current_step(0, step)
         plane = displayed_plane(image, viewer.dims)
-        (prompt,) = collect_prompts([flat], image, plane, viewer.dims)
+        (prompt,) = PromptReader().read([flat], image, plane, viewer.dims)
         assert prompt.slices == {0: step}
         np.testing.assert_allclose(prompt.prompt.points, [[10, 20]])
 
@@ -344,7 +344,7 @@ def test_prompts_of_more_axes_are_aligned_on_the_right() -> None:
     points = viewer.add_points([[3, 10, 20]])
     viewer.dims.set_point(0, 3)
     plane = displayed_plane(image, viewer.dims)
-    (prompt,) = collect_prompts([points], image, plane, viewer.dims)
+    (prompt,) = PromptReader().read([points], image, plane, viewer.dims)
     np.testing.assert_allclose(prompt.prompt.points, [[20, 40]])
     assert prompt.slices == {}
 
@@ -355,7 +355,7 @@ def test_prompts_away_from_the_slider_are_skipped() -> None:
     points = viewer.add_points([[3, 10, 20], [5, 30, 40]])
     viewer.dims.set_point(0, 5)
     plane = displayed_plane(image, viewer.dims)
-    prompts = collect_prompts([points], image, plane, viewer.dims)
+    prompts = PromptReader().read([points], image, plane, viewer.dims)
     assert [p.prompt.points.tolist() for p in prompts] == [[[30, 40]]]
 
 
@@ -364,7 +364,7 @@ def test_points_between_slices_go_to_the_nearest() -> None:
     image = viewer.add_image(np.zeros((4, 50, 60)))
     points = viewer.add_points([[1.4, 1, 2], [1.6, 1, 2], [-0.4, 1, 2]])
     plane = displayed_plane(image, viewer.dims)
-    prompts = collect_prompts([points], image, plane, viewer.dims)
+    prompts = PromptReader().read([points], image, plane, viewer.dims)
     assert [p.slices for p in prompts] == [{0: 1}, {0: 2}, {0: 0}]
 
 
@@ -373,7 +373,7 @@ def shape_prompt(data: Any, kind: str, **place: Any) -> Any:
     image = viewer.add_image(np.zeros((50, 60)))
     shapes = viewer.add_shapes([np.array(data)], shape_type=kind, **place)
     plane = displayed_plane(image, viewer.dims)
-    (prompt,) = collect_prompts([shapes], image, plane, viewer.dims)
+    (prompt,) = PromptReader().read([shapes], image, plane, viewer.dims)
     return prompt.prompt
 
 
@@ -423,7 +423,7 @@ def test_hidden_prompts_are_skipped() -> None:
     shapes = viewer.add_shapes([across])
     viewer.dims.set_current_step(0, 0)
     plane = displayed_plane(image, viewer.dims)
-    prompts = collect_prompts([points, hidden, shapes], image, plane, viewer.dims)
+    prompts = PromptReader().read([points, hidden, shapes], image, plane, viewer.dims)
     assert [p.prompt.points.tolist() for p in prompts] == [[[1, 2]]]
 
 
@@ -433,7 +433,7 @@ def test_prompt_layer_without_the_displayed_axes_is_skipped() -> None:
     flat = viewer.add_points([[10, 20]])
     viewer.dims.order = (1, 0, 2)
     plane = displayed_plane(image, viewer.dims)
-    assert collect_prompts([flat], image, plane, viewer.dims) == []
+    assert PromptReader().read([flat], image, plane, viewer.dims) == []
 
 
 @pytest.mark.skipif(
@@ -448,7 +448,7 @@ def test_layers_with_different_units_share_world_coordinates() -> None:
     viewer.dims.set_point(0, 4000)
     plane = displayed_plane(image, viewer.dims)
     assert plane.index == {0: 2}
-    (prompt,) = collect_prompts([points], image, plane, viewer.dims)
+    (prompt,) = PromptReader().read([points], image, plane, viewer.dims)
     np.testing.assert_allclose(prompt.prompt.points, [[10, 20]])
     assert prompt.slices == {0: 2}
 
@@ -488,7 +488,7 @@ def test_polarity_is_read_from_features(
     image = viewer.add_image(np.zeros((50, 60)))
     points = viewer.add_points([[1, 2], [3, 4]], features={column: values})
     plane = displayed_plane(image, viewer.dims)
-    prompts = collect_prompts([points], image, plane, viewer.dims)
+    prompts = PromptReader().read([points], image, plane, viewer.dims)
     assert [int(p.prompt.labels[0]) for p in prompts] == labels
 
 
@@ -498,5 +498,5 @@ def test_set_polarity_keeps_the_other_points() -> None:
     points = viewer.add_points([[1, 2], [3, 4]], features={"label": [1, 0]})
     set_polarity(points, True)
     plane = displayed_plane(image, viewer.dims)
-    prompts = collect_prompts([points], image, plane, viewer.dims)
+    prompts = PromptReader().read([points], image, plane, viewer.dims)
     assert [int(p.prompt.labels[0]) for p in prompts] == [1, 0]

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from napari_sam.masks.label_tiles import contains_label, label_box
+from napari_sam.masks.label_tiles import contains_label, label_box, run_starts
 from napari_sam.masks.painting import PixelChanges, next_free_label
 
 if TYPE_CHECKING:
@@ -183,19 +183,24 @@ class LabelIds:
 
 def label_regions(changes: PixelChanges) -> dict[int, Region]:
     """Return the bounding box of the changed pixels of each label."""
-    order = np.argsort(changes.values, kind="stable")
-    labels, starts = np.unique(changes.values[order], return_index=True)
-    if not len(labels):
+    if not len(changes.values):
         return {}
-    sorted_axes = [axis[order] for axis in changes.indices]
-    first = [np.minimum.reduceat(axis, starts) for axis in sorted_axes]
-    last = [np.maximum.reduceat(axis, starts) for axis in sorted_axes]
+    # Runs of pixels of one label, of which there are far fewer, are sorted.
+    heads = run_starts(changes.values)
+    order = np.argsort(changes.values[heads], kind="stable")
+    labels, starts = np.unique(changes.values[heads[order]], return_index=True)
+    low, high = (
+        [
+            extreme.reduceat(extreme.reduceat(axis, heads)[order], starts).tolist()
+            for axis in changes.indices
+        ]
+        for extreme in (np.minimum, np.maximum)
+    )
     return {
-        int(label): tuple(
-            slice(int(low[i]), int(high[i]) + 1)
-            for low, high in zip(first, last, strict=True)
+        label: tuple(
+            slice(first[i], last[i] + 1) for first, last in zip(low, high, strict=True)
         )
-        for i, label in enumerate(labels)
+        for i, label in enumerate(labels.tolist())
     }
 
 

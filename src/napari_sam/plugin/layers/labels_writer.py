@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -161,12 +161,22 @@ class LabelChange:
         Index arrays of the pixels.
     before, after : ndarray
         Their labels.
+
+    Attributes
+    ----------
+    extent : tuple of int
+        Smallest shape of an array with all the pixels.
     """
 
     labels: Labels
     indices: tuple[NDArray[np.intp], ...]
     before: NDArray[np.integer]
     after: NDArray[np.integer]
+    extent: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        extent = tuple(int(index.max(initial=-1)) + 1 for index in self.indices)
+        object.__setattr__(self, "extent", extent)
 
     def new_ids(self) -> dict[int, int]:
         """Return {label: its new number}, 0 if removed, when whole labels changed."""
@@ -208,26 +218,25 @@ class LabelChange:
 
     def is_undone(self) -> bool:
         """Whether the pixels are as before the change."""
-        return self._begins_with(self.before) and self._holds(self.before)
+        return self._holds(self.before)
 
     def is_done(self) -> bool:
         """Whether the pixels are as after the change."""
-        return self._begins_with(self.after) and self._holds(self.after)
-
-    def _begins_with(self, values: NDArray[np.integer]) -> bool:
-        """Tell quickly, by one pixel, that the layer does not hold the values."""
-        first = tuple(int(index[0]) for index in self.indices)
-        data = self.labels.data
-        inside = data.ndim == len(first) and all(map(int.__lt__, first, data.shape))
-        return inside and bool(data[first] == values[0])
+        return self._holds(self.after)
 
     def _holds(self, values: NDArray[np.integer]) -> bool:
         data = self.labels.data
-        fits = data.ndim == len(self.indices) and all(
-            not index.size or index.max() < side
-            for index, side in zip(self.indices, data.shape, strict=True)
-        )
-        return fits and np.array_equal(read_pixels(data, self.indices), values)
+        if data.ndim != len(self.extent) or any(
+            map(int.__lt__, data.shape, self.extent)
+        ):
+            return False
+        if not len(values):
+            return True
+        # One pixel often tells that the layer does not hold them.
+        first = tuple(int(index[0]) for index in self.indices)
+        if data[first] != values[0]:
+            return False
+        return np.array_equal(read_pixels(data, self.indices), values)
 
 
 def write(labels: Labels, changes: PixelChanges) -> LabelChange:

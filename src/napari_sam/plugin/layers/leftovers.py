@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
-
 from napari_sam.plugin.layers.prompt_layers import is_plugin_layer
+from napari_sam.plugin.layers.prompt_reader import drawing_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari.components import LayerList
     from napari.layers import Image, Labels, Layer, Points, Shapes
-    from numpy.typing import NDArray
 
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
 
@@ -27,7 +25,7 @@ class Leftovers:
     """
 
     def __init__(self) -> None:
-        self._prompts: WeakKeyDictionary[Image, list[NDArray[np.float64]]]
+        self._prompts: WeakKeyDictionary[Image, set[tuple[Any, ...]]]
         self._prompts = WeakKeyDictionary()
         self._labels: WeakKeyDictionary[Image, Labels | None] = WeakKeyDictionary()
         self._shared: Labels | None = None
@@ -35,13 +33,15 @@ class Leftovers:
     def note_opened(self, image: Image, layers: Iterable[Points | Shapes]) -> None:
         """Note the prompts that are there when an image is opened."""
         own = (layer for layer in layers if is_plugin_layer(layer))
-        self._prompts[image] = [np.array(item) for layer in own for item in layer.data]
+        self._prompts[image] = {
+            drawing_key(item) for layer in own for item in layer.data
+        }
         self._labels[image] = None
 
     def holds(self, image: Image, prompt: LayerPrompt) -> bool:
         """Tell whether a prompt is older than the image."""
-        old = self._prompts.get(image, ())
-        return any(np.array_equal(np.atleast_2d(item), prompt.drawn) for item in old)
+        old = self._prompts.get(image)
+        return old is not None and drawing_key(prompt.drawn) in old
 
     def change_labels(
         self, before: Image | None, after: Image | None, labels: Labels | None

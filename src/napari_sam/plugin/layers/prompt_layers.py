@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.plugin import colors
-from napari_sam.plugin.layers.prompt_reader import point_label
+from napari_sam.plugin.layers.prompt_reader import drawing_key, point_labels
 from napari_sam.plugin.layers.transforms import spatial_shape, transform_kwargs
 from napari_sam.prompts.prompt import (
     NEGATIVE,
@@ -160,12 +160,12 @@ def remove_prompts(layer: Points | Shapes, prompts: Sequence[LayerPrompt]) -> No
 
     Those that were moved since they were read stay.
     """
-    places: dict[tuple[float, ...], list[int]] = defaultdict(list)
+    places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for index, item in enumerate(layer.data):
-        places[_drawing_key(item)].append(index)
+        places[drawing_key(item)].append(index)
     found = set()
     for prompt in prompts:
-        same = places.get(_drawing_key(prompt.drawn))
+        same = places.get(drawing_key(prompt.drawn))
         if same:
             found.add(same.pop(0))
     if found:
@@ -175,8 +175,8 @@ def remove_prompts(layer: Points | Shapes, prompts: Sequence[LayerPrompt]) -> No
 
 def restore_prompts(layer: Points | Shapes, prompts: Sequence[LayerPrompt]) -> None:
     """Add prompts again that were removed from a layer of the plugin."""
-    present = {_drawing_key(item) for item in layer.data}
-    absent = [p for p in prompts if _drawing_key(p.drawn) not in present]
+    present = {drawing_key(item) for item in layer.data}
+    absent = [p for p in prompts if drawing_key(p.drawn) not in present]
     # All of a kind at once: each addition lets napari measure the layer anew.
     for (is_point, is_positive), group in groupby(absent, _kind):
         members = list(group)
@@ -191,11 +191,6 @@ def restore_prompts(layer: Points | Shapes, prompts: Sequence[LayerPrompt]) -> N
     layer.selected_data = set()
 
 
-def _drawing_key(drawn: Any) -> tuple[float, ...]:
-    """Return what two drawings have in common that are the same."""
-    return tuple(np.ravel(drawn).tolist())
-
-
 def _kind(prompt: LayerPrompt) -> tuple[bool, bool]:
     """Return whether a prompt is a point, and whether a positive one."""
     is_point = prompt.kind == "point"
@@ -206,8 +201,7 @@ def _named_features(layer: Points) -> Any:
     """Return the features with the polarity as names, whatever it was before."""
     features = layer.features.copy()
     if POLARITY not in features or features[POLARITY].dtype != object:
-        labels = [point_label(layer, index) for index in range(len(layer.data))]
-        features[POLARITY] = np.where(labels, POSITIVE_NAME, NEGATIVE_NAME)
+        features[POLARITY] = np.where(point_labels(layer), POSITIVE_NAME, NEGATIVE_NAME)
         features[POLARITY] = features[POLARITY].astype(object)
     return features
 
@@ -259,7 +253,6 @@ def _on_data(event: Any) -> None:
 
 def _set_symbols(layer: Points) -> None:
     names = {POSITIVE: POSITIVE_NAME, NEGATIVE: NEGATIVE_NAME}
-    labels = [point_label(layer, index) for index in range(len(layer.data))]
-    wanted = [_SYMBOLS[names[label]] for label in labels]
+    wanted = [_SYMBOLS[names[label]] for label in point_labels(layer)]
     if [symbol.value for symbol in layer.symbol] != wanted:
         layer.symbol = wanted

@@ -90,7 +90,7 @@ class ConsumedPrompts:
         self._keys: set[tuple[Any, ...]] = set()
 
     def __contains__(self, prompt: LayerPrompt) -> bool:
-        return prompt_key(prompt) in self._keys
+        return bool(self._keys) and prompt_key(prompt) in self._keys
 
     def consume(self, prompts: Iterable[LayerPrompt]) -> None:
         """Remove prompts from layers made by the plugin; mark the others as used.

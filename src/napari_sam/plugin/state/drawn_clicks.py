@@ -8,6 +8,7 @@ from weakref import ref
 
 import numpy as np
 
+from napari_sam.plugin.layers.prompt_reader import drawing_key
 from napari_sam.plugin.layers.transforms import Sliders, world_affine
 from napari_sam.plugin.layers.visible_region import camera_of
 from napari_sam.prompts.prompt import Prompt
@@ -69,7 +70,7 @@ class DrawnClicks:
 
 
 def _place(layer: object, drawn: NDArray[np.float64]) -> tuple[Any, ...]:
-    return ref(layer), drawn.shape, drawn.tobytes()
+    return ref(layer), *drawing_key(drawn)
 
 
 def _centre(prompt: Prompt) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.masks.label_tiles import run_starts
 from napari_sam.plugin.state.followed_changes import FollowedChanges
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ class LabelFeatures:
         ours = labels.metadata.setdefault(
             _METADATA_KEY, [name for name in (SCORE, SIZE) if name not in table]
         )
-        touched = np.unique(np.concatenate([change.before, change.after])).tolist()
-        touched = [label for label in touched if label]
+        touched = sorted({*_labels_in(change.before), *_labels_in(change.after)} - {0})
         table = with_rows(table, touched, ours)
         before = table.loc[touched].copy()
         if renumbers:
@@ -150,6 +150,12 @@ def _counts(values: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.float64]:
     place[place == len(labels)] = 0
     found = place[labels[place] == flat]
     return np.bincount(found, minlength=len(labels)).astype(float)
+
+
+def _labels_in(values: NDArray[Any]) -> list[int]:
+    """Return which labels are among at least one value, quickly where runs are long."""
+    labels: list[int] = np.unique(values[run_starts(values)]).tolist()
+    return labels
 
 
 def _put_rows(labels: Labels, rows: DataFrame) -> None:

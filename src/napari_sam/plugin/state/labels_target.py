@@ -29,14 +29,13 @@ from napari_sam.plugin.state.provenance import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from napari.components import ViewerModel
     from napari.layers import Labels
 
     from napari_sam.masks.label_grid import LabelGrid
     from napari_sam.masks.label_tiles import Region
-    from napari_sam.masks.painting import PixelChanges
     from napari_sam.plugin.layers.labels_writer import LabelChange
     from napari_sam.plugin.state.layer_request import LayerRequest
     from napari_sam.records.record import Record
@@ -236,7 +235,8 @@ class LabelsTarget:
         )
         # All that may fail comes before the change of the pixels.
         earlier = valid_entries_of(labels, set(label_ids))
-        entries = entries_of_commit(request, result, where, changes)
+        painted = label_regions(changes)
+        entries = entries_of_commit(request, result, where, changes, painted)
         change = write(labels, changes)
         if len(changes.values):
             store_entries(labels, entries, earlier)
@@ -248,7 +248,7 @@ class LabelsTarget:
         self.last_written = WriteSummary(
             label_ids, len(changes.values), changes.kept, outside, len(covered)
         )
-        regions = _regions(request, where, changes)
+        regions = _regions(request, where, painted)
         replacement = Replacement(labels, label_ids, regions)
         return CommittedObjects(request, replacement, change)
 
@@ -347,11 +347,11 @@ def _check_axis(labels: Labels, grid: LabelGrid, request: LayerRequest) -> None:
 
 
 def _regions(
-    request: LayerRequest, where: WritePlan, changes: PixelChanges
+    request: LayerRequest, where: WritePlan, painted: Mapping[int, Region]
 ) -> dict[int, Region]:
     """Return {label: bounding box of its pixels} after a commit."""
     replacement = request.snapshot.replacement
-    regions: dict[int, Region] = label_regions(changes)
+    regions: dict[int, Region] = dict(painted)
     for label in where.replaced:
         # Pixels that kept their label are not among the changes.
         before = None if replacement is None else replacement.regions.get(label)

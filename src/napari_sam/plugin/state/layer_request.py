@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-import numpy as np
-
 from napari_sam.plugin.layers.image_source import is_view_of
+from napari_sam.plugin.layers.prompt_reader import drawing_key
 from napari_sam.prediction.zoom.options import ZoomHints
 
 if TYPE_CHECKING:
@@ -196,6 +195,5 @@ def prompt_key(prompt: LayerPrompt) -> tuple[Any, ...]:
     It holds the layer, the drawn vertices, their slice and the point labels.
     """
     labels = () if prompt.prompt.labels is None else tuple(prompt.prompt.labels)
-    drawn = tuple(np.ravel(prompt.drawn))
     slices = tuple(sorted(prompt.slices.items()))
-    return ref(prompt.layer), prompt.kind, slices, drawn, labels
+    return ref(prompt.layer), prompt.kind, slices, labels, *drawing_key(prompt.drawn)

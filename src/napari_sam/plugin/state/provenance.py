@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_sam.plugin.layers.label_ids import label_regions
 from napari_sam.plugin.state.followed_changes import FollowedChanges
 from napari_sam.records.describe import describe_all
 from napari_sam.records.record import (
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_sam.masks.label_grid import LabelGrid
+    from napari_sam.masks.label_tiles import Region
     from napari_sam.masks.painting import PixelChanges, Policy
     from napari_sam.plugin.layers.labels_writer import LabelChange
     from napari_sam.plugin.state.layer_request import LayerRequest
@@ -74,8 +74,21 @@ def entries_of_commit(
     result: SegmentationResult,
     plan: WritePlan,
     changes: PixelChanges,
+    painted: Mapping[int, Region],
 ) -> list[RecordEntry]:
-    """Describe what made each object of a commit, in plain JSON types."""
+    """Describe what made each object of a commit, in plain JSON types.
+
+    Parameters
+    ----------
+    request, result : LayerRequest, SegmentationResult
+        The objects.
+    plan : WritePlan
+        Where and how they are written.
+    changes : PixelChanges
+        The pixels that change.
+    painted : mapping
+        {label: bounding box of its pixels among the changes}.
+    """
     image, labels = request.image, plan.labels
     path = image.source.path
     shared: RecordEntry = {
@@ -92,7 +105,7 @@ def entries_of_commit(
     # Objects of one commit may lie far apart: the region of all is the whole plane.
     own = {
         label: [[side.start, side.stop] for side in box if isinstance(side, slice)]
-        for label, box in label_regions(changes).items()
+        for label, box in painted.items()
     }
     nothing = [[0, 0] for _ in shape]
     for entry in entries:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from napari_sam.plugin.layers.displayed_stack import displayed_stack
-from napari_sam.plugin.layers.prompt_reader import collect_prompts
+from napari_sam.plugin.layers.prompt_reader import PromptReader
 from napari_sam.plugin.layers.transforms import Sliders, displayed_plane
 from napari_sam.plugin.layers.visible_region import visible_window
 from napari_sam.plugin.state.layer_request import LayerRequest, SessionSnapshot
@@ -64,6 +64,7 @@ class RequestBuilder:
 
     def __init__(self, settings: SessionSettings, history: CommitHistory) -> None:
         self._settings, self._history = settings, history
+        self._reader = PromptReader()
 
     def snapshot(self) -> SessionSnapshot:
         """Read layers, prompts and options."""
@@ -111,7 +112,7 @@ class RequestBuilder:
     def _open_prompts(self, image: Image, plane: DisplayedPlane) -> list[LayerPrompt]:
         settings, consumed = self._settings, self._history.consumed
         dims = settings.viewer.dims
-        read = collect_prompts(settings.prompt_layers, image, plane, dims)
+        read = self._reader.read(settings.prompt_layers, image, plane, dims)
         prompts = (settings.drawn_clicks.read(prompt) for prompt in read)
         return [
             prompt

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_sam.files import first_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import BinaryIO
@@ -20,6 +22,10 @@ _LENGTH_BYTES = 8
 _LEVEL = 1  # fast rather than small
 # Numbers, truth values and text; never objects.
 _KINDS = frozenset("biufU")
+
+
+class DamagedArraysError(ValueError):
+    """The content of a file of arrays is damaged."""
 
 
 def write_arrays(
@@ -67,9 +73,18 @@ def read_arrays(
 
     Raises
     ------
-    ValueError, KeyError, zlib.error
+    DamagedArraysError
         When the file is damaged, or lacks one of the arrays.
+    OSError, MemoryError
+        When it cannot be read, whether it is damaged or not.
     """
+    try:
+        return _read(stream, names)
+    except (LookupError, TypeError, ValueError, zlib.error) as error:
+        raise DamagedArraysError(first_line(error)) from error
+
+
+def _read(stream: BinaryIO, names: Iterable[str] | None) -> dict[str, NDArray[Any]]:
     if stream.read(len(_MAGIC)) != _MAGIC:
         raise ValueError("it is no file of arrays")
     length, header_check = (

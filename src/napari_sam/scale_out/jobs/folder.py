@@ -10,8 +10,12 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from napari_sam.files import atomic_write, first_line, read_json, write_json
-from napari_sam.scale_out.jobs.array_file import read_arrays, write_arrays
+from napari_sam.files import atomic_write, read_json, remove_abandoned, write_json
+from napari_sam.scale_out.jobs.array_file import (
+    DamagedArraysError,
+    read_arrays,
+    write_arrays,
+)
 from napari_sam.scale_out.jobs.failures import describe_failure
 
 if TYPE_CHECKING:
@@ -80,6 +84,7 @@ class JobFolder:
                 "job again."
             )
         self.plan: dict[str, Any] = plan
+        self._remove_abandoned()
 
     @classmethod
     def create(cls, path: str | Path, plan: Mapping[str, Any]) -> Self:
@@ -151,6 +156,8 @@ class JobFolder:
         ValueError
             When its file is missing or damaged. A damaged file is removed, so that
             the next run makes it again.
+        OSError, MemoryError
+            When it cannot be read now; it stays.
         """
         file = self._file(stage, index)
         try:
@@ -158,11 +165,10 @@ class JobFolder:
                 return _Arrays(file, read_arrays(stream, names))
         except FileNotFoundError as error:
             raise ValueError(f"{file} is missing: run the job again.") from error
-        except Exception as error:  # whatever a damaged file raises
+        except DamagedArraysError as error:
             file.unlink(missing_ok=True)
             raise ValueError(
-                f"{file} was damaged ({first_line(error)}) and is removed: run the job "
-                "again."
+                f"{file} was damaged ({error}) and is removed: run the job again."
             ) from error
 
     def note_failure(self, stage: str, index: int, error: Exception) -> None:
@@ -184,6 +190,13 @@ class JobFolder:
                 TaskFailure(stage, int(number), _sentence(entry.path), Path(entry.path))
             )
         return sorted(found, key=lambda failure: (failure.stage, failure.index))
+
+    def _remove_abandoned(self) -> None:
+        """Remove what killed processes left, also where nothing is written again."""
+        stages = _folders(self.path)
+        groups = (group for stage in stages for group in _folders(stage))
+        numbered = (group for group in groups if group.name.isdecimal())
+        remove_abandoned(self.path, *stages, *numbered)
 
     def _file(self, stage: str, index: int) -> Path:
         group = f"{index // _PER_FOLDER:05d}"
