@@ -102,14 +102,12 @@ def measure(
     for index, origin, part in _plane_parts(labels, axis):
         if not part.any():
             continue  # much faster than to look for labels
-        for label, voxels, positions in _plane_sums(part):
-            positions += np.multiply(origin, voxels)
-            if len(shape) == 3:
-                positions = np.insert(positions, axis, voxels * index)
-            known = sums.setdefault(label, _Sums(index, positions * 0))
-            known.add(index, voxels, positions)
+        for label, voxels, rows, cols in _plane_sums(part, origin):
+            sums.setdefault(label, _Sums(index)).add(index, voxels, rows, cols)
     return [
-        _measurement(label, sums[label], sizes, unit, (scores or {}).get(label, ()))
+        _measurement(
+            label, sums[label], axis, sizes, unit, (scores or {}).get(label, ())
+        )
         for label in sorted(sums)
     ]
 
@@ -237,43 +235,72 @@ def check_labels(labels: Any) -> tuple[int, ...]:
 
 @dataclass(slots=True)
 class _Sums:
-    """Slices, voxel count and sum of voxel positions of one object so far."""
+    """Slices, voxel count and sums of the voxel positions of one object so far."""
 
     first: int
-    positions: NDArray[np.float64]
     last: int = 0
     voxels: int = 0
+    slices: float = 0
+    rows: float = 0
+    cols: float = 0
 
-    def add(self, index: int, voxels: int, positions: NDArray[np.float64]) -> None:
+    def add(self, index: int, voxels: int, rows: float, cols: float) -> None:
         self.last = index
         self.voxels += voxels
-        self.positions += positions
+        self.slices += index * voxels
+        self.rows += rows
+        self.cols += cols
+
+    def positions(self, axis: int | None) -> list[float]:
+        """Return the sum along each axis; `axis` is that of the slices, if any."""
+        found = [self.rows, self.cols]
+        if axis is not None:
+            found.insert(axis, self.slices)
+        return found
 
 
 def _plane_sums(
-    plane: NDArray[Any],
-) -> Iterator[tuple[int, int, NDArray[np.float64]]]:
+    plane: NDArray[Any], origin: tuple[int, ...]
+) -> Iterator[tuple[int, int, float, float]]:
     """Yield each label, its number of pixels, and the sums of their rows and columns.
 
-    Much faster than `skimage.measure.regionprops_table` for many scattered labels.
+    It counts runs of pixels along rows, of which there are far fewer than pixels. Much
+    faster than `skimage.measure.regionprops_table` for many scattered labels.
+
+    Parameters
+    ----------
+    plane : ndarray
+        (H, W) labels.
+    origin : tuple of int
+        (row, col) of the first pixel.
     """
-    pixels = np.nonzero(plane)
-    labels, inverse, counts = np.unique(
-        plane[pixels], return_inverse=True, return_counts=True
+    begins = np.ones(plane.shape, bool)
+    np.not_equal(plane[:, 1:], plane[:, :-1], out=begins[:, 1:])
+    rows, cols = np.nonzero(begins)
+    values = plane[rows, cols]
+    lengths = np.diff(np.flatnonzero(begins), append=plane.size)
+    inside = values != 0
+    rows, cols, lengths = rows[inside], cols[inside], lengths[inside]
+    labels, inverse = np.unique(values[inside], return_inverse=True)
+    row_sums = (rows + origin[0]) * lengths
+    col_sums = (2 * (cols + origin[1]) + lengths - 1) * lengths / 2
+    counts, *sums = (
+        np.bincount(inverse, weights, len(labels)).tolist()
+        for weights in (lengths, row_sums, col_sums)
     )
-    sums = [np.bincount(inverse, axis, len(labels)) for axis in pixels]
-    for label, count, positions in zip(labels, counts, np.array(sums).T, strict=True):
-        yield int(label), int(count), positions
+    yield from zip(labels.tolist(), map(int, counts), *sums, strict=True)
 
 
 def _measurement(
     label: int,
     sums: _Sums,
+    axis: int,
     sizes: NDArray[np.float64],
     unit: str,
     scores: Iterable[SliceScore],
 ) -> ObjectMeasurement:
     stack = len(sizes) == 3
+    positions = np.array(sums.positions(axis if stack else None))
     valid = [
         (s, index) for index, s, status in scores if status not in _IGNORED_STATUSES
     ]
@@ -286,7 +313,7 @@ def _measurement(
         last_slice=sums.last if stack else None,
         lowest_score=score,
         lowest_slice=index,
-        centroid=tuple((sums.positions / sums.voxels * sizes).tolist()),
+        centroid=tuple((positions / sums.voxels * sizes).tolist()),
         unit=unit,
     )
 

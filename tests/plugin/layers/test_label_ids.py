@@ -191,6 +191,19 @@ def test_regions_bound_the_changed_pixels_of_each_label() -> None:
     }
 
 
+def test_regions_are_those_of_pixels_in_any_order(rng: np.random.Generator) -> None:
+    indices = tuple(rng.integers(0, 30, (3, 400)))
+    values = np.repeat(rng.integers(1, 6, 80), 5)
+    regions = label_regions(PixelChanges(indices, values, 0))
+    assert regions == {
+        label: tuple(
+            slice(axis[values == label].min(), axis[values == label].max() + 1)
+            for axis in indices
+        )
+        for label in set(values.tolist())
+    }
+
+
 def test_no_changes_have_no_regions() -> None:
     nowhere = (np.empty(0, int),) * 2
     assert label_regions(PixelChanges(nowhere, np.empty(0, int), 0)) == {}

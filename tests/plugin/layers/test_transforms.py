@@ -15,7 +15,7 @@ from napari_sam.masks.patch import window_at
 from napari_sam.plugin.layers.displayed_stack import displayed_stack
 from napari_sam.plugin.layers.image_source import ImageSource
 from napari_sam.plugin.layers.prompt_layers import add_prompt_layers, set_polarity
-from napari_sam.plugin.layers.prompt_reader import PromptReader
+from napari_sam.plugin.layers.prompt_reader import LayerPrompt, PromptReader
 from napari_sam.plugin.layers.transforms import (
     Sliders,
     displayed_plane,
@@ -324,6 +324,36 @@ def test_polarity_of_selected_points_can_be_changed() -> None:
     points.selected_data = {0}
     points.remove_selected()
     assert [symbol.value for symbol in points.symbol] == ["x"]
+
+
+def test_prompts_are_made_once_while_nothing_changes() -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((4, 50, 60)))
+    points = viewer.add_points([[1, 10, 20], [1, 30, 40]], features={"label": [1, 0]})
+    reader = PromptReader()
+
+    def read() -> list[LayerPrompt]:
+        plane = displayed_plane(image, viewer.dims)
+        return reader.read([points], image, plane, viewer.dims)
+
+    first = read()
+    viewer.dims.set_current_step(0, 2)
+    assert [p.prompt for p in read()] == [p.prompt for p in first]
+    points.data = points.data + np.array([[0, 0, 0], [0, 1, 0]])
+    kept, moved = read()
+    assert kept.prompt is first[0].prompt
+    np.testing.assert_allclose(moved.prompt.points, [[31, 40]])
+    points.features = {"label": [0, 0]}
+    assert [p.prompt.labels.tolist() for p in read()] == [[0], [0]]
+    points.scale = (2, 2, 2)
+    assert [p.slices for p in read()] == [{0: 2}, {0: 2}]
+    np.testing.assert_allclose(read()[0].prompt.points, [[20, 40]])
+    image.scale = (2, 2, 2)
+    assert read()[0].slices == {0: 1}
+    viewer.dims.order = (1, 0, 2)
+    np.testing.assert_allclose(read()[0].prompt.points, [[1, 20]])
+    points.data = points.data[:0]
+    assert read() == []
 
 
 def test_prompts_of_fewer_axes_are_on_the_current_slice() -> None:
