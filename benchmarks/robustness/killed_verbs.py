@@ -165,6 +165,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--trainings", type=int, default=0, help="of over a minute")
     options = parser.parse_args()
+    # A shell that starts this in the background lets its children ignore Ctrl+C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     names, chance = options.verb or list(VERBS), random.Random(options.seed)
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:

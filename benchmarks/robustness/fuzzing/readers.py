@@ -18,6 +18,7 @@ from napari_sam.exchange.folders import FolderReader
 from napari_sam.exchange.formats import ENDINGS
 from napari_sam.exchange.prompts import read_prompts
 from napari_sam.images.reading.read import read_image
+from napari_sam.images.zarr_labels.save import save_labels
 from napari_sam.prediction.disk_cache import DiskCache
 from napari_sam.prompts.selection import ImageSelection
 from napari_sam.records.record import prune_undone
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 PLANE = np.where(annulus() > 0, 200, 20).astype(np.uint8)
 STACK = np.repeat(PLANE[None], 3, axis=0)
+_STACK_LABELS = (STACK > 100).astype(np.int32)
 _BRIGHT = BrightPredictor()
 
 
@@ -144,6 +146,21 @@ def _write_pngs(folder: Path) -> None:
 def _write_zarrs(folder: Path) -> None:
     write_ome_zarr(folder / "old.zarr", STACK, version="0.4")
     write_ome_zarr(folder / "new.zarr", STACK, version="0.5")
+    for name in ("old", "new"):
+        save_labels(_STACK_LABELS, folder / f"{name}.zarr", "cells")
+
+
+def _read_zarrs(folder: Path) -> None:
+    """Read the images, and write labels beside them, new ones and once more."""
+    stores = sorted(folder.iterdir())
+    _each(
+        lambda: _read_images(folder),
+        *(
+            partial(save_labels, _STACK_LABELS, store, name)
+            for store in stores
+            for name in ("cells", "others")
+        ),
+    )
 
 
 def _read_images(folder: Path) -> None:
@@ -311,7 +328,7 @@ def readers() -> dict[str, Reader]:
         "folders": Reader(_write_folders, _read_folders),
         "tiff": Reader(_write_tiffs, _read_images),
         "png": Reader(_write_pngs, _read_images),
-        "zarr": Reader(_write_zarrs, _read_images),
+        "zarr": Reader(_write_zarrs, _read_zarrs),
         "job": Reader(_write_job, _read_job),
         "embedding_cache": Reader(_write_cache, _read_cache),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from napari_sam.images.zarr_labels.save import save_labels
 from tests.helpers.ome_zarr import ball_stack, write_ome_zarr
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -55,6 +57,40 @@ def test_labels_of_other_programs_stay(path: Path, labels: np.ndarray) -> None:
     with pytest.raises(ValueError, match="of another program: choose another name"):
         save_labels(labels + 1, path, "theirs")
     assert_array_equal(stored(group), labels)
+
+
+@pytest.mark.parametrize("damage", ["{", ""])
+def test_damaged_labels_stay(path: Path, labels: np.ndarray, damage: str) -> None:
+    group = save_labels(labels, path, "theirs")
+    (group / "zarr.json").write_text(damage)
+    with pytest.raises(ValueError, match="of another program: choose another name"):
+        save_labels(labels + 1, path, "theirs")
+    assert (group / "zarr.json").read_text() == damage
+
+
+def damage_axes(path: Path) -> None:
+    file = path / "zarr.json"
+    file.write_text(file.read_text().replace("micrometer", "micrometre?"))
+
+
+def damage_level(path: Path) -> None:
+    (path / "0" / "zarr.json").write_text("[]")
+
+
+def damage_list(path: Path) -> None:
+    entry = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": [1]}}
+    (path / "labels" / "zarr.json").write_text(json.dumps(entry))
+
+
+@pytest.mark.parametrize("damage", [damage_axes, damage_level, damage_list])
+def test_a_damaged_image_gets_no_labels(
+    path: Path, labels: np.ndarray, damage: Callable[[Path], None]
+) -> None:
+    save_labels(labels, path, "first")
+    damage(path)
+    with pytest.raises(ValueError, match=r"cannot be read as zarr \("):
+        save_labels(labels, path, "second")
+    assert not (path / "labels" / "second").exists()
 
 
 def test_a_store_of_labels_alone(tmp_path: Path, labels: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,9 @@ def open_image(path: Path, series: str | None = None) -> OpenZarr:
         raise ModuleNotFoundError(
             f"{path} is read with zarr, which is not installed: pip install zarr."
         ) from error
-    try:
+    if not path.exists():
+        raise FileNotFoundError(f"There is no folder {path}: check the path.")
+    with refusing_damaged_zarr(path):
         store = zarr.open(str(path), mode="r")
         images = list(_images(store))
         image, note = choose(path, images, series)
@@ -124,9 +127,24 @@ def open_image(path: Path, series: str | None = None) -> OpenZarr:
         scales: Mapping[str, Any] = next(iter(metadata.get("multiscales", ())), {})
         version = str(metadata.get("version") or scales.get("version") or "0.4")
         return OpenZarr(store, image, note, scales, version if scales else "")
-    except (OSError, ChoiceError):
-        raise
-    except Exception as error:  # damaged metadata fail anywhere
+
+
+@contextmanager
+def refusing_damaged_zarr(path: Path) -> Iterator[None]:
+    """Turn whatever damaged metadata of a store raise into one sentence.
+
+    Raises
+    ------
+    ValueError
+        In place of all errors but those of the system, such as a lost connection.
+    """
+    try:
+        yield
+    except Exception as error:  # they fail anywhere
+        # zarr's own errors of missing parts are OSErrors without a number.
+        is_of_system = isinstance(error, OSError) and error.errno is not None
+        if is_of_system or isinstance(error, ChoiceError | MemoryError):
+            raise
         raise ValueError(
             f"{path} cannot be read as zarr ({first_line(error)}): check that it is a "
             "zarr array or OME-Zarr."
@@ -148,7 +166,7 @@ def read_zarr(
     found = open_image(path, series)
     image, note = found.image, found.note
     notes = [note] if note else []
-    if labels := _label_names(found.store, image.name):
+    if labels := _label_names(path, image.name):
         notes.append(f"{path} also holds labels, {', '.join(labels)}: not used.")
     names = name_axes(image.axes) if axes is None else check_axes(axes, image.shape)
     sizes = known_sizes(image.sizes, names)
@@ -255,16 +273,17 @@ def _are_levels(images: list[ZarrImage]) -> bool:
     )
 
 
-def _label_names(store: Any, name: str) -> list[str]:
-    """Name the label images beside an image of OME-Zarr."""
-    if hasattr(store, "shape"):
-        return []
-    path = _joined(name, _LABELS)
-    group = store.get(path)
-    if group is None or hasattr(group, "shape"):
+def _label_names(path: Path, name: str) -> list[str]:
+    """Name the label images beside an image of OME-Zarr, without opening them."""
+    folder = path / name / _LABELS
+    if not folder.is_dir():
         return []
     # Hidden ones are being written.
-    return sorted(key for key, _ in group.members() if key[0] != ".")
+    return sorted(
+        entry.name
+        for entry in folder.iterdir()
+        if entry.is_dir() and not entry.name.startswith(".")
+    )
 
 
 def _joined(name: str, key: str) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.images.reading.axis_names import PLANE
-from napari_sam.images.reading.ome_zarr import open_image
+from napari_sam.images.reading.ome_zarr import open_image, refusing_damaged_zarr
 from napari_sam.images.zarr_labels.layout import (
     LabelLayout,
     chunk_shape,
@@ -90,9 +90,11 @@ def place_labels(
         axes, transforms = _own_metadata(file, order, shapes)
         version = "0.5"
     else:
+        assert source is not None
         version = zarr.version
         kept = [i for i, n in enumerate(file.order) if n != "C"]
-        shapes, axes, transforms = _as_image(zarr, kept)
+        with refusing_damaged_zarr(source):
+            shapes, axes, transforms = _as_image(zarr, kept)
     chunks = chunk_shape(shapes[0], plane_axes, along)
     index = index or {}
     layout = LabelLayout(

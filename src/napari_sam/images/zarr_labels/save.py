@@ -111,4 +111,7 @@ def _long(shape: Sequence[int]) -> tuple[int, ...]:
 def _is_ours(path: Path) -> bool:
     import zarr
 
-    return RECORD in zarr.open_group(str(path), mode="r").attrs
+    try:
+        return RECORD in zarr.open_group(str(path), mode="r").attrs
+    except (LookupError, OSError, TypeError, ValueError):
+        return False  # damaged, or something else

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.images.axes import sample_centres
+from napari_sam.images.reading.ome_zarr import refusing_damaged_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from napari_sam.images.zarr_labels.layout import LabelLayout
 
 RECORD = "napari_sam"
+_METADATA = ("zarr.json", ".zgroup", ".zattrs")  # of a group
 
 
 class LabelWriter:
@@ -38,8 +40,19 @@ class LabelWriter:
         self._arrays: dict[int, Any] = {}
 
     def create(self) -> None:
-        """Make the empty levels; those of an earlier attempt are dropped."""
+        """Make the empty levels; those of an earlier attempt are dropped.
+
+        Raises
+        ------
+        ValueError
+            When metadata of the image are damaged, or its list of labels, which is read
+            before the work, and written after it.
+        """
         layout = self.layout
+        self._attributes()
+        labels = Path(layout.store, layout.group, "labels")
+        if layout.name and any((labels / file).exists() for file in _METADATA):
+            self._read_list("r+")
         shutil.rmtree(layout.unfinished, ignore_errors=True)
         layout.unfinished.parent.mkdir(parents=True, exist_ok=True)
         root = _open_group(layout, layout.unfinished, "w")
@@ -133,7 +146,15 @@ class LabelWriter:
         return self._arrays[level]
 
     def _write_metadata(self, record: Mapping[str, Any]) -> None:
-        """Write what describes the levels, after checking it."""
+        """Write what describes the levels."""
+        layout = self.layout
+        group = _open_group(layout, layout.unfinished, "r+")
+        attributes = {**self._attributes(), RECORD: dict(record)}
+        # Through JSON, so that what cannot be written fails here.
+        group.attrs.update(json.loads(json.dumps(attributes)))
+
+    def _attributes(self) -> dict[str, Any]:
+        """Return what describes the levels, after checking it."""
         import yaozarrs
 
         layout = self.layout
@@ -147,32 +168,40 @@ class LabelWriter:
         label: dict[str, Any] = {}
         if layout.name:
             label["source"] = {"image": "../../"}
-        group = _open_group(layout, layout.unfinished, "r+")
         attributes: dict[str, Any]
-        if layout.zarr_format == 2:
-            entry = {"version": "0.4", "name": layout.path.name, **scales}
-            labels = {"version": "0.4", **label}
-            attributes = {"multiscales": [entry], "image-label": labels}
-            yaozarrs.v04.LabelImage.model_validate(attributes)
-        else:
+        # Axes and units are those of the image.
+        with refusing_damaged_zarr(Path(layout.store)):
+            if layout.zarr_format == 2:
+                entry = {"version": "0.4", "name": layout.path.name, **scales}
+                labels = {"version": "0.4", **label}
+                attributes = {"multiscales": [entry], "image-label": labels}
+                yaozarrs.v04.LabelImage.model_validate(attributes)
+                return attributes
             entry = {"name": layout.path.name, **scales}
             ome = {"version": "0.5", "multiscales": [entry], "image-label": label}
             yaozarrs.v05.LabelImage.model_validate(ome)
-            attributes = {"ome": ome}
-        # Through JSON, so that what cannot be written fails here.
-        group.attrs.update(json.loads(json.dumps({**attributes, RECORD: dict(record)})))
+            return {"ome": ome}
 
     def _list_name(self) -> None:
         """Enter the name into the list of the labels of the image."""
         layout = self.layout
-        group = _open_group(layout, Path(layout.store, layout.group, "labels"), "a")
-        is_old = layout.zarr_format == 2
-        entry: Any = dict(group.attrs) if is_old else group.attrs.get("ome")
-        entry = entry or {"version": layout.version}
-        names = list(entry.get("labels", ()))
-        if layout.name not in names:
-            entry = {**entry, "labels": [*names, layout.name]}
+        group, entry = self._read_list("a")
+        if layout.name not in entry["labels"]:
+            entry["labels"].append(layout.name)
+            is_old = layout.zarr_format == 2
             group.attrs.update(entry if is_old else {"ome": entry})
+
+    def _read_list(self, mode: str) -> tuple[Any, dict[str, Any]]:
+        """Return the group of the labels of the image, and its attributes."""
+        layout = self.layout
+        path = Path(layout.store, layout.group, "labels")
+        with refusing_damaged_zarr(path):
+            group = _open_group(layout, path, mode)
+            is_old = layout.zarr_format == 2
+            entry = dict(group.attrs) if is_old else group.attrs.get("ome")
+            entry = {"version": layout.version, "labels": [], **(entry or {})}
+            entry["labels"] = [str(name) for name in entry["labels"]]
+            return group, entry
 
 
 def _open_group(layout: LabelLayout, path: Path, mode: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from napari_sam.files import first_line
 from napari_sam.images.zarr_labels.layout import LabelLayout, part_depth
 from napari_sam.images.zarr_labels.writer import LabelWriter
 
@@ -187,4 +188,11 @@ class ZarrOutput:
         """Return the labels at full resolution, a zarr array that is read at need."""
         import zarr
 
-        return zarr.open_array(str(self.layout.path / "0"), mode="r")
+        path = self.layout.path
+        try:
+            return zarr.open_array(str(path / "0"), mode="r")
+        except (LookupError, OSError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"The labels {path} cannot be read ({first_line(error)}): run the job "
+                "again in another folder."
+            ) from error
