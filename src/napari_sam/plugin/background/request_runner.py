@@ -39,8 +39,9 @@ TRAINING = "A model is training: wait, or stop it in the training panel."
 STOPPING = "Stopping after this step ..."
 _PROGRESS_STEPS = 1000
 # Imported before they are needed, as that takes seconds.
-_REQUEST_MODULES = tuple(
-    f"napari_sam.requests.{name}" for name in ("automatic_stack", "plane", "stack")
+_NEEDED_MODULES = (
+    *(f"napari_sam.requests.{name}" for name in ("automatic_stack", "plane", "stack")),
+    "skimage.color.colorconv",  # napari imports it for the first Labels layer
 )
 _PHASES = {
     "encode": "Encoding images",
@@ -222,7 +223,7 @@ class RequestRunner:
     def prepare(
         self, on_loaded: Callable[[], None], on_end: Callable[[], None]
     ) -> None:
-        """Load the chosen model, and import what requests need, unless a job runs.
+        """Load the model, and import what the first object needs, unless a job runs.
 
         The next job does not wait for what was loaded already.
         """
@@ -231,7 +232,7 @@ class RequestRunner:
         model, load = self._session.model, self._loading()
 
         def job(report: Report) -> Generator[Progress, None, Predictor]:
-            for name in _REQUEST_MODULES:
+            for name in _NEEDED_MODULES:
                 import_module(name)
             return (yield from load(report))
 
