@@ -81,7 +81,9 @@ def read_arrays(
     try:
         return _read(stream, names)
     except (LookupError, TypeError, ValueError, zlib.error) as error:
-        raise DamagedArraysError(first_line(error)) from error
+        raise DamagedArraysError(
+            f"it cannot be unpacked: {first_line(error)}"
+        ) from error
 
 
 def _read(stream: BinaryIO, names: Iterable[str] | None) -> dict[str, NDArray[Any]]:
