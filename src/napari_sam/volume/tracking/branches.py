@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sam.masks.border import smoothed
+from napari_sam.masks.border import border_step, smoothed
 from napari_sam.masks.morphology import large_components
 from napari_sam.masks.patch import (
     MaskPatch,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _MIN_FRACTION, _MIN_PIXELS, _MIN_FILL = 0.08, 16, 0.7
 _MAX_BRANCHES = 8
 # Branches replace a mask when they differ from the rest of the box more by this factor,
-# and fill the box as well but for this IoU.
+# their border is as sharp, and they fill the box as well but for this IoU.
 _LEAST_GAIN, _LOST_FILL = 1.5, 0.15
 # A mask is compared with the rest of the box and so much around it: a fraction of the
 # box, and pixels.
@@ -89,8 +89,10 @@ def _is_clearer(view: View, mask: Mask, found: MaskPatch) -> bool:
     contrasts = [_contrast(smooth, m, around) for m in (mask, before)]
     # A mask of what lies between the branches has the opposite contrast.
     gain = np.sign(contrasts[0]) * np.array(contrasts)
+    steps = [abs(border_step(smooth, m)) for m in (mask, before)]
     fills = [_fill(m, view) for m in (mask, before)]
-    return bool(gain[0] > _LEAST_GAIN * gain[1] and fills[0] >= fills[1] - _LOST_FILL)
+    is_clear = gain[0] > _LEAST_GAIN * gain[1] and steps[0] >= steps[1]
+    return bool(is_clear and fills[0] >= fills[1] - _LOST_FILL)
 
 
 def _contrast(smooth: NDArray[np.float32], mask: Mask, around: Mask) -> float:
