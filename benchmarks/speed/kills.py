@@ -6,6 +6,7 @@ has imported everything, as the processes of pools are.
 
 from __future__ import annotations
 
+import itertools
 import random
 import signal
 import time
@@ -85,8 +86,13 @@ def kills(folder: Path, count: int, seed: int = 1) -> None:
         name = list(CASES)[number % len(CASES)]
         if name not in plain:
             plain[name] = plain_labels(CASES[name])
-        job = plan(CASES[name], folder / str(number))
-        who, moment = kill_once(job.path, CASES[name].steps, number, rng)
+        killing = None
+        for attempt in itertools.count():
+            job = plan(CASES[name], folder / f"{number}-{attempt}")
+            killing = kill_once(job.path, CASES[name].steps, number, rng)
+            if killing is not None:
+                break
+        who, moment = killing
         driver, progress = run_driver(job.path)
         with suppress(EOFError):
             while True:
@@ -189,24 +195,30 @@ def drive(path: Path, told: Connection) -> None:
 
 def kill_once(
     path: Path, steps: int, number: int, rng: random.Random
-) -> tuple[str, str]:
-    """Kill the driver of a job, or of even ones a process; tell which, and when."""
+) -> tuple[str, str] | None:
+    """Kill the driver of a job, or of even ones a process.
+
+    Returns
+    -------
+    (str, str) or None
+        Which, and when; None when the job was complete before.
+    """
     driver, progress = run_driver(path)
-    stage, done = "", 0
-    # Not among the last ones, which may end before the signal comes.
-    for _ in range(rng.randint(1, round(0.8 * steps))):
-        stage, done = progress.recv()
-    time.sleep(rng.uniform(0, 0.03))
-    process = psutil.Process(driver.pid)
-    # A pool that has just been closed has none left: the driver is killed instead.
-    pool = [] if number % 2 else jobs.pool_processes(process)
-    chosen = rng.choice(pool) if pool else process
-    chosen.send_signal(signal.SIGKILL)
+    killing = None
+    with suppress(EOFError, IndexError, psutil.NoSuchProcess):
+        for _ in range(rng.randint(1, steps)):
+            stage, done = progress.recv()
+        time.sleep(rng.uniform(0, 0.1))
+        process = psutil.Process(driver.pid)
+        chosen = process if number % 2 else rng.choice(jobs.pool_processes(process))
+        chosen.send_signal(signal.SIGKILL)
+        who = "driver" if chosen == process else "process"
+        killing = who, f"{stage} {done}"
     with suppress(EOFError):
         while True:
             progress.recv()
     driver.join()
-    return "driver" if chosen == process else "process", f"{stage} {done}"
+    return killing
 
 
 def note_starts() -> None:
