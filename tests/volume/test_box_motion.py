@@ -77,10 +77,24 @@ def test_measured_growth_is_limited_with_a_goal_too() -> None:
     assert (box[2:] - box[:2] + 1 <= 41 * np.exp(0.3)).all()
 
 
-def test_a_box_of_full_size_follows_movements_only() -> None:
+def test_a_box_of_full_size_grows_where_two_opposite_sides_are_touched() -> None:
     box = np.array([10.0, 20.0, 50.0, 60.0])
-    touched, moved = np.add(box, (3, 3, -3, 0)), np.add(box, (3, 12, -3, 0))
-    assert refit_box(box, touched, SHAPE, 0.06, grows=False) is None
+
+    def refitted(inset: tuple[int, ...]) -> np.ndarray | None:
+        return refit_box(box, np.add(box, inset), SHAPE, 0.06, has_full_size=True)
+
+    assert refitted((3, 3, -3, 0)) is None
+    assert refitted((0, 3, -3, 0)) is None
+    grown = refitted((3, 0, -3, 0))
+    assert grown is not None
+    assert_array_equal(grown[[0, 2]], box[[0, 2]])
+    assert grown[1] < box[1]
+    assert grown[3] > box[3]
+
+
+def test_a_box_of_full_size_follows_movements() -> None:
+    box = np.array([10.0, 20.0, 50.0, 60.0])
+    moved = np.add(box, (3, 12, -3, 0))
     expected = refit_box(box, moved, SHAPE, 0.06)
     assert expected is not None
-    assert_array_equal(refit_box(box, moved, SHAPE, 0.06, grows=False), expected)
+    assert_array_equal(refit_box(box, moved, SHAPE, 0.06, has_full_size=True), expected)

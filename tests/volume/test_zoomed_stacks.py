@@ -364,4 +364,4 @@ def test_objects_that_are_too_small_are_told() -> None:
     result = run(small_request(data=volume), Coarse())
     assert len(result.warnings) == 1
     follow(volume, {3: THREE[3]}, ZoomingWorld())  # seen with twice its size
-    assert run(small_request(data=volume), ZoomingWorld()).warnings == ()
+    assert run(small_request(), ZoomingWorld()).warnings == ()

@@ -210,8 +210,11 @@ class StackRequest:
             self.contrast_limits,
             volume=volume,
             warnings=(
-                *self.small_object_warnings(predictor, volume),
-                *unfilled_boxes_warnings(self.prompts, volume.slices),
+                # Too small for the model, an object does not fill its box, either.
+                *(
+                    self.small_object_warnings(predictor, volume)
+                    or unfilled_boxes_warnings(self.prompts, volume.slices)
+                ),
                 *empty_slices_warnings(volume.empty),
             ),
         )

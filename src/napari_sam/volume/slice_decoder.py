@@ -54,7 +54,7 @@ class SliceDecoder:
         self,
         encoded: EncodedWindow,
         prompts: Sequence[Prompt],
-        grow: Sequence[bool],
+        have_full_size: Sequence[bool],
     ) -> list[tuple[Prediction, NDArray[np.float64]]]:
         """Decode, and again where an object has grown or moved out of its box.
 
@@ -64,8 +64,8 @@ class SliceDecoder:
             The window.
         prompts : sequence of Prompt
             With boxes.
-        grow : sequence of bool
-            Whether the object may have grown out of its box, for each prompt.
+        have_full_size : sequence of bool
+            Whether each box is as large as its object must be, see `refit_box`.
 
         Returns
         -------
@@ -82,7 +82,11 @@ class SliceDecoder:
                 patch = predictions[i].patch
                 if patch.logits.size:
                     moved = refit_box(
-                        box, patch.box, embedding.shape, self.margin, grows=grow[i]
+                        box,
+                        patch.box,
+                        embedding.shape,
+                        self.margin,
+                        has_full_size=have_full_size[i],
                     )
                     if moved is not None and encoded.shows(moved):
                         refitted[i] = moved

@@ -247,10 +247,8 @@ class SliceSegmenter:
             self.footprint.windows.add((windows.index, window))
             # Boxes of objects of one part are large enough, see `enlarge_box`.
             fits = self.options.fit_border
-            grow = [
-                not (fits and len(m.prompts) == 1) for m in masks for _ in m.prompts
-            ]
-            decoded = self._decoder.decode_refitted(encoded, prompts, grow)
+            full = [fits and len(m.prompts) == 1 for m in masks for _ in m.prompts]
+            decoded = self._decoder.decode_refitted(encoded, prompts, full)
             predictions = iter(decoded)
             for object_id, mask in zip(members, masks, strict=True):
                 answers[object_id] = self._merge_parts(mask, predictions, encoded)

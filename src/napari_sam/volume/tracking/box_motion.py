@@ -34,7 +34,7 @@ def refit_box(
     plane_shape: tuple[int, int],
     margin: float,
     *,
-    grows: bool = True,
+    has_full_size: bool = False,
 ) -> NDArray[np.float64] | None:
     """Move the sides of a box prompt that its mask touches.
 
@@ -54,10 +54,10 @@ def refit_box(
         (H, W) of a slice; at its border a mask may touch its box.
     margin : float
         Margin of the box as a fraction of its sides.
-    grows : bool
-        Whether the object may have grown out of the box. A box that is at least as
-        large as the object must be, see `enlarge_box`, follows movements only: asking
-        again costs as much as the first time.
+    has_full_size : bool
+        Whether the box is as large as the object must be, see `enlarge_box`. Then it
+        has grown only where its mask touches both sides along an axis: one side is
+        often touched, and asking again costs as much as the first time.
 
     Returns
     -------
@@ -71,7 +71,8 @@ def refit_box(
     opposite = gaps[[2, 3, 0, 1]]
     moves = (gaps <= near) & (opposite > 2 * near + 1)
     cut = (gaps < _TOUCH_FRACTION * near) & (room > 0) & ~moves
-    if not (moves.any() or (grows and cut.any())):
+    grows = cut & cut[[2, 3, 0, 1]] if has_full_size else cut
+    if not (moves | grows).any():
         return None
     # At most half an object at once: further out there may be another one.
     shift = np.where(moves, np.minimum(opposite - near, sides / 2), 0.0)
