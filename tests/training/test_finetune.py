@@ -23,6 +23,7 @@ from napari_sam.training.finetune import FineTuning
 from napari_sam.training.loss import best_outputs, mask_ious, prompt_loss
 from napari_sam.training.options import TrainingOptions
 from napari_sam.training.saving import official_state
+from napari_sam.training.state import read_state, write_state
 from tests.helpers.training import QUICK, discs
 
 if TYPE_CHECKING:
@@ -144,6 +145,23 @@ def test_resume_needs_the_same_model_images_and_options(
         FineTuning(tiny_lite, discs(), QUICK).resume(file)
     with pytest.raises(FileNotFoundError, match="no training run"):
         FineTuning(tiny_lite, discs(), QUICK).resume(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("has_uint32", 2), ("has_uint32", 2**31), ("uinteger", 2**32), ("uinteger", -1)],
+)
+def test_numbers_that_the_generator_cannot_hold_are_damage(
+    name: str, value: int, tiny_lite: Predictor, tmp_path: Path
+) -> None:
+    file = tmp_path / "run.safetensors"
+    training = FineTuning(tiny_lite, discs(), QUICK)
+    training.write(file)
+    tensors, values = read_state(file)
+    values["generator"][name] = value
+    write_state(file, tensors, values)
+    with pytest.raises(ValueError, match=f"generator.*{name}"):
+        training.resume(file)
 
 
 def test_cancelled_run_keeps_the_best_model(tiny_lite: Predictor) -> None:

@@ -39,6 +39,14 @@ def _is_wide(value: Any) -> bool:
     return isinstance(value, int) and 0 <= value < 2**128
 
 
+def _is_narrow(value: Any) -> bool:
+    return _is_count(value) and value < 2**32
+
+
+def _is_flag(value: Any) -> bool:
+    return _is_count(value) and value < 2
+
+
 def _is_generator(value: Any) -> bool:
     return bool(value == _GENERATOR)
 
@@ -65,8 +73,8 @@ _SCHEMA = {
     "generator": {
         "bit_generator": _is_generator,
         "state": {"state": _is_wide, "inc": _is_wide},
-        "has_uint32": _is_count,
-        "uinteger": _is_count,
+        "has_uint32": _is_flag,
+        "uinteger": _is_narrow,
     },
 }
 
