@@ -59,7 +59,9 @@ def test_labels_of_other_programs_stay(path: Path, labels: np.ndarray) -> None:
     assert_array_equal(stored(group), labels)
 
 
-@pytest.mark.parametrize("damage", ["{", ""])
+@pytest.mark.parametrize(
+    "damage", ["[" * 100_000, "{", ""], ids=["deep", "cut", "empty"]
+)
 def test_damaged_labels_stay(path: Path, labels: np.ndarray, damage: str) -> None:
     group = save_labels(labels, path, "theirs")
     (group / "zarr.json").write_text(damage)

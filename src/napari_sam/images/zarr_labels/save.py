@@ -113,5 +113,5 @@ def _is_ours(path: Path) -> bool:
 
     try:
         return RECORD in zarr.open_group(str(path), mode="r").attrs
-    except (LookupError, OSError, TypeError, ValueError):
+    except (LookupError, OSError, RecursionError, TypeError, ValueError):
         return False  # damaged, or something else

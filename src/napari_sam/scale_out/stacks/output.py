@@ -191,7 +191,13 @@ class ZarrOutput:
         path = self.layout.path
         try:
             return zarr.open_array(str(path / "0"), mode="r")
-        except (LookupError, OSError, TypeError, ValueError) as error:
+        except (
+            LookupError,
+            OSError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise ValueError(
                 f"The labels {path} cannot be read ({first_line(error)}): run the job "
                 "again in another folder."
