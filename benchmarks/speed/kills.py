@@ -86,7 +86,6 @@ def kills(folder: Path, count: int, seed: int = 1) -> None:
         name = list(CASES)[number % len(CASES)]
         if name not in plain:
             plain[name] = plain_labels(CASES[name])
-        killing = None
         for attempt in itertools.count():
             job = plan(CASES[name], folder / f"{number}-{attempt}")
             killing = kill_once(job.path, CASES[name].steps, number, rng)

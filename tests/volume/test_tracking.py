@@ -21,6 +21,10 @@ LAST = 8
 HERE, ELSEWHERE = (MaskPatch((row, 5), np.ones((6, 6), np.float32)) for row in (4, 20))
 
 
+def square(side: int) -> MaskPatch:
+    return MaskPatch.from_mask(np.ones((side, side), bool), (15, 15))
+
+
 def tracker(
     direction: int,
     options: PropagationOptions,
@@ -57,11 +61,8 @@ def test_a_tube_is_not_expected_wider_than_its_drawn_ends(
     direction: int, first: int
 ) -> None:
     # The ball through both discs, 8 slices apart, has a radius of 4 pixels at least.
-    patches = tuple(
-        MaskPatch.from_mask(np.ones((side, side), bool), (15, 15))
-        for side in (first, 5)
-    )
-    following = tracker(direction, PropagationOptions(), patches)  # type: ignore[arg-type]
+    patches = square(first), square(5)
+    following = tracker(direction, PropagationOptions(), patches)
     expected = following.expect(LAST // 2, (40, 40), frozenset({"box"}))
     assert expected is not None
     box = expected.patch.box

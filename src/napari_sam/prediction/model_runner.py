@@ -38,8 +38,8 @@ class ModelRunner:
     """Encodes images and decodes prompts, all on one thread of its own.
 
     torch keeps as many worker threads as there are cores for every thread that calls
-    it. Those of two callers slow each other down, even when they take turns: planes
-    that are encoded ahead while others are decoded took twice as long.
+    it. Those of two callers slow each other down, even when they take turns, and most
+    on a busy machine.
 
     When a GPU has too little memory for one image and one prompt, the model moves to
     the CPU permanently, with a warning.

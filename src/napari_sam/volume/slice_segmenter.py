@@ -279,23 +279,17 @@ class SliceSegmenter:
             return None
         wide = [expand_box(box, self.options.margin / 2) for box in boxes]
         asked = [Prompt(box=box) for box in wide]
-        answers = [
-            _fitted(
-                prediction, View.of(prediction, box, encoded.pixels), is_users_box=True
-            )
-            for prediction, box in zip(
-                self._decoder.decode(encoded.embedding, asked), wide, strict=True
-            )
-            if prediction.patch.logits.size
-        ]
-        if len(answers) < len(boxes):
+        predictions = self._decoder.decode(encoded.embedding, asked)
+        if not all(prediction.patch.logits.size for prediction in predictions):
             return None
+        answers = [
+            _fitted(part, View.of(part, box, encoded.pixels), is_users_box=True)
+            for part, box in zip(predictions, wide, strict=True)
+        ]
         patch = combine([answer.patch for answer in answers], [])
-        return (
-            replace(answers[0], patch=patch)
-            if is_clearer(view, patch, found.patch)
-            else None
-        )
+        if not is_clearer(view, patch, found.patch):
+            return None
+        return replace(answers[0], patch=patch)
 
     def _merge_parts(
         self,

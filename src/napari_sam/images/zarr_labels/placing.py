@@ -79,7 +79,7 @@ def place_labels(
     order = [n for n in file.order if n != "C"]
     along = order.index(used.axes[axis])
     plane_axes = [order.index(n) for n in PLANE]
-    if zarr is None or not zarr.scales:
+    if source is None or zarr is None or not zarr.scales:
         if is_inside:
             raise ValueError(
                 f"{output} is not OME-Zarr, which labels need to be written into it: "
@@ -90,7 +90,6 @@ def place_labels(
         axes, transforms = _own_metadata(file, order, shapes)
         version = "0.5"
     else:
-        assert source is not None
         version = zarr.version
         kept = [i for i, n in enumerate(file.order) if n != "C"]
         with refusing_damaged_zarr(source):

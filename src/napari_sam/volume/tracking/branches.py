@@ -107,6 +107,7 @@ def _box_pixels(view: View, fraction: float = 0.0, pixels: float = 0.0) -> Mask:
     """Return the pixels of a view in its box, or also so far around it."""
     margin = max(fraction * float((view.box[2:] - view.box[:2]).max()), pixels)
     box = view.box - np.tile(view.origin, 2) + margin * np.array((-1, -1, 1, 1))
+    # -1 is before the first pixel; lower numbers would count from the end.
     low, high = np.split(np.maximum(np.round(box), -1).astype(int), 2)
     low = np.maximum(low, 0)
     inside = np.zeros(view.gray.shape, bool)
