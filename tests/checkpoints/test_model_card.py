@@ -58,7 +58,14 @@ def test_files_without_a_card(tmp_path: Path) -> None:
         ({CARD_KEY: "{"}, "damaged model card"),
         (changed(unknown=1), "damaged model card"),
         (changed(family="sam9"), "'sam9'"),
-        (changed(prompts=["text"]), "'text'"),
+        (changed(prompts=["box", "text"]), "'text'"),
+        (changed(prompts=["box", 1]), "prompts"),
+        (changed(prompts=["point", "mask"]), "lack 'box'"),
+        (changed(parent=7), "'parent'"),
+        (changed(training={"options": 1}), "'training', 'options'"),
+        (changed(refines_clicks_by_box=None), "'refines_clicks_by_box'"),
+        ({CARD_KEY: "[" * 100_000}, "damaged model card"),
+        ({CARD_KEY: "7"}, "damaged model card"),
     ],
 )
 def test_damaged_cards(metadata: dict[str, str], message: str, tmp_path: Path) -> None:

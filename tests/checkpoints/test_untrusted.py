@@ -49,6 +49,26 @@ STRANGE = st.one_of(
 )
 
 
+# The same image, embedding and width for all three parts.
+FITTING: dict[str, dict[str, int]] = {
+    "vision_config": {"output_channels": 256, "image_size": 1024, "patch_size": 16},
+    "prompt_encoder_config": {"hidden_size": 256, "image_size": 1024, "patch_size": 16},
+    "mask_decoder_config": {"hidden_size": 256},
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [(part, name) for part, sizes in FITTING.items() for name in sizes],
+)
+def test_parts_that_do_not_fit_together_are_named(part: str, name: str) -> None:
+    sizes = {one: dict(values) for one, values in FITTING.items()}
+    check_sizes(SamConfig.from_dict(sizes), "a")
+    sizes[part][name] *= 2
+    with pytest.raises(ValueError, match=r"^a has .* do not fit together"):
+        check_sizes(SamConfig.from_dict(sizes), "a")
+
+
 def test_published_sizes_are_possible() -> None:
     sizes = {"hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 16}
     check_sizes(SamConfig(), "vit_b")

@@ -68,6 +68,8 @@ def complaint(read: Callable[[], Any]) -> str:
             warnings.simplefilter("error")
             # tifffile and Pillow warn of what they mend.
             warnings.filterwarnings("ignore", module="(tifffile|PIL|zarr|imageio)")
+            # torch warns of protocols that it knows in part, and reads or refuses them.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
             read()
     except _DECLARED as error:
         return _of_error(error)

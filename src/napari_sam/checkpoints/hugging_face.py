@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.files import atomic_write, read_json, write_json
+from napari_sam.files import atomic_write, first_line, read_json, write_json
 from napari_sam.nets.config import SamConfig, TinyViTConfig
 
 if TYPE_CHECKING:
@@ -170,7 +170,8 @@ def read_folder_config(folder: Path) -> SamConfig:
         return SamConfig.from_dict(values)
     except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{folder / CONFIG_FILE} has values of the wrong kind ({error})."
+            f"{folder / CONFIG_FILE} has values of the wrong kind "
+            f"({first_line(error)}): get it again."
         ) from error
 
 

@@ -6,18 +6,32 @@ A card is read without torch, before the weights.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from napari_sam.checkpoints.families import Family
 from napari_sam.checkpoints.hugging_face import WEIGHTS_FILE
 from napari_sam.checkpoints.prompt_support import PromptKind
+from napari_sam.checks.schema import misfit
+from napari_sam.files import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 CARD_KEY = "napari_sam"
+_SCHEMA = {
+    "family": str,
+    "prompts": [str],
+    "multimask_output": bool,
+    "parent": str,
+    "licence": str,
+    "refines_clicks_by_box?": bool,
+    "instance_head?": bool,
+    "data?": dict,
+    "training?": {"options?": dict},
+}
+_OLD_NAMES = {"settles_clicks": "refines_clicks_by_box"}  # in files of earlier versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +102,38 @@ class ModelCard:
         text = _metadata(file).get(CARD_KEY)
         if text is None:
             return None
-        try:
-            values = json.loads(text)
-            if "settles_clicks" in values:  # the key in files of earlier versions
-                values["refines_clicks_by_box"] = values.pop("settles_clicks")
-            card = cls(**{**values, "prompts": frozenset(values["prompts"])})
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(
-                f"{file} has a damaged model card ({error}): get the file again."
-            ) from error
-        if card.family not in get_args(Family) or not card.prompts <= {
-            *get_args(PromptKind)
-        }:
+        card = cls(**_card_values(file, text))
+        unknown = card.prompts - {*get_args(PromptKind)}
+        if card.family not in get_args(Family) or unknown:
             raise ValueError(
                 f"{file} was written for family {card.family!r} and prompts "
                 f"{sorted(card.prompts)}, which this version does not know."
             )
+        # Clicks and masks are answered by boxes where they were not trained.
+        if "box" not in card.prompts:
+            raise _damaged(file, "'prompts' lack 'box'")
         return card
+
+
+def _card_values(file: Path, text: str) -> dict[str, Any]:
+    """Return the values of a card as the parameters of the class need them."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(file, first_line(error)) from error
+    if isinstance(values, dict):
+        values = {_OLD_NAMES.get(name, name): value for name, value in values.items()}
+    place = misfit(values, _SCHEMA)
+    if place is not None:
+        raise _damaged(file, f"at {place}")
+    unknown = values.keys() - {f.name for f in fields(ModelCard)}
+    if unknown:
+        raise _damaged(file, f"at {sorted(unknown)[0]!r:.40}")
+    return {**values, "prompts": frozenset(values["prompts"])}
+
+
+def _damaged(file: Path, what: str) -> ValueError:
+    return ValueError(f"{file} has a damaged model card ({what}): get the file again.")
 
 
 def _metadata(file: Path) -> dict[str, str]:
@@ -115,6 +144,6 @@ def _metadata(file: Path) -> dict[str, str]:
             return tensors.metadata() or {}
     except SafetensorError as error:
         raise ValueError(
-            f"{file} cannot be read as a checkpoint ({error}): it is damaged, "
-            "incomplete or another kind of file; get it again."
+            f"{file} cannot be read as a checkpoint ({first_line(error)}): it is "
+            "damaged, incomplete or another kind of file; get it again."
         ) from error

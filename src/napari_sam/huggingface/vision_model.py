@@ -73,7 +73,7 @@ class SamVisionModel(PretrainedModel):
         values = read_json(described) if described.is_file() else {}
         if values.get("model_type") != SamVisionConfig.model_type:
             return super()._read(file, config, dtype, variant)
-        whole = SamConfig(vision_config=SamVisionConfig(**values))
+        whole = _config_around(SamVisionConfig(**values))
         state: dict[str, Tensor] = {}
         for part in weight_files(file, variant):
             state |= read_state_dict(part, dtype)
@@ -103,3 +103,21 @@ class SamVisionModel(PretrainedModel):
         return self.vision_encoder(
             pixel_values, output_attentions, output_hidden_states, return_dict
         )
+
+
+def _config_around(vision: SamVisionConfig) -> SamConfig:
+    """Return a configuration of a whole model with this image encoder."""
+    width = vision.output_channels
+    prompts = {
+        "hidden_size": width,
+        "image_size": vision.image_size,
+        "patch_size": vision.patch_size,
+    }
+    # One head, which divides any width.
+    decoder = {"hidden_size": width, "num_attention_heads": 1}
+    decoder["attention_downsample_rate"] = 1
+    return SamConfig(
+        vision_config=vision,
+        prompt_encoder_config=prompts,
+        mask_decoder_config=decoder,
+    )

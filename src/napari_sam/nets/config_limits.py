@@ -57,6 +57,7 @@ def check_sizes(config: SamConfig, source: str) -> None:
         for field in fields(part):
             _check(getattr(part, field.name), field.name, str(field.type), source)
         _check_divisible(part, source)
+    _check_parts_fit(config, source)
 
 
 def _check(value: Any, name: str, kind: str, source: str) -> None:
@@ -91,4 +92,31 @@ def _check_divisible(part: Any, source: str) -> None:
             raise ValueError(
                 f"{source} has {size}={whole} and {divisor}={parts}: the first must be "
                 "a multiple of the second; get the file again."
+            )
+
+
+def _check_parts_fit(config: SamConfig, source: str) -> None:
+    """Check that the three parts agree about the image and its embedding."""
+    vision, prompts = config.vision_config, config.prompt_encoder_config
+    width = prompts.hidden_size
+    for what, size, other, of_other in (
+        ("image_size", vision.image_size, "prompt encoder", prompts.image_size),
+        (
+            "side of the embedding",
+            vision.embedding_size,
+            "prompt encoder",
+            prompts.image_embedding_size,
+        ),
+        ("output_channels", vision.output_channels, "prompt encoder", width),
+        (
+            "output_channels",
+            vision.output_channels,
+            "mask decoder",
+            config.mask_decoder_config.hidden_size,
+        ),
+    ):
+        if size != of_other:
+            raise ValueError(
+                f"{source} has an image encoder with {what} {size} and a {other} for "
+                f"{of_other}: they do not fit together; get the file again."
             )
