@@ -289,25 +289,30 @@ def _best_threshold(
     """Return the threshold whose mask has the sharpest border and fits the box."""
     if len(thresholds) == 1:
         return thresholds[0]
-    smooth = smoothed(view.gray)
     allowed = view.allowed()
     wanted = view.box if view.expected is None else view.expected
     box = wanted - np.tile(view.origin, 2)
-    steps, fits = np.zeros((2, len(thresholds)))
-    masks = [_main_components((view.logits > t) & allowed) for t in thresholds]
-    for i, mask in enumerate(masks):
-        if mask.any():
-            tight = mask_to_box(mask)
-            assert tight is not None
-            steps[i], fits[i] = border_step(smooth, mask), box_iou(tight, box)
-    if not fits.any():
+
+    def fit(mask: Mask) -> float:
+        tight = mask_to_box(mask)
+        return 0.0 if tight is None else float(box_iou(tight, box))
+
+    # The box must say that the mask is too small: a border beside it may be sharper.
+    masks = [_main_components((view.logits > thresholds[0]) & allowed)]
+    needed = fit(masks[0]) + _LEAST_GAIN
+    if needed > 1:
         return thresholds[0]
+    masks += [_main_components((view.logits > t) & allowed) for t in thresholds[1:]]
+    fits = np.array([fit(mask) for mask in masks])
+    better = fits >= needed
+    if not better.any():
+        return thresholds[0]
+    smooth = smoothed(view.gray)
+    steps = np.array([border_step(smooth, mask) for mask in masks])
     steps *= np.sign(steps[np.argmax(np.abs(steps))])
     # A step within the noise says nothing.
     noise = measure_levels(smooth, masks[0]).noise
     scores = steps / max(float(steps.max()), noise, 1e-12) + fit_weight * fits
-    # The box must say that the mask is too small: a border beside it may be sharper.
-    better = fits >= fits[0] + _LEAST_GAIN
     scores[1:] = np.where(better[1:], scores[1:], -np.inf)
     return thresholds[int(np.argmax(scores))]
 

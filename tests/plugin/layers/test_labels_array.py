@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_sam.memory import NotEnoughMemoryError
 from napari_sam.plugin.layers import labels_array
 from napari_sam.plugin.layers.labels_array import empty_labels, is_zarr
 from napari_sam.plugin.layers.labels_writer import new_labels
@@ -18,8 +19,15 @@ paints_zarr = pytest.mark.skipif(
 )
 
 
+def refuse_memory(patch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Any:
+        raise MemoryError
+
+    patch.setattr(labels_array.np, "zeros", refuse)
+
+
 def test_small_planes_are_numpy_even_in_large_stacks() -> None:
-    labels = empty_labels((5000, 8000, 8000), (1, 2))
+    labels = empty_labels((500, 1000, 1000), (1, 2))
     assert isinstance(labels, np.ndarray)
     assert labels.dtype == np.uint16
     assert empty_labels((3, 4, 5), (1, 2)).dtype == np.int32
@@ -85,16 +93,39 @@ def test_without_zarr_large_planes_are_numpy(
     assert labels.dtype == np.uint16
 
 
-def test_labels_that_do_not_fit_in_memory_are_a_file(
+@paints_zarr
+def test_labels_larger_than_the_memory_are_zarr(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("zarr")
+    refuse_memory(monkeypatch)
+    labels = empty_labels((20, 300, 2000), (1, 2))
+    assert is_zarr(labels)
+    assert labels.chunks == (1, 300, 1024)
+    assert labels.dtype == np.uint16
+
+
+def test_without_zarr_labels_larger_than_the_memory_are_a_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     absent(monkeypatch)
-
-    def refuse(*_: Any) -> Any:
-        raise MemoryError
-
-    monkeypatch.setattr(labels_array.np, "zeros", refuse)
-    labels = empty_labels(LARGE, (0, 1))
+    refuse_memory(monkeypatch)
+    labels = empty_labels((20, 300, 200), (1, 2))
     assert isinstance(labels, np.memmap)
-    labels[-1, -1] = 7
-    assert labels[-1, -1] == 7
+    labels[-1, -1, -1] = 7
+    assert labels[-1, -1, -1] == 7
+    assert not labels[:-1].any()
+
+
+@pytest.mark.parametrize("can_reserve", [True, False])
+def test_labels_larger_than_memory_and_disk_are_refused(
+    can_reserve: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent(monkeypatch)
+    refuse_memory(monkeypatch)
+    if not can_reserve:  # as on Windows
+        monkeypatch.delattr(labels_array.os, "posix_fallocate", raising=False)
+    with pytest.raises(
+        NotEnoughMemoryError, match=r"^Labels of 128,000\.0 GB fit neither"
+    ):
+        empty_labels((1000, 8000, 8000_000), (1, 2))

@@ -1,14 +1,20 @@
-"""The array of a new Labels layer: numpy, or zarr where a plane is very large."""
+"""The array of a new Labels layer: numpy, or zarr where it is very large."""
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import napari
 import numpy as np
+
+from napari_sam.memory import NotEnoughMemoryError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,9 +32,9 @@ _FIRST_NAPARI = (0, 8)
 def empty_labels(shape: tuple[int, ...], plane_axes: tuple[int, int]) -> Any:
     """Make zeros that take memory only where something is written.
 
-    A very large plane gets a zarr array of compressed chunks in memory: it follows
-    the layer and its copies, and leaves no file behind. It needs the package zarr and
-    napari 0.8; without them, labels are numpy arrays.
+    A very large plane, or labels larger than the memory, get a zarr array of compressed
+    chunks in memory: it follows the layer and its copies, and leaves no file behind. It
+    needs the package zarr and napari 0.8; without them, labels are numpy arrays.
 
     Parameters
     ----------
@@ -36,25 +42,35 @@ def empty_labels(shape: tuple[int, ...], plane_axes: tuple[int, int]) -> Any:
         Of the labels.
     plane_axes : tuple of int
         Axes of the rows and columns of the displayed plane.
+
+    Raises
+    ------
+    NotEnoughMemoryError
+        When they fit neither into the memory nor on the disk.
     """
     size = int(np.prod(shape, dtype=np.int64))
+    dtype = np.dtype(np.int32 if size <= _MAX_INT32_PIXELS else np.uint16)
     plane = shape[plane_axes[0]] * shape[plane_axes[1]]
     if plane <= _MAX_PLANE_PIXELS:
-        return _zeros(shape, np.int32 if size <= _MAX_INT32_PIXELS else np.uint16)
+        with suppress(MemoryError):
+            return np.zeros(shape, dtype)
+    # napari shows 16 bits as they are, but converts the whole plane of 32 bits at
+    # every undo, which takes seconds and four times the memory.
+    dtype = np.dtype(np.uint16)
     zarr = _zarr() if _napari_version() >= _FIRST_NAPARI else None
     if zarr is None:
-        return _zeros(shape, np.uint16)
+        with suppress(MemoryError):
+            return np.zeros(shape, dtype)
+        return _zeros_on_disk(shape, dtype)
     chunks = tuple(
         min(side, _CHUNK_SIDE) if axis in plane_axes else 1
         for axis, side in enumerate(shape)
     )
-    # napari shows 16 bits as they are, but converts the whole plane of 32 bits at
-    # every undo, which takes seconds and four times the memory.
     return zarr.create_array(
         zarr.storage.MemoryStore(),
         shape=shape,
         chunks=chunks,
-        dtype="uint16",
+        dtype=str(dtype),
         fill_value=0,
     )
 
@@ -115,10 +131,27 @@ def _napari_version() -> tuple[int, ...]:
     return tuple(int(part) for part in napari.__version__.split(".")[:2])
 
 
-def _zeros(shape: tuple[int, ...], dtype: type[np.integer[Any]]) -> NDArray[Any]:
-    try:
-        return np.zeros(shape, dtype)
-    except MemoryError:
-        # An empty file takes no disk space, whatever its size.
-        with tempfile.TemporaryFile(prefix="napari-sam-labels-") as file:
+def _zeros_on_disk(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Map zeros from a temporary file, for which the disk has room."""
+    nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    with tempfile.TemporaryFile(prefix="napari-sam-labels-") as file:
+        try:
+            _reserve(file, nbytes)
             return np.memmap(file, dtype, "w+", shape=shape)  # keeps the file open
+        except OSError as error:
+            raise NotEnoughMemoryError(
+                f"Labels of {nbytes / 1e9:,.1f} GB fit neither into the memory nor "
+                f"into the folder {tempfile.gettempdir()}: install zarr and napari 0.8 "
+                "or newer (pip install 'napari-sam[zarr]'), or segment a crop."
+            ) from error
+
+
+def _reserve(file: IO[bytes], nbytes: int) -> None:
+    """Take the space of a file on its disk.
+
+    Without it, the system would end the process when the disk is full at a later write.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, nbytes)
+    elif shutil.disk_usage(tempfile.gettempdir()).free < nbytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
