@@ -235,3 +235,41 @@ def test_undo_of_a_correction_restores_the_object_and_the_correction() -> None:
     session.accept()
     assert session.labels_layer.data[CENTRES[0]] == 0
     assert session.labels_layer.data.max() == 1
+
+
+def test_undo_removes_the_latest_of_very_many_prompts_first() -> None:
+    session, count = make_session(), 1100
+    places = np.stack(np.divmod(np.arange(count), SHAPE[1]), axis=1)
+    session.points_layer.add(places)
+    session.current.note_prompts()
+    session.current.note_prompts()  # as after each change in the viewer
+    session.undo()
+    session.undo()
+    np.testing.assert_array_equal(session.points_layer.data, places[:-2])
+
+
+def test_accepts_are_undone_after_very_many_prompts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("napari_sam.plugin.objects.steps._MAX_STEPS", 3)
+    hands = Hands(waits=True)
+    session = hands.session
+    for _ in range(4):
+        hands.act("click")
+        hands.act("accept")
+    places = np.stack(np.divmod(np.arange(9), SHAPE[1]), axis=1)
+    session.points_layer.add(places)
+    session.current.note_prompts()
+    labels = session.labels_layer
+    for _ in places:
+        session.undo()
+    for label in (4, 3, 2):
+        assert (labels.data == label).any()
+        session.undo()
+        assert not (labels.data == label).any()
+        assert len(session.points_layer.data) == 1
+        session.undo()
+        assert not len(session.points_layer.data)
+    with pytest.raises(ValueError, match="nothing to undo"):
+        session.undo()
+    assert (labels.data == 1).any()

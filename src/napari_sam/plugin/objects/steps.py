@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from napari_sam.plugin.state.layer_request import LayerRequest
     from napari_sam.plugin.state.pending_result import PendingResult
 
+# Accepted objects, discarded prompts and corrections that can be undone.
 _MAX_STEPS = 1000
 
 
@@ -95,10 +95,13 @@ Step = DrawnStep | AcceptStep | DiscardStep | EditStep
 
 
 class Steps:
-    """A list of steps, the latest last."""
+    """A list of steps, the latest last.
+
+    Open prompts do not count against its limit: as many as there are can be drawn.
+    """
 
     def __init__(self) -> None:
-        self._steps: deque[Step] = deque(maxlen=_MAX_STEPS)
+        self._steps: list[Step] = []
 
     def note_prompts(self, prompts: Iterable[LayerPrompt]) -> None:
         """Add the prompts that were drawn since the last call.
@@ -117,6 +120,10 @@ class Steps:
             if isinstance(earlier, AcceptStep):
                 earlier.pending = None
         self._steps.append(step)
+        kept = [i for i, s in enumerate(self._steps) if not isinstance(s, DrawnStep)]
+        if len(kept) > _MAX_STEPS:
+            # With the first one go the prompts that were drawn for it.
+            del self._steps[: kept[0] + 1]
 
     def remove(self, step: Step) -> None:
         """Forget a step."""
