@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# Neither read nor write the settings of the person who runs the tests.
+os.environ["NAPARI_CONFIG"] = ""
+
 SEED = 20240
 # The workers of pytest-xdist share the cores.
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))

@@ -266,7 +266,7 @@ class User:
             session.set_polarity(bool(self.rng.random() < 0.8))
             layer.add(plane_index)
             return
-        if self.viewer.dims.ndisplay == 3:
+        if self.viewer.dims.ndisplay == 3 or not layer.visible:
             return  # napari fails to add some shapes to others there
         corners = np.tile(plane_index, (4, 1))
         half = self.rng.uniform(3, 8)

@@ -561,3 +561,35 @@ def test_labels_with_an_axis_added_later_are_refused() -> None:
     with pytest.raises(ValueError, match="segment the object again"):
         session.commit()
     assert not later.data.any()
+
+
+@pytest.mark.parametrize("kind", ["rectangle", "ellipse", "path"])
+@pytest.mark.parametrize("first", ["hide", "turn"])
+def test_undo_brings_shapes_back_into_a_layer_hidden_in_another_view(
+    kind: str, first: str
+) -> None:
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((6, 80, 80), np.uint8), contrast_limits=(0, 255))
+    viewer.layers[0].data[:, 10:20, 10:20] = 200
+    viewer.dims.set_current_step(0, 3)
+    session = SamSession(viewer, BrightPredictor())
+    session.new_prompt_layers()
+    shapes = session.shapes_layer
+    shapes.add(corners((9, 9, 20, 20), 3), shape_type=kind)
+    session.preview()
+    session.commit()
+    shapes.add_rectangles(corners((30, 30, 40, 40), 2))
+    for step in ("hide", "turn") if first == "hide" else ("turn", "hide", "back"):
+        if step == "hide":
+            shapes.visible = False
+        else:
+            viewer.dims.ndisplay = 3 if step == "turn" else 2
+    session.undo()
+    assert shapes.shape_type == ["rectangle", kind]
+    # napari draws them in each view.
+    shapes.visible = True
+    for ndisplay in (2, 3, 2):
+        viewer.dims.ndisplay = ndisplay
+    session.preview()
+    session.commit()
+    assert (session.labels_layer.data == 1).any()

@@ -70,7 +70,7 @@ def _check_supported(config: SamConfig) -> None:
     )
     for name, part in parts:
         activation = getattr(part, "hidden_act", "gelu")
-        if activation not in ACTIVATIONS:
+        if not isinstance(activation, str) or activation not in ACTIVATIONS:
             raise ValueError(
                 f"The {name}'s hidden_act is {activation!r}: choose one of "
                 f"{', '.join(ACTIVATIONS)}."

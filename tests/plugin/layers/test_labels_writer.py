@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
+from napari.settings import get_settings
 
 from napari_sam.masks.label_grid import LabelGrid
-from napari_sam.masks.painting import ObjectPlaneMask
+from napari_sam.masks.painting import ObjectPlaneMask, PixelChanges
 from napari_sam.plugin.layers.label_ids import LabelIds
 from napari_sam.plugin.layers.labels_writer import (
     WriteSummary,
@@ -160,6 +161,25 @@ def test_undo_and_redo_are_exact_with_painting_in_between(
     for state in states[1:]:
         labels.redo()
         np.testing.assert_array_equal(labels.data, state)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_more_changes_than_napari_keeps_are_undone_exactly(
+    is_async: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels, states, changes = labels_of(), [], []
+    for label in range(1, 131):
+        states.append(labels.data.copy())
+        place = np.unravel_index(np.arange(3) + label, labels.data.shape)
+        changes.append(write(labels, PixelChanges(place, np.full(3, label), 0)))
+    labels.paint((15, 15), 200)
+    monkeypatch.setattr(get_settings().experimental, "async_", is_async)
+    with pytest.raises(ValueError, match="was changed since"):
+        changes[-1].undo()
+    labels.undo()
+    for before, change in zip(reversed(states), reversed(changes), strict=True):
+        change.undo()
+        np.testing.assert_array_equal(labels.data, before)
 
 
 def test_only_pixels_that_change_are_written() -> None:

@@ -251,7 +251,7 @@ def test_undo_removes_the_latest_of_very_many_prompts_first() -> None:
 def test_accepts_are_undone_after_very_many_prompts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("napari_sam.plugin.objects.steps._MAX_STEPS", 3)
+    monkeypatch.setattr("napari_sam.plugin.objects.steps.MAX_STEPS", 3)
     hands = Hands(waits=True)
     session = hands.session
     for _ in range(4):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -185,7 +185,9 @@ class LabelChange:
         return {before: after for before, after in pairs if before}
 
     def undo(self) -> None:
-        """Undo the change with the layer's own undo, unless that was done already.
+        """Undo the change, unless that was done already.
+
+        The layer's own undo does it, as long as that goes back so far.
 
         Raises
         ------
@@ -203,8 +205,9 @@ class LabelChange:
         )
         if not self._holds(self.after):
             raise ValueError(problem)
-        self.labels.undo()
-        if not self._holds(self.before):
+        if not _undo_layer(self.labels):
+            self._restore()
+        elif not self._holds(self.before):
             self.labels.redo()
             raise ValueError(problem)
 
@@ -213,8 +216,11 @@ class LabelChange:
         if not self._holds(self.before):
             self.labels.undo()
         if not self._holds(self.before):
-            self.labels.data[self.indices] = self.before
-            self.labels.refresh()
+            self._restore()
+
+    def _restore(self) -> None:
+        self.labels.data[self.indices] = self.before
+        self.labels.refresh()
 
     def is_undone(self) -> bool:
         """Whether the pixels are as before the change."""
@@ -239,6 +245,28 @@ class LabelChange:
         return np.array_equal(read_pixels(data, self.indices), values)
 
 
+def _undo_layer(labels: Labels) -> bool:
+    """Undo the last step of a layer; tell whether there was one.
+
+    napari keeps 100 steps. Without any, the layer is not drawn again.
+    """
+    drawn = []
+
+    def note(event: Any) -> None:
+        drawn.append(event)
+
+    # With asynchronous slicing a layer asks to be loaded instead.
+    emitters = labels.events.set_data, labels.events.reload
+    for emitter in emitters:
+        emitter.connect(note)
+    try:
+        labels.undo()
+    finally:
+        for emitter in emitters:
+            emitter.disconnect(note)
+    return bool(drawn)
+
+
 def write(labels: Labels, changes: PixelChanges) -> LabelChange:
     """Change pixels of a layer, as one step of its undo history.
 
@@ -252,7 +280,7 @@ def write(labels: Labels, changes: PixelChanges) -> LabelChange:
     if not len(changes.values):
         return change
     try:
-        labels.data_setitem(changes.indices, changes.values)
+        _set_pixels(labels, changes)
     except BaseException:
         # A callback of the user on the layer's events, which come after the change.
         change._take_back()
@@ -261,6 +289,17 @@ def write(labels: Labels, changes: PixelChanges) -> LabelChange:
         change._take_back()
         raise ValueError(_refusal(labels, "did not take the objects"))
     return change
+
+
+def _set_pixels(labels: Labels, changes: PixelChanges) -> None:
+    """Set pixels of a layer, which asynchronous slicing may be about to load."""
+    is_loaded = labels.loaded
+    if not is_loaded:
+        # napari writes into the displayed slice, too, which is of another shape yet.
+        labels.set_view_slice()
+    labels.data_setitem(changes.indices, changes.values)
+    if not is_loaded:
+        labels.refresh()
 
 
 def new_labels(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.plugin.layers.prompt_layers import is_plugin_layer
+from napari_sam.plugin.state.followed_changes import MAX_STEPS
 from napari_sam.plugin.state.layer_request import prompt_key
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from napari_sam.plugin.state.commit_history import CommittedObjects, Correction
     from napari_sam.plugin.state.layer_request import LayerRequest
     from napari_sam.plugin.state.pending_result import PendingResult
-
-# Accepted objects, discarded prompts and corrections that can be undone.
-_MAX_STEPS = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +119,7 @@ class Steps:
                 earlier.pending = None
         self._steps.append(step)
         kept = [i for i, s in enumerate(self._steps) if not isinstance(s, DrawnStep)]
-        if len(kept) > _MAX_STEPS:
+        if len(kept) > MAX_STEPS:
             # With the first one go the prompts that were drawn for it.
             del self._steps[: kept[0] + 1]
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     _Steps = WeakKeyDictionary[Labels, deque[tuple[LabelChange, "T"]]]
 
 T = TypeVar("T")
-_MAX_STEPS = 100
+
+MAX_STEPS = 1000
+"""Changes that can be undone."""
 
 
 class FollowedChanges(Generic[T]):
@@ -41,8 +43,10 @@ class FollowedChanges(Generic[T]):
         labels = change.labels
         if labels not in self._done:
             labels.events.set_data.connect(self._on_data)
-            self._done[labels] = deque(maxlen=_MAX_STEPS)
-            self._undone[labels] = deque(maxlen=_MAX_STEPS)
+            # With asynchronous slicing, the layer asks to be loaded first.
+            labels.events.reload.connect(self._on_data)
+            self._done[labels] = deque(maxlen=MAX_STEPS)
+            self._undone[labels] = deque(maxlen=MAX_STEPS)
         self._done[labels].append((change, step))
         self._undone[labels].clear()
 
