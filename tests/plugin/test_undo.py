@@ -593,3 +593,26 @@ def test_undo_brings_shapes_back_into_a_layer_hidden_in_another_view(
     session.preview()
     session.commit()
     assert (session.labels_layer.data == 1).any()
+
+
+@pytest.mark.parametrize("kind", ["rectangle", "path", "line"])
+@pytest.mark.parametrize("back", ["undo", "previous_object"])
+def test_shapes_of_a_plane_come_back_in_a_3d_view(kind: str, back: str) -> None:
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((6, 80, 80), np.uint8), contrast_limits=(0, 255))
+    pixels = np.zeros((80, 80), np.uint8)
+    pixels[10:20, 10:20] = 200
+    image = viewer.add_image(pixels, contrast_limits=(0, 255))
+    session = SamSession(viewer, BrightPredictor())
+    session.image_layer = image
+    session.new_prompt_layers()
+    shapes = session.shapes_layer
+    assert shapes.ndim == 2
+    outline = corners((9, 9, 20, 20))
+    shapes.add(outline[::2] if kind == "line" else outline, shape_type=kind)
+    session.preview()
+    session.commit()
+    viewer.dims.ndisplay = 3
+    getattr(session, back)()
+    assert shapes.shape_type == [kind]
+    assert viewer.dims.ndisplay == 3

@@ -177,7 +177,7 @@ def restore_prompts(layer: Points | Shapes, prompts: Sequence[LayerPrompt]) -> N
     """Add prompts again that were removed from a layer of the plugin."""
     present = {drawing_key(item) for item in layer.data}
     absent = [p for p in prompts if drawing_key(p.drawn) not in present]
-    if absent and not layer.visible:
+    if absent and not (layer.visible and layer.loaded):
         # napari adds shapes as the layer was seen last, which may have been in 3D.
         layer.set_view_slice()
     # All of a kind at once: each addition lets napari measure the layer anew.

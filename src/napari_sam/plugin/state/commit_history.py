@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from napari.layers import Shapes
 
 from napari_sam.plugin.layers.label_prompt import LabelPrompt, pick_object
 from napari_sam.plugin.layers.prompt_layers import (
@@ -17,10 +20,10 @@ from napari_sam.plugin.state.layer_request import Replacement, prompt_key
 from napari_sam.plugin.state.zoom_hints import AcceptedSizes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
-    from napari.components import ViewerModel
-    from napari.layers import Image, Labels
+    from napari.components import Dims, ViewerModel
+    from napari.layers import Image, Labels, Layer
 
     from napari_sam.plugin.layers.labels_writer import LabelChange
     from napari_sam.plugin.layers.prompt_reader import LayerPrompt
@@ -108,7 +111,8 @@ class ConsumedPrompts:
         for layer, members in self._by_layer(prompts).items():
             self._keys.difference_update(prompt_key(prompt) for prompt in members)
             if is_plugin_layer(layer):
-                restore_prompts(layer, members)
+                with _view_to_draw_in(layer, self._viewer.dims):
+                    restore_prompts(layer, members)
 
     def _by_layer(self, prompts: Iterable[LayerPrompt]) -> dict[Any, list[LayerPrompt]]:
         layers: dict[Any, list[LayerPrompt]] = defaultdict(list)
@@ -116,6 +120,19 @@ class ConsumedPrompts:
             if prompt.layer in self._viewer.layers:
                 layers[prompt.layer].append(prompt)
         return layers
+
+
+@contextmanager
+def _view_to_draw_in(layer: Layer, dims: Dims) -> Iterator[None]:
+    """Leave a 3D view for a while, in which napari adds no lines to a 2D layer."""
+    turns = isinstance(layer, Shapes) and layer.ndim < dims.ndisplay
+    if turns:
+        dims.ndisplay = 2
+    try:
+        yield
+    finally:
+        if turns:
+            dims.ndisplay = 3
 
 
 class CommitHistory:
