@@ -77,13 +77,17 @@ def test_a_second_run_has_nothing_to_do_and_loads_no_model(
     assert len(model.embedded) == 2 * count
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_an_interruption_keeps_what_is_done(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if not hasattr(signal, name):
+        pytest.skip(f"there is no {name}")
+
     class Interrupting(DiscPredictor):
         def embed(self, *args: Any, **options: Any) -> Any:
             if self.embedded:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), getattr(signal, name))
             return super().embed(*args, **options)
 
     load_always(monkeypatch, Interrupting("box"))

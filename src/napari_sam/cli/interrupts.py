@@ -1,4 +1,4 @@
-"""Interruption of the command line by SIGTERM."""
+"""Interruption of the command line by SIGTERM, or by closing its terminal."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+# Windows has no SIGHUP.
+_SIGNALS = [getattr(signal, n) for n in ("SIGTERM", "SIGHUP") if hasattr(signal, n)]
+
+
 @contextmanager
 def termination_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM, which schedulers and shutdowns send, as Ctrl+C.
+    """Treat what schedulers, shutdowns and closed terminals send as Ctrl+C.
 
-    The work ends as after Ctrl+C: what is done is written.
+    The work ends as after Ctrl+C: what is done is written. Signals that are ignored, as
+    by `nohup`, stay so.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
@@ -24,8 +29,12 @@ def termination_as_interrupt() -> Iterator[None]:
     def interrupt(_number: int, _frame: Any) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    heeded = {n: h for n, h in before.items() if h not in (None, signal.SIG_IGN)}
+    for number in heeded:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in heeded.items():
+            signal.signal(number, handler)

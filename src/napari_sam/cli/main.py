@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from napari_sam.automatic.candidates import Thresholds
 from napari_sam.automatic.linking import Linking
@@ -21,6 +21,7 @@ from napari_sam.cli.options import read_options
 from napari_sam.cli.outputs import read_export_output, read_outputs, read_replay_output
 from napari_sam.cli.parsing.parser import make_parser
 from napari_sam.cli.postprocessing import PostprocessingOptions, describe_changes
+from napari_sam.cli.streams import lenient_streams, output_problem
 from napari_sam.cli.values import (
     plane_prompts,
     read_index,
@@ -47,17 +48,22 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `napari-sam` and return its exit code, 0 when all output was written."""
-    options = make_parser().parse_args(arguments)
-    try:
-        with termination_as_interrupt():
-            code = _VERBS[options.verb](options)
-    except (ValueError, OSError, ModuleNotFoundError, WeightsError) as error:
-        print(f"napari-sam: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("napari-sam: interrupted.", file=sys.stderr)
-        return 130
-    return code or 0
+    with lenient_streams() as output:
+        options = make_parser().parse_args(arguments)
+        try:
+            with termination_as_interrupt():
+                code = _VERBS[options.verb](options) or 0
+        except (ValueError, OSError, ModuleNotFoundError, WeightsError) as error:
+            print(f"napari-sam: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("napari-sam: interrupted.", file=sys.stderr)
+            return 130
+        problem = output_problem(output)
+        if problem is not None:
+            print(f"napari-sam: {problem}", file=sys.stderr)
+            return code or 1
+        return code
 
 
 def _models(_: argparse.Namespace) -> None:
@@ -270,8 +276,8 @@ def _import_labels(options: argparse.Namespace) -> None:
 
 def _info(options: argparse.Namespace) -> None:
     for gone in remove_leftovers() if options.clear_leftovers else ():
-        print(_printable(f"deleted {gone.path}", sys.stdout))
-    print(_printable(describe_environment(), sys.stdout))
+        print(f"deleted {gone.path}")
+    print(describe_environment())
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -307,23 +313,17 @@ def _read_image(options: argparse.Namespace) -> tuple[ImageFile, ImageSelection]
 def _print_notes(notes: Iterable[str]) -> None:
     """Print what a file holds beyond what is used, and what is in doubt."""
     for note in notes:
-        print(f"napari-sam: {_printable(note, sys.stderr)}", file=sys.stderr)
+        print(f"napari-sam: {note}", file=sys.stderr)
 
 
 def _say(line: str) -> None:
-    print(_printable(line, sys.stdout), flush=True)
+    print(line, flush=True)
 
 
 def _show_line(line: str) -> None:
     """Show progress in place of the line before; only on a terminal."""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
-
-
-def _printable(text: str, stream: TextIO) -> str:
-    """Replace what the terminal cannot show, such as letters in names of files."""
-    encoding = stream.encoding or "utf-8"
-    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _write(
