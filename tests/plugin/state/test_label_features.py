@@ -1,6 +1,7 @@
 """Features follow each change of labels, its undo and redo, and spare the user's."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from napari_sam.plugin.session import SamSession
@@ -55,6 +56,25 @@ def test_rows_follow_undo_and_redo(session: SamSession, own: bool) -> None:
     labels.redo()
     labels.redo()
     assert rows(session) == both
+
+
+@pytest.mark.parametrize("covered", [FIRST, SECOND])
+@pytest.mark.parametrize("several", [True, False])
+def test_objects_that_other_labels_cover_get_no_row(
+    session: SamSession, covered: tuple[float, ...], several: bool
+) -> None:
+    top, left, bottom, right = (int(side) for side in covered)
+    taken = np.zeros(session.viewer.layers["balls"].data.shape, int)
+    taken[:, top - 2 : bottom + 3, left - 2 : right + 3] = 5
+    session.labels_layer = session.viewer.add_labels(taken, scale=(2, 1, 1))
+    for box in (FIRST, SECOND) if several else (covered,):
+        draw(session, box)
+    session.each_prompt_an_object = several
+    session.preview()
+    session.commit()
+    assert len(np.unique(session.labels_layer.data)) == 2 + several
+    scored = session.labels_layer.features.get("score", pd.Series(dtype=float))
+    assert scored.notna().sum() == several
 
 
 def test_columns_of_the_user_stay(session: SamSession) -> None:

@@ -79,8 +79,10 @@ class LabelFeatures:
             table = _renumbered(table, change.new_ids())
         if SIZE in ours:
             table.loc[touched, SIZE] = _sizes(table.loc[touched, SIZE], change)
-        if SCORE in ours and scores:
-            table.loc[list(scores), SCORE] = list(scores.values())
+        # An object of which other labels left no pixel has no row.
+        scored = {label: scores[label] for label in touched if label in scores}
+        if SCORE in ours and scored:
+            table.loc[list(scored), SCORE] = list(scored.values())
         labels.features = table.reset_index(names=INDEX)
         self._changes.add(change, _Step(before, table.loc[touched].copy()))
 
