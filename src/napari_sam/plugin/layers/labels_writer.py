@@ -211,7 +211,7 @@ class LabelChange:
             self.labels.redo()
             raise ValueError(problem)
 
-    def _take_back(self) -> None:
+    def take_back(self) -> None:
         """Undo a change that went wrong, also where the layer's undo does so."""
         if not self._holds(self.before):
             self.labels.undo()
@@ -283,10 +283,10 @@ def write(labels: Labels, changes: PixelChanges) -> LabelChange:
         _set_pixels(labels, changes)
     except BaseException:
         # A callback of the user on the layer's events, which come after the change.
-        change._take_back()
+        change.take_back()
         raise
     if not change._holds(changes.values):
-        change._take_back()
+        change.take_back()
         raise ValueError(_refusal(labels, "did not take the objects"))
     return change
 

@@ -27,6 +27,7 @@ _MAX_ROWS = 10_000
 # Pixels of larger layers are not counted again.
 _FAST_COUNT_SIZE = 2**22
 _COUNTED_AT_ONCE = 2**16
+_LARGEST_WHOLE = 2**53
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,9 +70,11 @@ class LabelFeatures:
         table = features_by_label(labels.features)
         if table is None or not len(change.after):
             return
-        ours = labels.metadata.setdefault(
+        named = labels.metadata.setdefault(
             _METADATA_KEY, [name for name in (SCORE, SIZE) if name not in table]
         )
+        # Those that the user filled with something else since are theirs now.
+        ours = [n for n in named if n not in table or _is_number(table[n])]
         touched = sorted({*_labels_in(change.before), *_labels_in(change.after)} - {0})
         table = with_rows(table, touched, ours)
         before = table.loc[touched].copy()
@@ -91,9 +94,19 @@ def features_by_label(features: DataFrame) -> DataFrame | None:
     """Return the table with labels as its index; None when it cannot be read so."""
     if INDEX not in features:
         return features.copy()  # napari: row i is that of label i
-    table = features.set_index(INDEX)
-    is_number = np.issubdtype(table.index.dtype, np.number)
-    return table if is_number and table.index.is_unique else None
+    if not _is_number(features[INDEX]):
+        return None
+    numbers = _floats(features[INDEX])
+    # Floats beyond this, NaN and infinity are no whole numbers.
+    if not (np.abs(numbers) < _LARGEST_WHOLE).all() or (numbers % 1).any():
+        return None
+    table = features.drop(columns=INDEX).set_axis(numbers.astype(int))
+    return table if table.index.is_unique else None
+
+
+def _is_number(column: Series) -> bool:
+    """Tell whether a column holds numbers; truth values are none."""
+    return column.dtype.kind in "iuf"
 
 
 def with_rows(table: DataFrame, labels: list[int], columns: list[str]) -> DataFrame:
@@ -102,8 +115,8 @@ def with_rows(table: DataFrame, labels: list[int], columns: list[str]) -> DataFr
     wanted = {*table.index.tolist(), *labels, *range(min(largest, _MAX_ROWS) + 1)}
     table = table.reindex(sorted(wanted))
     for name in columns:
-        if name not in table:
-            table[name] = np.nan
+        known = name in table
+        table[name] = _floats(table[name]) if known else np.nan
     return table
 
 
@@ -168,5 +181,20 @@ def _put_rows(labels: Labels, rows: DataFrame) -> None:
     table = with_rows(table, rows.index.tolist(), [])
     for name in rows.columns:
         if name in table:
-            table.loc[rows.index, name] = rows[name]
+            _put_values(table, rows[name])
     labels.features = table.reset_index(names=INDEX)
+
+
+def _put_values(table: DataFrame, values: Series) -> None:
+    """Write values of before into their column, unless the user made another of it."""
+    name, column = values.name, table[values.name]
+    if column.dtype == values.dtype:
+        table.loc[values.index, name] = values
+    elif _is_number(column) and _is_number(values):
+        table[name] = _floats(column)
+        table.loc[values.index, name] = _floats(values)
+
+
+def _floats(column: Series) -> NDArray[np.float64]:
+    floats: NDArray[np.float64] = column.to_numpy(float, na_value=np.nan)
+    return floats

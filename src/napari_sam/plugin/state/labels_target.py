@@ -238,13 +238,17 @@ class LabelsTarget:
         painted = label_regions(changes)
         entries = entries_of_commit(request, result, where, changes, painted)
         change = write(labels, changes)
-        if len(changes.values):
-            store_entries(labels, entries, earlier)
         scores = {
             label: min((s.score for s in result.scores.get(object_id, ())), default=0.0)
             for object_id, label in where.label_ids.items()
         }
-        self.features.add(change, scores)
+        try:
+            if len(changes.values):
+                store_entries(labels, entries, earlier)
+            self.features.add(change, scores)
+        except BaseException:  # also of callbacks of the user
+            change.take_back()
+            raise
         self.last_written = WriteSummary(
             label_ids, len(changes.values), changes.kept, outside, len(covered)
         )
