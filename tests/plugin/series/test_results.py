@@ -136,6 +136,13 @@ def test_class_column_leaves_other_columns() -> None:
     assert labels.features["index"].tolist() == list(range(8))
 
 
+def test_a_class_for_features_of_another_kind_is_refused() -> None:
+    labels = Labels(np.zeros((3, 3), int), features={"index": ["a", "b"]})
+    with pytest.raises(ValueError, match=r"'index' .* holds no label numbers"):
+        put_class(labels, 2, "A")
+    assert labels.features.columns.tolist() == ["index"]
+
+
 def test_dock_in_a_window_has_the_menu_title(make_napari_viewer: Any) -> None:
     viewer = make_napari_viewer()
     widget = open_dock(viewer)

@@ -46,5 +46,16 @@ def put_classes(labels: Labels, classes: Mapping[int, str]) -> None:
 
 
 def put_class(labels: Labels, label: int, name: str) -> None:
-    """Give one label a class."""
+    """Give one label a class.
+
+    Raises
+    ------
+    ValueError
+        When the features have an index that tells no labels.
+    """
+    if features_by_label(labels.features) is None:
+        raise ValueError(
+            f"The column {INDEX!r} in the features of the layer {labels.name!r} holds no "
+            "label numbers, so that no class can be noted: rename the column."
+        )
     put_classes(labels, {**classes_of(labels), label: name})
