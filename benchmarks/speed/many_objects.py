@@ -100,6 +100,8 @@ def measure(shape: tuple[int, ...], count: int) -> None:
         viewer.dims.set_current_step(0, middle[0])
     session = SamSession(viewer, CoarsePredictor("coarse"))
     session.new_prompt_layers()
+    # The first layer of labels imports what napari needs for its colours.
+    viewer.layers.remove(viewer.add_labels(np.zeros((2, 2), int)))
     session.each_prompt_an_object = True
     assert session.shapes_layer is not None
     session.shapes_layer.add_rectangles([corners(box, *middle) for box in boxes])

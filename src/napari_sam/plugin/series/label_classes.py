@@ -55,7 +55,7 @@ def put_class(labels: Labels, label: int, name: str) -> None:
     """
     if features_by_label(labels.features) is None:
         raise ValueError(
-            f"The column {INDEX!r} in the features of the layer {labels.name!r} holds no "
-            "label numbers, so that no class can be noted: rename the column."
+            f"The column {INDEX!r} in the features of the layer {labels.name!r} holds "
+            "no label numbers, so that no class can be noted: rename the column."
         )
     put_classes(labels, {**classes_of(labels), label: name})
