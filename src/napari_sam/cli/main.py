@@ -14,14 +14,17 @@ from napari_sam.automatic.search import SearchOptions, search_method_text
 from napari_sam.checkpoints.download import WeightsError, fetch
 from napari_sam.checkpoints.leftovers import remove_leftovers
 from napari_sam.checkpoints.registry import get_model_spec
-from napari_sam.cli.interrupts import termination_as_interrupt
 from napari_sam.cli.jobs import is_job, run_plan, run_stack, run_status, run_work
 from napari_sam.cli.object_lines import object_lines
 from napari_sam.cli.options import read_options
 from napari_sam.cli.outputs import read_export_output, read_outputs, read_replay_output
 from napari_sam.cli.parsing.parser import make_parser
 from napari_sam.cli.postprocessing import PostprocessingOptions, describe_changes
-from napari_sam.cli.streams import lenient_streams, output_problem
+from napari_sam.cli.terminal import (
+    lenient_streams,
+    output_problem,
+    termination_as_interrupt,
+)
 from napari_sam.cli.values import (
     plane_prompts,
     read_index,
