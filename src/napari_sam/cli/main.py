@@ -20,11 +20,7 @@ from napari_sam.cli.options import read_options
 from napari_sam.cli.outputs import read_export_output, read_outputs, read_replay_output
 from napari_sam.cli.parsing.parser import make_parser
 from napari_sam.cli.postprocessing import PostprocessingOptions, describe_changes
-from napari_sam.cli.terminal import (
-    lenient_streams,
-    output_problem,
-    termination_as_interrupt,
-)
+from napari_sam.cli.terminal import lenient_streams, termination_as_interrupt
 from napari_sam.cli.values import (
     plane_prompts,
     read_index,
@@ -62,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             print("napari-sam: interrupted.", file=sys.stderr)
             return 130
-        problem = output_problem(output)
+        problem = output.problem()
         if problem is not None:
             print(f"napari-sam: {problem}", file=sys.stderr)
             return code or 1

@@ -76,6 +76,14 @@ class LenientStream:
         if self._stream is not None and self.failure is None:
             self._try(self._stream.flush)
 
+    def problem(self) -> str | None:
+        """Say that not all lines were printed; nothing where a pipe was closed."""
+        self.flush()
+        if self.failure is None or self.failure.errno == errno.EPIPE:
+            return None
+        why = self.failure.strerror
+        return f"Not all lines could be printed ({why}): see the files."
+
     def isatty(self) -> bool:
         """Tell whether the stream is a terminal."""
         return self._stream is not None and self._stream.isatty()
@@ -112,12 +120,3 @@ def lenient_streams() -> Iterator[LenientStream]:
         sys.stdout, sys.stderr = before
         for stream in streams:
             stream.end()
-
-
-def output_problem(stream: LenientStream) -> str | None:
-    """Say that not all lines were printed; nothing where the reader closed a pipe."""
-    stream.flush()
-    failure = stream.failure
-    if failure is None or failure.errno == errno.EPIPE:
-        return None
-    return f"Not all lines could be printed ({failure.strerror}): see the files."
