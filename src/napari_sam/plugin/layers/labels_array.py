@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import sys
@@ -154,4 +153,4 @@ def _reserve(file: IO[bytes], nbytes: int) -> None:
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file.fileno(), 0, nbytes)
     elif shutil.disk_usage(tempfile.gettempdir()).free < nbytes:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError("The disk is too small.")
