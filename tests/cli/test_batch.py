@@ -22,6 +22,7 @@ from tests.helpers.scenes import BALL, SMALL, box_on, lit
 from tests.helpers.series import write_images
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -77,23 +78,48 @@ def test_a_second_run_has_nothing_to_do_and_loads_no_model(
     assert len(model.embedded) == 2 * count
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
-def test_an_interruption_keeps_what_is_done(
-    name: str, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not hasattr(signal, name):
-        pytest.skip(f"there is no {name}")
+@pytest.fixture
+def heeded(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A signal, and its usual handler: in the background some are ignored."""
+    if not hasattr(signal, request.param):
+        pytest.skip(f"there is no {request.param}")
+    number = getattr(signal, request.param)
+    usual = signal.default_int_handler if request.param == "SIGINT" else signal.SIG_DFL
+    before = signal.signal(number, usual)
+    yield number
+    signal.signal(number, before)
+
+
+def interrupt_second(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Send a signal to this process while the second image is segmented."""
 
     class Interrupting(DiscPredictor):
         def embed(self, *args: Any, **options: Any) -> Any:
             if self.embedded:
-                os.kill(os.getpid(), getattr(signal, name))
+                os.kill(os.getpid(), number)
             return super().embed(*args, **options)
 
     load_always(monkeypatch, Interrupting("box"))
+
+
+@pytest.mark.parametrize("heeded", ["SIGTERM", "SIGHUP", "SIGINT"], indirect=True)
+def test_an_interruption_keeps_what_is_done(
+    heeded: int, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_second(monkeypatch, heeded)
     assert run("batch", images, "-o", tmp_path / "out") == 130
     statuses = [item.status for item in open_series(tmp_path / "out")]
     assert statuses == ["needs review", "new", "new"]
+
+
+@pytest.mark.parametrize("heeded", ["SIGHUP"], indirect=True)
+def test_with_nohup_a_closed_terminal_stops_nothing(
+    heeded: int, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signal.signal(heeded, signal.SIG_IGN)
+    interrupt_second(monkeypatch, heeded)
+    assert run("batch", images, "-o", tmp_path / "out") == 0
+    assert signal.getsignal(heeded) == signal.SIG_IGN
 
 
 def test_prompts_come_from_files_of_the_same_stem(
