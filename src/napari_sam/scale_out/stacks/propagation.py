@@ -165,10 +165,15 @@ class PropagationJob(StackJob):
         objects = len(self._prompts)
         left = sum(len(prompted.indices) for prompted in self._prompts.values())
         before, tried = np.zeros(3), 0
-        now, results = before, objects * len(self.stack)
-        for result in self.request.iter_slices(predictor, cache):
+        now, results, prompted = before, objects * len(self.stack), 0
+        slices = self.request.iter_slices(predictor, cache)
+        for result in slices:
             seconds = time.perf_counter() - start
-            now = np.array([cache.encoded_count, predictor.asked, seconds])
+            if left:
+                prompted = cache.encoded_count
+            # Not those that were encoded ahead: how many they are depends on the time.
+            encodes = prompted + len(slices.footprint.windows)
+            now = np.array([encodes, predictor.asked, seconds])
             results -= 1
             if left:
                 left -= result.status == "anchor"
