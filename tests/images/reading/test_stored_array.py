@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from napari_sam.images.reading.stored_array import StoredArray
+from napari_sam.memory import NotEnoughMemoryError
 
 
 @settings(max_examples=50)
@@ -32,3 +36,15 @@ def test_views_are_those_of_numpy(data: st.DataObject) -> None:
     count = data.draw(st.integers(0, len(key)))
     assert_array_equal(view[key[:count]], expected[key[:count]])
     assert_array_equal(view[..., key[-1]], expected[..., key[-1]])
+
+
+def test_parts_larger_than_the_memory_are_refused_in_a_sentence() -> None:
+    class TooLarge:
+        shape, dtype, ndim = (2, 3, 4), np.dtype("u1"), 3
+
+        def __getitem__(self, _: Any) -> Any:
+            raise MemoryError
+
+    stored = StoredArray(TooLarge(), (None,) * 3, (0, 1, 2))
+    with pytest.raises(NotEnoughMemoryError, match="does not fit into the memory"):
+        stored[0]

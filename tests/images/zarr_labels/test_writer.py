@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,8 @@ from tests.helpers.ome_zarr import write_ome_zarr
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from napari_sam.images.reading.image_file import ImageFile
 
 SHAPES = {"t": 3, "c": 2, "z": 5, "y": 30, "x": 41}
 
@@ -170,3 +173,20 @@ def test_names_that_are_no_names_are_refused(tmp_path: Path, name: str) -> None:
     path = write_ome_zarr(tmp_path / "image.zarr", np.zeros((5, 30, 41), np.uint8))
     with pytest.raises(ValueError, match="cannot name labels"):
         lay_out(path, path, name)
+
+
+def test_an_image_without_rows_is_refused(tmp_path: Path) -> None:
+    file = read_image_of(np.zeros((5, 30, 41), np.uint8), tmp_path)
+    odd = replace(file, axes="ZQX", order="ZQX")
+    with pytest.raises(ValueError, match=r"has the axes ZQX, and labels need Y and X"):
+        place_labels(tmp_path / "out.zarr", "sam", odd, file, 0)
+
+
+def read_image_of(pixels: np.ndarray, folder: Path) -> ImageFile:
+    path = folder / "image.ome.zarr"
+    write_ome_zarr(path, pixels, "zyx", "0.5")
+    return read_image(path)
+
+
+def test_parts_of_absurd_shapes_have_a_depth() -> None:
+    assert layouts.part_depth((2**70, 3, 4), (1, 3, 4), 0) >= 1

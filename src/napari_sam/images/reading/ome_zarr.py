@@ -15,6 +15,7 @@ from napari_sam.images.reading.choose import ChoiceError, choose
 from napari_sam.images.reading.image_file import ImageFile
 from napari_sam.images.reading.stored_array import StoredArray
 from napari_sam.images.reading.units import PixelSize, known_sizes
+from napari_sam.memory import NotEnoughMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -143,7 +144,9 @@ def refusing_damaged_zarr(path: Path) -> Iterator[None]:
     except Exception as error:  # they fail anywhere
         # zarr's own errors of missing parts are OSErrors without a number.
         is_of_system = isinstance(error, OSError) and error.errno is not None
-        if is_of_system or isinstance(error, ChoiceError | MemoryError):
+        if is_of_system or isinstance(
+            error, ChoiceError | MemoryError | NotEnoughMemoryError
+        ):
             raise
         raise ValueError(
             f"{path} cannot be read as zarr ({first_line(error)}): check that it is a "

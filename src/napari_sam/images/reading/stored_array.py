@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_sam.files import first_line
+from napari_sam.memory import NotEnoughMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,8 +89,14 @@ class StoredArray:
     def _read(self, index: tuple[Any, ...]) -> NDArray[Any]:
         try:
             return np.asarray(self.array[index])
-        except (IndexError, MemoryError, OSError):
+        except (IndexError, OSError):
             raise
+        except MemoryError as error:
+            place = getattr(self.array, "store_path", "of the image")
+            raise NotEnoughMemoryError(
+                f"A part of the store {place} does not fit into the memory: check its "
+                "shape and the size of its chunks, or segment a crop."
+            ) from error
         except Exception as error:  # whatever the codecs raise on damaged chunks
             place = getattr(self.array, "store_path", "of the image")
             raise OSError(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-
-import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -190,7 +189,7 @@ def chunk_shape(
 
 def part_depth(shape: Sequence[int], chunks: Sequence[int], along: int) -> int:
     """Return how many planes a part has, a multiple of the chunks."""
-    plane = int(np.prod(shape, dtype=np.int64)) // max(shape[along], 1) * _ITEM_BYTES
+    plane = prod(map(int, shape)) // max(shape[along], 1) * _ITEM_BYTES
     planes = min(max(_PART_BYTES // max(plane, 1), 1), _MAX_PART_PLANES, shape[along])
     chunk = chunks[along]
     return max(planes // chunk, 1) * chunk

@@ -77,8 +77,8 @@ def place_labels(
     zarr = None if source is None else open_image(source, series)
     is_inside = source is not None and _is_same(output, source)
     order = [n for n in file.order if n != "C"]
+    plane_axes = _plane_axes(order)
     along = order.index(used.axes[axis])
-    plane_axes = [order.index(n) for n in PLANE]
     if source is None or zarr is None or not zarr.scales:
         if is_inside:
             raise ValueError(
@@ -115,6 +115,16 @@ def place_labels(
             f"{layout.path} exists: choose another name, or allow to overwrite it."
         )
     return layout
+
+
+def _plane_axes(order: Sequence[str]) -> list[int]:
+    """Return which axes are rows and columns."""
+    if not {*PLANE} <= {*order}:
+        raise ValueError(
+            f"The image has the axes {''.join(order)}, and labels need "
+            f"{' and '.join(PLANE)}: name the axes as they are stored."
+        )
+    return [order.index(n) for n in PLANE]
 
 
 def _is_same(path: Path, other: Path) -> bool:
