@@ -58,6 +58,7 @@ def test_files_without_a_card(tmp_path: Path) -> None:
         ({CARD_KEY: "{"}, "damaged model card"),
         (changed(unknown=1), "damaged model card"),
         (changed(family="sam9"), "'sam9'"),
+        (changed(prompts=["text"]), "'text'"),
         (changed(prompts=["box", "text"]), "'text'"),
         (changed(prompts=["box", 1]), "prompts"),
         (changed(prompts=["point", "mask"]), "lack 'box'"),

@@ -97,7 +97,8 @@ def test_a_closed_pipe_of_a_process(tmp_path: Path) -> None:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        process.stdout.close()  # type: ignore[union-attr]
+        assert process.stdout is not None
+        process.stdout.close()
         _, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, b"")
     assert (tmp_path / "a.geojson").is_file()

@@ -267,7 +267,7 @@ class User:
             layer.add(plane_index)
             return
         if self.viewer.dims.ndisplay == 3 or not layer.visible:
-            return  # napari fails to add some shapes to others there
+            return  # napari fails to add some shapes there, and to hidden layers
         corners = np.tile(plane_index, (4, 1))
         half = self.rng.uniform(3, 8)
         corners[:, shown[0]] = centre[shown[0]] + np.array([-half, -half, half, half])

@@ -110,10 +110,10 @@ def test_without_zarr_labels_larger_than_the_memory_are_a_file(
 ) -> None:
     absent(monkeypatch)
     refuse_memory(monkeypatch)
-    labels = empty_labels((20, 300, 200), (1, 2))
+    labels = empty_labels(LARGE, (0, 1))
     assert isinstance(labels, np.memmap)
-    labels[-1, -1, -1] = 7
-    assert labels[-1, -1, -1] == 7
+    labels[-1, -1] = 7
+    assert labels[-1, -1] == 7
     assert not labels[:-1].any()
 
 

@@ -94,9 +94,7 @@ def test_tables_that_the_user_changes(labelled: SamSession, name: str) -> None:
     edit_and_undo(labelled)
 
 
-def test_an_error_after_writing_takes_the_object_back(
-    labelled: SamSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_after_writing_takes_the_object_back(labelled: SamSession) -> None:
     labels: Any = labelled.labels_layer
     accept(labelled, FIRST)
     before = labels.data.copy()
