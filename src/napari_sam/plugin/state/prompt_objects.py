@@ -185,8 +185,8 @@ def check_boxes(count: int) -> None:
     """Refuse several boxes for one object."""
     if count > 1:
         raise ValueError(
-            f"There are {count} boxes for one object: tick 'Each box or point is an "
-            "object of its own', or leave one box."
+            f"There are {count} boxes for one object: tick 'Each box or point is a "
+            "separate object', or leave one box."
         )
 
 
